@@ -1,0 +1,248 @@
+"""The only module that names protobuf messages: KServe v2 messages to and from plain values.
+
+The message classes are those of ``tritonclient``. Importing that package the normal way runs its ``__init__``, which
+imports grpc, numpy and a JSON library and takes five times as long as all of ours, so the two generated modules are
+executed on their own. They register with protobuf's default pool: a program that imports ``tritonclient.grpc`` too gets
+the same classes.
+
+Spec: https://github.com/kserve/kserve/blob/master/docs/predict-api/v2/required_api.md (gRPC section) and Triton's
+protocol extensions, https://github.com/triton-inference-server/server/tree/main/docs/protocol
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+
+__all__ = [
+    "EMPTY_FINAL_PARAMETER",
+    "FINAL_PARAMETER",
+    "METHODS",
+    "build_infer_request",
+    "decode_bytes_tensor",
+    "encode_tensor",
+    "method_path",
+    "pb",
+    "signature_from_config",
+    "signature_from_metadata",
+]
+
+FINAL_PARAMETER = "triton_final_response"
+"""Response parameter: true on the last response of a request, with or without content."""
+EMPTY_FINAL_PARAMETER = "triton_enable_empty_final_response"
+"""Request parameter: mark the end by a response of its own when the last content did not carry the mark."""
+
+
+def _load_messages() -> ModuleType:
+    """Execute tritonclient's generated modules without running the package's ``__init__``."""
+    package = importlib.util.find_spec("tritonclient")
+    if package is None or not package.submodule_search_locations:  # pragma: no cover - it is a core dependency
+        raise ImportError("nupic_client needs the package tritonclient[grpc]: pip install 'tritonclient[grpc]'")
+    folder = Path(package.submodule_search_locations[0]) / "grpc"
+    stand_in: Any = ModuleType("tritonclient.grpc")
+
+    def import_(name: str, *args: Any, **kwargs: Any) -> Any:
+        # The generated code says `from tritonclient.grpc import model_config_pb2`: give it ours.
+        return stand_in if name == "tritonclient.grpc" else builtins.__import__(name, *args, **kwargs)
+
+    for name in ("model_config_pb2", "service_pb2"):
+        spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", folder / f"{name}.py")
+        if spec is None or spec.loader is None:  # pragma: no cover - a .py path always has a loader
+            raise ImportError(f"cannot load {name} of tritonclient")
+        module = importlib.util.module_from_spec(spec)
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": import_}
+        spec.loader.exec_module(module)
+        setattr(stand_in, name, module)
+    return stand_in.service_pb2  # type: ignore[no-any-return]  # set by the loop
+
+
+pb: Any = _load_messages()
+"""The generated module ``service_pb2``."""
+
+METHODS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+    {
+        name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
+        for name in (
+            "ServerLive",
+            "ServerReady",
+            "ServerMetadata",
+            "ModelReady",
+            "ModelMetadata",
+            "ModelConfig",
+            "ModelInfer",
+            "ModelStatistics",
+            "RepositoryIndex",
+            "RepositoryModelLoad",
+            "RepositoryModelUnload",
+        )
+    }
+    | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
+)
+"""Request and response class of each method of the service."""
+
+
+def method_path(name: str) -> str:
+    """Return the gRPC path of a method of the inference service."""
+    return f"/inference.GRPCInferenceService/{name}"
+
+
+_PACK = MappingProxyType(
+    {
+        "BOOL": "?",
+        "INT8": "b",
+        "INT16": "h",
+        "INT32": "i",
+        "INT64": "q",
+        "UINT8": "B",
+        "UINT16": "H",
+        "UINT32": "I",
+        "UINT64": "Q",
+        "FP16": "e",
+        "FP32": "f",
+        "FP64": "d",
+    }
+)
+
+
+def encode_tensor(datatype: str, values: Sequence[TensorValue]) -> bytes:
+    """Encode elements as the raw content of a tensor.
+
+    Args:
+        datatype: KServe v2 data type. BYTES elements are written as a little-endian u32 length and the bytes.
+        values: the elements in row-major order; ``str`` is encoded as UTF-8.
+
+    Returns:
+        The bytes for ``raw_input_contents`` or ``raw_output_contents``.
+
+    Raises:
+        ValueError: the data type is unknown, or a value does not fit it.
+    """
+    if datatype == "BYTES":
+        encoded = [value if isinstance(value, bytes) else str(value).encode() for value in values]
+        return b"".join(struct.pack("<I", len(item)) + item for item in encoded)
+    try:
+        return struct.pack(f"<{len(values)}{_PACK[datatype]}", *values)
+    except (KeyError, struct.error, OverflowError) as error:
+        raise ValueError(f"cannot encode {list(values)!r} as {datatype}: {error}") from None
+
+
+def decode_bytes_tensor(raw: bytes) -> list[bytes]:
+    """Decode the raw content of a BYTES tensor into its elements.
+
+    Raises:
+        ValueError: a length prefix and the content do not agree.
+    """
+    elements = []
+    position = 0
+    while position < len(raw):
+        end = position + 4
+        if end > len(raw):
+            raise ValueError(f"a BYTES tensor ends in the middle of a length prefix, {len(raw) - position} of 4 bytes")
+        length = int.from_bytes(raw[position:end], "little")
+        if end + length > len(raw):
+            raise ValueError(f"a BYTES element of {length} bytes is announced but only {len(raw) - end} follow")
+        elements.append(raw[end : end + length])
+        position = end + length
+    return elements
+
+
+def decode_number(datatype: str, raw: bytes) -> float | int | None:
+    """Decode the first element of a numeric tensor, or None where there is none.
+
+    The length of the content counts, not the declared shape: vLLM sends its token counts as scalars without shape.
+    """
+    code = _PACK.get(datatype)
+    if code is None or len(raw) < struct.calcsize(code):
+        return None
+    value: float | int = struct.unpack_from(f"<{code}", raw)[0]
+    return value
+
+
+def build_infer_request(
+    model: str,
+    tensors: Iterable[InputTensor],
+    *,
+    request_id: str = "",
+    version: str = "",
+    outputs: Iterable[str] = (),
+    parameters: Mapping[str, bool | int | str] = MappingProxyType({}),
+) -> Any:
+    """Build a ModelInferRequest.
+
+    Args:
+        model: the server's name of the model.
+        tensors: the inputs.
+        request_id: echoed by the server on every response.
+        version: model version; empty for the server's choice.
+        outputs: names of the outputs to return; none asks for all.
+        parameters: request parameters.
+
+    Returns:
+        A ``ModelInferRequest`` with raw contents.
+
+    Raises:
+        ValueError: a value does not fit its data type.
+    """
+    request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    for tensor in tensors:
+        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+    for name in outputs:
+        request.outputs.add(name=name)
+    for name, value in parameters.items():
+        if isinstance(value, bool):
+            request.parameters[name].bool_param = value
+        elif isinstance(value, int):
+            request.parameters[name].int64_param = value
+        else:
+            request.parameters[name].string_param = value
+    return request
+
+
+def _datatype(enum_value: int) -> str:
+    name: str = pb.model__config__pb2.DataType.Name(enum_value).removeprefix("TYPE_")
+    return "BYTES" if name == "STRING" else name
+
+
+def signature_from_config(config: Any) -> ModelSignature:
+    """Read a model's signature from its ModelConfig, which says everything (optionality, decoupled, parameters)."""
+    return ModelSignature(
+        name=config.name,
+        inputs={
+            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims), item.optional)
+            for item in config.input
+        },
+        outputs={
+            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims)) for item in config.output
+        },
+        decoupled=config.model_transaction_policy.decoupled,
+        max_batch_size=config.max_batch_size,
+        backend=config.backend,
+        platform=config.platform,
+        parameters={name: value.string_value for name, value in config.parameters.items()},
+    )
+
+
+def signature_from_metadata(metadata: Any) -> ModelSignature:
+    """Read what ModelMetadata says, for servers that speak KServe v2 but have no ModelConfig.
+
+    Metadata does not say which inputs are optional (all count as optional except ``text_input``) nor whether the model
+    is decoupled (it counts as decoupled: the stream itself shows). Shapes keep a batch dimension if there is one.
+    """
+    return ModelSignature(
+        name=metadata.name,
+        inputs={
+            item.name: TensorSpec(item.name, item.datatype, tuple(item.shape), item.name != "text_input")
+            for item in metadata.inputs
+        },
+        outputs={item.name: TensorSpec(item.name, item.datatype, tuple(item.shape)) for item in metadata.outputs},
+        decoupled=True,
+        platform=metadata.platform,
+    )

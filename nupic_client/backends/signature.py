@@ -1,0 +1,72 @@
+"""What a model on a server takes and gives: names, data types and shapes, as the server states them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+__all__ = ["InputTensor", "ModelSignature", "TensorSpec", "TensorValue"]
+
+TensorValue: TypeAlias = "str | bytes | bool | int | float"
+"""One element of a tensor; a ``str`` or ``bytes`` is an element of a BYTES tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a model.
+
+    Args:
+        name: the tensor's name.
+        datatype: the KServe v2 data type, e.g. ``"BYTES"``, ``"INT32"``, ``"FP32"``.
+        shape: the dimensions without the batch dimension; -1 stands for any size.
+        optional: whether a request may leave this input out.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...] = (1,)
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSignature:
+    """The signature of one model, read from its ModelConfig (or ModelMetadata where there is no config).
+
+    Args:
+        name: the server's name of the model.
+        inputs: the inputs by name.
+        outputs: the outputs by name.
+        decoupled: whether one request may be answered by any number of responses, i.e. whether the model can stream.
+        max_batch_size: 0 means that shapes have no batch dimension.
+        backend: Triton's backend name such as ``"python"`` or ``"vllm"``; empty where it is not stated.
+        platform: Triton's platform name such as ``"ensemble"``; empty where it is not stated.
+        parameters: the string parameters of the model configuration.
+    """
+
+    name: str
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    decoupled: bool = False
+    max_batch_size: int = 0
+    backend: str = ""
+    platform: str = ""
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    """An input of a request, ready to be encoded.
+
+    Args:
+        name: the input's name.
+        datatype: its KServe v2 data type.
+        shape: its full shape, with the batch dimension where the model has one.
+        values: its elements in row-major order.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: tuple[TensorValue, ...]

@@ -1,0 +1,225 @@
+"""Every exception the library raises, sorted by who must act.
+
+::
+
+    NupicError
+    ├── ConfigurationError      (ValueError)    the caller, before anything was sent: bad url, option or value
+    ├── PromptError             (ValueError)    the caller: a formatter cannot render this conversation
+    ├── UnknownModelError       (LookupError)   the caller: the name is not in the registry
+    ├── StreamStateError        (RuntimeError)  the caller: a stream was used in a state that does not allow it
+    │   ├── StreamConsumedError                 it was already read to its end
+    │   └── StreamClosedError                   it was closed, which cancelled the generation
+    ├── LocalModelError         (RuntimeError)  the operator: the embedded model cannot be fetched or run here
+    └── RequestError                            a request was sent and did not succeed
+        ├── TransportError                      the network or the operator: the call failed
+        │   ├── ConnectionFailedError           the server cannot be reached, or the connection broke
+        │   ├── DeadlineExceededError (TimeoutError)  a deadline passed
+        │   ├── AuthenticationError             the server or a proxy wants other credentials
+        │   ├── OverloadedError                 the server has no capacity for this request now
+        │   ├── ModelUnavailableError           the model does not exist, is not loaded or its process died
+        │   └── RequestRejectedError            the request does not fit the model
+        ├── InferenceError                      the model: it failed while it was generating
+        └── ProtocolError                       the server: it broke the protocol
+            └── IncompleteStreamError           the stream ended before the answer was complete
+
+All of them can be pickled and copied. Facts are attributes, the sentence is ``str(error)``. An exception of the
+underlying gRPC library is never raised to the caller: it is only the ``__cause__``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "DeadlineExceededError",
+    "IncompleteStreamError",
+    "InferenceError",
+    "LocalModelError",
+    "ModelUnavailableError",
+    "NupicError",
+    "OverloadedError",
+    "PromptError",
+    "ProtocolError",
+    "RequestError",
+    "RequestRejectedError",
+    "StreamClosedError",
+    "StreamConsumedError",
+    "StreamStateError",
+    "TransportError",
+    "UnknownModelError",
+]
+
+
+class NupicError(Exception):
+    """Root of every error of this library: ``except NupicError`` catches them all."""
+
+    def __init__(self, message: str) -> None:
+        # The whole constructor input goes into `args`: an exception that hides some of it cannot be unpickled.
+        super().__init__(message)
+        self.message: str = message
+        """What happened and what to do, as one sentence without the facts that stand in attributes."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigurationError(NupicError, ValueError):
+    """A url, option or value is wrong. Raised before anything is sent."""
+
+
+class PromptError(NupicError, ValueError):
+    """A prompt formatter cannot render this conversation; the message says what the family allows."""
+
+
+class UnknownModelError(NupicError, LookupError):
+    """A friendly model name is not in the registry."""
+
+    def __init__(self, message: str, *, model: str = "", known: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.model: str = model
+        """The name that was looked for."""
+        self.known: tuple[str, ...] = known
+        """The names the registry has."""
+
+
+class StreamStateError(NupicError, RuntimeError):
+    """A stream was used in a state that does not allow it."""
+
+
+class StreamConsumedError(StreamStateError):
+    """The stream was already read to its end; its text is in ``stream.result()``."""
+
+
+class StreamClosedError(StreamStateError):
+    """The stream was closed, which cancelled the generation; ``stream.result()`` has the text so far."""
+
+
+class LocalModelError(NupicError, RuntimeError):
+    """The embedded model cannot be fetched, loaded or run on this machine; the message says what to do."""
+
+
+class RequestError(NupicError):
+    """A request was sent to a server and did not succeed.
+
+    All facts are attributes; those that are not known are empty (``""``, ``None``).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str = "",
+        target: str = "",
+        request_id: str = "",
+        status: str = "",
+        server_message: str = "",
+        partial_text: str = "",
+        retryable: bool = False,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(message)
+        self.model: str = model
+        """The server's name of the model."""
+        self.target: str = target
+        """The server that was asked, as ``host:port``."""
+        self.request_id: str = request_id
+        """The id the request was sent with."""
+        self.status: str = status
+        """The gRPC status name such as ``"UNAVAILABLE"``, also for errors inside a stream; empty when there is none."""
+        self.server_message: str = server_message
+        """The server's own words, verbatim."""
+        self.partial_text: str = partial_text
+        """The text that had arrived before the failure. Not part of ``str(error)``."""
+        self.retryable: bool = retryable
+        """Whether the same request may succeed if it is sent again, and nothing of an answer had arrived."""
+        self.attempts: int = attempts
+        """How often the request was sent."""
+
+    def __str__(self) -> str:
+        facts = [
+            f"{name} {value}"
+            for name, value in (
+                ("model", repr(self.model) if self.model else ""),
+                ("server", self.target),
+                ("request", self.request_id),
+                ("status", self.status),
+                ("attempts", self.attempts if self.attempts > 1 else ""),
+            )
+            if value
+        ]
+        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+
+
+class TransportError(RequestError):
+    """The call itself failed: network, server or operator."""
+
+
+class ConnectionFailedError(TransportError):
+    """The server cannot be reached, or the connection broke while the answer was on its way."""
+
+
+class DeadlineExceededError(TransportError, TimeoutError):
+    """A deadline passed; the generation was cancelled on the server."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        deadline: str = "total",
+        limit: float | None = None,
+        elapsed: float | None = None,
+        model: str = "",
+        target: str = "",
+        request_id: str = "",
+        status: str = "DEADLINE_EXCEEDED",
+        server_message: str = "",
+        partial_text: str = "",
+        retryable: bool = False,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(
+            message,
+            model=model,
+            target=target,
+            request_id=request_id,
+            status=status,
+            server_message=server_message,
+            partial_text=partial_text,
+            retryable=retryable,
+            attempts=attempts,
+        )
+        self.deadline: str = deadline
+        """Which deadline it was, e.g. ``"total"``."""
+        self.limit: float | None = limit
+        """Its value in seconds."""
+        self.elapsed: float | None = elapsed
+        """Seconds since the call was made."""
+
+
+class AuthenticationError(TransportError):
+    """The server, or a proxy before it, wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED)."""
+
+
+class OverloadedError(TransportError):
+    """The server has no capacity for this request now (RESOURCE_EXHAUSTED)."""
+
+
+class ModelUnavailableError(TransportError):
+    """The model does not exist on the server, is not loaded, or its process died."""
+
+
+class RequestRejectedError(TransportError):
+    """The server says that the request does not fit the model (inputs, types, shapes, parameters)."""
+
+
+class InferenceError(RequestError):
+    """The model failed while it was working on the request; ``server_message`` has its own words."""
+
+
+class ProtocolError(RequestError):
+    """The server's answer breaks the KServe v2 protocol or the model's declared signature."""
+
+
+class IncompleteStreamError(ProtocolError):
+    """The server ended the stream before it marked the answer as complete; ``partial_text`` has what came."""

@@ -1,0 +1,122 @@
+"""How the next token is chosen: the sampling options every generation takes, validated once."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import SupportsIndex
+
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
+
+MAX_STOP_STRINGS = 64
+"""More stop strings than this are a mistake, such as a text given as a list of its letters."""
+
+
+def _number(name: str, value: object, allowed: str, *, low: float, high: float, open_low: bool = False) -> float:
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
+    number = float(value)  # type: ignore[arg-type]  # checked above; numpy scalars come in here too
+    if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
+        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
+    return number
+
+
+def _integer(name: str, value: SupportsIndex, allowed: str, *, low: int, high: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}") from None
+    if isinstance(value, bool) or not low <= number <= high:
+        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}")
+    return number
+
+
+def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
+    strings = (value,) if isinstance(value, str) else tuple(value)
+    if len(strings) > MAX_STOP_STRINGS:
+        raise ConfigurationError(f"stop takes at most {MAX_STOP_STRINGS} strings, not {len(strings)}")
+    for string in strings:
+        if not isinstance(string, str) or not string:
+            raise ConfigurationError(f"stop takes a non-empty string or a list of them, not {string!r}")
+    return tuple(dict.fromkeys(strings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """The sampling options of one generation; ``None`` leaves an option to the server. Immutable.
+
+    Args:
+        max_tokens: generate at most this many tokens, >= 1.
+        temperature: randomness, >= 0; 0 always takes the most likely token.
+        top_p: nucleus sampling, 0 < top_p <= 1.
+        top_k: sample from the k most likely tokens, >= 0; 0 switches it off.
+        min_p: drop tokens less likely than this share of the most likely one, 0 to 1.
+        stop: a string, or up to 64 of them, that end the text; they are not part of it.
+        seed: 0 to 2**64 - 1; the same seed and prompt give the same text where the server can.
+        repetition_penalty: > 0; 1 switches it off.
+        presence_penalty: -2 to 2; 0 switches it off.
+        frequency_penalty: -2 to 2; 0 switches it off.
+
+    Raises:
+        ConfigurationError: a value of the wrong type or out of its range; nothing was sent.
+
+    Example:
+        >>> SamplingParams(temperature=0, stop="END").stop
+        ('END',)
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    stop: str | Sequence[str] | None = None
+    seed: int | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
+        if self.stop is not None:
+            object.__setattr__(self, "stop", _stop_strings(self.stop))
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """The stop strings as a tuple, empty where there are none."""
+        return tuple(self.stop or ())
+
+    def given(self) -> Iterator[tuple[str, object]]:
+        """Yield name and value of the options that are set."""
+        for name in OPTION_NAMES:
+            value = getattr(self, name)
+            if value is not None:
+                yield name, value
+
+    def merged(self, other: SamplingParams) -> SamplingParams:
+        """Return these options with those that ``other`` sets put over them."""
+        changes = dict(other.given())
+        return replace(self, **changes) if changes else self  # type: ignore[arg-type]  # names and types are the fields'
+
+
+_CHECKS = {
+    "max_tokens": lambda name, value: _integer(name, value, ">= 1", low=1, high=2**31 - 1),
+    "temperature": lambda name, value: _number(name, value, ">= 0", low=0.0, high=float("inf")),
+    "top_p": lambda name, value: _number(name, value, "> 0 and <= 1", low=0.0, high=1.0, open_low=True),
+    "top_k": lambda name, value: _integer(name, value, ">= 0 (0 switches it off)", low=0, high=2**31 - 1),
+    "min_p": lambda name, value: _number(name, value, "from 0 to 1", low=0.0, high=1.0),
+    "seed": lambda name, value: _integer(name, value, "from 0 to 2**64 - 1", low=0, high=2**64 - 1),
+    "repetition_penalty": lambda name, value: _number(name, value, "> 0", low=0.0, high=float("inf"), open_low=True),
+    "presence_penalty": lambda name, value: _number(name, value, "from -2 to 2", low=-2.0, high=2.0),
+    "frequency_penalty": lambda name, value: _number(name, value, "from -2 to 2", low=-2.0, high=2.0),
+}
+
+OPTION_NAMES = tuple(field.name for field in fields(SamplingParams))
+"""The sampling options in their documented order."""
