@@ -1,0 +1,272 @@
+"""A generation that is read by awaiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from nupic_client._async.transport import AsyncTransport
+from nupic_client._core import flows
+from nupic_client._core.exchange import Exchange
+from nupic_client._grpc.status import error_from_rpc
+from nupic_client.errors import NupicError, StreamClosedError
+from nupic_client.results import Event, Finished, Generation, TextDelta
+
+__all__ = ["AsyncTextStream"]
+
+
+class AsyncTextStream:
+    """The text of one generation, piece by piece, as it is generated.
+
+    Made by `StreamingClient.astream`; the request is sent by ``async with`` or the first read. Iterate over it for
+    pieces of text, or over `events()` for typed events. Leaving it cancels the generation on the server: the end of an
+    ``async with`` block, ``break`` out of an ``async for`` loop, an exception, cancelling the task that reads,
+    `cancel()` from any thread or task, or dropping it.
+
+    One task reads; `cancel()` and `text` may be used from any thread or task.
+
+    Example:
+        .. code-block:: python
+
+            async with client.astream("Once upon a time") as stream:
+                async for text in stream:
+                    print(text, end="", flush=True)
+            print((await stream.result()).timing.time_to_first_token)
+    """
+
+    _call: Any = None
+
+    def __init__(self, transport: AsyncTransport, opening: flows.Flow[Exchange], request_id: str) -> None:
+        self._transport = transport
+        self._opening = opening
+        self._request_id = request_id
+        self._exchange: Exchange | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._cancelled = False
+        self._failure: NupicError | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The id the request is sent with."""
+        return self._request_id
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "" if self._exchange is None else self._exchange.text
+
+    @property
+    def closed(self) -> bool:
+        """Whether the generation has ended, in whatever way."""
+        if self._exchange is None:
+            return self._cancelled or self._failure is not None
+        return not self._exchange.running
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """Yield pieces of text; leaving the loop before its end closes the stream.
+
+        Raises:
+            RequestError: the generation failed; ``partial_text`` has the text so far.
+            StreamClosedError: the stream was closed.
+            StreamConsumedError: it was already read to its end.
+        """
+        if self._exchange is not None:
+            self._exchange.check_unread()
+        return _Pieces(self)
+
+    async def __anext__(self) -> str:
+        """Return the next piece of text. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
+        text = await self._read()
+        if not text:
+            raise StopAsyncIteration
+        return text
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield a `TextDelta` for each piece of text and `Finished` at the end. Raises as `__aiter__`."""
+        async for text in self:
+            yield TextDelta(text)
+        yield Finished(self._ended().result())
+
+    async def result(self) -> Generation:
+        """Read the stream to its end and return the generation.
+
+        Of a stream that was closed before its end it returns what had arrived, with the finish reason ``cancelled``.
+
+        Raises:
+            RequestError: the generation failed; ``partial_text`` has the text so far.
+            StreamClosedError: it was closed before the request was sent.
+        """
+        if not self.closed:
+            async for _ in self:
+                pass
+        return self._ended().result()
+
+    def cancel(self) -> None:
+        """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
+        self._cancelled = True
+        if self._exchange is not None:
+            self._exchange.cancelled(time.monotonic())
+        call, loop = self._call, self._loop
+        if call is None or loop is None or call.done():
+            return
+        if _running_loop() is loop:
+            call.cancel()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
+                loop.call_soon_threadsafe(call.cancel)
+
+    async def aclose(self) -> None:
+        """Do what `cancel` does; for ``contextlib.aclosing``."""
+        self.cancel()
+
+    async def __aenter__(self) -> AsyncTextStream:
+        """Send the request and return the stream; the end of the block closes it.
+
+        Raises:
+            RequestError: the model's signature could not be asked for.
+            ConfigurationError: the model cannot do what is asked; nothing was sent.
+        """
+        if self._exchange is None:
+            await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        # grpc.aio does not cancel an abandoned call; whatever is left of the interpreter, stay silent.
+        with contextlib.suppress(Exception):
+            if self._call is not None:
+                self.cancel()
+
+    async def _open(self) -> Exchange:
+        if self._failure is not None:
+            raise self._failure
+        if self._cancelled:
+            raise StreamClosedError("this stream was closed before its request was sent")
+        self._loop = asyncio.get_running_loop()
+        try:
+            exchange = await self._transport.run(self._opening)
+            self._call = await self._transport.stream(exchange.request, exchange.remaining(time.monotonic()))
+        except NupicError as error:
+            self._failure = error
+            raise
+        except BaseException:
+            self._cancelled = True  # half of the opening is done and cannot be done again
+            raise
+        self._exchange = exchange
+        if self._cancelled:  # while it was being opened
+            self.cancel()
+        return exchange
+
+    def _ended(self) -> Exchange:
+        if self._exchange is None:
+            raise self._failure or StreamClosedError("this stream was closed before its request was sent")
+        return self._exchange
+
+    async def _read(self) -> str:
+        """Return the next piece of text, or nothing at the end."""
+        exchange = self._exchange or await self._open()
+        call = self._call
+        clock = time.monotonic
+        try:
+            while exchange.running:
+                response = await call.read()
+                if response is grpc.aio.EOF:
+                    exchange.ended(clock())
+                    break
+                text = exchange.receive(response, clock())
+                if exchange.stopped_early:
+                    self.cancel()
+                if text:
+                    return text
+            exchange.check_running()
+        except grpc.RpcError as rpc_error:
+            exchange.check_running()  # closed by another task while this one was waiting
+            error = exchange.broken(error_from_rpc(rpc_error), clock())
+            if error is not None:
+                raise error from rpc_error
+        except asyncio.CancelledError:
+            error = await self._cancellation(exchange)
+            if error is None:
+                self.cancel()
+                raise
+            raise error from None
+        except BaseException:
+            self.cancel()
+            raise
+        return exchange.consumed()
+
+    async def _cancellation(self, exchange: Exchange) -> Exception | None:
+        """Return the error that a CancelledError of grpc.aio stands for, or None if the task itself was cancelled.
+
+        grpc.aio raises it for three reasons: this stream's user closed it, the server cancelled the call, or the task
+        that reads was cancelled. The last one must go on as it is.
+        """
+        if _task_is_cancelled():
+            return None
+        try:
+            exchange.check_running()
+        except NupicError as error:
+            return error
+        if self._call.done() and await self._call.details() != _LOCAL_DETAILS:
+            return exchange.failed(error_from_rpc(await _as_error(self._call)), time.monotonic())
+        return None
+
+
+class _Pieces:
+    """The iterator of one ``async for``: dropped by ``break``, and then it closes the stream.
+
+    A class and not an async generator: ``break`` leaves one of those open until the loop gets round to it.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: AsyncTextStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        text = await self._stream._read()  # noqa: SLF001 - two halves of one thing
+        if not text:
+            raise StopAsyncIteration
+        return text
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self._stream.cancel()
+
+
+_LOCAL_DETAILS = "Locally cancelled by application!"
+"""What grpc.aio says when this side cancelled, and no server does."""
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _task_is_cancelled() -> bool:
+    """Return whether somebody asked the current task to cancel; Python 3.10 cannot tell and says no."""
+    task = asyncio.current_task()
+    cancelling = getattr(task, "cancelling", None)
+    return bool(cancelling and cancelling())
+
+
+async def _as_error(call: Any) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(
+        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
+    )

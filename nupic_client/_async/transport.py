@@ -1,0 +1,148 @@
+"""Calls to the server from asyncio, over one channel per running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import grpc
+import grpc.aio
+
+from nupic_client._core import flows, wire
+from nupic_client._core.exchange import PreparedRequest
+from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.status import error_from_rpc
+from nupic_client.config import ClientConfig
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["AsyncTransport"]
+
+T = TypeVar("T")
+
+
+class AsyncTransport:
+    """One channel for each event loop that uses it, opened at its first call. Usable from any loop and thread.
+
+    Args:
+        config: where the server is and how to talk to it.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self._lock = threading.Lock()
+        # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
+        self._closed = False
+
+    async def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
+        """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
+
+        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
+        """
+        channel = await self._open()
+        return channel.unary_stream(
+            wire.method_path("ModelStreamInfer"),
+            request_serializer=wire.pb.ModelInferRequest.SerializeToString,
+            response_deserializer=wire.pb.ModelStreamInferResponse.FromString,
+        )(request.message, timeout=timeout, metadata=self._metadata(request.metadata))
+
+    async def run(self, flow: flows.Flow[T]) -> T:
+        """Perform the commands of a flow and return its result."""
+        try:
+            command = next(flow)
+            while True:
+                try:
+                    reply = await self._perform(command)
+                except Exception as error:  # noqa: BLE001 - handed to the flow, which raises it again if it is not its own
+                    command = flow.throw(error)
+                else:
+                    command = flow.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def aclose(self) -> None:
+        """Close all channels, which ends their calls; does not wait for those. Idempotent."""
+        own = asyncio.get_running_loop()
+        channel = self._take().pop(own, None)
+        if channel is not None:
+            await channel.close()
+
+    def close(self) -> None:
+        """Close all channels without waiting, from any thread."""
+        self._take()
+
+    def _take(self) -> dict[asyncio.AbstractEventLoop, grpc.aio.Channel]:
+        """Forget all channels, close those of other loops in their loops, and return the own loop's."""
+        with self._lock:
+            channels = dict(self._channels)
+            self._channels.clear()
+            self._closed = True
+        try:
+            own: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            own = None
+        for loop, channel in channels.items():
+            if loop is not own and not loop.is_closed():
+                with contextlib.suppress(RuntimeError):  # it was closed in this moment: its channel went with it
+                    loop.call_soon_threadsafe(_close_soon, channel)
+        return {loop: channel for loop, channel in channels.items() if loop is own}
+
+    async def _open(self) -> grpc.aio.Channel:
+        if self._closed:
+            raise ConfigurationError("this client is closed: make a new one")
+        loop = asyncio.get_running_loop()
+        channel = self._channels.get(loop)
+        if channel is None:
+            endpoint = self.config.endpoint
+            # Only a list of servers needs name look-ups here, which block.
+            target = await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
+            with self._lock:
+                channel = self._channels.get(loop) or self._connect(target)
+                self._channels[loop] = channel
+        return channel
+
+    def _connect(self, target: str) -> grpc.aio.Channel:
+        options = channel_options(self.config)
+        if self.config.endpoint.secure:
+            return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
+        return grpc.aio.insecure_channel(target, options)
+
+    async def _perform(self, command: flows.Command) -> Any:
+        if isinstance(command, flows.Sleep):
+            return await asyncio.sleep(command.seconds)
+        if isinstance(command, flows.ReadClock):
+            return time.monotonic()
+        return await self._invoke(command)
+
+    async def _invoke(self, command: flows.Invoke) -> Any:
+        request_class, response_class = wire.METHODS[command.method]
+        call = (await self._open()).unary_unary(
+            wire.method_path(command.method),
+            request_serializer=request_class.SerializeToString,
+            response_deserializer=response_class.FromString,
+        )
+        timeout = self.config.timeouts.total if command.timeout is None else command.timeout
+        try:
+            return await call(command.request, timeout=timeout, metadata=self._metadata(command.metadata))
+        except grpc.RpcError as rpc_error:
+            error = error_from_rpc(rpc_error)
+            error.target = str(self.config.endpoint)
+            raise error from rpc_error
+
+    def _metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> tuple[tuple[str, str | bytes], ...]:
+        return (*self.config.metadata.items(), *metadata)
+
+
+def _close_soon(channel: grpc.aio.Channel) -> None:
+    task = asyncio.ensure_future(channel.close())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Future[None]] = set()
+"""The loop itself keeps only weak references to its tasks."""

@@ -1,0 +1,126 @@
+"""Server messages to typed errors. One table, for texts inside a stream and for details of a failed call alike.
+
+Triton reports errors inside a stream as a text with gRPC status OK; the same text is the detail of the status when the
+call is unary. The texts were observed on Triton 2.51.0, those of vLLM and TensorRT-LLM read in their sources.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nupic_client.errors import (
+    InferenceError,
+    ModelUnavailableError,
+    RequestError,
+    RequestRejectedError,
+    TransportError,
+)
+
+__all__ = ["error_from_message"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    pattern: re.Pattern[str]
+    error: type[RequestError]
+    status: str
+    sentence: str
+    retryable: bool = False
+
+
+def _rule(pattern: str, error: type[RequestError], status: str, sentence: str, *, retryable: bool = False) -> _Rule:
+    return _Rule(re.compile(pattern), error, status, sentence, retryable)
+
+
+_RULES = (
+    _rule(
+        r"Request for unknown model: '.*' has no available versions",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the model is not loaded now: it is being loaded or unloaded, or the server is shutting down",
+        retryable=True,
+    ),
+    _rule(
+        r"Request for unknown model: '.*' (version \S+ )?is not found",
+        ModelUnavailableError,
+        "NOT_FOUND",
+        "the server has no such model or version",
+    ),
+    _rule(
+        r"unexpected inference (input|output)"
+        r"|inference input '.*' data-type is"
+        r"|unexpected shape for input"
+        r"|expected number of inputs"
+        r"|inference request batch-size must be"
+        r"|parameter keys starting with 'triton_'"
+        r"|incomplete string data",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the request does not fit the model",
+    ),
+    _rule(
+        r"doesn't support models with decoupled transaction policy",
+        RequestRejectedError,
+        "UNIMPLEMENTED",
+        "the model streams and cannot be called in the request/response way",
+    ),
+    _rule(
+        r"Stub process '.*' is not healthy",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the process that runs the model on the server has died",
+    ),
+    _rule(
+        r"Model is unavailable due to unhealthy vLLM engine",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the vLLM engine that runs the model has died",
+    ),
+    _rule(
+        r"^Request was cancelled|^Request cancelled by client",
+        TransportError,
+        "CANCELLED",
+        "the server cancelled the request",
+    ),
+    _rule(
+        r"^Server (exiting|not ready)|server is shutting down",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the server is starting or shutting down",
+        retryable=True,
+    ),
+)
+
+_REQUEST_ID_PREFIX = re.compile(r"^\[request id: .*?\] ")
+
+
+def error_from_message(message: str) -> RequestError | None:
+    """Return the typed error that a server's text stands for, or None where no known text matches.
+
+    Args:
+        message: the text, with or without the ``[request id: …]`` prefix that Triton puts before some.
+
+    Returns:
+        The error with ``status``, ``retryable`` and ``server_message`` set.
+    """
+    text = _REQUEST_ID_PREFIX.sub("", message).strip()
+    for rule in _RULES:
+        if rule.pattern.search(text):
+            return rule.error(
+                f"{rule.sentence}: {text}", status=rule.status, retryable=rule.retryable, server_message=message
+            )
+    return None
+
+
+def stream_error(message: str) -> RequestError:
+    """Return the error for an ``error_message`` inside a stream: a known text's, else the model's own failure."""
+    return error_from_message(message) or InferenceError(
+        f"the model failed: {_last_line(message)}", status="INTERNAL", server_message=message
+    )
+
+
+def _last_line(message: str) -> str:
+    """Return the line that says what happened: TensorRT-LLM's BLS sends whole Python tracebacks."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines and "Traceback" in message else message.strip() or "without saying why"

@@ -1,0 +1,211 @@
+"""One generation from its request to its end: everything a stream knows, and nothing that waits.
+
+A stream always ends in exactly one known way: finished, cancelled by the caller, or a typed error that carries the text
+so far. The shells in ``_sync`` and ``_async`` read responses and clocks and hand them in here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from nupic_client._core.decoder import StreamDecoder
+from nupic_client._core.timing import Stopwatch
+from nupic_client.backends.plan import AnswerLayout
+from nupic_client.errors import DeadlineExceededError, RequestError, StreamClosedError, StreamConsumedError
+from nupic_client.results import FinishReason, Generation
+
+__all__ = ["Exchange", "PreparedRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRequest:
+    """A request that is ready to be sent.
+
+    Args:
+        message: the ``ModelInferRequest``.
+        layout: where the parts of the answer stand.
+        stops: strings that end the text.
+        model: the server's name of the model.
+        target: the server, for error texts.
+        request_id: sent with the request and echoed by the server.
+        timeout: seconds for the whole call, or None.
+        metadata: sent with the call.
+    """
+
+    message: Any
+    layout: AnswerLayout
+    stops: tuple[str, ...]
+    model: str
+    target: str
+    request_id: str
+    timeout: float | None
+    metadata: tuple[tuple[str, str | bytes], ...]
+
+
+class _State(Enum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Exchange:
+    """The state of one generation.
+
+    Args:
+        request: what is sent.
+        start: clock reading when it is sent, in seconds.
+    """
+
+    __slots__ = ("_consumed", "_decoder", "_end", "_error", "_pieces", "_state", "attempts", "request", "stopwatch")
+
+    def __init__(self, request: PreparedRequest, start: float) -> None:
+        self.request = request
+        self.attempts = 1
+        self.stopwatch = Stopwatch(start)
+        self._decoder = StreamDecoder(request.layout, request.stops)
+        self._pieces: list[str] = []
+        self._state = _State.RUNNING
+        self._consumed = False
+        self._error: RequestError | None = None
+        self._end = start
+
+    @property
+    def running(self) -> bool:
+        """Whether the answer is still coming."""
+        return self._state is _State.RUNNING
+
+    @property
+    def answered(self) -> bool:
+        """Whether the text is complete; only the status of the call may be outstanding."""
+        return self._decoder.finished
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a stop string ended the text while the server may still be generating."""
+        return self._decoder.stopped_early
+
+    def remaining(self, now: float) -> float | None:
+        """Return the seconds left of the total deadline, or None where there is none. Never negative."""
+        timeout = self.request.timeout
+        return None if timeout is None else max(timeout - self.stopwatch.elapsed(now), 0.0)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        if len(self._pieces) > 1:
+            self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def receive(self, response: Any, now: float) -> str:
+        """Take a response and return its new text, which may be empty.
+
+        Raises:
+            RequestError: the response is an error or breaks the protocol.
+        """
+        try:
+            text = self._decoder.feed(response)
+        except RequestError as error:
+            raise self.failed(error, now) from None
+        if text:
+            self._pieces.append(text)
+            self.stopwatch.arrived(now)
+        return text
+
+    def ended(self, now: float) -> None:
+        """Take the regular end of the stream.
+
+        Raises:
+            IncompleteStreamError: the answer is not complete.
+        """
+        try:
+            self._decoder.end()
+        except RequestError as error:
+            raise self.failed(error, now) from None
+        self._close(_State.FINISHED, now)
+
+    def broken(self, error: RequestError, now: float) -> RequestError | None:
+        """Take a failure of the call; return the error to raise, or None where the answer was already complete."""
+        if self.answered:
+            self._close(_State.FINISHED, now)
+            return None
+        return self.failed(error, now)
+
+    def failed(self, error: RequestError, now: float) -> RequestError:
+        """End with an error, completed by the facts of this generation."""
+        if self.running:
+            self._pieces.append(self._decoder.flush())
+            request = self.request
+            error.model = error.model or request.model
+            error.target = error.target or request.target
+            error.request_id = error.request_id or request.request_id
+            error.attempts = self.attempts
+            error.partial_text = self.text
+            error.retryable = error.retryable and not error.partial_text
+            if isinstance(error, DeadlineExceededError):
+                error.limit = request.timeout
+                error.elapsed = self.stopwatch.elapsed(now)
+            self._error = error
+            self._close(_State.FAILED, now)
+        return error
+
+    def cancelled(self, now: float) -> None:
+        """End because the caller left; without effect on what has already ended."""
+        if self.running:
+            self._close(_State.FINISHED if self.answered else _State.CANCELLED, now)
+
+    def check_unread(self) -> None:
+        """Raise what beginning to read now would mean: as `check_running`, and
+
+        Raises:
+            StreamConsumedError: the reader was already told the end.
+        """
+        self.check_running()
+        if self._consumed:
+            raise StreamConsumedError("this stream was already read to its end; stream.result() has its text")
+
+    def check_running(self) -> None:
+        """Raise what reading on would mean.
+
+        Raises:
+            StreamClosedError: the caller closed the stream.
+            RequestError: it had failed; the same error again.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._state is _State.CANCELLED:
+            raise StreamClosedError(
+                "this stream was closed before its end, which cancelled the generation (leaving a for loop closes it"
+                " too: use next(stream) to read single pieces); stream.result() has the text so far"
+            )
+
+    def consumed(self) -> str:
+        """Note that the reader is told the end, and return the empty text that tells it."""
+        self._consumed = True
+        return ""
+
+    def result(self) -> Generation:
+        """Return the generation; of a cancelled one what had arrived.
+
+        Raises:
+            RequestError: it failed.
+        """
+        if self._error is not None:
+            raise self._error
+        cancelled = self._state is _State.CANCELLED
+        usage = self._decoder.usage
+        return Generation(
+            text=self.text,
+            finish_reason=FinishReason.CANCELLED if cancelled else self._decoder.finish_reason,
+            usage=usage,
+            timing=self.stopwatch.timing(self._end, usage.output_tokens),
+            model=self.request.model,
+            request_id=self.request.request_id,
+            attempts=self.attempts,
+        )
+
+    def _close(self, state: _State, now: float) -> None:
+        self._state = state
+        self._end = now

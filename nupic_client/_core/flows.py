@@ -1,0 +1,137 @@
+"""Operations of several steps, written once: generators that yield what to wait for and receive its outcome.
+
+A driver of eight lines in ``_sync`` and one in ``_async`` perform the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from nupic_client._core import wire
+from nupic_client.backends.signature import ModelSignature
+from nupic_client.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+    RequestError,
+    RequestRejectedError,
+)
+
+__all__ = ["Command", "Flow", "Invoke", "ReadClock", "Sleep", "describe_model", "wait_until_ready"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Call a unary method and reply with its response, or throw its error in.
+
+    Args:
+        method: name of the method, e.g. ``"ModelConfig"``.
+        request: its request message.
+        timeout: seconds, or None for the client's total.
+        metadata: sent with the call, besides the client's.
+    """
+
+    method: str
+    request: Any
+    timeout: float | None = None
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for some seconds; replies with None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadClock:
+    """Reply with a monotonic clock reading, in seconds."""
+
+
+Command: TypeAlias = "Invoke | Sleep | ReadClock"
+Flow: TypeAlias = "Generator[Command, Any, T]"
+
+
+def describe_model(
+    model: str, version: str = "", *, timeout: float | None = None, metadata: tuple[tuple[str, str | bytes], ...] = ()
+) -> Flow[ModelSignature]:
+    """Ask the server what a model takes and gives: one round trip.
+
+    ModelConfig says everything that ModelMetadata does and what it does not (optional inputs, decoupled). It is a Triton
+    extension: servers without it are asked for the metadata.
+
+    Raises:
+        ModelUnavailableError: the server does not have the model.
+        RequestError: any other failure.
+    """
+    try:
+        request = wire.pb.ModelConfigRequest(name=model, version=version)
+        response = yield Invoke("ModelConfig", request, timeout, metadata)
+        return wire.signature_from_config(response.config)
+    except RequestRejectedError as error:
+        if error.status != "UNIMPLEMENTED":
+            raise
+    request = wire.pb.ModelMetadataRequest(name=model, version=version)
+    response = yield Invoke("ModelMetadata", request, timeout, metadata)
+    return wire.signature_from_metadata(response)
+
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+
+
+def wait_until_ready(model: str, *, timeout: float | None, target: str) -> Flow[None]:
+    """Poll until the server and the model are ready.
+
+    Args:
+        model: the server's name of the model.
+        timeout: seconds, or None to wait without limit.
+        target: the server, for the error text.
+
+    Raises:
+        DeadlineExceededError: not ready in time; it says what was missing.
+        RequestError: waiting cannot help, e.g. wrong credentials.
+    """
+    start: float = yield ReadClock()
+    pause = _FIRST_PAUSE
+    while True:
+        problem = yield from _readiness(model, timeout)
+        if problem is None:
+            return
+        now: float = yield ReadClock()
+        left = None if timeout is None else start + timeout - now
+        if left is not None and left <= pause:
+            raise DeadlineExceededError(
+                f"not ready after {timeout:g} s: {problem}",
+                limit=timeout,
+                elapsed=now - start,
+                model=model,
+                target=target,
+            )
+        yield Sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _readiness(model: str, timeout: float | None) -> Flow[str | None]:
+    """Return what is not ready, or None."""
+    patience = min(timeout or 5.0, 5.0)
+    try:
+        server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience)
+        if not server.ready:
+            return "the server says it is not ready"
+        ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience)
+    except (ConnectionFailedError, ModelUnavailableError, DeadlineExceededError) as error:
+        return error.message
+    except AuthenticationError:
+        raise
+    except RequestError as error:
+        if error.status == "UNIMPLEMENTED":
+            raise
+        return error.message
+    return None if ready.ready else f"the server has no model {model!r} that is ready"

@@ -1,0 +1,157 @@
+"""Text out of pieces: UTF-8 over borders, whole texts to new text, stop strings over borders.
+
+Laws: the text does not depend on how its bytes were split; a character is never torn apart; nothing is lost.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+
+__all__ = ["CumulativeText", "StopScanner", "Utf8Joiner"]
+
+
+class Utf8Joiner:
+    """Decode UTF-8 that arrives in pieces split anywhere.
+
+    Bytes that are no UTF-8 at all become U+FFFD, exactly as decoding the whole at once would give: a model that stops at
+    ``max_tokens`` in the middle of a character must not cost the user the whole answer.
+    """
+
+    __slots__ = ("_decoder", "_holds")
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._holds = False
+
+    def feed(self, data: bytes) -> str:
+        """Return the characters that are complete by now."""
+        if not self._holds:
+            try:
+                return data.decode()  # nearly every piece of nearly every answer ends here
+            except UnicodeDecodeError:
+                pass
+        text = self._decoder.decode(data)
+        self._holds = bool(self._decoder.getstate()[0])
+        return text
+
+    def flush(self) -> str:
+        """Return what an unfinished character at the end stands for: U+FFFD, or nothing."""
+        self._holds = False
+        return self._decoder.decode(b"", final=True)
+
+
+class StopScanner:
+    """Find stop strings in a text that arrives in pieces.
+
+    The text ends where, reading letter by letter, the first stop string is complete (the longest of those complete at
+    the same place). What could be the beginning of a stop string is held back until that is decided.
+    """
+
+    __slots__ = ("_held", "_starts", "_stops", "matched")
+
+    def __init__(self, stops: Iterable[str]) -> None:
+        self._stops = tuple(stops)
+        self._starts = frozenset(stop[0] for stop in self._stops)
+        self._held = ""
+        self.matched: str | None = None
+        """The stop string that ended the text, or None."""
+
+    def feed(self, text: str) -> str:
+        """Return the text that is certainly before any stop string; `matched` tells whether one was found."""
+        text = self._held + text
+        if self._starts.isdisjoint(text):
+            self._held = ""
+            return text
+        ends = [
+            (start + len(stop), start, stop) for stop in self._stops if (start := text.find(stop)) >= 0
+        ]
+        if ends:
+            _, start, self.matched = min(ends)
+            self._held = ""
+            return text[:start]
+        keep = self._longest_beginning(text)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def flush(self) -> str:
+        """Return what was held back: no more text comes, so it is no stop string."""
+        held, self._held = self._held, ""
+        return held
+
+    def _longest_beginning(self, text: str) -> int:
+        """Return the length of the longest end of the text that begins a stop string."""
+        longest = 0
+        for stop in self._stops:
+            for length in range(min(len(stop) - 1, len(text)), longest, -1):
+                if text.endswith(stop[:length]):
+                    longest = length
+                    break
+        return longest
+
+
+class CumulativeText:
+    """Turn pieces that may each hold the whole text so far into new text. Works on bytes, before they are decoded.
+
+    Some backends send the text so far with every response, others only what is new, and a plain model's signature does
+    not tell. With ``cumulative=None`` the pieces decide: when the second piece begins with the first and is longer, it
+    is held back for one piece; if the third begins with the second, the pieces are cumulative. Only pieces that contain
+    a letter or a digit count, because runs of spaces or dashes grow in ordinary text too. If the answer ends while the
+    question is open, the second piece is taken as the whole text.
+    """
+
+    __slots__ = ("_cumulative", "_held", "_seen", "_tail")
+
+    def __init__(self, *, cumulative: bool | None) -> None:
+        self._cumulative = cumulative
+        self._seen = b""
+        self._held: bytes | None = None
+        self._tail = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        """Return what is new in this piece.
+
+        Raises:
+            ValueError: the pieces are cumulative and this one does not continue the text so far.
+        """
+        if self._cumulative is False or not piece:
+            return piece
+        if self._cumulative:
+            return self._growth(piece)
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._cumulative = len(piece) > len(held) and piece.startswith(held)
+            return self._growth(piece) if self._cumulative else held + piece
+        if not self._seen:
+            self._seen = piece
+            return piece
+        if len(piece) > len(self._seen) and piece.startswith(self._seen) and _has_word(self._seen):
+            self._held = piece
+            return b""
+        self._cumulative = False
+        return piece
+
+    def flush(self) -> bytes:
+        """Return what is still held back at the end of the answer."""
+        held, self._held = self._held, None
+        tail, self._tail = self._tail, b""
+        return held[len(self._seen) :] if held is not None else tail
+
+    def _growth(self, piece: bytes) -> bytes:
+        # A detokeniser that renders an unfinished character as U+FFFD replaces it in a later piece: wait for that one.
+        whole = piece
+        while whole.endswith(_REPLACEMENT):
+            whole = whole[: -len(_REPLACEMENT)]
+        if not whole.startswith(self._seen):
+            raise ValueError("a response does not continue the text before it, although the model sends the whole text")
+        new = whole[len(self._seen) :]
+        self._seen = whole
+        self._tail = piece[len(whole) :]
+        return new
+
+
+_REPLACEMENT = "\ufffd".encode()
+
+
+def _has_word(data: bytes) -> bool:
+    return any(map(str.isalnum, data.decode(errors="ignore")))

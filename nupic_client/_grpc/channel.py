@@ -1,0 +1,86 @@
+"""Configuration to gRPC channel arguments and credentials."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+
+import grpc
+
+from nupic_client._version import __version__
+from nupic_client.config import TLS, ClientConfig, Endpoint
+from nupic_client.errors import ConfigurationError, ConnectionFailedError
+
+__all__ = ["channel_options", "channel_target", "credentials"]
+
+_DEFAULTS: dict[str, str | int] = {
+    # Answers and tensors may be large, and a limit here only turns a good answer into an error.
+    "grpc.max_send_message_length": -1,
+    "grpc.max_receive_message_length": -1,
+    # A keepalive ping finds a connection that died silently. Servers punish pings more often than every five minutes
+    # (GOAWAY too_many_pings; gRPC's and Triton's default), so stay above that; and send none without a call.
+    "grpc.keepalive_time_ms": 310_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.keepalive_permit_without_calls": 0,
+    # A server that comes back is found within a second; gRPC's own default backs off up to two minutes.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 800,
+    # By default a new channel shares the failed connection of an older one to the same target, and fails at once with
+    # its "Connection refused" although the server is up again.
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.primary_user_agent": f"nupic-client/{__version__} python/{sys.version_info.major}.{sys.version_info.minor}",
+}
+
+
+def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
+    """Return the channel arguments: our defaults with the user's put over them by name."""
+    options = dict(_DEFAULTS)
+    if config.endpoint.addresses:
+        options["grpc.service_config"] = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+        options["grpc.lb_policy_name"] = "round_robin"
+    if config.tls is not None and config.tls.target_name is not None:
+        options["grpc.ssl_target_name_override"] = config.tls.target_name
+    options.update(config.channel_options)
+    return list(options.items())
+
+
+def channel_target(endpoint: Endpoint) -> str:
+    """Return the gRPC target. Names in a list of servers are looked up here: gRPC takes a list of addresses only.
+
+    Raises:
+        ConnectionFailedError: a name in a list cannot be resolved.
+        ConfigurationError: the list mixes IPv4 and IPv6 addresses.
+    """
+    if not endpoint.addresses:
+        return endpoint.target
+    resolved = [_resolve(host, port) for host, port in endpoint.addresses]
+    versions = {ipaddress.ip_address(host).version for host, _ in resolved}
+    if len(versions) > 1:
+        raise ConfigurationError(f"a list of urls takes IPv4 or IPv6 addresses, not both: {endpoint}")
+    if versions == {4}:
+        return "ipv4:" + ",".join(f"{host}:{port}" for host, port in resolved)
+    return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in resolved)
+
+
+def _resolve(host: str, port: int) -> tuple[str, int]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConnectionFailedError(
+            f"cannot resolve the host name {host!r}: {error.strerror or error}", target=f"{host}:{port}", retryable=True
+        ) from None
+    # IPv4 first: a list must not mix the two, and a name such as localhost often has both.
+    return str(sorted(found, key=lambda item: item[0] != socket.AF_INET)[0][4][0]), port
+
+
+def credentials(tls: TLS | None) -> grpc.ChannelCredentials:
+    """Return TLS credentials; the system's authorities where no others are given.
+
+    Raises:
+        ConfigurationError: a certificate file cannot be read.
+    """
+    tls = tls or TLS()
+    return grpc.ssl_channel_credentials(
+        tls.pem("root_certificates"), tls.pem("private_key"), tls.pem("certificate_chain")
+    )

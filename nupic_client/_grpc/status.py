@@ -1,0 +1,73 @@
+"""The meaning of a gRPC status: one table, for both colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import grpc
+
+from nupic_client._core.classify import error_from_message
+from nupic_client.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InferenceError,
+    ModelUnavailableError,
+    OverloadedError,
+    ProtocolError,
+    RequestError,
+    RequestRejectedError,
+    TransportError,
+)
+
+__all__ = ["STATUS_TABLE", "error_from_rpc"]
+
+STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = MappingProxyType(
+    {
+        grpc.StatusCode.CANCELLED: (TransportError, "the server cancelled the call", True),
+        grpc.StatusCode.UNKNOWN: (InferenceError, "the server failed", False),
+        grpc.StatusCode.INVALID_ARGUMENT: (RequestRejectedError, "the request does not fit the model", False),
+        grpc.StatusCode.DEADLINE_EXCEEDED: (DeadlineExceededError, "no complete answer in time", False),
+        grpc.StatusCode.NOT_FOUND: (ModelUnavailableError, "the server does not have it", False),
+        grpc.StatusCode.ALREADY_EXISTS: (RequestRejectedError, "it exists already", False),
+        grpc.StatusCode.PERMISSION_DENIED: (AuthenticationError, "these credentials do not allow it", False),
+        grpc.StatusCode.UNAUTHENTICATED: (AuthenticationError, "the server wants valid credentials", False),
+        grpc.StatusCode.RESOURCE_EXHAUSTED: (OverloadedError, "the server has no capacity for this now", True),
+        grpc.StatusCode.FAILED_PRECONDITION: (RequestRejectedError, "the server's state does not allow it", False),
+        grpc.StatusCode.ABORTED: (TransportError, "the server aborted the call", True),
+        grpc.StatusCode.OUT_OF_RANGE: (RequestRejectedError, "a value is out of range", False),
+        grpc.StatusCode.UNIMPLEMENTED: (RequestRejectedError, "the server does not offer this call", False),
+        grpc.StatusCode.INTERNAL: (InferenceError, "the server failed", False),
+        grpc.StatusCode.UNAVAILABLE: (ConnectionFailedError, "cannot reach the server", True),
+        grpc.StatusCode.DATA_LOSS: (ProtocolError, "the answer was damaged on its way", False),
+        grpc.StatusCode.OK: (ProtocolError, "the call ended without an answer", False),
+    }
+)
+"""Class, sentence and whether it may be sent again, for every status a call can end with."""
+
+
+def error_from_rpc(error: grpc.RpcError) -> RequestError:
+    """Return our error for a failed call; what the server says in words counts more than the bare status.
+
+    Args:
+        error: as raised by a sync call or a ``grpc.aio`` call.
+
+    Returns:
+        The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` the given one.
+    """
+    # Both colours' errors have these two, though their common base class does not declare them.
+    code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
+    details: str = error.details() or ""
+    known = error_from_message(details)
+    if known is not None:
+        known.status = code.name
+        return known
+    kind, sentence, retryable = STATUS_TABLE[code]
+    shown = "" if kind is DeadlineExceededError else details
+    return kind(
+        f"{sentence}: {shown}" if shown else sentence,
+        status=code.name,
+        server_message=details,
+        retryable=retryable,
+    )

@@ -1,0 +1,148 @@
+"""A generation that is read by blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from nupic_client._core import flows
+from nupic_client._core.exchange import Exchange
+from nupic_client._grpc.status import error_from_rpc
+from nupic_client._sync.transport import Transport
+from nupic_client.results import Event, Finished, Generation, TextDelta
+
+__all__ = ["TextStream"]
+
+
+class TextStream:
+    """The text of one generation, piece by piece, as it is generated.
+
+    Made by `StreamingClient.stream`, which has sent the request already. Iterate over it for pieces of text, or over
+    `events()` for typed events. Leaving it cancels the generation on the server: the end of a ``with`` block, ``break``
+    out of a ``for`` loop, an exception (also ``KeyboardInterrupt``), `close()` from any thread, or dropping it.
+
+    One thread reads; `close()` and `text` may be used from any thread.
+
+    Example:
+        .. code-block:: python
+
+            with client.stream("Once upon a time") as stream:
+                for text in stream:
+                    print(text, end="", flush=True)
+            print(stream.result().timing.time_to_first_token)
+    """
+
+    _call: Any = None
+
+    def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
+        self._exchange = exchange = transport.run(opening)
+        self._call = transport.stream(exchange.request, exchange.remaining(time.monotonic()))
+
+    @property
+    def request_id(self) -> str:
+        """The id the request was sent with."""
+        return self._exchange.request.request_id
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._exchange.text
+
+    @property
+    def closed(self) -> bool:
+        """Whether the generation has ended, in whatever way."""
+        return not self._exchange.running
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield pieces of text; leaving the loop before its end closes the stream.
+
+        Raises:
+            RequestError: the generation failed; ``partial_text`` has the text so far.
+            StreamClosedError: the stream was closed.
+            StreamConsumedError: it was already read to its end.
+        """
+        self._exchange.check_unread()
+        return self._pieces()
+
+    def __next__(self) -> str:
+        """Return the next piece of text. Raises as `__iter__`, and ``StopIteration`` at the end."""
+        text = self._read()
+        if not text:
+            raise StopIteration
+        return text
+
+    def events(self) -> Iterator[Event]:
+        """Yield a `TextDelta` for each piece of text and `Finished` at the end. Raises as `__iter__`."""
+        for text in self:
+            yield TextDelta(text)
+        yield Finished(self._exchange.result())
+
+    def result(self) -> Generation:
+        """Read the stream to its end and return the generation.
+
+        Of a stream that was closed before its end it returns what had arrived, with the finish reason ``cancelled``.
+
+        Raises:
+            RequestError: the generation failed; ``partial_text`` has the text so far.
+        """
+        if self._exchange.running:
+            for _ in self:
+                pass
+        return self._exchange.result()
+
+    def close(self) -> None:
+        """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
+        self._exchange.cancelled(time.monotonic())
+        self._call.cancel()
+
+    def __enter__(self) -> TextStream:
+        """Return the stream; the end of the block closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
+        with contextlib.suppress(Exception):
+            if self._call is not None:
+                self.close()
+
+    def _pieces(self) -> Iterator[str]:
+        try:
+            while text := self._read():
+                yield text
+        finally:
+            self.close()
+
+    def _read(self) -> str:
+        """Return the next piece of text, or nothing at the end."""
+        exchange = self._exchange
+        call = self._call
+        clock = time.monotonic
+        try:
+            while exchange.running:
+                text = exchange.receive(next(call), clock())
+                if exchange.stopped_early:
+                    self.close()
+                if text:
+                    return text
+            exchange.check_running()
+        except StopIteration:
+            exchange.ended(clock())
+        except grpc.RpcError as rpc_error:
+            exchange.check_running()  # closed by another thread while this one was waiting
+            error = exchange.broken(error_from_rpc(rpc_error), clock())
+            if error is not None:
+                raise error from rpc_error
+        except BaseException:
+            self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
+            raise
+        return exchange.consumed()

@@ -1,0 +1,101 @@
+"""What every backend answers: which tensors to send for a generation, and where its answer stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+from nupic_client.errors import ConfigurationError
+from nupic_client.sampling import SamplingParams
+
+__all__ = ["AnswerLayout", "Backend", "make_tensor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLayout:
+    """Where the parts of an answer stand.
+
+    Args:
+        text: the BYTES output with the text.
+        cumulative: whether each response holds the whole text so far; None lets the responses decide.
+        finish_reason: the BYTES output with the reason the text ended, or None.
+        input_tokens: the output with the number of prompt tokens, or None.
+        output_tokens: the output with the number of new tokens in each response, or None.
+    """
+
+    text: str = "text_output"
+    cumulative: bool | None = None
+    finish_reason: str | None = None
+    input_tokens: str | None = None
+    output_tokens: str | None = None
+
+
+class Backend(Protocol):
+    """How one kind of model spells a text-generation request and its answers. Stateless."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name, e.g. ``"plain"``."""
+        ...
+
+    def supports(self, option: str, signature: ModelSignature) -> bool:
+        """Return whether a sampling option can be sent to this model."""
+        ...
+
+    def inputs(self, signature: ModelSignature, prompt: str, sampling: SamplingParams) -> list[InputTensor]:
+        """Return the inputs of a request; options that the model has no tensor for are left out."""
+        ...
+
+    def layout(self, signature: ModelSignature, *, cumulative: bool | None) -> AnswerLayout:
+        """Return where the parts of the answer stand."""
+        ...
+
+
+def make_tensor(
+    spec: TensorSpec, value: TensorValue | Sequence[TensorValue], signature: ModelSignature
+) -> InputTensor:
+    """Shape a scalar or a flat list as the model declares the input.
+
+    Args:
+        spec: the input as the model declares it.
+        value: one element or several.
+        signature: of the model, for the batch dimension.
+
+    Returns:
+        The tensor; its innermost free dimension takes the number of elements, other free dimensions are 1.
+
+    Raises:
+        ConfigurationError: the elements do not fill the declared shape, or are not of its kind.
+    """
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    for element in values:
+        _check_kind(spec, element)
+    dims = list(spec.shape)
+    fixed = 1
+    for size in dims:
+        fixed *= size if size > 0 else 1
+    free = [index for index, size in enumerate(dims) if size < 0]
+    for index in free:
+        dims[index] = 1
+    if free and fixed and len(values) % fixed == 0:
+        dims[free[-1]] = len(values) // fixed
+    elif len(values) != fixed:
+        raise ConfigurationError(
+            f"input {spec.name!r} of model {signature.name!r} has the shape {list(spec.shape)}:"
+            f" {len(values)} elements do not fit it"
+        )
+    batch = (1,) if signature.max_batch_size > 0 else ()
+    return InputTensor(spec.name, spec.datatype, (*batch, *dims), values)
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {"BYTES": (str, bytes), "BOOL": (bool,), "FP": (int, float), "INT": (int,)}
+
+
+def _check_kind(spec: TensorSpec, element: object) -> None:
+    kind = next((name for name in _KINDS if name in spec.datatype), None)
+    if kind is None:
+        raise ConfigurationError(f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent")
+    if not isinstance(element, _KINDS[kind]) or (isinstance(element, bool) and kind != "BOOL"):
+        raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {element!r}")

@@ -1,0 +1,279 @@
+"""Where the server is and how to talk to it: parse, default, validate and redact. Nothing here opens a connection."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+from urllib.parse import unquote
+
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["DEFAULT_TOTAL_TIMEOUT", "DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "Timeouts", "parse_url"]
+
+DEFAULT_URL = "localhost:8001"
+"""NuPIC's and Triton's default gRPC port on this machine."""
+DEFAULT_TOTAL_TIMEOUT = 600.0
+"""Seconds a generation may take when nothing else is said: long answers on a CPU take minutes, nothing takes forever."""
+
+_FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
+
+UrlLike: TypeAlias = "str | Sequence[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A parsed url.
+
+    Args:
+        target: the gRPC target for one server, e.g. ``"localhost:8001"`` or ``"unix:/run/triton.sock"``.
+        secure: whether TLS is used.
+        addresses: all servers as (host, port) where a list was given, else empty.
+    """
+
+    target: str
+    secure: bool = False
+    addresses: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine: a loopback address, ``localhost`` or a unix socket."""
+        if self.target.startswith("unix:"):
+            return True
+        hosts = [host for host, _ in self.addresses] or [_split_host_port(self.target.rpartition("/")[2])[0]]
+        return all(_is_loopback(host) for host in hosts)
+
+    def __str__(self) -> str:
+        return ", ".join(_join(host, port) for host, port in self.addresses) or self.target
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
+    match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>\d{1,5})", text)
+    if match is None or not 1 <= int(match["port"]) <= 65535:
+        raise ConfigurationError(
+            f"url {url or text!r} is not valid: expected {_FORMS}; a port is a number from 1 to 65535"
+        )
+    return match["v6"] or match["host"], int(match["port"])
+
+
+def parse_url(url: UrlLike) -> Endpoint:
+    """Parse the url of a server.
+
+    Args:
+        url: ``host:port``, ``grpc://host:port``, ``grpcs://host:port`` (TLS), ``dns:///name:port``, ``unix:/path``, or a
+            list of the first three: all of them are used in turn (gRPC's ``round_robin``).
+
+    Returns:
+        The endpoint.
+
+    Raises:
+        ConfigurationError: anything else, with the form that was expected.
+
+    Example:
+        >>> parse_url("grpcs://gpt.example.com:443")
+        Endpoint(target='gpt.example.com:443', secure=True, addresses=())
+    """
+    if not isinstance(url, str):
+        return _parse_list(url)
+    if "," in url:
+        return _parse_list(url.split(","))
+    text = url.strip()
+    scheme, separator, rest = text.partition("://")
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:").removeprefix("//")
+        if not path:
+            raise ConfigurationError(f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock")
+        return Endpoint(f"unix:{unquote(path)}")
+    if text.startswith("dns:"):
+        name = text.removeprefix("dns:").removeprefix("///")
+        _split_host_port(name, repr(url))
+        return Endpoint(f"dns:///{name}")
+    if separator and scheme.lower() in {"http", "https"}:
+        raise ConfigurationError(
+            f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port (8001 by default)"
+            f" as {rest.partition(':')[0] or 'host'}:8001"
+        )
+    if separator and scheme.lower() not in {"grpc", "grpcs"}:
+        raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
+    host, port = _split_host_port((rest if separator else text).rstrip("/"), repr(url))
+    return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
+
+
+def _parse_list(urls: Sequence[str]) -> Endpoint:
+    if not isinstance(urls, Sequence) or not urls or not all(isinstance(item, str) for item in urls):
+        raise ConfigurationError(f"url must be a string or a non-empty list of strings, not {urls!r}")
+    endpoints = [parse_url(item) for item in urls]
+    if len(endpoints) == 1:
+        return endpoints[0]
+    if any(endpoint.target.startswith(("unix:", "dns:")) for endpoint in endpoints):
+        raise ConfigurationError(f"a list of urls takes host:port, grpc:// or grpcs:// only, not {list(urls)!r}")
+    if len({endpoint.secure for endpoint in endpoints}) > 1:
+        raise ConfigurationError(f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}")
+    addresses = tuple(_split_host_port(endpoint.target) for endpoint in endpoints)
+    return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """Certificates and names for ``grpcs://``; bytes are PEM text, strings and paths are files.
+
+    Args:
+        root_certificates: the authorities to trust; None for the system's.
+        certificate_chain: this client's own certificate, for mutual TLS.
+        private_key: the key of that certificate; never shown in a repr.
+        target_name: the name that the server's certificate is checked against, where it differs from the url's host.
+
+    Raises:
+        ConfigurationError: only one of certificate and key is given.
+    """
+
+    root_certificates: str | Path | bytes | None = None
+    certificate_chain: str | Path | bytes | None = None
+    private_key: str | Path | bytes | None = field(default=None, repr=False)
+    target_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate_chain is None) != (self.private_key is None):
+            raise ConfigurationError("mutual TLS needs both certificate_chain and private_key")
+
+    def pem(self, name: str) -> bytes | None:
+        """Return the PEM text of one of the three, reading its file if it is one.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        value: str | Path | bytes | None = getattr(self, name)
+        if value is None or isinstance(value, bytes):
+            return value
+        try:
+            return Path(value).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"tls.{name}: cannot read {str(value)!r}: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds.
+
+    Args:
+        total: for the whole call, from sending the request to the end of the answer; None waits without limit.
+
+    Raises:
+        ConfigurationError: not a positive number.
+    """
+
+    total: float | None = DEFAULT_TOTAL_TIMEOUT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", _seconds("timeout", self.total))
+
+    @classmethod
+    def of(cls, value: float | Timeouts | None) -> Timeouts:
+        """Return the value itself, or the timeouts with this total."""
+        return value if isinstance(value, Timeouts) else cls(total=value)
+
+
+def _seconds(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise ConfigurationError(f"{name} must be a positive number of seconds or None, not {value!r}")
+    return float(value)
+
+
+_METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
+
+
+def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | bytes]:
+    """Validate request metadata (HTTP/2 headers) and return a read-only copy.
+
+    Args:
+        metadata: names to values. Names are lowercase letters, digits and ``_ . -``; a name that ends in ``-bin`` takes
+            bytes, all others printable ASCII.
+
+    Raises:
+        ConfigurationError: a name or value that gRPC would refuse. Values are not shown: they may be secret.
+    """
+    for name, value in metadata.items():
+        if not isinstance(name, str) or not _METADATA_KEY.fullmatch(name) or name.startswith("grpc-"):
+            raise ConfigurationError(
+                f"metadata name {name!r} is not valid: lowercase letters, digits and '_.-', not starting with 'grpc-'"
+            )
+        if name.endswith("-bin"):
+            if not isinstance(value, bytes):
+                raise ConfigurationError(f"metadata {name!r} ends in '-bin' and must be bytes")
+        elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(f"metadata {name!r} must be a string of printable ASCII characters")
+    return MappingProxyType(dict(metadata))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """Everything a connection needs to know. Immutable; its repr shows no metadata values and no keys.
+
+    Args:
+        endpoint: the server or servers.
+        tls: certificates and names for a secure endpoint.
+        timeouts: how long to wait.
+        metadata: sent with every request.
+        channel_options: gRPC channel arguments, merged by name over the defaults.
+    """
+
+    endpoint: Endpoint
+    tls: TLS | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def create(
+        cls,
+        url: UrlLike | None = None,
+        *,
+        environ: Mapping[str, str],
+        tls: TLS | None = None,
+        timeout: float | Timeouts | None = DEFAULT_TOTAL_TIMEOUT,
+        metadata: Mapping[str, str | bytes] | None = None,
+        channel_options: Mapping[str, str | int] | None = None,
+    ) -> ClientConfig:
+        """Make a configuration from what a user gives.
+
+        Args:
+            url: see `parse_url`; None takes ``$NUPIC_URL``, else ``localhost:8001``.
+            environ: the environment variables, e.g. ``os.environ``.
+            tls: needs a ``grpcs://`` url.
+            timeout: seconds, or `Timeouts`, or None for no limit.
+            metadata: see `check_metadata`.
+            channel_options: gRPC channel arguments by name.
+
+        Raises:
+            ConfigurationError: any of them is wrong.
+        """
+        endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
+        if tls is not None and not endpoint.secure:
+            raise ConfigurationError(f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}")
+        return cls(
+            endpoint=endpoint,
+            tls=tls,
+            timeouts=Timeouts.of(timeout),
+            metadata=check_metadata(metadata or {}),
+            channel_options=MappingProxyType(dict(channel_options or {})),
+        )

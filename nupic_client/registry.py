@@ -1,0 +1,285 @@
+"""Model names: from the friendly name that people type to what a server calls the model, and how it is prompted."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from typing import Any, Literal
+
+from nupic_client.errors import ConfigurationError, UnknownModelError
+from nupic_client.prompts import PromptFormatter, formatter_for
+
+__all__ = [
+    "STREAMING_SUFFIX",
+    "ModelRegistry",
+    "ModelSpec",
+    "default_registry",
+    "get_prompt_formatter",
+    "model_naming_mapping",
+]
+
+STREAMING_SUFFIX = ".streaming"
+"""NuPIC marks a GPT version that supports output streaming by this end of its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What the client knows about a model. Immutable.
+
+    Args:
+        name: the friendly name.
+        server_name: the server's name; the friendly name where none is given.
+        version: the model version on the server; empty for the server's choice.
+        aliases: other friendly names.
+        family: the prompt format of the model, see `nupic_client.prompts`; None for a model that takes plain text.
+        system: the system prompt of a conversation that has none; None leaves that to the family.
+        stop: strings that end a text besides those a call gives.
+        text: whether responses hold new text (``"delta"``), the whole text so far (``"cumulative"``), or the responses
+            should decide (``"auto"``).
+        description: one line for people.
+    """
+
+    name: str
+    server_name: str = ""
+    version: str = ""
+    aliases: tuple[str, ...] = ()
+    family: str | None = None
+    system: str | None = None
+    stop: tuple[str, ...] = ()
+    text: Literal["delta", "cumulative", "auto"] = "auto"
+    description: str = ""
+    hint: str = field(default="", repr=False, compare=False)
+    """For the error text when the server does not have the model."""
+
+    def __post_init__(self) -> None:
+        if not self.name or not isinstance(self.name, str):
+            raise ConfigurationError(f"a model needs a name, not {self.name!r}")
+        if self.text not in {"delta", "cumulative", "auto"}:
+            raise ConfigurationError(f"text must be 'delta', 'cumulative' or 'auto', not {self.text!r}")
+        object.__setattr__(self, "server_name", self.server_name or self.name)
+        object.__setattr__(self, "aliases", tuple(self.aliases))
+        object.__setattr__(self, "stop", tuple(self.stop))
+
+    @property
+    def cumulative(self) -> bool | None:
+        """`text` as the decoder takes it: None lets the responses decide."""
+        return {"delta": False, "cumulative": True}.get(self.text)
+
+    @property
+    def formatter(self) -> PromptFormatter | None:
+        """The prompt formatter of the family, with this model's default system prompt; None without a family."""
+        if self.family is None:
+            return None
+        formatter = formatter_for(self.family)
+        return formatter if self.system is None else formatter.with_system(self.system)
+
+
+class ModelRegistry(Mapping[str, ModelSpec]):
+    """Friendly names, aliases and server names to `ModelSpec`. Reading is thread-safe.
+
+    Args:
+        specs: the models.
+        frozen: whether `register` refuses; the default registry is frozen, `copy()` is not.
+
+    Example:
+        >>> registry = default_registry().copy()
+        >>> registry.register(ModelSpec(name="support-bot", server_name="support.streaming", family="zephyr"))
+        >>> registry["support-bot"].server_name
+        'support.streaming'
+    """
+
+    def __init__(self, specs: Iterable[ModelSpec] = (), *, frozen: bool = False) -> None:
+        self._specs: dict[str, ModelSpec] = {}
+        self._names: dict[str, str] = {}
+        self._frozen = False
+        for spec in specs:
+            self.register(spec)
+        self._frozen = frozen
+
+    def register(self, spec: ModelSpec) -> None:
+        """Add a model, or replace the one of that name.
+
+        Raises:
+            ConfigurationError: the registry is frozen, the family is unknown, or an alias belongs to another model.
+        """
+        if self._frozen:
+            raise ConfigurationError("this registry is read-only: change a copy() and give it to the client as registry=")
+        if spec.family is not None:
+            formatter_for(spec.family)
+        for alias in spec.aliases:
+            owner = self._names.get(alias)
+            if alias in self._specs or (owner is not None and owner != spec.name):
+                raise ConfigurationError(f"alias {alias!r} of model {spec.name!r} already means {owner or alias!r}")
+        self._names = {name: owner for name, owner in self._names.items() if owner != spec.name}
+        self._specs[spec.name] = spec
+        for name in (spec.server_name, *spec.aliases):
+            if name not in self._specs:
+                self._names[name] = spec.name
+
+    def copy(self) -> ModelRegistry:
+        """Return a registry with the same models that can be changed."""
+        return ModelRegistry(self._specs.values())
+
+    def resolve(self, name: str) -> ModelSpec:
+        """Return what is known about a model; a name that is not known is taken as the server's name.
+
+        Args:
+            name: a friendly name, an alias or a server's name.
+
+        Raises:
+            ConfigurationError: the name is not a non-empty string.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"a model name must be a non-empty string, not {name!r}")
+        if name in self:
+            return self[name]
+        near = self._close(name)
+        hint = f"the registry has {', '.join(map(repr, near))}" if near else f"the registry has {', '.join(self._specs)}"
+        return ModelSpec(name=name, hint=hint)
+
+    def __getitem__(self, name: str) -> ModelSpec:
+        """Return a model by friendly name, alias or server name.
+
+        Raises:
+            UnknownModelError: none of them; names the nearest ones.
+        """
+        spec = self._specs.get(self._names.get(name, name))
+        if spec is None:
+            near = self._close(name)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(self._specs)}"
+            raise UnknownModelError(f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs))
+        return spec
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs or name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __repr__(self) -> str:
+        return f"ModelRegistry({', '.join(self._specs)})"
+
+    def _close(self, name: str) -> list[str]:
+        return difflib.get_close_matches(name, [*self._specs, *self._names], n=3)
+
+
+class _NamingMapping(Mapping[str, str]):
+    """Friendly name to server name: a read-only view of a registry, as NuPIC scripts use it."""
+
+    def __init__(self, registry: ModelRegistry | None = None) -> None:
+        self._registry = registry
+
+    def _target(self) -> ModelRegistry:
+        return default_registry() if self._registry is None else self._registry
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self._target()[name].server_name
+        except UnknownModelError as error:
+            raise _UnknownName(error.message, model=error.model, known=error.known) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._target()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._target())
+
+    def __len__(self) -> int:
+        return len(self._target())
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class _UnknownName(UnknownModelError, KeyError):
+    """What a mapping must raise, so that ``.get`` and ``try/except KeyError`` work."""
+
+
+model_naming_mapping: Mapping[str, str] = _NamingMapping()
+"""Friendly name to the server's name, for the models of the default registry. Read-only."""
+
+
+def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelSpec:
+    known = ModelSpec.__dataclass_fields__.keys() - {"name", "hint"}
+    unknown = sorted(table.keys() - known)
+    if unknown:
+        raise ConfigurationError(
+            f"{source}: model {name!r} has the unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}"
+        )
+    try:
+        return ModelSpec(name=name, **table)
+    except (TypeError, ConfigurationError) as error:
+        raise ConfigurationError(f"{source}: model {name!r}: {error}") from None
+
+
+def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
+    """Read models from TOML: one table ``[models."name"]`` each, with the fields of `ModelSpec` as keys.
+
+    Args:
+        text: the TOML text.
+        source: where it is from, for error texts.
+
+    Raises:
+        ConfigurationError: it is not TOML, or a table does not describe a model.
+    """
+    try:
+        import tomllib  # noqa: PLC0415 - only needed once, and tomli stands in on Python 3.10
+    except ImportError:
+        import tomli as tomllib  # type: ignore[import-not-found,no-redef,unused-ignore]  # noqa: PLC0415
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
+    models = tables.get("models", {})
+    if set(tables) - {"models"} or not all(isinstance(table, dict) for table in models.values()):
+        raise ConfigurationError(f'{source}: expected one table [models."name"] for each model and nothing else')
+    return [_spec_from_table(name, table, source) for name, table in models.items()]
+
+
+@functools.cache
+def default_registry() -> ModelRegistry:
+    """Return the models that come with the package. Read-only."""
+    text = resources.files("nupic_client").joinpath("models.toml").read_text(encoding="utf-8")
+    return ModelRegistry(specs_from_toml(text, "models.toml"), frozen=True)
+
+
+def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -> PromptFormatter:
+    """Return the prompt formatter of a model, or of a family.
+
+    The name of a family gives the family's official template. Any other name of a model in the registry gives the
+    formatter of its family with that model's own default system prompt.
+
+    Args:
+        model: a family such as ``"zephyr"``, or a model's friendly name, alias or server name.
+        registry: where models are looked up; the default registry if it is not given.
+
+    Returns:
+        A formatter: call it with a user's text or a list of messages to get the prompt.
+
+    Raises:
+        ConfigurationError: no such family or model; names the nearest ones.
+
+    Example:
+        >>> get_prompt_formatter("chatml")("Hello")
+        '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
+    """
+    known = default_registry() if registry is None else registry
+    try:
+        return formatter_for(model)
+    except ConfigurationError:
+        spec = known[model] if model in known else None
+        formatter = None if spec is None else spec.formatter
+        if formatter is None:
+            raise
+        return formatter
+
+
+def with_changes(spec: ModelSpec, **changes: Any) -> ModelSpec:
+    """Return a copy of a spec with other values."""
+    return replace(spec, **changes)
