@@ -1,1 +1,41 @@
-"""placeholder"""
+"""Test your own code without a server: `FakeTriton` speaks Triton's protocol and says what a script tells it to.
+
+The pytest fixture is opt-in: ``pytest_plugins = ("nupic_client.testing.fixtures",)``.
+"""
+
+from __future__ import annotations
+
+from nupic_client.local.engine import EngineRequest as RecordedRequest
+from nupic_client.local.engine import FinalPlacement, ServedModel, text_signature
+from nupic_client.local.scripted import (
+    Reply,
+    ReplySource,
+    ScriptedEngine,
+    Step,
+    abort,
+    end,
+    fail,
+    raw,
+    silence,
+    sleep,
+)
+from nupic_client.testing.fake_triton import Cancellation, FakeTriton
+
+__all__ = [
+    "Cancellation",
+    "FakeTriton",
+    "FinalPlacement",
+    "RecordedRequest",
+    "Reply",
+    "ReplySource",
+    "ScriptedEngine",
+    "ServedModel",
+    "Step",
+    "abort",
+    "end",
+    "fail",
+    "raw",
+    "silence",
+    "sleep",
+    "text_signature",
+]

@@ -1,0 +1,114 @@
+"""The gRPC server itself: a port, a servicer and threads that never keep the interpreter alive."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from typing import Any, cast
+
+import grpc
+
+from nupic_client.errors import ConfigurationError
+from nupic_client.local.answers import Answers
+from nupic_client.local.engine import EngineRequest
+from nupic_client.local.executor import DaemonExecutor
+from nupic_client.local.repository import Repository
+from nupic_client.local.servicer import Servicer
+
+__all__ = ["InferenceServer"]
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # Without this a second server on the same port would silently share the connections.
+    ("grpc.so_reuseport", 0),
+)
+_CONNECTABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to by default
+
+
+class InferenceServer:
+    """Serve the models of a repository on one port. Start and stop it from one thread.
+
+    Args:
+        repository: the models.
+        host: the address to listen on.
+        port: the port; 0 picks a free one.
+        on_request: called with every inference request, on the thread that answers it.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        on_request: Callable[[EngineRequest], None] = lambda _request: None,
+    ) -> None:
+        self.repository = repository
+        self._host = host
+        self._port = port
+        self._answers = Answers(repository, on_request)
+        self._server: grpc.Server | None = None
+        self.url = ""
+        """``host:port`` to connect to; empty before the first `start`."""
+
+    def start(self) -> None:
+        """Listen and answer. Returns as soon as clients can connect.
+
+        Raises:
+            ConfigurationError: the address is not free or not on this machine.
+        """
+        executor = DaemonExecutor()
+        server = grpc.server(cast("Any", executor), options=_OPTIONS)  # any executor will do for it
+        server.add_generic_rpc_handlers((Servicer(self.repository, self._answers, executor).handler(),))
+        self._check_address()
+        try:
+            port = server.add_insecure_port(_target(self._host, self._port))
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise self._not_bound("it is not an address of this machine, or it is in use") from None
+        server.start()
+        self._server = server
+        self.url = _target(_CONNECTABLE.get(self._host, self._host), port)
+
+    def _check_address(self) -> None:
+        # grpc's own attempt prints a page of its internals to stderr before it fails, so ours comes first.
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family, kind, protocol) as probe:
+                if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # pragma: no cover - Windows
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+                else:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, OverflowError) as error:
+            raise self._not_bound(getattr(error, "strerror", None) or str(error)) from error
+
+    def _not_bound(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a free one), or "
+            "stop the program that uses it"
+        )
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop listening and end what is running. Idempotent.
+
+        Args:
+            grace: seconds that running calls may take to end; None cancels them at once.
+        """
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop(grace).wait()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server has stopped; return False if ``timeout`` seconds passed first."""
+        server = self._server
+        return server is None or not server.wait_for_termination(timeout)
+
+
+def _target(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

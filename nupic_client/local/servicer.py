@@ -1,0 +1,251 @@
+"""The KServe v2 gRPC service: every method of the real server that this one offers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+import grpc
+
+from nupic_client._core import wire
+from nupic_client._version import __version__
+from nupic_client.local.answers import Answers, Failure
+from nupic_client.local.engine import StreamAbort, StreamEnd
+from nupic_client.local.outbox import Outbox
+from nupic_client.local.repository import Repository
+from nupic_client.local.requests import Refusal
+
+__all__ = ["Servicer"]
+
+_EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
+
+
+class Servicer:
+    """Answer the calls of any number of clients. Thread-safe.
+
+    Args:
+        repository: the models and the state of the server.
+        answers: what answers inference requests.
+        executor: where generations run; it must run any number of tasks at once.
+    """
+
+    def __init__(self, repository: Repository, answers: Answers, executor: Executor) -> None:
+        self._repository = repository
+        self._answers = answers
+        self._executor = executor
+
+    def handler(self) -> Any:
+        """Return the service for ``grpc.Server.add_generic_rpc_handlers``."""
+        unary: Mapping[str, Callable[[Any, Any], Any]] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelInfer": self._model_infer,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._model_load,
+            "RepositoryModelUnload": self._model_unload,
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                _refusals_as_status(call),
+                request_deserializer=wire.METHODS[name][0].FromString,
+                response_serializer=_serialize,
+            )
+            for name, call in unary.items()
+        }
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+            self._model_stream_infer,
+            request_deserializer=wire.METHODS["ModelStreamInfer"][0].FromString,
+            response_serializer=_serialize,
+        )
+        return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
+
+    # --- health and description
+
+    def _check_running(self, text: str) -> None:
+        if self._repository.exiting:
+            raise Refusal("UNAVAILABLE", text)
+
+    def _server_live(self, _request: Any, _context: Any) -> Any:
+        self._check_running("Server exiting")
+        return wire.pb.ServerLiveResponse(live=True)
+
+    def _server_ready(self, _request: Any, _context: Any) -> Any:
+        self._check_running("Server exiting")
+        return wire.pb.ServerReadyResponse(ready=self._repository.ready)
+
+    def _server_metadata(self, _request: Any, _context: Any) -> Any:
+        return wire.pb.ServerMetadataResponse(
+            name="nupic_client", version=__version__, extensions=_EXTENSIONS
+        )
+
+    def _model_ready(self, request: Any, _context: Any) -> Any:
+        self._check_running("Server not ready")
+        model = self._repository.models.get(request.name)
+        known = model is not None and (not request.version or request.version in model.versions)
+        return wire.pb.ModelReadyResponse(ready=known and self._repository.is_ready(request.name))
+
+    def _model_metadata(self, request: Any, _context: Any) -> Any:
+        model = self._repository.find(request.name, request.version)
+        signature = model.signature
+        response = wire.pb.ModelMetadataResponse(name=model.name, versions=model.versions, platform="python")
+        batch = (-1,) if signature.max_batch_size else ()
+        for field, specs in ((response.inputs, signature.inputs), (response.outputs, signature.outputs)):
+            for spec in specs.values():
+                field.add(name=spec.name, datatype=spec.datatype, shape=(*batch, *spec.shape))
+        return response
+
+    def _model_config(self, request: Any, _context: Any) -> Any:
+        signature = self._repository.find(request.name, request.version).signature
+        response = wire.pb.ModelConfigResponse()
+        config = response.config
+        config.name = request.name
+        config.backend = signature.backend
+        config.platform = signature.platform
+        config.max_batch_size = signature.max_batch_size
+        config.model_transaction_policy.decoupled = signature.decoupled
+        for spec in signature.inputs.values():
+            config.input.add(
+                name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape, optional=spec.optional
+            )
+        for spec in signature.outputs.values():
+            config.output.add(name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape)
+        for name, value in signature.parameters.items():
+            config.parameters[name].string_value = value
+        return response
+
+    def _model_statistics(self, request: Any, _context: Any) -> Any:
+        names = (
+            [self._repository.find(request.name, request.version).name]
+            if request.name
+            else self._repository.models
+        )
+        response = wire.pb.ModelStatisticsResponse()
+        for name in names:
+            good, bad = self._repository.counts(name)
+            version = self._repository.models[name].versions[-1]
+            item = response.model_stats.add(
+                name=name, version=version, inference_count=good, execution_count=good
+            )
+            item.inference_stats.success.count = good
+            item.inference_stats.fail.count = bad
+        return response
+
+    # --- the repository
+
+    def _repository_index(self, request: Any, _context: Any) -> Any:
+        response = wire.pb.RepositoryIndexResponse()
+        for name, model in self._repository.models.items():
+            ready = self._repository.is_ready(name)
+            if ready or not request.ready:
+                for version in model.versions:
+                    response.models.add(name=name, version=version, state="READY" if ready else "UNAVAILABLE")
+        return response
+
+    def _model_load(self, request: Any, _context: Any) -> Any:
+        self._set_loaded(request.model_name, loaded=True)
+        return wire.pb.RepositoryModelLoadResponse()
+
+    def _model_unload(self, request: Any, _context: Any) -> Any:
+        self._set_loaded(request.model_name, loaded=False)
+        return wire.pb.RepositoryModelUnloadResponse()
+
+    def _set_loaded(self, name: str, *, loaded: bool) -> None:
+        if not self._repository.explicit:
+            raise Refusal("UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled")
+        if loaded and name not in self._repository.models:
+            raise Refusal(
+                "INVALID_ARGUMENT", f"failed to load '{name}', failed to poll from model repository"
+            )
+        self._repository.set_ready(name, ready=loaded)
+
+    # --- inference
+
+    def _model_infer(self, request: Any, context: Any) -> Any:
+        cancelled = threading.Event()
+        if not context.add_callback(cancelled.set):
+            cancelled.set()
+        try:
+            answer = self._answers.once(request, _metadata(context), cancelled)
+        except StreamAbort as abort:
+            context.abort(_status(abort.code), abort.details)
+        except StreamEnd:
+            return wire.pb.ModelInferResponse()
+        if isinstance(answer, Failure):
+            context.abort(_status(answer.code), answer.text)
+        return answer
+
+    def _model_stream_infer(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
+        outbox: Outbox[Any] = Outbox()
+        outbox.open_producer()
+        if not context.add_callback(outbox.close):
+            outbox.close()
+        self._executor.submit(self._read_stream, requests, _metadata(context), outbox)
+        for item in outbox:
+            if isinstance(item, StreamEnd):
+                break
+            if isinstance(item, StreamAbort):
+                outbox.close()
+                context.abort(_status(item.code), item.details)
+            yield item
+        outbox.close()
+
+    def _read_stream(
+        self, requests: Iterator[Any], metadata: Mapping[str, str | bytes], outbox: Outbox[Any]
+    ) -> None:
+        try:
+            for request in requests:
+                outbox.open_producer()
+                self._executor.submit(self._answer_on_stream, request, metadata, outbox)
+        except Exception:  # noqa: BLE001 - grpcio raises a bare Exception from this iterator when the RPC is over
+            outbox.close()
+        finally:
+            outbox.close_producer()
+
+    def _answer_on_stream(
+        self, request: Any, metadata: Mapping[str, str | bytes], outbox: Outbox[Any]
+    ) -> None:
+        answers = self._answers.stream(request, metadata, outbox.closed)
+        try:
+            for message in answers:
+                if not outbox.put(message):
+                    break
+        except (StreamAbort, StreamEnd) as control:
+            outbox.put(control)
+        finally:
+            answers.close()  # tells the engine
+            outbox.close_producer()
+
+
+def _serialize(message: Any) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
+
+
+def _config_type(datatype: str) -> int:
+    name = "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
+    number: int = wire.pb.model__config__pb2.DataType.Value(name)
+    return number
+
+
+def _status(code: str) -> Any:
+    return grpc.StatusCode[code]
+
+
+def _metadata(context: Any) -> Mapping[str, str | bytes]:
+    return {item.key: item.value for item in context.invocation_metadata()}
+
+
+def _refusals_as_status(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def answered(request: Any, context: Any) -> Any:
+        try:
+            return call(request, context)
+        except Refusal as refusal:
+            context.abort(_status(refusal.code), refusal.message)
+
+    return answered

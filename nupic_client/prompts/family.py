@@ -1,0 +1,130 @@
+"""What a prompt family is: a value that says what stands around each role, and where the system prompt goes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, TypeAlias
+
+from nupic_client.messages import Message
+from nupic_client.prompts.draft import Draft
+
+__all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What stands around a message.
+
+    Args:
+        before: the text before the content.
+        after: the text after it.
+        clean: what the template does with the content, e.g. ``str.strip``.
+        skip_empty: whether a message with an empty content prints nothing at all.
+    """
+
+    before: str
+    after: str
+    clean: Callable[[str], str] = str
+    skip_empty: bool = False
+
+
+class Rule(enum.Enum):
+    """What happens to a message that has no turn of its own."""
+
+    DROPPED = "silently left out, as the official template does"
+    REFUSED = "an error"
+
+
+class Place(enum.Enum):
+    """Where the leading system message goes."""
+
+    TURN = "its own turn"
+    FIRST_USER = "the head of the first user turn"
+    LAST_USER = "the head of the last message, if that is a user turn; else it is lost"
+    FRONT = "the front of the prompt, together with all other system messages"
+
+
+@dataclass(frozen=True, slots=True)
+class DateLine:
+    """How a family prints the date, which its texts mark with ``{date}``.
+
+    Args:
+        style: a ``strftime`` format of ``%d``, ``%m``, ``%Y``, ``%b`` and ``%B``; months are English in every locale.
+        default: the day that the official template has built in; None where it asks the clock.
+    """
+
+    style: str
+    default: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One conversation to render, with the options of the call."""
+
+    messages: tuple[Message, ...]
+    add_generation_prompt: bool = True
+    date: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+Script: TypeAlias = Callable[["Family", Job, Draft], None]
+"""A family's own renderer, for a template that is more than text around messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One prompt family. The fields describe; `nupic_client.prompts.render` acts.
+
+    Args:
+        name: the family's name.
+        reference_model: the model whose official template this is, on the Hugging Face hub.
+        source: where the reference prompts were taken from.
+        description: the quirks in one line.
+        bos: the token a prompt starts with; empty where the tokenizer has none.
+        eos: the token an answer ends with.
+        stop: the strings that end a generation.
+        markers: the strings that make turns, besides ``bos``, ``eos`` and the stop strings. Content with one of them
+            is refused.
+        start: what the prompt starts with.
+        user: the turn of a user message.
+        assistant: the turn of an assistant message; refused where a family has single turns only.
+        system: the turn of a leading system message, or what happens to it.
+        late_system: the turn of any other system message, or what happens to it; None: the same as ``system``.
+        system_place: where the leading system message goes.
+        default_system: the system prompt that is printed where the conversation does not start with one.
+        alternating: whether user and assistant must take turns, user first.
+        generation: what opens the answer.
+        ending: what is printed instead of ``generation`` when no answer is asked for.
+        generation_needs_turn: whether ``generation`` is printed only where there is more than a system message.
+        date: how the date is printed, where a family prints one.
+        variables: the names of the template variables the family knows.
+        aliases: short names.
+        script: the family's own renderer.
+    """
+
+    name: str
+    reference_model: str = ""
+    source: str = ""
+    description: str = ""
+    bos: str = ""
+    eos: str = ""
+    stop: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
+    start: str = ""
+    user: Turn
+    assistant: Turn | Rule
+    system: Turn | Rule
+    late_system: Turn | Rule | None = None
+    system_place: Place = Place.TURN
+    default_system: str | None = None
+    alternating: bool = False
+    generation: str = ""
+    ending: str = ""
+    generation_needs_turn: bool = False
+    date: DateLine | None = None
+    variables: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    script: Script | None = None

@@ -1,0 +1,30 @@
+"""No template at all: for base models and for prompts that are already complete."""
+
+from __future__ import annotations
+
+from nupic_client.prompts.draft import Draft
+from nupic_client.prompts.family import Family, Job, Turn
+
+__all__ = ["FAMILIES"]
+
+_BARE = Turn("", "")
+
+
+def _join(family: Family, job: Job, draft: Draft) -> None:  # noqa: ARG001  # every script has this signature
+    for index, message in enumerate(job.messages):
+        if index:
+            draft.say("\n\n")
+        draft.quote(message.content, index)
+
+
+PLAIN = Family(
+    name="plain",
+    description="no template: the texts as they are, with a blank line between two messages; roles are not printed",
+    system=_BARE,
+    user=_BARE,
+    assistant=_BARE,
+    aliases=("none", "raw", "base"),
+    script=_join,
+)
+
+FAMILIES = (PLAIN,)

@@ -1,0 +1,255 @@
+"""FakeTriton: the real protocol over a real port, with answers from a script."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from typing_extensions import Self
+
+from nupic_client.backends.signature import ModelSignature
+from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
+from nupic_client.local.repository import Repository
+from nupic_client.local.scripted import ReplySource, ScriptedEngine
+from nupic_client.local.server import InferenceServer
+
+__all__ = ["Cancellation", "FakeTriton"]
+
+_DEFAULT_REPLY = ("Hello", ", ", "world", "!")
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A generation that the client cancelled.
+
+    Args:
+        request_id: the id of the request.
+        tokens_sent: how many text steps the script had played.
+        model: the model it was for.
+    """
+
+    request_id: str
+    tokens_sent: int
+    model: str
+
+
+class FakeTriton:
+    """A server for tests, with a script for its answers. Use it as a context manager, or `start` and `stop` it.
+
+    It checks requests as the real server does and answers with the same error texts. Tests may read and set its
+    attributes from any thread while it runs.
+
+    Args:
+        reply: what every request is answered with: a list of steps, a `Reply`, or a function that makes either from the
+            recorded request. A text is one response; see `sleep`, `fail`, `silence`, `abort`, `end` and `raw` for what
+            else can happen.
+        models: the models it serves, instead of ``gpt.streaming`` (decoupled) and ``gpt`` (not decoupled). A
+            `ModelSignature` is served with the script, a `ServedModel` with its own engine.
+        final: where the final mark of a streamed answer goes.
+        ready: whether the server and its models are ready from the start.
+        host: the address to listen on.
+        port: the port; 0 picks a free one. A fixed port lets a test stop a server and start another in its place.
+        explicit: whether clients may load and unload models.
+
+    Raises:
+        ConfigurationError: on entering, if the port is not free.
+
+    Example:
+        >>> with FakeTriton(["Hello", sleep(0.05), " world"]) as server:
+        ...     client = StreamingClient("gpt", url=server.url)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        reply: ReplySource = _DEFAULT_REPLY,
+        *,
+        models: Iterable[ServedModel | ModelSignature] | None = None,
+        final: FinalPlacement = "separate",
+        ready: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        explicit: bool = False,
+    ) -> None:
+        self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
+        if models is None:
+            models = [text_signature("gpt.streaming"), text_signature("gpt", decoupled=False)]
+        served = [
+            ServedModel(item.name, item, self._engine, final=final)
+            if isinstance(item, ModelSignature)
+            else item
+            for item in models
+        ]
+        self._repository = Repository(served, explicit=explicit)
+        self._server = InferenceServer(self._repository, host=host, port=port, on_request=self._received)
+        self._changed = threading.Condition()
+        self._requests: list[EngineRequest] = []
+        self._cancellations: list[Cancellation] = []
+        self.models_ready: MutableMapping[str, bool] = _ModelsReady(self._repository)
+        """Whether each model is ready, by name; may be set while the server runs."""
+        self.ready = ready
+        if not ready:
+            for name in self.models_ready:
+                self.models_ready[name] = False
+
+    # --- life
+
+    def start(self) -> Self:
+        """Listen; returns when clients can connect.
+
+        Raises:
+            ConfigurationError: the port is not free.
+        """
+        self._server.start()
+        return self
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop listening and cut what is running, as a killed server does. Idempotent; `start` may be called again.
+
+        Args:
+            grace: seconds that running calls may take to end.
+        """
+        self._server.stop(grace)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """``host:port`` to connect to; empty before the start."""
+        return self._server.url
+
+    # --- what it says
+
+    @property
+    def reply(self) -> ReplySource:
+        """What the next requests are answered with."""
+        return self._engine.reply
+
+    @reply.setter
+    def reply(self, reply: ReplySource) -> None:
+        self._engine.reply = reply
+
+    @property
+    def ready(self) -> bool:
+        """What ServerReady answers; models have their own readiness in ``models_ready``."""
+        return self._repository.ready
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._repository.ready = ready
+
+    @property
+    def exiting(self) -> bool:
+        """Whether it behaves as the real server does while it shuts down.
+
+        Running streams go on, new requests are told that the model has no available versions, and the health calls end
+        with UNAVAILABLE.
+        """
+        return self._repository.exiting
+
+    @exiting.setter
+    def exiting(self, exiting: bool) -> None:
+        self._repository.exiting = exiting
+
+    # --- what it saw
+
+    @property
+    def requests(self) -> Sequence[EngineRequest]:
+        """Every inference request so far, also those that were refused, in the order of their arrival."""
+        with self._changed:
+            return tuple(self._requests)
+
+    @property
+    def cancellations(self) -> Sequence[Cancellation]:
+        """Every generation that was cancelled while it ran, in order."""
+        with self._changed:
+            return tuple(self._cancellations)
+
+    def clear(self) -> None:
+        """Forget the recorded requests and cancellations."""
+        with self._changed:
+            self._requests.clear()
+            self._cancellations.clear()
+
+    def wait_for_requests(self, count: int = 1, timeout: float = 5.0) -> Sequence[EngineRequest]:
+        """Wait until this many requests have come, and return all of them.
+
+        Args:
+            count: the number of requests since the start or the last `clear`.
+            timeout: seconds to wait.
+
+        Raises:
+            AssertionError: they did not come in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, timeout):
+                ids = [request.request_id for request in self._requests]
+                raise AssertionError(f"{len(ids)} of {count} requests came within {timeout} s: {ids}")
+            return tuple(self._requests)
+
+    def wait_for_cancellation(self, count: int = 1, timeout: float = 5.0) -> Sequence[Cancellation]:
+        """Wait until this many generations were cancelled, and return all of them.
+
+        Args:
+            count: the number of cancellations since the start or the last `clear`.
+            timeout: seconds to wait.
+
+        Raises:
+            AssertionError: they were not cancelled in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._cancellations) >= count, timeout):
+                raise AssertionError(
+                    f"{len(self._cancellations)} of {count} generations were cancelled within {timeout} s "
+                    f"({len(self._requests)} requests came): {self._cancellations}"
+                )
+            return tuple(self._cancellations)
+
+    def _received(self, request: EngineRequest) -> None:
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify_all()
+
+    def _cancelled(self, request: EngineRequest, sent: int) -> None:
+        with self._changed:
+            self._cancellations.append(Cancellation(request.request_id, sent, request.model))
+            self._changed.notify_all()
+
+
+class _ModelsReady(MutableMapping[str, bool]):
+    """The readiness of the models of a repository, as a mapping."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def __getitem__(self, name: str) -> bool:
+        self._known(name)
+        return self._repository.is_ready(name)
+
+    def __setitem__(self, name: str, ready: bool) -> None:  # noqa: FBT001 - the protocol of mappings
+        self._known(name)
+        self._repository.set_ready(name, ready=ready)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("models cannot be removed from a running server; set them to False")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    @property
+    def _models(self) -> Mapping[str, ServedModel]:
+        return self._repository.models
+
+    def _known(self, name: str) -> None:
+        if name not in self._models:
+            raise KeyError(f"there is no model {name!r}; there are {sorted(self._models)}")

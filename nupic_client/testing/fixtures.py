@@ -1,0 +1,18 @@
+"""The pytest fixture `fake_triton`; opt in with ``pytest_plugins = ("nupic_client.testing.fixtures",)``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nupic_client.testing.fake_triton import FakeTriton
+
+__all__ = ["fake_triton"]
+
+
+@pytest.fixture
+def fake_triton() -> Iterator[FakeTriton]:
+    """Return a running `FakeTriton`, stopped after the test; set its ``reply`` to say what it answers."""
+    with FakeTriton() as server:
+        yield server
