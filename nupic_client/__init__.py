@@ -1,1 +1,111 @@
-"""placeholder"""
+"""Stream language models from the NuPIC Inference Server and any NVIDIA Triton, token by token.
+
+    from nupic_client import StreamingClient, user
+
+    with StreamingClient("smollm2", url="localhost:8001") as client:
+        for text in client.stream([user("Why is the sky blue?")]):
+            print(text, end="", flush=True)
+
+Importing the package imports neither grpc nor numpy: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._version import __version__
+
+if TYPE_CHECKING:
+    from nupic_client._async.stream import AsyncTextStream
+    from nupic_client._core.draft import GenerateOptions
+    from nupic_client._sync.stream import TextStream
+    from nupic_client.config import TLS, Timeouts
+    from nupic_client.errors import (
+        AuthenticationError,
+        ConfigurationError,
+        ConnectionFailedError,
+        DeadlineExceededError,
+        IncompleteStreamError,
+        InferenceError,
+        LocalModelError,
+        ModelUnavailableError,
+        NupicError,
+        OverloadedError,
+        PromptError,
+        ProtocolError,
+        RequestError,
+        RequestRejectedError,
+        StreamClosedError,
+        StreamConsumedError,
+        StreamStateError,
+        TransportError,
+        UnknownModelError,
+    )
+    from nupic_client.local import LocalServer
+    from nupic_client.messages import Message, assistant, system, user
+    from nupic_client.prompts import PromptFormatter
+    from nupic_client.registry import (
+        ModelRegistry,
+        ModelSpec,
+        default_registry,
+        get_prompt_formatter,
+        model_naming_mapping,
+    )
+    from nupic_client.results import Finished, FinishReason, Generation, Latency, TextDelta, Timing, Usage
+    from nupic_client.sampling import SamplingParams
+    from nupic_client.streaming import StreamingClient
+
+_HOMES = {
+    "_async.stream": ("AsyncTextStream",),
+    "_core.draft": ("GenerateOptions",),
+    "_sync.stream": ("TextStream",),
+    "config": ("TLS", "Timeouts"),
+    "errors": (
+        "AuthenticationError",
+        "ConfigurationError",
+        "ConnectionFailedError",
+        "DeadlineExceededError",
+        "IncompleteStreamError",
+        "InferenceError",
+        "LocalModelError",
+        "ModelUnavailableError",
+        "NupicError",
+        "OverloadedError",
+        "PromptError",
+        "ProtocolError",
+        "RequestError",
+        "RequestRejectedError",
+        "StreamClosedError",
+        "StreamConsumedError",
+        "StreamStateError",
+        "TransportError",
+        "UnknownModelError",
+    ),
+    "local": ("LocalServer",),
+    "messages": ("Message", "assistant", "system", "user"),
+    "prompts": ("PromptFormatter",),
+    "registry": ("ModelRegistry", "ModelSpec", "default_registry", "get_prompt_formatter", "model_naming_mapping"),
+    "results": ("FinishReason", "Finished", "Generation", "Latency", "TextDelta", "Timing", "Usage"),
+    "sampling": ("SamplingParams",),
+    "streaming": ("StreamingClient",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604, RUF022 - the names above, written once
+    "__version__",
+    *sorted(_HOME_OF),
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

@@ -227,20 +227,16 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """Everything a connection needs to know. Immutable; its repr shows no metadata values and no keys.
+    """Everything a connection needs to know. Immutable; its repr shows no keys.
 
     Args:
         endpoint: the server or servers.
         tls: certificates and names for a secure endpoint.
-        timeouts: how long to wait.
-        metadata: sent with every request.
         channel_options: gRPC channel arguments, merged by name over the defaults.
     """
 
     endpoint: Endpoint
     tls: TLS | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
@@ -250,8 +246,6 @@ class ClientConfig:
         *,
         environ: Mapping[str, str],
         tls: TLS | None = None,
-        timeout: float | Timeouts | None = DEFAULT_TOTAL_TIMEOUT,
-        metadata: Mapping[str, str | bytes] | None = None,
         channel_options: Mapping[str, str | int] | None = None,
     ) -> ClientConfig:
         """Make a configuration from what a user gives.
@@ -260,8 +254,6 @@ class ClientConfig:
             url: see `parse_url`; None takes ``$NUPIC_URL``, else ``localhost:8001``.
             environ: the environment variables, e.g. ``os.environ``.
             tls: needs a ``grpcs://`` url.
-            timeout: seconds, or `Timeouts`, or None for no limit.
-            metadata: see `check_metadata`.
             channel_options: gRPC channel arguments by name.
 
         Raises:
@@ -273,7 +265,5 @@ class ClientConfig:
         return cls(
             endpoint=endpoint,
             tls=tls,
-            timeouts=Timeouts.of(timeout),
-            metadata=check_metadata(metadata or {}),
             channel_options=MappingProxyType(dict(channel_options or {})),
         )

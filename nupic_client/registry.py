@@ -73,8 +73,7 @@ class ModelSpec:
         """The prompt formatter of the family, with this model's default system prompt; None without a family."""
         if self.family is None:
             return None
-        formatter = formatter_for(self.family)
-        return formatter if self.system is None else formatter.with_system(self.system)
+        return formatter_for(self.family)
 
 
 class ModelRegistry(Mapping[str, ModelSpec]):

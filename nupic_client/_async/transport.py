@@ -48,7 +48,7 @@ class AsyncTransport:
             wire.method_path("ModelStreamInfer"),
             request_serializer=wire.pb.ModelInferRequest.SerializeToString,
             response_deserializer=wire.pb.ModelStreamInferResponse.FromString,
-        )(request.message, timeout=timeout, metadata=self._metadata(request.metadata))
+        )(request.message, timeout=timeout, metadata=request.metadata)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -126,16 +126,12 @@ class AsyncTransport:
             request_serializer=request_class.SerializeToString,
             response_deserializer=response_class.FromString,
         )
-        timeout = self.config.timeouts.total if command.timeout is None else command.timeout
         try:
-            return await call(command.request, timeout=timeout, metadata=self._metadata(command.metadata))
+            return await call(command.request, timeout=command.timeout, metadata=command.metadata)
         except grpc.RpcError as rpc_error:
             error = error_from_rpc(rpc_error)
             error.target = str(self.config.endpoint)
             raise error from rpc_error
-
-    def _metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> tuple[tuple[str, str | bytes], ...]:
-        return (*self.config.metadata.items(), *metadata)
 
 
 def _close_soon(channel: grpc.aio.Channel) -> None:

@@ -23,6 +23,7 @@ from nupic_client.errors import (
 __all__ = ["Command", "Flow", "Invoke", "ReadClock", "Sleep", "describe_model", "wait_until_ready"]
 
 T = TypeVar("T")
+Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class Invoke:
     Args:
         method: name of the method, e.g. ``"ModelConfig"``.
         request: its request message.
-        timeout: seconds, or None for the client's total.
-        metadata: sent with the call, besides the client's.
+        timeout: seconds, or None for no limit.
+        metadata: sent with the call.
     """
 
     method: str
     request: Any
     timeout: float | None = None
-    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    metadata: Metadata = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ Flow: TypeAlias = "Generator[Command, Any, T]"
 
 
 def describe_model(
-    model: str, version: str = "", *, timeout: float | None = None, metadata: tuple[tuple[str, str | bytes], ...] = ()
+    model: str, version: str = "", *, timeout: float | None = None, metadata: Metadata = ()
 ) -> Flow[ModelSignature]:
     """Ask the server what a model takes and gives: one round trip.
 
@@ -86,13 +87,14 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
 
-def wait_until_ready(model: str, *, timeout: float | None, target: str) -> Flow[None]:
+def wait_until_ready(model: str, *, timeout: float | None, target: str, metadata: Metadata = ()) -> Flow[None]:
     """Poll until the server and the model are ready.
 
     Args:
         model: the server's name of the model.
         timeout: seconds, or None to wait without limit.
         target: the server, for the error text.
+        metadata: sent with the calls.
 
     Raises:
         DeadlineExceededError: not ready in time; it says what was missing.
@@ -101,7 +103,7 @@ def wait_until_ready(model: str, *, timeout: float | None, target: str) -> Flow[
     start: float = yield ReadClock()
     pause = _FIRST_PAUSE
     while True:
-        problem = yield from _readiness(model, timeout)
+        problem = yield from _readiness(model, timeout, metadata)
         if problem is None:
             return
         now: float = yield ReadClock()
@@ -118,14 +120,14 @@ def wait_until_ready(model: str, *, timeout: float | None, target: str) -> Flow[
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _readiness(model: str, timeout: float | None) -> Flow[str | None]:
+def _readiness(model: str, timeout: float | None, metadata: Metadata) -> Flow[str | None]:
     """Return what is not ready, or None."""
     patience = min(timeout or 5.0, 5.0)
     try:
-        server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience)
+        server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
         if not server.ready:
             return "the server says it is not ready"
-        ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience)
+        ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience, metadata)
     except (ConnectionFailedError, ModelUnavailableError, DeadlineExceededError) as error:
         return error.message
     except AuthenticationError:

@@ -44,7 +44,7 @@ class Transport:
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
         channel = self._open()
-        call = self._start_stream(request.message, timeout=timeout, metadata=self._metadata(request.metadata))
+        call = self._start_stream(request.message, timeout=timeout, metadata=request.metadata)
         # Such a call does not keep its channel alive, and a channel that is collected closes.
         call.channel = channel
         return call
@@ -105,13 +105,9 @@ class Transport:
             request_serializer=request_class.SerializeToString,
             response_deserializer=response_class.FromString,
         )
-        timeout = self.config.timeouts.total if command.timeout is None else command.timeout
         try:
-            return call(command.request, timeout=timeout, metadata=self._metadata(command.metadata))
+            return call(command.request, timeout=command.timeout, metadata=command.metadata)
         except grpc.RpcError as rpc_error:
             error = error_from_rpc(rpc_error)
             error.target = str(self.config.endpoint)
             raise error from rpc_error
-
-    def _metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> tuple[tuple[str, str | bytes], ...]:
-        return (*self.config.metadata.items(), *metadata)
