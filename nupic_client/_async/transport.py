@@ -36,7 +36,8 @@ class AsyncTransport:
         self._lock = threading.Lock()
         # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
-        self._closed = False
+        self.closed = False
+        """Whether `close` or `aclose` was called."""
 
     async def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
@@ -81,7 +82,7 @@ class AsyncTransport:
         with self._lock:
             channels = dict(self._channels)
             self._channels.clear()
-            self._closed = True
+            self.closed = True
         try:
             own: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -93,7 +94,7 @@ class AsyncTransport:
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
     async def _open(self) -> grpc.aio.Channel:
-        if self._closed:
+        if self.closed:
             raise ConfigurationError("this client is closed: make a new one")
         loop = asyncio.get_running_loop()
         channel = self._channels.get(loop)
