@@ -259,7 +259,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         registry: where models are looked up; the default registry if it is not given.
 
     Returns:
-        A formatter: call it with a user's text or a list of messages to get the prompt.
+        A formatter, to be called with a user's text or a list of messages.
 
     Raises:
         ConfigurationError: no such family or model; names the nearest ones.

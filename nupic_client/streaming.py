@@ -91,7 +91,7 @@ class StreamingClient:
 
     @property
     def model(self) -> ModelSpec:
-        """The model: its friendly name, the server's name, its family."""
+        """What the client knows about its model, such as the server's name of it."""
         return self._spec
 
     @property
