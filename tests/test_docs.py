@@ -15,8 +15,6 @@ from nupic_client.testing import FakeTriton, text_signature
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*/*.md")])
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# Shown for people who have the real thing; the tests of those pages' subjects run it with their own servers.
-NEEDS_MODEL = re.compile(r"LocalServer\(")
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:
@@ -35,7 +33,9 @@ def test_there_is_code_to_run():
 
 @pytest.mark.parametrize("page", with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, monkeypatch, capsys):
-    with FakeTriton(["Once", " upon", " a", " time."], models=[text_signature("smollm2.streaming")]) as server:
+    with FakeTriton(
+        ["Once", " upon", " a", " time."], models=[text_signature("smollm2.streaming")]
+    ) as server:
         # The pages name the default url, on which a reader's server listens.
         monkeypatch.setenv("NUPIC_URL", server.url)
         names: dict[str, object] = {"__name__": "page"}

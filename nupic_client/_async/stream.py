@@ -272,5 +272,8 @@ def _task_is_cancelled() -> bool:
 
 async def _as_error(call: Any) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(
-        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        details=await call.details(),
     )

@@ -311,7 +311,11 @@ def test_an_async_stream_closed_before_it_was_opened_sends_nothing(client, serve
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to one process are POSIX")
 @pytest.mark.parametrize(
     "reading",
-    ["client.generate('hi', callback=show)", "[show(text) for text in client.stream('hi')]", "next(client.stream('hi').events()); client.generate('hi', callback=show)"],
+    [
+        "client.generate('hi', callback=show)",
+        "[show(text) for text in client.stream('hi')]",
+        "next(client.stream('hi').events()); client.generate('hi', callback=show)",
+    ],
 )
 def test_ctrl_c_in_the_middle_of_a_stream(server, reading):
     script = textwrap.dedent(f"""
@@ -327,7 +331,9 @@ def test_ctrl_c_in_the_middle_of_a_stream(server, reading):
             except KeyboardInterrupt:
                 print("interrupted", time.time(), flush=True)
     """)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         while process.stdout.readline() != b" two\n":
             assert process.poll() is None
         sent = time.time()
