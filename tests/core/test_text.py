@@ -215,3 +215,7 @@ def test_a_declared_cumulative_text_that_changes_its_beginning_is_an_error():
     text.feed(b"Hello")
     with pytest.raises(ValueError, match="does not continue"):
         text.feed(b"Goodbye")
+
+
+def test_a_replacement_character_that_was_cut_is_text():
+    assert grown(["\ufffd".encode()[:1], "\ufffd".encode(), "\ufffd!".encode()], True) == "\ufffd!".encode()
