@@ -243,4 +243,5 @@ def _count(answer: Any, name: str) -> int | None:
         contents = output.contents
         numbers = contents.uint_contents or contents.int_contents or contents.uint64_contents or contents.int64_contents
         value = numbers[0] if numbers else None
-    return None if value is None else int(value)
+    # NaN, infinity, a half or -1 is no count: unknown is better than wrong.
+    return value if isinstance(value, int) and value >= 0 else None

@@ -492,3 +492,13 @@ def test_random_bytes_that_parse_as_a_response_give_only_request_errors(data):
         StreamDecoder(FULL).feed(response)
     except RequestError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("datatype", "raw"),
+    [("FP32", struct.pack("<f", float("nan"))), ("FP64", struct.pack("<d", float("inf"))), ("INT32", int32(-1))],
+)
+def test_a_count_that_cannot_be_one_is_unknown(datatype, raw):
+    decoder = StreamDecoder(FULL)
+    assert decoder.feed(reply(("num_output_tokens", datatype, [1], raw))) == ""
+    assert decoder.usage.output_tokens is None
