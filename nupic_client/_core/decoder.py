@@ -199,6 +199,8 @@ class StreamDecoder:
                 elements = wire.decode_bytes_tensor(raw)
             except ValueError as error:
                 raise ProtocolError(f"output {name!r}: {error}", request_id=answer.id) from None
+        elif answer.raw_output_contents:
+            raise ProtocolError(f"output {name!r} has no content, although others have", request_id=answer.id)
         else:
             elements = list(output.contents.bytes_contents)
         if len(elements) > 1:

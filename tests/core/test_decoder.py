@@ -502,3 +502,10 @@ def test_a_count_that_cannot_be_one_is_unknown(datatype, raw):
     decoder = StreamDecoder(FULL)
     assert decoder.feed(reply(("num_output_tokens", datatype, [1], raw))) == ""
     assert decoder.usage.output_tokens is None
+
+
+def test_fewer_raw_contents_than_outputs_break_the_protocol():
+    response = reply(("num_output_tokens", "INT32", [1], int32(2)))
+    response.infer_response.outputs.add(name="text_output", datatype="BYTES", shape=[1])
+    with pytest.raises(ProtocolError, match="'text_output' has no content"):
+        StreamDecoder(DELTA).feed(response)
