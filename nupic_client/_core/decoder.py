@@ -114,12 +114,12 @@ class StreamDecoder:
         Raises:
             RequestError: as `receive`.
         """
+        if self.stopped_early:
+            return ""
         if response.error_message:
             raise self._failed(response)
         answer = response.infer_response
         if self.finished:
-            if self.stopped_early:
-                return ""
             raise ProtocolError("the server sent another response after the one marked as final", request_id=answer.id)
         text = self._text(answer) if len(answer.outputs) else ""
         parameters = answer.parameters

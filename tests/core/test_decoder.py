@@ -509,3 +509,9 @@ def test_fewer_raw_contents_than_outputs_break_the_protocol():
     response.infer_response.outputs.add(name="text_output", datatype="BYTES", shape=[1])
     with pytest.raises(ProtocolError, match="'text_output' has no content"):
         StreamDecoder(DELTA).feed(response)
+
+
+def test_after_a_stop_string_an_error_is_ignored_too():
+    decoder = StreamDecoder(DELTA, ["b"])
+    decoder.feed(piece("abc"))
+    assert decoder.feed(error("Request was cancelled")) == ""
