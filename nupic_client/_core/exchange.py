@@ -95,9 +95,8 @@ class Exchange:
     @property
     def text(self) -> str:
         """The text so far."""
-        if len(self._pieces) > 1:
-            self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+        # Any thread may ask while another one appends: only read here.
+        return "".join(self._pieces)
 
     def receive(self, response: Any, now: float) -> str:
         """Take a response and return its new text, which may be empty.

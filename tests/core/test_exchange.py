@@ -309,3 +309,18 @@ def test_a_call_that_breaks_after_the_end_of_the_answer_is_no_failure():
     running.receive(piece("Hello", final=True), 101.0)
     assert running.broken(ConnectionFailedError("gone"), 102.0) is None
     assert running.result().text == "Hello"
+
+
+class PiecesThatGrowWhileTheyAreRead(list):
+    """What the reading thread does to the list while another thread joins it, made certain."""
+
+    def __iter__(self):
+        yield from [self[index] for index in range(len(self))]
+        self.append("!")
+
+
+def test_asking_for_the_text_while_another_thread_receives_loses_nothing():
+    running = exchange()
+    running._pieces = PiecesThatGrowWhileTheyAreRead(["a", "b"])
+    assert running.text == "ab"
+    assert list.__len__(running._pieces) == 3
