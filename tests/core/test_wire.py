@@ -173,3 +173,9 @@ def test_metadata_gives_what_it_says_and_counts_all_but_the_text_as_optional():
         "seed": TensorSpec("seed", "UINT64", (-1, 1), optional=True),
     }
     assert (signature.decoupled, signature.max_batch_size, signature.platform) == (True, 0, "torch")
+
+
+def test_a_data_type_of_a_newer_server_does_not_hide_the_rest_of_the_config():
+    config = model_config()
+    config.input.add(name="new", data_type=99, dims=[1], optional=True)
+    assert wire.signature_from_config(config).inputs["new"].datatype == "TYPE_99"
