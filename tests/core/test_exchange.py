@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from core.replies import error, last, piece, prepared
+from nupic_client._core import wire
 from nupic_client._core.exchange import Exchange
 from nupic_client.backends.plan import AnswerLayout
+from nupic_client.backends.signature import InputTensor
 from nupic_client.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
@@ -324,3 +326,13 @@ def test_asking_for_the_text_while_another_thread_receives_loses_nothing():
     running._pieces = PiecesThatGrowWhileTheyAreRead(["a", "b"])
     assert running.text == "ab"
     assert list.__len__(running._pieces) == 3
+
+
+def test_the_repr_of_a_request_shows_neither_prompt_nor_metadata():
+    message = wire.build_infer_request("llm", [InputTensor("text_input", "BYTES", (1,), ("my secret prompt",))])
+    request = prepared(message=message, metadata=(("authorization", "Bearer secret"),))
+    assert "secret" not in repr(request)
+
+
+def test_the_repr_of_an_input_does_not_show_its_values():
+    assert "secret" not in repr(InputTensor("text_input", "BYTES", (1,), ("my secret prompt",)))
