@@ -17,7 +17,12 @@ from nupic_client.errors import (
 OBSERVED = [
     ("Request for unknown model: 'nope' is not found", ModelUnavailableError, "NOT_FOUND", False),
     ("Request for unknown model: 'llm' version 9 is not found", ModelUnavailableError, "NOT_FOUND", False),
-    ("Request for unknown model: 'llm' has no available versions", ModelUnavailableError, "UNAVAILABLE", True),
+    (
+        "Request for unknown model: 'llm' has no available versions",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        True,
+    ),
     ("unexpected inference input 'prompt' for model 'llm'", RequestRejectedError, "INVALID_ARGUMENT", False),
     ("unexpected inference output 'nope' for model 'llm'", RequestRejectedError, "INVALID_ARGUMENT", False),
     (
@@ -77,7 +82,9 @@ OBSERVED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "kind", "status", "retryable"), OBSERVED, ids=[row[0][:40] for row in OBSERVED])
+@pytest.mark.parametrize(
+    ("text", "kind", "status", "retryable"), OBSERVED, ids=[row[0][:40] for row in OBSERVED]
+)
 def test_a_known_text_has_its_class_and_status(text, kind, status, retryable):
     error = error_from_message(text)
     assert (type(error), error.status, error.retryable) == (kind, status, retryable)

@@ -255,7 +255,8 @@ def test_the_stop_string_counts_more_than_the_servers_reason():
     decoder = StreamDecoder(FULL, ["b"])
     decoder.feed(
         reply(
-            ("text_output", "BYTES", [1], raw_bytes(b"abc")), ("finish_reason", "BYTES", [1], raw_bytes(b"length"))
+            ("text_output", "BYTES", [1], raw_bytes(b"abc")),
+            ("finish_reason", "BYTES", [1], raw_bytes(b"length")),
         )
     )
     assert decoder.finish_reason is FinishReason.STOP
@@ -356,7 +357,11 @@ def test_next_event_gives_the_text_before_the_end():
     decoder = StreamDecoder(DELTA)
     decoder.receive(piece("Hello", final=True))
     decoder.receive(None)
-    assert [decoder.next_event(), decoder.next_event(), decoder.next_event()] == [TextDelta("Hello"), END, END]
+    assert [decoder.next_event(), decoder.next_event(), decoder.next_event()] == [
+        TextDelta("Hello"),
+        END,
+        END,
+    ]
 
 
 def test_receiving_the_end_of_an_incomplete_answer_is_an_error():
@@ -429,9 +434,15 @@ def test_any_split_gives_the_same_text_before_a_stop_string(text, stops, cuts, i
     assert decoder.end() == ""
 
 
-DATATYPES = st.sampled_from(["BYTES", "BYTES", "BYTES", "INT32", "UINT64", "FP32", "FP64", "BOOL", "BF16", ""])
+DATATYPES = st.sampled_from(
+    ["BYTES", "BYTES", "BYTES", "INT32", "UINT64", "FP32", "FP64", "BOOL", "BF16", ""]
+)
 NAMES = st.sampled_from(["text_output", "finish_reason", "num_input_tokens", "num_output_tokens", "x", ""])
-RAW = st.binary(max_size=12) | st.binary(max_size=6).map(raw_bytes) | st.sampled_from([b"\0\0\xc0\x7f", b"\0\0\x80\x7f"])
+RAW = (
+    st.binary(max_size=12)
+    | st.binary(max_size=6).map(raw_bytes)
+    | st.sampled_from([b"\0\0\xc0\x7f", b"\0\0\x80\x7f"])
+)
 
 
 @st.composite
@@ -470,7 +481,11 @@ LAYOUTS = st.builds(
 
 
 @settings(max_examples=300)
-@given(LAYOUTS, st.lists(st.text("ab", min_size=1, max_size=2), max_size=2), st.lists(arbitrary_responses(), max_size=5))
+@given(
+    LAYOUTS,
+    st.lists(st.text("ab", min_size=1, max_size=2), max_size=2),
+    st.lists(arbitrary_responses(), max_size=5),
+)
 def test_whatever_a_server_sends_only_request_errors_come_out(layout, stops, responses):
     decoder = StreamDecoder(layout, stops)
     try:
@@ -496,7 +511,11 @@ def test_random_bytes_that_parse_as_a_response_give_only_request_errors(data):
 
 @pytest.mark.parametrize(
     ("datatype", "raw"),
-    [("FP32", struct.pack("<f", float("nan"))), ("FP64", struct.pack("<d", float("inf"))), ("INT32", int32(-1))],
+    [
+        ("FP32", struct.pack("<f", float("nan"))),
+        ("FP64", struct.pack("<d", float("inf"))),
+        ("INT32", int32(-1)),
+    ],
 )
 def test_a_count_that_cannot_be_one_is_unknown(datatype, raw):
     decoder = StreamDecoder(FULL)

@@ -329,7 +329,9 @@ def test_asking_for_the_text_while_another_thread_receives_loses_nothing():
 
 
 def test_the_repr_of_a_request_shows_neither_prompt_nor_metadata():
-    message = wire.build_infer_request("llm", [InputTensor("text_input", "BYTES", (1,), ("my secret prompt",))])
+    message = wire.build_infer_request(
+        "llm", [InputTensor("text_input", "BYTES", (1,), ("my secret prompt",))]
+    )
     request = prepared(message=message, metadata=(("authorization", "Bearer secret"),))
     assert "secret" not in repr(request)
 

@@ -58,7 +58,11 @@ def test_any_split_of_any_bytes_gives_what_decoding_the_whole_gives(data, cuts):
     assert joined(split(data, cuts)) == data.decode(errors="replace")
 
 
-@given(st.lists(st.sampled_from([b"\xe2", b"\x82", b"\xac", b"\xf0\x9f", b"a", b"", b"\xff", b"\xc3"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from([b"\xe2", b"\x82", b"\xac", b"\xf0\x9f", b"a", b"", b"\xff", b"\xc3"]), max_size=12
+    )
+)
 def test_pieces_of_characters_give_what_decoding_the_whole_gives(pieces):
     assert joined(pieces) == b"".join(pieces).decode(errors="replace")
 

@@ -43,7 +43,9 @@ def test_the_first_number_is_read_as_numpy_wrote_it(datatype):
     assert wire.decode_number(datatype, np.array([1, 0], dtype=NUMPY[datatype]).tobytes()) == 1
 
 
-@pytest.mark.parametrize(("datatype", "raw"), [("INT32", b""), ("INT32", b"\0\0\0"), ("BF16", b"\0\0"), ("", b"abcd")])
+@pytest.mark.parametrize(
+    ("datatype", "raw"), [("INT32", b""), ("INT32", b"\0\0\0"), ("BF16", b"\0\0"), ("", b"abcd")]
+)
 def test_where_there_is_no_number_none_is_read(datatype, raw):
     assert wire.decode_number(datatype, raw) is None
 
@@ -80,7 +82,15 @@ def test_a_torn_length_is_an_error():
 
 @pytest.mark.parametrize(
     ("datatype", "value"),
-    [("INT32", 2**40), ("UINT64", -1), ("FP32", 1e300), ("FP32", 10**400), ("FP16", 70000.0), ("BF16", 1.0), ("INT8", 1.5)],
+    [
+        ("INT32", 2**40),
+        ("UINT64", -1),
+        ("FP32", 1e300),
+        ("FP32", 10**400),
+        ("FP16", 70000.0),
+        ("BF16", 1.0),
+        ("INT8", 1.5),
+    ],
 )
 def test_a_value_that_does_not_fit_is_a_value_error(datatype, value):
     with pytest.raises(ValueError, match=f"as {datatype}"):
