@@ -6,7 +6,7 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -34,14 +34,14 @@ class PreparedRequest:
         metadata: sent with the call.
     """
 
-    message: Any
+    message: Any = field(repr=False)  # it has the prompt
     layout: AnswerLayout
     stops: tuple[str, ...]
     model: str
     target: str
     request_id: str
     timeout: float | None
-    metadata: tuple[tuple[str, str | bytes], ...]
+    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # it may be secret
 
 
 class _State(Enum):
@@ -105,9 +105,8 @@ class Exchange:
     @property
     def text(self) -> str:
         """The text so far."""
-        if len(self._pieces) > 1:
-            self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+        # Any thread may ask while another one appends: only read here.
+        return "".join(self._pieces)
 
     def receive(self, response: Any, now: float) -> str:
         """Take a response and return its new text, which may be empty.

@@ -6,7 +6,7 @@ A driver of eight lines in ``_sync`` and one in ``_async`` perform the commands.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nupic_client._core import wire
@@ -40,7 +40,7 @@ class Invoke:
     method: str
     request: Any
     timeout: float | None = None
-    metadata: Metadata = ()
+    metadata: Metadata = field(default=(), repr=False)  # it may be secret
 
 
 @dataclass(frozen=True, slots=True)

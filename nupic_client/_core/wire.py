@@ -215,7 +215,10 @@ def build_infer_request(
 
 
 def _datatype(enum_value: int) -> str:
-    name: str = pb.model__config__pb2.DataType.Name(enum_value).removeprefix("TYPE_")
+    known = pb.model__config__pb2.DataType.DESCRIPTOR.values_by_number.get(enum_value)
+    if known is None:  # of a newer server: such a tensor cannot be filled, which may not matter
+        return f"TYPE_{enum_value}"
+    name: str = known.name.removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name
 
 
