@@ -99,8 +99,8 @@ class InferenceServer:
 
     def _not_bound(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
-            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a free "
-            "one), or stop the program that uses it"
+            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a "
+            "free one), or stop the program that uses it"
         )
 
     def stop(self, grace: float | None = None) -> None:
@@ -112,8 +112,8 @@ class InferenceServer:
         server, self._server = self._server, None
         if server is None or self._servicer is None:
             return
-        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets those that
-        # do not end by themselves because their client does not read.
+        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets
+        # those that do not end by themselves because their client does not read.
         stopped = server.stop((grace or 0.0) + _PATIENCE)
         if not grace or not stopped.wait(grace):
             self._servicer.stop()

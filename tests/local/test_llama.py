@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import psutil
@@ -170,6 +171,16 @@ def test_a_prompt_that_does_not_fit_is_a_clear_error(client):
     assert is_final(answer) is True
 
 
+def test_an_answer_ends_where_the_context_is_full(weights):
+    with LocalServer(model_path=weights, context=256) as small, RawClient(small.url) as client:
+        message = ask(
+            "1 2 3 4 5 6 7 8", temperature=0.0, max_tokens=2000, marker=False, return_finish_reason=True
+        )
+        *_, last = client.stream(message)
+        assert last.error_message == ""
+        assert output_of(last.infer_response, "finish_reason") == b"length"
+
+
 def test_characters_of_several_tokens_come_whole(client):
     pieces = [
         text_of(item) for item in client.stream(ask("🎉🚀🦜🎉🚀🦜🎉🚀🦜", temperature=0.0, max_tokens=24))
@@ -229,9 +240,9 @@ def test_nobody_else_reaches_the_engine_and_nothing_of_it_stays(weights):
     before = engine_sockets()
     with LocalServer(model_path=weights):
         (path,) = engine_sockets() - before
-        folder = os.path.dirname(path)
-        assert os.stat(folder).st_mode & 0o777 == 0o700
-    assert not os.path.exists(folder)
+        folder = Path(path).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
 
 
 def engine_sockets():
@@ -304,9 +315,9 @@ def test_a_file_that_is_no_model_is_a_clear_error(tmp_path, capfd):
 
 
 def test_a_failure_to_load_in_the_background_is_told_to_whoever_waits(tmp_path):
-    with LocalServer(model_path=tmp_path / "nowhere.gguf", wait=False) as server:
-        with pytest.raises(LocalModelError, match="there is no model file"):
-            server.wait_until_ready(30)
+    server = LocalServer(model_path=tmp_path / "nowhere.gguf", wait=False)
+    with server, pytest.raises(LocalModelError, match="there is no model file"):
+        server.wait_until_ready(30)
 
 
 def test_stopping_ends_a_fetch(monkeypatch, tmp_path):
@@ -343,7 +354,8 @@ def test_a_script_may_end_in_mid_generation(weights, ending, status, prompt):
         server = LocalServer(model_path={str(weights)!r}).start()
         call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
         message = wire.pb.ModelInferRequest(model_name="smollm2.streaming")
-        message.inputs.add(name="text_input", datatype="BYTES", shape=[1]).contents.bytes_contents.append({prompt.encode()!r})
+        text = message.inputs.add(name="text_input", datatype="BYTES", shape=[1])
+        text.contents.bytes_contents.append({prompt.encode()!r})
         message.inputs.add(name="max_tokens", datatype="INT32", shape=[1]).contents.int_contents.append(2000)
         stream = call(message.SerializeToString())
         next(stream) if {prompt == STORY} else time.sleep(0.5)
