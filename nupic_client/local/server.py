@@ -81,6 +81,8 @@ class InferenceServer:
         self.url = _target(_CONNECTABLE.get(self._host, self._host), port)
 
     def _check_address(self) -> None:
+        if not 0 <= self._port <= 65535:
+            raise self._not_bound("a port is a number from 0 to 65535")
         # grpc's own attempt prints a page of its internals to stderr before it fails, so ours comes first.
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
@@ -92,13 +94,13 @@ class InferenceServer:
                 else:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise self._not_bound(getattr(error, "strerror", None) or str(error)) from error
 
     def _not_bound(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
-            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a free "
-            "one), or stop the program that uses it"
+            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a "
+            "free one), or stop the program that uses it"
         )
 
     def stop(self, grace: float | None = None) -> None:
@@ -110,8 +112,8 @@ class InferenceServer:
         server, self._server = self._server, None
         if server is None or self._servicer is None:
             return
-        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets those that
-        # do not end by themselves because their client does not read.
+        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets
+        # those that do not end by themselves because their client does not read.
         stopped = server.stop((grace or 0.0) + _PATIENCE)
         if not grace or not stopped.wait(grace):
             self._servicer.stop()
