@@ -25,6 +25,7 @@ __all__ = [
     "model_naming_mapping",
 ]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """What the client knows about a model. Immutable.
@@ -80,6 +81,11 @@ class ModelSpec:
         object.__setattr__(self, "server_name", self.server_name or self.name)
         object.__setattr__(self, "aliases", tuple(self.aliases))
         object.__setattr__(self, "stop", tuple(self.stop))
+
+    @property
+    def registered(self) -> bool:
+        """Whether it is from a registry; otherwise the name was taken as the server's."""
+        return not self.hint
 
     @property
     def parts(self) -> ModelName:

@@ -12,7 +12,6 @@ from nupic_client.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
-    RequestError,
     RequestRejectedError,
 )
 from nupic_client.naming import parse_model_name
@@ -102,23 +101,6 @@ class Asking:
             return None  # it was unloaded in this moment, or the server does not tell
 
 
-def candidates(name: str, models: list[str]) -> list[str]:
-    """Return the models that a short name may mean: those that stream and have it in their name."""
-    streaming = [model for model in models if parse_model_name(model).streaming]
-    exact = [model for model in streaming if parse_model_name(model).family == name.lower()]
-    return exact or [model for model in streaming if name.lower() in model.lower()]
-
-
-def ready_models(timeout: float | None, metadata: Metadata) -> Flow[list[str] | None]:
-    """Ask for the names of the models that are ready; None where the server does not tell."""
-    try:
-        request = wire.pb.RepositoryIndexRequest(ready=True)
-        index = yield Invoke("RepositoryIndex", request, timeout, metadata)
-    except RequestError:
-        return None
-    return sorted({entry.name for entry in index.models})
-
-
 def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:
     spec = registry[entry.name] if entry.name in registry else None
     return ModelInfo(
@@ -136,7 +118,10 @@ def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature |
 
 def _statistics(entry: Any) -> ModelStatistics:
     parts = {
-        name: Durations(count=getattr(entry.inference_stats, name).count, total=getattr(entry.inference_stats, name).ns / 1e9)
+        name: Durations(
+            count=getattr(entry.inference_stats, name).count,
+            total=getattr(entry.inference_stats, name).ns / 1e9,
+        )
         for name in ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
     }
     return ModelStatistics(
