@@ -115,6 +115,12 @@ def test_a_seed_reproduces_and_another_gives_another_text(client):
     assert {seed: generate(client, seed=seed, **options) for seed in texts} == texts
 
 
+def test_a_seed_reproduces_a_long_prompt_that_the_engine_knows_already(client):
+    """A prompt taken from the engine's cache is computed in other batches, and rounding then changes the text."""
+    options = {"temperature": 1.2, "seed": 5, "max_tokens": 40}
+    assert len({generate(client, "word " * 200 + "and then", **options) for _ in range(3)}) == 1
+
+
 def test_temperature_takes_effect(client):
     assert generate(client, temperature=2.0, seed=7, max_tokens=24) != generate(client, max_tokens=24)
 
