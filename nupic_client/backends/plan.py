@@ -75,7 +75,7 @@ def make_tensor(
     dims = list(spec.shape)
     fixed = 1
     for size in dims:
-        fixed *= size if size > 0 else 1
+        fixed *= size if size >= 0 else 1
     free = [index for index, size in enumerate(dims) if size < 0]
     for index in free:
         dims[index] = 1
