@@ -145,14 +145,18 @@ class Draft:
         tensors = _with_inputs(tensors, signature, options.backend_inputs)
         _check_filled(tensors, signature)
         stops = dict.fromkeys((*options.sampling.stop_strings, *self.model.stop))
-        return PreparedRequest(
-            message=wire.build_infer_request(
+        try:
+            message = wire.build_infer_request(
                 self.model.server_name,
                 tensors,
                 request_id=self.request_id,
                 version=self.model.version,
                 parameters={wire.EMPTY_FINAL_PARAMETER: True},
-            ),
+            )
+        except ValueError as error:  # a number too large for its type, or a text that is no Unicode
+            raise ConfigurationError(f"model {signature.name!r}: {error}") from None
+        return PreparedRequest(
+            message=message,
             layout=self.backend.layout(signature, cumulative=self.model.cumulative),
             stops=tuple(stops),
             model=self.model.server_name,

@@ -228,6 +228,28 @@ def test_a_required_input_may_be_filled_by_an_option_or_a_backend_input():
     assert set(inputs(request)) == {"text_input", "max_tokens", "mode"}
 
 
+@pytest.mark.parametrize(
+    ("datatype", "options"),
+    [
+        ("INT32", {"backend_inputs": {"seed": 2**40}}),
+        ("INT32", {"seed": 2**64 - 1}),
+        ("UINT64", {"backend_inputs": {"seed": -1}}),
+        ("FP32", {"backend_inputs": {"seed": 1e300}}),
+        ("FP32", {"backend_inputs": {"seed": 10**400}}),
+        ("BYTES", {"backend_inputs": {"seed": "\ud800"}}),
+    ],
+)
+def test_a_value_that_does_not_fit_its_input_is_an_error_before_sending(datatype, options):
+    with pytest.raises(ConfigurationError, match="model 'llm': input 'seed'"):
+        draft(**options).prepare(signature(("seed", datatype)))
+
+
+def test_a_prompt_that_is_no_unicode_is_an_error_before_sending_and_not_shown():
+    with pytest.raises(ConfigurationError, match="input 'text_input'.*surrogates") as caught:
+        draft("my secret \ud800").prepare(signature())
+    assert "secret" not in str(caught.value)
+
+
 # Starting
 
 
