@@ -95,3 +95,12 @@ def test_what_the_model_offers_besides_the_text_is_asked_for(extra):
 def test_half_an_offer_is_none(takes):
     assert set(sent(takes)) == {"text_input"}
     assert BACKEND.layout(takes, cumulative=True) == AnswerLayout(text="text_output", cumulative=True)
+
+
+@pytest.mark.parametrize(("datatype", "shape"), [("BYTES", (1,)), ("BOOL", (-1,))], ids=["room for one", "another type"])
+def test_stop_strings_that_do_not_fit_the_models_input_are_left_to_the_client(datatype, shape):
+    assert set(sent(signature(("stop", datatype, shape)), stop=["a", "b"])) == {"text_input"}
+
+
+def test_a_stop_string_that_fits_is_sent():
+    assert sent(signature(("stop", "BYTES", (1,))), stop="a")["stop"] == ("BYTES", (1,), ("a",))
