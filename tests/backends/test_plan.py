@@ -103,3 +103,9 @@ def test_the_shape_that_is_made_holds_all_elements_or_it_is_an_error(shape, valu
         assert dimension >= 0
         size *= dimension
     assert size == len(values)
+
+
+def test_a_text_for_another_kind_of_input_is_not_shown():
+    with pytest.raises(ConfigurationError, match="takes INT32, not str") as caught:
+        tensor("INT32", "my secret prompt")
+    assert "secret" not in str(caught.value)
