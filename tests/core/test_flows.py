@@ -197,3 +197,23 @@ def test_a_call_that_hangs_is_given_up_after_five_seconds():
     server = Server(ready_from(0, {}))
     wait(server, timeout=None)
     assert {command.timeout for command in server.commands if isinstance(command, Invoke)} == {5.0}
+
+
+def test_it_waits_to_the_end_of_the_timeout_and_asks_once_more():
+    server = Server(ready_from(2.0, {"ServerReady": False}))
+    wait(server, timeout=2.0)
+    assert server.now - 1000.0 == pytest.approx(2.0)
+
+
+def test_it_gives_up_when_the_timeout_is_over():
+    server = Server(ready_from(999.0, {"ServerReady": False}))
+    with pytest.raises(DeadlineExceededError) as caught:
+        wait(server, timeout=2.0)
+    assert caught.value.elapsed == pytest.approx(2.0)
+
+
+def test_calls_that_hang_do_not_make_it_much_longer_than_the_timeout():
+    server = Server(ready_from(999.0, {"ServerReady": DeadlineExceededError("slow")}), call_takes=60.0)
+    with pytest.raises(DeadlineExceededError):
+        wait(server, timeout=7.0)
+    assert server.now - 1000.0 == pytest.approx(7.0, abs=0.2)
