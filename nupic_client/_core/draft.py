@@ -14,7 +14,7 @@ from nupic_client._core.exchange import Exchange, PreparedRequest
 from nupic_client.backends.plan import Backend, make_tensor
 from nupic_client.backends.signature import InputTensor, ModelSignature, TensorValue
 from nupic_client.config import Timeouts, check_metadata
-from nupic_client.errors import ConfigurationError, ModelUnavailableError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, ModelUnavailableError, RequestError
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
@@ -250,6 +250,8 @@ def _describe(draft: Draft) -> flows.Flow[ModelSignature]:
     except RequestError as error:
         error.model = error.model or name
         error.request_id = error.request_id or draft.request_id
+        if isinstance(error, DeadlineExceededError):
+            error.limit = timeout
         if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and draft.model.hint:
             error.message = f"{error.message}; {draft.model.hint}"
         raise

@@ -315,3 +315,9 @@ def test_a_failure_to_ask_is_raised_with_model_and_request_id_and_not_remembered
         drive(start_generation(draft(), known), 100.0, ConnectionFailedError("gone"))
     assert (caught.value.model, caught.value.request_id) == ("llm", "r1")
     assert known == {}
+
+
+def test_a_deadline_that_passes_while_asking_says_its_limit():
+    with pytest.raises(DeadlineExceededError) as caught:
+        drive(start_generation(draft(timeout=3), {}), 100.0, DeadlineExceededError("too late"))
+    assert caught.value.limit == 3.0
