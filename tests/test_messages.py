@@ -33,14 +33,19 @@ def test_a_role_must_be_a_non_empty_string(role):
         Message(role, "Hi")
 
 
-@pytest.mark.parametrize(("content", "kind"), [(None, "NoneType"), (5, "int"), (b"Hi", "bytes"), (["Hi"], "list")])
+@pytest.mark.parametrize(
+    ("content", "kind"), [(None, "NoneType"), (5, "int"), (b"Hi", "bytes"), (["Hi"], "list")]
+)
 def test_a_content_must_be_a_string(content, kind):
     with pytest.raises(ConfigurationError, match=f"'user' message must be a string, not {kind}"):
         Message("user", content)
 
 
 def test_messages_and_mappings_may_be_mixed():
-    assert to_messages([system("Be brief."), {"content": "Hi", "role": "user"}]) == (system("Be brief."), user("Hi"))
+    assert to_messages([system("Be brief."), {"content": "Hi", "role": "user"}]) == (
+        system("Be brief."),
+        user("Hi"),
+    )
 
 
 def test_any_iterable_of_messages_will_do():
@@ -64,7 +69,9 @@ def test_an_item_that_is_no_message_is_an_error_with_its_place(item):
         to_messages([user("Hi"), item])
 
 
-@pytest.mark.parametrize("item", [{}, {"role": "user"}, {"role": "user", "content": "Hi", "name": "Ann"}, {1: 2}])
+@pytest.mark.parametrize(
+    "item", [{}, {"role": "user"}, {"role": "user", "content": "Hi", "name": "Ann"}, {1: 2}]
+)
 def test_a_mapping_with_other_keys_is_an_error_with_its_place(item):
     with pytest.raises(ConfigurationError, match="message 0 must have exactly the keys 'role' and 'content'"):
         to_messages([item])

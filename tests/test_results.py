@@ -47,7 +47,9 @@ def test_values_can_be_pickled_and_compared(value):
     assert pickle.loads(pickle.dumps(value)) == value
 
 
-@pytest.mark.parametrize(("value", "name"), [(generation(), "text"), (Usage(), "input_tokens"), (Timing(total=1.0), "total")])
+@pytest.mark.parametrize(
+    ("value", "name"), [(generation(), "text"), (Usage(), "input_tokens"), (Timing(total=1.0), "total")]
+)
 def test_values_are_immutable(value, name):
     with pytest.raises(AttributeError):
         setattr(value, name, 5)

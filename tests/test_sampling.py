@@ -129,7 +129,14 @@ def test_parameters_are_immutable_and_hashable_and_can_be_pickled():
 
 @given(
     st.sampled_from(OPTION_NAMES),
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.text()) | st.just(10**400),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.lists(st.text())
+    | st.just(10**400),
 )
 def test_any_value_is_taken_or_a_configuration_error(name, value):
     try:
