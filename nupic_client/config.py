@@ -200,16 +200,16 @@ class Timeouts:
 def _seconds(name: str, value: object) -> float | None:
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or value <= 0
-    ):
-        raise ConfigurationError(f"{name} must be a positive number of seconds or None, not {value!r}")
-    return float(value)
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not 0 < number <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"{name} must be a positive number of seconds or None for no limit, not {value!r}"
+        )
+    return float(number)
 
 
+# 31 years. gRPC counts nanoseconds in 64 bits: a call with more than those hold would time out at once.
+_LONGEST_TIMEOUT = 1e9
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 

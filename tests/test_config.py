@@ -222,7 +222,7 @@ def test_timeouts_stay_as_they_are():
     assert Timeouts.of(given) is given
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "5", [], 10**400], ids=repr)
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "5", [], 10**10, 10**400])
 def test_another_timeout_is_an_error(value):
     with pytest.raises(ConfigurationError, match="timeout must be a positive number of seconds or None"):
         Timeouts.of(value)
