@@ -133,7 +133,11 @@ def _parse_list(urls: Sequence[str]) -> Endpoint:
         raise ConfigurationError(
             f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}"
         )
-    addresses = tuple(_split_host_port(endpoint.target) for endpoint in endpoints)
+    addresses = tuple(
+        address
+        for endpoint in endpoints
+        for address in endpoint.addresses or (_split_host_port(endpoint.target),)
+    )
     return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
 
 

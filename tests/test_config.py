@@ -308,3 +308,7 @@ def test_the_repr_does_not_show_the_private_key():
 def test_values_can_be_pickled():
     for value in (parse_url("a:1,b:2"), TLS(root_certificates=b"x"), Timeouts(total=1)):
         assert pickle.loads(pickle.dumps(value)) == value
+
+
+def test_a_list_in_a_list_loses_no_server():
+    assert parse_url(["a:1,b:2", "c:3"]).addresses == (("a", 1), ("b", 2), ("c", 3))
