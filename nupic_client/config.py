@@ -65,8 +65,11 @@ def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+_HTTP_HOST = re.compile(r"(\[[^\]]*\]|[^:/?#]*)")
+
+
 def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
-    match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>\d{1,5})", text)
+    match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text)
     if match is None or not 1 <= int(match["port"]) <= 65535:
         raise ConfigurationError(
             f"url {url or text!r} is not valid: expected {_FORMS}; a port is a number from 1 to 65535"
@@ -111,7 +114,7 @@ def parse_url(url: UrlLike) -> Endpoint:
     if separator and scheme.lower() in {"http", "https"}:
         raise ConfigurationError(
             f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port (8001 by default)"
-            f" as {rest.partition(':')[0] or 'host'}:8001"
+            f" as {_HTTP_HOST.split(rest, maxsplit=1)[1] or 'host'}:8001"
         )
     if separator and scheme.lower() not in {"grpc", "grpcs"}:
         raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")

@@ -64,6 +64,7 @@ def test_a_url_is_parsed(url, endpoint):
         "host:999999",
         "host:-1",
         "host:port",
+        "host:\u0663\u0663",
         "host:80 01",
         "host name:8001",
         "::1:8001",
@@ -96,6 +97,9 @@ def test_the_error_shows_the_url():
         ("http://gpt.example.com:8000", "gpt.example.com:8001"),
         ("https://gpt.example.com", "gpt.example.com:8001"),
         ("HTTP://gpt.example.com:8000/v2", "gpt.example.com:8001"),
+        ("http://gpt.example.com/v2", "gpt.example.com:8001"),
+        ("http://[::1]:8000", r"\[::1\]:8001"),
+        ("http://", "host:8001"),
     ],
 )
 def test_an_http_url_is_an_error_that_says_the_grpc_address(url, instead):
