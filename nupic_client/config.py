@@ -69,7 +69,9 @@ _HTTP_HOST = re.compile(r"(\[[^\]]*\]|[^:/?#]*)")
 
 
 def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
-    match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text)
+    match = re.fullmatch(
+        r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text
+    )
     if match is None or not 1 <= int(match["port"]) <= 65535:
         raise ConfigurationError(
             f"url {url or text!r} is not valid: expected {_FORMS}; a port is a number from 1 to 65535"
@@ -230,6 +232,10 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
     Raises:
         ConfigurationError: a name or value that gRPC would refuse. Values are not shown: they may be secret.
     """
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(
+            f"metadata must be a mapping of names to values, not {type(metadata).__name__}"
+        )
     for name, value in metadata.items():
         if not isinstance(name, str) or not _METADATA_KEY.fullmatch(name) or name.startswith("grpc-"):
             raise ConfigurationError(

@@ -88,9 +88,10 @@ class CallOptions:
         if "request_id" in options:
             changes["request_id"] = _request_id(options["request_id"])
         if "metadata" in options:
-            changes["metadata"] = check_metadata({**self.metadata, **(options["metadata"] or {})})
+            given = check_metadata(options["metadata"] or {})
+            changes["metadata"] = MappingProxyType({**self.metadata, **given})
         if "backend_inputs" in options:
-            changes["backend_inputs"] = MappingProxyType(dict(options["backend_inputs"] or {}))
+            changes["backend_inputs"] = _backend_inputs(options["backend_inputs"] or {})
         if "unsupported" in options:
             changes["unsupported"] = _unsupported(options["unsupported"])
         return replace(self, **changes)
@@ -106,6 +107,16 @@ def _request_id(value: str | None) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise ConfigurationError(f"request_id must be a non-empty string, not {value!r}")
     return value
+
+
+def _backend_inputs(
+    value: Mapping[str, TensorValue | Sequence[TensorValue]],
+) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"backend_inputs must be a mapping of names to values, not {type(value).__name__}"
+        )
+    return MappingProxyType(dict(value))
 
 
 def _unsupported(value: str) -> str:

@@ -117,6 +117,11 @@ def test_an_unknown_option_that_is_like_no_other_is_a_type_error_with_all_names(
         {"request_id": 5},
         {"metadata": {"Upper": "x"}},
         {"unsupported": "ignore"},
+        {"metadata": [("a", "1")]},
+        {"metadata": "a"},
+        {"backend_inputs": [("a", 1)]},
+        {"backend_inputs": 5},
+        {"stop": 5},
     ],
 )
 def test_a_wrong_value_is_a_configuration_error(options):
