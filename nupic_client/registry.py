@@ -257,7 +257,7 @@ class _NamingMapping(Mapping[str, str]):
         try:
             return self._target()[name].server_name
         except UnknownModelError as error:
-            raise _UnknownName(error.message, model=error.model, known=error.known) from None
+            raise _UnknownNameError(error.message, model=error.model, known=error.known) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._target()
@@ -272,7 +272,7 @@ class _NamingMapping(Mapping[str, str]):
         return repr(dict(self))
 
 
-class _UnknownName(UnknownModelError, KeyError):
+class _UnknownNameError(UnknownModelError, KeyError):
     """What a mapping must raise, so that ``.get`` and ``try/except KeyError`` work."""
 
 

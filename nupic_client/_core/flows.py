@@ -85,6 +85,8 @@ def describe_model(
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+_SHORTEST_CALL = 0.1
+_LONGEST_CALL = 5.0
 
 
 def wait_until_ready(
@@ -103,14 +105,16 @@ def wait_until_ready(
         RequestError: waiting cannot help, e.g. wrong credentials.
     """
     start: float = yield ReadClock()
+    now = start
     pause = _FIRST_PAUSE
     while True:
-        problem = yield from _readiness(model, timeout, metadata)
+        left = None if timeout is None else start + timeout - now
+        problem = yield from _readiness(model, left, metadata)
         if problem is None:
             return
-        now: float = yield ReadClock()
+        now = yield ReadClock()
         left = None if timeout is None else start + timeout - now
-        if left is not None and left <= pause:
+        if left is not None and left <= 0:
             raise DeadlineExceededError(
                 f"not ready after {timeout:g} s: {problem}",
                 limit=timeout,
@@ -118,13 +122,14 @@ def wait_until_ready(
                 model=model,
                 target=target,
             )
-        yield Sleep(pause)
+        yield Sleep(pause if left is None else min(pause, left))
+        now = yield ReadClock()
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _readiness(model: str, timeout: float | None, metadata: Metadata) -> Flow[str | None]:
-    """Return what is not ready, or None."""
-    patience = min(timeout or 5.0, 5.0)
+def _readiness(model: str, left: float | None, metadata: Metadata) -> Flow[str | None]:
+    """Return what is not ready, or None. The last question, when no time is left, is a short one."""
+    patience = _LONGEST_CALL if left is None else min(max(left, _SHORTEST_CALL), _LONGEST_CALL)
     try:
         server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
         if not server.ready:

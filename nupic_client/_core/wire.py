@@ -201,7 +201,10 @@ def build_infer_request(
     request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
     for tensor in tensors:
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+        try:
+            request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+        except ValueError as error:
+            raise ValueError(f"input {tensor.name!r}: {error}") from None
     for name in outputs:
         request.outputs.add(name=name)
     for name, value in parameters.items():
