@@ -43,7 +43,7 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Talk until the input ends or the user leaves; in a pipe, where nobody can react to it, also until a failure.
+    """Talk until the input ends or the user leaves; in a pipe, where nobody can react, also until a failure.
 
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.

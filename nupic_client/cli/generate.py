@@ -40,7 +40,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object at the end: text, finish_reason, usage, timing, model, request_id, attempts",
+        help="print one JSON object at the end: text, finish_reason, usage, timing, model, request_id …",
     )
     parser.set_defaults(run=run)
 

@@ -25,7 +25,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "serve",
         help="serve the embedded model",
-        description="Serve SmolLM2-135M-Instruct over Triton's protocol until Ctrl-C, for trying and testing.",
+        description="Serve SmolLM2-135M-Instruct over Triton's protocol until Ctrl-C, to try and to test.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
