@@ -100,7 +100,9 @@ def parse_url(url: UrlLike) -> Endpoint:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path:
-            raise ConfigurationError(f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock")
+            raise ConfigurationError(
+                f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
+            )
         return Endpoint(f"unix:{unquote(path)}")
     if text.startswith("dns:"):
         name = text.removeprefix("dns:").removeprefix("///")
@@ -124,9 +126,13 @@ def _parse_list(urls: Sequence[str]) -> Endpoint:
     if len(endpoints) == 1:
         return endpoints[0]
     if any(endpoint.target.startswith(("unix:", "dns:")) for endpoint in endpoints):
-        raise ConfigurationError(f"a list of urls takes host:port, grpc:// or grpcs:// only, not {list(urls)!r}")
+        raise ConfigurationError(
+            f"a list of urls takes host:port, grpc:// or grpcs:// only, not {list(urls)!r}"
+        )
     if len({endpoint.secure for endpoint in endpoints}) > 1:
-        raise ConfigurationError(f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}")
+        raise ConfigurationError(
+            f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}"
+        )
     addresses = tuple(_split_host_port(endpoint.target) for endpoint in endpoints)
     return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
 
@@ -194,7 +200,12 @@ class Timeouts:
 def _seconds(name: str, value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
         raise ConfigurationError(f"{name} must be a positive number of seconds or None, not {value!r}")
     return float(value)
 
@@ -261,7 +272,9 @@ class ClientConfig:
         """
         endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
         if tls is not None and not endpoint.secure:
-            raise ConfigurationError(f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}")
+            raise ConfigurationError(
+                f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}"
+            )
         return cls(
             endpoint=endpoint,
             tls=tls,

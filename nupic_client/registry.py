@@ -105,13 +105,17 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             ConfigurationError: the registry is frozen, the family is unknown, or an alias belongs to another model.
         """
         if self._frozen:
-            raise ConfigurationError("this registry is read-only: change a copy() and give it to the client as registry=")
+            raise ConfigurationError(
+                "this registry is read-only: change a copy() and give it to the client as registry="
+            )
         if spec.family is not None:
             formatter_for(spec.family)
         for alias in spec.aliases:
             owner = self._names.get(alias)
             if alias in self._specs or (owner is not None and owner != spec.name):
-                raise ConfigurationError(f"alias {alias!r} of model {spec.name!r} already means {owner or alias!r}")
+                raise ConfigurationError(
+                    f"alias {alias!r} of model {spec.name!r} already means {owner or alias!r}"
+                )
         self._names = {name: owner for name, owner in self._names.items() if owner != spec.name}
         self._specs[spec.name] = spec
         for name in (spec.server_name, *spec.aliases):
@@ -136,7 +140,11 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         if name in self:
             return self[name]
         near = self._close(name)
-        hint = f"the registry has {', '.join(map(repr, near))}" if near else f"the registry has {', '.join(self._specs)}"
+        hint = (
+            f"the registry has {', '.join(map(repr, near))}"
+            if near
+            else f"the registry has {', '.join(self._specs)}"
+        )
         return ModelSpec(name=name, hint=hint)
 
     def __getitem__(self, name: str) -> ModelSpec:
@@ -148,8 +156,14 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         spec = self._specs.get(self._names.get(name, name))
         if spec is None:
             near = self._close(name)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(self._specs)}"
-            raise UnknownModelError(f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs))
+            hint = (
+                f"did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"there are {', '.join(self._specs)}"
+            )
+            raise UnknownModelError(
+                f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs)
+            )
         return spec
 
     def __contains__(self, name: object) -> bool:
@@ -237,7 +251,9 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     models = tables.get("models", {})
     if set(tables) - {"models"} or not all(isinstance(table, dict) for table in models.values()):
-        raise ConfigurationError(f'{source}: expected one table [models."name"] for each model and nothing else')
+        raise ConfigurationError(
+            f'{source}: expected one table [models."name"] for each model and nothing else'
+        )
     return [_spec_from_table(name, table, source) for name, table in models.items()]
 
 
@@ -259,7 +275,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         registry: where models are looked up; the default registry if it is not given.
 
     Returns:
-        A formatter: call it with a user's text or a list of messages to get the prompt.
+        A formatter, to be called with a user's text or a list of messages.
 
     Raises:
         ConfigurationError: no such family or model; names the nearest ones.

@@ -16,7 +16,9 @@ MAX_STOP_STRINGS = 64
 """More stop strings than this are a mistake, such as a text given as a list of its letters."""
 
 
-def _number(name: str, value: object, allowed: str, *, low: float, high: float, open_low: bool = False) -> float:
+def _number(
+    name: str, value: object, allowed: str, *, low: float, high: float, open_low: bool = False
+) -> float:
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
     number = float(value)  # type: ignore[arg-type]  # checked above; numpy scalars come in here too
@@ -113,7 +115,9 @@ _CHECKS = {
     "top_k": lambda name, value: _integer(name, value, ">= 0 (0 switches it off)", low=0, high=2**31 - 1),
     "min_p": lambda name, value: _number(name, value, "from 0 to 1", low=0.0, high=1.0),
     "seed": lambda name, value: _integer(name, value, "from 0 to 2**64 - 1", low=0, high=2**64 - 1),
-    "repetition_penalty": lambda name, value: _number(name, value, "> 0", low=0.0, high=float("inf"), open_low=True),
+    "repetition_penalty": lambda name, value: _number(
+        name, value, "> 0", low=0.0, high=float("inf"), open_low=True
+    ),
     "presence_penalty": lambda name, value: _number(name, value, "from -2 to 2", low=-2.0, high=2.0),
     "frequency_penalty": lambda name, value: _number(name, value, "from -2 to 2", low=-2.0, high=2.0),
 }

@@ -81,7 +81,9 @@ class StreamingClient:
         **options: Unpack[GenerateOptions],
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
-        self._formatter = formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
+        self._formatter = (
+            formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
+        )
         self._options = _defaults(CallOptions(), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
@@ -91,7 +93,7 @@ class StreamingClient:
 
     @property
     def model(self) -> ModelSpec:
-        """The model: its friendly name, the server's name, its family."""
+        """What the client knows about its model, such as the server's name of it."""
         return self._spec
 
     @property
@@ -125,7 +127,9 @@ class StreamingClient:
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
         if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
-            raise ConfigurationError(f"callback must be a plain function, not {callback!r}; agenerate takes async ones")
+            raise ConfigurationError(
+                f"callback must be a plain function, not {callback!r}; agenerate takes async ones"
+            )
         with self.stream(prompt, **options) as stream:
             if callback is not None:
                 for text in stream:
@@ -312,7 +316,9 @@ class StreamingClient:
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         metadata = tuple(self._options.metadata.items())
-        return flows.wait_until_ready(self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata)
+        return flows.wait_until_ready(
+            self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata
+        )
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

@@ -191,7 +191,9 @@ class AsyncTextStream:
                     return text
             exchange.check_running()
         except grpc.RpcError as rpc_error:
-            exchange.check_running()  # closed by another task while this one was waiting
+            if self._transport.closed:
+                exchange.cancelled(clock())
+            exchange.check_running()  # the stream or the client was closed while this task was waiting
             error = exchange.broken(error_from_rpc(rpc_error), clock())
             if error is not None:
                 raise error from rpc_error
@@ -214,6 +216,8 @@ class AsyncTextStream:
         """
         if _task_is_cancelled():
             return None
+        if self._transport.closed:
+            exchange.cancelled(time.monotonic())
         try:
             exchange.check_running()
         except NupicError as error:
@@ -268,5 +272,8 @@ def _task_is_cancelled() -> bool:
 
 async def _as_error(call: Any) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(
-        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        details=await call.details(),
     )

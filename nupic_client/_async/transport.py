@@ -36,7 +36,8 @@ class AsyncTransport:
         self._lock = threading.Lock()
         # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
-        self._closed = False
+        self.closed = False
+        """Whether `close` or `aclose` was called."""
 
     async def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
@@ -81,26 +82,30 @@ class AsyncTransport:
         with self._lock:
             channels = dict(self._channels)
             self._channels.clear()
-            self._closed = True
+            self.closed = True
         try:
             own: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             own = None
         for loop, channel in channels.items():
             if loop is not own and not loop.is_closed():
-                with contextlib.suppress(RuntimeError):  # it was closed in this moment: its channel went with it
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # it was closed in this moment: its channel went with it
                     loop.call_soon_threadsafe(_close_soon, channel)
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
     async def _open(self) -> grpc.aio.Channel:
-        if self._closed:
+        if self.closed:
             raise ConfigurationError("this client is closed: make a new one")
         loop = asyncio.get_running_loop()
         channel = self._channels.get(loop)
         if channel is None:
             endpoint = self.config.endpoint
             # Only a list of servers needs name look-ups here, which block.
-            target = await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
+            target = (
+                await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
+            )
             with self._lock:
                 channel = self._channels.get(loop) or self._connect(target)
                 self._channels[loop] = channel

@@ -177,7 +177,9 @@ class Draft:
                 " (and stop, which the client does itself)"
             )
             if self.options.unsupported == "error":
-                raise ConfigurationError(f"{message}. Leave it out, or set unsupported='warn' to go on without it")
+                raise ConfigurationError(
+                    f"{message}. Leave it out, or set unsupported='warn' to go on without it"
+                )
             warnings.warn(message, stacklevel=2)
         return sampling
 
@@ -234,7 +236,9 @@ def _describe(draft: Draft) -> flows.Flow[ModelSignature]:
     timeout = draft.options.timeouts.total
     metadata = tuple(draft.options.metadata.items())
     try:
-        signature = yield from flows.describe_model(name, draft.model.version, timeout=timeout, metadata=metadata)
+        signature = yield from flows.describe_model(
+            name, draft.model.version, timeout=timeout, metadata=metadata
+        )
         if signature.decoupled:
             return signature
         twin = f"{name}.streaming"
@@ -245,5 +249,9 @@ def _describe(draft: Draft) -> flows.Flow[ModelSignature]:
         if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and draft.model.hint:
             error.message = f"{error.message}; {draft.model.hint}"
         raise
-    hint = f"use {twin!r}, which this server has" if ready.ready else "choose a model whose name ends in '.streaming'"
+    hint = (
+        f"use {twin!r}, which this server has"
+        if ready.ready
+        else "choose a model whose name ends in '.streaming'"
+    )
     raise ConfigurationError(f"model {name!r} does not stream (it is not decoupled): {hint}")

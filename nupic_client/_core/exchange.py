@@ -59,7 +59,17 @@ class Exchange:
         start: clock reading when it is sent, in seconds.
     """
 
-    __slots__ = ("_consumed", "_decoder", "_end", "_error", "_pieces", "_state", "attempts", "request", "stopwatch")
+    __slots__ = (
+        "_consumed",
+        "_decoder",
+        "_end",
+        "_error",
+        "_pieces",
+        "_state",
+        "attempts",
+        "request",
+        "stopwatch",
+    )
 
     def __init__(self, request: PreparedRequest, start: float) -> None:
         self.request = request
@@ -145,11 +155,21 @@ class Exchange:
             error.partial_text = self.text
             error.retryable = error.retryable and not error.partial_text
             if isinstance(error, DeadlineExceededError):
-                error.limit = request.timeout
-                error.elapsed = self.stopwatch.elapsed(now)
+                self._explain_deadline(error, now)
             self._error = error
             self._close(_State.FAILED, now)
         return error
+
+    def _explain_deadline(self, error: DeadlineExceededError, now: float) -> None:
+        error.limit = self.request.timeout
+        error.elapsed = self.stopwatch.elapsed(now)
+        if error.limit is not None:
+            came = (
+                f"{len(error.partial_text)} characters of text had come"
+                if error.partial_text
+                else "no text had come"
+            )
+            error.message = f"the answer was not complete within the timeout of {error.limit:g} s: {came}"
 
     def cancelled(self, now: float) -> None:
         """End because the caller left; without effect on what has already ended."""

@@ -87,7 +87,9 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
 
-def wait_until_ready(model: str, *, timeout: float | None, target: str, metadata: Metadata = ()) -> Flow[None]:
+def wait_until_ready(
+    model: str, *, timeout: float | None, target: str, metadata: Metadata = ()
+) -> Flow[None]:
     """Poll until the server and the model are ready.
 
     Args:

@@ -63,9 +63,7 @@ class StopScanner:
         if self._starts.isdisjoint(text):
             self._held = ""
             return text
-        ends = [
-            (start + len(stop), start, stop) for stop in self._stops if (start := text.find(stop)) >= 0
-        ]
+        ends = [(start + len(stop), start, stop) for stop in self._stops if (start := text.find(stop)) >= 0]
         if ends:
             _, start, self.matched = min(ends)
             self._held = ""
@@ -143,7 +141,9 @@ class CumulativeText:
         while whole.endswith(_REPLACEMENT):
             whole = whole[: -len(_REPLACEMENT)]
         if not whole.startswith(self._seen):
-            raise ValueError("a response does not continue the text before it, although the model sends the whole text")
+            raise ValueError(
+                "a response does not continue the text before it, although the model sends the whole text"
+            )
         new = whole[len(self._seen) :]
         self._seen = whole
         self._tail = piece[len(whole) :]

@@ -40,6 +40,7 @@ class TextStream:
     _call: Any = None
 
     def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
+        self._transport = transport
         self._exchange = exchange = transport.run(opening)
         self._call = transport.stream(exchange.request, exchange.remaining(time.monotonic()))
 
@@ -138,7 +139,9 @@ class TextStream:
         except StopIteration:
             exchange.ended(clock())
         except grpc.RpcError as rpc_error:
-            exchange.check_running()  # closed by another thread while this one was waiting
+            if self._transport.closed:
+                exchange.cancelled(clock())
+            exchange.check_running()  # the stream or the client was closed while this thread was waiting
             error = exchange.broken(error_from_rpc(rpc_error), clock())
             if error is not None:
                 raise error from rpc_error

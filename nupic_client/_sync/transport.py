@@ -36,7 +36,8 @@ class Transport:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
-        self._closed = False
+        self.closed = False
+        """Whether `close` was called."""
 
     def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
@@ -67,13 +68,13 @@ class Transport:
     def close(self) -> None:
         """Close the channel, which ends its calls; does not wait for them. Idempotent."""
         with self._lock:
-            channel, self._channel, self._closed = self._channel, None, True
+            channel, self._channel, self.closed = self._channel, None, True
         if channel is not None:
             channel.close()
 
     def _open(self) -> grpc.Channel:
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise ConfigurationError("this client is closed: make a new one")
             if self._channel is None:
                 self._channel = self._connect()

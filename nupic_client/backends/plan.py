@@ -90,12 +90,19 @@ def make_tensor(
     return InputTensor(spec.name, spec.datatype, (*batch, *dims), values)
 
 
-_KINDS: Mapping[str, tuple[type, ...]] = {"BYTES": (str, bytes), "BOOL": (bool,), "FP": (int, float), "INT": (int,)}
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "BYTES": (str, bytes),
+    "BOOL": (bool,),
+    "FP": (int, float),
+    "INT": (int,),
+}
 
 
 def _check_kind(spec: TensorSpec, element: object) -> None:
     kind = next((name for name in _KINDS if name in spec.datatype), None)
     if kind is None:
-        raise ConfigurationError(f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent")
+        raise ConfigurationError(
+            f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent"
+        )
     if not isinstance(element, _KINDS[kind]) or (isinstance(element, bool) and kind != "BOOL"):
         raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {element!r}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from nupic_client.prompts.draft import Draft
+from typing import TYPE_CHECKING
+
 from nupic_client.prompts.family import Family, Job, Turn
+
+if TYPE_CHECKING:
+    from nupic_client.prompts.draft import Draft
 
 __all__ = ["FAMILIES"]
 
