@@ -81,6 +81,8 @@ class InferenceServer:
         self.url = _target(_CONNECTABLE.get(self._host, self._host), port)
 
     def _check_address(self) -> None:
+        if not 0 <= self._port <= 65535:
+            raise self._not_bound("a port is a number from 0 to 65535")
         # grpc's own attempt prints a page of its internals to stderr before it fails, so ours comes first.
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
@@ -92,7 +94,7 @@ class InferenceServer:
                 else:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise self._not_bound(getattr(error, "strerror", None) or str(error)) from error
 
     def _not_bound(self, reason: str) -> ConfigurationError:
