@@ -1,4 +1,4 @@
-"""Stream with a callback, which is called with each piece of text; `generate` returns the finished generation."""
+"""Stream with a callback, which is called with each piece of text; `generate` returns the whole."""
 
 from __future__ import annotations
 

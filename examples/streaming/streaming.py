@@ -12,7 +12,15 @@ import argparse
 import os
 import sys
 
-from nupic_client import ConnectionFailedError, Generation, LocalServer, NupicError, StreamingClient, user
+from nupic_client import (
+    ConnectionFailedError,
+    Generation,
+    LocalServer,
+    NupicError,
+    StreamingClient,
+    Timing,
+    user,
+)
 
 
 def show(text: str) -> None:
@@ -28,10 +36,24 @@ def generate(model: str, url: str | None, prompt: str) -> Generation:
         return client.generate([user(prompt)] if chats else prompt, callback=show)
 
 
-def generate_here(model: str, prompt: str) -> Generation:
-    """Stream the answer from the embedded server; the first time it fetches its model (93 MB)."""
-    with LocalServer() as server:
+def generate_somewhere(model: str, url: str | None, prompt: str) -> Generation:
+    """Stream the answer; if nothing answers at the default url, from the embedded server."""
+    try:
+        return generate(model, url, prompt)
+    except ConnectionFailedError as error:
+        # A server that was chosen is never replaced by another, nor is half an answer.
+        if url is not None or os.environ.get("NUPIC_URL") or error.partial_text:
+            raise
+        print(f"Nothing answers at {error.target}: starting the embedded server.", file=sys.stderr)
+    with LocalServer() as server:  # the first time it fetches its model (93 MB)
         return generate(model, server.url, prompt)
+
+
+def report(timing: Timing) -> None:
+    """Print how fast it was; where the server does not count tokens, each piece of text counts as one."""
+    if timing.time_to_first_token is not None:
+        rate = timing.tokens_per_second or timing.pieces_per_second or 0.0
+        print(f"\n\nTime to first token: {timing.time_to_first_token:.2f} s, {rate:.1f} tokens/s")
 
 
 def main() -> int:
@@ -41,21 +63,14 @@ def main() -> int:
     parser.add_argument("--model", default="smollm2", help="name of the model (default: %(default)s)")
     parser.add_argument("--url", help="gRPC address of the server (default: $NUPIC_URL, else localhost:8001)")
     arguments = parser.parse_args()
-    is_default = arguments.url is None and not os.environ.get("NUPIC_URL")
     try:
-        try:
-            generation = generate(arguments.model, arguments.url, arguments.prompt)
-        except ConnectionFailedError as error:
-            if not is_default or error.partial_text:
-                raise
-            print(f"Nothing answers at {error.target}: starting the embedded server.", file=sys.stderr)
-            generation = generate_here(arguments.model, arguments.prompt)
+        generation = generate_somewhere(arguments.model, arguments.url, arguments.prompt)
     except NupicError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    timing = generation.timing
-    print(f"\n\nTime to first token: {timing.time_to_first_token or 0:.2f} s", end="")
-    print(f", {timing.tokens_per_second or timing.pieces_per_second or 0:.1f} tokens/s")
+    except KeyboardInterrupt:  # the generation is cancelled on the server, too
+        return 130
+    report(generation.timing)
     return 0
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from nupic_client import Generation, Message, StreamingClient
+    from nupic_client.messages import Message
+    from nupic_client.results import Generation
+    from nupic_client.streaming import StreamingClient
 
 __all__ = ["stream_answer"]
 

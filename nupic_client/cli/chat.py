@@ -16,7 +16,7 @@ from nupic_client.errors import ConfigurationError, NupicError
 from nupic_client.messages import Message, assistant, system, user
 
 if TYPE_CHECKING:
-    from nupic_client import StreamingClient
+    from nupic_client.streaming import StreamingClient
 
 __all__ = ["add_command", "run"]
 

@@ -15,7 +15,7 @@ from nupic_client.errors import ConfigurationError
 from nupic_client.messages import Message, system, user
 
 if TYPE_CHECKING:
-    from nupic_client import StreamingClient
+    from nupic_client.streaming import StreamingClient
 
 __all__ = ["add_command", "run"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
-    from nupic_client import GenerateOptions
+    from nupic_client._core.draft import GenerateOptions
 
 __all__ = ["DEFAULT_MODEL", "add_generation_arguments", "generation_options"]
 
