@@ -18,7 +18,8 @@ from nupic_client._core.discovery import start_or_discover
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
-from nupic_client.backends.plain import PlainBackend
+from nupic_client.backends.detect import backend_of
+from nupic_client.backends.plan import Backend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
@@ -52,6 +53,8 @@ class StreamingClient:
             ``unix:/path`` or a list of them. Default: ``$NUPIC_URL``, else ``localhost:8001``.
         formatter: how conversations become prompts: a `PromptFormatter` or the name of a family. Default: the model's.
         registry: where the model is looked up. Default: the models that come with the package.
+        backend: how the model spells requests and answers: a name such as ``"vllm"`` or an object, see
+            `nupic_client.backends`. Default: found out from what the server says about the model.
         tls: certificates and names for a ``grpcs://`` url.
         channel_options: gRPC channel arguments by name, put over the defaults.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
@@ -77,6 +80,7 @@ class StreamingClient:
         *,
         formatter: PromptFormatter | str | None = None,
         registry: ModelRegistry | None = None,
+        backend: Backend | str | None = None,
         tls: TLS | None = None,
         channel_options: Mapping[str, str | int] | None = None,
         **options: Unpack[GenerateOptions],
@@ -91,7 +95,7 @@ class StreamingClient:
         self._async_transport = AsyncTransport(self._config)
         self._signatures: dict[str, ModelSignature] = {}
         self._found: dict[str, str] = {}
-        self._backend = PlainBackend()
+        self._backend = backend_of(backend)
 
     @property
     def model(self) -> ModelSpec:

@@ -27,7 +27,9 @@ __all__ = [
     "METHODS",
     "build_infer_request",
     "decode_bytes_tensor",
+    "decode_numbers",
     "encode_tensor",
+    "is_numeric",
     "method_path",
     "pb",
     "signature_from_config",
@@ -171,6 +173,19 @@ def decode_number(datatype: str, raw: bytes) -> float | int | None:
         return None
     value: float | int = struct.unpack_from(f"<{code}", raw)[0]
     return value
+
+
+def decode_numbers(datatype: str, raw: bytes) -> list[int | float]:
+    """Decode all elements of a numeric tensor; the length of the content counts, as for `decode_number`."""
+    code = _PACK.get(datatype)
+    if code is None:
+        return []
+    return list(struct.unpack_from(f"<{len(raw) // struct.calcsize(code)}{code}", raw))
+
+
+def is_numeric(datatype: str) -> bool:
+    """Return whether elements of this data type are numbers that can be decoded."""
+    return datatype in _PACK
 
 
 def build_infer_request(
