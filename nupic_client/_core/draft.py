@@ -233,8 +233,8 @@ class Draft:
         if missing:
             has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]
             message = (
-                f"model {signature.name!r} has no input for {', '.join(missing)}; it takes {', '.join(has) or 'no options'}"
-                " (and stop, which the client does itself)"
+                f"model {signature.name!r} has no input for {', '.join(missing)};"
+                f" it takes {', '.join(has) or 'no options'} (and stop, which the client does itself)"
             )
             if self.options.unsupported == "error":
                 raise ConfigurationError(

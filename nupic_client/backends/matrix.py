@@ -1,4 +1,4 @@
-"""The support matrix: which tensor carries which feature, backend by backend, as the backends themselves declare it."""
+"""The support matrix: which tensor carries which feature, as the backends themselves declare it."""
 
 from __future__ import annotations
 

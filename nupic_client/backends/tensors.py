@@ -101,10 +101,10 @@ class TensorBackend:
         if not _has(signature, self.prompt, self.text):
             raise self._misfit(signature)
         values: dict[str, TensorValue | Sequence[TensorValue]] = dict(self.prompt_values(prompt, signature))
-        if self.stream_switch in signature.inputs:
+        if _is_switch(self.stream_switch, signature):
             # Never ask a model that is not decoupled for a stream: that has taken whole servers down.
             values[self.stream_switch] = stream and signature.decoupled
-        if self.no_echo_switch in signature.inputs:
+        if _is_switch(self.no_echo_switch, signature):
             values[self.no_echo_switch] = True
         values.update(self.option_values(signature, sampling, logprobs=logprobs))
         for part, (switch, _) in self.reports.items():
@@ -170,7 +170,7 @@ class TensorBackend:
 
     def may_echo(self, signature: ModelSignature, *, stream: bool) -> bool:
         """Return whether the text may begin with the prompt: whole answers do where no input prevents it."""
-        return not stream and self.no_echo_switch not in signature.inputs
+        return not stream and not _is_switch(self.no_echo_switch, signature)
 
     def _input_of(self, option: str, signature: ModelSignature) -> str | None:
         return next((name for name in self.options.get(option, ()) if name in signature.inputs), None)
@@ -179,8 +179,7 @@ class TensorBackend:
         if part not in self.reports:
             return False
         switch, output = self.reports[part]
-        spec = signature.inputs.get(switch)
-        return spec is not None and spec.datatype == "BOOL" and output in signature.outputs
+        return _is_switch(switch, signature) and output in signature.outputs
 
     def _misfit(self, signature: ModelSignature) -> ConfigurationError:
         return ConfigurationError(
@@ -192,6 +191,11 @@ class TensorBackend:
 
 def _has(signature: ModelSignature, prompt: str, text: str) -> bool:
     return prompt in signature.inputs and text in signature.outputs
+
+
+def _is_switch(name: str, signature: ModelSignature) -> bool:
+    """Return whether the input is there and is a switch, and not something else of that name."""
+    return name in signature.inputs and signature.inputs[name].datatype == "BOOL"
 
 
 def _takes_stops(spec: TensorSpec, strings: Sequence[str], signature: ModelSignature) -> bool:
