@@ -57,7 +57,7 @@ class GenerateOptions(TypedDict, total=False):
 
     A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
     signature: ModelSignature | None
-    """What the model takes and gives, where that is known: the server is then not asked before the first request."""
+    """What the model takes and gives; where it is given, the server is not asked before the first request."""
     unsupported: Literal["error", "warn"]
     """What to do with an option that the model has no input for; ``stop`` always works."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nupic_client.backends import ModelSignature, TensorSpec
 
 
-def specs(text, *, optional=True):
+def specs(text):
     """Read ``name DTYPE [dim,dim]`` lines; a name with a ``!`` is required."""
     found = {}
     for line in text.strip().splitlines():
@@ -13,8 +13,13 @@ def specs(text, *, optional=True):
         dims = tuple(int(size) for size in shape[0].strip("[]").split(",") if size) if shape else (1,)
         required = name.endswith("!")
         name = name.rstrip("!")
-        found[name] = TensorSpec(name, datatype, dims, optional=optional and not required)
+        found[name] = TensorSpec(name, datatype, dims, optional=not required)
     return found
+
+
+def results(text):
+    """Read the lines of outputs, which are never optional."""
+    return {name: TensorSpec(name, spec.datatype, spec.shape) for name, spec in specs(text).items()}
 
 
 def without(signature, *names):
@@ -49,7 +54,7 @@ VLLM = ModelSignature(
         embedding_request BYTES
         """
     ),
-    outputs=specs(
+    outputs=results(
         """
         text_output BYTES [-1]
         finish_reason BYTES [-1]
@@ -98,7 +103,7 @@ _TRTLLM_OUTPUTS = """
 ENSEMBLE = ModelSignature(
     name="ensemble",
     inputs=specs(_TRTLLM_INPUTS),
-    outputs=specs(_TRTLLM_OUTPUTS),
+    outputs=results(_TRTLLM_OUTPUTS),
     decoupled=True,
     max_batch_size=4,
     platform="ensemble",
@@ -136,7 +141,7 @@ LLMAPI = ModelSignature(
         stop BOOL
         """
     ),
-    outputs=specs(
+    outputs=results(
         """
         text_output BYTES [-1]
         finish_reason BYTES [-1]
@@ -174,7 +179,7 @@ ENGINE = ModelSignature(
         streaming BOOL
         """
     ),
-    outputs=specs(
+    outputs=results(
         """
         output_ids INT32 [-1,-1]
         sequence_length INT32 [-1]
@@ -192,7 +197,7 @@ ENGINE = ModelSignature(
 PLAIN = ModelSignature(
     name="plain",
     inputs=specs("text_input! BYTES\nmax_tokens INT32"),
-    outputs=specs("text_output BYTES"),
+    outputs=results("text_output BYTES"),
     decoupled=True,
     backend="python",
 )

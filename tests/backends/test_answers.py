@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+from itertools import pairwise
 
 import pytest
+from core.replies import last, piece, prepared, raw_bytes, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.replies import last, piece, prepared, raw_bytes, reply
 from nupic_client import FinishReason, Generation, TextDelta, Usage
 from nupic_client._core.decoder import END, StreamDecoder
 from nupic_client._core.exchange import Exchange
@@ -211,8 +212,8 @@ def test_without_echo_a_text_may_begin_like_its_prompt():
 @given(st.text("ab", max_size=5), st.text("ab", max_size=8), st.lists(st.integers(0, 8), max_size=3))
 def test_removing_the_prompt_does_not_depend_on_the_pieces(prompt, text, cuts):
     remover = PromptRemover(prompt)
-    borders = [0, *sorted(cuts), len(text)]
-    pieces = [text[start:stop] for start, stop in zip(borders, borders[1:], strict=False)]
+    borders = pairwise([0, *sorted(cuts), len(text)])
+    pieces = [text[start:stop] for start, stop in borders]
     result = "".join(map(remover.feed, pieces)) + remover.flush()
     assert result == text.removeprefix(prompt)
 

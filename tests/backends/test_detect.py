@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import pytest
+from typing import ClassVar
 
+import pytest
 from backends.signatures import (
     BLS,
     BLS_ACCUMULATING,
@@ -11,10 +12,12 @@ from backends.signatures import (
     PLAIN,
     VLLM,
     changed,
+    results,
     specs,
     without,
 )
-from nupic_client import StreamingClient
+
+from nupic_client import SamplingParams, StreamingClient
 from nupic_client.backends import (
     BACKENDS,
     Backend,
@@ -26,7 +29,7 @@ from nupic_client.backends import (
 )
 from nupic_client.errors import ConfigurationError
 
-PASCAL = changed(PLAIN, inputs=specs("PROMPT! BYTES\nTEMPERATURE FP32"), outputs=specs("COMPLETION BYTES"))
+PASCAL = changed(PLAIN, inputs=specs("PROMPT! BYTES\nTEMPERATURE FP32"), outputs=results("COMPLETION BYTES"))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_every_backend_is_one():
     "signature",
     [
         PASCAL,
-        changed(PLAIN, outputs=specs("logits FP32")),
+        changed(PLAIN, outputs=results("logits FP32")),
         changed(VLLM, outputs={}),
         changed(PLAIN, inputs={}, outputs={}),
     ],
@@ -79,12 +82,14 @@ def test_an_unknown_kind_of_model_is_an_error_that_lists_its_tensors(signature):
 
 
 def test_a_text_in_and_a_text_out_under_other_names_is_suggested():
-    with pytest.raises(ConfigurationError, match=r"perhaps PlainBackend\(prompt='PROMPT', text='COMPLETION'\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"perhaps PlainBackend\(prompt='PROMPT', text='COMPLETION'\)"
+    ):
         detect(PASCAL)
 
 
 def test_where_it_is_ambiguous_nothing_is_suggested():
-    two = changed(PASCAL, outputs=specs("A BYTES\nB BYTES"))
+    two = changed(PASCAL, outputs=results("A BYTES\nB BYTES"))
     with pytest.raises(ConfigurationError) as caught:
         detect(two)
     assert "perhaps" not in str(caught.value)
@@ -119,8 +124,6 @@ def test_the_named_backend_wins_over_detection():
 
 
 def sampling(**options):
-    from nupic_client import SamplingParams
-
     return SamplingParams(**options)
 
 
@@ -134,10 +137,13 @@ def test_a_backend_of_your_own_is_a_few_names():
         name = "acme"
         prompt = "PROMPT"
         text = "COMPLETION"
-        options = {"temperature": ("TEMP", "TEMPERATURE")}
+        options: ClassVar = {"temperature": ("TEMP", "TEMPERATURE")}
 
     tensors = Acme().inputs(PASCAL, "Hi", sampling(temperature=0.5))
-    assert [(tensor.name, tensor.values) for tensor in tensors] == [("PROMPT", ("Hi",)), ("TEMPERATURE", (0.5,))]
+    assert [(tensor.name, tensor.values) for tensor in tensors] == [
+        ("PROMPT", ("Hi",)),
+        ("TEMPERATURE", (0.5,)),
+    ]
     assert Acme().supports("temperature", PASCAL)
     assert not Acme().supports("top_p", PASCAL)
     assert not Acme().supports("logprobs", PASCAL)

@@ -6,9 +6,9 @@ import json
 import warnings
 
 import pytest
-
 from backends.signatures import BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed, without
 from core.replies import drive, error, piece
+
 from nupic_client._core import wire
 from nupic_client._core.draft import CallOptions, Draft, start_generation
 from nupic_client._core.flows import Invoke, ReadClock
@@ -108,7 +108,7 @@ def test_a_stream_of_a_model_that_cannot_is_refused_before_anything_is_sent(sign
 
 @pytest.mark.parametrize("signature", [LLMAPI, PLAIN], ids=lambda value: value.name)
 def test_a_streaming_twin_is_named(signature):
-    with pytest.raises(ConfigurationError, match="use 'llm.streaming', which this server has"):
+    with pytest.raises(ConfigurationError, match=r"use 'llm\.streaming', which this server has"):
         drive(start_generation(draft(), {}), 0.0, config(changed(signature, decoupled=False)), READY)
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from backends.signatures import BLS, BLS_ACCUMULATING, ENSEMBLE, changed, sent, specs, without
+
 from nupic_client import SamplingParams
 from nupic_client.backends import DEFAULT_MAX_TOKENS, AnswerLayout, TrtllmBackend
 from nupic_client.errors import ConfigurationError

@@ -3,8 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-
 from backends.signatures import ENGINE, changed, sent, without
+
 from nupic_client import SamplingParams
 from nupic_client.backends import DEFAULT_MAX_TOKENS, TrtllmEngineBackend
 from nupic_client.errors import ConfigurationError
@@ -74,7 +74,9 @@ def test_stop_strings_are_left_to_the_client():
 
 
 def test_without_a_tokenizer_it_is_explained_what_to_do():
-    with pytest.raises(ConfigurationError, match=r"token ids, not text.*'ensemble'.*TrtllmEngineBackend\(tokenizer\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"token ids, not text.*'ensemble'.*TrtllmEngineBackend\(tokenizer\)"
+    ):
         inputs(backend=TrtllmEngineBackend())
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from backends.signatures import LLMAPI, changed, sent, specs, without
+
 from nupic_client import SamplingParams
 from nupic_client.backends import DEFAULT_MAX_TOKENS, AnswerLayout, TrtllmLlmapiBackend
 
@@ -51,7 +51,9 @@ def test_the_input_that_cancels_is_never_taken_for_stop_strings():
 
 
 def test_every_response_holds_the_whole_text_so_far():
-    assert BACKEND.layout(LLMAPI, cumulative=None) == AnswerLayout(cumulative=True, finish_reason="finish_reason")
+    assert BACKEND.layout(LLMAPI, cumulative=None) == AnswerLayout(
+        cumulative=True, finish_reason="finish_reason"
+    )
     assert BACKEND.layout(LLMAPI, cumulative=None, stream=False).cumulative is False
     assert BACKEND.layout(LLMAPI, cumulative=False).cumulative is False
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from backends.signatures import VLLM, changed, sent, without
+
 from nupic_client import SamplingParams
 from nupic_client.backends import DEFAULT_MAX_TOKENS, AnswerLayout, VllmBackend
 from nupic_client.sampling import OPTION_NAMES
@@ -74,7 +74,9 @@ def test_log_probabilities_are_asked_for_on_demand(asked, told):
 
 
 def test_older_releases_without_additional_outputs_are_served():
-    old = without(VLLM, "return_finish_reason", "return_num_input_tokens", "return_num_output_tokens", "return_logprobs")
+    old = without(
+        VLLM, "return_finish_reason", "return_num_input_tokens", "return_num_output_tokens", "return_logprobs"
+    )
     assert set(inputs(old)) == {"text_input", "stream", "sampling_parameters", "exclude_input_in_output"}
     assert BACKEND.layout(old, cumulative=None) == AnswerLayout(cumulative=False)
     assert not BACKEND.supports("logprobs", old)
