@@ -17,6 +17,11 @@ from nupic_client.naming import ModelName, parse_model_name
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 __all__ = [
     "ModelRegistry",
     "ModelSpec",
@@ -74,7 +79,7 @@ class ModelSpec:
         length = self.context_length
         if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
             raise ConfigurationError(f"context_length must be a number of tokens, not {length!r}")
-        if isinstance(self.stop, str) or isinstance(self.aliases, str):
+        if any(isinstance(getattr(self, option), str) for option in ("stop", "aliases")):
             raise ConfigurationError("stop and aliases are lists of strings")
         if isinstance(self.sampling, Mapping):
             object.__setattr__(self, "sampling", _sampling(self.sampling))
@@ -303,10 +308,6 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     Raises:
         ConfigurationError: it is not TOML, or a table does not describe a model.
     """
-    try:
-        import tomllib  # noqa: PLC0415 - only needed once, and tomli stands in on Python 3.10
-    except ImportError:
-        import tomli as tomllib  # type: ignore[import-not-found,no-redef,unused-ignore]  # noqa: PLC0415
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -98,7 +98,9 @@ class JinjaScript:
     def _choose(self, variables: Mapping[str, Any]) -> str:
         if self.chosen is not None:
             return self.chosen
-        return "tool_use" if variables.get("tools") is not None and "tool_use" in self.templates else "default"
+        return (
+            "tool_use" if variables.get("tools") is not None and "tool_use" in self.templates else "default"
+        )
 
     def _render(self, family: Family, name: str, variables: dict[str, Any], job: Job) -> str:
         template = self.compiled[name]
@@ -114,7 +116,9 @@ class JinjaScript:
             raise PromptError(f"the chat template of {family.name} was stopped: {error}") from error
         except TemplateError as error:
             said = str(error)[:_MAX_MESSAGE]
-            raise PromptError(f"the chat template of {family.name} refuses this conversation: {said}") from error
+            raise PromptError(
+                f"the chat template of {family.name} refuses this conversation: {said}"
+            ) from error
         except Exception as error:  # noqa: BLE001  # a template is foreign code: it can fail in any way
             said = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
             raise PromptError(f"the chat template of {family.name} failed: {said}") from error
@@ -162,7 +166,9 @@ def jinja_family(
         stop=tuple(dict.fromkeys(token for token in (eos, *stop) if token)),
         markers=tuple(dict.fromkeys(markers)),
         marker_shape=_TOKEN_SHAPE,
-        start=bos if any(re.match(r"\s*\{\{-?\s*bos_token", template) for template in templates.values()) else "",
+        start=bos
+        if any(re.match(r"\s*\{\{-?\s*bos_token", template) for template in templates.values())
+        else "",
         system=bare,
         user=bare,
         assistant=bare,

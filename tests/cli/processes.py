@@ -32,7 +32,13 @@ def environment(**changes):
 def run(command, *, stdin=b"", cwd=ROOT, **changes):
     """Run a program to its end; stdout and stderr as text."""
     finished = subprocess.run(
-        command, input=stdin, capture_output=True, timeout=PATIENCE, cwd=cwd, env=environment(**changes), check=False
+        command,
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE,
+        cwd=cwd,
+        env=environment(**changes),
+        check=False,
     )
     finished.stdout, finished.stderr = finished.stdout.decode(), finished.stderr.decode()
     return finished
@@ -86,7 +92,12 @@ class Program:
 
     def __init__(self, command, *, stdin=subprocess.DEVNULL, cwd=ROOT, **changes):
         self.process = subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=environment(**changes)
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment(**changes),
         )
         self.stdout = _Output(self.process.stdout.fileno())
         self.stderr = _Output(self.process.stderr.fileno())

@@ -86,7 +86,8 @@ def test_edge(family, messages, prompt):
         prompt = {
             "gemma": "<bos><start_of_turn>user\nu<end_of_turn>\n<start_of_turn>system\ns<end_of_turn>\n"
             "<start_of_turn>user\nu<end_of_turn>\n<start_of_turn>model\n",
-            "command-r": "<BOS_TOKEN>" + "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>u<|END_OF_TURN_TOKEN|>" * 2
+            "command-r": "<BOS_TOKEN>"
+            + "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>u<|END_OF_TURN_TOKEN|>" * 2
             + "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
         }[family]
     assert formatter_for(family)(messages) == prompt
@@ -133,10 +134,17 @@ def test_content_is_inserted_verbatim(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_text_is_one_user_message(family):
     formatter = formatter_for(family)
-    assert formatter("hi") == formatter([user("hi")]) == formatter({"role": "user", "content": "hi"} for _ in "1")
+    assert (
+        formatter("hi")
+        == formatter([user("hi")])
+        == formatter({"role": "user", "content": "hi"} for _ in "1")
+    )
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if "legacy" not in name and name not in {"gemma", "gemma-2", "alpaca"}])
+@pytest.mark.parametrize(
+    "family",
+    [name for name in FAMILIES if "legacy" not in name and name not in {"gemma", "gemma-2", "alpaca"}],
+)
 def test_system_parameter(family):
     formatter = formatter_for(family)
     assert formatter("hi", "be brief") == formatter([system("be brief"), user("hi")])
@@ -147,7 +155,9 @@ def test_system_parameter(family):
 
 @pytest.mark.parametrize("family", ["gemma", "gemma-2", "mistral-v0.1-legacy", "mistral-v0.2-legacy"])
 def test_system_refused(family):
-    with pytest.raises(PromptError, match=f"message 0 is a system message, but {family} allows no system message"):
+    with pytest.raises(
+        PromptError, match=f"message 0 is a system message, but {family} allows no system message"
+    ):
         formatter_for(family)("hi", system="")
 
 
@@ -209,14 +219,27 @@ def test_names_and_aliases():
         assert formatter_for(alias) is FAMILIES[family]
         assert alias in FAMILIES[family].aliases
     assert len(ALIASES) == sum(len(formatter.aliases) for formatter in FAMILIES.values())
-    for alias in ("llama2", "llama3", "llama3.1", "mistral", "mixtral", "gemma2", "phi3", "qwen2", "vicuna", "falcon"):
+    for alias in (
+        "llama2",
+        "llama3",
+        "llama3.1",
+        "mistral",
+        "mixtral",
+        "gemma2",
+        "phi3",
+        "qwen2",
+        "vicuna",
+        "falcon",
+    ):
         assert formatter_for(alias)
     with pytest.raises(TypeError):
         FAMILIES["x"] = formatter_for("chatml")
 
 
 def test_unknown_family():
-    with pytest.raises(ConfigurationError, match="no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"):
+    with pytest.raises(
+        ConfigurationError, match="no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"
+    ):
         formatter_for("lama3")
     with pytest.raises(ConfigurationError, match="no prompt family 'zzzz' The|no prompt family 'zzzz'"):
         formatter_for("zzzz")

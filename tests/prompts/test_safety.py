@@ -42,7 +42,20 @@ def texts(family):
     """Texts made of the family's control tokens, of parts of them, and of what may join parts."""
     tokens = FAMILIES[family].control_tokens
     parts = {part for token in tokens for cut in range(1, len(token)) for part in (token[:cut], token[cut:])}
-    words = ["", " ", "\n", "\n\n", "\n\n\n", "\t", "x", "User: ", "Assistant:", "system", "</think>", "<think>"]
+    words = [
+        "",
+        " ",
+        "\n",
+        "\n\n",
+        "\n\n\n",
+        "\t",
+        "x",
+        "User: ",
+        "Assistant:",
+        "system",
+        "</think>",
+        "<think>",
+    ]
     return st.lists(st.sampled_from([*sorted(parts), *words, *words, *words]), max_size=5).map("".join)
 
 
@@ -61,17 +74,23 @@ def test_no_text_makes_more_turns_than_were_given(family, data):
         prompt = FAMILIES[family](messages)
     except PromptError:
         return
-    harmless = FAMILIES[family]([Message(message.role, "x" if message.content else "") for message in messages])
+    harmless = FAMILIES[family](
+        [Message(message.role, "x" if message.content else "") for message in messages]
+    )
     assert OPENER[family].findall(prompt) == OPENER[family].findall(harmless)
 
 
-@pytest.mark.parametrize(("family", "token"), [(name, token) for name in OPENER for token in FAMILIES[name].control_tokens])
+@pytest.mark.parametrize(
+    ("family", "token"), [(name, token) for name in OPENER for token in FAMILIES[name].control_tokens]
+)
 def test_every_control_token_is_refused_and_named(family, token):
     formatter = FAMILIES[family]
     for content in (token, f"a{token}b", f"long text {token}"):
         with pytest.raises(PromptError) as refusal:
             formatter([user(content)])
-        assert str(refusal.value).startswith(f"message 0 (user) contains {token!r}") or "allow_control" in str(refusal.value)
+        assert str(refusal.value).startswith(
+            f"message 0 (user) contains {token!r}"
+        ) or "allow_control" in str(refusal.value)
     assert token.strip() in formatter(f"a{token}b", allow_control_tokens=True)
 
 
