@@ -374,11 +374,10 @@ def test_ctrl_c_in_the_middle_of_a_stream(server, reading):
                 print("interrupted", time.time(), flush=True)
                 input()
     """)
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", script], **PIPES) as process:
         while process.stdout.readline() != b" two\n":
             assert process.poll() is None
+        time.sleep(0.1)  # usually enough for it to wait in gRPC by now; the test holds in either case
         sent = time.time()
         process.send_signal(signal.SIGINT)
         word, when = process.stdout.readline().split()
