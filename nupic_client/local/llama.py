@@ -83,7 +83,7 @@ class LlamaEngine:
             _open_engines.add(self)
             try:
                 server = llama.Server(self._parameters(llama, path))
-                # An engine whose loop does not run yet hangs for ever when it is deleted: wait until it answers.
+                # An engine whose loop does not run yet hangs when it is deleted: wait until it answers.
                 server.handle_completions({"prompt": "a", "max_tokens": 1}, lambda _chunk: False)
                 self._server = server
             except RuntimeError as error:
