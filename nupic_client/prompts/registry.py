@@ -102,7 +102,8 @@ def formatter_for(family: str) -> PromptFormatter:
 
 
 NAME_RULES: tuple[tuple[str, str], ...] = (
-    # DeepSeek's distillates carry the names of the models they are made of: first of all. Their template is R1's.
+    # DeepSeek's distillates carry the names of the models they are made of: first of all. Their template is
+    # R1's.
     (r"deepseek-r1", "deepseek-r1"),
     (r"deepseek-v3(?!\.)", "deepseek-v3"),
     (r"deepseek-v2(?!\.).*chat|deepseek-coder-v2.*instruct", "deepseek-v2-chat"),
@@ -152,9 +153,10 @@ NAME_RULES: tuple[tuple[str, str], ...] = (
 )
 """A pattern of a model's name, and its family. The first that matches, at the start of a word, is taken.
 
-Names are compared in lower case, without the organisation in front, and with hyphens for underscores, blanks and
-slashes. A base model matches nothing: the patterns ask for the words that mark a chat model. Where newer revisions of a
-model have another template than the family (Qwen2.5-Coder, DeepSeek-V3.1, Qwen3-…-2507) the pattern leaves them out.
+Names are compared in lower case, without the organisation in front, and with hyphens for underscores, blanks
+and slashes. A base model matches nothing: the patterns ask for the words that mark a chat model. Where newer
+revisions of a model have another template than the family (Qwen2.5-Coder, DeepSeek-V3.1, Qwen3-…-2507) the
+pattern leaves them out.
 """
 
 _COMPILED = tuple((re.compile(rf"(?<![a-z0-9]){pattern}"), family) for pattern, family in NAME_RULES)
