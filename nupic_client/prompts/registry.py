@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,8 @@ def formatter_for(family: str) -> PromptFormatter:
     formatter = FAMILIES.get(ALIASES.get(name, name))
     if formatter is not None:
         return formatter
+    import difflib  # noqa: PLC0415  # only errors need it
+
     close = difflib.get_close_matches(name, [*FAMILIES, *ALIASES], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise ConfigurationError(
@@ -159,7 +161,10 @@ revisions of a model have another template than the family (Qwen2.5-Coder, DeepS
 pattern leaves them out.
 """
 
-_COMPILED = tuple((re.compile(rf"(?<![a-z0-9]){pattern}"), family) for pattern, family in NAME_RULES)
+
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(rf"(?<![a-z0-9]){pattern}"), family) for pattern, family in NAME_RULES)
 
 
 def guess_family(model_name: str) -> str | None:
@@ -178,4 +183,4 @@ def guess_family(model_name: str) -> str | None:
     name = re.sub(r"[\s_/]+", "-", model_name.strip().lower().rsplit("/", 1)[-1])
     if name in FAMILIES:
         return name
-    return next((family for pattern, family in _COMPILED if pattern.search(name)), None)
+    return next((family for pattern, family in _rules() if pattern.search(name)), None)

@@ -79,9 +79,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation], finalize=weigh
         )
         self.filters["tojson"] = _tojson
-        table: dict[str, Any]
-        for table in (self.filters, self.tests):
-            table.update({name: _paid(name, function) for name, function in table.items()})
+        self.filters.update(_paid_for(self.filters))
+        self.tests.update(_paid_for(self.tests))
         self.filters[_WEIGH] = weigh
         self.filters[_SIZED] = _sized
         self.filters[_TICK] = _tick
@@ -128,6 +127,10 @@ def _guard_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         weigh(args)
     elif isinstance(owner, dict) or function is dict:
         weigh(args)
+
+
+def _paid_for(table: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+    return {name: _paid(name, function) for name, function in table.items()}
 
 
 def _paid(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
