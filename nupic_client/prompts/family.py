@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nupic_client.prompts.draft import Draft
@@ -12,11 +13,16 @@ from nupic_client.prompts.turn import Rule, Turn
 
 if TYPE_CHECKING:
     import re
-    from datetime import date
 
     from nupic_client.messages import Message
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
+
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 class Place(enum.Enum):
@@ -40,6 +46,31 @@ class DateLine:
 
     style: str
     default: date | None = None
+
+    def show(self, day: date | None) -> str:
+        """Print a day, or the default one, or today.
+
+        Args:
+            day: the day; None leaves the choice to the family.
+
+        Returns:
+            The text.
+        """
+        # Not strftime: a model knows English month names, whatever the process's locale says.
+        # The local day is what the official templates print.
+        day = day or self.default or date.today()  # noqa: DTZ011
+        month = _MONTHS[day.month - 1]
+        fields = {
+            "%d": f"{day.day:02}",
+            "%m": f"{day.month:02}",
+            "%Y": f"{day.year}",
+            "%b": month[:3],
+            "%B": month,
+        }
+        text = self.style
+        for name, value in fields.items():
+            text = text.replace(name, value)
+        return text
 
 
 @dataclass(frozen=True, slots=True)

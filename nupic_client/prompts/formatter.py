@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, to_messages
-from nupic_client.prompts.family import DateLine, Family, Job
+from nupic_client.prompts.family import Family, Job
 from nupic_client.prompts.render import allowed, render
 
 if TYPE_CHECKING:
+    import datetime as dt
     from os import PathLike
 
 __all__ = ["PromptFormatter"]
@@ -57,8 +57,8 @@ class PromptFormatter:
         cls,
         template: str,
         *,
-        bos_token: str = "",
-        eos_token: str = "",
+        bos_token: str | None = None,
+        eos_token: str | None = None,
         family: str = "jinja",
         stop: Iterable[str] = (),
         control_tokens: Iterable[str] = (),
@@ -71,8 +71,8 @@ class PromptFormatter:
 
         Args:
             template: the template's source.
-            bos_token: the token a prompt starts with.
-            eos_token: the token an answer ends with; it is also a stop string.
+            bos_token: the token a prompt starts with; None where there is none.
+            eos_token: the token an answer ends with, if there is one; it is also a stop string.
             family: a name for it.
             stop: more strings that end a generation.
             control_tokens: more strings to refuse in content.
@@ -229,7 +229,7 @@ class PromptFormatter:
         job = Job(
             conversation,
             add_generation_prompt=add_generation_prompt,
-            printed_date="" if family.date is None else _print_date(family.date, date),
+            printed_date="" if family.date is None else family.date.show(date),
             day=date,
             variables=template_variables,
         )
@@ -309,36 +309,3 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
 
 def _listed(messages: Iterable[MessageLike]) -> Iterable[MessageLike]:
     return list(messages) if isinstance(messages, Iterable) else messages
-
-
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
-
-
-def _print_date(line: DateLine, day: dt.date | None) -> str:
-    # Not strftime: a model knows English month names, whatever the process's locale says.
-    day = day or line.default or dt.date.today()  # noqa: DTZ011  # the local day, as the official templates print
-    month = _MONTHS[day.month - 1]
-    fields = {
-        "%d": f"{day.day:02}",
-        "%m": f"{day.month:02}",
-        "%Y": str(day.year),
-        "%b": month[:3],
-        "%B": month,
-    }
-    text = line.style
-    for field, value in fields.items():
-        text = text.replace(field, value)
-    return text
