@@ -153,7 +153,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         Raises:
             UnknownModelError: none of them; names the nearest ones.
         """
-        spec = self._specs.get(self._names.get(name, name))
+        spec = self._specs.get(name) or self._specs.get(self._names.get(name, ""))
         if spec is None:
             near = self._close(name)
             hint = (
