@@ -57,11 +57,15 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise ConfigurationError(f"a model needs a name, not {self.name!r}")
-        if self.text not in {"delta", "cumulative", "auto"}:
+        for key in ("server_name", "version", "family", "system", "description"):
+            value = getattr(self, key)
+            if not isinstance(value, str) and not (value is None and key in {"family", "system"}):
+                raise ConfigurationError(f"{key} must be a string, not {value!r}")
+        if self.text not in ("delta", "cumulative", "auto"):  # TOML may give what has no hash
             raise ConfigurationError(f"text must be 'delta', 'cumulative' or 'auto', not {self.text!r}")
         object.__setattr__(self, "server_name", self.server_name or self.name)
-        object.__setattr__(self, "aliases", tuple(self.aliases))
-        object.__setattr__(self, "stop", tuple(self.stop))
+        object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
+        object.__setattr__(self, "stop", _strings("stop", self.stop))
 
     @property
     def cumulative(self) -> bool | None:
@@ -74,6 +78,16 @@ class ModelSpec:
         if self.family is None:
             return None
         return formatter_for(self.family)
+
+
+def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{key} must be a list of strings, not {value!r}")
+    strings = tuple(value)
+    for string in strings:
+        if not isinstance(string, str) or not string:
+            raise ConfigurationError(f"{key} takes non-empty strings, not {string!r}")
+    return strings
 
 
 class ModelRegistry(Mapping[str, ModelSpec]):

@@ -37,10 +37,33 @@ def test_the_kind_of_text_as_the_decoder_takes_it(text, cumulative):
     assert ModelSpec(name="llm", text=text).cumulative is cumulative
 
 
-@pytest.mark.parametrize("given", [{"name": ""}, {"name": None}, {"name": "llm", "text": "all"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": ""},
+        {"name": None},
+        {"text": "all"},
+        {"text": []},
+        {"server_name": 5},
+        {"version": 2},
+        {"version": None},
+        {"family": 5},
+        {"system": ["x"]},
+        {"aliases": 5},
+        {"aliases": [5]},
+        {"stop": [""]},
+        {"stop": 5},
+    ],
+)
 def test_a_model_with_a_wrong_value_is_an_error(given):
     with pytest.raises(ConfigurationError):
-        ModelSpec(**given)
+        ModelSpec(**({"name": "llm"} | given))
+
+
+@pytest.mark.parametrize("key", ["stop", "aliases"])
+def test_one_string_is_not_taken_as_its_letters(key):
+    with pytest.raises(ConfigurationError, match=f"{key} must be a list of strings, not 'END'"):
+        ModelSpec(name="llm", **{key: "END"})
 
 
 def test_a_model_with_a_family_has_its_formatter():
