@@ -264,7 +264,8 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     models = tables.get("models", {})
-    if set(tables) - {"models"} or not all(isinstance(table, dict) for table in models.values()):
+    tables_only = isinstance(models, dict) and all(isinstance(table, dict) for table in models.values())
+    if set(tables) - {"models"} or not tables_only:
         raise ConfigurationError(
             f'{source}: expected one table [models."name"] for each model and nothing else'
         )

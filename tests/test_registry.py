@@ -241,6 +241,8 @@ def test_a_file_without_models_has_none():
         ("models = [", "my.toml is not valid TOML"),
         ("[model.a]", "expected one table"),
         ("[models]\na = 5", "expected one table"),
+        ("models = 5", "expected one table"),
+        ("[[models]]", "expected one table"),
         ("[models.a]\nfoo = 1", "'a' has the unknown key 'foo'; the keys are aliases"),
         ("[models.a]\nname = 'b'", "unknown key 'name'"),
         ("[models.a]\ntext = 'all'", "model 'a': text must be"),
