@@ -193,7 +193,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         return f"ModelRegistry({', '.join(self._specs)})"
 
     def _close(self, name: str) -> list[str]:
-        return difflib.get_close_matches(name, [*self._specs, *self._names], n=3)
+        return difflib.get_close_matches(str(name), [*self._specs, *self._names], n=3)
 
 
 class _NamingMapping(Mapping[str, str]):
@@ -299,6 +299,8 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         >>> get_prompt_formatter("chatml")("Hello")
         '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
     """
+    if not isinstance(model, str):
+        raise ConfigurationError(f"a model or family must be given by its name, not {model!r}")
     known = default_registry() if registry is None else registry
     try:
         return formatter_for(model)

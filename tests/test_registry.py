@@ -178,7 +178,11 @@ def test_the_default_registry_has_the_model_of_the_embedded_server():
 NAMES = st.text("ab", min_size=1, max_size=2)
 
 
-@given(st.lists(st.builds(ModelSpec, name=NAMES, server_name=NAMES, aliases=st.lists(NAMES, max_size=2)), max_size=5))
+@given(
+    st.lists(
+        st.builds(ModelSpec, name=NAMES, server_name=NAMES, aliases=st.lists(NAMES, max_size=2)), max_size=5
+    )
+)
 def test_a_friendly_name_always_means_its_own_model(specs):
     registry = ModelRegistry()
     for spec in specs:
@@ -289,3 +293,13 @@ def test_a_model_named_as_the_alias_of_another_is_found(registry):
     other = ModelSpec(name="bot")
     registry.register(other)
     assert registry["bot"] is other
+
+
+@pytest.mark.parametrize("name", [5, None])
+def test_what_is_no_name_has_no_formatter(name):
+    with pytest.raises(ConfigurationError, match="by its name"):
+        get_prompt_formatter(name)
+
+
+def test_a_key_that_is_no_name_is_a_key_error_like_any_other():
+    assert model_naming_mapping.get(5) is None

@@ -163,7 +163,9 @@ def test_the_pauses_grow_from_a_twentieth_of_a_second_to_one():
 
 
 @pytest.mark.parametrize(
-    "error", [AuthenticationError("who?", status="UNAUTHENTICATED"), unimplemented()], ids=["credentials", "no such call"]
+    "error",
+    [AuthenticationError("who?", status="UNAUTHENTICATED"), unimplemented()],
+    ids=["credentials", "no such call"],
 )
 def test_what_waiting_cannot_help_is_raised_at_once(error):
     server = Server(ready_from(3.0, {"ServerReady": error}))
