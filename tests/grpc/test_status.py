@@ -95,3 +95,9 @@ def test_a_call_without_a_status_is_an_unknown_failure():
 
     error = error_from_rpc(NoStatus())
     assert (type(error), error.status) == (InferenceError, "UNKNOWN")
+
+
+def test_a_message_that_is_too_large_is_not_sent_again():
+    details = "SERVER: Received message larger than max (5000000 vs. 4194304)"
+    error = error_from_rpc(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, details))
+    assert (type(error), error.retryable) == (RequestRejectedError, False)
