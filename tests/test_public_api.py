@@ -4,6 +4,8 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,15 @@ def imported_for_type_checkers():
     }
 
 
-def test_all_is_sorted_and_has_no_name_twice():
-    assert nupic_client.__all__ == ["__version__", *sorted(set(NAMES))]
+def test_all_has_each_name_that_can_be_loaded_once():
+    assert sorted(nupic_client.__all__) == sorted(["__version__", *nupic_client._HOME_OF])
+
+
+def test_all_is_sorted_as_import_statements_are():
+    def place(name):
+        return (not name.isupper(), not name[0].isupper(), name)
+
+    assert nupic_client.__all__ == sorted(nupic_client.__all__, key=place)
 
 
 def test_type_checkers_see_what_is_loaded():
@@ -106,3 +115,19 @@ def test_what_a_module_declares_public_is_there(name):
     module = importlib.import_module(name)
     for public in getattr(module, "__all__", ()):
         assert hasattr(module, public), f"{name}.{public}"
+
+
+def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
+    pytest.importorskip("mypy")
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", "--follow-imports=silent"),
+            *("--config-file", str(root / "pyproject.toml"), "--cache-dir", str(tmp_path / "cache")),
+            str(root / "tests" / "typing" / "api.py"),
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "Success: no issues found in 1 source file\n")
