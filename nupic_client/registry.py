@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -255,10 +256,11 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     Raises:
         ConfigurationError: it is not TOML, or a table does not describe a model.
     """
-    try:
-        import tomllib  # noqa: PLC0415 - only needed once, and tomli stands in on Python 3.10
-    except ImportError:
-        import tomli as tomllib  # type: ignore[import-not-found,no-redef,unused-ignore]  # noqa: PLC0415
+    # Only needed once, so not loaded with the module.
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -9,7 +9,10 @@ import pytest
 def loaded_after(code):
     """Return the modules that a fresh interpreter has loaded after running some code."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], check=True, capture_output=True, text=True
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert done.stderr == ""
     return set(done.stdout.split())
@@ -40,7 +43,9 @@ def test_the_streaming_client_does_not_load_what_it_does_not_need(streaming, hea
     assert heavy not in streaming
 
 
-@pytest.mark.parametrize("light", ["errors", "messages", "sampling", "results", "config", "registry", "prompts"])
+@pytest.mark.parametrize(
+    "light", ["errors", "messages", "sampling", "results", "config", "registry", "prompts"]
+)
 def test_values_need_no_grpc(light):
     loaded = loaded_after(f"import nupic_client.{light}")
     assert not {"grpc", "numpy", "google.protobuf", "asyncio"} & loaded

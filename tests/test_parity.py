@@ -12,7 +12,12 @@ from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.streaming import StreamingClient
 
-RENAMED = {"__iter__": "__aiter__", "__next__": "__anext__", "__enter__": "__aenter__", "__exit__": "__aexit__"}
+RENAMED = {
+    "__iter__": "__aiter__",
+    "__next__": "__anext__",
+    "__enter__": "__aenter__",
+    "__exit__": "__aexit__",
+}
 # Cancelling needs no await and so has a method of its own; aclose is there for contextlib.aclosing.
 STREAM = RENAMED | {"close": "cancel"}
 ONLY_ASYNC = {TextStream: {"aclose"}, Transport: {"aclose"}}
@@ -86,6 +91,8 @@ def test_what_waits_is_async_and_what_does_not_is_not():
 
 
 def test_every_method_that_waits_has_a_twin():
-    public = {name for name in members(StreamingClient) if not isinstance(vars(StreamingClient)[name], property)}
+    public = {
+        name for name in members(StreamingClient) if not isinstance(vars(StreamingClient)[name], property)
+    }
     without_io = {"with_options"}
     assert public - without_io == {name for pair in FACADE for name in pair}

@@ -38,7 +38,9 @@ def test_all_is_sorted_as_import_statements_are():
 
 
 def test_type_checkers_see_what_is_loaded():
-    assert imported_for_type_checkers() == {home: tuple(sorted(names)) for home, names in nupic_client._HOMES.items()}
+    assert imported_for_type_checkers() == {
+        home: tuple(sorted(names)) for home, names in nupic_client._HOMES.items()
+    }
 
 
 def test_no_name_has_two_homes():
@@ -70,7 +72,9 @@ def public_members():
         value = getattr(nupic_client, name)
         if inspect.isclass(value):
             for member, what in vars(value).items():
-                if not member.startswith("_") and (inspect.isfunction(what) or isinstance(what, (property, classmethod))):
+                if not member.startswith("_") and (
+                    inspect.isfunction(what) or isinstance(what, (property, classmethod))
+                ):
                     yield f"{name}.{member}", what
 
 

@@ -165,7 +165,7 @@ class AsyncTextStream:
             raise
         self._exchange = exchange
         if self._cancelled:  # while it was being opened
-            self.cancel()
+            self.cancel()  # type: ignore[unreachable]  # mypy does not know that others run during an await
         return exchange
 
     def _ended(self) -> Exchange:
@@ -198,11 +198,11 @@ class AsyncTextStream:
             if error is not None:
                 raise error from rpc_error
         except asyncio.CancelledError:
-            error = await self._cancellation(exchange)
-            if error is None:
+            meaning = await self._cancellation(exchange)
+            if meaning is None:
                 self.cancel()
                 raise
-            raise error from None
+            raise meaning from None
         except BaseException:
             self.cancel()
             raise

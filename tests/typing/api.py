@@ -57,8 +57,12 @@ async def ashow(text: str) -> None:
 
 client = StreamingClient("smollm2")
 StreamingClient("smollm2", "localhost:8001")
-StreamingClient("smollm2", ["a:1", "b:2"], temperature=0.5, stop=["END"], timeout=30, metadata={"authorization": "x"})
-StreamingClient("smollm2", "grpcs://a:1", tls=TLS(root_certificates=Path("ca.pem")), channel_options={"grpc.x": 1})
+StreamingClient(
+    "smollm2", ["a:1", "b:2"], temperature=0.5, stop=["END"], timeout=30, metadata={"authorization": "x"}
+)
+StreamingClient(
+    "smollm2", "grpcs://a:1", tls=TLS(root_certificates=Path("ca.pem")), channel_options={"grpc.x": 1}
+)
 StreamingClient("smollm2", formatter="chatml", registry=default_registry())
 StreamingClient("smollm2", formatter=get_prompt_formatter("chatml"))
 assert_type(client.url, str)
