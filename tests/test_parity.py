@@ -87,7 +87,7 @@ def test_a_method_of_the_client_and_its_twin_take_the_same_types(sync, colour):
 def test_what_waits_is_async_and_what_does_not_is_not():
     waiting = {colour for _, colour in FACADE} - {"astream"}
     found = {name for name, value in vars(StreamingClient).items() if inspect.iscoroutinefunction(value)}
-    assert found == waiting
+    assert {name for name in found if not name.startswith("_") or name.startswith("__")} == waiting
 
 
 def test_every_method_that_waits_has_a_twin():

@@ -151,7 +151,7 @@ class AsyncTextStream:
     async def _open(self) -> Exchange:
         if self._failure is not None:
             raise self._failure
-        if self._cancelled:
+        if self.closed:
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = asyncio.get_running_loop()
         try:
@@ -198,11 +198,11 @@ class AsyncTextStream:
             if error is not None:
                 raise error from rpc_error
         except asyncio.CancelledError:
-            meaning = await self._cancellation(exchange)
-            if meaning is None:
+            ours = await self._cancellation(exchange)
+            if ours is None:
                 self.cancel()
                 raise
-            raise meaning from None
+            raise ours from None
         except BaseException:
             self.cancel()
             raise

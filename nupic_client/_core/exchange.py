@@ -6,6 +6,7 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -67,6 +68,7 @@ class Exchange:
         "_pieces",
         "_state",
         "attempts",
+        "on_end",
         "request",
         "stopwatch",
     )
@@ -81,6 +83,8 @@ class Exchange:
         self._consumed = False
         self._error: RequestError | None = None
         self._end = start
+        self.on_end: Callable[[Exchange], None] | None = None
+        """Called once when the generation has ended, in whatever way; must not raise."""
 
     @property
     def running(self) -> bool:
@@ -205,6 +209,16 @@ class Exchange:
         self._consumed = True
         return ""
 
+    @property
+    def finished(self) -> bool:
+        """Whether the answer came to its end."""
+        return self._state is _State.FINISHED
+
+    @property
+    def failure(self) -> RequestError | None:
+        """The error the generation ended with, or None."""
+        return self._error
+
     def result(self) -> Generation:
         """Return the generation; of a cancelled one what had arrived.
 
@@ -228,3 +242,6 @@ class Exchange:
     def _close(self, state: _State, now: float) -> None:
         self._state = state
         self._end = now
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)

@@ -95,7 +95,7 @@ def wait_until_ready(
     """Poll until the server and the model are ready.
 
     Args:
-        model: the server's name of the model.
+        model: the server's name of the model; empty to wait for the server alone.
         timeout: seconds, or None to wait without limit.
         target: the server, for the error text.
         metadata: sent with the calls.
@@ -134,6 +134,8 @@ def _readiness(model: str, left: float | None, metadata: Metadata) -> Flow[str |
         server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
         if not server.ready:
             return "the server says it is not ready"
+        if not model:
+            return None
         ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience, metadata)
     except (ConnectionFailedError, ModelUnavailableError, DeadlineExceededError) as error:
         return error.message

@@ -66,8 +66,7 @@ class LlamaEngine:
         self._lock = threading.Lock()
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Load the model, which takes about half a second. Does nothing if one is loaded or the engine is
-        closed.
+        """Load the model, which takes about half a second. Does nothing if one is loaded or it is closed.
 
         Args:
             path: the GGUF file.
