@@ -83,7 +83,7 @@ class ModelSpec:
         length = self.context_length
         if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
             raise ConfigurationError(f"context_length must be a number of tokens, not {length!r}")
-        if isinstance(self.sampling, Mapping):
+        if not isinstance(self.sampling, SamplingParams):
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)
         object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
@@ -131,6 +131,8 @@ _CHOICES = {"text": ("delta", "cumulative", "auto"), "bos": ("auto", "keep", "st
 
 
 def _sampling(options: Mapping[str, Any]) -> SamplingParams:
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(f"sampling must be a mapping of options to values, not {options!r}")
     try:
         return SamplingParams(**options)
     except TypeError:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nupic_client import registry as registry_module
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.messages import system, user
 from nupic_client.prompts import formatter_for
@@ -15,6 +16,7 @@ from nupic_client.registry import (
     model_naming_mapping,
     specs_from_toml,
 )
+from nupic_client.sampling import SamplingParams
 
 BOT = ModelSpec(name="support-bot", server_name="support.streaming", aliases=("bot",), family="chatml")
 
@@ -52,6 +54,12 @@ def test_the_kind_of_text_as_the_decoder_takes_it(text, cumulative):
         {"aliases": [5]},
         {"stop": [""]},
         {"stop": 5},
+        {"sampling": 5},
+        {"sampling": {"temprature": 1}},
+        {"sampling": {"temperature": "hot"}},
+        {"bos": "maybe"},
+        {"context_length": 0},
+        {"context_length": True},
     ],
 )
 def test_a_model_with_a_wrong_value_is_an_error(given):
@@ -297,3 +305,85 @@ def test_what_is_no_name_has_no_formatter(name):
 
 def test_a_key_that_is_no_name_is_a_key_error_like_any_other():
     assert model_naming_mapping.get(5) is None
+
+
+# Sampling defaults
+
+
+def test_the_sampling_options_of_a_model_may_be_a_mapping():
+    assert ModelSpec(name="llm", sampling={"temperature": 0}).sampling == SamplingParams(temperature=0)
+
+
+def test_sampling_options_are_what_they_are():
+    given = SamplingParams(temperature=0)
+    spec = ModelSpec(name="llm", sampling=given)
+    assert spec.sampling is spec.sampling_defaults is given
+
+
+def test_a_model_of_the_registry_is_registered_and_another_is_not(registry):
+    assert registry.resolve("bot").registered
+    assert not registry.resolve("their-model").registered
+
+
+# The user's own models
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A configuration folder of the user's that is empty."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("NUPIC_MODELS", raising=False)
+    return tmp_path / "nupic_client"
+
+
+def test_the_models_of_the_configuration_folder_are_added(folder):
+    write(folder / "models.toml", '[models.mine]\nserver_name = "a"\n')
+    assert default_registry()["mine"].server_name == "a"
+    assert "smollm2" in default_registry()
+
+
+def test_the_models_of_the_environments_file_win(folder, monkeypatch):
+    write(folder / "models.toml", '[models.mine]\nserver_name = "a"\n[models.other]\n')
+    monkeypatch.setenv("NUPIC_MODELS", str(write(folder / "my.toml", '[models.mine]\nserver_name = "b"\n')))
+    assert default_registry()["mine"].server_name == "b"
+    assert "other" in default_registry()
+
+
+def test_a_models_file_that_is_missing_is_an_error_that_names_the_variable(folder, monkeypatch):
+    monkeypatch.setenv("NUPIC_MODELS", str(folder / "none.toml"))
+    with pytest.raises(ConfigurationError, match=r"\$NUPIC_MODELS .*none.toml.*cannot be read"):
+        default_registry()
+
+
+def test_a_models_file_that_is_no_text_is_an_error(registry, tmp_path):
+    file = tmp_path / "models.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        registry.load(file)
+
+
+def test_a_file_may_be_loaded_into_a_registry(registry, tmp_path):
+    registry.load(write(tmp_path / "models.toml", "[models.more]\n"))
+    assert set(registry) == {"support-bot", "more"}
+
+
+def test_a_frozen_registry_loads_nothing(registry, tmp_path):
+    with pytest.raises(ConfigurationError, match="read-only"):
+        registry.frozen().load(write(tmp_path / "models.toml", "[models.more]\n"))
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable"), [("win32", "APPDATA"), ("linux", "XDG_CONFIG_HOME"), ("darwin", "HOME")]
+)
+def test_each_system_has_its_configuration_folder(platform, variable, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert registry_module._config_folder().is_relative_to(tmp_path)
+    assert registry_module._config_folder().name == "nupic_client"
