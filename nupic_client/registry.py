@@ -242,7 +242,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
                 if near
                 else f"there are {', '.join(self._specs)}"
             )
-            raise UnknownModelError(
+            raise _UnknownNameError(
                 f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs)
             )
         return spec
@@ -273,10 +273,7 @@ class _NamingMapping(Mapping[str, str]):
         return default_registry() if self._registry is None else self._registry
 
     def __getitem__(self, name: str) -> str:
-        try:
-            return self._target()[name].server_name
-        except UnknownModelError as error:
-            raise _UnknownNameError(error.message, model=error.model, known=error.known) from None
+        return self._target()[name].server_name
 
     def __contains__(self, name: object) -> bool:
         return name in self._target()

@@ -387,3 +387,8 @@ def test_each_system_has_its_configuration_folder(platform, variable, tmp_path, 
     monkeypatch.setenv(variable, str(tmp_path))
     assert registry_module._config_folder().is_relative_to(tmp_path)
     assert registry_module._config_folder().name == "nupic_client"
+
+
+def test_get_of_a_registry_gives_the_default_for_an_unknown_name(registry):
+    assert registry.get("nope") is None
+    assert registry.get("bot") is BOT

@@ -165,7 +165,7 @@ class AsyncTextStream:
             raise
         self._exchange = exchange
         if self._cancelled:  # while it was being opened
-            self.cancel()  # type: ignore[unreachable]  # mypy does not know that others run during an await
+            self.cancel()
         return exchange
 
     def _ended(self) -> Exchange:
