@@ -106,6 +106,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
+# Type checkers take from a package only what stands here in so many words.
 __all__ = [
     "TLS",
     "AsyncTextStream",

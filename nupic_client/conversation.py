@@ -186,7 +186,9 @@ class Conversation:
     def __repr__(self) -> str:
         return f"Conversation({self._client!r}, {len(self._messages)} messages)"
 
-    def _begin(self, start: Callable[[list[Message], Callable[[Exchange], None]], AnyStream], text: str) -> AnyStream:
+    def _begin(
+        self, start: Callable[[list[Message], Callable[[Exchange], None]], AnyStream], text: str
+    ) -> AnyStream:
         last = self._last()
         if last is not None and not last.closed:
             raise StreamStateError(

@@ -73,19 +73,21 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise ConfigurationError(f"a model needs a name, not {self.name!r}")
+        for key in ("server_name", "version", "family", "system", "description"):
+            value = getattr(self, key)
+            if not isinstance(value, str) and not (value is None and key in {"family", "system"}):
+                raise ConfigurationError(f"{key} must be a string, not {value!r}")
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
                 raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")
         length = self.context_length
         if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
             raise ConfigurationError(f"context_length must be a number of tokens, not {length!r}")
-        if any(isinstance(getattr(self, option), str) for option in ("stop", "aliases")):
-            raise ConfigurationError("stop and aliases are lists of strings")
-        if isinstance(self.sampling, Mapping):
+        if not isinstance(self.sampling, SamplingParams):
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)
-        object.__setattr__(self, "aliases", tuple(self.aliases))
-        object.__setattr__(self, "stop", tuple(self.stop))
+        object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
+        object.__setattr__(self, "stop", _strings("stop", self.stop))
 
     @property
     def registered(self) -> bool:
@@ -115,10 +117,22 @@ class ModelSpec:
         return formatter_for(self.family)
 
 
+def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{key} must be a list of strings, not {value!r}")
+    strings = tuple(value)
+    for string in strings:
+        if not isinstance(string, str) or not string:
+            raise ConfigurationError(f"{key} takes non-empty strings, not {string!r}")
+    return strings
+
+
 _CHOICES = {"text": ("delta", "cumulative", "auto"), "bos": ("auto", "keep", "strip")}
 
 
 def _sampling(options: Mapping[str, Any]) -> SamplingParams:
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(f"sampling must be a mapping of options to values, not {options!r}")
     try:
         return SamplingParams(**options)
     except TypeError:
@@ -220,7 +234,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         Raises:
             UnknownModelError: none of them; names the nearest ones.
         """
-        spec = self._specs.get(self._names.get(name, name))
+        spec = self._specs.get(name) or self._specs.get(self._names.get(name, ""))
         if spec is None:
             near = self._close(name)
             hint = (
@@ -228,7 +242,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
                 if near
                 else f"there are {', '.join(self._specs)}"
             )
-            raise UnknownModelError(
+            raise _UnknownNameError(
                 f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs)
             )
         return spec
@@ -246,7 +260,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         return f"ModelRegistry({', '.join(self._specs)})"
 
     def _close(self, name: str) -> list[str]:
-        return difflib.get_close_matches(name, [*self._specs, *self._names], n=3)
+        return difflib.get_close_matches(str(name), [*self._specs, *self._names], n=3)
 
 
 class _NamingMapping(Mapping[str, str]):
@@ -259,10 +273,7 @@ class _NamingMapping(Mapping[str, str]):
         return default_registry() if self._registry is None else self._registry
 
     def __getitem__(self, name: str) -> str:
-        try:
-            return self._target()[name].server_name
-        except UnknownModelError as error:
-            raise _UnknownNameError(error.message, model=error.model, known=error.known) from None
+        return self._target()[name].server_name
 
     def __contains__(self, name: object) -> bool:
         return name in self._target()
@@ -313,7 +324,8 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     models = tables.get("models", {})
-    if set(tables) - {"models"} or not all(isinstance(table, dict) for table in models.values()):
+    tables_only = isinstance(models, dict) and all(isinstance(table, dict) for table in models.values())
+    if set(tables) - {"models"} or not tables_only:
         raise ConfigurationError(
             f'{source}: expected one table [models."name"] for each model and nothing else'
         )
@@ -383,6 +395,8 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         >>> get_prompt_formatter("chatml")("Hello")
         '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
     """
+    if not isinstance(model, str):
+        raise ConfigurationError(f"a model or family must be given by its name, not {model!r}")
     known = default_registry() if registry is None else registry
     try:
         return formatter_for(model)
