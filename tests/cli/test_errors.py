@@ -39,7 +39,7 @@ def refused(main, capsys):
     [
         (["--url", "http://server:8000"], "is for HTTP, but streaming uses gRPC"),
         (["--url", "server"], "is not valid: expected host:port"),
-        (["--temperature", "-1"], "temperature must be >= 0"),
+        (["--temperature", "-1"], "temperature must be a number >= 0"),
         (["--max-tokens", "0"], "max_tokens must be an integer >= 1"),
         (["--timeout", "0"], "timeout must be a positive number"),
         (["--stop", ""], "stop takes a non-empty string"),
