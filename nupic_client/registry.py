@@ -114,7 +114,7 @@ class ModelSpec:
         """The prompt formatter of the family, with this model's default system prompt; None without a family."""
         if self.family is None:
             return None
-        return formatter_for(self.family)
+        return formatter_for(self.family).with_system(self.system)
 
 
 def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:

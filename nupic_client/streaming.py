@@ -22,7 +22,7 @@ from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
-from nupic_client.messages import MessageLike, system, to_messages
+from nupic_client.messages import MessageLike, to_messages
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 from nupic_client.results import Generation
@@ -295,9 +295,9 @@ class StreamingClient:
                 f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
                 " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
             )
-        if self._spec.system is not None and all(message.role != "system" for message in messages):
-            messages = (system(self._spec.system), *messages)
-        return self._formatter(messages)
+        prompt = self._formatter(messages)
+        # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
+        return prompt if self._spec.bos == "keep" else self._formatter.without_bos(prompt)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
         return TextStream(self._transport, self._start(self._draft(prompt, options), on_end))
