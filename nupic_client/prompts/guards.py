@@ -1,7 +1,7 @@
 """Guards: what a filter or a method of a value may be asked for, checked before it is done.
 
-Only what makes something bigger than its input needs a guard: padding, replacing, joining, formatting. All else is
-linear in its input and paid by the size of that.
+Only what makes something bigger than its input needs a guard: padding, replacing, joining, formatting. All
+else is linear in its input and paid by the size of that.
 """
 
 from __future__ import annotations

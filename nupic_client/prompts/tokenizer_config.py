@@ -1,4 +1,4 @@
-"""Hugging Face's ``tokenizer_config.json``: where the chat templates and the special tokens of a model are."""
+"""Hugging Face's ``tokenizer_config.json``: a model's chat templates and special tokens."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _check_choice(templates: Mapping[str, str], chosen: str | None) -> None:
 
 
 def _content(token: Any) -> str:
-    """Return the text of a token, which is a string or an object such as ``{"content": "<s>", "lstrip": false}``."""
+    """Return the text of a token: a string, or an object such as ``{"content": "<s>", "lstrip": false}``."""
     if isinstance(token, Mapping):
         token = token.get("content")
     return token if isinstance(token, str) else ""
@@ -120,9 +120,8 @@ def _special_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _control_tokens(values: Mapping[str, Any], tokens: Mapping[str, Any]) -> list[str]:
     added = values.get("added_tokens_decoder") or {}
-    special = [
-        _content(token) for token in added.values() if isinstance(token, Mapping) and token.get("special")
-    ]
+    objects = [token for token in added.values() if isinstance(token, Mapping)]
+    special = [_content(token) for token in objects if token.get("special")]
     for token in tokens.values():
         special += token if isinstance(token, list) else [token]
     return [token for token in special if token.strip()]

@@ -1,17 +1,18 @@
 """`nupic-client generate`: what goes to the server, what comes out, and where."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from cli.processes import CLI, SUMMARY, cli_program, environment, run_cli
 
 from nupic_client.testing import Reply, fail, silence
 
+FULL = Path("/dev/full")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
 
 CHATML = (
@@ -86,7 +87,7 @@ def test_a_prompt_is_written_as_the_model_wants_it(main, server, options, prompt
 
 
 def test_a_dash_stands_for_stdin(server):
-    finished = run_cli("generate", "--url", server.url, "-", stdin="Hi there\n".encode())
+    finished = run_cli("generate", "--url", server.url, "-", stdin=b"Hi there\n")
     assert finished.returncode == 0
     assert server.requests[0].prompt == CHATML
 
@@ -202,11 +203,9 @@ def test_a_reader_that_has_enough_ends_it_quietly(server):
     server.wait_for_cancellation()
 
 
-@posix
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is full")
 def test_a_stdout_that_is_full_is_an_error_with_its_trace(server):
-    if not os.path.exists("/dev/full"):
-        pytest.skip("no /dev/full")
-    with open("/dev/full", "w") as full:
+    with FULL.open("w") as full:
         process = subprocess.run(
             [*CLI, "generate", "--url", server.url, "Hi"],
             stdout=full,

@@ -1,5 +1,7 @@
 """What the families do with conversations that the reference prompts do not show."""
 
+# ruff: noqa: E501, RUF001  # tables read better with one case on a line
+
 import datetime as dt
 import pickle
 import subprocess
@@ -63,7 +65,7 @@ def test_any_order(family, messages):
         ("mistral-v3", [S, U, assistant(" a ")], "<s>[INST] u[/INST] a</s>"),
         ("mistral-v3", [S, U, A, U], "<s>[INST] u[/INST] a</s>[INST] s\n\nu[/INST]"),
         ("mistral-v3-tekken", [system(""), U], "<s>[INST]\n\nu[/INST]"),
-        ("mistral-v7", [S, S, U, S], "<s>[SYSTEM_PROMPT] s[/SYSTEM_PROMPT]" * 2 + "[INST] u[/INST][SYSTEM_PROMPT] s[/SYSTEM_PROMPT]"),
+        ("mistral-v7", [S, S, U, S], "<s>" + "[SYSTEM_PROMPT] s[/SYSTEM_PROMPT]" * 2 + "[INST] u[/INST][SYSTEM_PROMPT] s[/SYSTEM_PROMPT]"),
         ("phi-3.5", [system(""), U, system("")], "<|user|>\nu<|end|>\n<|assistant|>\n"),
         ("phi-3-legacy", [S], "<s>"),
         ("yi-1.5-chat", [U, S], "<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n"),
@@ -238,10 +240,10 @@ def test_names_and_aliases():
 
 def test_unknown_family():
     with pytest.raises(
-        ConfigurationError, match="no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"
+        ConfigurationError, match=r"no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"
     ):
         formatter_for("lama3")
-    with pytest.raises(ConfigurationError, match="no prompt family 'zzzz' The|no prompt family 'zzzz'"):
+    with pytest.raises(ConfigurationError, match="no prompt family 'zzzz'"):
         formatter_for("zzzz")
     with pytest.raises(ConfigurationError, match="by a string, not by NoneType"):
         formatter_for(None)
@@ -327,6 +329,6 @@ def test_guessed_families_exist_and_reference_models_are_guessed_right():
 
 
 def test_importing_is_cheap():
-    code = "import sys, nupic_client.prompts; print([m for m in ('jinja2', 'numpy', 'grpc', 'json') if m in sys.modules])"
+    code = "import sys, nupic_client.prompts; print([m for m in ('jinja2', 'numpy', 'grpc') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,5 +1,7 @@
 """Nobody can forge a turn by what they write."""
 
+# ruff: noqa: E501, RUF001  # tables read better with one case on a line
+
 import re
 
 import pytest
@@ -10,7 +12,8 @@ from nupic_client.errors import PromptError
 from nupic_client.messages import Message, assistant, system, user
 from nupic_client.prompts import FAMILIES, formatter_for
 
-# Written by hand, apart from the families' own tables: what a reader of the prompt would take for the start of a turn.
+# Written by hand, apart from the families' own tables: what a reader of the prompt would take for the start
+# of a turn.
 OPENERS = {
     r"<\|im_start\|>": "chatml smollm2 qwen1.5 qwen2 qwen2.5 qwen3 yi-1.5-chat internlm2-chat phi-4",
     r"\[INST\]|<<SYS>>|\[/INST\]|</s>": "llama-2-chat mistral-v0.1-legacy mistral-v0.2-legacy mistral-v1 mixtral-instruct"
@@ -25,7 +28,7 @@ OPENERS = {
     r"<｜(?:User|Assistant)｜>": "deepseek-v3 deepseek-r1",
     r"<\|START_OF_TURN_TOKEN\|>": "command-r",
     r"<\|start_of_role\|>": "granite-3.0 granite-3.1 granite-3.3",
-    r"<\|end_of_turn\|>|GPT4 Correct \w+:": "openchat-3.5",
+    r"<\|end_of_turn\|>|GPT4 Correct (?:User|Assistant|System):": "openchat-3.5",
     r"### (?:System|User|Assistant):": "solar-instruct",
     r"\[\|(?:system|user|assistant)\|\]": "exaone-3.5",
     r"(?:USER|ASSISTANT):|</s>": "vicuna-1.1",
