@@ -341,10 +341,10 @@ def _read(file: Path, source: str) -> list[ModelSpec]:
 
 
 def default_registry() -> ModelRegistry:
-    """Return the models that come with the package, with the user's own put over them. Read-only.
+    r"""Return the models that come with the package, with the user's own put over them. Read-only.
 
     The user's own are those in ``models.toml`` of the user's configuration folder (``$XDG_CONFIG_HOME/nupic_client``,
-    ``~/Library/Application Support/nupic_client`` or ``%APPDATA%\\nupic_client``), and over them those in the file
+    ``~/Library/Application Support/nupic_client`` or ``%APPDATA%\nupic_client``), and over them those in the file
     that ``$NUPIC_MODELS`` names. A model of the same name replaces the one below.
 
     Raises:
@@ -376,7 +376,7 @@ def _config_folder() -> Path:
 
 
 def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -> PromptFormatter:
-    """Return the prompt formatter of a model, or of a family.
+    r"""Return the prompt formatter of a model, or of a family.
 
     The name of a family gives the family's official template. Any other name of a model in the registry gives the
     formatter of its family with that model's own default system prompt.
@@ -393,7 +393,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
 
     Example:
         >>> get_prompt_formatter("chatml")("Hello")
-        '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
+        '<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n'
     """
     if not isinstance(model, str):
         raise ConfigurationError(f"a model or family must be given by its name, not {model!r}")
@@ -401,7 +401,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
     try:
         return formatter_for(model)
     except ConfigurationError:
-        spec = known[model] if model in known else None
+        spec = known.get(model)
         formatter = None if spec is None else spec.formatter
         if formatter is None:
             raise

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
-from nupic_client._core.exchange import Exchange
 from nupic_client._core.discovery import start_or_discover
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
+from nupic_client._core.exchange import Exchange
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.plain import PlainBackend
@@ -219,7 +219,7 @@ class StreamingClient:
         """
         self._transport.run(self._readiness(timeout))
 
-    async def await_until_ready(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the facade's word for it
+    async def await_until_ready(self, timeout: float | None = 60.0) -> None:
         """Wait until the server and the model are ready; the async twin of `wait_until_ready`.
 
         Args:

@@ -73,7 +73,7 @@ def _resolve(host: str, port: int) -> tuple[str, int]:
             retryable=True,
         ) from None
     # IPv4 first: a list must not mix the two, and a name such as localhost often has both.
-    return str(sorted(found, key=lambda item: item[0] != socket.AF_INET)[0][4][0]), port
+    return str(min(found, key=lambda item: item[0] != socket.AF_INET)[4][0]), port
 
 
 def credentials(tls: TLS | None) -> grpc.ChannelCredentials:
