@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     )
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
+    from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
-        ModelSpec,
         default_registry,
         get_prompt_formatter,
         model_naming_mapping,
@@ -88,6 +88,7 @@ _HOMES = {
         "UnknownModelError",
     ),
     "local": ("LocalServer",),
+    "model_spec": ("ModelSpec",),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
     "prompts": ("PromptFormatter",),

@@ -23,8 +23,9 @@ from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike, to_messages
+from nupic_client.model_spec import ModelSpec
 from nupic_client.prompts import PromptFormatter, formatter_for
-from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
+from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.results import Generation
 
 if TYPE_CHECKING:
@@ -279,9 +280,13 @@ class StreamingClient:
     def _draft(self, prompt: Prompt, options: GenerateOptions) -> Draft:
         """Decide everything that can be decided without the server."""
         call = self._options.override(options)
+        model = self._spec
+        if not isinstance(prompt, str):
+            prompt = self._render(prompt)
+            model = self._chat_spec
         return Draft(
-            model=self._spec,
-            prompt=prompt if isinstance(prompt, str) else self._render(prompt),
+            model=model,
+            prompt=prompt,
             options=call,
             request_id=call.request_id or uuid.uuid4().hex,
             target=self.url,
@@ -295,9 +300,9 @@ class StreamingClient:
                 f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
                 " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
             )
-        prompt = self._formatter(messages)
+        rendered = self._formatter(messages)
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
-        return prompt if self._spec.bos == "keep" else self._formatter.without_bos(prompt)
+        return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
         return TextStream(self._transport, self._start(self._draft(prompt, options), on_end))
