@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     )
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
+    from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
-        ModelSpec,
         default_registry,
         get_prompt_formatter,
         model_naming_mapping,
@@ -88,6 +88,7 @@ _HOMES = {
         "UnknownModelError",
     ),
     "local": ("LocalServer",),
+    "model_spec": ("ModelSpec",),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
     "prompts": ("PromptFormatter",),
@@ -106,9 +107,61 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604, RUF022 - the names above, written once
+# Type checkers take from a package only what stands here in so many words.
+__all__ = [
+    "TLS",
+    "AsyncTextStream",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "Conversation",
+    "DeadlineExceededError",
+    "Durations",
+    "FinishReason",
+    "Finished",
+    "GenerateOptions",
+    "Generation",
+    "IncompleteStreamError",
+    "InferenceError",
+    "Latency",
+    "LocalModelError",
+    "LocalServer",
+    "Message",
+    "ModelInfo",
+    "ModelName",
+    "ModelRegistry",
+    "ModelSpec",
+    "ModelStatistics",
+    "ModelUnavailableError",
+    "NupicError",
+    "OverloadedError",
+    "PromptError",
+    "PromptFormatter",
+    "ProtocolError",
+    "RequestError",
+    "RequestRejectedError",
+    "SamplingParams",
+    "ServerClient",
+    "ServerInfo",
+    "StreamClosedError",
+    "StreamConsumedError",
+    "StreamStateError",
+    "StreamingClient",
+    "TextDelta",
+    "TextStream",
+    "Timeouts",
+    "Timing",
+    "TransportError",
+    "UnknownModelError",
+    "Usage",
     "__version__",
-    *sorted(_HOME_OF),
+    "assistant",
+    "default_registry",
+    "get_prompt_formatter",
+    "model_naming_mapping",
+    "parse_model_name",
+    "system",
+    "user",
 ]
 
 

@@ -6,7 +6,7 @@ import json
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.exchange import Exchange
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nupic_client._core.draft import GenerateOptions
 
 __all__ = ["Conversation"]
+
+AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 
 
 class Conversation:
@@ -184,10 +186,14 @@ class Conversation:
     def __repr__(self) -> str:
         return f"Conversation({self._client!r}, {len(self._messages)} messages)"
 
-    def _begin(self, start: Callable[[list[Message], Callable[[Exchange], None]], Any], text: str) -> Any:
+    def _begin(
+        self, start: Callable[[list[Message], Callable[[Exchange], None]], AnyStream], text: str
+    ) -> AnyStream:
         last = self._last()
         if last is not None and not last.closed:
-            raise StreamStateError("the last answer is still being generated: read it to its end or close it first")
+            raise StreamStateError(
+                "the last answer is still being generated: read it to its end or close it first"
+            )
         question = user(text)
 
         def keep(exchange: Exchange) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from nupic_client.errors import ConfigurationError
 
@@ -112,7 +112,7 @@ class SamplingParams:
         return replace(self, **changes) if changes else self  # type: ignore[arg-type]  # names and types are the fields'
 
 
-_CHECKS = {
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "max_tokens": lambda name, value: _integer(name, value, ">= 1", low=1, high=2**31 - 1),
     "temperature": lambda name, value: _number(name, value, ">= 0", low=0.0, high=float("inf")),
     "top_p": lambda name, value: _number(name, value, "> 0 and <= 1", low=0.0, high=1.0, open_low=True),

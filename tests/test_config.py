@@ -136,7 +136,11 @@ def test_a_list_is_all_secure_or_not_at_all():
         parse_url(["grpc://a:1", "grpcs://b:2"])
 
 
-@given(st.text() | st.lists(st.text(), max_size=3) | st.from_regex(r"(grpcs?://|dns:///|unix:|)[\w.\[\]:%]*(:\d+)?,?"))
+@given(
+    st.text()
+    | st.lists(st.text(), max_size=3)
+    | st.from_regex(r"(grpcs?://|dns:///|unix:|)[\w.\[\]:%]*(:\d+)?,?")
+)
 def test_any_text_is_an_endpoint_or_a_configuration_error(url):
     try:
         endpoint = parse_url(url)
@@ -199,7 +203,9 @@ def test_what_is_not_given_is_none():
 
 
 def test_a_file_that_cannot_be_read_is_an_error_that_names_it():
-    with pytest.raises(ConfigurationError, match=r"tls.root_certificates: cannot read '/nowhere/ca.pem': No such file"):
+    with pytest.raises(
+        ConfigurationError, match=r"tls.root_certificates: cannot read '/nowhere/ca.pem': No such file"
+    ):
         TLS(root_certificates="/nowhere/ca.pem").pem("root_certificates")
 
 
@@ -236,7 +242,8 @@ def test_another_timeout_is_an_error(value):
 
 
 @pytest.mark.parametrize(
-    "metadata", [{}, {"authorization": "Bearer x y"}, {"x-1_a.b": ""}, {"trace-bin": b"\0\xff"}, {"trace-bin": b""}]
+    "metadata",
+    [{}, {"authorization": "Bearer x y"}, {"x-1_a.b": ""}, {"trace-bin": b"\0\xff"}, {"trace-bin": b""}],
 )
 def test_good_metadata_is_taken_as_it_is(metadata):
     assert check_metadata(metadata) == metadata
@@ -258,7 +265,8 @@ def test_a_name_that_grpc_refuses_is_an_error(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("a", b"secret"), ("a", "secret\n"), ("a", "secretä"), ("a", 5), ("a-bin", "secret"), ("a-bin", 5)]
+    ("name", "value"),
+    [("a", b"secret"), ("a", "secret\n"), ("a", "secretä"), ("a", 5), ("a-bin", "secret"), ("a-bin", 5)],
 )
 def test_a_value_that_grpc_refuses_is_an_error_that_does_not_show_it(name, value):
     with pytest.raises(ConfigurationError, match=f"metadata '{name}'") as caught:
@@ -274,7 +282,9 @@ def test_without_a_url_it_is_the_default_port_of_this_machine():
 
 
 def test_without_a_url_the_environment_says_it():
-    assert ClientConfig.create(environ={"NUPIC_URL": "grpcs://host:1"}).endpoint == Endpoint("host:1", secure=True)
+    assert ClientConfig.create(environ={"NUPIC_URL": "grpcs://host:1"}).endpoint == Endpoint(
+        "host:1", secure=True
+    )
 
 
 def test_an_empty_variable_says_nothing():

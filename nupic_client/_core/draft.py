@@ -21,7 +21,7 @@ from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
     from nupic_client.backends.plan import Backend
-    from nupic_client.registry import ModelSpec
+    from nupic_client.model_spec import ModelSpec
 
 T = TypeVar("T")
 

@@ -1,18 +1,21 @@
 """What a template may spend: one number of steps for everything it does, so that no template runs for ever.
 
-Every loop turn, filter, test, call and operator costs a step, and more where it handles much: a sixteenth of a step for a
-character, a quarter for an item of a list. What would grow is paid before it is done, so ``'a' * 10**10`` fails without
-allocating anything. A structure that refers to itself many times over (a list of a list of a list …, each twice) is
-counted as often as printing or comparing it would visit it.
+Every loop turn, filter, test, call and operator costs a step, and more where it handles much: a sixteenth of
+a step for a character, a quarter for an item of a list. What would grow is paid before it is done, so ``'a' *
+10**10`` fails without allocating anything. A structure that refers to itself many times over (a list of a
+list of a list …, each twice) is counted as often as printing or comparing it would visit it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sized
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import Namespace
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Budget", "BudgetError", "heft", "spend", "weigh"]
 
@@ -42,7 +45,7 @@ class Budget:
         items, characters = _count(inputs)
         self.limit = self.left = _STEPS + _STEPS_PER_ITEM * items + _STEPS_PER_CHARACTER * characters
 
-    def __enter__(self) -> Budget:
+    def __enter__(self) -> Self:
         self._token = Budget._current.set(self)
         return self
 

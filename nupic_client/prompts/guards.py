@@ -1,7 +1,7 @@
 """Guards: what a filter or a method of a value may be asked for, checked before it is done.
 
-Only what makes something bigger than its input needs a guard: padding, replacing, joining, formatting. All else is
-linear in its input and paid by the size of that.
+Only what makes something bigger than its input needs a guard: padding, replacing, joining, formatting. All
+else is linear in its input and paid by the size of that.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def guard_format(text: str, values: Any) -> None:
 
 def _pay_fields(fields: int, values: Any) -> None:
     weigh(values)
-    items = values.values() if isinstance(values, Mapping) else values if isinstance(values, tuple) else (values,)
+    items = (
+        values.values() if isinstance(values, Mapping) else values if isinstance(values, tuple) else (values,)
+    )
     spend(sum((fields * len(_text(item)) >> 4) for item in items))
 
 
@@ -178,7 +180,9 @@ def guard_operator(operator: str, left: Any, right: Any) -> None:
         BudgetError: the result would be too big.
     """
     if isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length() * max(right, 0) if operator == "**" else left.bit_length() + right.bit_length()
+        bits = (
+            left.bit_length() * max(right, 0) if operator == "**" else left.bit_length() + right.bit_length()
+        )
         if bits > _MAX_BITS:
             raise BudgetError("a number is too big")
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from nupic_client.prompts.family import Family
 from nupic_client.prompts.turn import Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from jinja2 import Template
 
     from nupic_client.prompts.draft import Draft
@@ -41,7 +42,8 @@ class JinjaScript:
 
     Args:
         templates: names and sources.
-        chosen: the one to use; None: ``tool_use`` where tools are given and there is such a template, else ``default``.
+        chosen: the one to use; None: ``tool_use`` where tools are given and there is such a template, else
+            ``default``.
         special_tokens: the tokenizer's special tokens by the names templates use.
     """
 
@@ -82,11 +84,11 @@ class JinjaScript:
         environment = BoundedEnvironment()
         compiled = {}
         for name, source in self.templates.items():
-            try:
+            try:  # a handful of templates, and the error names one
                 # Jinja calls filters while it compiles, where all their arguments are constants.
                 with Budget(source):
                     compiled[name] = environment.from_string(source)
-            except TemplateSyntaxError as error:
+            except TemplateSyntaxError as error:  # noqa: PERF203  # a handful of templates, and the error names one
                 raise ConfigurationError(
                     f"the chat template {name!r} has an error in line {error.lineno}: {error.message}"
                 ) from error
@@ -98,7 +100,9 @@ class JinjaScript:
     def _choose(self, variables: Mapping[str, Any]) -> str:
         if self.chosen is not None:
             return self.chosen
-        return "tool_use" if variables.get("tools") is not None and "tool_use" in self.templates else "default"
+        return (
+            "tool_use" if variables.get("tools") is not None and "tool_use" in self.templates else "default"
+        )
 
     def _render(self, family: Family, name: str, variables: dict[str, Any], job: Job) -> str:
         template = self.compiled[name]
@@ -114,8 +118,10 @@ class JinjaScript:
             raise PromptError(f"the chat template of {family.name} was stopped: {error}") from error
         except TemplateError as error:
             said = str(error)[:_MAX_MESSAGE]
-            raise PromptError(f"the chat template of {family.name} refuses this conversation: {said}") from error
-        except Exception as error:  # noqa: BLE001  # a template is foreign code: it can fail in any way
+            raise PromptError(
+                f"the chat template of {family.name} refuses this conversation: {said}"
+            ) from error
+        except Exception as error:  # a template is foreign code: it can fail in any way
             said = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
             raise PromptError(f"the chat template of {family.name} failed: {said}") from error
 
@@ -134,7 +140,8 @@ def jinja_family(
 
     Args:
         templates: names and sources.
-        special_tokens: the special tokens by the names templates use; empty ones are left out, as Hugging Face does.
+        special_tokens: the special tokens by the names templates use; empty ones are left out, as Hugging
+            Face does.
         name: the family's name.
         chosen: the template to use.
         stop: strings that end a generation, besides EOS.
@@ -162,7 +169,9 @@ def jinja_family(
         stop=tuple(dict.fromkeys(token for token in (eos, *stop) if token)),
         markers=tuple(dict.fromkeys(markers)),
         marker_shape=_TOKEN_SHAPE,
-        start=bos if any(re.match(r"\s*\{\{-?\s*bos_token", template) for template in templates.values()) else "",
+        start=bos
+        if any(re.match(r"\s*\{\{-?\s*bos_token", template) for template in templates.values())
+        else "",
         system=bare,
         user=bare,
         assistant=bare,

@@ -1,19 +1,21 @@
 """Jinja2's immutable sandbox as Hugging Face sets it up, with a bound on everything.
 
-The sandbox keeps a template away from Python's internals and from changing what it is given. It does not keep it from
-running for ever, or from asking for all the memory there is. So everything a template does is paid from a `Budget`:
+The sandbox keeps a template away from Python's internals and from changing what it is given. It does not keep
+it from running for ever, or from asking for all the memory there is. So everything a template does is paid
+from a `Budget`:
 
 * loops: every turn, also the turns an ``if`` in the loop's head passes over, and recursive loops;
 * ``range``: at most 100,000 numbers (the sandbox's own bound), and every one of them counts;
 * operators: ``*``, ``**``, ``%`` and ``+`` look at their operands first; numbers have at most 8,192 bits;
-* filters, tests and calls, including those inside ``map`` and ``select``: a step, the size of what they are given and of
-  what they return; padding, replacing, joining and formatting are checked before they are done;
-* macros, ``caller`` and blocks: a step for a call and the size of the result; recursion ends at Python's own limit;
+* filters, tests and calls, including those inside ``map`` and ``select``: a step, the size of what they are
+  given and of what they return; padding, replacing, joining and formatting are checked before they are done;
+* macros, ``caller`` and blocks: a step for a call and the size of the result; recursion ends at Python's own
+  limit;
 * output, concatenation, comparison and slicing: by the size of the operands.
 
-No thread or signal is involved: the templates' syntax trees are changed to do the counting before they are compiled.
-The budget grows with the conversation; an endless template fails within about a second. ``lipsum``, which makes random
-text, does not exist.
+No thread or signal is involved: the templates' syntax trees are changed to do the counting before they are
+compiled. The budget grows with the conversation; an endless template fails within about a second. ``lipsum``,
+which makes random text, does not exist.
 """
 
 from __future__ import annotations
@@ -21,12 +23,10 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import pass_context
 from jinja2.visitor import NodeTransformer
@@ -35,14 +35,33 @@ from nupic_client.prompts.budget import heft, spend, weigh
 from nupic_client.prompts.guards import FILTER_GUARDS, METHOD_GUARDS, guard_format, guard_operator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jinja2.parser import Parser
+    from jinja2.runtime import Context
 
 __all__ = ["BoundedEnvironment", "strftime_now"]
 
-# Filters that do not look inside their value: paying for everything in it would make loops over messages quadratic.
+# Filters that do not look inside their value: paying for everything in it would make loops over messages
+# quadratic.
 _SHALLOW = frozenset(
-    "attr batch count d default first items last length list map random reject rejectattr reverse safe select "
-    "selectattr slice".split()
+    (
+        *(
+            "attr",
+            "batch",
+            "count",
+            "d",
+            "default",
+            "first",
+            "items",
+            "last",
+            "length",
+            "list",
+            "map",
+            "random",
+        ),
+        *("reject", "rejectattr", "reverse", "safe", "select", "selectattr", "slice"),
+    )
 )
 _CALL = 4  # a call takes that much longer than a turn of a loop
 _WEIGH = "(weigh)"
@@ -60,8 +79,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation], finalize=weigh
         )
         self.filters["tojson"] = _tojson
-        self.filters = {name: _paid(name, function) for name, function in self.filters.items()}
-        self.tests = {name: _paid(name, function) for name, function in self.tests.items()}
+        self.filters.update(_paid_for(self.filters))
+        self.tests.update(_paid_for(self.tests))
         self.filters[_WEIGH] = weigh
         self.filters[_SIZED] = _sized
         self.filters[_TICK] = _tick
@@ -83,7 +102,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         """Subscribe an object. Hashing a tuple looks at everything in it."""
         return super().getitem(obj, weigh(argument) if isinstance(argument, tuple) else argument)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # as the base class
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805, PYI063  # as in the base
         """Call something, after its guard if it is a method of a value."""
         spend(_CALL)
         _guard_call(__obj, args, kwargs)
@@ -108,6 +127,10 @@ def _guard_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         weigh(args)
     elif isinstance(owner, dict) or function is dict:
         weigh(args)
+
+
+def _paid_for(table: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+    return {name: _paid(name, function) for name, function in table.items()}
 
 
 def _paid(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Hugging Face's ``tokenizer_config.json``: where the chat templates and the special tokens of a model are."""
+"""Hugging Face's ``tokenizer_config.json``: a model's chat templates and special tokens."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the tokenizer configuration {str(path)!r} cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"the tokenizer configuration {str(path)!r} cannot be read: {error}"
+        ) from error
 
 
 def _template_files(folder: Path) -> dict[str, str]:
@@ -77,9 +79,13 @@ def _templates(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         return {"default": value}
     try:
-        named = dict(value) if isinstance(value, Mapping) else {item["name"]: item["template"] for item in value}
+        named = (
+            dict(value) if isinstance(value, Mapping) else {item["name"]: item["template"] for item in value}
+        )
     except (TypeError, KeyError) as error:
-        raise ConfigurationError("chat_template must be a string, or a list of names and templates") from error
+        raise ConfigurationError(
+            "chat_template must be a string, or a list of names and templates"
+        ) from error
     if not all(isinstance(part, str) for item in named.items() for part in item):
         raise ConfigurationError("a chat template must be a string")
     return named
@@ -96,7 +102,7 @@ def _check_choice(templates: Mapping[str, str], chosen: str | None) -> None:
 
 
 def _content(token: Any) -> str:
-    """Return the text of a token, which is a string or an object such as ``{"content": "<s>", "lstrip": false}``."""
+    """Return the text of a token: a string, or an object such as ``{"content": "<s>", "lstrip": false}``."""
     if isinstance(token, Mapping):
         token = token.get("content")
     return token if isinstance(token, str) else ""
@@ -114,7 +120,8 @@ def _special_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _control_tokens(values: Mapping[str, Any], tokens: Mapping[str, Any]) -> list[str]:
     added = values.get("added_tokens_decoder") or {}
-    special = [_content(token) for token in added.values() if isinstance(token, Mapping) and token.get("special")]
+    objects = [token for token in added.values() if isinstance(token, Mapping)]
+    special = [_content(token) for token in objects if token.get("special")]
     for token in tokens.values():
         special += token if isinstance(token, list) else [token]
     return [token for token in special if token.strip()]

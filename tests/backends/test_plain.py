@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from core.replies import signature
+
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.errors import ConfigurationError
@@ -88,7 +88,9 @@ def test_what_the_model_offers_besides_the_text_is_asked_for(extra):
     [
         signature(("return_finish_reason", "BOOL")),
         signature(outputs=(("text_output", "BYTES"), ("finish_reason", "BYTES"))),
-        signature(("return_finish_reason", "INT32"), outputs=(("text_output", "BYTES"), ("finish_reason", "BYTES"))),
+        signature(
+            ("return_finish_reason", "INT32"), outputs=(("text_output", "BYTES"), ("finish_reason", "BYTES"))
+        ),
     ],
     ids=["no output", "no switch", "another type"],
 )
@@ -97,7 +99,9 @@ def test_half_an_offer_is_none(takes):
     assert BACKEND.layout(takes, cumulative=True) == AnswerLayout(text="text_output", cumulative=True)
 
 
-@pytest.mark.parametrize(("datatype", "shape"), [("BYTES", (1,)), ("BOOL", (-1,))], ids=["room for one", "another type"])
+@pytest.mark.parametrize(
+    ("datatype", "shape"), [("BYTES", (1,)), ("BOOL", (-1,))], ids=["room for one", "another type"]
+)
 def test_stop_strings_that_do_not_fit_the_models_input_are_left_to_the_client(datatype, shape):
     assert set(sent(signature(("stop", datatype, shape)), stop=["a", "b"])) == {"text_input"}
 

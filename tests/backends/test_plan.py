@@ -34,7 +34,14 @@ def test_one_element_takes_the_declared_shape(shape, max_batch_size, expected):
 
 @pytest.mark.parametrize(
     ("shape", "max_batch_size", "expected"),
-    [((-1,), 0, (4,)), ((-1,), 8, (1, 4)), ((-1, 2), 0, (2, 2)), ((2, -1), 0, (2, 2)), ((-1, -1), 0, (1, 4)), ((4,), 0, (4,))],
+    [
+        ((-1,), 0, (4,)),
+        ((-1,), 8, (1, 4)),
+        ((-1, 2), 0, (2, 2)),
+        ((2, -1), 0, (2, 2)),
+        ((-1, -1), 0, (1, 4)),
+        ((4,), 0, (4,)),
+    ],
 )
 def test_the_innermost_free_dimension_takes_the_elements(shape, max_batch_size, expected):
     assert tensor("INT32", [1, 2, 3, 4], shape, max_batch_size).shape == expected
@@ -91,7 +98,9 @@ def test_a_data_type_that_cannot_be_sent_is_an_error(datatype):
 
 
 @given(
-    st.lists(st.integers(-1, 4), max_size=3).map(tuple), st.lists(st.integers(0, 9), max_size=12), st.integers(0, 1)
+    st.lists(st.integers(-1, 4), max_size=3).map(tuple),
+    st.lists(st.integers(0, 9), max_size=12),
+    st.integers(0, 1),
 )
 def test_the_shape_that_is_made_holds_all_elements_or_it_is_an_error(shape, values, max_batch_size):
     try:

@@ -67,6 +67,12 @@ OBSERVED = [
         "UNIMPLEMENTED",
         False,
     ),
+    (
+        "SERVER: Received message larger than max (5000000 vs. 4194304)",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        False,
+    ),
     ("Stub process 'llm_0_0' is not healthy.", ModelUnavailableError, "UNAVAILABLE", False),
     ("Model is unavailable due to unhealthy vLLM engine", ModelUnavailableError, "UNAVAILABLE", False),
     ("Request was cancelled", TransportError, "CANCELLED", False),

@@ -3,8 +3,8 @@ from __future__ import annotations
 import warnings
 
 import pytest
-
 from core.replies import drive, signature
+
 from nupic_client._core import wire
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions, start_generation
 from nupic_client._core.flows import Invoke, ReadClock
@@ -104,7 +104,7 @@ def test_an_unknown_option_is_a_type_error_with_the_nearest_name():
 
 
 def test_an_unknown_option_that_is_like_no_other_is_a_type_error_with_all_names():
-    with pytest.raises(TypeError, match="there is no option 'qqq': the options are .*max_tokens"):
+    with pytest.raises(TypeError, match=r"there is no option 'qqq': the options are .*max_tokens"):
         CallOptions().override({"qqq": 1})
 
 
@@ -138,7 +138,9 @@ def test_a_request_id_may_be_given():
 
 def test_the_repr_of_options_and_drafts_shows_neither_prompt_nor_metadata_nor_inputs():
     made = draft(
-        prompt="my secret prompt", metadata={"authorization": "secret"}, backend_inputs={"text_input": "secret"}
+        prompt="my secret prompt",
+        metadata={"authorization": "secret"},
+        backend_inputs={"text_input": "secret"},
     )
     assert "secret" not in repr(made)
     assert "secret" not in repr(made.options)
@@ -213,7 +215,9 @@ def test_backend_inputs_are_sent_as_the_model_declares_them():
 
 
 def test_backend_inputs_win_over_options():
-    request = draft(max_tokens=7, backend_inputs={"max_tokens": 9}).prepare(signature(("max_tokens", "INT32")))
+    request = draft(max_tokens=7, backend_inputs={"max_tokens": 9}).prepare(
+        signature(("max_tokens", "INT32"))
+    )
     assert inputs(request)["max_tokens"][2] == b"\x09\0\0\0"
 
 
@@ -250,7 +254,7 @@ def test_a_value_that_does_not_fit_its_input_is_an_error_before_sending(datatype
 
 
 def test_a_prompt_that_is_no_unicode_is_an_error_before_sending_and_not_shown():
-    with pytest.raises(ConfigurationError, match="input 'text_input'.*surrogates") as caught:
+    with pytest.raises(ConfigurationError, match=r"input 'text_input'.*surrogates") as caught:
         draft("my secret \ud800").prepare(signature())
     assert "secret" not in str(caught.value)
 
@@ -289,28 +293,41 @@ def test_the_question_carries_the_calls_metadata_and_timeout():
 
 def test_a_model_that_does_not_stream_is_an_error_that_names_its_streaming_twin():
     known = {}
-    with pytest.raises(ConfigurationError, match=r"'llm' does not stream .* use 'llm.streaming', which this server has"):
-        drive(start_generation(draft(), known), 100.0, config_reply(False), wire.pb.ModelReadyResponse(ready=True))
+    with pytest.raises(
+        ConfigurationError, match=r"'llm' does not stream .* use 'llm.streaming', which this server has"
+    ):
+        drive(
+            start_generation(draft(), known),
+            100.0,
+            config_reply(False),
+            wire.pb.ModelReadyResponse(ready=True),
+        )
     assert known == {}
 
 
 def test_a_model_that_does_not_stream_and_has_no_twin_is_an_error_that_names_the_suffix():
     with pytest.raises(ConfigurationError, match=r"choose a model whose name ends in '\.streaming'"):
-        drive(start_generation(draft(), {}), 100.0, config_reply(False), wire.pb.ModelReadyResponse(ready=False))
+        drive(
+            start_generation(draft(), {}), 100.0, config_reply(False), wire.pb.ModelReadyResponse(ready=False)
+        )
 
 
 def test_an_unknown_model_gets_the_registrys_hint():
     model = default_registry().resolve("smollm3")
     with pytest.raises(ModelUnavailableError, match="smollm2") as caught:
         drive(
-            start_generation(draft(model=model), {}), 100.0, ModelUnavailableError("no such model", status="NOT_FOUND")
+            start_generation(draft(model=model), {}),
+            100.0,
+            ModelUnavailableError("no such model", status="NOT_FOUND"),
         )
     assert (caught.value.model, caught.value.request_id) == ("smollm3", "r1")
 
 
 def test_a_known_model_that_is_not_there_gets_no_hint():
     with pytest.raises(ModelUnavailableError) as caught:
-        drive(start_generation(draft(), {}), 100.0, ModelUnavailableError("no such model", status="NOT_FOUND"))
+        drive(
+            start_generation(draft(), {}), 100.0, ModelUnavailableError("no such model", status="NOT_FOUND")
+        )
     assert caught.value.message == "no such model"
 
 

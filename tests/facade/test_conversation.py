@@ -184,7 +184,8 @@ def test_a_conversation_is_saved_and_loaded(client, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "system": null, "messages": [{"role": "user"}]}']
+    "text",
+    ["", "[]", "{}", '{"version": 2}', '{"version": 1, "system": null, "messages": [{"role": "user"}]}'],
 )
 def test_what_is_no_saved_conversation_is_refused(client, text):
     with pytest.raises(ConfigurationError):

@@ -80,7 +80,10 @@ def test_models_without_details_cost_one_call(ask, server_client, server):
 
 def test_friendly_names_and_families_are_shown(ask):
     names = ["smollm2.streaming", "nupic-sbert.base-v3", "zephyr-7b-beta.streaming"]
-    with FakeTriton(models=[text_signature(name) for name in names]) as server, ServerClient(server.url) as client:
+    with (
+        FakeTriton(models=[text_signature(name) for name in names]) as server,
+        ServerClient(server.url) as client,
+    ):
         models = {model.name: model for model in ask(client, "models")}
     assert models["smollm2.streaming"].friendly_name == "smollm2"
     assert models["zephyr-7b-beta.streaming"].family == "zephyr"
@@ -90,7 +93,10 @@ def test_friendly_names_and_families_are_shown(ask):
 
 def test_thirty_models(ask):
     names = [f"model{index:02}" for index in range(30)]
-    with FakeTriton(models=[text_signature(name) for name in names]) as server, ServerClient(server.url) as client:
+    with (
+        FakeTriton(models=[text_signature(name) for name in names]) as server,
+        ServerClient(server.url) as client,
+    ):
         assert [model.name for model in ask(client, "models")] == names
 
 

@@ -445,3 +445,16 @@ def test_an_engine_that_cannot_be_imported_says_what_to_do(module, text, tmp_pat
         monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(LocalModelError, match=text):
         LlamaEngine().load(weights)
+
+
+def test_an_engine_may_be_closed_as_soon_as_it_is_loaded(weights):
+    """In another process: a deletion that hangs keeps the interpreter lock, so nothing here could end it."""
+    script = f"""if True:
+        from nupic_client.local.llama import LlamaEngine
+        for _ in range(4):
+            engine = LlamaEngine()
+            engine.load({str(weights)!r})
+            engine.close()
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")

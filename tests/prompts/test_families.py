@@ -1,5 +1,7 @@
 """What the families do with conversations that the reference prompts do not show."""
 
+# ruff: noqa: E501, RUF001  # tables read better with one case on a line
+
 import datetime as dt
 import pickle
 import subprocess
@@ -63,7 +65,7 @@ def test_any_order(family, messages):
         ("mistral-v3", [S, U, assistant(" a ")], "<s>[INST] u[/INST] a</s>"),
         ("mistral-v3", [S, U, A, U], "<s>[INST] u[/INST] a</s>[INST] s\n\nu[/INST]"),
         ("mistral-v3-tekken", [system(""), U], "<s>[INST]\n\nu[/INST]"),
-        ("mistral-v7", [S, S, U, S], "<s>[SYSTEM_PROMPT] s[/SYSTEM_PROMPT]" * 2 + "[INST] u[/INST][SYSTEM_PROMPT] s[/SYSTEM_PROMPT]"),
+        ("mistral-v7", [S, S, U, S], "<s>" + "[SYSTEM_PROMPT] s[/SYSTEM_PROMPT]" * 2 + "[INST] u[/INST][SYSTEM_PROMPT] s[/SYSTEM_PROMPT]"),
         ("phi-3.5", [system(""), U, system("")], "<|user|>\nu<|end|>\n<|assistant|>\n"),
         ("phi-3-legacy", [S], "<s>"),
         ("yi-1.5-chat", [U, S], "<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n"),
@@ -86,7 +88,8 @@ def test_edge(family, messages, prompt):
         prompt = {
             "gemma": "<bos><start_of_turn>user\nu<end_of_turn>\n<start_of_turn>system\ns<end_of_turn>\n"
             "<start_of_turn>user\nu<end_of_turn>\n<start_of_turn>model\n",
-            "command-r": "<BOS_TOKEN>" + "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>u<|END_OF_TURN_TOKEN|>" * 2
+            "command-r": "<BOS_TOKEN>"
+            + "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>u<|END_OF_TURN_TOKEN|>" * 2
             + "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
         }[family]
     assert formatter_for(family)(messages) == prompt
@@ -133,10 +136,17 @@ def test_content_is_inserted_verbatim(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_text_is_one_user_message(family):
     formatter = formatter_for(family)
-    assert formatter("hi") == formatter([user("hi")]) == formatter({"role": "user", "content": "hi"} for _ in "1")
+    assert (
+        formatter("hi")
+        == formatter([user("hi")])
+        == formatter({"role": "user", "content": "hi"} for _ in "1")
+    )
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if "legacy" not in name and name not in {"gemma", "gemma-2", "alpaca"}])
+@pytest.mark.parametrize(
+    "family",
+    [name for name in FAMILIES if "legacy" not in name and name not in {"gemma", "gemma-2", "alpaca"}],
+)
 def test_system_parameter(family):
     formatter = formatter_for(family)
     assert formatter("hi", "be brief") == formatter([system("be brief"), user("hi")])
@@ -147,7 +157,9 @@ def test_system_parameter(family):
 
 @pytest.mark.parametrize("family", ["gemma", "gemma-2", "mistral-v0.1-legacy", "mistral-v0.2-legacy"])
 def test_system_refused(family):
-    with pytest.raises(PromptError, match=f"message 0 is a system message, but {family} allows no system message"):
+    with pytest.raises(
+        PromptError, match=f"message 0 is a system message, but {family} allows no system message"
+    ):
         formatter_for(family)("hi", system="")
 
 
@@ -209,16 +221,29 @@ def test_names_and_aliases():
         assert formatter_for(alias) is FAMILIES[family]
         assert alias in FAMILIES[family].aliases
     assert len(ALIASES) == sum(len(formatter.aliases) for formatter in FAMILIES.values())
-    for alias in ("llama2", "llama3", "llama3.1", "mistral", "mixtral", "gemma2", "phi3", "qwen2", "vicuna", "falcon"):
+    for alias in (
+        "llama2",
+        "llama3",
+        "llama3.1",
+        "mistral",
+        "mixtral",
+        "gemma2",
+        "phi3",
+        "qwen2",
+        "vicuna",
+        "falcon",
+    ):
         assert formatter_for(alias)
     with pytest.raises(TypeError):
         FAMILIES["x"] = formatter_for("chatml")
 
 
 def test_unknown_family():
-    with pytest.raises(ConfigurationError, match="no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"):
+    with pytest.raises(
+        ConfigurationError, match=r"no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"
+    ):
         formatter_for("lama3")
-    with pytest.raises(ConfigurationError, match="no prompt family 'zzzz' The|no prompt family 'zzzz'"):
+    with pytest.raises(ConfigurationError, match="no prompt family 'zzzz'"):
         formatter_for("zzzz")
     with pytest.raises(ConfigurationError, match="by a string, not by NoneType"):
         formatter_for(None)
@@ -304,6 +329,6 @@ def test_guessed_families_exist_and_reference_models_are_guessed_right():
 
 
 def test_importing_is_cheap():
-    code = "import sys, nupic_client.prompts; print([m for m in ('jinja2', 'numpy', 'grpc', 'json') if m in sys.modules])"
+    code = "import sys, nupic_client.prompts; print([m for m in ('jinja2', 'numpy', 'grpc') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,5 +1,7 @@
 """Nobody can forge a turn by what they write."""
 
+# ruff: noqa: E501, RUF001  # tables read better with one case on a line
+
 import re
 
 import pytest
@@ -10,7 +12,8 @@ from nupic_client.errors import PromptError
 from nupic_client.messages import Message, assistant, system, user
 from nupic_client.prompts import FAMILIES, formatter_for
 
-# Written by hand, apart from the families' own tables: what a reader of the prompt would take for the start of a turn.
+# Written by hand, apart from the families' own tables: what a reader of the prompt would take for the start
+# of a turn.
 OPENERS = {
     r"<\|im_start\|>": "chatml smollm2 qwen1.5 qwen2 qwen2.5 qwen3 yi-1.5-chat internlm2-chat phi-4",
     r"\[INST\]|<<SYS>>|\[/INST\]|</s>": "llama-2-chat mistral-v0.1-legacy mistral-v0.2-legacy mistral-v1 mixtral-instruct"
@@ -25,7 +28,7 @@ OPENERS = {
     r"<｜(?:User|Assistant)｜>": "deepseek-v3 deepseek-r1",
     r"<\|START_OF_TURN_TOKEN\|>": "command-r",
     r"<\|start_of_role\|>": "granite-3.0 granite-3.1 granite-3.3",
-    r"<\|end_of_turn\|>|GPT4 Correct \w+:": "openchat-3.5",
+    r"<\|end_of_turn\|>|GPT4 Correct (?:User|Assistant|System):": "openchat-3.5",
     r"### (?:System|User|Assistant):": "solar-instruct",
     r"\[\|(?:system|user|assistant)\|\]": "exaone-3.5",
     r"(?:USER|ASSISTANT):|</s>": "vicuna-1.1",
@@ -42,7 +45,20 @@ def texts(family):
     """Texts made of the family's control tokens, of parts of them, and of what may join parts."""
     tokens = FAMILIES[family].control_tokens
     parts = {part for token in tokens for cut in range(1, len(token)) for part in (token[:cut], token[cut:])}
-    words = ["", " ", "\n", "\n\n", "\n\n\n", "\t", "x", "User: ", "Assistant:", "system", "</think>", "<think>"]
+    words = [
+        "",
+        " ",
+        "\n",
+        "\n\n",
+        "\n\n\n",
+        "\t",
+        "x",
+        "User: ",
+        "Assistant:",
+        "system",
+        "</think>",
+        "<think>",
+    ]
     return st.lists(st.sampled_from([*sorted(parts), *words, *words, *words]), max_size=5).map("".join)
 
 
@@ -61,17 +77,23 @@ def test_no_text_makes_more_turns_than_were_given(family, data):
         prompt = FAMILIES[family](messages)
     except PromptError:
         return
-    harmless = FAMILIES[family]([Message(message.role, "x" if message.content else "") for message in messages])
+    harmless = FAMILIES[family](
+        [Message(message.role, "x" if message.content else "") for message in messages]
+    )
     assert OPENER[family].findall(prompt) == OPENER[family].findall(harmless)
 
 
-@pytest.mark.parametrize(("family", "token"), [(name, token) for name in OPENER for token in FAMILIES[name].control_tokens])
+@pytest.mark.parametrize(
+    ("family", "token"), [(name, token) for name in OPENER for token in FAMILIES[name].control_tokens]
+)
 def test_every_control_token_is_refused_and_named(family, token):
     formatter = FAMILIES[family]
     for content in (token, f"a{token}b", f"long text {token}"):
         with pytest.raises(PromptError) as refusal:
             formatter([user(content)])
-        assert str(refusal.value).startswith(f"message 0 (user) contains {token!r}") or "allow_control" in str(refusal.value)
+        assert str(refusal.value).startswith(
+            f"message 0 (user) contains {token!r}"
+        ) or "allow_control" in str(refusal.value)
     assert token.strip() in formatter(f"a{token}b", allow_control_tokens=True)
 
 
