@@ -252,7 +252,7 @@ class StreamingClient:
             TypeError: an option that does not exist.
         """
         twin = copy.copy(self)
-        twin._options = _defaults(self._options, options)
+        twin._options = _defaults(self._options, options)  # noqa: SLF001 - of the same class
         return twin
 
     def close(self) -> None:
