@@ -86,7 +86,7 @@ class ModelSpec:
 
     @property
     def parts(self) -> ModelName:
-        """The server's name in its parts: family, size, version, whether it streams."""
+        """Family, size, version and whether it streams, as the name on the server says."""
         return parse_model_name(self.server_name)
 
     @property
