@@ -94,7 +94,6 @@ _HOMES = {
     "prompts": ("PromptFormatter",),
     "registry": (
         "ModelRegistry",
-        "ModelSpec",
         "default_registry",
         "get_prompt_formatter",
         "model_naming_mapping",

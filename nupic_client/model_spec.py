@@ -86,7 +86,7 @@ class ModelSpec:
 
     @property
     def parts(self) -> ModelName:
-        """The server's name in its parts: family, size, version, whether it streams."""
+        """Family, size, version and whether it streams, as the name on the server says."""
         return parse_model_name(self.server_name)
 
     @property
@@ -169,6 +169,11 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
 
 
 def specs_from_file(file: Path, source: str) -> list[ModelSpec]:
+    """Read models from a TOML file, as `specs_from_toml`.
+
+    Raises:
+        ConfigurationError: it cannot be read, or does not describe models.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

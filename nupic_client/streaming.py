@@ -7,6 +7,7 @@ import inspect
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -87,9 +88,12 @@ class StreamingClient:
         **options: Unpack[GenerateOptions],
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
-        self._formatter = (
-            formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
-        )
+        if isinstance(formatter, str):
+            formatter = formatter_for(formatter).with_system(self._spec.system)
+        self._formatter = formatter or self._spec.formatter
+        # A server whose tokenizer does not know the family's tokens would print them and go on.
+        stops = self._formatter.stop if self._formatter is not None else ()
+        self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
@@ -102,6 +106,11 @@ class StreamingClient:
     def model(self) -> ModelSpec:
         """What the client knows about its model, such as the server's name of it."""
         return self._spec
+
+    @property
+    def formatter(self) -> PromptFormatter | None:
+        """What writes conversations as prompts; None where that is not known, so that only texts can be sent."""
+        return self._formatter
 
     @property
     def url(self) -> str:
@@ -247,7 +256,7 @@ class StreamingClient:
             TypeError: an option that does not exist.
         """
         twin = copy.copy(self)
-        twin._options = _defaults(self._options, options)
+        twin._options = _defaults(self._options, options)  # noqa: SLF001 - of the same class
         return twin
 
     def close(self) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from nupic_client import ModelRegistry, ModelSpec, PromptFormatter, StreamingClient, get_prompt_formatter, system, user
+from nupic_client import (
+    ModelRegistry,
+    ModelSpec,
+    PromptFormatter,
+    StreamingClient,
+    get_prompt_formatter,
+    system,
+    user,
+)
 from nupic_client.prompts import FAMILIES
 
 
@@ -65,3 +73,12 @@ def test_a_formatter_of_the_models_own_template(read, server):
 def test_a_model_name_gives_the_models_formatter_and_a_family_the_official_one():
     assert "named SmolLM" in get_prompt_formatter("smollm2")("hi")
     assert "You are a helpful assistant." in get_prompt_formatter("smollm2.streaming")("hi")
+
+
+@pytest.mark.parametrize("end", ["</s>", "<|user|>"])
+def test_a_server_that_prints_the_familys_end_token_is_stopped_there(read, server, end):
+    server.reply = ["Paris", end, "and more"]
+    with StreamingClient("gpt.streaming", url=server.url, formatter="zephyr") as client:
+        if end in client.formatter.stop:
+            assert read(client, [user("hi")])[1].text == "Paris"
+        assert read(client, "hi")[1].text == f"Paris{end}and more"
