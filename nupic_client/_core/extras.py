@@ -55,10 +55,8 @@ class Extras:
             reason = bytes_output(answer, layout.finish_reason)
             if reason and reason != b"None":
                 self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
-        if layout.input_tokens:
-            count = count_output(answer, layout.input_tokens)
-            if count is not None:
-                self._usage[0] = count  # every response repeats it
+        if layout.input_tokens and self._usage[0] is None:  # every response repeats it
+            self._usage[0] = count_output(answer, layout.input_tokens)
         if layout.output_tokens:
             count = count_output(answer, layout.output_tokens)
             if count is not None:

@@ -62,9 +62,12 @@ def count_output(answer: Any, name: str) -> int | None:
         # TensorRT-LLM's LLM-API declares numbers and sends them as text.
         text = bytes_output(answer, name) or b""
         return int(text) if text.isdigit() else None
-    numbers = _numbers(answer, index)
+    if index < len(answer.raw_output_contents):
+        value = wire.decode_number(output.datatype, answer.raw_output_contents[index])
+    else:
+        value = next(iter(_numbers(answer, index)), None)
     # NaN, infinity, a half or -1 is no count: unknown is better than wrong.
-    return numbers[0] if numbers and isinstance(numbers[0], int) and numbers[0] >= 0 else None
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def numbers_output(answer: Any, name: str) -> list[int | float]:
