@@ -244,12 +244,15 @@ class Draft:
         return None if "logprobs" in missing else logprobs
 
 
-def start_generation(draft: Draft, signatures: MutableMapping[str, ModelSignature]) -> flows.Flow[Exchange]:
+def start_generation(
+    draft: Draft, signatures: MutableMapping[str, ModelSignature], start: float | None = None
+) -> flows.Flow[Exchange]:
     """Find the model's signature (asked for once, then remembered) and make the exchange.
 
     Args:
         draft: what is wanted.
         signatures: those known so far, by the server's model name; completed in place.
+        start: clock reading when the call began; None takes it now.
 
     Returns:
         The exchange; its clock starts before the signature is asked for.
@@ -258,7 +261,7 @@ def start_generation(draft: Draft, signatures: MutableMapping[str, ModelSignatur
         ConfigurationError: the model cannot stream, or cannot do what is asked.
         RequestError: the server could not be asked.
     """
-    start: float = yield flows.ReadClock()
+    began: float = (yield flows.ReadClock()) if start is None else start
     name = draft.model.server_name
     signature = draft.options.signature or signatures.get(name)
     if signature is None:
@@ -267,7 +270,7 @@ def start_generation(draft: Draft, signatures: MutableMapping[str, ModelSignatur
         signatures[name] = signature
     else:
         yield from _check_streaming(draft, signature)
-    exchange = Exchange(draft.prepare(signature), start)
+    exchange = Exchange(draft.prepare(signature), began)
     # What the server refuses now it may have accepted before it loaded another version: ask again the next time.
     exchange.on_misfit = partial(signatures.pop, name, None)
     return exchange
