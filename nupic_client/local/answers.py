@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
 from nupic_client.local.engine import EngineError, EngineRequest, Piece, ServedModel, StreamAbort, StreamEnd
-from nupic_client.local.repository import Repository
 from nupic_client.local.requests import Refusal, check_request, decode_request
 from nupic_client.local.responses import ResponseWriter, joined
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from nupic_client.local.repository import Repository
 
 __all__ = ["Answers", "Failure"]
 
@@ -64,10 +67,7 @@ class Answers:
         writer = ResponseWriter(known, request)
         try:
             model = self._repository.find_ready(message.model_name)
-            if method == "ModelInfer" and model.signature.decoupled:
-                raise Refusal(
-                    "UNIMPLEMENTED", "ModelInfer RPC doesn't support models with decoupled transaction policy"
-                )
+            _check_method(model, method)
             check_request(message, model)
         except Refusal as refusal:
             response = writer.error(refusal.message, reached_model=refusal.reached_model)
@@ -80,6 +80,13 @@ class Answers:
             yield Failure("INTERNAL", str(error), writer.error(str(error)))
         else:
             self._repository.count(model.name, ok=True)
+
+
+def _check_method(model: ServedModel, method: str) -> None:
+    if method == "ModelInfer" and model.signature.decoupled:
+        raise Refusal(
+            "UNIMPLEMENTED", "ModelInfer RPC doesn't support models with decoupled transaction policy"
+        )
 
 
 def _engine_answers(

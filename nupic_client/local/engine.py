@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from nupic_client.backends.signature import ModelSignature, TensorSpec, TensorValue
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "Engine",
@@ -52,8 +54,8 @@ class EngineRequest:
         version: the version asked for; empty for the server's choice.
         request_id: the client's id; may be empty.
         prompt: the text input; empty if there is none or it is not text.
-        inputs: every input by name: a value where it has one element, else a list. BYTES elements are ``str``, or
-            ``bytes`` where they are not UTF-8.
+        inputs: every input by name: a value where it has one element, else a list. BYTES elements are
+            ``str``, or ``bytes`` where they are not UTF-8.
         parameters: the request parameters.
         metadata: the metadata of the RPC.
         method: ``"ModelInfer"`` or ``"ModelStreamInfer"``.
@@ -78,14 +80,15 @@ class Piece:
     """One step of an answer, which becomes one response.
 
     Args:
-        text: the text as UTF-8, possibly cut inside a character; None says that there is nothing to send but the
-            facts beside it, which go out only if the request asked for them.
+        text: the text as UTF-8, possibly cut inside a character; None says that there is nothing to send but
+            the facts beside it, which go out only if the request asked for them.
         finish_reason: ``"stop"`` or ``"length"`` on the last piece, else None.
         input_tokens: number of tokens of the prompt, where the engine knows it.
         output_tokens: number of tokens in this piece.
         final: whether the response carries the final mark; nothing may follow.
         outputs: other outputs by name, sent in their order; may include the text output.
-        raw: a ready-made ``ModelStreamInferResponse``, or bytes to be sent as one, instead of everything else.
+        raw: a ready-made ``ModelStreamInferResponse``, or bytes to be sent as one, instead of everything
+            else.
     """
 
     text: bytes | None = None
@@ -107,8 +110,8 @@ class Engine(Protocol):
 
         Args:
             request: what the client asks for.
-            cancelled: set when nobody wants the answer any more; the engine then stops promptly (within 50 ms) and
-                returns. The iterator may also be closed.
+            cancelled: set when nobody wants the answer any more; the engine then stops promptly (within 50
+                ms) and returns. The iterator may also be closed.
 
         Yields:
             The pieces, as soon as they are there.
@@ -157,8 +160,8 @@ def text_signature(
     Args:
         name: the model's name.
         decoupled: whether the model streams.
-        options: names of the optional inputs to declare, e.g. ``["max_tokens"]``; None declares every sampling option
-            and the ``return_*`` switches, whose outputs are then declared too.
+        options: names of the optional inputs to declare, e.g. ``["max_tokens"]``; None declares every
+            sampling option and the ``return_*`` switches, whose outputs are then declared too.
         max_batch_size: above 0 every shape has a batch dimension in front, so that a text is ``[1, 1]``.
         extra_inputs: more inputs.
         outputs_before: outputs that stand before ``text_output``.
@@ -176,7 +179,7 @@ def text_signature(
     known = {option.name for option in _OPTIONS}
     wanted = known if options is None else set(options)
     if wanted - known:
-        raise ValueError(f"there is no option {sorted(wanted - known)[0]!r}; there are {sorted(known)}")
+        raise ValueError(f"there is no option {min(wanted - known)!r}; there are {sorted(known)}")
     inputs = [
         TensorSpec("text_input", "BYTES"),
         *(item for item in _OPTIONS if item.name in wanted),

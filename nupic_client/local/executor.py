@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["DaemonExecutor"]
 
@@ -15,9 +17,10 @@ Result = TypeVar("Result")
 class DaemonExecutor(Executor):
     """Run every task at once on a daemon thread of its own.
 
-    ``concurrent.futures.ThreadPoolExecutor`` joins its threads when the interpreter exits, so a script that ends in the
-    middle of a generation would wait for it. A stream holds its thread for as long as it lives, so a pool would save
-    nothing, and a limit would let the streams that wait starve those that answer. Thread-safe.
+    ``concurrent.futures.ThreadPoolExecutor`` joins its threads when the interpreter exits, so a script that
+    ends in the middle of a generation would wait for it. A stream holds its thread for as long as it lives,
+    so a pool would save nothing, and a limit would let the streams that wait starve those that answer.
+    Thread-safe.
     """
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:

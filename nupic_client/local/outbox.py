@@ -1,11 +1,13 @@
-"""A bounded queue between the threads that generate and the one that sends, which a cancel empties at once."""
+"""A bounded queue between the threads that generate and the one that sends; a cancel empties it at once."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Outbox"]
 
@@ -49,11 +51,14 @@ class Outbox(Generic[Item]):
             self._changed.notify_all()
             return True
 
-    def close(self) -> None:
-        """Drop everything and end the iteration. Idempotent."""
+    def close(self, *last: Item) -> None:
+        """Drop everything and end the iteration, after ``last`` if it is given and this is the first close."""
         with self._changed:
+            if self.closed.is_set():
+                return
             self.closed.set()
             self._items.clear()
+            self._items.extend(last)
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[Item]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from nupic_client.local.engine import ServedModel
 from nupic_client.local.requests import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nupic_client.local.engine import ServedModel
 
 __all__ = ["Repository"]
 

@@ -6,12 +6,15 @@ The texts are those of Triton 2.51; clients sort errors by them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
-from nupic_client.backends.signature import TensorSpec, TensorValue
 from nupic_client.local.engine import EngineRequest, ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nupic_client.backends.signature import TensorSpec, TensorValue
 
 __all__ = ["Refusal", "check_request", "decode_request"]
 
@@ -163,8 +166,8 @@ def check_request(message: Any, model: ServedModel) -> None:
     for name in message.parameters:
         if name.startswith("triton_") and name != wire.EMPTY_FINAL_PARAMETER:
             raise _invalid(
-                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting "
-                f"with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
+                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys "
+                f"starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
             )
     for item in message.outputs:
         if item.name not in model.signature.outputs:
@@ -192,8 +195,8 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
             else f"expected number of inputs between {required} and {len(declared)}"
         )
         raise _invalid(
-            f"{prefix}{expected} but got {len(given)} inputs for model '{model.name}'. Got input(s) {_names(given)}, "
-            f"but missing required input(s) {_names(missing)}. Please provide all required input(s)."
+            f"{prefix}{expected} but got {len(given)} inputs for model '{model.name}'. Got input(s) "
+            f"{_names(given)}, but missing required input(s) {_names(missing)}. Please provide all required input(s)."
         )
     if unexpected is not None:
         raise _invalid(f"unexpected inference input '{unexpected}' for model '{model.name}'")
@@ -201,8 +204,8 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
         wanted = declared[item.name]
         if item.datatype != wanted.datatype:
             raise _invalid(
-                f"{prefix}inference input '{item.name}' data-type is '{item.datatype}', but model '{model.name}' "
-                f"expects '{wanted.datatype}'"
+                f"{prefix}inference input '{item.name}' data-type is '{item.datatype}', but model "
+                f"'{model.name}' expects '{wanted.datatype}'"
             )
     for item in message.inputs:
         _check_shape(item, declared[item.name], model, prefix)
@@ -225,9 +228,10 @@ def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str)
         want not in (-1, size) for want, size in zip(expected, shape, strict=False)
     ):
         note = (
-            "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to "
-            "each input shape. If you want to specify the full shape including the batch dim in your input dims config, "
-            "try setting max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
+            "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be "
+            "prepended to each input shape. If you want to specify the full shape including the batch dim in your "
+            "input dims config, try setting max_batch_size to zero. See the model configuration docs for more info "
+            "on max_batch_size."
         )
         raise _invalid(
             f"{prefix}unexpected shape for input '{item.name}' for model '{model.name}'. Expected "
@@ -235,7 +239,8 @@ def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str)
         )
     if batched and shape[0] > model.signature.max_batch_size:
         raise _invalid(
-            f"{prefix}inference request batch-size must be <= {model.signature.max_batch_size} for '{model.name}'"
+            f"{prefix}inference request batch-size must be <= {model.signature.max_batch_size} for "
+            f"'{model.name}'"
         )
 
 

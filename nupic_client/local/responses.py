@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
 from nupic_client.backends.signature import TensorSpec, TensorValue
 from nupic_client.local.engine import EngineRequest, Piece, ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["ResponseWriter", "joined"]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nupic_client.backends.signature import TensorValue
 from nupic_client.local.engine import (
     EngineError,
     EngineRequest,
@@ -16,6 +14,11 @@ from nupic_client.local.engine import (
     StreamAbort,
     StreamEnd,
 )
+
+if TYPE_CHECKING:
+    import threading
+
+    from nupic_client.backends.signature import TensorValue
 
 __all__ = [
     "Reply",
@@ -100,8 +103,8 @@ def raw(response: Any) -> Step:
     """Step: send this response as it is, to test a client against a hostile server.
 
     Args:
-        response: a ``ModelStreamInferResponse``, bytes to be sent as one (they need not be one), or a function of the
-            recorded request that returns either. For unary calls, a ``ModelInferResponse``.
+        response: a ``ModelStreamInferResponse``, bytes to be sent as one (they need not be one), or a
+            function of the recorded request that returns either. For unary calls, a ``ModelInferResponse``.
     """
     return _Raw(response)
 
@@ -111,8 +114,8 @@ class Reply:
     """An answer with its own settings, where a plain list of steps is not enough. Immutable.
 
     Args:
-        steps: the steps. A ``str`` or ``bytes`` step is one response; bytes may cut UTF-8 anywhere. A mapping is one
-            response with these outputs by name.
+        steps: the steps. A ``str`` or ``bytes`` step is one response; bytes may cut UTF-8 anywhere. A mapping
+            is one response with these outputs by name.
         final: where the final mark goes; None leaves it to the model.
         honour_max_tokens: whether the request's ``max_tokens`` cuts the answer; each text step is one token.
         finish_reason: what the model reports at the end of the steps, to requests that ask for it.
@@ -136,7 +139,8 @@ class ScriptedEngine:
     """Answer every request with the steps of ``reply``. Thread-safe; ``reply`` may be set at any time.
 
     Args:
-        reply: the steps, or a function that makes them for a request. An iterator is used up by the first request.
+        reply: the steps, or a function that makes them for a request. An iterator is used up by the first
+            request.
         on_cancel: called with the request and the number of text steps sent when a generation is cancelled.
     """
 
@@ -161,7 +165,8 @@ class ScriptedEngine:
         try:
             yield from playback.pieces()
         finally:
-            # Also when the iterator is closed before its end, or a client leaves as soon as it has the final mark.
+            # Also when the iterator is closed before its end, or a client leaves as soon as it has the final
+            # mark.
             if cancelled.is_set() and not playback.finished:
                 self._on_cancel(request, playback.sent)
 
@@ -208,7 +213,7 @@ class _Playback:
         return self._ahead.pop() if self._ahead else next(self._steps, None)
 
     def _peek(self) -> bool:
-        """Return whether there is another step. Only asked where it matters: a reply's generator may block."""
+        """Return whether another step follows. Asked only where it matters: a reply's generator may block."""
         step = self._next()
         if step is not None:
             self._ahead.append(step)

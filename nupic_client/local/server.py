@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.answers import Answers
-from nupic_client.local.engine import EngineRequest
 from nupic_client.local.executor import DaemonExecutor
-from nupic_client.local.repository import Repository
 from nupic_client.local.servicer import Servicer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nupic_client.local.engine import EngineRequest
+    from nupic_client.local.repository import Repository
 
 __all__ = ["InferenceServer"]
 
@@ -24,6 +26,8 @@ _OPTIONS = (
     # Without this a second server on the same port would silently share the connections.
     ("grpc.so_reuseport", 0),
 )
+_PATIENCE = 1.0
+"""Seconds that calls may take to end after they were told to."""
 _CONNECTABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to by default
 
 
@@ -50,6 +54,7 @@ class InferenceServer:
         self._port = port
         self._answers = Answers(repository, on_request)
         self._server: grpc.Server | None = None
+        self._servicer: Servicer | None = None
         self.url = ""
         """``host:port`` to connect to; empty before the first `start`."""
 
@@ -61,7 +66,8 @@ class InferenceServer:
         """
         executor = DaemonExecutor()
         server = grpc.server(cast("Any", executor), options=_OPTIONS)  # any executor will do for it
-        server.add_generic_rpc_handlers((Servicer(self.repository, self._answers, executor).handler(),))
+        servicer = Servicer(self.repository, self._answers, executor)
+        server.add_generic_rpc_handlers((servicer.handler(),))
         self._check_address()
         try:
             port = server.add_insecure_port(_target(self._host, self._port))
@@ -71,6 +77,7 @@ class InferenceServer:
             raise self._not_bound("it is not an address of this machine, or it is in use") from None
         server.start()
         self._server = server
+        self._servicer = servicer
         self.url = _target(_CONNECTABLE.get(self._host, self._host), port)
 
     def _check_address(self) -> None:
@@ -90,19 +97,25 @@ class InferenceServer:
 
     def _not_bound(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
-            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a free one), or "
-            "stop the program that uses it"
+            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a free "
+            "one), or stop the program that uses it"
         )
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop listening and end what is running. Idempotent.
+        """Stop listening and end what is running, with UNAVAILABLE. Idempotent.
 
         Args:
-            grace: seconds that running calls may take to end; None cancels them at once.
+            grace: seconds that running calls may take to end by themselves.
         """
         server, self._server = self._server, None
-        if server is not None:
-            server.stop(grace).wait()
+        if server is None or self._servicer is None:
+            return
+        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets those that
+        # do not end by themselves because their client does not read.
+        stopped = server.stop((grace or 0.0) + _PATIENCE)
+        if not grace or not stopped.wait(grace):
+            self._servicer.stop()
+        stopped.wait()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the server has stopped; return False if ``timeout`` seconds passed first."""

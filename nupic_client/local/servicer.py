@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -14,11 +13,17 @@ from nupic_client._version import __version__
 from nupic_client.local.answers import Answers, Failure
 from nupic_client.local.engine import StreamAbort, StreamEnd
 from nupic_client.local.outbox import Outbox
-from nupic_client.local.repository import Repository
 from nupic_client.local.requests import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from nupic_client.local.repository import Repository
 
 __all__ = ["Servicer"]
 
+_EXITING = "Server exiting"
 _EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 
 
@@ -35,6 +40,9 @@ class Servicer:
         self._repository = repository
         self._answers = answers
         self._executor = executor
+        self._stopping = threading.Event()
+        self._running: set[Callable[[], None]] = set()
+        self._lock = threading.Lock()
 
     def handler(self) -> Any:
         """Return the service for ``grpc.Server.add_generic_rpc_handlers``."""
@@ -66,6 +74,27 @@ class Servicer:
         )
         return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
 
+    def stop(self) -> None:
+        """End every running call, and every later one at once, with UNAVAILABLE."""
+        self._stopping.set()
+        with self._lock:
+            running = tuple(self._running)
+        for end in running:
+            end()
+
+    @contextmanager
+    def _registered(self, end: Callable[[], None], context: Any) -> Iterator[None]:
+        """Let `stop` and the end of the RPC, for whatever reason, call ``end``."""
+        with self._lock:
+            self._running.add(end)
+        try:
+            if self._stopping.is_set() or not context.add_callback(end):
+                end()
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(end)
+
     # --- health and description
 
     def _check_running(self, text: str) -> None:
@@ -73,11 +102,11 @@ class Servicer:
             raise Refusal("UNAVAILABLE", text)
 
     def _server_live(self, _request: Any, _context: Any) -> Any:
-        self._check_running("Server exiting")
+        self._check_running(_EXITING)
         return wire.pb.ServerLiveResponse(live=True)
 
     def _server_ready(self, _request: Any, _context: Any) -> Any:
-        self._check_running("Server exiting")
+        self._check_running(_EXITING)
         return wire.pb.ServerReadyResponse(ready=self._repository.ready)
 
     def _server_metadata(self, _request: Any, _context: Any) -> Any:
@@ -169,14 +198,15 @@ class Servicer:
 
     def _model_infer(self, request: Any, context: Any) -> Any:
         cancelled = threading.Event()
-        if not context.add_callback(cancelled.set):
-            cancelled.set()
         try:
-            answer = self._answers.once(request, _metadata(context), cancelled)
+            with self._registered(cancelled.set, context):
+                answer = self._answers.once(request, _metadata(context), cancelled)
         except StreamAbort as abort:
             context.abort(_status(abort.code), abort.details)
         except StreamEnd:
             return wire.pb.ModelInferResponse()
+        if self._stopping.is_set():
+            context.abort(grpc.StatusCode.UNAVAILABLE, _EXITING)
         if isinstance(answer, Failure):
             context.abort(_status(answer.code), answer.text)
         return answer
@@ -184,17 +214,20 @@ class Servicer:
     def _model_stream_infer(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
         outbox: Outbox[Any] = Outbox()
         outbox.open_producer()
-        if not context.add_callback(outbox.close):
+
+        def end() -> None:
+            outbox.close(StreamAbort("UNAVAILABLE", _EXITING))
+
+        with self._registered(end, context):
+            self._executor.submit(self._read_stream, requests, _metadata(context), outbox)
+            for item in outbox:
+                if isinstance(item, StreamEnd):
+                    break
+                if isinstance(item, StreamAbort):
+                    outbox.close()
+                    context.abort(_status(item.code), item.details)
+                yield item
             outbox.close()
-        self._executor.submit(self._read_stream, requests, _metadata(context), outbox)
-        for item in outbox:
-            if isinstance(item, StreamEnd):
-                break
-            if isinstance(item, StreamAbort):
-                outbox.close()
-                context.abort(_status(item.code), item.details)
-            yield item
-        outbox.close()
 
     def _read_stream(
         self, requests: Iterator[Any], metadata: Mapping[str, str | bytes], outbox: Outbox[Any]
@@ -203,7 +236,7 @@ class Servicer:
             for request in requests:
                 outbox.open_producer()
                 self._executor.submit(self._answer_on_stream, request, metadata, outbox)
-        except Exception:  # noqa: BLE001 - grpcio raises a bare Exception from this iterator when the RPC is over
+        except Exception:  # noqa: BLE001 - grpcio raises a bare Exception here when the RPC is over
             outbox.close()
         finally:
             outbox.close_producer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
@@ -14,6 +14,9 @@ from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel
 from nupic_client.local.repository import Repository
 from nupic_client.local.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.server import InferenceServer
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["Cancellation", "FakeTriton"]
 
@@ -36,21 +39,22 @@ class Cancellation:
 
 
 class FakeTriton:
-    """A server for tests, with a script for its answers. Use it as a context manager, or `start` and `stop` it.
+    """A server for tests, with a script for its answers: a context manager, or `start` and `stop` it.
 
-    It checks requests as the real server does and answers with the same error texts. Tests may read and set its
-    attributes from any thread while it runs.
+    It checks requests as the real server does and answers with the same error texts. Tests may read and set
+    its attributes from any thread while it runs.
 
     Args:
-        reply: what every request is answered with: a list of steps, a `Reply`, or a function that makes either from the
-            recorded request. A text is one response; see `sleep`, `fail`, `silence`, `abort`, `end` and `raw` for what
-            else can happen.
+        reply: what every request is answered with: a list of steps, a `Reply`, or a function that makes
+            either from the recorded request. A text is one response; see `sleep`, `fail`, `silence`, `abort`,
+            `end` and `raw` for what else can happen.
         models: the models it serves, instead of ``gpt.streaming`` (decoupled) and ``gpt`` (not decoupled). A
             `ModelSignature` is served with the script, a `ServedModel` with its own engine.
         final: where the final mark of a streamed answer goes.
         ready: whether the server and its models are ready from the start.
         host: the address to listen on.
-        port: the port; 0 picks a free one. A fixed port lets a test stop a server and start another in its place.
+        port: the port; 0 picks a free one. A fixed port lets a test stop a server and start another in its
+            place.
         explicit: whether clients may load and unload models.
 
     Raises:
@@ -105,7 +109,7 @@ class FakeTriton:
         return self
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop listening and cut what is running, as a killed server does. Idempotent; `start` may be called again.
+        """Stop listening and cut what is running, as a killed server does. Idempotent; `start` works again.
 
         Args:
             grace: seconds that running calls may take to end.
@@ -149,8 +153,8 @@ class FakeTriton:
     def exiting(self) -> bool:
         """Whether it behaves as the real server does while it shuts down.
 
-        Running streams go on, new requests are told that the model has no available versions, and the health calls end
-        with UNAVAILABLE.
+        Running streams go on, new requests are told that the model has no available versions, and the health
+        calls end with UNAVAILABLE.
         """
         return self._repository.exiting
 
@@ -233,7 +237,7 @@ class _ModelsReady(MutableMapping[str, bool]):
         self._known(name)
         return self._repository.is_ready(name)
 
-    def __setitem__(self, name: str, ready: bool) -> None:  # noqa: FBT001 - the protocol of mappings
+    def __setitem__(self, name: str, ready: bool) -> None:
         self._known(name)
         self._repository.set_ready(name, ready=ready)
 

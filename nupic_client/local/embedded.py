@@ -1,0 +1,217 @@
+"""LocalServer: a small real language model behind Triton's protocol, in this process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.local.engine import ServedModel, text_signature
+from nupic_client.local.llama import LlamaEngine
+from nupic_client.local.repository import Repository
+from nupic_client.local.server import InferenceServer
+from nupic_client.local.weights import Progress, locate_weights
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+__all__ = ["LocalServer"]
+
+_log = logging.getLogger("nupic_client.local")
+
+STREAMING_MODEL = "smollm2.streaming"
+SINGLE_MODEL = "smollm2"
+
+
+class LocalServer:
+    """Serve SmolLM2-135M-Instruct on a port of this machine, for trying, teaching and testing.
+
+    Two models with one engine: ``smollm2.streaming`` (decoupled) and ``smollm2`` (one answer). They take
+    every sampling option; where a request sets none the temperature is 0.2 and the answer has at most 256
+    tokens. Requests are worked on one after the other. The weights are fetched once (93 MB) if they are not
+    on this machine.
+
+    Use it as a context manager; `start` and `stop` it from one thread. It ends with the program in any case.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 picks a free one.
+        threads: threads to compute with. More than one only helps on an idle machine.
+        context: size of the context in tokens: a prompt and its answer must fit.
+        model_path: another GGUF file to serve under the same names.
+        wait: whether `start` returns when the model is ready, or at once: the model then says that it is not
+            ready.
+        progress: called while the weights are fetched, on the thread that loads: what is being done, the
+            bytes done and the bytes in total.
+
+    Raises:
+        ConfigurationError: an option is out of its range; on starting, if the port is not free.
+        LocalModelError: on starting, if the model cannot be fetched or loaded; the message says what to do.
+
+    Example:
+        >>> with LocalServer() as server:  # doctest: +SKIP
+        ...     client = StreamingClient("smollm2", url=server.url)
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        threads: int = 1,
+        context: int = 2048,
+        model_path: str | os.PathLike[str] | None = None,
+        wait: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        if threads < 1:
+            raise ConfigurationError(f"threads must be >= 1, not {threads}")
+        if context < 16:
+            raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
+        self._host = host
+        self._port = port
+        self._threads = threads
+        self._context = context
+        self._model_path = model_path
+        self._wait = wait
+        self._progress = progress
+        self._running: _Running | None = None
+        self.url = ""
+        """``host:port`` to connect to; empty before the first `start`."""
+
+    def start(self) -> Self:
+        """Listen, then fetch and load the model. Does nothing if it is running.
+
+        Raises:
+            ConfigurationError: the port is not free.
+            LocalModelError: the model cannot be fetched or loaded (with ``wait``; else
+                `wait_until_ready` raises it).
+        """
+        if self._running is not None:
+            return self
+        engine = LlamaEngine(threads=self._threads, context=self._context)
+        running = self._running = _Running(engine, self._host, self._port)
+        self.url = running.server.url
+        if not self._wait:
+            running.load_in_background(self._model_path, self._progress)
+            return self
+        try:
+            running.load(self._model_path, self._progress)
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def wait_until_ready(self, timeout: float | None = None) -> bool:
+        """Wait until the model is loaded; return False if ``timeout`` seconds passed first.
+
+        Raises:
+            LocalModelError: the model could not be fetched or loaded, or the server was stopped.
+        """
+        running = self._running
+        if running is None:
+            raise LocalModelError("the local server is not running")
+        if not running.loaded.wait(timeout):
+            return False
+        if running.error is not None:
+            raise running.error
+        return True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed."""
+        running = self._running
+        return running is None or running.server.wait(timeout)
+
+    def stop(self) -> None:
+        """Stop at once: cancel what is running, free the model, close the port. Idempotent."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Running:
+    """One life of a `LocalServer`, between a start and a stop."""
+
+    def __init__(self, engine: LlamaEngine, host: str, port: int) -> None:
+        self._engine = engine
+        models = [
+            ServedModel(STREAMING_MODEL, text_signature(STREAMING_MODEL), engine),
+            ServedModel(SINGLE_MODEL, text_signature(SINGLE_MODEL, decoupled=False), engine),
+        ]
+        self._repository = Repository(models)
+        self._set_ready(ready=False)
+        self._stopping = threading.Event()
+        self._loader: threading.Thread | None = None
+        self.loaded = threading.Event()
+        self.error: Exception | None = None
+        self.server = InferenceServer(self._repository, host=host, port=port)
+        self.server.start()
+        _all_running.add(self)
+
+    def _set_ready(self, *, ready: bool) -> None:
+        for name in self._repository.models:
+            self._repository.set_ready(name, ready=ready)
+
+    def load(self, model_path: str | os.PathLike[str] | None, progress: Progress | None) -> None:
+        """Fetch and load the model; what goes wrong is kept in ``error``."""
+
+        def report(what: str, done: int, total: int) -> None:
+            if self._stopping.is_set():
+                raise LocalModelError("the local server was stopped while it fetched the model")
+            if progress is not None:
+                progress(what, done, total)
+
+        try:
+            self._engine.load(model_path or locate_weights(progress=report))
+            self._set_ready(ready=True)
+        except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the model
+            _log.error("the local model is not available: %s", error)  # noqa: TRY400 - not a bug: no trace
+            self.error = error
+        finally:
+            self.loaded.set()
+
+    def load_in_background(
+        self, model_path: str | os.PathLike[str] | None, progress: Progress | None
+    ) -> None:
+        """Start `load` on a thread; `stop` ends it."""
+        self._loader = threading.Thread(
+            target=self.load, args=(model_path, progress), name="nupic_client.load", daemon=True
+        )
+        self._loader.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.stop_loading()
+        _all_running.discard(self)
+
+    def stop_loading(self) -> None:
+        """Stop fetching, loading and generating, and free the model."""
+        self._stopping.set()
+        self._engine.close()
+        if self._loader is not None:
+            self._loader.join(5.0)
+
+
+_all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    # The port is left to the operating system: gRPC needs a thread to close it, and none can be started any more.
+    for running in list(_all_running):
+        running.stop_loading()
