@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf.json_format import MessageToDict
 
 from nupic_client._core import wire
 from nupic_client.backends.signature import InputTensor
@@ -25,10 +24,6 @@ class Answer:
     messages: tuple[Any, ...]
     code: str
     details: str
-
-    def comparable(self) -> Any:
-        """Return plain values; what differs between any two servers is left out."""
-        return {"messages": [MessageToDict(item) for item in self.messages], "code": self.code, "details": self.details}
 
 
 class Raw:
