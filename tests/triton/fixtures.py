@@ -1,12 +1,11 @@
-"""The real server as pytest fixtures. One server is shared by all tests of a run; it starts when the first asks."""
+"""The real server as pytest fixtures. All tests of a run share one; it starts when the first asks."""
 
 from __future__ import annotations
 
 import atexit
 import functools
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,13 +13,16 @@ from triton.install import NotSupportedError, install
 from triton.raw import Raw
 from triton.server import RealTriton
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 __all__ = ["pytest_collection_modifyitems", "raw", "real_triton", "serve_real"]
 
 DEFAULT_REPLY = ("Hello", ", ", "world", "!")
 
 
 def require_server() -> None:
-    """Install the server. Where it cannot run the test is skipped, or fails if the tests must not be skipped."""
+    """Install the server. Where it cannot run the test is skipped, or fails if it must not be skipped."""
     try:
         install()
     except NotSupportedError as error:
@@ -38,7 +40,7 @@ def shared_server() -> RealTriton:
 
 @pytest.fixture
 def real_triton() -> Iterator[RealTriton]:
-    """Return the real server with the test repository; set its ``reply`` to say what ``gpt.streaming`` answers."""
+    """Return the shared server; set its ``reply`` to say what ``gpt`` and ``gpt.streaming`` answer."""
     require_server()
     server = shared_server()
     server.clear()
@@ -73,7 +75,7 @@ def raw(real_triton: RealTriton) -> Iterator[Raw]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the installation and the start of the server not count as time of the test that happens to be first."""
+    """Do not count the installation and the start of the server as time of the test that comes first."""
     for item in items:
         if {"real_triton", "serve_real"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(120, func_only=True))

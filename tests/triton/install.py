@@ -1,7 +1,7 @@
 """Install the real Triton Inference Server, once, into an environment of its own under the cache folder.
 
-PyPI's nvidia-pytriton bundles ``tritonserver`` and its Python backend for Linux x86_64; no GPU and no container are
-needed. The environment stands apart because the package pins numpy < 2.
+PyPI's nvidia-pytriton bundles ``tritonserver`` and its Python backend for Linux x86_64; no GPU and no
+container are needed. The environment stands apart because the package pins numpy < 2.
 """
 
 from __future__ import annotations
@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nupic_client.local.weights import cache_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Installation", "NotSupportedError", "install"]
 
@@ -32,7 +36,8 @@ _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _DESCRIBE = """
 import json, sys, sysconfig
 name = "libpython%d.%d.so.1.0" % sys.version_info[:2]
-print(json.dumps([sys.version_info[:2], name, [sysconfig.get_config_var(key) for key in ("LIBDIR", "MULTIARCH")]]))
+places = [sysconfig.get_config_var(key) for key in ("LIBDIR", "MULTIARCH")]
+print(json.dumps([sys.version_info[:2], name, places]))
 """
 
 
@@ -68,10 +73,10 @@ def install() -> Installation:
     Raises:
         NotSupportedError: this machine cannot run it, or it cannot be installed here.
     """
-    _check_machine()
+    check_machine()
     python = _find_python()
     digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    # A copied or upgraded interpreter would break the environment: both its place and its version are part of the name.
+    # Another interpreter would break the environment: its place and its version are part of the name.
     place = hashlib.sha256(python.program.encode()).hexdigest()[:6]
     name = f"py{python.version[0]}.{python.version[1]}-{place}-{digest}"
     folder = cache_folder() / f"triton-{VERSION}" / name
@@ -83,23 +88,32 @@ def install() -> Installation:
     return _installation(folder, python)
 
 
-def _check_machine() -> None:
+def check_machine() -> None:
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise NotSupportedError(f"there is a wheel of it for Linux x86_64 only, not {sys.platform} {platform.machine()}")
+        raise NotSupportedError(
+            f"there is a wheel of it for Linux x86_64 only, not {sys.platform} {platform.machine()}"
+        )
     libc, version = platform.libc_ver()
     if libc != "glibc" or tuple(map(int, version.split("."))) < (2, 35):
-        raise NotSupportedError(f"it needs glibc 2.35 or newer, this is {libc or 'another C library'} {version}")
+        raise NotSupportedError(
+            f"it needs glibc 2.35 or newer, this is {libc or 'another C library'} {version}"
+        )
 
 
 def _find_python() -> _Python:
     """Return a Python with a stub and a shared libpython, which the stub needs; this one if it will do."""
     running = getattr(sys, "_base_executable", sys.executable)
-    others = [shutil.which(f"python{major}.{minor}") for major, minor in ((3, 12), (3, 11), (3, 10), (3, 13), (3, 9))]
+    others = [
+        shutil.which(f"python{major}.{minor}")
+        for major, minor in ((3, 12), (3, 11), (3, 10), (3, 13), (3, 9))
+    ]
     for program in (running, *filter(None, others), shutil.which("python3")):
         python = program and _describe(program)
         if python:
             return python
-    raise NotSupportedError("there is no Python 3.9 to 3.13 with a shared libpython, e.g. Debian's libpython3.11")
+    raise NotSupportedError(
+        "there is no Python 3.9 to 3.13 with a shared libpython, e.g. Debian's libpython3.11"
+    )
 
 
 def _describe(program: str) -> _Python | None:
@@ -116,10 +130,9 @@ def _describe(program: str) -> _Python | None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    import fcntl
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
+        fcntl = importlib.import_module("fcntl")  # POSIX only
         fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, also by the end of the process
         yield
 
@@ -128,7 +141,14 @@ def _make(folder: Path, python: _Python) -> None:
     _run([python.program, "-m", "venv", str(folder)])
     _run(
         [
-            *(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *(
+                str(folder / "bin" / "python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ),
             *("--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(_REQUIREMENTS)),
         ]
     )
@@ -144,9 +164,13 @@ def _run(command: list[str]) -> None:
     try:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=INSTALL_TIMEOUT)
     except subprocess.CalledProcessError as error:
-        raise NotSupportedError(f"its installation failed: {' '.join(command)}:\n{error.stderr[-2000:]}") from None
+        raise NotSupportedError(
+            f"its installation failed: {' '.join(command)}:\n{error.stderr[-2000:]}"
+        ) from None
     except subprocess.TimeoutExpired as error:
-        raise NotSupportedError(f"its installation took more than {error.timeout:g} s: {' '.join(command)}") from None
+        raise NotSupportedError(
+            f"its installation took more than {error.timeout:g} s: {' '.join(command)}"
+        ) from None
 
 
 def _packages(folder: Path, python: _Python) -> Path:
@@ -158,8 +182,8 @@ def _bundle(folder: Path, python: _Python) -> Path:
 
 
 def _installation(folder: Path, python: _Python) -> Installation:
-    # This environment's own libpython first: another patch level of the same version fails in odd ways. Then the
-    # libraries that the copied backend does not find by itself.
+    # This environment's own libpython first: another patch level of the same version fails in odd ways. Then
+    # the libraries that the copied backend does not find by itself.
     libraries = (python.libpython.parent, _packages(folder, python) / "nvidia_pytriton.libs")
     environment = {
         "LD_LIBRARY_PATH": ":".join(map(str, libraries)),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from nupic_client._core import wire
 from nupic_client.backends.signature import InputTensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Answer", "Raw", "build", "floats", "ints", "outputs_of", "strings"]
 
@@ -83,7 +85,9 @@ def strings(*values: str | bytes, shape: Sequence[int] = (1,)) -> tuple[str, Seq
     return "BYTES", shape, values
 
 
-def ints(*values: int, shape: Sequence[int] = (1,), datatype: str = "INT32") -> tuple[str, Sequence[int], tuple[Any, ...]]:
+def ints(
+    *values: int, shape: Sequence[int] = (1,), datatype: str = "INT32"
+) -> tuple[str, Sequence[int], tuple[Any, ...]]:
     """Describe an input of integers or booleans."""
     return datatype, shape, values
 
@@ -102,7 +106,10 @@ def build(
     **options: Any,
 ) -> Any:
     """Build a request; ``final`` asks for the empty final response."""
-    tensors = [InputTensor(name, datatype, tuple(shape), values) for name, (datatype, shape, values) in inputs.items()]
+    tensors = [
+        InputTensor(name, datatype, tuple(shape), values)
+        for name, (datatype, shape, values) in inputs.items()
+    ]
     parameters = {**({wire.EMPTY_FINAL_PARAMETER: True} if final else {}), **options.pop("parameters", {})}
     return wire.build_infer_request(model, tensors, request_id=request_id, parameters=parameters, **options)
 

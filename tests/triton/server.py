@@ -1,4 +1,4 @@
-"""The real Triton as a process of the tests, and `RealTriton`: the real server behind the face of `FakeTriton`."""
+"""The real Triton as a process of the tests, and `RealTriton`: the same with the face of `FakeTriton`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from typing_extensions import Self
 
 from nupic_client._core import wire
-from nupic_client.backends.signature import ModelSignature, TensorSpec
 from nupic_client.local.engine import (
     EngineError,
     EngineRequest,
@@ -33,10 +32,15 @@ from nupic_client.local.engine import (
     StreamEnd,
     text_signature,
 )
-from nupic_client.local.responses import ResponseWriter
+from nupic_client.local.responses import ResponseWriter, joined
 from nupic_client.local.scripted import ReplySource, ScriptedEngine
 from nupic_client.testing import Cancellation
 from triton.install import install
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nupic_client.backends.signature import ModelSignature, TensorSpec
 
 __all__ = ["REPOSITORY", "RealTriton", "ServerFailedError", "TritonServer", "config_text"]
 
@@ -70,7 +74,8 @@ class TritonServer:
         self._options = options
         self._environment = dict(environment or {})
         self._folder = Path()
-        self._prefix = ""
+        self.prefix = ""
+        """How the names of its shared memory begin."""
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         """``host:port`` to connect to; empty before the start."""
@@ -127,11 +132,11 @@ class TritonServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it leads a process group of its own
         process.wait()
-        for left in _SHARED_MEMORY.glob(f"{self._prefix}*"):
+        for left in _SHARED_MEMORY.glob(f"{self.prefix}*"):
             left.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def __enter__(self) -> TritonServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -140,7 +145,7 @@ class TritonServer:
     def _launch(self) -> None:
         installation = install()
         self._folder = Path(tempfile.mkdtemp(prefix="nupic-triton-"))
-        self._prefix = self._folder.name
+        self.prefix = self._folder.name
         backends = self._folder / "backends"
         backends.mkdir()
         (backends / "python").symlink_to(installation.python_backend)
@@ -152,8 +157,13 @@ class TritonServer:
             *(sys.executable, "-c", _LAUNCH, str(installation.server)),
             f"--model-repository={self._repository}",
             f"--backend-directory={backends}",
-            f"--backend-config=python,shm-region-prefix-name={self._prefix}",
-            *("--grpc-address=127.0.0.1", f"--grpc-port={port}", "--allow-http=false", "--allow-metrics=false"),
+            f"--backend-config=python,shm-region-prefix-name={self.prefix}",
+            *(
+                "--grpc-address=127.0.0.1",
+                f"--grpc-port={port}",
+                "--allow-http=false",
+                "--allow-metrics=false",
+            ),
             # The models tell the tests with which metadata a request came.
             "--grpc-header-forward-pattern=x-.*",
             *self._options,
@@ -169,7 +179,12 @@ class TritonServer:
         }
         with (self._folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
 
     def _wait_until_ready(self) -> None:
@@ -233,11 +248,12 @@ def _tensor_text(spec: TensorSpec) -> str:
 class RealTriton:
     """The real server with a script for its answers: what `FakeTriton` is, over the real protocol.
 
-    The server's models ask this object what to answer, so replies may be functions, and the script means the same as
-    with `FakeTriton`; how requests are checked, answered and cancelled is up to the real server. It differs in this:
+    The server's models ask this object what to answer, so replies may be functions, and the script means the
+    same as with `FakeTriton`; how requests are checked, answered and cancelled is up to the real server. It
+    differs in this:
 
-    - `requests` has only those that reached a model. ``parameters`` lacks the ``triton_`` ones, which the server keeps
-      to itself; ``metadata`` has only names that begin with ``x-``.
+    - `requests` has only those that reached a model. ``parameters`` lacks the ``triton_`` ones, which the
+      server keeps to itself; ``metadata`` has only names that begin with ``x-``.
     - Steps that no model can do (`abort`, `end`, `raw`) skip the test.
 
     Args:
@@ -256,7 +272,11 @@ class RealTriton:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
         self._check(reply)
         self._generated = models is not None
-        signatures = [text_signature("gpt.streaming"), text_signature("gpt", decoupled=False)] if models is None else models
+        signatures = (
+            [text_signature("gpt.streaming"), text_signature("gpt", decoupled=False)]
+            if models is None
+            else models
+        )
         self._models = {item.name: ServedModel(item.name, item, self._engine) for item in signatures}
         self._folder = Path(tempfile.mkdtemp(prefix="nupic-replies-"))
         self.final = final
@@ -297,7 +317,7 @@ class RealTriton:
             listener.server_close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def __enter__(self) -> RealTriton:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -399,8 +419,6 @@ class RealTriton:
     def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Iterable[dict[str, Any]]:
         model = self._models[request.model]
         writer = ResponseWriter(model, request)
-        from nupic_client.local.responses import joined
-
         pieces = model.engine.generate(request, cancelled)
         final = False
         try:

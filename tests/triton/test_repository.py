@@ -30,7 +30,10 @@ def signature(raw: Raw, model: str) -> Any:
 
 def contents(answer: Answer) -> list[dict[str, list[Any]]]:
     """Return the outputs of each response of an answer without errors."""
-    assert (answer.code, [message.error_message for message in answer.messages if message.error_message]) == ("OK", [])
+    assert (answer.code, [message.error_message for message in answer.messages if message.error_message]) == (
+        "OK",
+        [],
+    )
     return [outputs_of(message.infer_response) for message in answer.messages]
 
 
@@ -47,14 +50,23 @@ def error(answer: Answer) -> str:
     return answer.messages[0].error_message
 
 
-def seen_cancelled(real_triton: Any, request_id: str) -> bool:
-    """Wait until a model has noted that this request was cancelled."""
+def how_it_ended(real_triton: Any, request_id: str) -> str:
+    """Wait until a model has noted how a request ended."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        if any(event["event"] == "cancelled" and event["request_id"] == request_id for event in real_triton.server.events):
-            return True
+        for event in real_triton.server.events:
+            if event["request_id"] == request_id:
+                return event["event"]
         time.sleep(0.02)
-    return False
+    return "not at all"
+
+
+def leave_early(raw: Raw, request: Any, request_id: str) -> None:
+    """Start a stream and cancel it after its first message."""
+    request.id = request_id
+    call = raw.start(request)
+    next(call)
+    call.cancel()
 
 
 # --- what they declare
@@ -62,7 +74,9 @@ def seen_cancelled(real_triton: Any, request_id: str) -> bool:
 
 def test_every_model_is_ready(raw):
     index = raw.call("RepositoryIndex").messages[0].models
-    assert {item.name for item in index if item.state == "READY"} == {folder.name for folder in REPOSITORY.iterdir()}
+    assert {item.name for item in index if item.state == "READY"} == {
+        folder.name for folder in REPOSITORY.iterdir()
+    }
 
 
 @pytest.mark.parametrize("name", ["gpt", "gpt.streaming"])
@@ -128,18 +142,29 @@ def test_the_parameters_of_a_bls_tell_it_from_an_ensemble(raw):
 def test_plain_text_may_be_cut_inside_a_character(raw, real_triton):
     real_triton.reply = [b"\xf0\x9f", b"\x8e\x89"]
     answer = raw.stream(build("gpt.streaming", {"text_input": strings("hi")}))
-    assert [outputs.get("text_output") for outputs in contents(answer)] == [[b"\xf0\x9f"], [b"\x8e\x89"], None]
+    assert [outputs.get("text_output") for outputs in contents(answer)] == [
+        [b"\xf0\x9f"],
+        [b"\x8e\x89"],
+        None,
+    ]
     assert finals(answer) == [False, False, True]
 
 
 def test_plain_text_with_the_final_mark_on_the_last_token(raw, real_triton):
     real_triton.final = "with_last"
-    assert finals(raw.stream(build("gpt.streaming", {"text_input": strings("hi")}))) == [False, False, False, True]
+    assert finals(raw.stream(build("gpt.streaming", {"text_input": strings("hi")}))) == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_the_facts_of_a_plain_answer_come_when_asked_for(raw, real_triton):
     switches = {f"return_{name}": YES for name in ("finish_reason", "num_input_tokens", "num_output_tokens")}
-    *deltas, last, mark = contents(raw.stream(build("gpt.streaming", {"text_input": strings("hi there"), **switches})))
+    *deltas, last, mark = contents(
+        raw.stream(build("gpt.streaming", {"text_input": strings("hi there"), **switches}))
+    )
     assert all(outputs["finish_reason"] == [b"None"] for outputs in deltas)
     assert all(outputs["num_output_tokens"] == [1] for outputs in deltas)
     assert (last["finish_reason"], last["num_input_tokens"], mark) == ([b"stop"], [2], {})
@@ -148,7 +173,9 @@ def test_the_facts_of_a_plain_answer_come_when_asked_for(raw, real_triton):
 # --- vLLM
 
 
-def vllm(prompt: str = PROMPT, *, stream: bool = True, sampling: dict[str, Any] | None = None, **inputs: Any) -> Any:
+def vllm(
+    prompt: str = PROMPT, *, stream: bool = True, sampling: dict[str, Any] | None = None, **inputs: Any
+) -> Any:
     inputs["text_input"] = strings(prompt)
     inputs["stream"] = YES if stream else NO
     if sampling is not None:
@@ -215,12 +242,8 @@ def test_the_errors_of_vllm(raw, request_, text):
 
 
 def test_vllm_sees_a_cancel_with_the_next_token(raw, real_triton):
-    request = vllm("[repeat=1000][delay=0.01]", sampling={"max_tokens": 1000})
-    request.id = "vllm-cancel"
-    call = raw.start(request)
-    next(call)
-    call.cancel()
-    assert seen_cancelled(real_triton, "vllm-cancel")
+    leave_early(raw, vllm("[repeat=1000][delay=0.01]", sampling={"max_tokens": 1000}), "vllm-cancel")
+    assert how_it_ended(real_triton, "vllm-cancel") == "cancelled"
 
 
 def test_vllm_cannot_be_called_without_a_stream(raw):
@@ -301,17 +324,21 @@ def test_the_errors_of_a_bls_are_tracebacks(raw, model):
 
 
 def test_an_engine_that_fails_in_an_ensemble(raw):
-    assert "engine exploded at token 1" in raw.stream(trtllm("ensemble", "[fail=1]")).messages[-1].error_message
+    assert (
+        "engine exploded at token 1" in raw.stream(trtllm("ensemble", "[fail=1]")).messages[-1].error_message
+    )
 
 
-@pytest.mark.parametrize("model", THREE_STEPS)
-def test_a_cancel_reaches_the_engine(raw, real_triton, model):
-    request = trtllm(model, "[repeat=1000][delay=0.01]", limit=1000)
-    request.id = f"cancel-{model}"
-    call = raw.start(request)
-    next(call)
-    call.cancel()
-    assert seen_cancelled(real_triton, request.id)
+@pytest.mark.parametrize("model", BLS)
+def test_a_bls_sees_a_cancel(raw, real_triton, model):
+    leave_early(raw, trtllm(model, "[repeat=1000][delay=0.01]", limit=1000), f"{model}-cancel")
+    assert how_it_ended(real_triton, f"{model}-cancel") == "cancelled"
+
+
+def test_a_cancel_of_an_ensemble_does_not_reach_the_step_that_runs(raw, real_triton):
+    """Triton 2.51 tells only the steps that have not begun: the engine generates to its end."""
+    leave_early(raw, trtllm("ensemble", "[repeat=100][delay=0.02]", limit=30), "ensemble-cancel")
+    assert how_it_ended(real_triton, "ensemble-cancel") == "done"
 
 
 # --- TensorRT-LLM: the raw engine
@@ -368,6 +395,11 @@ def test_the_engine_refuses_a_bad_value_with_the_id_of_the_request(raw):
     )
 
 
+def test_the_engine_sees_a_cancel(raw, real_triton):
+    leave_early(raw, engine("[repeat=1000][delay=0.01]", limit=1000), "engine-cancel")
+    assert how_it_ended(real_triton, "engine-cancel") == "cancelled"
+
+
 def test_the_engine_wants_an_id_to_stop_a_request(raw):
     request = engine(stop=YES_2D)
     assert finals(raw.stream(request)) == [True]
@@ -397,7 +429,11 @@ def test_the_llm_api_echoes_the_prompt_unless_it_streams(raw):
 def test_the_reasons_of_the_llm_api(raw):
     switches = {"return_finish_reason": YES, "return_stop_reason": YES}
     first, *_, last = contents(raw.stream(llmapi(**switches)))
-    assert (first["finish_reason"], last["finish_reason"], last["stop_reason"]) == ([b"None"], [b"stop"], [b"None"])
+    assert (first["finish_reason"], last["finish_reason"], last["stop_reason"]) == (
+        [b"None"],
+        [b"stop"],
+        [b"None"],
+    )
     *_, last = contents(raw.stream(llmapi(sampling_param_stop=strings("there"), **switches)))
     assert (last["text_output"], last["stop_reason"]) == ([b"You said: hi "], [b"there"])
     *_, last = contents(raw.stream(llmapi(sampling_param_max_tokens=ints(2), **switches)))
@@ -423,12 +459,10 @@ def test_the_errors_of_the_llm_api(raw):
 
 
 def test_the_llm_api_sees_a_cancel(raw, real_triton):
-    request = llmapi("[repeat=1000][delay=0.01]", sampling_param_max_tokens=ints(1000))
-    request.id = "llmapi-cancel"
-    call = raw.start(request)
-    next(call)
-    call.cancel()
-    assert seen_cancelled(real_triton, "llmapi-cancel")
+    leave_early(
+        raw, llmapi("[repeat=1000][delay=0.01]", sampling_param_max_tokens=ints(1000)), "llmapi-cancel"
+    )
+    assert how_it_ended(real_triton, "llmapi-cancel") == "cancelled"
 
 
 # --- embeddings and classes

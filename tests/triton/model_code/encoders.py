@@ -1,4 +1,4 @@
-"""Models that answer once: sentence embeddings and a classifier, without weights but with the right shapes."""
+"""Models that answer once, a sentence embedder and a classifier: no weights but the right shapes."""
 
 import hashlib
 import math
@@ -11,13 +11,16 @@ WIDTH = 384
 
 
 class Sbert:
-    """Texts to vectors of length one; the same text gives the same vector. Batches are joined by the server."""
+    """Texts to vectors of length one; the same text gives the same vector. The server makes the batches."""
 
     def initialize(self, args):
         pass
 
     def execute(self, requests):
-        return [self._respond(fake_llm.Call(request, decoupled=False).values("text_input")) for request in requests]
+        return [
+            self._respond(fake_llm.Call(request, decoupled=False).values("text_input"))
+            for request in requests
+        ]
 
     def _respond(self, texts):
         if any("[fail]" in text for text in texts):

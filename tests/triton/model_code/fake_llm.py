@@ -1,8 +1,8 @@
-"""What the models of the test repository share: a language model without weights, and short ways to read and answer.
+"""What the models of the test repository share: a model without weights, short ways to read and answer.
 
-It runs inside the real server, in the process of each model. The answer to a prompt is known in advance: it repeats the
-prompt. Directives in the prompt change that: ``[delay=0.02]`` seconds before each token, ``[repeat=100]`` numbered words
-instead of the prompt, ``[fail=3]`` an error after so many tokens, ``[final=apart]`` where the final mark goes.
+It runs inside the real server, in the process of each model. The answer to a prompt is known in advance: it
+repeats the prompt. Directives in the prompt change that: ``[delay=0.02]`` seconds before each token,
+``[repeat=100]`` numbered words instead of the prompt, ``[fail=3]`` an error after so many tokens.
 """
 
 import json
@@ -10,15 +10,16 @@ import os
 import re
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-_DIRECTIVE = re.compile(r"\[(delay|repeat|fail|final)=([^\]]*)\]")
+_DIRECTIVE = re.compile(r"\[(delay|repeat|fail)=([^\]]*)\]")
 
 
-class Failure(Exception):
+class FailureError(Exception):
     """The model fails, with these words."""
 
 
@@ -46,7 +47,7 @@ class Prompt:
         for index in range(count):
             time.sleep(self.delay)
             if index == fail_at:
-                raise Failure(f"engine exploded at token {index}")
+                raise FailureError(f"engine exploded at token {index}")
             last = index == count - 1
             yield tokens[index], ("length" if count < len(tokens) else "stop") if last else None
 
@@ -62,7 +63,9 @@ class Call:
     def values(self, name):
         """Return all elements of an input, without those it does not have."""
         values = self._inputs[name].reshape(-1).tolist() if name in self._inputs else []
-        return [value.decode(errors="surrogateescape") if isinstance(value, bytes) else value for value in values]
+        return [
+            value.decode(errors="surrogateescape") if isinstance(value, bytes) else value for value in values
+        ]
 
     def value(self, name, default=None):
         """Return the one element of an input."""
@@ -92,7 +95,9 @@ class Call:
 def tensor(name, values, dtype, shape=None):
     """Return an output of one row; ``bytes`` and ``str`` make BYTES."""
     if dtype is bytes:
-        values = [value.encode(errors="surrogateescape") if isinstance(value, str) else value for value in values]
+        values = [
+            value.encode(errors="surrogateescape") if isinstance(value, str) else value for value in values
+        ]
         dtype = object
     array = np.array(values, dtype=dtype)
     return pb_utils.Tensor(name, array if shape is None else array.reshape(shape))
@@ -110,12 +115,12 @@ def log_event(model, event, **facts):
     path = os.environ.get("NUPIC_TEST_EVENTS")
     if path:
         line = json.dumps({"time": time.time(), "model": model, "event": event, **facts})
-        with open(path, "a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 
 def to_ids(text):
-    """Turn a text into token ids: three bytes each, so that characters are torn apart as real tokens do it."""
+    """Turn a text into token ids: three bytes each, so that they tear characters apart as real ones do."""
     data = text.encode(errors="surrogateescape")
     chunks = (data[start : start + 3] for start in range(0, len(data), 3))
     return [len(chunk) << 24 | int.from_bytes(chunk, "little") for chunk in chunks]

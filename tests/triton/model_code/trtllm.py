@@ -1,5 +1,6 @@
-"""Stand-ins for TensorRT-LLM's models: the raw engine, the steps of the ensemble, the BLS and the LLM-API model."""
+"""Stand-ins for TensorRT-LLM's models: the engine, the steps of the ensemble, the BLS and the LLM-API."""
 
+import itertools
 import json
 import traceback
 
@@ -22,7 +23,7 @@ class Engine:
     def _answer(self, call):
         try:
             self._generate(call)
-        except fake_llm.Failure as error:
+        except fake_llm.FailureError as error:
             call.fail(str(error))
         except Exception as error:
             call.fail(
@@ -52,6 +53,7 @@ class Engine:
                     call.finish()
                     return
                 call.send(_engine_outputs(call, [number], len(given), 1), final=reason is not None)
+        fake_llm.log_event(self._name, "done", request_id=call.request_id)
         if not streaming:
             # With the echo the engine counts the prompt as output, too.
             output = (given if echo else []) + whole
@@ -70,10 +72,10 @@ def _engine_outputs(call, ids, input_tokens, output_tokens):
 
 
 def _until_stop(ids, words):
-    """Cut after the first stop word: row 0 has the ids of all words, row 1 where each ends, padded with -1."""
+    """Cut after the first stop word: row 0 has the ids of all words, row 1 where each ends; -1 fills up."""
     half = len(words) // 2
     starts = [0, *(end for end in words[half:] if end > 0)]
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in itertools.pairwise(starts):
         word = words[start:end]
         for index in range(len(ids)):
             if ids[index : index + len(word)] == word:

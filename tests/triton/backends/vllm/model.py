@@ -1,7 +1,7 @@
 """A stand-in for the vLLM backend: the same signature, the same answers, no engine.
 
-It is a Python-based backend as the real one is, so that the server states ``backend: "vllm"``, and it completes the
-configuration of its models in the same way.
+It is a Python-based backend as the real one is, so that the server states ``backend: "vllm"``, and it
+completes the configuration of its models in the same way.
 """
 
 import json
@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils
 
 sys.path.insert(0, os.environ["NUPIC_TEST_CODE"])
 
-import fake_llm  # noqa: E402 - found by the line above
+import fake_llm
 
 _RETURNS = ("finish_reason", "cumulative_logprob", "logprobs", "num_input_tokens", "num_output_tokens")
 _INPUTS = [
@@ -22,7 +22,10 @@ _INPUTS = [
     {"name": "stream", "data_type": "TYPE_BOOL", "dims": [1], "optional": True},
     {"name": "sampling_parameters", "data_type": "TYPE_STRING", "dims": [1], "optional": True},
     {"name": "exclude_input_in_output", "data_type": "TYPE_BOOL", "dims": [1], "optional": True},
-    *({"name": f"return_{name}", "data_type": "TYPE_BOOL", "dims": [1], "optional": True} for name in _RETURNS),
+    *(
+        {"name": f"return_{name}", "data_type": "TYPE_BOOL", "dims": [1], "optional": True}
+        for name in _RETURNS
+    ),
     {"name": "embedding_request", "data_type": "TYPE_STRING", "dims": [1], "optional": True},
 ]
 _OUTPUTS = [
@@ -34,7 +37,18 @@ _OUTPUTS = [
     {"name": "num_output_tokens", "data_type": "TYPE_UINT32", "dims": [-1]},
 ]
 _SAMPLING = {
-    *("n", "max_tokens", "min_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "repetition_penalty"),
+    *(
+        "n",
+        "max_tokens",
+        "min_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "stop",
+        "repetition_penalty",
+    ),
     *("presence_penalty", "frequency_penalty", "logprobs", "ignore_eos", "structured_outputs", "lora_name"),
 }
 
@@ -103,7 +117,9 @@ class _Answer:
 
     def response(self, text, tokens, reason):
         self._sum -= 0.5 * len(tokens)
-        positions = [{str(len(token)): {"logprob": -0.5, "rank": 1, "decoded_token": token}} for token in tokens]
+        positions = [
+            {str(len(token)): {"logprob": -0.5, "rank": 1, "decoded_token": token}} for token in tokens
+        ]
         values = {
             "finish_reason": ([str(reason)] * self._count, bytes),
             "cumulative_logprob": ([self._sum] * self._count, np.float32),

@@ -5,6 +5,6 @@ import sys
 
 sys.path.insert(0, os.environ["NUPIC_TEST_CODE"])
 
-from encoders import BertClassifier as TritonPythonModel  # noqa: E402 - found by the line above
+from encoders import BertClassifier as TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

@@ -5,6 +5,6 @@ import sys
 
 sys.path.insert(0, os.environ["NUPIC_TEST_CODE"])
 
-from trtllm import LlmApi as TritonPythonModel  # noqa: E402 - found by the line above
+from trtllm import LlmApi as TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
