@@ -37,7 +37,7 @@ DIFFERENCES = {
     "stream: the same input twice": "FakeTriton accepts it",
     "stream: a data type that does not exist": "the real server names it '<invalid>'",
     "stream: a negative dimension": "another text, 'All input dimensions should be …'",
-    "stream: an option without the prompt": "the real server only counts: any input will do for the required one",
+    "stream: an option without the prompt": "the real server only counts: any input will do",
     "stream: the final parameter is no boolean": "FakeTriton ignores it",
     "stream: a length prefix cut short": "another text, and it does not reach the model",
     "stream: no element": "another text, and it does not reach the model",
