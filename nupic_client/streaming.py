@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
+from nupic_client._core.discovery import start_or_discover
+from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
 from nupic_client._core.exchange import Exchange
-from nupic_client._core.draft import CallOptions, Draft, GenerateOptions, start_generation
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
-from nupic_client.messages import MessageLike, system, to_messages
+from nupic_client.messages import MessageLike, to_messages
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 from nupic_client.results import Generation
@@ -81,17 +82,20 @@ class StreamingClient:
         **options: Unpack[GenerateOptions],
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
-        self._formatter = formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
-        self._options = _defaults(CallOptions(), options)
+        self._formatter = (
+            formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
+        )
+        self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
         self._async_transport = AsyncTransport(self._config)
         self._signatures: dict[str, ModelSignature] = {}
+        self._found: dict[str, str] = {}
         self._backend = PlainBackend()
 
     @property
     def model(self) -> ModelSpec:
-        """The model: its friendly name, the server's name, its family."""
+        """What the client knows about its model, such as the server's name of it."""
         return self._spec
 
     @property
@@ -124,13 +128,8 @@ class StreamingClient:
 
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
-        if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
-            raise ConfigurationError(f"callback must be a plain function, not {callback!r}; agenerate takes async ones")
-        with self.stream(prompt, **options) as stream:
-            if callback is not None:
-                for text in stream:
-                    callback(text)
-            return stream.result()
+        check_callback(callback)
+        return self._deliver(self.stream(prompt, **options), callback)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a prompt and return its text as a stream: iterate over it for the pieces as they arrive.
@@ -157,7 +156,7 @@ class StreamingClient:
                     for text in stream:
                         print(text, end="", flush=True)
         """
-        return TextStream(self._transport, self._start(self._draft(prompt, options)))
+        return self._stream(prompt, options)
 
     async def agenerate(
         self, prompt: Prompt, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
@@ -180,13 +179,7 @@ class StreamingClient:
         """
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function or a coroutine function, not {callback!r}")
-        async with self.astream(prompt, **options) as stream:
-            if callback is not None:
-                async for text in stream:
-                    outcome = callback(text)
-                    if inspect.isawaitable(outcome):
-                        await outcome
-            return await stream.result()
+        return await self._adeliver(self.astream(prompt, **options), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the text of a prompt as an async stream; the async twin of `stream`. Does not block.
@@ -212,8 +205,7 @@ class StreamingClient:
                     async for text in stream:
                         print(text, end="", flush=True)
         """
-        draft = self._draft(prompt, options)
-        return AsyncTextStream(self._async_transport, self._start(draft), draft.request_id)
+        return self._astream(prompt, options)
 
     def wait_until_ready(self, timeout: float | None = 60.0) -> None:
         """Block until the server and the model are ready. Thread-safe.
@@ -227,7 +219,7 @@ class StreamingClient:
         """
         self._transport.run(self._readiness(timeout))
 
-    async def await_until_ready(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the facade's word for it
+    async def await_until_ready(self, timeout: float | None = 60.0) -> None:
         """Wait until the server and the model are ready; the async twin of `wait_until_ready`.
 
         Args:
@@ -303,16 +295,54 @@ class StreamingClient:
                 f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
                 " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
             )
-        if self._spec.system is not None and all(message.role != "system" for message in messages):
-            messages = (system(self._spec.system), *messages)
-        return self._formatter(messages)
+        prompt = self._formatter(messages)
+        # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
+        return prompt if self._spec.bos == "keep" else self._formatter.without_bos(prompt)
 
-    def _start(self, draft: Draft) -> flows.Flow[Exchange]:
-        return start_generation(draft, self._signatures)
+    def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
+        return TextStream(self._transport, self._start(self._draft(prompt, options), on_end))
+
+    def _astream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> AsyncTextStream:
+        draft = self._draft(prompt, options)
+        return AsyncTextStream(self._async_transport, self._start(draft, on_end), draft.request_id)
+
+    def _start(self, draft: Draft, on_end: OnEnd) -> flows.Flow[Exchange]:
+        exchange = yield from start_or_discover(draft, self._signatures, self._found)
+        exchange.on_end = on_end
+        return exchange
+
+    def _deliver(self, stream: TextStream, callback: Callback | None) -> Generation:
+        with stream:
+            if callback is not None:
+                for text in stream:
+                    callback(text)
+            return stream.result()
+
+    async def _adeliver(self, stream: AsyncTextStream, callback: AsyncCallback | None) -> Generation:
+        async with stream:
+            if callback is not None:
+                async for text in stream:
+                    outcome = callback(text)
+                    if inspect.isawaitable(outcome):
+                        await outcome
+            return await stream.result()
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         metadata = tuple(self._options.metadata.items())
-        return flows.wait_until_ready(self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata)
+        return flows.wait_until_ready(
+            self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata
+        )
+
+
+OnEnd: TypeAlias = "Callable[[Exchange], None] | None"
+
+
+def check_callback(callback: Callback | None) -> None:
+    """Raise ConfigurationError for a callback that a blocking call cannot use."""
+    if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
+        raise ConfigurationError(
+            f"callback must be a plain function, not {callback!r}; agenerate takes async ones"
+        )
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

@@ -151,7 +151,7 @@ class AsyncTextStream:
     async def _open(self) -> Exchange:
         if self._failure is not None:
             raise self._failure
-        if self._cancelled:
+        if self.closed:
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = asyncio.get_running_loop()
         try:
@@ -198,33 +198,17 @@ class AsyncTextStream:
             if error is not None:
                 raise error from rpc_error
         except asyncio.CancelledError:
-            error = await self._cancellation(exchange)
-            if error is None:
-                self.cancel()
-                raise
-            raise error from None
+            # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
+            if not _task_is_cancelled():
+                if self._transport.closed:
+                    exchange.cancelled(clock())
+                exchange.check_running()
+            self.cancel()
+            raise
         except BaseException:
             self.cancel()
             raise
         return exchange.consumed()
-
-    async def _cancellation(self, exchange: Exchange) -> Exception | None:
-        """Return the error that a CancelledError of grpc.aio stands for, or None if the task itself was cancelled.
-
-        grpc.aio raises it for three reasons: this stream's user closed it, the server cancelled the call, or the task
-        that reads was cancelled. The last one must go on as it is.
-        """
-        if _task_is_cancelled():
-            return None
-        if self._transport.closed:
-            exchange.cancelled(time.monotonic())
-        try:
-            exchange.check_running()
-        except NupicError as error:
-            return error
-        if self._call.done() and await self._call.details() != _LOCAL_DETAILS:
-            return exchange.failed(error_from_rpc(await _as_error(self._call)), time.monotonic())
-        return None
 
 
 class _Pieces:
@@ -252,10 +236,6 @@ class _Pieces:
             self._stream.cancel()
 
 
-_LOCAL_DETAILS = "Locally cancelled by application!"
-"""What grpc.aio says when this side cancelled, and no server does."""
-
-
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
@@ -268,9 +248,3 @@ def _task_is_cancelled() -> bool:
     task = asyncio.current_task()
     cancelling = getattr(task, "cancelling", None)
     return bool(cancelling and cancelling())
-
-
-async def _as_error(call: Any) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(
-        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
-    )

@@ -89,7 +89,9 @@ class AsyncTransport:
             own = None
         for loop, channel in channels.items():
             if loop is not own and not loop.is_closed():
-                with contextlib.suppress(RuntimeError):  # it was closed in this moment: its channel went with it
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # it was closed in this moment: its channel went with it
                     loop.call_soon_threadsafe(_close_soon, channel)
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
@@ -101,7 +103,9 @@ class AsyncTransport:
         if channel is None:
             endpoint = self.config.endpoint
             # Only a list of servers needs name look-ups here, which block.
-            target = await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
+            target = (
+                await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
+            )
             with self._lock:
                 channel = self._channels.get(loop) or self._connect(target)
                 self._channels[loop] = channel

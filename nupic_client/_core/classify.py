@@ -29,7 +29,9 @@ class _Rule:
     retryable: bool = False
 
 
-def _rule(pattern: str, error: type[RequestError], status: str, sentence: str, *, retryable: bool = False) -> _Rule:
+def _rule(
+    pattern: str, error: type[RequestError], status: str, sentence: str, *, retryable: bool = False
+) -> _Rule:
     return _Rule(re.compile(pattern), error, status, sentence, retryable)
 
 
@@ -54,7 +56,8 @@ _RULES = (
         r"|expected number of inputs"
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
-        r"|incomplete string data",
+        r"|incomplete string data"
+        r"|(Received|Sent) message larger than max",
         RequestRejectedError,
         "INVALID_ARGUMENT",
         "the request does not fit the model",
@@ -108,7 +111,10 @@ def error_from_message(message: str) -> RequestError | None:
     for rule in _RULES:
         if rule.pattern.search(text):
             return rule.error(
-                f"{rule.sentence}: {text}", status=rule.status, retryable=rule.retryable, server_message=message
+                f"{rule.sentence}: {text}",
+                status=rule.status,
+                retryable=rule.retryable,
+                server_message=message,
             )
     return None
 

@@ -67,7 +67,9 @@ class StreamDecoder:
     def __init__(self, layout: AnswerLayout, stops: Iterable[str] = ()) -> None:
         self._layout = layout
         self._utf8 = Utf8Joiner()
-        self._cumulative = None if layout.cumulative is False else CumulativeText(cumulative=layout.cumulative)
+        self._cumulative = (
+            None if layout.cumulative is False else CumulativeText(cumulative=layout.cumulative)
+        )
         stops = tuple(stops)
         self._stops = StopScanner(stops) if stops else None
         self._has_extras = bool(layout.finish_reason or layout.input_tokens or layout.output_tokens)
@@ -114,16 +116,22 @@ class StreamDecoder:
         Raises:
             RequestError: as `receive`.
         """
+        if self.stopped_early:
+            return ""
         if response.error_message:
             raise self._failed(response)
         answer = response.infer_response
         if self.finished:
-            if self.stopped_early:
-                return ""
-            raise ProtocolError("the server sent another response after the one marked as final", request_id=answer.id)
+            raise ProtocolError(
+                "the server sent another response after the one marked as final", request_id=answer.id
+            )
         text = self._text(answer) if len(answer.outputs) else ""
         parameters = answer.parameters
-        if wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param and not self.finished:
+        if (
+            wire.FINAL_PARAMETER in parameters
+            and parameters[wire.FINAL_PARAMETER].bool_param
+            and not self.finished
+        ):
             text += self._finish()
         return text
 
@@ -170,7 +178,9 @@ class StreamDecoder:
             try:
                 data = self._cumulative.feed(data)
             except ValueError as error:
-                raise ProtocolError(f"{error}; register the model with text='delta' if it does not", request_id=answer.id) from None
+                raise ProtocolError(
+                    f"{error}; register the model with text='delta' if it does not", request_id=answer.id
+                ) from None
         text = self._utf8.feed(data)
         if self._stops is None:
             return text
@@ -199,11 +209,14 @@ class StreamDecoder:
                 elements = wire.decode_bytes_tensor(raw)
             except ValueError as error:
                 raise ProtocolError(f"output {name!r}: {error}", request_id=answer.id) from None
+        elif answer.raw_output_contents:
+            raise ProtocolError(f"output {name!r} has no content, although others have", request_id=answer.id)
         else:
             elements = list(output.contents.bytes_contents)
         if len(elements) > 1:
             raise ProtocolError(
-                f"output {name!r} should have one element, the server sent {len(elements)}", request_id=answer.id
+                f"output {name!r} should have one element, the server sent {len(elements)}",
+                request_id=answer.id,
             )
         return elements[0] if elements else None
 
@@ -241,6 +254,12 @@ def _count(answer: Any, name: str) -> int | None:
         value = wire.decode_number(output.datatype, answer.raw_output_contents[index])
     else:
         contents = output.contents
-        numbers = contents.uint_contents or contents.int_contents or contents.uint64_contents or contents.int64_contents
+        numbers = (
+            contents.uint_contents
+            or contents.int_contents
+            or contents.uint64_contents
+            or contents.int64_contents
+        )
         value = numbers[0] if numbers else None
-    return None if value is None else int(value)
+    # NaN, infinity, a half or -1 is no count: unknown is better than wrong.
+    return value if isinstance(value, int) and value >= 0 else None

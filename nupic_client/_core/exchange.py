@@ -6,7 +6,8 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -34,14 +35,14 @@ class PreparedRequest:
         metadata: sent with the call.
     """
 
-    message: Any
+    message: Any = field(repr=False)  # it has the prompt
     layout: AnswerLayout
     stops: tuple[str, ...]
     model: str
     target: str
     request_id: str
     timeout: float | None
-    metadata: tuple[tuple[str, str | bytes], ...]
+    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # it may be secret
 
 
 class _State(Enum):
@@ -59,7 +60,18 @@ class Exchange:
         start: clock reading when it is sent, in seconds.
     """
 
-    __slots__ = ("_consumed", "_decoder", "_end", "_error", "_pieces", "_state", "attempts", "request", "stopwatch")
+    __slots__ = (
+        "_consumed",
+        "_decoder",
+        "_end",
+        "_error",
+        "_pieces",
+        "_state",
+        "attempts",
+        "on_end",
+        "request",
+        "stopwatch",
+    )
 
     def __init__(self, request: PreparedRequest, start: float) -> None:
         self.request = request
@@ -71,6 +83,8 @@ class Exchange:
         self._consumed = False
         self._error: RequestError | None = None
         self._end = start
+        self.on_end: Callable[[Exchange], None] | None = None
+        """Called once when the generation has ended, in whatever way; must not raise."""
 
     @property
     def running(self) -> bool:
@@ -95,9 +109,8 @@ class Exchange:
     @property
     def text(self) -> str:
         """The text so far."""
-        if len(self._pieces) > 1:
-            self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+        # Any thread may ask while another one appends: only read here.
+        return "".join(self._pieces)
 
     def receive(self, response: Any, now: float) -> str:
         """Take a response and return its new text, which may be empty.
@@ -154,7 +167,11 @@ class Exchange:
         error.limit = self.request.timeout
         error.elapsed = self.stopwatch.elapsed(now)
         if error.limit is not None:
-            came = f"{len(error.partial_text)} characters of text had come" if error.partial_text else "no text had come"
+            came = (
+                f"{len(error.partial_text)} characters of text had come"
+                if error.partial_text
+                else "no text had come"
+            )
             error.message = f"the answer was not complete within the timeout of {error.limit:g} s: {came}"
 
     def cancelled(self, now: float) -> None:
@@ -163,7 +180,7 @@ class Exchange:
             self._close(_State.FINISHED if self.answered else _State.CANCELLED, now)
 
     def check_unread(self) -> None:
-        """Raise what beginning to read now would mean: as `check_running`, and
+        """Raise what beginning to read now would mean: as `check_running`, and one more.
 
         Raises:
             StreamConsumedError: the reader was already told the end.
@@ -192,6 +209,16 @@ class Exchange:
         self._consumed = True
         return ""
 
+    @property
+    def finished(self) -> bool:
+        """Whether the answer came to its end."""
+        return self._state is _State.FINISHED
+
+    @property
+    def failure(self) -> RequestError | None:
+        """The error the generation ended with, or None."""
+        return self._error
+
     def result(self) -> Generation:
         """Return the generation; of a cancelled one what had arrived.
 
@@ -215,3 +242,6 @@ class Exchange:
     def _close(self, state: _State, now: float) -> None:
         self._state = state
         self._end = now
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)

@@ -14,7 +14,7 @@ __all__ = ["CumulativeText", "StopScanner", "Utf8Joiner"]
 class Utf8Joiner:
     """Decode UTF-8 that arrives in pieces split anywhere.
 
-    Bytes that are no UTF-8 at all become U+FFFD, exactly as decoding the whole at once would give: a model that stops at
+    Bytes that are no UTF-8 at all become U+FFFD, as decoding the whole at once would give: a model stopping at
     ``max_tokens`` in the middle of a character must not cost the user the whole answer.
     """
 
@@ -63,9 +63,7 @@ class StopScanner:
         if self._starts.isdisjoint(text):
             self._held = ""
             return text
-        ends = [
-            (start + len(stop), start, stop) for stop in self._stops if (start := text.find(stop)) >= 0
-        ]
+        ends = [(start + len(stop), start, stop) for stop in self._stops if (start := text.find(stop)) >= 0]
         if ends:
             _, start, self.matched = min(ends)
             self._held = ""
@@ -140,10 +138,12 @@ class CumulativeText:
     def _growth(self, piece: bytes) -> bytes:
         # A detokeniser that renders an unfinished character as U+FFFD replaces it in a later piece: wait for that one.
         whole = piece
-        while whole.endswith(_REPLACEMENT):
+        while whole.endswith(_REPLACEMENT) and len(whole) - len(_REPLACEMENT) >= len(self._seen):
             whole = whole[: -len(_REPLACEMENT)]
         if not whole.startswith(self._seen):
-            raise ValueError("a response does not continue the text before it, although the model sends the whole text")
+            raise ValueError(
+                "a response does not continue the text before it, although the model sends the whole text"
+            )
         new = whole[len(self._seen) :]
         self._seen = whole
         self._tail = piece[len(whole) :]

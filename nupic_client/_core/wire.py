@@ -43,8 +43,12 @@ EMPTY_FINAL_PARAMETER = "triton_enable_empty_final_response"
 def _load_messages() -> ModuleType:
     """Execute tritonclient's generated modules without running the package's ``__init__``."""
     package = importlib.util.find_spec("tritonclient")
-    if package is None or not package.submodule_search_locations:  # pragma: no cover - it is a core dependency
-        raise ImportError("nupic_client needs the package tritonclient[grpc]: pip install 'tritonclient[grpc]'")
+    if (
+        package is None or not package.submodule_search_locations
+    ):  # pragma: no cover - it is a core dependency
+        raise ImportError(
+            "nupic_client needs the package tritonclient[grpc]: pip install 'tritonclient[grpc]'"
+        )
     folder = Path(package.submodule_search_locations[0]) / "grpc"
     stand_in: Any = ModuleType("tritonclient.grpc")
 
@@ -144,10 +148,14 @@ def decode_bytes_tensor(raw: bytes) -> list[bytes]:
     while position < len(raw):
         end = position + 4
         if end > len(raw):
-            raise ValueError(f"a BYTES tensor ends in the middle of a length prefix, {len(raw) - position} of 4 bytes")
+            raise ValueError(
+                f"a BYTES tensor ends in the middle of a length prefix, {len(raw) - position} of 4 bytes"
+            )
         length = int.from_bytes(raw[position:end], "little")
         if end + length > len(raw):
-            raise ValueError(f"a BYTES element of {length} bytes is announced but only {len(raw) - end} follow")
+            raise ValueError(
+                f"a BYTES element of {length} bytes is announced but only {len(raw) - end} follow"
+            )
         elements.append(raw[end : end + length])
         position = end + length
     return elements
@@ -193,7 +201,10 @@ def build_infer_request(
     request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
     for tensor in tensors:
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+        try:
+            request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+        except ValueError as error:
+            raise ValueError(f"input {tensor.name!r}: {error}") from None
     for name in outputs:
         request.outputs.add(name=name)
     for name, value in parameters.items():
@@ -207,7 +218,10 @@ def build_infer_request(
 
 
 def _datatype(enum_value: int) -> str:
-    name: str = pb.model__config__pb2.DataType.Name(enum_value).removeprefix("TYPE_")
+    known = pb.model__config__pb2.DataType.DESCRIPTOR.values_by_number.get(enum_value)
+    if known is None:  # of a newer server: such a tensor cannot be filled, which may not matter
+        return f"TYPE_{enum_value}"
+    name: str = known.name.removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name
 
 
@@ -220,7 +234,8 @@ def signature_from_config(config: Any) -> ModelSignature:
             for item in config.input
         },
         outputs={
-            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims)) for item in config.output
+            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims))
+            for item in config.output
         },
         decoupled=config.model_transaction_policy.decoupled,
         max_batch_size=config.max_batch_size,
@@ -242,7 +257,9 @@ def signature_from_metadata(metadata: Any) -> ModelSignature:
             item.name: TensorSpec(item.name, item.datatype, tuple(item.shape), item.name != "text_input")
             for item in metadata.inputs
         },
-        outputs={item.name: TensorSpec(item.name, item.datatype, tuple(item.shape)) for item in metadata.outputs},
+        outputs={
+            item.name: TensorSpec(item.name, item.datatype, tuple(item.shape)) for item in metadata.outputs
+        },
         decoupled=True,
         platform=metadata.platform,
     )

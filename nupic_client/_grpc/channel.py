@@ -66,12 +66,14 @@ def channel_target(endpoint: Endpoint) -> str:
 def _resolve(host: str, port: int) -> tuple[str, int]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host name can look like this
         raise ConnectionFailedError(
-            f"cannot resolve the host name {host!r}: {error.strerror or error}", target=f"{host}:{port}", retryable=True
+            f"cannot resolve the host name {host!r}: {getattr(error, 'strerror', None) or error}",
+            target=f"{host}:{port}",
+            retryable=True,
         ) from None
     # IPv4 first: a list must not mix the two, and a name such as localhost often has both.
-    return str(sorted(found, key=lambda item: item[0] != socket.AF_INET)[0][4][0]), port
+    return str(min(found, key=lambda item: item[0] != socket.AF_INET)[4][0]), port
 
 
 def credentials(tls: TLS | None) -> grpc.ChannelCredentials:

@@ -33,8 +33,16 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
         grpc.StatusCode.ALREADY_EXISTS: (RequestRejectedError, "it exists already", False),
         grpc.StatusCode.PERMISSION_DENIED: (AuthenticationError, "these credentials do not allow it", False),
         grpc.StatusCode.UNAUTHENTICATED: (AuthenticationError, "the server wants valid credentials", False),
-        grpc.StatusCode.RESOURCE_EXHAUSTED: (OverloadedError, "the server has no capacity for this now", True),
-        grpc.StatusCode.FAILED_PRECONDITION: (RequestRejectedError, "the server's state does not allow it", False),
+        grpc.StatusCode.RESOURCE_EXHAUSTED: (
+            OverloadedError,
+            "the server has no capacity for this now",
+            True,
+        ),
+        grpc.StatusCode.FAILED_PRECONDITION: (
+            RequestRejectedError,
+            "the server's state does not allow it",
+            False,
+        ),
         grpc.StatusCode.ABORTED: (TransportError, "the server aborted the call", True),
         grpc.StatusCode.OUT_OF_RANGE: (RequestRejectedError, "a value is out of range", False),
         grpc.StatusCode.UNIMPLEMENTED: (RequestRejectedError, "the server does not offer this call", False),

@@ -47,8 +47,8 @@ class Answers:
     def once(self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event) -> Any:
         """Answer a unary call: a ModelInferResponse, raw bytes, or a Failure."""
         with closing(self._answers(message, metadata, cancelled, "ModelInfer")) as answers:
-            answer = next(answers, wire.pb.ModelInferResponse(model_name=message.model_name, id=message.id))
-        return answer.infer_response if isinstance(answer, wire.pb.ModelStreamInferResponse) else answer
+            first, *_ = [*answers, wire.pb.ModelInferResponse(model_name=message.model_name, id=message.id)]
+        return first.infer_response if isinstance(first, wire.pb.ModelStreamInferResponse) else first
 
     def stream(
         self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event
@@ -66,7 +66,7 @@ class Answers:
         self._on_request(request)
         writer = ResponseWriter(known, request)
         try:
-            model = self._repository.find_ready(message.model_name)
+            model = self._repository.find_ready(message.model_name, message.model_version)
             _check_method(model, method)
             check_request(message, model)
         except Refusal as refusal:

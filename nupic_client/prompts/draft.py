@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nupic_client.prompts.turn import Rule, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Draft"]
 
@@ -10,8 +15,8 @@ __all__ = ["Draft"]
 class Draft:
     """The parts of one prompt, in order.
 
-    The distinction between a family's own words and quoted content is what the safety check needs: a control token is
-    legitimate only where no quoted character is part of it.
+    The distinction between a family's own words and quoted content is what the safety check needs: a control
+    token is legitimate only where no quoted character is part of it.
     """
 
     __slots__ = ("_parts", "_quotes")
@@ -30,6 +35,14 @@ class Draft:
             self._quotes.append((len(self._parts), message))
             self._parts.append(text)
 
+    def turn(self, turn: Turn | Rule, content: str, message: int) -> None:
+        """Append a message in its turn; nothing where it has none."""
+        if isinstance(turn, Rule) or (turn.skip_empty and not content):
+            return
+        self.say(turn.before)
+        self.quote(turn.clean(content), message)
+        self.say(turn.after)
+
     def text(self) -> str:
         """Return the prompt."""
         return "".join(self._parts)
@@ -43,8 +56,9 @@ class Draft:
         Returns:
             The token and the index of a message that it is made of; None where all is well.
         """
-        text = self.text()
-        spans = self._spans()
+        # The start of the text is the start of a line: a line marker may stand there.
+        text = "\n" + self.text()
+        spans = self._spans(start=1)
         for token in tokens:
             cursor = 0
             at = text.find(token)
@@ -59,11 +73,11 @@ class Draft:
                 at = text.find(token, at + 1)
         return None
 
-    def _spans(self) -> list[tuple[int, int, int]]:
+    def _spans(self, start: int) -> list[tuple[int, int, int]]:
         spans = []
         quotes = iter(self._quotes)
         quoted, message = next(quotes, (-1, -1))
-        position = 0
+        position = start
         for number, part in enumerate(self._parts):
             end = position + len(part)
             if number == quoted:

@@ -1,4 +1,4 @@
-"""What a prompt family is: a value that says what stands around each role, and where the system prompt goes."""
+"""What a prompt family is: what stands around each role, and where the system prompt goes."""
 
 from __future__ import annotations
 
@@ -6,36 +6,23 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nupic_client.messages import Message
 from nupic_client.prompts.draft import Draft
+from nupic_client.prompts.turn import Rule, Turn
+
+if TYPE_CHECKING:
+    import re
+
+    from nupic_client.messages import Message
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What stands around a message.
-
-    Args:
-        before: the text before the content.
-        after: the text after it.
-        clean: what the template does with the content, e.g. ``str.strip``.
-        skip_empty: whether a message with an empty content prints nothing at all.
-    """
-
-    before: str
-    after: str
-    clean: Callable[[str], str] = str
-    skip_empty: bool = False
-
-
-class Rule(enum.Enum):
-    """What happens to a message that has no turn of its own."""
-
-    DROPPED = "silently left out, as the official template does"
-    REFUSED = "an error"
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 class Place(enum.Enum):
@@ -52,21 +39,56 @@ class DateLine:
     """How a family prints the date, which its texts mark with ``{date}``.
 
     Args:
-        style: a ``strftime`` format of ``%d``, ``%m``, ``%Y``, ``%b`` and ``%B``; months are English in every locale.
+        style: a ``strftime`` format of ``%d``, ``%m``, ``%Y``, ``%b`` and ``%B``; months are English in every
+            locale.
         default: the day that the official template has built in; None where it asks the clock.
     """
 
     style: str
     default: date | None = None
 
+    def show(self, day: date | None) -> str:
+        """Print a day, or the default one, or today.
+
+        Args:
+            day: the day; None leaves the choice to the family.
+
+        Returns:
+            The text.
+        """
+        # Not strftime: a model knows English month names, whatever the process's locale says.
+        # The local day is what the official templates print.
+        day = day or self.default or date.today()  # noqa: DTZ011
+        month = _MONTHS[day.month - 1]
+        fields = {
+            "%d": f"{day.day:02}",
+            "%m": f"{day.month:02}",
+            "%Y": f"{day.year}",
+            "%b": month[:3],
+            "%B": month,
+        }
+        text = self.style
+        for name, value in fields.items():
+            text = text.replace(name, value)
+        return text
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One conversation to render, with the options of the call."""
+    """One conversation to render, with the options of the call.
+
+    Args:
+        messages: the conversation.
+        add_generation_prompt: whether the prompt ends with what opens the answer.
+        printed_date: the date as the family prints it; empty where it prints none.
+        day: the date the caller gave.
+        variables: the template variables the caller gave.
+    """
 
     messages: tuple[Message, ...]
     add_generation_prompt: bool = True
-    date: str = ""
+    printed_date: str = ""
+    day: date | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -86,21 +108,30 @@ class Family:
         bos: the token a prompt starts with; empty where the tokenizer has none.
         eos: the token an answer ends with.
         stop: the strings that end a generation.
-        markers: the strings that make turns, besides ``bos``, ``eos`` and the stop strings. Content with one of them
-            is refused.
+        markers: the strings that make turns, besides ``bos``, ``eos`` and the stop strings. Content with one
+            of them is refused.
         start: what the prompt starts with.
+        bos_in_turns: whether user turns print ``bos`` themselves.
         user: the turn of a user message.
         assistant: the turn of an assistant message; refused where a family has single turns only.
         system: the turn of a leading system message, or what happens to it.
-        late_system: the turn of any other system message, or what happens to it; None: the same as ``system``.
+        late_system: the turn of any other system message, or what happens to it; None: the same as
+            ``system``.
         system_place: where the leading system message goes.
         default_system: the system prompt that is printed where the conversation does not start with one.
         alternating: whether user and assistant must take turns, user first.
         generation: what opens the answer.
         ending: what is printed instead of ``generation`` when no answer is asked for.
-        generation_needs_turn: whether ``generation`` is printed only where there is more than a system message.
+        last_assistant: the turn of an assistant message that ends the conversation, where it differs.
+        trims_fold: whether a system message folded into a user turn is trimmed together with it, not before.
+        seams: strings that make a turn only where content meets the family's own words.
+        marker_shape: a pattern of more strings that content may not have.
+        roles: the roles the family knows; empty: the template decides.
+        system_needs_turn: whether the leading system message is printed only where another message follows.
+        generation_needs_turn: whether ``generation`` is printed only where there is more than a system
+            message.
         date: how the date is printed, where a family prints one.
-        variables: the names of the template variables the family knows.
+        variables: the names of the template variables the family knows; None: any.
         aliases: short names.
         script: the family's own renderer.
     """
@@ -114,6 +145,7 @@ class Family:
     stop: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
     start: str = ""
+    bos_in_turns: bool = False
     user: Turn
     assistant: Turn | Rule
     system: Turn | Rule
@@ -121,10 +153,16 @@ class Family:
     system_place: Place = Place.TURN
     default_system: str | None = None
     alternating: bool = False
+    last_assistant: Turn | None = None
+    trims_fold: bool = False
+    seams: tuple[str, ...] = ()
+    marker_shape: re.Pattern[str] | None = None
+    roles: tuple[str, ...] = ("system", "user", "assistant")
     generation: str = ""
     ending: str = ""
+    system_needs_turn: bool = False
     generation_needs_turn: bool = False
     date: DateLine | None = None
-    variables: tuple[str, ...] = ()
+    variables: tuple[str, ...] | None = ()
     aliases: tuple[str, ...] = ()
     script: Script | None = None

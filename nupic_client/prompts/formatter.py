@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date as Date  # noqa: N812  # `date` is a parameter here
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, to_messages
-from nupic_client.prompts.draft import Draft
 from nupic_client.prompts.family import Family, Job
 from nupic_client.prompts.render import allowed, render
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from os import PathLike
 
 __all__ = ["PromptFormatter"]
 
@@ -18,45 +20,198 @@ __all__ = ["PromptFormatter"]
 class PromptFormatter:
     """Write conversations the way one family of models was trained to read them.
 
-    A formatter is immutable: share it between threads, pickle it, use it as often as you like.
+    Formatters of known families come from `formatter_for`; those of any other model from `from_jinja` and
+    `from_tokenizer_config`. A formatter is immutable: share it between threads, pickle it, use it as often as
+    you like.
+
+    Content that contains one of `control_tokens` is refused, because whoever wrote it could speak in another role: a
+    user text that ends its own turn and opens the assistant's. Tokens are looked for in every content, and once more in
+    the finished prompt, where a token may come about only because content meets the template's words.
+
+    Families with plain-text roles have no tokens. There a *marker* is what would open a turn at the place where it stands:
+    headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those templates open turns
+    in the middle of a line; ``User:`` and ``Assistant:`` (Falcon, DeepSeek LLM and V2) only at the start of a line, which
+    their ``control_tokens`` show by a leading newline.
 
     Example:
         >>> from nupic_client.prompts import formatter_for
-        >>> formatter_for("chatml")("Hello")
-        '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
+        >>> formatter_for("phi-4-mini")("Hello")
+        '<|user|>Hello<|end|><|assistant|>'
     """
 
-    def __init__(self, family: Family) -> None:
-        self._family = family
+    __slots__ = ("_control_tokens", "_family", "_system")
+
+    _family: Family
+    _control_tokens: tuple[str, ...]
+    _system: str | None
+
+    def __init__(self, family: Family, system: str | None = None) -> None:
+        tokens = (*family.markers, family.bos, family.eos, *family.stop)
+        object.__setattr__(self, "_family", family)
+        object.__setattr__(self, "_system", system)
+        object.__setattr__(self, "_control_tokens", tuple(dict.fromkeys(token for token in tokens if token)))
+
+    @classmethod
+    def from_jinja(
+        cls,
+        template: str,
+        *,
+        bos_token: str | None = None,
+        eos_token: str | None = None,
+        family: str = "jinja",
+        stop: Iterable[str] = (),
+        control_tokens: Iterable[str] = (),
+    ) -> PromptFormatter:
+        """Make a formatter of a Jinja chat template, as Hugging Face renders it.
+
+        The template runs in Jinja2's immutable sandbox with a bounded number of steps; see
+        `nupic_client.prompts.sandbox` for what is bounded. Besides the given tokens, whatever looks like a
+        control token or a role marker in the template's source is refused in content.
+
+        Args:
+            template: the template's source.
+            bos_token: the token a prompt starts with; None where there is none.
+            eos_token: the token an answer ends with, if there is one; it is also a stop string.
+            family: a name for it.
+            stop: more strings that end a generation.
+            control_tokens: more strings to refuse in content.
+
+        Returns:
+            The formatter. It takes any template variables, e.g. ``formatter(messages,
+            enable_thinking=False)``.
+
+        Raises:
+            ConfigurationError: jinja2 is not installed, or the template has a syntax error.
+        """
+        from nupic_client.prompts.jinja import jinja_family  # noqa: PLC0415  # the extra is needed only here
+
+        special = {"bos_token": bos_token, "eos_token": eos_token}
+        return cls(
+            jinja_family(
+                {"default": template}, special, name=family, stop=stop, control_tokens=control_tokens
+            )
+        )
+
+    @classmethod
+    def from_tokenizer_config(
+        cls,
+        config: str | PathLike[str] | Mapping[str, Any],
+        *,
+        chat_template: str | None = None,
+        family: str | None = None,
+    ) -> PromptFormatter:
+        """Make a formatter of a Hugging Face ``tokenizer_config.json``.
+
+        Args:
+            config: its path, the path of the folder it is in (where a ``chat_template.jinja`` wins), or its
+                content.
+            chat_template: which one, where the model has several named templates. Left out, it is
+                ``tool_use`` in calls with ``tools=`` and ``default`` in others, as in Hugging Face's library.
+            family: a name for it; by default the configuration's ``name_or_path`` or the folder's name.
+
+        Returns:
+            The formatter. It takes any template variables.
+
+        Raises:
+            ConfigurationError: jinja2 is not installed, the file cannot be read, it has no chat template or
+                not that one.
+        """
+        from nupic_client.prompts.tokenizer_config import family_of  # noqa: PLC0415  # the extra is needed only here
+
+        return cls(family_of(config, chat_template=chat_template, name=family))
 
     @property
     def family(self) -> str:
+        """The family's name."""
         return self._family.name
 
     @property
     def stop(self) -> tuple[str, ...]:
+        """The strings that end a generation."""
         return self._family.stop
 
     @property
+    def control_tokens(self) -> tuple[str, ...]:
+        """The strings that content may not contain."""
+        return self._control_tokens
+
+    @property
     def bos_token(self) -> str:
+        """The token a prompt starts with; empty where the tokenizer has none."""
         return self._family.bos
 
     @property
     def eos_token(self) -> str:
+        """The token an answer ends with; empty where the tokenizer has none."""
         return self._family.eos
 
     @property
     def prints_bos(self) -> bool:
-        return bool(self._family.bos) and self._family.start == self._family.bos
+        """Whether the prompt itself starts with BOS, so that a tokenizer must not add a second one.
+
+        SmolLM2's BOS is the token that opens every turn. Its prompts do start with it, yet it is no BOS that
+        may be taken away: this is False there.
+        """
+        family = self._family
+        return bool(family.bos) and (family.start.startswith(family.bos) or family.bos_in_turns)
 
     @property
     def default_system(self) -> str | None:
+        """The system prompt where none is given, with ``{date}`` for the date; None: there is no default."""
         return self._family.default_system
 
     @property
-    def control_tokens(self) -> tuple[str, ...]:
-        tokens = (*self._family.markers, self._family.bos, self._family.eos, *self._family.stop)
-        return tuple(dict.fromkeys(token for token in tokens if token))
+    def description(self) -> str:
+        """The family's quirks in one line."""
+        return self._family.description
+
+    @property
+    def allows(self) -> str:
+        """Which conversations the family allows, in one sentence."""
+        return allowed(self._family) if self._family.roles else "the template decides"
+
+    @property
+    def reference_model(self) -> str:
+        """The model whose official template this is."""
+        return self._family.reference_model
+
+    @property
+    def source(self) -> str:
+        """Where the reference prompts were taken from."""
+        return self._family.source
+
+    @property
+    def prints_date(self) -> bool:
+        """Whether the family prints a date."""
+        return self._family.date is not None
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The family's short names."""
+        return self._family.aliases
+
+    def with_system(self, system: str | None) -> PromptFormatter:
+        """Return this formatter with a system prompt for conversations that have no system message.
+
+        Args:
+            system: the text; None leaves such conversations to the family (see `default_system`).
+        """
+        return PromptFormatter(self._family, system)
+
+    def without_bos(self, prompt: str) -> str:
+        """Return a rendered prompt without the BOS token at its beginning, for servers that put one there themselves.
+
+        A token that also opens turns, as SmolLM2's does, is not taken away. Of a formatter made of a Jinja template the
+        token is taken away where it stands at the beginning only.
+
+        Args:
+            prompt: what this formatter rendered.
+        """
+        bos = self._family.bos
+        if not bos or not prompt.startswith(bos):
+            return prompt
+        once = not self._family.roles and prompt.count(bos) == 1
+        return prompt.removeprefix(bos) if self.prints_bos or once else prompt
 
     def __call__(
         self,
@@ -65,28 +220,118 @@ class PromptFormatter:
         *,
         add_generation_prompt: bool = True,
         allow_control_tokens: bool = False,
-        date: Date | None = None,
+        date: dt.date | None = None,
         **template_variables: Any,
     ) -> str:
+        """Render a conversation.
+
+        Args:
+            messages: the conversation, or one user message's text.
+            system: a system message to put before it. An empty one is not the same as none.
+            add_generation_prompt: whether the prompt opens the assistant's answer, for families that make a
+                difference.
+            allow_control_tokens: whether to insert content verbatim, as the official templates do, whatever
+                it contains. Then an author of content can forge turns: use it for trusted content only.
+            date: the date for the families that print one; by default today, or the day that is built into
+                the official template (Llama 3.1 and 3.3).
+            template_variables: variables for the template, e.g. ``enable_thinking=False`` for Qwen3.
+                Formatters made of Jinja templates take any.
+
+        Returns:
+            The prompt.
+
+        Raises:
+            PromptError: the family does not allow this conversation, or content contains a control token.
+                Messages are counted from 0; where ``system`` is given, it is message 0.
+            ConfigurationError: something is no message, or a template variable is unknown.
+        """
         conversation = _conversation(messages, system)
-        job = Job(conversation, add_generation_prompt, "", template_variables)
-        draft = render(self._family, job)
+        if self._system is not None and all(message.role != "system" for message in conversation):
+            conversation = (Message("system", self._system), *conversation)
+        family = self._family
+        self._check_variables(template_variables)
+        job = Job(
+            conversation,
+            add_generation_prompt=add_generation_prompt,
+            printed_date="" if family.date is None else family.date.show(date),
+            day=date,
+            variables=template_variables,
+        )
         if not allow_control_tokens:
-            forged = draft.find_forged(self.control_tokens)
-            if forged:
-                raise PromptError(f"message {forged[1]} ({conversation[forged[1]].role}) contains {forged[0]!r}")
+            self._check_contents(conversation)
+        draft = render(family, job)
+        if not allow_control_tokens:
+            forged = draft.find_forged((*self._control_tokens, *family.seams))
+            if forged is not None:
+                raise self._forgery(conversation, forged[1], forged[0])
         return draft.text()
 
     def __repr__(self) -> str:
-        return f"<PromptFormatter {self.family}>"
+        return f"<PromptFormatter {self._family.name}>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a PromptFormatter is immutable: {name!r} cannot be set")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PromptFormatter):
+            return NotImplemented
+        return self._family == other._family and self._system == other._system
+
+    def __hash__(self) -> int:
+        return hash(self._family.name)
+
+    def __reduce__(self) -> tuple[type[PromptFormatter], tuple[Family, str | None]]:
+        return PromptFormatter, (self._family, self._system)
+
+    def _check_variables(self, variables: Mapping[str, Any]) -> None:
+        known = self._family.variables
+        unknown = [] if known is None else [name for name in variables if name not in known]
+        if unknown:
+            knows = f"only {', '.join(known)}" if known else "none"
+            raise ConfigurationError(
+                f"{self.family} has no template variable {unknown[0]!r}, it has {knows}; "
+                "PromptFormatter.from_jinja renders the model's own template with any variables"
+            )
+
+    def _check_contents(self, conversation: tuple[Message, ...]) -> None:
+        # Joined by a character no token contains: one search over all contents is a lot faster than one in
+        # each.
+        everything = "\0".join([message.content for message in conversation])
+        shape = self._family.marker_shape
+        tokens = [token for token in self._control_tokens if token in everything]
+        if shape is not None:
+            tokens += shape.findall(everything)
+        if not tokens:
+            return
+        for index, message in enumerate(conversation):
+            for token in tokens:
+                if token in message.content:
+                    raise self._forgery(conversation, index, token)
+
+    def _forgery(self, conversation: tuple[Message, ...], index: int, token: str) -> PromptError:
+        return PromptError(
+            f"message {index} ({conversation[index].role}) contains {token!r}, which {self.family} reads as "
+            "control: it could forge a turn. Remove it, or render verbatim with allow_control_tokens=True"
+        )
 
 
 def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> tuple[Message, ...]:
     if isinstance(messages, str):
-        messages = (Message("user", messages),)
-    conversation = to_messages(messages)
+        conversation: tuple[Message, ...] = (Message("user", messages),)
+    else:
+        # A generator can be read only once, so it becomes a list before it is looked at.
+        items = messages if isinstance(messages, (bytes, Message, Mapping)) else _listed(messages)
+        if isinstance(items, list) and not items:
+            raise PromptError("a conversation needs at least one message")
+        conversation = to_messages(items)
     if system is None:
         return conversation
     if conversation[0].role == "system":
-        raise PromptError("the conversation already starts with a system message: give it there or as system=, not both")
+        raise PromptError(
+            "the conversation starts with a system message already: give it there or as system=, not both"
+        )
     return (Message("system", system), *conversation)
+
+
+def _listed(messages: Iterable[MessageLike]) -> Iterable[MessageLike]:
+    return list(messages) if isinstance(messages, Iterable) else messages

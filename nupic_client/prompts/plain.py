@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from nupic_client.prompts.draft import Draft
+from typing import TYPE_CHECKING
+
 from nupic_client.prompts.family import Family, Job, Turn
+
+if TYPE_CHECKING:
+    from nupic_client.prompts.draft import Draft
 
 __all__ = ["FAMILIES"]
 
@@ -19,7 +23,7 @@ def _join(family: Family, job: Job, draft: Draft) -> None:  # noqa: ARG001  # ev
 
 PLAIN = Family(
     name="plain",
-    description="no template: the texts as they are, with a blank line between two messages; roles are not printed",
+    description="no template: the texts as they are, a blank line between two messages, no roles",
     system=_BARE,
     user=_BARE,
     assistant=_BARE,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from nupic_client.errors import PromptError
-from nupic_client.messages import Message
 from nupic_client.prompts.draft import Draft
 from nupic_client.prompts.family import Family, Job, Place, Rule, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nupic_client.messages import Message
 
 __all__ = ["allowed", "check", "render"]
 
@@ -31,103 +36,129 @@ def render(family: Family, job: Job) -> Draft:
         family.script(family, job, draft)
         return draft
     draft.say(family.start)
-    leading = job.messages[0] if job.messages[0].role == "system" else None
-    _say_leading(family, job, leading, draft)
-    turns = list(enumerate(job.messages))[1 if leading else 0 :]
-    folded_into = _folded_into(family, turns) if leading else None
-    for index, message in turns:
-        if index == folded_into and leading is not None:
-            _quote_folded(family, leading, message, index, draft)
-        else:
-            _quote_turn(_turn(family, message.role), message, index, draft)
-    _say_end(family, job, draft, has_turns=bool(turns))
+    _say_front(family, job, draft)
+    _say_turns(family, job.messages, draft)
+    has_turns = len(job.messages) > 1 or job.messages[0].role != "system"
+    if not job.add_generation_prompt:
+        draft.say(family.ending)
+    elif has_turns or not family.generation_needs_turn:
+        draft.say(family.generation)
     return draft
 
 
 def allowed(family: Family) -> str:
     """Say in one sentence which conversations the family allows."""
-    if isinstance(family.assistant, Rule):
-        return f"{family.name!r} allows exactly one user message and nothing else"
-    if family.system is Rule.REFUSED:
-        system = "no system message"
-    elif family.alternating:
-        system = "an optional system message first"
-    else:
-        return f"{family.name!r} allows the roles system, user and assistant in any order"
-    return f"{family.name!r} allows {system}, then user and assistant messages in turns, user first"
+    if family.roles == ("user",):
+        return f"{family.name} allows exactly one user message and nothing else"
+    if not family.alternating:
+        return f"{family.name} allows the roles {', '.join(family.roles)}, in any order"
+    system = (
+        "no system message" if family.system is Rule.REFUSED else "at most one system message, at the front"
+    )
+    return f"{family.name} allows {system}, and user and assistant messages in turns, user first"
 
 
 def check(family: Family, messages: Sequence[Message]) -> None:
     """Refuse what the official template refuses.
 
+    Args:
+        family: the family.
+        messages: the conversation.
+
     Raises:
         PromptError: a role the family does not have, or an order it does not allow.
     """
-    single = isinstance(family.assistant, Rule)
-    if single and (len(messages) != 1 or messages[0].role != "user"):
-        raise PromptError(f"{allowed(family)}, not {_roles(messages)}")
-    for index, message in enumerate(messages):
-        if message.role not in {"system", "user", "assistant"}:
-            raise PromptError(f"message {index} has the role {message.role!r}: {allowed(family)}")
+    if family.roles:
+        for index, message in enumerate(messages):
+            if message.role not in family.roles:
+                raise PromptError(f"message {index} has the role {message.role!r}, but {allowed(family)}")
+    if isinstance(family.assistant, Rule) and len(messages) != 1:
+        raise PromptError(f"the conversation has {len(messages)} messages, but {allowed(family)}")
     if family.alternating:
-        _check_alternation(family, messages)
+        _check_turns(family, messages)
 
 
-def _check_alternation(family: Family, messages: Sequence[Message]) -> None:
-    offset = 1 if messages[0].role == "system" else 0
-    if offset and family.system is Rule.REFUSED:
-        raise PromptError(f"message 0 is a system message: {allowed(family)}")
-    for index, message in enumerate(messages[offset:]):
-        # The templates compare "is it a user message" with the parity only: a late system message may stand where an
-        # assistant message is due. What happens to it then is the family's `late_system`.
-        refused = message.role == "system" and family.late_system is Rule.REFUSED
+def _check_turns(family: Family, messages: Sequence[Message]) -> None:
+    skipped = 1 if messages[0].role == "system" else 0
+    if skipped and family.system is Rule.REFUSED:
+        raise PromptError(f"message 0 is a system message, but {allowed(family)}")
+    for index, message in enumerate(messages[skipped:]):
+        # The templates compare "is it a user message" with the parity only: a late system message may stand
+        # where an assistant message is due. What happens to it then is the family's `late_system`.
+        refused = message.role == "system" and _late_system(family) is Rule.REFUSED
         if (message.role == "user") != (index % 2 == 0) or refused:
-            raise PromptError(f"message {index + offset} is a {message.role} message: {allowed(family)}")
+            raise PromptError(f"message {index + skipped} is of role {message.role!r}, but {allowed(family)}")
 
 
-def _roles(messages: Sequence[Message]) -> str:
-    shown = ", ".join(message.role for message in messages[:6])
-    return f"{shown}, … ({len(messages)} messages)" if len(messages) > 6 else shown
-
-
-def _turn(family: Family, role: str) -> Turn | Rule:
-    if role == "user":
-        return family.user
-    if role == "assistant":
-        return family.assistant
+def _late_system(family: Family) -> Turn | Rule:
     return family.system if family.late_system is None else family.late_system
 
 
-def _quote_turn(turn: Turn | Rule, message: Message, index: int, draft: Draft) -> None:
-    if isinstance(turn, Rule) or (turn.skip_empty and not message.content):
-        return
-    draft.say(turn.before)
-    draft.quote(turn.clean(message.content), index)
-    draft.say(turn.after)
-
-
-def _say_leading(family: Family, job: Job, leading: Message | None, draft: Draft) -> None:
+def _say_front(family: Family, job: Job, draft: Draft) -> None:
+    """Say the system prompt, where it is not part of a later turn."""
     turn = family.system
-    if family.system_place is not Place.TURN or isinstance(turn, Rule):
+    if isinstance(turn, Rule):
         return
-    if job.date:
-        turn = Turn(turn.before.replace("{date}", job.date), turn.after, turn.clean, turn.skip_empty)
-    if leading is not None:
-        _quote_turn(turn, leading, 0, draft)
+    if family.system_place is Place.FRONT:
+        systems = [(index, message) for index, message in enumerate(job.messages) if message.role == "system"]
+        for position, (index, message) in enumerate(systems):
+            draft.say(turn.after if position else "")
+            draft.quote(message.content, index)
+        return
+    if family.system_place is not Place.TURN:
+        return
+    if family.date is not None:
+        turn = replace(turn, before=turn.before.replace("{date}", job.printed_date))
+    if job.messages[0].role == "system":
+        if len(job.messages) > 1 or not family.system_needs_turn:
+            draft.turn(turn, job.messages[0].content, 0)
     elif family.default_system is not None:
-        draft.say(turn.before + family.default_system.replace("{date}", job.date) + turn.after)
+        draft.say(turn.before + family.default_system.replace("{date}", job.printed_date) + turn.after)
 
 
-def _folded_into(family: Family, turns: Sequence[tuple[int, Message]]) -> int | None:
-    return None
+def _say_turns(family: Family, messages: Sequence[Message], draft: Draft) -> None:
+    has_system = messages[0].role == "system"
+    late_system: Turn | Rule = _late_system(family)
+    if family.system_place is Place.FRONT:
+        late_system = Rule.DROPPED
+    turns = {"user": family.user, "assistant": family.assistant, "system": late_system}
+    folded_into = _folded_into(family, messages) if has_system else -1
+    last = len(messages) - 1
+    for index, message in enumerate(messages):
+        if index == 0 and has_system:
+            continue
+        if index == folded_into:
+            _quote_folded(family, messages, index, draft)
+        elif index == last and message.role == "assistant" and family.last_assistant is not None:
+            draft.turn(family.last_assistant, message.content, index)
+        else:
+            draft.turn(turns[message.role], message.content, index)
 
 
-def _quote_folded(family: Family, leading: Message, message: Message, index: int, draft: Draft) -> None:
-    return None
+def _folded_into(family: Family, messages: Sequence[Message]) -> int:
+    """Return the index of the user message that takes the system message in, or -1."""
+    last = len(messages) - 1
+    if family.system_place is Place.FIRST_USER and last > 0:
+        return 1
+    if family.system_place is Place.LAST_USER and messages[last].role == "user":
+        return last
+    return -1
 
 
-def _say_end(family: Family, job: Job, draft: Draft, *, has_turns: bool) -> None:
-    if not job.add_generation_prompt:
-        draft.say(family.ending)
-    elif has_turns or not family.generation_needs_turn:
-        draft.say(family.generation)
+def _quote_folded(family: Family, messages: Sequence[Message], index: int, draft: Draft) -> None:
+    system, user = family.system, family.user
+    if isinstance(system, Rule) or isinstance(user, Rule):  # pragma: no cover  # such a family folds nothing
+        return
+    text = messages[index].content
+    gap = system.after
+    if family.trims_fold:
+        # Trimming the whole takes nothing off its front, which the family says itself.
+        text = text.rstrip()
+        gap = gap if text else gap.rstrip()
+    else:
+        text = user.clean(text)
+    draft.say(user.before + system.before)
+    draft.quote(messages[0].content, 0)
+    draft.say(gap)
+    draft.quote(text, index)
+    draft.say(user.after)

@@ -37,7 +37,9 @@ def by_next(client: StreamingClient, prompt: object, **options: object) -> tuple
     return pieces, stream.result()
 
 
-def by_async_callback(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
+def by_async_callback(
+    client: StreamingClient, prompt: object, **options: object
+) -> tuple[list[str], Generation]:
     pieces: list[str] = []
 
     async def callback(text: str) -> None:
@@ -47,12 +49,16 @@ def by_async_callback(client: StreamingClient, prompt: object, **options: object
     return pieces, asyncio.run(client.agenerate(prompt, callback=callback, **options))
 
 
-def by_function_in_async(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
+def by_function_in_async(
+    client: StreamingClient, prompt: object, **options: object
+) -> tuple[list[str], Generation]:
     pieces: list[str] = []
     return pieces, asyncio.run(client.agenerate(prompt, callback=pieces.append, **options))
 
 
-def by_async_iterator(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
+def by_async_iterator(
+    client: StreamingClient, prompt: object, **options: object
+) -> tuple[list[str], Generation]:
     async def read() -> tuple[list[str], Generation]:
         async with client.astream(prompt, **options) as stream:
             pieces = [text async for text in stream]
@@ -61,7 +67,9 @@ def by_async_iterator(client: StreamingClient, prompt: object, **options: object
     return asyncio.run(read())
 
 
-def by_async_events(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
+def by_async_events(
+    client: StreamingClient, prompt: object, **options: object
+) -> tuple[list[str], Generation]:
     async def read() -> tuple[list[str], Generation]:
         *deltas, finished = [event async for event in client.astream(prompt, **options).events()]
         return [delta.text for delta in deltas], finished.generation

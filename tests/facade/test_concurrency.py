@@ -63,7 +63,10 @@ def test_the_server_may_restart_between_two_calls(client, server):
 
 
 def test_waiting_for_a_server_that_comes_up_later(read):
-    with FakeTriton(["ok"], ready=False) as server, StreamingClient("gpt.streaming", url=server.url) as client:
+    with (
+        FakeTriton(["ok"], ready=False) as server,
+        StreamingClient("gpt.streaming", url=server.url) as client,
+    ):
 
         async def main() -> None:
             waiting = asyncio.create_task(client.await_until_ready(30))

@@ -1,0 +1,27 @@
+"""Sphinx configuration: Markdown, Google docstrings, broken references are errors."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+from nupic_client import __version__  # noqa: E402 - the path comes first
+
+project = "nupic_client"
+author = "The nupic_client authors"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "nupic_client"
+myst_heading_anchors = 3
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+add_module_names = False
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+nitpicky = True
+default_role = "literal"

@@ -1,0 +1,105 @@
+"""Which server a run talks to: the one that was named, the default one, or the embedded one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import nupic_client
+from nupic_client import config
+from nupic_client.cli.options import DEFAULT_MODEL, generation_options
+from nupic_client.cli.report import ProgressLine
+from nupic_client.cli.terminal import say
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+__all__ = ["connect", "embedded_server", "formatter_is_known", "require_formatter"]
+
+
+@contextlib.contextmanager
+def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingClient]:
+    """Yield a client; where it is wanted or nothing answers at the default url, of an embedded server.
+
+    Raises:
+        ConfigurationError: an option is wrong.
+        LocalModelError: the embedded server cannot run here.
+    """
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(_client(arguments, arguments.url))  # first: it checks every option
+        if _wants_embedded(arguments, client.model):
+            server = stack.enter_context(embedded_server())
+            client = stack.enter_context(_client(arguments, server.url))
+        yield client
+
+
+@contextlib.contextmanager
+def embedded_server(
+    host: str = "127.0.0.1", port: int = 0, *, threads: int = 1, context: int = 2048
+) -> Iterator[nupic_client.LocalServer]:
+    """Yield a running embedded server; the first time, show the download of its model.
+
+    Raises:
+        ConfigurationError: the address is not free, or an option is out of its range.
+        LocalModelError: the model cannot be fetched or run here.
+    """
+    progress = ProgressLine()
+    server = nupic_client.LocalServer(host, port, threads=threads, context=context, progress=progress)
+    try:
+        server.start()
+    finally:
+        progress.end()
+    with server:
+        yield server
+
+
+def formatter_is_known(arguments: argparse.Namespace, client: nupic_client.StreamingClient) -> bool:
+    """Return whether conversations with this model can be written."""
+    return arguments.formatter is not None or client.model.formatter is not None
+
+
+def require_formatter(arguments: argparse.Namespace, client: nupic_client.StreamingClient) -> None:
+    """Check that conversations with this model can be written.
+
+    Raises:
+        ConfigurationError: it is not known how.
+    """
+    if not formatter_is_known(arguments, client):
+        raise ConfigurationError(
+            f"it is not known how model {client.model.name!r} wants conversations written: "
+            "give --formatter and a family, such as chatml or zephyr"
+        )
+
+
+def _client(arguments: argparse.Namespace, url: str | None) -> nupic_client.StreamingClient:
+    return nupic_client.StreamingClient(
+        arguments.model, url, formatter=arguments.formatter, **generation_options(arguments)
+    )
+
+
+def _wants_embedded(arguments: argparse.Namespace, model: nupic_client.ModelSpec) -> bool:
+    has_it = model.name == DEFAULT_MODEL
+    if arguments.local:
+        if not has_it:
+            raise ConfigurationError(
+                f"the embedded server has no model {model.name!r}, only {DEFAULT_MODEL!r}"
+            )
+        return True
+    url_was_given = arguments.url is not None or os.environ.get("NUPIC_URL")
+    if url_was_given or not has_it or _something_listens(config.DEFAULT_URL):
+        return False
+    say(f"nothing answers at {config.DEFAULT_URL}: starting the embedded server for this run")
+    return True
+
+
+def _something_listens(url: str) -> bool:
+    host, _, port = url.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()
+    except OSError:
+        return False
+    return True

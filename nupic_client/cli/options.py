@@ -1,0 +1,86 @@
+"""The arguments that the commands share, and what the client makes of them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, cast
+
+from nupic_client.sampling import OPTION_NAMES
+
+if TYPE_CHECKING:
+    from nupic_client._core.draft import GenerateOptions
+
+__all__ = ["DEFAULT_MODEL", "add_generation_arguments", "generation_options"]
+
+DEFAULT_MODEL = "smollm2"
+"""The model of the embedded server."""
+
+
+def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that generates text takes."""
+    server = parser.add_argument_group("server and model")
+    where = server.add_mutually_exclusive_group()
+    where.add_argument(
+        "--url",
+        help="the server's gRPC address: host:port, grpcs://host:port (TLS), unix:/path, … "
+        "(default: $NUPIC_URL, else localhost:8001; where nothing answers, the embedded server is started)",
+    )
+    where.add_argument(
+        "--local", action="store_true", help="use the embedded server, whatever else is running"
+    )
+    server.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        help="a friendly name or the server's own name (default: %(default)s)",
+    )
+    server.add_argument(
+        "--formatter",
+        metavar="FAMILY",
+        help="how the model wants conversations written, such as chatml or zephyr",
+    )
+    server.add_argument("--system", metavar="TEXT", help="the system prompt")
+    server.add_argument("--timeout", type=float, metavar="SECONDS", help="for a whole answer (default: 600)")
+    server.add_argument(
+        "--metadata",
+        type=_metadata,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="gRPC metadata sent with the request, such as authorization='Bearer …'; may be repeated",
+    )
+    sampling = parser.add_argument_group("sampling (left to the server where not given)")
+    sampling.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
+    sampling.add_argument(
+        "--temperature", type=float, metavar="X", help="randomness; 0 takes the likeliest token"
+    )
+    sampling.add_argument("--top-p", type=float, metavar="X", help="nucleus sampling, up to 1")
+    sampling.add_argument("--top-k", type=int, metavar="N", help="choose from the N likeliest tokens")
+    sampling.add_argument(
+        "--min-p", type=float, metavar="X", help="drop tokens less likely than this share of the best"
+    )
+    sampling.add_argument("--stop", action="append", metavar="TEXT", help="ends the answer; may be repeated")
+    sampling.add_argument(
+        "--seed", type=int, metavar="N", help="the same seed gives the same text, where the server can"
+    )
+    sampling.add_argument("--repetition-penalty", type=float, metavar="X", help="1 switches it off")
+    sampling.add_argument("--presence-penalty", type=float, metavar="X", help="-2 to 2")
+    sampling.add_argument("--frequency-penalty", type=float, metavar="X", help="-2 to 2")
+    parser.add_argument("--quiet", action="store_true", help="do not print the figures after an answer")
+
+
+def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
+    """Return the options of the client that were given on the command line."""
+    given = {name: value for name in OPTION_NAMES if (value := getattr(arguments, name)) is not None}
+    if arguments.timeout is not None:
+        given["timeout"] = arguments.timeout
+    if arguments.metadata:
+        given["metadata"] = dict(arguments.metadata)
+    return cast("GenerateOptions", given)
+
+
+def _metadata(text: str) -> tuple[str, str | bytes]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        # The text is not shown: it may be a secret.
+        raise argparse.ArgumentTypeError("expected KEY=VALUE")
+    return name, value.encode() if name.endswith("-bin") else value

@@ -1,0 +1,67 @@
+"""The program: its commands, and how each way a run can end becomes an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from nupic_client._version import __version__
+from nupic_client.cli import chat, generate, serve
+from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
+from nupic_client.cli.terminal import abandon_stdout, complain, prepare_stdout
+from nupic_client.errors import ConnectionFailedError, NupicError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line program and return its exit code.
+
+    Args:
+        argv: the arguments; those of the process if they are not given.
+
+    Raises:
+        SystemExit: from argparse: code 0 after ``--help`` and ``--version``, 2 for arguments it refuses.
+    """
+    # The C core of gRPC reads this when it is imported; at its default it writes about servers that go away.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    arguments = _parser().parse_args(argv)
+    prepare_stdout()
+    try:
+        code: int = arguments.run(arguments)
+    except NupicError as error:
+        complain(_advised(error, arguments))
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the text has had enough, as in `nupic-client generate … | head`.
+        abandon_stdout()
+        return ExitCode.OK
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nupic-client",
+        description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"nupic-client {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (generate, chat, serve):
+        command.add_command(commands)
+    return parser
+
+
+def _advised(error: NupicError, arguments: argparse.Namespace) -> str:
+    """Return the error's text, with the option that helps where there is one."""
+    if isinstance(error, ConnectionFailedError) and getattr(arguments, "local", None) is False:
+        return f"{error}\nTo use the embedded model (smollm2) instead: --local"
+    return str(error)

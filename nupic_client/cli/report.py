@@ -1,0 +1,72 @@
+"""What a run says about itself: the figures of a generation, and the progress of a download."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from nupic_client.cli.terminal import say
+
+if TYPE_CHECKING:
+    from nupic_client.results import Generation
+
+__all__ = ["ProgressLine", "as_json", "summary"]
+
+
+def summary(generation: Generation) -> str:
+    """Return the figures of a generation as one line for people."""
+    timing = generation.timing
+    tokens = generation.usage.output_tokens
+    parts = []
+    if timing.time_to_first_token is not None:
+        parts.append(f"time to first token {timing.time_to_first_token:.2f} s")
+    if tokens is None:
+        rate, count, unit = timing.pieces_per_second, timing.pieces, "piece"
+    else:
+        rate, count, unit = timing.tokens_per_second, tokens, "token"
+    if rate is not None:
+        parts.append(f"{rate:.1f} {unit}s/s")
+    parts.append(f"{count} {unit}" if count == 1 else f"{count} {unit}s")
+    if generation.finish_reason is not None:
+        parts.append(str(generation.finish_reason))
+    return " · ".join(parts)
+
+
+def as_json(generation: Generation) -> str:
+    """Return a generation as a JSON object on one line, with the fields of `Generation`."""
+    return json.dumps(dataclasses.asdict(generation), ensure_ascii=False)
+
+
+_PHASES = {"download": "downloading the language model", "extract": "unpacking the language model"}
+
+
+class ProgressLine:
+    """Show on stderr how far a download is: redrawn on a terminal, else one line for each phase.
+
+    Example:
+        >>> server = LocalServer(progress=ProgressLine())  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self._phase = ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` bytes of a phase are done."""
+        line = f"{_PHASES.get(what, what)} ({total / 1e6:.0f} MB, only this once)"
+        if not sys.stderr.isatty():
+            if what != self._phase:
+                say(line)
+        else:
+            if self._phase not in {"", what}:
+                say("")
+            sys.stderr.write(f"\r{line} {100 * done // max(total, 1):3d} %")
+            sys.stderr.flush()
+        self._phase = what
+
+    def end(self) -> None:
+        """End the redrawn line, if there is one."""
+        if self._phase and sys.stderr.isatty():
+            say("")
+        self._phase = ""

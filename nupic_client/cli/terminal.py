@@ -1,0 +1,128 @@
+"""Text to stdout, everything else to stderr, prompts from stdin."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "TextOutput",
+    "abandon_stdout",
+    "complain",
+    "is_interactive",
+    "prepare_stdout",
+    "read_lines",
+    "read_text",
+    "say",
+]
+
+_PROMPT = ">>> "
+
+
+def say(line: str) -> None:
+    """Write a line to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """Write an error to stderr, as argparse does."""
+    say(f"nupic-client: error: {message}")
+
+
+class TextOutput:
+    """Write pieces of text to stdout as they come, and end the last line."""
+
+    def __init__(self) -> None:
+        self._line_is_open = False
+
+    def write(self, text: str) -> None:
+        """Write a piece of text and flush it."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self._line_is_open = not text.endswith("\n")
+
+    def end(self) -> None:
+        """Write a newline if the text lacks one at its end."""
+        if self._line_is_open:
+            self.write("\n")
+
+
+def prepare_stdout() -> None:
+    """Make stdout write a question mark for what its encoding does not have: a model may say anything."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+
+
+def abandon_stdout() -> None:
+    """Make the interpreter's last flush of a broken stdout succeed."""
+    with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor needs no help
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_interactive() -> bool:
+    """Return whether a person types the input."""
+    return sys.stdin.isatty()
+
+
+def read_text() -> str:
+    """Return all of stdin.
+
+    Raises:
+        ConfigurationError: it is not text.
+    """
+    with _decoding():
+        return sys.stdin.read()
+
+
+def read_lines() -> Iterator[str]:
+    """Yield the lines of stdin without their ends: typed at a prompt that Ctrl-C does not leave, or piped.
+
+    Raises:
+        ConfigurationError: a piped line is not text.
+    """
+    if is_interactive():
+        return _typed_lines()
+    return _piped_lines()
+
+
+def _piped_lines() -> Iterator[str]:
+    with _decoding():
+        for line in sys.stdin:
+            yield line.rstrip("\r\n")
+
+
+def _typed_lines() -> Iterator[str]:
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401, PLC0415 - gives input() its line editing, and is not there on Windows
+    while True:
+        try:
+            yield _ask()
+        except EOFError:  # noqa: PERF203 - a person is typing
+            say("")
+            return
+        except KeyboardInterrupt:
+            say("\n(Ctrl-D or /exit leaves)")
+
+
+def _ask() -> str:
+    if sys.stdout.isatty():
+        return input(_PROMPT)
+    sys.stderr.write(_PROMPT)  # stdout is for the answers alone
+    sys.stderr.flush()
+    return input()
+
+
+@contextlib.contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"stdin is not {error.encoding} text: {error.reason}") from None

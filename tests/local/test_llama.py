@@ -1,0 +1,460 @@
+"""The embedded model for real: SmolLM2 under llama.cpp, through gRPC.
+
+These tests need the engine and the weights, which are fetched once into the user's cache.
+"""
+
+import importlib.util
+import itertools
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from local.raw_client import RawClient, is_final, output_of, request, text_of
+
+from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.local import LocalServer
+from nupic_client.local import llama as llama_module
+from nupic_client.local.engine import EngineError, EngineRequest
+from nupic_client.local.llama import LlamaEngine
+from nupic_client.local.weights import locate_weights
+
+ON_CI_PLATFORM = sys.platform == "linux" and platform.machine() == "x86_64"
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("xllamacpp") is None and not ON_CI_PLATFORM,
+    reason="the engine has no wheel for this platform",
+)
+
+CHAT = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+)
+STORY = "Once upon a time there was a"
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return locate_weights()
+
+
+@pytest.fixture(scope="module")
+def server(weights):
+    with LocalServer(model_path=weights) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with RawClient(server.url) as client:
+        yield client
+
+
+def ask(prompt=STORY, **options):
+    return request(prompt, model="smollm2.streaming", **options)
+
+
+def generate(client, prompt=STORY, **options):
+    return client.text(ask(prompt, **{"max_tokens": 16, "temperature": 0.0, **options}))
+
+
+def test_it_answers_a_question(client):
+    assert generate(client, CHAT, max_tokens=32) == "The capital of France is Paris."
+
+
+def test_it_answers_a_unary_call(client):
+    message = request(
+        CHAT, model="smollm2", temperature=0.0, return_finish_reason=True, return_num_output_tokens=True
+    )
+    response = client.unary("ModelInfer", message)
+    assert output_of(response, "text_output") == b"The capital of France is Paris."
+    assert output_of(response, "finish_reason") == b"stop"
+    assert output_of(response, "num_output_tokens") == 8
+
+
+def test_control_tokens_of_the_prompt_are_single_tokens_and_none_is_added(client):
+    def tokens(prompt):
+        message = ask(prompt, max_tokens=1, return_num_input_tokens=True)
+        return output_of(next(iter(client.stream(message))).infer_response, "num_input_tokens")
+
+    assert tokens("hello") == 1
+    assert tokens("<|im_start|>hello<|im_end|>") == 3
+
+
+def test_each_token_is_a_response_and_the_end_is_marked(client):
+    messages = list(client.stream(ask(max_tokens=5, temperature=0.0, return_finish_reason=True)))
+    assert [is_final(item) for item in messages] == [False] * (len(messages) - 1) + [True]
+    contents = [item for item in messages if text_of(item)]
+    assert len(contents) == 5
+    assert output_of(messages[-2].infer_response, "finish_reason") == b"length"
+
+
+def test_token_counts_add_up(client):
+    message = ask(CHAT, temperature=0.0, marker=False, return_num_output_tokens=True)
+    counts = [output_of(item.infer_response, "num_output_tokens") for item in client.stream(message)]
+    assert sum(counts) == 8  # seven of text and the end of the turn
+
+
+# --- sampling
+
+
+def test_the_most_likely_text_is_always_the_same(client):
+    assert generate(client) == generate(client) != ""
+
+
+def test_a_seed_reproduces_and_another_gives_another_text(client):
+    options = {"temperature": 1.5, "max_tokens": 24}
+    texts = {seed: generate(client, seed=seed, **options) for seed in (1, 2, 2**64 - 1)}
+    assert len(set(texts.values())) == 3
+    assert {seed: generate(client, seed=seed, **options) for seed in texts} == texts
+
+
+def test_a_seed_reproduces_a_long_prompt_that_the_engine_knows_already(client):
+    """A prompt from the engine's cache is computed in other batches, and rounding then changes the text."""
+    options = {"temperature": 1.2, "seed": 5, "max_tokens": 40}
+    assert len({generate(client, "word " * 200 + "and then", **options) for _ in range(3)}) == 1
+
+
+def test_temperature_takes_effect(client):
+    assert generate(client, temperature=2.0, seed=7, max_tokens=24) != generate(client, max_tokens=24)
+
+
+@pytest.mark.parametrize(
+    "only", [{"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}], ids=["top_k", "top_p", "min_p"]
+)
+def test_what_leaves_one_candidate_gives_the_most_likely_text(client, only):
+    assert generate(client, temperature=2.0, seed=7, **only) == generate(client)
+
+
+@pytest.mark.parametrize("name", ["repetition_penalty", "presence_penalty", "frequency_penalty"])
+def test_penalties_take_effect(client, name):
+    prompt = "one two one two one two one two one two one"
+    assert generate(client, prompt, **{name: 2.0}).count("two") < generate(client, prompt).count("two")
+
+
+def test_max_tokens_takes_effect(client):
+    short, long = generate(client, max_tokens=3), generate(client, max_tokens=12)
+    assert long.startswith(short)
+    assert len(short) < len(long)
+
+
+def test_there_is_a_limit_where_a_request_sets_none(client):
+    message = ask("1 2 3 4 5 6 7 8", temperature=0.0, marker=False, return_num_output_tokens=True)
+    counts = [output_of(item.infer_response, "num_output_tokens") for item in client.stream(message)]
+    assert sum(counts) == llama_module.DEFAULT_MAX_TOKENS
+
+
+def test_a_stop_string_ends_the_text(client):
+    prompt = "1 2 3 4 5 6"
+    whole = generate(client, prompt)
+    assert " 9" in whole
+    assert generate(client, prompt, stop=[" 9", "never"]) == whole[: whole.index(" 9")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", -3.0), ("top_p", 0.0), ("max_tokens", 0), ("top_k", -1)]
+)
+def test_a_value_out_of_range_is_an_error_of_the_model(client, name, value):
+    (answer,) = client.stream(ask(**{name: value}))
+    assert answer.error_message.startswith(f"{name} must be ")
+    assert answer.infer_response.model_name == "smollm2.streaming"
+
+
+def test_an_empty_prompt_is_an_error(client):
+    (answer,) = client.stream(ask(""))
+    assert answer.error_message == "the prompt is empty"
+
+
+def test_a_prompt_that_does_not_fit_is_a_clear_error(client):
+    (answer,) = client.stream(ask("word " * 3000))
+    assert "the prompt has 3001 tokens but the context of this server holds 2048" in answer.error_message
+    assert is_final(answer) is True
+
+
+def test_an_answer_ends_where_the_context_is_full(weights):
+    with LocalServer(model_path=weights, context=256) as small, RawClient(small.url) as client:
+        message = ask(
+            "1 2 3 4 5 6 7 8", temperature=0.0, max_tokens=2000, marker=False, return_finish_reason=True
+        )
+        *_, last = client.stream(message)
+        assert last.error_message == ""
+        assert output_of(last.infer_response, "finish_reason") == b"length"
+
+
+def test_characters_of_several_tokens_come_whole(client):
+    pieces = [
+        text_of(item) for item in client.stream(ask("🎉🚀🦜🎉🚀🦜🎉🚀🦜", temperature=0.0, max_tokens=24))
+    ]
+    assert all("\ufffd" not in piece.decode() for piece in pieces)
+    assert "🎉" in b"".join(pieces).decode()
+
+
+# --- cancels and concurrency
+
+
+def is_idle(client, within):
+    """Whether a short request is answered in this many seconds: the engine works on one after the other."""
+    started = time.monotonic()
+    generate(client, "hello", max_tokens=1)
+    return time.monotonic() - started < within
+
+
+def test_a_cancel_stops_the_engine(client):
+    call = client.stream(ask(max_tokens=2000, temperature=1.0))
+    next(call)
+    call.cancel()
+    assert is_idle(client, 2.0)
+
+
+def test_a_cancel_stops_the_engine_while_it_reads_the_prompt(client):
+    call = client.stream(ask("word " * 2000))
+    time.sleep(0.3)
+    call.cancel()
+    # the whole prompt takes about ten seconds
+    assert is_idle(client, 4.0)
+
+
+def test_streams_at_once_are_all_answered(client):
+    expected = generate(client)
+    calls = [client.stream(ask(max_tokens=16, temperature=0.0)) for _ in range(4)]
+    assert [b"".join(map(text_of, call)).decode() for call in calls] == [expected] * 4
+
+
+def test_two_servers_in_one_process_and_one_after_the_other(server, client, weights):
+    with LocalServer(model_path=weights, context=512) as second, RawClient(second.url) as other:
+        assert second.url != server.url
+        assert generate(other, CHAT, max_tokens=32) == generate(client, CHAT, max_tokens=32)
+        assert "holds 512" in next(other.stream(ask("word " * 600))).error_message
+    assert generate(client, CHAT, max_tokens=32) == "The capital of France is Paris."
+
+
+def test_the_only_port_is_that_of_the_server(server):
+    listening = [
+        item.laddr for item in psutil.Process().net_connections("tcp") if item.status == psutil.CONN_LISTEN
+    ]
+    assert {address.port for address in listening} == {int(server.url.rpartition(":")[2])}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="unix sockets")
+def test_nobody_else_reaches_the_engine_and_nothing_of_it_stays(weights):
+    before = engine_sockets()
+    with LocalServer(model_path=weights):
+        (path,) = engine_sockets() - before
+        folder = Path(path).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def engine_sockets():
+    return {
+        item.laddr for item in psutil.Process().net_connections("unix") if item.laddr.endswith("/engine.sock")
+    }
+
+
+# --- life
+
+
+def test_a_server_that_still_loads_is_live_but_not_ready(weights):
+    gate = threading.Event()
+
+    class Late(os.PathLike):
+        def __fspath__(self):
+            gate.wait(30)
+            return str(weights)
+
+    server = LocalServer(model_path=Late(), wait=False)
+    with server, RawClient(server.url) as client:
+        assert client.unary("ServerLive").live
+        assert not client.unary("ModelReady", name="smollm2").ready
+        (answer,) = client.stream(ask())
+        assert answer.error_message.endswith("has no available versions")
+        assert not server.wait_until_ready(0.01)
+        gate.set()
+        assert server.wait_until_ready(30)
+        assert client.unary("ModelReady", name="smollm2").ready
+        assert generate(client, max_tokens=1)
+
+
+def test_stopping_in_mid_generation_is_quick(weights):
+    server = LocalServer(model_path=weights).start()
+    assert server.start() is server
+    with RawClient(server.url) as client:
+        call = client.stream(ask(max_tokens=2000, temperature=1.0))
+        next(call)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 3.0
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    server.stop()
+    assert server.wait()
+    with pytest.raises(LocalModelError, match="not running"):
+        server.wait_until_ready()
+    with server, RawClient(server.url) as client:
+        assert generate(client, max_tokens=1)
+
+
+def test_serving_in_the_foreground_ends_with_stop(weights):
+    with LocalServer(model_path=weights) as server:
+        assert not server.wait(0.01)
+        stopper = threading.Timer(0.05, server.stop)
+        stopper.start()
+        assert server.wait(30)
+        stopper.join()
+
+
+def test_a_file_that_is_no_model_is_a_clear_error(tmp_path, capfd):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"not a model")
+    with pytest.raises(LocalModelError, match=r"cannot load '.*broken\.gguf'.*Is it a whole GGUF file"):
+        LocalServer(model_path=broken).start()
+    with pytest.raises(LocalModelError, match="there is no model file"):
+        LocalServer(model_path=tmp_path / "nowhere.gguf").start()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_to_load_in_the_background_is_told_to_whoever_waits(tmp_path):
+    server = LocalServer(model_path=tmp_path / "nowhere.gguf", wait=False)
+    with server, pytest.raises(LocalModelError, match="there is no model file"):
+        server.wait_until_ready(30)
+
+
+def test_stopping_ends_a_fetch(monkeypatch, tmp_path):
+    monkeypatch.setenv("NUPIC_CACHE", str(tmp_path))
+    monkeypatch.delenv("NUPIC_SMOLLM2", raising=False)
+    seen = threading.Event()
+    server = LocalServer(wait=False, progress=lambda *_: seen.set()).start()
+    assert seen.wait(30)
+    server.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("option", "value"), [("threads", 0), ("context", 1)])
+def test_options_are_checked(option, value):
+    with pytest.raises(ConfigurationError, match=f"{option} must be >= "):
+        LocalServer(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("", 0),
+        ("raise SystemExit(3)", 3),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+    ],
+    ids=["end", "exit", "interrupt"],
+)
+@pytest.mark.parametrize("prompt", [STORY, "word " * 1900], ids=["generating", "reading the prompt"])
+def test_a_script_may_end_in_mid_generation(weights, ending, status, prompt):
+    script = f"""if True:
+        import grpc, time
+        from nupic_client.local import LocalServer
+        from nupic_client._core import wire
+        server = LocalServer(model_path={str(weights)!r}).start()
+        call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
+        message = wire.pb.ModelInferRequest(model_name="smollm2.streaming")
+        text = message.inputs.add(name="text_input", datatype="BYTES", shape=[1])
+        text.contents.bytes_contents.append({prompt.encode()!r})
+        message.inputs.add(name="max_tokens", datatype="INT32", shape=[1]).contents.int_contents.append(2000)
+        stream = call(message.SerializeToString())
+        next(stream) if {prompt == STORY} else time.sleep(0.5)
+        {ending}
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == status
+    assert ended.stdout == b""
+    if "Interrupt" in ending:  # Python's own words, and nothing after them
+        assert ended.stderr.rstrip().endswith(b"KeyboardInterrupt")
+    else:
+        assert ended.stderr == b""
+
+
+# --- the engine alone
+
+
+def test_an_engine_that_is_not_loaded_or_closed_says_so(weights):
+    engine = LlamaEngine()
+    ask_engine = EngineRequest("m", prompt="hi", inputs={})
+    with pytest.raises(EngineError, match="not loaded"):
+        list(engine.generate(ask_engine, threading.Event()))
+    engine.load(weights)
+    engine.load(weights)
+    assert list(engine.generate(ask_engine, threading.Event()))
+    running = engine.generate(
+        EngineRequest("m", prompt=STORY, inputs={"max_tokens": 2000}), threading.Event()
+    )
+    next(running)
+    closer = threading.Thread(target=engine.close)
+    closer.start()
+    with pytest.raises(EngineError, match="shutting down"):
+        list(itertools.islice(running, 1000))
+    closer.join()
+    engine.load(weights)
+    with pytest.raises(EngineError, match="not loaded"):
+        list(engine.generate(ask_engine, threading.Event()))
+
+
+def test_odd_chunks_are_read_or_skipped():
+    reader = llama_module._ChunkReader()
+    assert list(reader.read("odd")) == []
+    piece, last = reader.read([{"choices": [{"text": "a"}]}, {"choices": [{"finish_reason": "stop"}]}])
+    assert (piece.text, last.finish_reason) == (b"a", "stop")
+    with pytest.raises(EngineError, match="boom"):
+        list(reader.read({"error": "boom"}))
+    with pytest.raises(EngineError, match="boom"):
+        list(reader.read({"error": {"message": "boom"}}))
+
+
+class BrokenServer:
+    def handle_completions(self, _body, _on_chunk):
+        raise ValueError("odd request")
+
+
+def test_an_exception_of_the_engine_reaches_the_client():
+    engine = LlamaEngine()
+    engine._server = BrokenServer()
+    with pytest.raises(EngineError, match="ValueError: odd request"):
+        list(engine.generate(EngineRequest("m", prompt="hi", inputs={}), threading.Event()))
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (None, r"needs the engine xllamacpp: pip install 'nupic-client\[local\]'"),
+        ("import nothing_of_this_name", "cannot be imported: No module named 'nothing_of_this_name'"),
+        (
+            "raise ImportError('libgomp.so.1: cannot open shared object file: No such file or directory')",
+            "The system library libgomp.so.1 is missing: apt-get install libgomp1",
+        ),
+        ("raise ImportError('wrong ELF class')", r"cannot be imported: wrong ELF class$"),
+    ],
+)
+def test_an_engine_that_cannot_be_imported_says_what_to_do(module, text, tmp_path, monkeypatch, weights):
+    if module is None:
+        monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    else:
+        monkeypatch.delitem(sys.modules, "xllamacpp", raising=False)
+        (tmp_path / "xllamacpp.py").write_text(module)
+        monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(LocalModelError, match=text):
+        LlamaEngine().load(weights)
+
+
+def test_an_engine_may_be_closed_as_soon_as_it_is_loaded(weights):
+    """In another process: a deletion that hangs keeps the interpreter lock, so nothing here could end it."""
+    script = f"""if True:
+        from nupic_client.local.llama import LlamaEngine
+        for _ in range(4):
+            engine = LlamaEngine()
+            engine.load({str(weights)!r})
+            engine.close()
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -1,0 +1,174 @@
+"""The life of a server: its address, its threads, its end."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+
+import grpc
+import pytest
+from local.raw_client import RawClient, request, text_of
+
+from nupic_client.errors import ConfigurationError
+from nupic_client.local import executor as executor_module
+from nupic_client.local.executor import DaemonExecutor
+from nupic_client.local.outbox import Outbox
+from nupic_client.local.repository import Repository
+from nupic_client.local.server import InferenceServer
+from nupic_client.testing import FakeTriton, silence, sleep
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_port_in_use_is_an_error_that_names_it():
+    with FakeTriton() as server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(
+            ConfigurationError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*Choose another port"
+        ):
+            FakeTriton(port=port).start()
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("127.0.0.1", 70000)])
+def test_an_address_that_is_not_of_this_machine_is_an_error(host, port):
+    with pytest.raises(ConfigurationError, match=f"cannot listen on {host}:{port}"):
+        FakeTriton(host=host, port=port).start()
+
+
+def test_a_server_can_be_started_again_on_the_same_port():
+    port = free_port()
+    for text in ("first", "second"):
+        with FakeTriton([text], port=port) as server, RawClient(server.url) as client:
+            assert server.url == f"127.0.0.1:{port}"
+            assert client.text(request()) == text
+
+
+def test_an_address_for_all_interfaces_gives_a_url_to_connect_to():
+    with FakeTriton(["a"], host="0.0.0.0") as server, RawClient(server.url) as client:
+        assert server.url.startswith("127.0.0.1:")
+        assert client.text(request()) == "a"
+
+
+def test_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with FakeTriton(["a"], host="::1") as server, RawClient(server.url) as client:
+        assert server.url.startswith("[::1]:")
+        assert client.text(request()) == "a"
+
+
+def test_stopping_ends_what_is_running_with_unavailable():
+    with FakeTriton(["a", silence()]) as server, RawClient(server.url) as client:
+        call = client.stream(request())
+        next(call)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 1.0
+        with pytest.raises(grpc.RpcError) as caught:
+            next(call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        server.wait_for_cancellation()
+        server.stop()
+
+
+def test_stopping_ends_unary_calls():
+    with FakeTriton([silence()]) as server, RawClient(server.url) as client:
+        errors = []
+
+        def call():
+            try:
+                client.unary("ModelInfer", request(model="gpt"))
+            except grpc.RpcError as error:
+                errors.append(error.code())
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        server.wait_for_requests()
+        server.stop()
+        thread.join()
+        assert errors == [grpc.StatusCode.UNAVAILABLE]
+
+
+def test_stopping_with_grace_lets_calls_finish():
+    with FakeTriton(["a", sleep(0.3), "b"]) as server, RawClient(server.url) as client:
+        call = client.stream(request(marker=False))
+        first = next(call)
+        server.stop(grace=20)
+        assert b"".join(map(text_of, [first, *call])) == b"ab"
+
+
+def test_grace_is_not_endless():
+    with FakeTriton(["a", silence()]) as server, RawClient(server.url) as client:
+        call = client.stream(request())
+        next(call)
+        server.stop(grace=0.1)
+        with pytest.raises(grpc.RpcError):
+            next(call)
+
+
+def test_waiting_for_the_end():
+    server = InferenceServer(Repository([]))
+    assert server.wait()
+    server.start()
+    assert not server.wait(0.01)
+    stopper = threading.Timer(0.05, server.stop)
+    stopper.start()
+    assert server.wait(10)
+    stopper.join()
+
+
+def test_no_thread_keeps_the_interpreter_alive():
+    with FakeTriton(["a", silence()]) as server, RawClient(server.url) as client:
+        call = client.stream(request())
+        next(call)
+        assert [thread for thread in threading.enumerate() if not thread.daemon] == [threading.main_thread()]
+        call.cancel()
+
+
+def test_a_script_that_never_stops_its_server_ends_quietly():
+    script = """if True:
+        import grpc
+        from nupic_client.testing import FakeTriton, silence
+        from nupic_client._core import wire
+        server = FakeTriton(["a", silence()]).start()
+        call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
+        message = wire.pb.ModelInferRequest(model_name="gpt.streaming")
+        text = message.inputs.add(name="text_input", datatype="BYTES", shape=[1])
+        text.contents.bytes_contents.append(b"x")
+        stream = call(message.SerializeToString())
+        next(stream)
+        raise SystemExit(3)
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"", b"")
+
+
+def test_an_executor_hands_on_results_and_faults():
+    executor = DaemonExecutor()
+    assert executor.submit(divmod, 7, 2).result(10) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        executor.submit(divmod, 7, 0).result(10)
+
+
+def test_an_executor_does_not_run_what_was_cancelled():
+    future = Future()
+    future.cancel()
+    executor_module._run(future, lambda: pytest.fail("it ran"), (), {})
+
+
+def test_a_closed_outbox_takes_and_gives_nothing():
+    outbox = Outbox()
+    outbox.open_producer()
+    assert outbox.put(1)
+    outbox.close("last")
+    outbox.close("later")
+    assert not outbox.put(2)
+    assert list(outbox) == ["last"]
