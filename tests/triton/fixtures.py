@@ -30,9 +30,21 @@ def require_server() -> None:
         (pytest.fail if must else pytest.skip)(f"the real Triton cannot run here: {error}")
 
 
-@functools.cache
 def shared_server() -> RealTriton:
-    """Return the running server that the tests share; it ends with the process."""
+    """Return the running server that the tests share; it ends with the process.
+
+    A test that kills it takes nothing away from the next: that one gets a new server.
+    """
+    server = _running_server()
+    if not server.running:
+        server.stop()
+        _running_server.cache_clear()
+        server = _running_server()
+    return server
+
+
+@functools.cache
+def _running_server() -> RealTriton:
     server = RealTriton().start()
     atexit.register(server.stop)
     return server

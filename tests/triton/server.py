@@ -245,6 +245,9 @@ def _tensor_text(spec: TensorSpec) -> str:
     return f'name: "{spec.name}" data_type: TYPE_{kind} dims: [ {dims} ]' + " optional: true" * spec.optional
 
 
+_FAKE_ONLY = frozenset({"ready", "models_ready", "exiting", "calls"})
+
+
 class RealTriton:
     """The real server with a script for its answers: what `FakeTriton` is, over the real protocol.
 
@@ -254,7 +257,8 @@ class RealTriton:
 
     - `requests` has only those that reached a model. ``parameters`` lacks the ``triton_`` ones, which the
       server keeps to itself; ``metadata`` has only names that begin with ``x-``.
-    - Steps that no model can do (`abort`, `end`, `raw`) skip the test.
+    - Steps that no model can do (`abort`, `end`, `raw` with bytes) skip the test, and so do the attributes
+      for what only a fake server can do or know (``ready``, ``exiting``, ``calls``).
 
     Args:
         reply: as for `FakeTriton`.
@@ -305,8 +309,17 @@ class RealTriton:
         """Start the server; returns when its models are ready."""
         self._listener = _Listener(str(self._folder / "socket"), self._converse)
         threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
-        self.server.start()
+        try:
+            self.server.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self.server.process is not None and self.server.process.poll() is None
 
     def stop(self, *, gently: bool = False) -> None:
         """Stop the server, at once unless ``gently``. Idempotent."""
@@ -343,8 +356,20 @@ class RealTriton:
     @staticmethod
     def _check(reply: ReplySource) -> None:
         for step in reply if isinstance(reply, (list, tuple)) else ():
-            if type(step).__name__ in {"_Abort", "_End", "_Raw"}:
+            if type(step).__name__ in {"_Abort", "_End"} or isinstance(
+                getattr(step, "response", None), bytes
+            ):
                 pytest.skip(f"the real server cannot be told to do this: {step}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FAKE_ONLY:
+            pytest.skip(f"the real server has nothing like FakeTriton.{name}")
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FAKE_ONLY:
+            pytest.skip(f"the real server cannot be told: FakeTriton.{name} = {value!r}")
+        super().__setattr__(name, value)
 
     # --- what it saw
 
@@ -423,6 +448,9 @@ class RealTriton:
         final = False
         try:
             for piece in pieces if model.signature.decoupled else joined(pieces):
+                if piece.raw is not None:
+                    yield _as_it_is(piece.raw)
+                    continue
                 response, final = writer.content(piece), piece.final
                 outputs = [] if response is None else _outputs(response)
                 if outputs or final:
@@ -478,6 +506,17 @@ def _outputs(response: Any) -> list[dict[str, Any]]:
         }
         for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
     ]
+
+
+def _as_it_is(response: Any) -> dict[str, Any]:
+    """Return what makes a model send this response, as far as a model can: its outputs or its error."""
+    if isinstance(response, bytes):
+        return {"error": "the real server cannot be told to send bytes that are no message"}
+    if response.error_message:
+        return {"error": response.error_message}
+    parameters = response.infer_response.parameters
+    final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
+    return {"outputs": _outputs(response.infer_response), "final": final}
 
 
 def _wait_for_end(lines: Any, ended: threading.Event) -> None:

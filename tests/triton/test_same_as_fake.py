@@ -302,7 +302,6 @@ def test_the_statistics_of_a_model_that_is_not_there(ask, case):
     assert plain(fake) == plain(real)
 
 
-@pytest.mark.xfail(strict=True, reason="FakeTriton does not count unary calls that succeed")
 def test_the_statistics_count(raw, fake, real_triton):
     calls = Raw(fake.url)
     counts = []

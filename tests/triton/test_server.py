@@ -68,6 +68,23 @@ def test_what_the_real_server_cannot_do_skips_the_test(real_triton):
         real_triton.reply = [abort("UNAVAILABLE")]
 
 
+def test_what_only_a_fake_server_knows_skips_the_test(real_triton):
+    with pytest.raises(pytest.skip.Exception, match=r"FakeTriton\.calls"):
+        _ = real_triton.calls
+    with pytest.raises(pytest.skip.Exception, match=r"FakeTriton\.exiting = True"):
+        real_triton.exiting = True
+    with pytest.raises(AttributeError):
+        _ = real_triton.nope
+
+
+def test_a_server_that_a_test_has_killed_is_replaced(real_triton):
+    real_triton.server.process.kill()
+    real_triton.server.process.wait()
+    server = fixtures.shared_server()
+    assert server is not real_triton
+    assert server.running
+
+
 def test_a_missing_server_skips_or_fails(monkeypatch):
     def refuse() -> None:
         raise NotSupportedError("not on this machine")
