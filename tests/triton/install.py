@@ -29,7 +29,7 @@ __all__ = ["Installation", "NotSupportedError", "install"]
 
 VERSION = "2.51.0"
 PYTHONS = ((3, 9), (3, 10), (3, 11), (3, 12))
-"""The Pythons that the Python backend runs with. Its stub for 3.13 needs numpy < 2, which has no wheels there:
+"""The Pythons that the Python backend runs with. Its stub for 3.13 needs numpy < 2, without wheels there:
 with numpy 2 it misreads texts and crashes."""
 INSTALL_TIMEOUT = 900.0
 
