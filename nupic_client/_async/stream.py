@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from nupic_client._async.transport import AsyncTransport
+from nupic_client._async.transport import AsyncTransport, as_error, task_is_cancelled
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
@@ -214,7 +214,7 @@ class AsyncTextStream:
         grpc.aio raises it for three reasons: this stream's user closed it, the server cancelled the call, or the task
         that reads was cancelled. The last one must go on as it is.
         """
-        if _task_is_cancelled():
+        if task_is_cancelled():
             return None
         if self._transport.closed:
             exchange.cancelled(time.monotonic())
@@ -223,7 +223,7 @@ class AsyncTextStream:
         except NupicError as error:
             return error
         if self._call.done() and await self._call.details() != _LOCAL_DETAILS:
-            return exchange.failed(error_from_rpc(await _as_error(self._call)), time.monotonic())
+            return exchange.failed(error_from_rpc(await as_error(self._call)), time.monotonic())
         return None
 
 
@@ -261,19 +261,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _task_is_cancelled() -> bool:
-    """Return whether somebody asked the current task to cancel; Python 3.10 cannot tell and says no."""
-    task = asyncio.current_task()
-    cancelling = getattr(task, "cancelling", None)
-    return bool(cancelling and cancelling())
-
-
-async def _as_error(call: Any) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(
-        await call.code(),
-        await call.initial_metadata(),
-        await call.trailing_metadata(),
-        details=await call.details(),
-    )
