@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nupic_client._core.draft import GenerateOptions
     from nupic_client._sync.stream import TextStream
     from nupic_client.config import TLS, Timeouts
+    from nupic_client.conversation import Conversation
     from nupic_client.errors import (
         AuthenticationError,
         ConfigurationError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     )
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
+    from nupic_client.naming import ModelName, parse_model_name
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     )
     from nupic_client.results import Finished, FinishReason, Generation, Latency, TextDelta, Timing, Usage
     from nupic_client.sampling import SamplingParams
+    from nupic_client.server import ServerClient
+    from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
     from nupic_client.streaming import StreamingClient
 
 _HOMES = {
@@ -61,6 +65,7 @@ _HOMES = {
     "_core.draft": ("GenerateOptions",),
     "_sync.stream": ("TextStream",),
     "config": ("TLS", "Timeouts"),
+    "conversation": ("Conversation",),
     "errors": (
         "AuthenticationError",
         "ConfigurationError",
@@ -83,6 +88,7 @@ _HOMES = {
         "UnknownModelError",
     ),
     "local": ("LocalServer",),
+    "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
     "prompts": ("PromptFormatter",),
     "registry": (
@@ -94,13 +100,67 @@ _HOMES = {
     ),
     "results": ("FinishReason", "Finished", "Generation", "Latency", "TextDelta", "Timing", "Usage"),
     "sampling": ("SamplingParams",),
+    "server": ("ServerClient",),
+    "server_info": ("Durations", "ModelInfo", "ModelStatistics", "ServerInfo"),
     "streaming": ("StreamingClient",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604, RUF022 - the names above, written once
+# Type checkers take from a package only what stands here in so many words.
+__all__ = [
+    "TLS",
+    "AsyncTextStream",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "Conversation",
+    "DeadlineExceededError",
+    "Durations",
+    "FinishReason",
+    "Finished",
+    "GenerateOptions",
+    "Generation",
+    "IncompleteStreamError",
+    "InferenceError",
+    "Latency",
+    "LocalModelError",
+    "LocalServer",
+    "Message",
+    "ModelInfo",
+    "ModelName",
+    "ModelRegistry",
+    "ModelSpec",
+    "ModelStatistics",
+    "ModelUnavailableError",
+    "NupicError",
+    "OverloadedError",
+    "PromptError",
+    "PromptFormatter",
+    "ProtocolError",
+    "RequestError",
+    "RequestRejectedError",
+    "SamplingParams",
+    "ServerClient",
+    "ServerInfo",
+    "StreamClosedError",
+    "StreamConsumedError",
+    "StreamStateError",
+    "StreamingClient",
+    "TextDelta",
+    "TextStream",
+    "Timeouts",
+    "Timing",
+    "TransportError",
+    "UnknownModelError",
+    "Usage",
     "__version__",
-    *sorted(_HOME_OF),
+    "assistant",
+    "default_registry",
+    "get_prompt_formatter",
+    "model_naming_mapping",
+    "parse_model_name",
+    "system",
+    "user",
 ]
 
 

@@ -45,7 +45,7 @@ class ModelClient:
         self._formatter = (
             formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
         )
-        self._options = _defaults(CallOptions(), options)
+        self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
         self._async_transport = AsyncTransport(self._config)
@@ -74,7 +74,7 @@ class ModelClient:
         """
         self._transport.run(self._readiness(timeout))
 
-    async def await_until_ready(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the facade's word for it
+    async def await_until_ready(self, timeout: float | None = 60.0) -> None:
         """Wait until the server and the model are ready; the async twin of `wait_until_ready`.
 
         Args:

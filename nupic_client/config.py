@@ -65,8 +65,13 @@ def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+_HTTP_HOST = re.compile(r"(\[[^\]]*\]|[^:/?#]*)")
+
+
 def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
-    match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>\d{1,5})", text)
+    match = re.fullmatch(
+        r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text
+    )
     if match is None or not 1 <= int(match["port"]) <= 65535:
         raise ConfigurationError(
             f"url {url or text!r} is not valid: expected {_FORMS}; a port is a number from 1 to 65535"
@@ -111,7 +116,7 @@ def parse_url(url: UrlLike) -> Endpoint:
     if separator and scheme.lower() in {"http", "https"}:
         raise ConfigurationError(
             f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port (8001 by default)"
-            f" as {rest.partition(':')[0] or 'host'}:8001"
+            f" as {_HTTP_HOST.split(rest, maxsplit=1)[1] or 'host'}:8001"
         )
     if separator and scheme.lower() not in {"grpc", "grpcs"}:
         raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
@@ -133,7 +138,11 @@ def _parse_list(urls: Sequence[str]) -> Endpoint:
         raise ConfigurationError(
             f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}"
         )
-    addresses = tuple(_split_host_port(endpoint.target) for endpoint in endpoints)
+    addresses = tuple(
+        address
+        for endpoint in endpoints
+        for address in endpoint.addresses or (_split_host_port(endpoint.target),)
+    )
     return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
 
 
@@ -200,16 +209,16 @@ class Timeouts:
 def _seconds(name: str, value: object) -> float | None:
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or value <= 0
-    ):
-        raise ConfigurationError(f"{name} must be a positive number of seconds or None, not {value!r}")
-    return float(value)
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not 0 < number <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"{name} must be a positive number of seconds or None for no limit, not {value!r}"
+        )
+    return float(number)
 
 
+# 31 years. gRPC counts nanoseconds in 64 bits: a call with more than those hold would time out at once.
+_LONGEST_TIMEOUT = 1e9
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 
@@ -223,6 +232,10 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
     Raises:
         ConfigurationError: a name or value that gRPC would refuse. Values are not shown: they may be secret.
     """
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(
+            f"metadata must be a mapping of names to values, not {type(metadata).__name__}"
+        )
     for name, value in metadata.items():
         if not isinstance(name, str) or not _METADATA_KEY.fullmatch(name) or name.startswith("grpc-"):
             raise ConfigurationError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from nupic_client.errors import ConfigurationError
 
@@ -19,11 +19,13 @@ MAX_STOP_STRINGS = 64
 def _number(
     name: str, value: object, allowed: str, *, low: float, high: float, open_low: bool = False
 ) -> float:
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
-    number = float(value)  # type: ignore[arg-type]  # checked above; numpy scalars come in here too
+    try:
+        # numpy's and other libraries' numbers come in here too; a text is none, whatever it says.
+        number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
     if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
-        raise ConfigurationError(f"{name} must be {allowed}, not {value!r}")
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
     return number
 
 
@@ -38,6 +40,8 @@ def _integer(name: str, value: SupportsIndex, allowed: str, *, low: int, high: i
 
 
 def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(f"stop takes a non-empty string or a list of them, not {value!r}")
     strings = (value,) if isinstance(value, str) else tuple(value)
     if len(strings) > MAX_STOP_STRINGS:
         raise ConfigurationError(f"stop takes at most {MAX_STOP_STRINGS} strings, not {len(strings)}")
@@ -108,7 +112,7 @@ class SamplingParams:
         return replace(self, **changes) if changes else self  # type: ignore[arg-type]  # names and types are the fields'
 
 
-_CHECKS = {
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "max_tokens": lambda name, value: _integer(name, value, ">= 1", low=1, high=2**31 - 1),
     "temperature": lambda name, value: _number(name, value, ">= 0", low=0.0, high=float("inf")),
     "top_p": lambda name, value: _number(name, value, "> 0 and <= 1", low=0.0, high=1.0, open_low=True),

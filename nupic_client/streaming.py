@@ -14,7 +14,8 @@ from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
-from nupic_client._core.draft import CallOptions, Draft, GenerateOptions, start_generation
+from nupic_client._core.discovery import start_or_discover
+from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.plain import PlainBackend
@@ -84,11 +85,12 @@ class StreamingClient:
         self._formatter = (
             formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
         )
-        self._options = _defaults(CallOptions(), options)
+        self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
         self._async_transport = AsyncTransport(self._config)
         self._signatures: dict[str, ModelSignature] = {}
+        self._found: dict[str, str] = {}
         self._backend = PlainBackend()
 
     @property
@@ -126,15 +128,8 @@ class StreamingClient:
 
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
-        if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
-            raise ConfigurationError(
-                f"callback must be a plain function, not {callback!r}; agenerate takes async ones"
-            )
-        with self.stream(prompt, **options) as stream:
-            if callback is not None:
-                for text in stream:
-                    callback(text)
-            return stream.result()
+        check_callback(callback)
+        return self._deliver(self.stream(prompt, **options), callback)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a prompt and return its text as a stream: iterate over it for the pieces as they arrive.
@@ -161,7 +156,7 @@ class StreamingClient:
                     for text in stream:
                         print(text, end="", flush=True)
         """
-        return TextStream(self._transport, self._start(self._draft(prompt, options)))
+        return self._stream(prompt, options)
 
     async def agenerate(
         self, prompt: Prompt, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
@@ -184,13 +179,7 @@ class StreamingClient:
         """
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function or a coroutine function, not {callback!r}")
-        async with self.astream(prompt, **options) as stream:
-            if callback is not None:
-                async for text in stream:
-                    outcome = callback(text)
-                    if inspect.isawaitable(outcome):
-                        await outcome
-            return await stream.result()
+        return await self._adeliver(self.astream(prompt, **options), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the text of a prompt as an async stream; the async twin of `stream`. Does not block.
@@ -216,8 +205,7 @@ class StreamingClient:
                     async for text in stream:
                         print(text, end="", flush=True)
         """
-        draft = self._draft(prompt, options)
-        return AsyncTextStream(self._async_transport, self._start(draft), draft.request_id)
+        return self._astream(prompt, options)
 
     def wait_until_ready(self, timeout: float | None = 60.0) -> None:
         """Block until the server and the model are ready. Thread-safe.
@@ -311,13 +299,49 @@ class StreamingClient:
             messages = (system(self._spec.system), *messages)
         return self._formatter(messages)
 
-    def _start(self, draft: Draft) -> flows.Flow[Exchange]:
-        return start_generation(draft, self._signatures)
+    def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
+        return TextStream(self._transport, self._start(self._draft(prompt, options), on_end))
+
+    def _astream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> AsyncTextStream:
+        draft = self._draft(prompt, options)
+        return AsyncTextStream(self._async_transport, self._start(draft, on_end), draft.request_id)
+
+    def _start(self, draft: Draft, on_end: OnEnd) -> flows.Flow[Exchange]:
+        exchange = yield from start_or_discover(draft, self._signatures, self._found)
+        exchange.on_end = on_end
+        return exchange
+
+    def _deliver(self, stream: TextStream, callback: Callback | None) -> Generation:
+        with stream:
+            if callback is not None:
+                for text in stream:
+                    callback(text)
+            return stream.result()
+
+    async def _adeliver(self, stream: AsyncTextStream, callback: AsyncCallback | None) -> Generation:
+        async with stream:
+            if callback is not None:
+                async for text in stream:
+                    outcome = callback(text)
+                    if inspect.isawaitable(outcome):
+                        await outcome
+            return await stream.result()
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         metadata = tuple(self._options.metadata.items())
         return flows.wait_until_ready(
             self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata
+        )
+
+
+OnEnd: TypeAlias = "Callable[[Exchange], None] | None"
+
+
+def check_callback(callback: Callback | None) -> None:
+    """Raise ConfigurationError for a callback that a blocking call cannot use."""
+    if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
+        raise ConfigurationError(
+            f"callback must be a plain function, not {callback!r}; agenerate takes async ones"
         )
 
 

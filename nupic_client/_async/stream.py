@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from nupic_client._async.transport import AsyncTransport, as_error, task_is_cancelled
+from nupic_client._async.transport import AsyncTransport, task_is_cancelled
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
@@ -151,7 +151,7 @@ class AsyncTextStream:
     async def _open(self) -> Exchange:
         if self._failure is not None:
             raise self._failure
-        if self._cancelled:
+        if self.closed:
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = asyncio.get_running_loop()
         try:
@@ -198,33 +198,17 @@ class AsyncTextStream:
             if error is not None:
                 raise error from rpc_error
         except asyncio.CancelledError:
-            error = await self._cancellation(exchange)
-            if error is None:
-                self.cancel()
-                raise
-            raise error from None
+            # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
+            if not task_is_cancelled():
+                if self._transport.closed:
+                    exchange.cancelled(clock())
+                exchange.check_running()
+            self.cancel()
+            raise
         except BaseException:
             self.cancel()
             raise
         return exchange.consumed()
-
-    async def _cancellation(self, exchange: Exchange) -> Exception | None:
-        """Return the error that a CancelledError of grpc.aio stands for, or None if the task itself was cancelled.
-
-        grpc.aio raises it for three reasons: this stream's user closed it, the server cancelled the call, or the task
-        that reads was cancelled. The last one must go on as it is.
-        """
-        if task_is_cancelled():
-            return None
-        if self._transport.closed:
-            exchange.cancelled(time.monotonic())
-        try:
-            exchange.check_running()
-        except NupicError as error:
-            return error
-        if self._call.done() and await self._call.details() != _LOCAL_DETAILS:
-            return exchange.failed(error_from_rpc(await as_error(self._call)), time.monotonic())
-        return None
 
 
 class _Pieces:
@@ -250,10 +234,6 @@ class _Pieces:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self._stream.cancel()
-
-
-_LOCAL_DETAILS = "Locally cancelled by application!"
-"""What grpc.aio says when this side cancelled, and no server does."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

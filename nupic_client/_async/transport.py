@@ -140,7 +140,7 @@ class AsyncTransport:
             # grpc.aio raises it too when the channel is closed; nobody cancelled the task then.
             if not self.closed or task_is_cancelled():
                 raise
-            raise self._failed(await as_error(call)) from None
+            raise self._failed(await _as_error(call)) from None
 
     def _failed(self, rpc_error: Any) -> RequestError:
         error = error_from_rpc(rpc_error)
@@ -158,7 +158,7 @@ def task_is_cancelled() -> bool:
     return bool(cancelling and cancelling())
 
 
-async def as_error(call: Any) -> grpc.aio.AioRpcError:
+async def _as_error(call: Any) -> grpc.aio.AioRpcError:
     """Return how a call ended as the error that awaiting it would raise, had this side not cancelled it."""
     return grpc.aio.AioRpcError(
         await call.code(),

@@ -56,7 +56,8 @@ _RULES = (
         r"|expected number of inputs"
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
-        r"|incomplete string data",
+        r"|incomplete string data"
+        r"|(Received|Sent) message larger than max",
         RequestRejectedError,
         "INVALID_ARGUMENT",
         "the request does not fit the model",

@@ -116,12 +116,12 @@ class StreamDecoder:
         Raises:
             RequestError: as `receive`.
         """
+        if self.stopped_early:
+            return ""
         if response.error_message:
             raise self._failed(response)
         answer = response.infer_response
         if self.finished:
-            if self.stopped_early:
-                return ""
             raise ProtocolError(
                 "the server sent another response after the one marked as final", request_id=answer.id
             )
@@ -209,6 +209,8 @@ class StreamDecoder:
                 elements = wire.decode_bytes_tensor(raw)
             except ValueError as error:
                 raise ProtocolError(f"output {name!r}: {error}", request_id=answer.id) from None
+        elif answer.raw_output_contents:
+            raise ProtocolError(f"output {name!r} has no content, although others have", request_id=answer.id)
         else:
             elements = list(output.contents.bytes_contents)
         if len(elements) > 1:
@@ -259,4 +261,5 @@ def _count(answer: Any, name: str) -> int | None:
             or contents.int64_contents
         )
         value = numbers[0] if numbers else None
-    return None if value is None else int(value)
+    # NaN, infinity, a half or -1 is no count: unknown is better than wrong.
+    return value if isinstance(value, int) and value >= 0 else None

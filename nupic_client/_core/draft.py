@@ -14,7 +14,7 @@ from nupic_client._core.exchange import Exchange, PreparedRequest
 from nupic_client.backends.plan import Backend, make_tensor
 from nupic_client.backends.signature import InputTensor, ModelSignature, TensorValue
 from nupic_client.config import Timeouts, check_metadata
-from nupic_client.errors import ConfigurationError, ModelUnavailableError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, ModelUnavailableError, RequestError
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ class CallOptions:
         if "request_id" in options:
             changes["request_id"] = _request_id(options["request_id"])
         if "metadata" in options:
-            changes["metadata"] = check_metadata({**self.metadata, **(options["metadata"] or {})})
+            given = check_metadata(options["metadata"] or {})
+            changes["metadata"] = MappingProxyType({**self.metadata, **given})
         if "backend_inputs" in options:
-            changes["backend_inputs"] = MappingProxyType(dict(options["backend_inputs"] or {}))
+            changes["backend_inputs"] = _backend_inputs(options["backend_inputs"] or {})
         if "unsupported" in options:
             changes["unsupported"] = _unsupported(options["unsupported"])
         return replace(self, **changes)
@@ -106,6 +107,16 @@ def _request_id(value: str | None) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise ConfigurationError(f"request_id must be a non-empty string, not {value!r}")
     return value
+
+
+def _backend_inputs(
+    value: Mapping[str, TensorValue | Sequence[TensorValue]],
+) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"backend_inputs must be a mapping of names to values, not {type(value).__name__}"
+        )
+    return MappingProxyType(dict(value))
 
 
 def _unsupported(value: str) -> str:
@@ -145,14 +156,18 @@ class Draft:
         tensors = _with_inputs(tensors, signature, options.backend_inputs)
         _check_filled(tensors, signature)
         stops = dict.fromkeys((*options.sampling.stop_strings, *self.model.stop))
-        return PreparedRequest(
-            message=wire.build_infer_request(
+        try:
+            message = wire.build_infer_request(
                 self.model.server_name,
                 tensors,
                 request_id=self.request_id,
                 version=self.model.version,
                 parameters={wire.EMPTY_FINAL_PARAMETER: True},
-            ),
+            )
+        except ValueError as error:  # a number too large for its type, or a text that is no Unicode
+            raise ConfigurationError(f"model {signature.name!r}: {error}") from None
+        return PreparedRequest(
+            message=message,
             layout=self.backend.layout(signature, cumulative=self.model.cumulative),
             stops=tuple(stops),
             model=self.model.server_name,
@@ -246,6 +261,8 @@ def _describe(draft: Draft) -> flows.Flow[ModelSignature]:
     except RequestError as error:
         error.model = error.model or name
         error.request_id = error.request_id or draft.request_id
+        if isinstance(error, DeadlineExceededError):
+            error.limit = timeout
         if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and draft.model.hint:
             error.message = f"{error.message}; {draft.model.hint}"
         raise

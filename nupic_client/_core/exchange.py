@@ -6,7 +6,8 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -34,14 +35,14 @@ class PreparedRequest:
         metadata: sent with the call.
     """
 
-    message: Any
+    message: Any = field(repr=False)  # it has the prompt
     layout: AnswerLayout
     stops: tuple[str, ...]
     model: str
     target: str
     request_id: str
     timeout: float | None
-    metadata: tuple[tuple[str, str | bytes], ...]
+    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # it may be secret
 
 
 class _State(Enum):
@@ -67,6 +68,7 @@ class Exchange:
         "_pieces",
         "_state",
         "attempts",
+        "on_end",
         "request",
         "stopwatch",
     )
@@ -81,6 +83,8 @@ class Exchange:
         self._consumed = False
         self._error: RequestError | None = None
         self._end = start
+        self.on_end: Callable[[Exchange], None] | None = None
+        """Called once when the generation has ended, in whatever way; must not raise."""
 
     @property
     def running(self) -> bool:
@@ -105,9 +109,8 @@ class Exchange:
     @property
     def text(self) -> str:
         """The text so far."""
-        if len(self._pieces) > 1:
-            self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+        # Any thread may ask while another one appends: only read here.
+        return "".join(self._pieces)
 
     def receive(self, response: Any, now: float) -> str:
         """Take a response and return its new text, which may be empty.
@@ -206,6 +209,16 @@ class Exchange:
         self._consumed = True
         return ""
 
+    @property
+    def finished(self) -> bool:
+        """Whether the answer came to its end."""
+        return self._state is _State.FINISHED
+
+    @property
+    def failure(self) -> RequestError | None:
+        """The error the generation ended with, or None."""
+        return self._error
+
     def result(self) -> Generation:
         """Return the generation; of a cancelled one what had arrived.
 
@@ -229,3 +242,6 @@ class Exchange:
     def _close(self, state: _State, now: float) -> None:
         self._state = state
         self._end = now
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)

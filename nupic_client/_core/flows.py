@@ -6,7 +6,7 @@ A driver of eight lines in ``_sync`` and one in ``_async`` perform the commands.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nupic_client._core import wire
@@ -40,7 +40,7 @@ class Invoke:
     method: str
     request: Any
     timeout: float | None = None
-    metadata: Metadata = ()
+    metadata: Metadata = field(default=(), repr=False)  # it may be secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ def describe_model(
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+_SHORTEST_CALL = 0.1
+_LONGEST_CALL = 5.0
 
 
 def wait_until_ready(
@@ -93,7 +95,7 @@ def wait_until_ready(
     """Poll until the server and the model are ready.
 
     Args:
-        model: the server's name of the model.
+        model: the server's name of the model; empty to wait for the server alone.
         timeout: seconds, or None to wait without limit.
         target: the server, for the error text.
         metadata: sent with the calls.
@@ -103,14 +105,16 @@ def wait_until_ready(
         RequestError: waiting cannot help, e.g. wrong credentials.
     """
     start: float = yield ReadClock()
+    now = start
     pause = _FIRST_PAUSE
     while True:
-        problem = yield from _readiness(model, timeout, metadata)
+        left = None if timeout is None else start + timeout - now
+        problem = yield from _readiness(model, left, metadata)
         if problem is None:
             return
-        now: float = yield ReadClock()
+        now = yield ReadClock()
         left = None if timeout is None else start + timeout - now
-        if left is not None and left <= pause:
+        if left is not None and left <= 0:
             raise DeadlineExceededError(
                 f"not ready after {timeout:g} s: {problem}",
                 limit=timeout,
@@ -118,17 +122,20 @@ def wait_until_ready(
                 model=model,
                 target=target,
             )
-        yield Sleep(pause)
+        yield Sleep(pause if left is None else min(pause, left))
+        now = yield ReadClock()
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _readiness(model: str, timeout: float | None, metadata: Metadata) -> Flow[str | None]:
-    """Return what is not ready, or None."""
-    patience = min(timeout or 5.0, 5.0)
+def _readiness(model: str, left: float | None, metadata: Metadata) -> Flow[str | None]:
+    """Return what is not ready, or None. The last question, when no time is left, is a short one."""
+    patience = _LONGEST_CALL if left is None else min(max(left, _SHORTEST_CALL), _LONGEST_CALL)
     try:
         server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
         if not server.ready:
             return "the server says it is not ready"
+        if not model:
+            return None
         ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience, metadata)
     except (ConnectionFailedError, ModelUnavailableError, DeadlineExceededError) as error:
         return error.message

@@ -138,7 +138,7 @@ class CumulativeText:
     def _growth(self, piece: bytes) -> bytes:
         # A detokeniser that renders an unfinished character as U+FFFD replaces it in a later piece: wait for that one.
         whole = piece
-        while whole.endswith(_REPLACEMENT):
+        while whole.endswith(_REPLACEMENT) and len(whole) - len(_REPLACEMENT) >= len(self._seen):
             whole = whole[: -len(_REPLACEMENT)]
         if not whole.startswith(self._seen):
             raise ValueError(

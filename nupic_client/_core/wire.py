@@ -206,7 +206,10 @@ def build_infer_request(
     request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
     for tensor in tensors:
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+        try:
+            request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
+        except ValueError as error:
+            raise ValueError(f"input {tensor.name!r}: {error}") from None
     for name in outputs:
         request.outputs.add(name=name)
     _set_parameters(request, parameters)
@@ -308,7 +311,10 @@ def serialize(message: Any) -> bytes:
 
 
 def _datatype(enum_value: int) -> str:
-    name: str = pb.model__config__pb2.DataType.Name(enum_value).removeprefix("TYPE_")
+    known = pb.model__config__pb2.DataType.DESCRIPTOR.values_by_number.get(enum_value)
+    if known is None:  # of a newer server: such a tensor cannot be filled, which may not matter
+        return f"TYPE_{enum_value}"
+    name: str = known.name.removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name
 
 

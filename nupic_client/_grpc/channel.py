@@ -66,9 +66,9 @@ def channel_target(endpoint: Endpoint) -> str:
 def _resolve(host: str, port: int) -> tuple[str, int]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host name can look like this
         raise ConnectionFailedError(
-            f"cannot resolve the host name {host!r}: {error.strerror or error}",
+            f"cannot resolve the host name {host!r}: {getattr(error, 'strerror', None) or error}",
             target=f"{host}:{port}",
             retryable=True,
         ) from None

@@ -44,7 +44,7 @@ class PlainBackend:
             )
         values: dict[str, TensorValue | tuple[str, ...]] = {_PROMPT: prompt}
         for option, value in sampling.given():
-            if option in signature.inputs:
+            if option in signature.inputs and (option != "stop" or _takes_stops(signature, sampling)):
                 values[option] = value  # type: ignore[assignment]  # SamplingParams holds numbers and strings only
         for extra in _EXTRAS:
             if _offers(signature, extra):
@@ -68,3 +68,12 @@ class PlainBackend:
 def _offers(signature: ModelSignature, extra: str) -> bool:
     switch = signature.inputs.get(f"return_{extra}")
     return switch is not None and switch.datatype == "BOOL" and extra in signature.outputs
+
+
+def _takes_stops(signature: ModelSignature, sampling: SamplingParams) -> bool:
+    """Return whether the model's input has room for the stop strings; the client stops at them in any case."""
+    try:
+        make_tensor(signature.inputs["stop"], sampling.stop_strings, signature)
+    except ConfigurationError:
+        return False
+    return True

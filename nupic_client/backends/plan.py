@@ -75,7 +75,7 @@ def make_tensor(
     dims = list(spec.shape)
     fixed = 1
     for size in dims:
-        fixed *= size if size > 0 else 1
+        fixed *= size if size >= 0 else 1
     free = [index for index, size in enumerate(dims) if size < 0]
     for index in free:
         dims[index] = 1
@@ -105,4 +105,6 @@ def _check_kind(spec: TensorSpec, element: object) -> None:
             f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent"
         )
     if not isinstance(element, _KINDS[kind]) or (isinstance(element, bool) and kind != "BOOL"):
-        raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {element!r}")
+        # A text may be the prompt, which error texts do not show.
+        shown = repr(element) if isinstance(element, (bool, int, float)) else type(element).__name__
+        raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {shown}")

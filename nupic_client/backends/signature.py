@@ -69,4 +69,4 @@ class InputTensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    values: tuple[TensorValue, ...]
+    values: tuple[TensorValue, ...] = field(repr=False)  # one of them is the prompt

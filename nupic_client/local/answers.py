@@ -66,7 +66,7 @@ class Answers:
         self._on_request(request)
         writer = ResponseWriter(known, request)
         try:
-            model = self._repository.find_ready(message.model_name)
+            model = self._repository.find_ready(message.model_name, message.model_version)
             _check_method(model, method)
             check_request(message, model)
         except Refusal as refusal:

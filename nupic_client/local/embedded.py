@@ -180,7 +180,7 @@ class _Running:
             self._engine.load(model_path or locate_weights(progress=report))
             self._set_ready(ready=True)
         except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the model
-            _log.error("the local model is not available: %s", error)  # noqa: TRY400 - not a bug: no trace
+            _log.error("the local model is not available: %s", error)
             self.error = error
         finally:
             self.loaded.set()
@@ -212,6 +212,6 @@ _all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    # The port is left to the operating system: gRPC needs a thread to close it, and none can be started any more.
+    # The port is left to the operating system: gRPC needs a thread to close it, and none can be started now.
     for running in list(_all_running):
         running.stop_loading()

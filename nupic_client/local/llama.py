@@ -66,8 +66,7 @@ class LlamaEngine:
         self._lock = threading.Lock()
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Load the model, which takes about half a second. Does nothing if one is loaded or the engine is
-        closed.
+        """Load the model, which takes about half a second. Does nothing if one is loaded or it is closed.
 
         Args:
             path: the GGUF file.
@@ -83,7 +82,10 @@ class LlamaEngine:
                 raise LocalModelError(f"there is no model file {os.fspath(path)!r}")
             _open_engines.add(self)
             try:
-                self._server = llama.Server(self._parameters(llama, path))
+                server = llama.Server(self._parameters(llama, path))
+                # An engine whose loop does not run yet hangs when it is deleted: wait until it answers.
+                server.handle_completions({"prompt": "a", "max_tokens": 1}, lambda _chunk: False)
+                self._server = server
             except RuntimeError as error:
                 self._remove_folder()
                 raise LocalModelError(

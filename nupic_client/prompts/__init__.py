@@ -6,9 +6,9 @@
 
     prompt = formatter_for("llama3")([user("Why is the sky blue?")], system="Be brief.")
 
-A family is a value (`nupic_client.prompts.family.Family`) that one renderer reads; the values stand in modules by the
-lineage of their formats. Models of no known family bring their own template: `PromptFormatter.from_jinja` and
-`PromptFormatter.from_tokenizer_config`.
+A family is a value (`nupic_client.prompts.family.Family`) that one renderer reads; the values stand in
+modules by the lineage of their formats. Models of no known family bring their own template:
+`PromptFormatter.from_jinja` and `PromptFormatter.from_tokenizer_config`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """DeepSeek: plain-text roles in LLM and V2, tokens in V3 and R1."""
 
+# ruff: noqa: RUF001  # the full-width bar is part of the tokens
+
 from __future__ import annotations
 
 from nupic_client.prompts.family import Family, Place, Turn
@@ -16,11 +18,12 @@ def _plain_text(name: str, reference_model: str, source: str, aliases: tuple[str
         name=name,
         reference_model=reference_model,
         source=source,
-        description="plain-text roles; system messages are printed bare; nothing between EOS and the next turn",
+        description="plain-text roles; bare system messages; nothing between EOS and the next turn",
         bos=_BOS,
         eos=_EOS,
         stop=(_EOS,),
-        # "User:" is an everyday word: it opens a turn only at the start of a line, and right after BOS or EOS.
+        # "User:" is an everyday word: it opens a turn only at the start of a line, and right after BOS or
+        # EOS.
         markers=("\nUser:", "\nAssistant:"),
         seams=tuple(f"{token}{role}:" for token in (_BOS, _EOS) for role in ("User", "Assistant")),
         start=_BOS,

@@ -15,8 +15,8 @@ __all__ = ["Draft"]
 class Draft:
     """The parts of one prompt, in order.
 
-    The distinction between a family's own words and quoted content is what the safety check needs: a control token is
-    legitimate only where no quoted character is part of it.
+    The distinction between a family's own words and quoted content is what the safety check needs: a control
+    token is legitimate only where no quoted character is part of it.
     """
 
     __slots__ = ("_parts", "_quotes")

@@ -19,7 +19,8 @@ FALCON = Family(
     description="all contents are trimmed, and double newlines in user and assistant content become one",
     eos="<|endoftext|>",
     stop=("<|endoftext|>", "\nUser:"),
-    # "User:" is an everyday word: it opens a turn only at the start of a line, which includes the start of the text.
+    # "User:" is an everyday word: it opens a turn only at the start of a line, which includes the start of
+    # the text.
     markers=("\nUser:", "\nAssistant:"),
     system=Turn("", "", str.strip),
     late_system=Rule.DROPPED,

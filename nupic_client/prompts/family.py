@@ -1,10 +1,11 @@
-"""What a prompt family is: a value that says what stands around each role, and where the system prompt goes."""
+"""What a prompt family is: what stands around each role, and where the system prompt goes."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nupic_client.prompts.draft import Draft
@@ -12,11 +13,16 @@ from nupic_client.prompts.turn import Rule, Turn
 
 if TYPE_CHECKING:
     import re
-    from datetime import date
 
     from nupic_client.messages import Message
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
+
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 class Place(enum.Enum):
@@ -33,12 +39,38 @@ class DateLine:
     """How a family prints the date, which its texts mark with ``{date}``.
 
     Args:
-        style: a ``strftime`` format of ``%d``, ``%m``, ``%Y``, ``%b`` and ``%B``; months are English in every locale.
+        style: a ``strftime`` format of ``%d``, ``%m``, ``%Y``, ``%b`` and ``%B``; months are English in every
+            locale.
         default: the day that the official template has built in; None where it asks the clock.
     """
 
     style: str
     default: date | None = None
+
+    def show(self, day: date | None) -> str:
+        """Print a day, or the default one, or today.
+
+        Args:
+            day: the day; None leaves the choice to the family.
+
+        Returns:
+            The text.
+        """
+        # Not strftime: a model knows English month names, whatever the process's locale says.
+        # The local day is what the official templates print.
+        day = day or self.default or date.today()  # noqa: DTZ011
+        month = _MONTHS[day.month - 1]
+        fields = {
+            "%d": f"{day.day:02}",
+            "%m": f"{day.month:02}",
+            "%Y": f"{day.year}",
+            "%b": month[:3],
+            "%B": month,
+        }
+        text = self.style
+        for name, value in fields.items():
+            text = text.replace(name, value)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +108,15 @@ class Family:
         bos: the token a prompt starts with; empty where the tokenizer has none.
         eos: the token an answer ends with.
         stop: the strings that end a generation.
-        markers: the strings that make turns, besides ``bos``, ``eos`` and the stop strings. Content with one of them
-            is refused.
+        markers: the strings that make turns, besides ``bos``, ``eos`` and the stop strings. Content with one
+            of them is refused.
         start: what the prompt starts with.
         bos_in_turns: whether user turns print ``bos`` themselves.
         user: the turn of a user message.
         assistant: the turn of an assistant message; refused where a family has single turns only.
         system: the turn of a leading system message, or what happens to it.
-        late_system: the turn of any other system message, or what happens to it; None: the same as ``system``.
+        late_system: the turn of any other system message, or what happens to it; None: the same as
+            ``system``.
         system_place: where the leading system message goes.
         default_system: the system prompt that is printed where the conversation does not start with one.
         alternating: whether user and assistant must take turns, user first.
@@ -95,7 +128,8 @@ class Family:
         marker_shape: a pattern of more strings that content may not have.
         roles: the roles the family knows; empty: the template decides.
         system_needs_turn: whether the leading system message is printed only where another message follows.
-        generation_needs_turn: whether ``generation`` is printed only where there is more than a system message.
+        generation_needs_turn: whether ``generation`` is printed only where there is more than a system
+            message.
         date: how the date is printed, where a family prints one.
         variables: the names of the template variables the family knows; None: any.
         aliases: short names.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, to_messages
-from nupic_client.prompts.family import DateLine, Family, Job
+from nupic_client.prompts.family import Family, Job
 from nupic_client.prompts.render import allowed, render
 
 if TYPE_CHECKING:
+    import datetime as dt
     from os import PathLike
 
 __all__ = ["PromptFormatter"]
@@ -21,21 +21,25 @@ class PromptFormatter:
     """Write conversations the way one family of models was trained to read them.
 
     Formatters of known families come from `formatter_for`; those of any other model from `from_jinja` and
-    `from_tokenizer_config`. A formatter is immutable: share it between threads, pickle it, use it as often as you like.
+    `from_tokenizer_config`. A formatter is immutable: share it between threads, pickle it, use it as often as
+    you like.
 
-    Content that contains one of `control_tokens` is refused, because whoever wrote it could speak in another role:
-    a user text that ends its own turn and opens the assistant's. Tokens are looked for in every content, and once more
+    Content that contains one of `control_tokens` is refused, because whoever wrote it could speak in another
+    role: a user text that ends its own turn and opens the assistant's. Tokens are looked for in every
+        content, and once more
     in the finished prompt, where a token may come about only because content meets the template's words.
 
-    Families with plain-text roles have no tokens. There a *marker* is what would open a turn at the place where it
-    stands: headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those templates
-    open turns in the middle of a line; ``User:`` and ``Assistant:`` (Falcon, DeepSeek LLM and V2) only at the start of
-    a line, which their ``control_tokens`` show by a leading newline.
+    Families with plain-text roles have no tokens. There a *marker* is what would open a turn at the place
+    where it
+    stands: headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those
+        templates
+    open turns in the middle of a line; ``User:`` and ``Assistant:`` (Falcon, DeepSeek LLM and V2) only at the
+    start of a line, which their ``control_tokens`` show by a leading newline.
 
     Example:
         >>> from nupic_client.prompts import formatter_for
-        >>> formatter_for("chatml")("Hello")
-        '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
+        >>> formatter_for("phi-4-mini")("Hello")
+        '<|user|>Hello<|end|><|assistant|>'
     """
 
     __slots__ = ("_control_tokens", "_family")
@@ -53,8 +57,8 @@ class PromptFormatter:
         cls,
         template: str,
         *,
-        bos_token: str = "",
-        eos_token: str = "",
+        bos_token: str | None = None,
+        eos_token: str | None = None,
         family: str = "jinja",
         stop: Iterable[str] = (),
         control_tokens: Iterable[str] = (),
@@ -62,19 +66,20 @@ class PromptFormatter:
         """Make a formatter of a Jinja chat template, as Hugging Face renders it.
 
         The template runs in Jinja2's immutable sandbox with a bounded number of steps; see
-        `nupic_client.prompts.sandbox` for what is bounded. Besides the given tokens, whatever looks like a control
-        token or a role marker in the template's source is refused in content.
+        `nupic_client.prompts.sandbox` for what is bounded. Besides the given tokens, whatever looks like a
+        control token or a role marker in the template's source is refused in content.
 
         Args:
             template: the template's source.
-            bos_token: the token a prompt starts with.
-            eos_token: the token an answer ends with; it is also a stop string.
+            bos_token: the token a prompt starts with; None where there is none.
+            eos_token: the token an answer ends with, if there is one; it is also a stop string.
             family: a name for it.
             stop: more strings that end a generation.
             control_tokens: more strings to refuse in content.
 
         Returns:
-            The formatter. It takes any template variables, e.g. ``formatter(messages, enable_thinking=False)``.
+            The formatter. It takes any template variables, e.g. ``formatter(messages,
+            enable_thinking=False)``.
 
         Raises:
             ConfigurationError: jinja2 is not installed, or the template has a syntax error.
@@ -99,16 +104,18 @@ class PromptFormatter:
         """Make a formatter of a Hugging Face ``tokenizer_config.json``.
 
         Args:
-            config: its path, the path of the folder it is in (where a ``chat_template.jinja`` wins), or its content.
-            chat_template: which one, where the model has several named templates. Left out, it is ``tool_use`` in calls
-                with ``tools=`` and ``default`` in others, as in Hugging Face's library.
+            config: its path, the path of the folder it is in (where a ``chat_template.jinja`` wins), or its
+                content.
+            chat_template: which one, where the model has several named templates. Left out, it is
+                ``tool_use`` in calls with ``tools=`` and ``default`` in others, as in Hugging Face's library.
             family: a name for it; by default the configuration's ``name_or_path`` or the folder's name.
 
         Returns:
             The formatter. It takes any template variables.
 
         Raises:
-            ConfigurationError: jinja2 is not installed, the file cannot be read, it has no chat template or not that one.
+            ConfigurationError: jinja2 is not installed, the file cannot be read, it has no chat template or
+                not that one.
         """
         from nupic_client.prompts.tokenizer_config import family_of  # noqa: PLC0415  # the extra is needed only here
 
@@ -143,15 +150,15 @@ class PromptFormatter:
     def prints_bos(self) -> bool:
         """Whether the prompt itself starts with BOS, so that a tokenizer must not add a second one.
 
-        SmolLM2's BOS is the token that opens every turn. Its prompts do start with it, yet it is no BOS that may be
-        taken away: this is False there.
+        SmolLM2's BOS is the token that opens every turn. Its prompts do start with it, yet it is no BOS that
+        may be taken away: this is False there.
         """
         family = self._family
         return bool(family.bos) and (family.start.startswith(family.bos) or family.bos_in_turns)
 
     @property
     def default_system(self) -> str | None:
-        """The system prompt that is used where there is none, with ``{date}`` for the date; None: there is no default."""
+        """The system prompt where none is given, with ``{date}`` for the date; None: there is no default."""
         return self._family.default_system
 
     @property
@@ -191,7 +198,7 @@ class PromptFormatter:
         *,
         add_generation_prompt: bool = True,
         allow_control_tokens: bool = False,
-        date: datetime.date | None = None,
+        date: dt.date | None = None,
         **template_variables: Any,
     ) -> str:
         """Render a conversation.
@@ -199,20 +206,21 @@ class PromptFormatter:
         Args:
             messages: the conversation, or one user message's text.
             system: a system message to put before it. An empty one is not the same as none.
-            add_generation_prompt: whether the prompt opens the assistant's answer, for families that make a difference.
-            allow_control_tokens: whether to insert content verbatim, as the official templates do, whatever it contains.
-                Then an author of content can forge turns: use it for trusted content only.
-            date: the date for the families that print one; by default today, or the day that is built into the
-                official template (Llama 3.1 and 3.3).
-            template_variables: variables for the template, e.g. ``enable_thinking=False`` for Qwen3. Formatters made of
-                Jinja templates take any.
+            add_generation_prompt: whether the prompt opens the assistant's answer, for families that make a
+                difference.
+            allow_control_tokens: whether to insert content verbatim, as the official templates do, whatever
+                it contains. Then an author of content can forge turns: use it for trusted content only.
+            date: the date for the families that print one; by default today, or the day that is built into
+                the official template (Llama 3.1 and 3.3).
+            template_variables: variables for the template, e.g. ``enable_thinking=False`` for Qwen3.
+                Formatters made of Jinja templates take any.
 
         Returns:
             The prompt.
 
         Raises:
-            PromptError: the family does not allow this conversation, or content contains a control token. Messages are
-                counted from 0; where ``system`` is given, it is message 0.
+            PromptError: the family does not allow this conversation, or content contains a control token.
+                Messages are counted from 0; where ``system`` is given, it is message 0.
             ConfigurationError: something is no message, or a template variable is unknown.
         """
         conversation = _conversation(messages, system)
@@ -221,7 +229,7 @@ class PromptFormatter:
         job = Job(
             conversation,
             add_generation_prompt=add_generation_prompt,
-            printed_date="" if family.date is None else _print_date(family.date, date),
+            printed_date="" if family.date is None else family.date.show(date),
             day=date,
             variables=template_variables,
         )
@@ -260,7 +268,8 @@ class PromptFormatter:
             )
 
     def _check_contents(self, conversation: tuple[Message, ...]) -> None:
-        # Joined by a character no token contains: one search over all contents is a lot faster than one in each.
+        # Joined by a character no token contains: one search over all contents is a lot faster than one in
+        # each.
         everything = "\0".join([message.content for message in conversation])
         shape = self._family.marker_shape
         tokens = [token for token in self._control_tokens if token in everything]
@@ -275,8 +284,8 @@ class PromptFormatter:
 
     def _forgery(self, conversation: tuple[Message, ...], index: int, token: str) -> PromptError:
         return PromptError(
-            f"message {index} ({conversation[index].role}) contains {token!r}, which {self.family} reads as control: "
-            "it could forge a turn. Remove it, or render verbatim with allow_control_tokens=True"
+            f"message {index} ({conversation[index].role}) contains {token!r}, which {self.family} reads as "
+            "control: it could forge a turn. Remove it, or render verbatim with allow_control_tokens=True"
         )
 
 
@@ -300,36 +309,3 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
 
 def _listed(messages: Iterable[MessageLike]) -> Iterable[MessageLike]:
     return list(messages) if isinstance(messages, Iterable) else messages
-
-
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
-
-
-def _print_date(line: DateLine, day: datetime.date | None) -> str:
-    # Not strftime: a model knows English month names, whatever the process's locale says.
-    day = day or line.default or datetime.date.today()  # noqa: DTZ011  # the local day, as the official templates print
-    month = _MONTHS[day.month - 1]
-    fields = {
-        "%d": f"{day.day:02}",
-        "%m": f"{day.month:02}",
-        "%Y": str(day.year),
-        "%b": month[:3],
-        "%B": month,
-    }
-    text = line.style
-    for field, value in fields.items():
-        text = text.replace(field, value)
-    return text

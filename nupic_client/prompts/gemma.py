@@ -29,8 +29,8 @@ def _gemma(
         markers=("<start_of_turn>", "<end_of_turn>"),
         start="<bos>",
         system=system,
-        # The official templates look for a system message at the front only. One that stands where an answer is due
-        # passes their check, and is printed as a turn.
+        # The official templates look for a system message at the front only. One that stands where an answer
+        # is due passes their check, and is printed as a turn.
         late_system=Turn("<start_of_turn>system\n", _END, str.strip),
         system_place=Place.FIRST_USER,
         alternating=True,

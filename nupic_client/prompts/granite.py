@@ -34,7 +34,8 @@ def _granite(
         assistant=_turn("assistant"),
         default_system=default_system,
         generation=_GENERATION,
-        # From 3.1 on the official templates open the answer inside the loop over the messages after the system one.
+        # From 3.1 on the official templates open the answer inside the loop over the messages after the
+        # system one.
         generation_needs_turn=dated,
         date=DateLine("%B %d, %Y") if dated else None,
         aliases=aliases,

@@ -1,4 +1,4 @@
-"""Mistral AI's instruct formats, from the first release to Tekken v7; they differ in spaces and in the system prompt."""
+"""Mistral AI's instruct formats, v0.1 to Tekken v7: they differ in spaces and in the system prompt."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ V7 = Family(
 V7_TEKKEN = Family(
     name="mistral-v7-tekken",
     reference_model="mistralai/Mistral-Small-3.1-24B-Instruct-2503",
-    source="huggingface/transformers:tests/models/pixtral/test_processing_pixtral.py (hf-internal-testing copy)",
+    source="huggingface/transformers:tests/models/pixtral/test_processing_pixtral.py (a copy)",
     description="a default system prompt with today's date, which an empty one suppresses",
     bos=_BOS,
     eos=_EOS,
@@ -160,13 +160,15 @@ V7_TEKKEN = Family(
     user=Turn("[INST]", "[/INST]"),
     assistant=Turn("", _EOS),
     default_system=(
-        "You are Mistral Small 3, a Large Language Model (LLM) created by Mistral AI, a French startup headquartered "
-        "in Paris.\nYour knowledge base was last updated on 2023-10-01. The current date is {date}.\n\n"
-        "When you're not sure about some information, you say that you don't have the information and don't make up "
-        "anything.\nIf the user's question is not clear, ambiguous, or does not provide enough context for you to "
-        "accurately answer the question, you do not try to answer it right away and you rather ask the user to clarify "
-        'their request (e.g. "What are some good restaurants around me?" => "Where are you?" or "When is the next '
-        'flight to Tokyo" => "Where do you travel from?")'
+        "You are Mistral Small 3, a Large Language Model (LLM) created by Mistral AI, a French startup "
+        "headquartered in Paris.\nYour knowledge base was last updated on 2023-10-01. "
+        "The current date is {date}.\n\n"
+        "When you're not sure about some information, you say that you don't have the information and don't "
+        "make up anything.\n"
+        "If the user's question is not clear, ambiguous, or does not provide enough context for you to "
+        "accurately answer the question, you do not try to answer it right away and you rather ask the user "
+        'to clarify their request (e.g. "What are some good restaurants around me?" => "Where are you?" or '
+        '"When is the next flight to Tokyo" => "Where do you travel from?")'
     ),
     date=DateLine("%Y-%m-%d"),
     aliases=("mistral-small", "mistral-small-3.1"),

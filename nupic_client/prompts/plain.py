@@ -23,7 +23,7 @@ def _join(family: Family, job: Job, draft: Draft) -> None:  # noqa: ARG001  # ev
 
 PLAIN = Family(
     name="plain",
-    description="no template: the texts as they are, with a blank line between two messages; roles are not printed",
+    description="no template: the texts as they are, a blank line between two messages, no roles",
     system=_BARE,
     user=_BARE,
     assistant=_BARE,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,8 @@ def formatter_for(family: str) -> PromptFormatter:
     formatter = FAMILIES.get(ALIASES.get(name, name))
     if formatter is not None:
         return formatter
+    import difflib  # noqa: PLC0415  # only errors need it
+
     close = difflib.get_close_matches(name, [*FAMILIES, *ALIASES], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise ConfigurationError(
@@ -102,7 +104,8 @@ def formatter_for(family: str) -> PromptFormatter:
 
 
 NAME_RULES: tuple[tuple[str, str], ...] = (
-    # DeepSeek's distillates carry the names of the models they are made of: first of all. Their template is R1's.
+    # DeepSeek's distillates carry the names of the models they are made of: first of all. Their template is
+    # R1's.
     (r"deepseek-r1", "deepseek-r1"),
     (r"deepseek-v3(?!\.)", "deepseek-v3"),
     (r"deepseek-v2(?!\.).*chat|deepseek-coder-v2.*instruct", "deepseek-v2-chat"),
@@ -152,12 +155,16 @@ NAME_RULES: tuple[tuple[str, str], ...] = (
 )
 """A pattern of a model's name, and its family. The first that matches, at the start of a word, is taken.
 
-Names are compared in lower case, without the organisation in front, and with hyphens for underscores, blanks and
-slashes. A base model matches nothing: the patterns ask for the words that mark a chat model. Where newer revisions of a
-model have another template than the family (Qwen2.5-Coder, DeepSeek-V3.1, Qwen3-…-2507) the pattern leaves them out.
+Names are compared in lower case, without the organisation in front, and with hyphens for underscores, blanks
+and slashes. A base model matches nothing: the patterns ask for the words that mark a chat model. Where newer
+revisions of a model have another template than the family (Qwen2.5-Coder, DeepSeek-V3.1, Qwen3-…-2507) the
+pattern leaves them out.
 """
 
-_COMPILED = tuple((re.compile(rf"(?<![a-z0-9]){pattern}"), family) for pattern, family in NAME_RULES)
+
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(rf"(?<![a-z0-9]){pattern}"), family) for pattern, family in NAME_RULES)
 
 
 def guess_family(model_name: str) -> str | None:
@@ -176,4 +183,4 @@ def guess_family(model_name: str) -> str | None:
     name = re.sub(r"[\s_/]+", "-", model_name.strip().lower().rsplit("/", 1)[-1])
     if name in FAMILIES:
         return name
-    return next((family for pattern, family in _COMPILED if pattern.search(name)), None)
+    return next((family for pattern, family in _rules() if pattern.search(name)), None)

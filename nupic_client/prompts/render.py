@@ -83,8 +83,8 @@ def _check_turns(family: Family, messages: Sequence[Message]) -> None:
     if skipped and family.system is Rule.REFUSED:
         raise PromptError(f"message 0 is a system message, but {allowed(family)}")
     for index, message in enumerate(messages[skipped:]):
-        # The templates compare "is it a user message" with the parity only: a late system message may stand where an
-        # assistant message is due. What happens to it then is the family's `late_system`.
+        # The templates compare "is it a user message" with the parity only: a late system message may stand
+        # where an assistant message is due. What happens to it then is the family's `late_system`.
         refused = message.role == "system" and _late_system(family) is Rule.REFUSED
         if (message.role == "user") != (index % 2 == 0) or refused:
             raise PromptError(f"message {index + skipped} is of role {message.role!r}, but {allowed(family)}")

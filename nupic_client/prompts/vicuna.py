@@ -39,7 +39,10 @@ def _by_position(family: Family, job: Job, draft: Draft) -> None:
         draft.say(family.generation)
 
 
-_DEFAULT_ALPACA = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+_DEFAULT_ALPACA = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request."
+)
 # Headings open a turn wherever they stand. "### Input:" is the third one Alpaca was trained on.
 _HEADINGS = ("### Instruction:", "### Input:", "### Response:")
 
@@ -47,7 +50,7 @@ VICUNA = Family(
     name="vicuna-1.1",
     reference_model="lmsys/vicuna-7b-v1.5",
     source="lm-sys/FastChat:fastchat/conversation.py (vicuna_v1.1)",
-    description="a default system prompt; the last system message wins; separators go by position; no BOS in the text",
+    description="a default system prompt; the last system message wins; separators go by position",
     bos="<s>",
     eos="</s>",
     stop=("</s>",),
@@ -69,7 +72,7 @@ ALPACA_FASTCHAT = Family(
     name="alpaca-fastchat",
     reference_model="tatsu-lab/alpaca-7b-wdiff (as FastChat serves it)",
     source="lm-sys/FastChat:fastchat/conversation.py (alpaca)",
-    description="a default system prompt; the last system message wins; separators go by position; no BOS in the text",
+    description="a default system prompt; the last system message wins; separators go by position",
     bos="<s>",
     eos="</s>",
     stop=("</s>",),

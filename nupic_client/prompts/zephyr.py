@@ -1,4 +1,4 @@
-"""Families that write a turn as ``<|role|>``, a newline and the text: Zephyr, TinyLlama, StableLM, Falcon 3, OLMo."""
+"""``<|role|>``, a newline and the text: Zephyr, TinyLlama, StableLM, Falcon 3 and OLMo."""
 
 from __future__ import annotations
 

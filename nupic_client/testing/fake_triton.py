@@ -86,9 +86,12 @@ class FakeTriton:
             for item in models
         ]
         self._repository = Repository(served, explicit=explicit)
-        self._server = InferenceServer(self._repository, host=host, port=port, on_request=self._received)
+        self._server = InferenceServer(
+            self._repository, host=host, port=port, on_request=self._received, on_call=self._called
+        )
         self._changed = threading.Condition()
         self._requests: list[EngineRequest] = []
+        self._calls: list[str] = []
         self._cancellations: list[Cancellation] = []
         self.models_ready: MutableMapping[str, bool] = _ModelsReady(self._repository)
         """Whether each model is ready, by name; may be set while the server runs."""
@@ -171,14 +174,21 @@ class FakeTriton:
             return tuple(self._requests)
 
     @property
+    def calls(self) -> Sequence[str]:
+        """The method name of every call so far, such as ``"ModelConfig"``, in the order of their arrival."""
+        with self._changed:
+            return tuple(self._calls)
+
+    @property
     def cancellations(self) -> Sequence[Cancellation]:
         """Every generation that was cancelled while it ran, in order."""
         with self._changed:
             return tuple(self._cancellations)
 
     def clear(self) -> None:
-        """Forget the recorded requests and cancellations."""
+        """Forget the recorded requests, calls and cancellations."""
         with self._changed:
+            self._calls.clear()
             self._requests.clear()
             self._cancellations.clear()
 
@@ -215,6 +225,10 @@ class FakeTriton:
                     f"({len(self._requests)} requests came): {self._cancellations}"
                 )
             return tuple(self._cancellations)
+
+    def _called(self, method: str) -> None:
+        with self._changed:
+            self._calls.append(method)
 
     def _received(self, request: EngineRequest) -> None:
         with self._changed:

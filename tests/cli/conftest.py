@@ -1,19 +1,11 @@
-import signal
+import io
+import socket
 import sys
 
 import pytest
 
+from nupic_client import cli, config
 from nupic_client.testing import FakeTriton, text_signature
-
-
-@pytest.fixture(autouse=True, scope="session")
-def ctrl_c_reaches_children():
-    """Undo what a shell does to background jobs: their children would inherit that Ctrl-C is ignored."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -34,6 +26,24 @@ def fresh_environment(monkeypatch):
 @pytest.fixture
 def main():
     """The program in this process."""
-    from nupic_client.cli import main
+    return lambda *arguments: cli.main(arguments)
 
-    return lambda *arguments: main(arguments)
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Give stdin a content, as bytes."""
+    return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def default_url(monkeypatch, free_port):
+    """Put the default url where nothing answers."""
+    url = f"localhost:{free_port}"
+    monkeypatch.setattr(config, "DEFAULT_URL", url)
+    return url

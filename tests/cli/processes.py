@@ -17,6 +17,12 @@ SUMMARY = re.compile(
 PATIENCE = 60.0
 
 
+def _let_ctrl_c_through():
+    """Undo what a shell does to background jobs: their children would inherit that Ctrl-C is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def environment(**changes):
     """Return the environment of a user who has set nothing."""
     inherited = {name: value for name, value in os.environ.items() if name != "NUPIC_URL"}
@@ -32,7 +38,13 @@ def environment(**changes):
 def run(command, *, stdin=b"", cwd=ROOT, **changes):
     """Run a program to its end; stdout and stderr as text."""
     finished = subprocess.run(
-        command, input=stdin, capture_output=True, timeout=PATIENCE, cwd=cwd, env=environment(**changes), check=False
+        command,
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE,
+        cwd=cwd,
+        env=environment(**changes),
+        check=False,
     )
     finished.stdout, finished.stderr = finished.stdout.decode(), finished.stderr.decode()
     return finished
@@ -71,10 +83,14 @@ class _Output:
 
     def wait_for(self, text, count=1):
         """Wait until a text was said this often."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.text.count(text) >= count, PATIENCE):
-                raise AssertionError(f"{text!r} did not come {count} times: {self.text!r}")
+        if not self.has(text, PATIENCE, count):
+            raise AssertionError(f"{text!r} did not come {count} times: {self.text!r}")
         return self.text
+
+    def has(self, text, patience, count=1):
+        """Return whether a text is said this often within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.text.count(text) >= count, patience)
 
     def join(self):
         self._thread.join(PATIENCE)
@@ -85,8 +101,14 @@ class Program:
     """A program that runs beside the test, with pipes."""
 
     def __init__(self, command, *, stdin=subprocess.DEVNULL, cwd=ROOT, **changes):
+        _let_ctrl_c_through()
         self.process = subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=environment(**changes)
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment(**changes),
         )
         self.stdout = _Output(self.process.stdout.fileno())
         self.stderr = _Output(self.process.stderr.fileno())
@@ -125,13 +147,18 @@ def cli_program(*arguments, **options):
 
 
 # Makes the terminal on stdin the controlling one, so that a typed Ctrl-C becomes a signal, as in a shell.
-_TAKE_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Terminal:
     """A program on a terminal of its own; `text` is all that the terminal shows."""
 
     def __init__(self, command, *, stdout=None, **changes):
+        _let_ctrl_c_through()
         self._master, slave = os.openpty()
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *command],
@@ -157,6 +184,14 @@ class Terminal:
 
     def type(self, text):
         os.write(self._master, text.encode())
+
+    def press_until(self, key, text):
+        """Press a key until a text is there: Python may miss a signal just before it waits for keys."""
+        for _ in range(int(PATIENCE)):
+            self.type(key)
+            if self.screen.has(text, 1.0):
+                return
+        raise AssertionError(f"{text!r} did not come: {self.screen.text!r}")
 
     def wait(self):
         code = self.process.wait(PATIENCE)

@@ -1,17 +1,18 @@
 """`nupic-client generate`: what goes to the server, what comes out, and where."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from cli.processes import CLI, SUMMARY, cli_program, environment, run_cli
 
 from nupic_client.testing import Reply, fail, silence
 
+FULL = Path("/dev/full")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
 
 CHATML = (
@@ -74,7 +75,10 @@ def test_quiet_leaves_stderr_empty(server):
         (["--model", "gpt.streaming"], "Hi there"),
         (["--model", "gpt.streaming", "--formatter", "chatml"], CHATML[CHATML.index("<|im_start|>user") :]),
         (["--system", "Be brief."], CHATML.replace("You are a helpful assistant.", "Be brief.")),
-        (["--model", "gpt.streaming", "--formatter", "chatml", "--system", "You are a helpful assistant."], CHATML),
+        (
+            ["--model", "gpt.streaming", "--formatter", "chatml", "--system", "You are a helpful assistant."],
+            CHATML,
+        ),
     ],
 )
 def test_a_prompt_is_written_as_the_model_wants_it(main, server, options, prompt):
@@ -83,7 +87,7 @@ def test_a_prompt_is_written_as_the_model_wants_it(main, server, options, prompt
 
 
 def test_a_dash_stands_for_stdin(server):
-    finished = run_cli("generate", "--url", server.url, "-", stdin="Hi there\n".encode())
+    finished = run_cli("generate", "--url", server.url, "-", stdin=b"Hi there\n")
     assert finished.returncode == 0
     assert server.requests[0].prompt == CHATML
 
@@ -94,7 +98,18 @@ def test_stdin_can_be_a_part_of_the_prompt_and_raw_keeps_its_newline(server):
 
 
 def test_the_options_reach_the_server(main, server):
-    arguments = ["--max-tokens", "2", "--temperature", "0.5", "--top-p", "0.9", "--top-k", "40", "--seed", "7"]
+    arguments = [
+        "--max-tokens",
+        "2",
+        "--temperature",
+        "0.5",
+        "--top-p",
+        "0.9",
+        "--top-k",
+        "40",
+        "--seed",
+        "7",
+    ]
     arguments += ["--repetition-penalty", "1.1", "--metadata", "x-team=red=1", "--metadata", "x-bin=ab"]
     assert main("generate", "--url", server.url, *arguments, "Hi") == 0
     request = server.requests[0]
@@ -188,13 +203,15 @@ def test_a_reader_that_has_enough_ends_it_quietly(server):
     server.wait_for_cancellation()
 
 
-@posix
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is full")
 def test_a_stdout_that_is_full_is_an_error_with_its_trace(server):
-    if not os.path.exists("/dev/full"):
-        pytest.skip("no /dev/full")
-    with open("/dev/full", "w") as full:
+    with FULL.open("w") as full:
         process = subprocess.run(
-            [*CLI, "generate", "--url", server.url, "Hi"], stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
+            [*CLI, "generate", "--url", server.url, "Hi"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            check=False,
         )
     assert b"No space left" in process.stderr
     assert process.returncode not in {0, 130}

@@ -13,9 +13,11 @@ import time
 
 import pytest
 
-from nupic_client import FinishReason, StreamClosedError, StreamConsumedError, StreamingClient
-from nupic_client.testing import FakeTriton, abort, silence
+from nupic_client import FinishReason, ProtocolError, StreamClosedError, StreamConsumedError, StreamingClient
+from nupic_client._core import wire
+from nupic_client.testing import FakeTriton, abort, raw, silence
 
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 ENDLESS = ["one", " two", silence()]
 
 
@@ -212,6 +214,46 @@ def test_cancelling_the_task_while_it_opens_the_stream(client, server):
     asyncio.run(main())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 does not tell who cancelled")
+def test_a_cancelled_task_stays_cancelled_although_the_stream_is_closed_too(client, server):
+    async def main() -> None:
+        stream = client.astream("hi")
+        assert [await anext(stream), await anext(stream)] == ["one", " two"]
+        reader = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.01)
+        reader.cancel()
+        stream.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_an_answer_that_breaks_the_protocol_is_cancelled_although_the_stream_is_held(client, server, colour):
+    def wrong(request):
+        response = wire.pb.ModelStreamInferResponse()
+        response.infer_response.outputs.add(name="text_output", datatype="FP32", shape=[1])
+        response.infer_response.raw_output_contents.append(bytes(4))
+        return [raw(response), silence()]
+
+    server.reply = wrong
+    if colour == "sync":
+        stream = client.stream("hi")
+        with pytest.raises(ProtocolError):
+            next(stream)
+        server.wait_for_cancellation()
+        return
+
+    async def main() -> None:
+        stream = client.astream("hi")
+        with pytest.raises(ProtocolError):
+            await anext(stream)
+        await cancelled_on(server)
+
+    asyncio.run(main())
+
+
 def test_a_timeout_of_asyncio(client, server):
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):
@@ -314,7 +356,7 @@ def test_an_async_stream_closed_before_it_was_opened_sends_nothing(client, serve
     [
         "client.generate('hi', callback=show)",
         "[show(text) for text in client.stream('hi')]",
-        "next(client.stream('hi').events()); client.generate('hi', callback=show)",
+        "stream = client.stream('hi'); show(next(stream)); show(next(stream)); next(stream)",
     ],
 )
 def test_ctrl_c_in_the_middle_of_a_stream(server, reading):
@@ -330,20 +372,20 @@ def test_ctrl_c_in_the_middle_of_a_stream(server, reading):
                 {reading}
             except KeyboardInterrupt:
                 print("interrupted", time.time(), flush=True)
+                input()
     """)
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", script], **PIPES) as process:
         while process.stdout.readline() != b" two\n":
             assert process.poll() is None
+        time.sleep(0.1)  # usually enough for it to wait in gRPC by now; the test holds in either case
         sent = time.time()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    word, when = out.split()
+        word, when = process.stdout.readline().split()
+        server.wait_for_cancellation()  # while the program goes on
+        _, err = process.communicate(b"\n", timeout=30)
     assert (word, err, process.returncode) == (b"interrupted", b"", 0)
     # The bound is the promise itself: gRPC looks for signals every 0.2 s while it waits.
     assert float(when) - sent < 0.5
-    server.wait_for_cancellation()
 
 
 def test_a_program_may_end_in_the_middle_of_streams(server):

@@ -1,4 +1,4 @@
-"""A client without any comfort: raw gRPC calls, so that the tests see the messages as they are on the wire."""
+"""A client without any comfort: raw gRPC calls, so that tests see the messages as they are on the wire."""
 
 import threading
 from collections.abc import Iterable, Iterator

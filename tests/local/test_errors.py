@@ -1,4 +1,4 @@
-"""Requests that do not fit get the real server's texts, in the stream with status OK and as statuses of unary calls."""
+"""Requests that do not fit get the real server's texts: in the stream with status OK, or as a status."""
 
 import grpc
 import pytest
@@ -45,12 +45,15 @@ def changed(message, **changes):
 
 
 RESERVED = (
-    "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with "
+    "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
+    "keys starting with "
     "'triton_' are allowed: triton_enable_empty_final_response"
 )
 NOTE = (
-    "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each input "
-    "shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
+    "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to "
+    "be prepended to each input "
+    "shape. If you want to specify the full shape including the batch dim in your input dims "
+    "config, try setting "
     "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
 )
 BEFORE_THE_MODEL = {
@@ -81,12 +84,18 @@ BEFORE_THE_MODEL = {
     ),
     "wrong rank": (
         lambda: changed(request(model="one", request_id=""), shape=[1, 1]),
-        "[request id: <id_unknown>] unexpected shape for input 'text_input' for model 'one'. Expected [1], got [1,1]. ",
+        (
+            "[request id: <id_unknown>] unexpected shape for input 'text_input' for model 'one'. "
+            "Expected [1], got [1,1]. "
+        ),
         "INVALID_ARGUMENT",
     ),
     "wrong shape with a batch": (
         lambda: changed(request(model="batched", request_id="u"), shape=[1, 2]),
-        f"[request id: u] unexpected shape for input 'text_input' for model 'batched'. Expected [-1,1], got [1,2]. {NOTE}",
+        (
+            f"[request id: u] unexpected shape for input 'text_input' for model 'batched'. Expected "
+            f"[-1,1], got [1,2]. {NOTE}"
+        ),
         "INVALID_ARGUMENT",
     ),
     "batch too large": (
@@ -101,20 +110,31 @@ BEFORE_THE_MODEL = {
     ),
     "no inputs": (
         lambda: request(prompt=None, model="one", request_id="e9"),
-        "[request id: e9] expected number of inputs between 1 and 2 but got 0 inputs for model 'one'. Got input(s) [], but "
-        "missing required input(s) ['text_input']. Please provide all required input(s).",
+        (
+            "[request id: e9] expected number of inputs between 1 and 2 but got 0 inputs for model "
+            "'one'. Got input(s) [], but "
+            "missing required input(s) ['text_input']. Please provide all "
+            "required input(s)."
+        ),
         "INVALID_ARGUMENT",
     ),
     "no inputs where all are required": (
         lambda: request(prompt=None, model="plain", request_id=""),
-        "[request id: <id_unknown>] expected 1 inputs but got 0 inputs for model 'plain'. Got input(s) [], but missing "
-        "required input(s) ['text_input']. Please provide all required input(s).",
+        (
+            "[request id: <id_unknown>] expected 1 inputs but got 0 inputs for model 'plain'. Got "
+            "input(s) [], but missing "
+            "required input(s) ['text_input']. Please provide all required input(s)."
+        ),
         "INVALID_ARGUMENT",
     ),
     "only an optional input": (
         lambda: request(prompt=None, model="one", max_tokens=3),
-        "[request id: r1] expected number of inputs between 1 and 2 but got 1 inputs for model 'one'. Got input(s) "
-        "['max_tokens'], but missing required input(s) ['text_input']. Please provide all required input(s).",
+        (
+            "[request id: r1] expected number of inputs between 1 and 2 but got 1 inputs for model "
+            "'one'. Got input(s) "
+            "['max_tokens'], but missing required input(s) ['text_input']. Please provide all "
+            "required input(s)."
+        ),
         "INVALID_ARGUMENT",
     ),
     "unknown output": (
@@ -131,11 +151,17 @@ BEFORE_THE_MODEL = {
 IN_THE_MODEL = {
     "incomplete string": (
         lambda: changed(request(model="one"), raw=b"\x32\x00\x00\x00hello"),
-        "incomplete string data for inference input 'text_input', expecting string of length 50 but only 5 bytes available",
+        (
+            "incomplete string data for inference input 'text_input', expecting string of length 50 "
+            "but only 5 bytes available"
+        ),
     ),
     "incomplete length": (
         lambda: changed(request(model="one"), raw=b"\x01\x00\x00\x00a\x01"),
-        "incomplete string length indicator for inference input 'text_input', expecting 4 bytes but only 1 bytes available",
+        (
+            "incomplete string length indicator for inference input 'text_input', expecting 4 bytes "
+            "but only 1 bytes available"
+        ),
     ),
     "too many strings": (
         lambda: changed(request(model="one"), raw=b"\x01\x00\x00\x00a\x01\x00\x00\x00b"),

@@ -12,6 +12,7 @@ import pytest
 from local.raw_client import RawClient, request, text_of
 
 from nupic_client.errors import ConfigurationError
+from nupic_client.local import executor as executor_module
 from nupic_client.local.executor import DaemonExecutor
 from nupic_client.local.outbox import Outbox
 from nupic_client.local.repository import Repository
@@ -140,7 +141,8 @@ def test_a_script_that_never_stops_its_server_ends_quietly():
         server = FakeTriton(["a", silence()]).start()
         call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
         message = wire.pb.ModelInferRequest(model_name="gpt.streaming")
-        message.inputs.add(name="text_input", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"x")
+        text = message.inputs.add(name="text_input", datatype="BYTES", shape=[1])
+        text.contents.bytes_contents.append(b"x")
         stream = call(message.SerializeToString())
         next(stream)
         raise SystemExit(3)
@@ -157,11 +159,9 @@ def test_an_executor_hands_on_results_and_faults():
 
 
 def test_an_executor_does_not_run_what_was_cancelled():
-    from nupic_client.local import executor
-
     future = Future()
     future.cancel()
-    executor._run(future, lambda: pytest.fail("it ran"), (), {})
+    executor_module._run(future, lambda: pytest.fail("it ran"), (), {})
 
 
 def test_a_closed_outbox_takes_and_gives_nothing():

@@ -1,0 +1,93 @@
+"""Find the model that a short name means on a server, when the registry does not know it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import replace
+
+from nupic_client._core import wire
+from nupic_client._core.draft import Draft, start_generation
+from nupic_client._core.exchange import Exchange
+from nupic_client._core.flows import Flow, Invoke, Metadata
+from nupic_client.backends.signature import ModelSignature
+from nupic_client.errors import ModelUnavailableError, RequestError, UnknownModelError
+from nupic_client.naming import parse_model_name
+
+__all__ = ["candidates", "start_or_discover"]
+
+
+def start_or_discover(
+    draft: Draft, signatures: MutableMapping[str, ModelSignature], found: MutableMapping[str, str]
+) -> Flow[Exchange]:
+    """Do what `start_generation` does; a name that neither registry nor server know is looked for on the server.
+
+    A short name such as ``"zephyr"`` means the one model there that streams and has it in its name. That costs one round
+    trip, once.
+
+    Args:
+        draft: what is wanted.
+        signatures: those known so far; completed in place.
+        found: short names found so far and the models they mean; completed in place.
+
+    Raises:
+        UnknownModelError: several models have the name in theirs; lists them.
+        ModelUnavailableError: none has; lists what streams there.
+    """
+    name = draft.model.server_name
+    if name in found:
+        return (yield from start_generation(_renamed(draft, found[name]), signatures))
+    try:
+        return (yield from start_generation(draft, signatures))
+    except ModelUnavailableError as error:
+        if error.status != "NOT_FOUND" or draft.model.registered:
+            raise
+        metadata = tuple(draft.options.metadata.items())
+        names = yield from _ready_models(draft.options.timeouts.total, metadata)
+        if names is None:
+            raise
+        matches = candidates(name, names)
+        if not matches:
+            error.message = f"{error.message}. {_streaming_there(names)}"
+            raise
+        if len(matches) > 1:
+            raise UnknownModelError(
+                f"{name!r} may mean several models of the server {draft.target}: {', '.join(map(repr, matches))}."
+                " Name one of them",
+                model=name,
+                known=tuple(matches),
+            ) from None
+    found[name] = matches[0]
+    return (yield from start_generation(_renamed(draft, matches[0]), signatures))
+
+
+def candidates(name: str, models: list[str]) -> list[str]:
+    """Return the models that a short name may mean: those that stream and have it in their name.
+
+    Args:
+        name: the short name; upper and lower case are the same.
+        models: the server's names.
+    """
+    streaming = [model for model in models if parse_model_name(model).streaming]
+    exact = [model for model in streaming if parse_model_name(model).family.lower() == name.lower()]
+    return exact or [model for model in streaming if name.lower() in model.lower()]
+
+
+def _renamed(draft: Draft, server_name: str) -> Draft:
+    return replace(draft, model=replace(draft.model, server_name=server_name))
+
+
+def _streaming_there(names: list[str]) -> str:
+    streaming = [name for name in names if parse_model_name(name).streaming]
+    if not streaming:
+        return "No model there has a name that ends in '.streaming'"
+    return f"These models stream there: {', '.join(streaming)}"
+
+
+def _ready_models(timeout: float | None, metadata: Metadata) -> Flow[list[str] | None]:
+    """Ask for the names of the models that are ready; None where the server does not tell."""
+    try:
+        request = wire.pb.RepositoryIndexRequest(ready=True)
+        index = yield Invoke("RepositoryIndex", request, timeout, metadata)
+    except RequestError:
+        return None
+    return sorted({entry.name for entry in index.models})

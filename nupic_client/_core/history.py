@@ -1,0 +1,52 @@
+"""Which part of a conversation fits into a model's context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nupic_client.messages import Message
+
+__all__ = ["estimate_tokens", "trimmed"]
+
+_BYTES_PER_TOKEN = 3
+"""English has about four bytes a token, other languages and code fewer: rather leave out too much than too little."""
+_TOKENS_PER_MESSAGE = 8
+"""What a prompt format writes around a message."""
+
+
+def estimate_tokens(text: str) -> int:
+    """Return about how many tokens a text has: one for every three bytes of its UTF-8, rounded up."""
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+
+
+def trimmed(
+    front: Sequence[Message],
+    history: Sequence[Message],
+    question: Message,
+    budget: int,
+    count_tokens: Callable[[str], int],
+) -> list[Message]:
+    """Leave out the oldest exchanges of a conversation until it fits.
+
+    Args:
+        front: the system prompt, if there is one; always kept.
+        history: what was said; an exchange begins with each user message and is kept or left out as a whole.
+        question: the new message; always kept.
+        budget: how many tokens fit.
+        count_tokens: counts the tokens of a text.
+
+    Returns:
+        The messages to send.
+    """
+    left = budget - sum(_cost(message, count_tokens) for message in (*front, question))
+    start = len(history)
+    for begin in reversed([index for index, message in enumerate(history) if message.role == "user"]):
+        left -= sum(_cost(message, count_tokens) for message in history[begin:start])
+        if left < 0:
+            break
+        start = begin
+    return [*front, *history[start:], question]
+
+
+def _cost(message: Message, count_tokens: Callable[[str], int]) -> int:
+    return count_tokens(message.content) + _TOKENS_PER_MESSAGE

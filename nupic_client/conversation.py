@@ -1,0 +1,214 @@
+"""`Conversation`: talk to a model and remember what was really said."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nupic_client._async.stream import AsyncTextStream
+from nupic_client._core.exchange import Exchange
+from nupic_client._core.history import estimate_tokens, trimmed
+from nupic_client._sync.stream import TextStream
+from nupic_client.errors import ConfigurationError, StreamStateError
+from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
+from nupic_client.results import Generation
+from nupic_client.streaming import AsyncCallback, Callback, StreamingClient, check_callback
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from nupic_client._core.draft import GenerateOptions
+
+__all__ = ["Conversation"]
+
+AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
+
+
+class Conversation:
+    """A conversation with one model: `send` streams its answer and keeps the history.
+
+    **What is kept.** An answer that came to its end is kept, with the message it answers. One that you left before its
+    end is kept as far as it came: that is what was said. If nothing had come, or if the answer failed with an error, both
+    are dropped, so that you can send the message again.
+
+    **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest exchanges are left out
+    until system prompt, history and new message fit beside ``reserve`` tokens for the answer. The system prompt and the
+    new message are always sent. Tokens are estimated as one for every three bytes of text unless ``count_tokens`` is
+    given. The history itself is never shortened.
+
+    One answer at a time: for use by one thread or task. The client may be shared.
+
+    Args:
+        client: the model to talk to; it must know how to render conversations.
+        system: the system prompt; None for the model's own.
+        messages: what was said before.
+        context_length: tokens that fit, prompt and answer together; None takes the model's own, if it is known.
+        reserve: tokens to keep free for the answer; None takes a quarter of the context.
+        count_tokens: counts the tokens of a text.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+
+    Example:
+        .. code-block:: python
+
+            from nupic_client import Conversation, StreamingClient
+
+            conversation = Conversation(StreamingClient("smollm2"), system="You are a helpful assistant.")
+            for text in conversation.send("What is the capital of France?"):
+                print(text, end="", flush=True)
+            print(conversation.messages[-1].content)
+    """
+
+    def __init__(
+        self,
+        client: StreamingClient,
+        *,
+        system: str | None = None,
+        messages: Iterable[MessageLike] = (),
+        context_length: int | None = None,
+        reserve: int | None = None,
+        count_tokens: Callable[[str], int] = estimate_tokens,
+    ) -> None:
+        self._client = client
+        self._system = system
+        messages = list(messages)
+        self._messages = list(to_messages(messages)) if messages else []
+        if any(message.role == "system" for message in self._messages):
+            raise ConfigurationError("give the system prompt as system=, not among the messages")
+        self._context_length = client.model.context_length if context_length is None else context_length
+        self._reserve = reserve
+        self._count_tokens = count_tokens
+        self._last: Callable[[], TextStream | AsyncTextStream | None] = lambda: None
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt, or None for the model's own. May be set; it holds from the next message on."""
+        return self._system
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._system = text
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was said so far, without the system prompt."""
+        return tuple(self._messages)
+
+    def send(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
+        """Say something and return the answer as a stream.
+
+        Args:
+            text: the user's message.
+            **options: as for `StreamingClient.generate`.
+
+        Raises:
+            StreamStateError: the last answer is still being generated.
+            ConfigurationError: as for `StreamingClient.generate`.
+            PromptError: as for `StreamingClient.generate`.
+            RequestError: as for `StreamingClient.stream`.
+        """
+        return self._begin(lambda prompt, keep: self._client._stream(prompt, options, keep), text)  # noqa: SLF001
+
+    def asend(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
+        """Say something and return the answer as an async stream; the async twin of `send`."""
+        return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
+
+    def say(
+        self, text: str, *, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+    ) -> Generation:
+        """Say something and return the complete answer. Blocks.
+
+        Args:
+            text: the user's message.
+            callback: called with each piece of text as it arrives.
+            **options: as for `StreamingClient.generate`.
+
+        Raises:
+            StreamStateError: the last answer is still being generated.
+            NupicError: as for `StreamingClient.generate`.
+        """
+        check_callback(callback)
+        return self._client._deliver(self.send(text, **options), callback)  # noqa: SLF001
+
+    async def asay(
+        self, text: str, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+    ) -> Generation:
+        """Say something and return the complete answer; the async twin of `say`."""
+        return await self._client._adeliver(self.asend(text, **options), callback)  # noqa: SLF001
+
+    def clear(self) -> None:
+        """Forget what was said; the system prompt stays."""
+        self._messages.clear()
+
+    def to_json(self) -> str:
+        """Return the conversation as JSON text, for `from_json`. It holds everything that was said."""
+        messages = [{"role": message.role, "content": message.content} for message in self._messages]
+        data = {"version": 1, "model": self._client.model.name, "system": self._system, "messages": messages}
+        return json.dumps(data, ensure_ascii=False, indent=1)
+
+    def save(self, path: str | Path) -> None:
+        """Write the conversation to a file, as `to_json` gives it."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def from_json(cls, text: str, client: StreamingClient, **options: Any) -> Self:
+        """Return the conversation that `to_json` wrote.
+
+        Args:
+            text: the JSON text.
+            client: the model to go on with, not necessarily the same one.
+            **options: as for the constructor.
+
+        Raises:
+            ConfigurationError: the text is not a conversation.
+        """
+        try:
+            data = json.loads(text)
+            if data["version"] != 1:
+                raise ConfigurationError(
+                    f"a conversation of version {data['version']!r} cannot be read, only 1"
+                )
+            return cls(client, system=data["system"], messages=data["messages"], **options)
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError(f"this is not a saved conversation: {error!r}") from None
+
+    @classmethod
+    def load(cls, path: str | Path, client: StreamingClient, **options: Any) -> Self:
+        """Return the conversation that `save` wrote; see `from_json`."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"), client, **options)
+
+    def __repr__(self) -> str:
+        return f"Conversation({self._client!r}, {len(self._messages)} messages)"
+
+    def _begin(
+        self, start: Callable[[list[Message], Callable[[Exchange], None]], AnyStream], text: str
+    ) -> AnyStream:
+        last = self._last()
+        if last is not None and not last.closed:
+            raise StreamStateError(
+                "the last answer is still being generated: read it to its end or close it first"
+            )
+        question = user(text)
+
+        def keep(exchange: Exchange) -> None:
+            if exchange.failure is None and (exchange.text or exchange.finished):
+                self._messages += [question, assistant(exchange.text)]
+
+        stream = start(self._prompt(question), keep)
+        # Weak, so that an answer that is dropped is cancelled like every other stream.
+        self._last = weakref.ref(stream)
+        return stream
+
+    def _prompt(self, question: Message) -> list[Message]:
+        chosen = self._client.model.system if self._system is None else self._system
+        front = [] if chosen is None else [system(chosen)]
+        if self._context_length is None:
+            return [*front, *self._messages, question]
+        reserve = self._context_length // 4 if self._reserve is None else self._reserve
+        return trimmed(front, self._messages, question, self._context_length - reserve, self._count_tokens)

@@ -1,0 +1,181 @@
+"""Families that bring a Jinja chat template of their own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nupic_client.errors import ConfigurationError, PromptError
+from nupic_client.prompts.family import Family
+from nupic_client.prompts.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jinja2 import Template
+
+    from nupic_client.prompts.draft import Draft
+    from nupic_client.prompts.family import Job
+
+__all__ = ["JinjaScript", "jinja_family"]
+
+_MAX_MESSAGE = 500
+_RESERVED = ("messages", "strftime_now", "raise_exception")
+
+# What a control token looks like, in whatever text it stands.
+_TOKEN_SHAPE = re.compile(r"<\|[\w./:-]{1,64}\|>|<｜[^<>｜\s]{1,64}｜>|\[\|\w{1,64}\|\]")  # noqa: RUF001
+# What is one when a template's source has it.
+_TOKEN_IN_SOURCE = re.compile(
+    rf"{_TOKEN_SHAPE.pattern}|</?s>|<[be]os>|\[/?[A-Z_]{{2,32}}\]|<</?SYS>>"
+    r"|</?\w{0,32}(?:turn|start|end|user|assistant|system|message|role)\w{0,32}>"
+    r"|### ?[A-Z]\w{1,32}:?|\b(?:USER|ASSISTANT|SYSTEM|HUMAN|BOT):"
+)
+# Everyday words: they open a turn at the start of a line only.
+_ROLE_IN_SOURCE = re.compile(r"\b(?:User|Assistant|System|Human|Bot|Falcon|Question|Answer):")
+
+
+@dataclass(frozen=True)
+class JinjaScript:
+    """Render with a Jinja template. Compiled at the first use, and again in another process.
+
+    Args:
+        templates: names and sources.
+        chosen: the one to use; None: ``tool_use`` where tools are given and there is such a template, else
+            ``default``.
+        special_tokens: the tokenizer's special tokens by the names templates use.
+    """
+
+    templates: Mapping[str, str]
+    chosen: str | None = None
+    special_tokens: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, family: Family, job: Job, draft: Draft) -> None:
+        """Render the job. The template's own words and the contents cannot be told apart."""
+        reserved = [name for name in _RESERVED if name in job.variables]
+        if reserved:
+            raise ConfigurationError(f"the template variable {reserved[0]!r} is set by the formatter itself")
+        variables = {
+            **self.special_tokens,
+            "tools": None,
+            "documents": None,
+            **job.variables,
+            "messages": [{"role": message.role, "content": message.content} for message in job.messages],
+            "add_generation_prompt": job.add_generation_prompt,
+        }
+        draft.say(self._render(family, self._choose(job.variables), variables, job))
+
+    def __reduce__(self) -> tuple[type[JinjaScript], tuple[Any, ...]]:
+        return JinjaScript, (dict(self.templates), self.chosen, dict(self.special_tokens))
+
+    @cached_property
+    def compiled(self) -> Mapping[str, Template]:
+        """The templates, compiled."""
+        try:
+            from jinja2 import TemplateSyntaxError  # noqa: PLC0415  # an optional extra
+
+            from nupic_client.prompts.budget import Budget  # noqa: PLC0415
+            from nupic_client.prompts.sandbox import BoundedEnvironment  # noqa: PLC0415
+        except ImportError as error:
+            raise ConfigurationError(
+                "rendering a Jinja chat template needs jinja2: pip install 'nupic-client[jinja]'"
+            ) from error
+        environment = BoundedEnvironment()
+        compiled = {}
+        for name, source in self.templates.items():
+            try:  # a handful of templates, and the error names one
+                # Jinja calls filters while it compiles, where all their arguments are constants.
+                with Budget(source):
+                    compiled[name] = environment.from_string(source)
+            except TemplateSyntaxError as error:  # noqa: PERF203  # a handful of templates, and the error names one
+                raise ConfigurationError(
+                    f"the chat template {name!r} has an error in line {error.lineno}: {error.message}"
+                ) from error
+            except (SyntaxError, RecursionError, ValueError, OverflowError, MemoryError) as error:
+                # What Python's own compiler says to nesting or numbers that are too big for it.
+                raise ConfigurationError(f"the chat template {name!r} cannot be compiled: {error}") from error
+        return compiled
+
+    def _choose(self, variables: Mapping[str, Any]) -> str:
+        if self.chosen is not None:
+            return self.chosen
+        return (
+            "tool_use" if variables.get("tools") is not None and "tool_use" in self.templates else "default"
+        )
+
+    def _render(self, family: Family, name: str, variables: dict[str, Any], job: Job) -> str:
+        template = self.compiled[name]
+        from jinja2 import TemplateError  # noqa: PLC0415  # an optional extra
+
+        from nupic_client.prompts.budget import Budget, BudgetError  # noqa: PLC0415
+        from nupic_client.prompts.sandbox import strftime_now  # noqa: PLC0415
+
+        try:
+            with Budget(variables):
+                return template.render(variables, strftime_now=strftime_now(job.day))
+        except BudgetError as error:
+            raise PromptError(f"the chat template of {family.name} was stopped: {error}") from error
+        except TemplateError as error:
+            said = str(error)[:_MAX_MESSAGE]
+            raise PromptError(
+                f"the chat template of {family.name} refuses this conversation: {said}"
+            ) from error
+        except Exception as error:  # a template is foreign code: it can fail in any way
+            said = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
+            raise PromptError(f"the chat template of {family.name} failed: {said}") from error
+
+
+def jinja_family(
+    templates: Mapping[str, str],
+    special_tokens: Mapping[str, Any],
+    *,
+    name: str,
+    chosen: str | None = None,
+    stop: Iterable[str] = (),
+    control_tokens: Iterable[str] = (),
+    source: str = "",
+) -> Family:
+    """Make a family of Jinja chat templates.
+
+    Args:
+        templates: names and sources.
+        special_tokens: the special tokens by the names templates use; empty ones are left out, as Hugging
+            Face does.
+        name: the family's name.
+        chosen: the template to use.
+        stop: strings that end a generation, besides EOS.
+        control_tokens: strings to refuse in content, besides those found in the templates.
+        source: where the templates come from.
+
+    Raises:
+        ConfigurationError: jinja2 is not installed, or a template has a syntax error.
+    """
+    given = {key: value for key, value in special_tokens.items() if value}
+    script = JinjaScript(dict(templates), chosen, given)
+    script.compiled  # noqa: B018  # errors show now, not at the first conversation
+    bos, eos = given.get("bos_token", ""), given.get("eos_token", "")
+    markers = [*control_tokens]
+    for template in templates.values():
+        markers += _TOKEN_IN_SOURCE.findall(template)
+        markers += [f"\n{role}" for role in _ROLE_IN_SOURCE.findall(template)]
+    bare = Turn("", "")
+    return Family(
+        name=name,
+        source=source,
+        description="the model's own Jinja template",
+        bos=bos,
+        eos=eos,
+        stop=tuple(dict.fromkeys(token for token in (eos, *stop) if token)),
+        markers=tuple(dict.fromkeys(markers)),
+        marker_shape=_TOKEN_SHAPE,
+        start=bos
+        if any(re.match(r"\s*\{\{-?\s*bos_token", template) for template in templates.values())
+        else "",
+        system=bare,
+        user=bare,
+        assistant=bare,
+        roles=(),
+        variables=None,
+        script=script,
+    )

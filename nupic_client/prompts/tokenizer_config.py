@@ -1,0 +1,127 @@
+"""Hugging Face's ``tokenizer_config.json``: a model's chat templates and special tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nupic_client.errors import ConfigurationError
+from nupic_client.prompts.jinja import jinja_family
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from nupic_client.prompts.family import Family
+
+__all__ = ["family_of"]
+
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def family_of(
+    config: str | PathLike[str] | Mapping[str, Any], *, chat_template: str | None, name: str | None
+) -> Family:
+    """Make a family of a tokenizer's configuration.
+
+    Args:
+        config: a path, a folder's path, or the content.
+        chat_template: the name of the template to use, where there are several.
+        name: the family's name.
+
+    Raises:
+        ConfigurationError: it cannot be read, or has no such template, or jinja2 is not installed.
+    """
+    source, values, templates = "", config, {}
+    if not isinstance(config, Mapping):
+        path = Path(config)
+        folder = path if path.is_dir() else path.parent
+        source = str(path)
+        values = _read_json(path / "tokenizer_config.json" if path.is_dir() else path)
+        templates = _template_files(folder)
+        name = name or folder.resolve().name
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"a tokenizer configuration is a JSON object, not {type(values).__name__}")
+    templates = {**_templates(values.get("chat_template")), **templates}
+    _check_choice(templates, chat_template)
+    tokens = _special_tokens(values)
+    return jinja_family(
+        templates,
+        tokens,
+        name=name or str(values.get("name_or_path") or "jinja"),
+        chosen=chat_template,
+        control_tokens=_control_tokens(values, tokens),
+        source=source,
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"the tokenizer configuration {str(path)!r} cannot be read: {error}"
+        ) from error
+
+
+def _template_files(folder: Path) -> dict[str, str]:
+    """Read the templates that newer models have in files of their own."""
+    files = {"default": folder / "chat_template.jinja"}
+    files |= {path.stem: path for path in sorted(folder.glob("additional_chat_templates/*.jinja"))}
+    return {name: path.read_text("utf-8") for name, path in files.items() if path.is_file()}
+
+
+def _templates(value: Any) -> dict[str, str]:
+    """Read the ``chat_template`` entry: a text, a list of names and templates, or an object of them."""
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        return {"default": value}
+    try:
+        named = (
+            dict(value) if isinstance(value, Mapping) else {item["name"]: item["template"] for item in value}
+        )
+    except (TypeError, KeyError) as error:
+        raise ConfigurationError(
+            "chat_template must be a string, or a list of names and templates"
+        ) from error
+    if not all(isinstance(part, str) for item in named.items() for part in item):
+        raise ConfigurationError("a chat template must be a string")
+    return named
+
+
+def _check_choice(templates: Mapping[str, str], chosen: str | None) -> None:
+    if not templates:
+        raise ConfigurationError("the tokenizer configuration has no chat_template")
+    if (chosen or "default") not in templates:
+        there_are = ", ".join(map(repr, templates))
+        raise ConfigurationError(
+            f"there is no chat template {chosen or 'default'!r}; choose one with chat_template=: {there_are}"
+        )
+
+
+def _content(token: Any) -> str:
+    """Return the text of a token: a string, or an object such as ``{"content": "<s>", "lstrip": false}``."""
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) else ""
+
+
+def _special_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
+    tokens: dict[str, Any] = {name: _content(values.get(name)) for name in _SPECIAL}
+    more = values.get("additional_special_tokens") or values.get("extra_special_tokens") or ()
+    if isinstance(more, Mapping):
+        tokens |= {str(name): _content(token) for name, token in more.items()}
+    else:
+        tokens["additional_special_tokens"] = [_content(token) for token in more]
+    return {name: token for name, token in tokens.items() if token}
+
+
+def _control_tokens(values: Mapping[str, Any], tokens: Mapping[str, Any]) -> list[str]:
+    added = values.get("added_tokens_decoder") or {}
+    objects = [token for token in added.values() if isinstance(token, Mapping)]
+    special = [_content(token) for token in objects if token.get("special")]
+    for token in tokens.values():
+        special += token if isinstance(token, list) else [token]
+    return [token for token in special if token.strip()]

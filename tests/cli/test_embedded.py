@@ -1,0 +1,134 @@
+"""The embedded server from the command line, with the real model: fetched once into the user's cache."""
+
+import importlib.util
+import os
+import platform
+import re
+import signal
+import socket
+import sys
+
+import pytest
+from cli.processes import SUMMARY, cli_program, run_cli
+
+from nupic_client import StreamingClient, user
+from nupic_client.local.weights import locate_weights
+
+ON_CI_PLATFORM = sys.platform == "linux" and platform.machine() == "x86_64"
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("xllamacpp") is None and not ON_CI_PLATFORM,
+    reason="the engine has no wheel for this platform",
+)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+FRANCE = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights():
+    return locate_weights()
+
+
+def test_local_answers_without_any_server(main, capsys):
+    assert main("generate", "--local", "--temperature", "0", FRANCE) == 0
+    said = capsys.readouterr()
+    assert "Paris" in said.out
+    assert SUMMARY.fullmatch(said.err)
+
+
+def test_chat_remembers(main, capsys, typed):
+    typed(b"My name is Bob.\nWhat is my name?\n")
+    assert main("chat", "--local", "--temperature", "0", "--max-tokens", "40", "--quiet") == 0
+    said = capsys.readouterr()
+    assert "Bob" in said.out
+    assert said.err == ""
+
+
+def test_where_nothing_answers_at_the_default_url_the_embedded_server_is_started(main, capsys, default_url):
+    assert main("generate", "--quiet", "--temperature", "0", FRANCE) == 0
+    said = capsys.readouterr()
+    assert "Paris" in said.out
+    assert said.err == f"nothing answers at {default_url}: starting the embedded server for this run\n"
+
+
+def test_a_server_at_the_default_url_is_used(main, capsys, monkeypatch, server):
+    monkeypatch.setattr("nupic_client.config.DEFAULT_URL", server.url)
+    assert main("generate", "--quiet", "Hi") == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("Hello, world!\n", "")
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_until_a_signal(number):
+    with cli_program("serve", "--port", "0") as program:
+        said = program.stderr.wait_for("try: ")
+        url = re.match(r"serving smollm2 at (127\.0\.0\.1:\d+) · Ctrl-C stops it\n", said)[1]
+        program.stderr.wait_for(f"try: nupic-client generate --url {url} 'Why is the sky blue?'\n")
+        with StreamingClient("smollm2", url=url) as client:
+            assert "Paris" in client.generate([user(FRANCE)], temperature=0).text
+        assert program.signal(number)[0] == 0
+        assert program.stdout.text == ""
+        assert program.stderr.text.endswith("stopped\n")
+        assert "Traceback" not in program.stderr.text
+
+
+@posix
+def test_serve_stops_in_the_middle_of_an_answer():
+    with cli_program("serve", "--port", "0") as program:
+        url = re.search(r"at (\S+) ·", program.stderr.wait_for("try: "))[1]
+        with StreamingClient("smollm2", url=url) as client, client.stream("Once upon a time") as stream:
+            next(stream)
+            assert program.interrupt()[0] == 0
+        assert "Traceback" not in program.stderr.text
+
+
+@posix
+def test_ctrl_c_in_an_embedded_answer():
+    with cli_program("generate", "--local", "Tell me a very long story.") as program:
+        program.stdout.wait_for(" ")
+        code, _ = program.interrupt()
+        assert code == 130
+        assert program.stdout.text.endswith("\n")
+        assert "cancelled" in program.stderr.text
+        assert "Traceback" not in program.stderr.text
+
+
+def test_a_port_in_use(main, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as owner:
+        port = owner.getsockname()[1]
+        assert main("serve", "--port", str(port)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"nupic-client: error: cannot listen on 127.0.0.1:{port}: ")
+    assert "Choose another port" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("--threads", "threads must be >= 1"), ("--context", "context must be >= 16")]
+)
+def test_an_option_out_of_its_range(main, capsys, option, words):
+    assert main("serve", option, "0") == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "some-host", "::"])
+def test_a_host_that_others_can_reach_is_warned_about(main, capsys, monkeypatch, host):
+    monkeypatch.setenv("NUPIC_SMOLLM2", os.devnull + "/none")
+    main("serve", "--host", host, "--port", "0")
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert warning == f"warning: there is no authentication: everyone who reaches {host} can use this server"
+
+
+def test_localhost_is_not_warned_about(main, capsys, monkeypatch):
+    monkeypatch.setenv("NUPIC_SMOLLM2", os.devnull + "/none")
+    main("serve", "--host", "localhost", "--port", "0")
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_the_first_time_says_that_it_fetches_the_model(tmp_path):
+    no_index = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    finished = run_cli("serve", "--port", "0", NUPIC_CACHE=str(tmp_path), NUPIC_SMOLLM2="", **no_index)
+    assert finished.returncode == 3
+    lines = finished.stderr.splitlines()
+    assert lines[0] == "downloading the language model (93 MB, only this once)"
+    assert lines[1].startswith("nupic-client: error: cannot download the model")

@@ -1,0 +1,166 @@
+"""What goes wrong: one sentence on stderr, a code for scripts, never a traceback for a user's mistake."""
+
+import pytest
+from cli.processes import run_cli
+
+from nupic_client.cli import generate
+from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
+
+
+@pytest.fixture
+def failed(main, capsys):
+    """Run the program; return its code and its error, after checking that stdout holds nothing."""
+
+    def failed(*arguments):
+        code = main(*arguments)
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("nupic-client: error: ")
+        return code, said.err.removeprefix("nupic-client: error: ")
+
+    return failed
+
+
+@pytest.fixture
+def refused(main, capsys):
+    """Run the program with arguments that argparse refuses; return its error."""
+
+    def refused(*arguments):
+        with pytest.raises(SystemExit) as ending:
+            main(*arguments)
+        assert ending.value.code == 2
+        return capsys.readouterr().err
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--url", "http://server:8000"], "is for HTTP, but streaming uses gRPC"),
+        (["--url", "server"], "is not valid: expected host:port"),
+        (["--temperature", "-1"], "temperature must be >= 0"),
+        (["--max-tokens", "0"], "max_tokens must be an integer >= 1"),
+        (["--timeout", "0"], "timeout must be a positive number"),
+        (["--stop", ""], "stop takes a non-empty string"),
+        (["--metadata", "Bad Name=1"], "metadata name 'Bad Name' is not valid"),
+        (["--formatter", "klingon"], "klingon"),
+        (["--raw", "--system", "Be brief."], "--raw sends the prompt as it is"),
+        (["--raw", "--formatter", "chatml"], "--raw sends the prompt as it is"),
+        (["--model", "gpt.streaming", "--system", "Be brief."], "give --formatter and a family"),
+        (
+            ["--local", "--model", "gpt.streaming"],
+            "the embedded server has no model 'gpt.streaming', only 'smollm2'",
+        ),
+    ],
+)
+def test_a_wrong_option_is_said_before_anything_is_sent(failed, arguments, words):
+    code, error = failed("generate", *arguments, "Hi")
+    assert code == 2
+    assert words in error
+
+
+def test_arguments_that_do_not_parse(refused):
+    assert "the following arguments are required: prompt" in refused("generate")
+    assert "the following arguments are required: COMMAND" in refused()
+    assert "invalid int value: 'many'" in refused("generate", "--max-tokens", "many", "Hi")
+    assert "not allowed with argument --local" in refused("generate", "--local", "--url", "a:1", "Hi")
+
+
+def test_a_secret_is_not_shown(refused):
+    error = refused("generate", "--metadata", "token:s3cret", "Hi")
+    assert "expected KEY=VALUE" in error
+    assert "s3cret" not in error
+
+
+@pytest.mark.parametrize("prompt", ["", " \n"])
+def test_an_empty_prompt(failed, prompt):
+    assert failed("generate", prompt) == (2, "the prompt is empty\n")
+
+
+def test_a_stdin_that_is_not_text(failed, typed):
+    typed(b"\x89PNG\r\n\xff")
+    code, error = failed("generate", "-")
+    assert (code, error) == (2, "stdin is not utf-8 text: invalid start byte\n")
+
+
+def test_a_prompt_that_forges_control_tokens(failed, server):
+    code, error = failed("generate", "--url", server.url, "<|im_end|>")
+    assert code == 2
+    assert "<|im_end|>" in error
+    assert not server.requests
+
+
+def test_a_model_that_does_not_stream(failed):
+    with FakeTriton() as server:
+        code, error = failed("generate", "--url", server.url, "--model", "gpt", "Hi")
+    assert code == 2
+    assert "use 'gpt.streaming', which this server has" in error
+
+
+def test_a_server_that_cannot_be_reached(failed, free_port):
+    code, error = failed("generate", "--url", f"localhost:{free_port}", "Hi")
+    assert code == 3
+    assert "cannot reach the server" in error
+    assert error.endswith("To use the embedded model (smollm2) instead: --local\n")
+
+
+def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
+    finished = run_cli("generate", "Hi", NUPIC_URL=f"localhost:{free_port}")
+    assert finished.returncode == 3
+    assert finished.stdout == ""
+    assert "starting the embedded server" not in finished.stderr
+
+
+def test_a_model_that_the_embedded_server_lacks_is_not_looked_for_there(failed, default_url):
+    code, error = failed("generate", "--model", "gpt.streaming", "Hi")
+    assert code == 3
+    assert default_url in error
+
+
+@pytest.mark.parametrize("arguments", [["generate", "--local", "Hi"], ["serve", "--port", "0"]])
+def test_an_embedded_model_that_is_not_there(failed, monkeypatch, arguments):
+    monkeypatch.setenv("NUPIC_SMOLLM2", "no-such-file.gguf")
+    code, error = failed(*arguments)
+    assert code == 3
+    assert "no-such-file.gguf" in error
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "words"),
+    [
+        ([fail("out of ideas")], 1, "out of ideas"),
+        ([abort("RESOURCE_EXHAUSTED", "too busy")], 1, "too busy"),
+        ([abort("UNAUTHENTICATED", "who are you")], 1, "who are you"),
+        ([abort("UNAVAILABLE", "gone")], 3, "gone"),
+    ],
+)
+def test_a_request_that_fails(failed, server, reply, code, words):
+    server.reply = reply
+    failure = failed("generate", "--url", server.url, "Hi")
+    assert failure[0] == code
+    assert words in failure[1]
+
+
+def test_a_model_that_the_server_does_not_have(failed):
+    with FakeTriton(models=[text_signature("other.streaming")]) as server:
+        code, error = failed("generate", "--url", server.url, "Hi")
+    assert code == 1
+    assert "smollm2.streaming" in error
+
+
+def test_a_time_limit(failed, server):
+    server.reply = [silence()]
+    code, error = failed("generate", "--url", server.url, "--timeout", "0.3", "Hi")
+    assert code == 4
+    assert "0.3 s" in error
+    server.wait_for_cancellation()
+
+
+def test_our_own_bugs_show_their_trace(main, monkeypatch):
+    def broken(_arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(generate, "connect", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main("generate", "Hi")

@@ -1,0 +1,94 @@
+"""Responses, signatures and requests for the tests of the core, made by hand: no server anywhere."""
+
+from __future__ import annotations
+
+from nupic_client._core import wire
+from nupic_client._core.exchange import PreparedRequest
+from nupic_client.backends.plan import AnswerLayout
+from nupic_client.backends.signature import ModelSignature, TensorSpec
+
+FINAL = wire.FINAL_PARAMETER
+
+
+def raw_bytes(*elements):
+    """Encode elements as the raw content of a BYTES tensor, without the code under test."""
+    return b"".join(len(element).to_bytes(4, "little") + element for element in elements)
+
+
+def reply(*outputs, final=None, request_id="r1", error=""):
+    """Make a ModelStreamInferResponse of ``(name, datatype, shape, raw)`` outputs."""
+    response = wire.pb.ModelStreamInferResponse(error_message=error)
+    answer = response.infer_response
+    answer.id = request_id
+    for name, datatype, shape, raw in outputs:
+        answer.outputs.add(name=name, datatype=datatype, shape=shape)
+        answer.raw_output_contents.append(raw)
+    if final is not None:
+        answer.parameters[FINAL].bool_param = final
+    return response
+
+
+def piece(data, *, final=None, shape=(1,), name="text_output"):
+    """Make a response with a piece of text."""
+    data = data.encode() if isinstance(data, str) else data
+    return reply((name, "BYTES", shape, raw_bytes(data)), final=final)
+
+
+def last():
+    """Make the empty final response."""
+    return reply(final=True)
+
+
+def error(text, request_id="r1"):
+    """Make an error inside the stream."""
+    return reply(error=text, request_id=request_id)
+
+
+def signature(*inputs, **more):
+    """Make a signature with ``text_input``, ``text_output`` and ``(name, datatype[, shape[, optional]])`` inputs."""
+    specs = [TensorSpec("text_input", "BYTES")]
+    for name, datatype, *rest in inputs:
+        shape, optional = (*rest, *((1,), True)[len(rest) :])
+        specs.append(TensorSpec(name, datatype, shape, optional))
+    outputs = more.pop("outputs", (("text_output", "BYTES"),))
+    return ModelSignature(
+        name=more.pop("name", "llm"),
+        inputs={spec.name: spec for spec in specs},
+        outputs={name: TensorSpec(name, datatype) for name, datatype in outputs},
+        decoupled=more.pop("decoupled", True),
+        **more,
+    )
+
+
+def prepared(**changes):
+    """Make a request that is ready to be sent."""
+    values = {
+        "message": wire.pb.ModelInferRequest(model_name="llm"),
+        "layout": AnswerLayout(cumulative=False),
+        "stops": (),
+        "model": "llm",
+        "target": "host:8001",
+        "request_id": "r1",
+        "timeout": 10.0,
+        "metadata": (),
+    }
+    return PreparedRequest(**(values | changes))
+
+
+def drive(flow, *replies):
+    """Run a flow: reply to each command with the next of ``replies`` (exceptions are thrown in).
+
+    Returns:
+        The commands and the result.
+    """
+    waiting = list(replies)
+    commands = []
+    try:
+        command = next(flow)
+        while True:
+            commands.append(command)
+            answer = waiting.pop(0)
+            command = flow.throw(answer) if isinstance(answer, BaseException) else flow.send(answer)
+    except StopIteration as stop:
+        assert not waiting, f"never asked for {waiting}"
+        return commands, stop.value

@@ -1,0 +1,205 @@
+"""A conversation keeps what was really said, in every colour."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from nupic_client import (
+    ConfigurationError,
+    Conversation,
+    InferenceError,
+    Message,
+    PromptError,
+    StreamingClient,
+    StreamStateError,
+    assistant,
+    user,
+)
+from nupic_client.testing import FakeTriton, fail, silence
+
+
+def by_say(conversation, text, **options):
+    return conversation.say(text, **options).text
+
+
+def by_send(conversation, text, **options):
+    return "".join(conversation.send(text, **options))
+
+
+def by_asay(conversation, text, **options):
+    return asyncio.run(conversation.asay(text, **options)).text
+
+
+def by_asend(conversation, text, **options):
+    async def read() -> str:
+        return "".join([piece async for piece in conversation.asend(text, **options)])
+
+    return asyncio.run(read())
+
+
+@pytest.fixture(params=[by_say, by_send, by_asay, by_asend])
+def talk(request):
+    return request.param
+
+
+@pytest.fixture
+def server():
+    with FakeTriton(lambda request: [f"answer {request.prompt.count('<|im_start|>user')}"]) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="chatml") as client:
+        yield client
+
+
+def test_the_history_is_sent_with_each_message(talk, client, server):
+    conversation = Conversation(client, system="Be brief.")
+    assert talk(conversation, "one") == "answer 1"
+    assert talk(conversation, "two") == "answer 2"
+    assert conversation.messages == (user("one"), assistant("answer 1"), user("two"), assistant("answer 2"))
+    assert server.requests[1].prompt == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\none<|im_end|>\n"
+        "<|im_start|>assistant\nanswer 1<|im_end|>\n<|im_start|>user\ntwo<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_failed_answer_is_dropped_with_its_question(talk, client, server):
+    conversation = Conversation(client)
+    server.reply = ["half", fail("boom")]
+    with pytest.raises(InferenceError):
+        talk(conversation, "one")
+    assert conversation.messages == ()
+    server.reply = ["whole"]
+    assert talk(conversation, "again") == "whole"
+    assert conversation.messages == (user("again"), assistant("whole"))
+
+
+def test_a_refused_message_is_not_kept(talk, client, server):
+    conversation = Conversation(client)
+    with pytest.raises(PromptError):
+        talk(conversation, "<|im_end|>")
+    assert talk(conversation, "fine") == "answer 1"
+    assert conversation.messages[0] == user("fine")
+
+
+def test_a_failure_to_open_does_not_block_the_conversation(talk, server):
+    with StreamingClient("nope", url=server.url, formatter="chatml") as client:
+        conversation = Conversation(client)
+        for _ in range(2):
+            with pytest.raises(Exception, match="not found"):
+                talk(conversation, "hi")
+
+
+def test_an_answer_that_was_left_is_kept_as_far_as_it_came(client, server):
+    conversation = Conversation(client)
+    server.reply = ["half", silence()]
+    for _ in conversation.send("one"):
+        break
+    server.wait_for_cancellation()
+    assert conversation.messages == (user("one"), assistant("half"))
+
+    async def main() -> None:
+        async for _ in conversation.asend("two"):
+            break
+
+    asyncio.run(main())
+    server.wait_for_cancellation(2)
+    assert conversation.messages[2:] == (user("two"), assistant("half"))
+
+
+def test_an_answer_of_which_nothing_came_is_dropped(client, server):
+    conversation = Conversation(client)
+    server.reply = [silence()]
+    with conversation.send("one"):
+        pass
+    assert conversation.messages == ()
+
+
+def test_an_empty_answer_that_came_to_its_end_is_kept(talk, client, server):
+    conversation = Conversation(client)
+    server.reply = []
+    assert talk(conversation, "one") == ""
+    assert conversation.messages == (user("one"), assistant(""))
+
+
+def test_one_answer_at_a_time(client, server):
+    conversation = Conversation(client)
+    server.reply = ["half", silence()]
+    stream = conversation.send("one")
+    next(stream)
+    with pytest.raises(StreamStateError, match="still being generated"):
+        conversation.send("two")
+    stream.close()
+    server.reply = ["whole"]
+    assert conversation.say("two").text == "whole"
+
+
+def test_a_dropped_answer_is_cancelled(client, server):
+    conversation = Conversation(client)
+    server.reply = ["half", silence()]
+    next(conversation.send("one"))
+    server.wait_for_cancellation()
+
+
+def test_the_oldest_exchanges_are_left_out_when_the_context_is_full(client, server):
+    conversation = Conversation(
+        client, system="S", context_length=100, reserve=20, count_tokens=lambda text: len(text.split()) * 10
+    )
+    for index in range(5):
+        conversation.say(f"message{index}")
+    assert len(conversation.messages) == 10
+    prompt = server.requests[-1].prompt
+    assert "message4" in prompt
+    assert "message0" not in prompt
+    assert prompt.startswith("<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n")
+
+
+def test_the_new_message_is_always_sent(client, server):
+    conversation = Conversation(client, context_length=10)
+    conversation.say("a very long message " * 20)
+    assert "a very long message" in server.requests[0].prompt
+
+
+def test_the_system_prompt_may_change_and_the_history_be_cleared(client, server):
+    conversation = Conversation(client, system="A")
+    conversation.say("one")
+    conversation.clear()
+    conversation.system = "B"
+    conversation.say("two")
+    assert conversation.messages == (user("two"), assistant("answer 1"))
+    assert server.requests[1].prompt.startswith("<|im_start|>system\nB<|im_end|>\n<|im_start|>user\ntwo")
+
+
+def test_a_conversation_is_saved_and_loaded(client, tmp_path):
+    conversation = Conversation(client, system="Sei höflich. 🎉")
+    conversation.say("one")
+    conversation.save(tmp_path / "talk.json")
+    loaded = Conversation.load(tmp_path / "talk.json", client)
+    assert (loaded.system, loaded.messages) == (conversation.system, conversation.messages)
+    assert loaded.say("two").text == "answer 2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"version": 2}', '{"version": 1, "system": null, "messages": [{"role": "user"}]}'],
+)
+def test_what_is_no_saved_conversation_is_refused(client, text):
+    with pytest.raises(ConfigurationError):
+        Conversation.from_json(text, client)
+
+
+def test_a_system_message_belongs_into_system(client):
+    with pytest.raises(ConfigurationError, match="system="):
+        Conversation(client, messages=[Message("system", "x"), user("y")])
+
+
+def test_a_coroutine_function_is_no_callback_of_say(client, server):
+    async def callback(text: str) -> None: ...
+
+    with pytest.raises(ConfigurationError):
+        Conversation(client).say("hi", callback=callback)
+    assert not server.requests

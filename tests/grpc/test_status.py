@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+import pytest
+
+from nupic_client._grpc.status import STATUS_TABLE, error_from_rpc
+from nupic_client.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InferenceError,
+    ModelUnavailableError,
+    OverloadedError,
+    ProtocolError,
+    RequestError,
+    RequestRejectedError,
+    TransportError,
+)
+
+EXPECTED = {
+    "OK": (ProtocolError, False),
+    "CANCELLED": (TransportError, True),
+    "UNKNOWN": (InferenceError, False),
+    "INVALID_ARGUMENT": (RequestRejectedError, False),
+    "DEADLINE_EXCEEDED": (DeadlineExceededError, False),
+    "NOT_FOUND": (ModelUnavailableError, False),
+    "ALREADY_EXISTS": (RequestRejectedError, False),
+    "PERMISSION_DENIED": (AuthenticationError, False),
+    "UNAUTHENTICATED": (AuthenticationError, False),
+    "RESOURCE_EXHAUSTED": (OverloadedError, True),
+    "FAILED_PRECONDITION": (RequestRejectedError, False),
+    "ABORTED": (TransportError, True),
+    "OUT_OF_RANGE": (RequestRejectedError, False),
+    "UNIMPLEMENTED": (RequestRejectedError, False),
+    "INTERNAL": (InferenceError, False),
+    "UNAVAILABLE": (ConnectionFailedError, True),
+    "DATA_LOSS": (ProtocolError, False),
+}
+
+
+def failure(code, details):
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
+
+
+def test_every_status_has_a_meaning():
+    assert set(STATUS_TABLE) == set(grpc.StatusCode)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_status_has_its_class(name):
+    kind, retryable = EXPECTED[name]
+    error = error_from_rpc(failure(grpc.StatusCode[name], "some words"))
+    assert (type(error), error.retryable) == (kind, retryable)
+    assert (error.status, error.server_message) == (name, "some words")
+
+
+@pytest.mark.parametrize("code", list(grpc.StatusCode))
+def test_every_status_makes_a_request_error_with_a_sentence(code):
+    error = error_from_rpc(failure(code, ""))
+    assert isinstance(error, RequestError)
+    assert error.message
+    assert not error.message.endswith(": ")
+
+
+def test_the_servers_words_are_in_the_sentence():
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, "connection refused"))
+    assert error.message == "cannot reach the server: connection refused"
+
+
+def test_the_words_of_a_passed_deadline_say_nothing_more():
+    error = error_from_rpc(failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+    assert error.message == "no complete answer in time"
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN]
+)
+def test_a_known_text_counts_more_than_the_status(code):
+    error = error_from_rpc(failure(code, "Request for unknown model: 'nope' is not found"))
+    assert (type(error), error.status) == (ModelUnavailableError, code.name)
+
+
+def test_missing_details_are_no_words():
+    assert error_from_rpc(failure(grpc.StatusCode.INTERNAL, None)).server_message == ""
+
+
+def test_a_call_without_a_status_is_an_unknown_failure():
+    class NoStatus(grpc.RpcError):
+        def code(self):
+            return None
+
+        def details(self):
+            return None
+
+    error = error_from_rpc(NoStatus())
+    assert (type(error), error.status) == (InferenceError, "UNKNOWN")
+
+
+def test_a_message_that_is_too_large_is_not_sent_again():
+    details = "SERVER: Received message larger than max (5000000 vs. 4194304)"
+    error = error_from_rpc(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, details))
+    assert (type(error), error.retryable) == (RequestRejectedError, False)

@@ -1,0 +1,438 @@
+"""Formatters made of Jinja templates: as Hugging Face renders, and with everything bounded."""
+
+# ruff: noqa: E501  # tables read better with one case on a line
+
+import datetime as dt
+import json
+import pickle
+import sys
+import time
+
+import pytest
+
+from nupic_client.errors import ConfigurationError, PromptError
+from nupic_client.messages import assistant, system, user
+from nupic_client.prompts import PromptFormatter, formatter_for
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ZEPHYR = """
+{%- for message in messages %}
+  {% if message.role in ['user', 'system', 'assistant'] %}
+{{ '<|' ~ message.role ~ '|>\n' ~ message.content ~ eos_token }}
+  {% endif %}
+{% endfor %}
+{% if add_generation_prompt %}
+<|assistant|>
+{{ '' }}
+{%- endif %}
+"""
+GEMMA = """{{ bos_token }}{% for message in messages %}
+    {%- if (message.role == 'user') != (loop.index0 is even) -%}
+        {{ raise_exception('roles must alternate') }}
+    {%- endif -%}
+    {{ '<start_of_turn>' + ('model' if message.role == 'assistant' else message.role) + '\n' }}
+    {{- message.content | trim + '<end_of_turn>\n' }}
+{%- endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""
+CONVERSATIONS = [
+    [user("hi")],
+    [user(" 你好 \n"), assistant("🎉"), user("{{ x }}")],
+    [system(""), user("hi")],
+    [user("x" * 100_000)],
+]
+
+
+def render(template, messages="hi", **options):
+    return PromptFormatter.from_jinja(template)(messages, **options)
+
+
+@pytest.mark.parametrize("messages", CONVERSATIONS)
+@pytest.mark.parametrize(
+    ("family", "template"), [("chatml", CHATML), ("tinyllama-chat", ZEPHYR), ("gemma", GEMMA)]
+)
+def test_agrees_with_the_family(family, template, messages):
+    declared = formatter_for(family)
+    formatter = PromptFormatter.from_jinja(
+        template, bos_token=declared.bos_token, eos_token=declared.eos_token
+    )
+    if family == "gemma" and messages[0].role == "system":
+        with pytest.raises(PromptError, match="refuses this conversation: roles must alternate"):
+            formatter(messages)
+        return
+    for add in (True, False):
+        assert formatter(messages, add_generation_prompt=add) == declared(messages, add_generation_prompt=add)
+
+
+def test_facts():
+    formatter = PromptFormatter.from_jinja(
+        "{{ bos_token }}{{ messages }}",
+        bos_token="<b>",
+        eos_token="<e>",
+        stop=["\n\n"],
+        control_tokens=["[X]"],
+        family="f",
+    )
+    assert (formatter.family, formatter.bos_token, formatter.eos_token) == ("f", "<b>", "<e>")
+    assert formatter.stop == ("<e>", "\n\n")
+    assert set(formatter.control_tokens) == {"[X]", "<b>", "<e>", "\n\n"}
+    assert formatter.prints_bos
+    assert formatter.default_system is None
+    assert formatter.allows == "the template decides"
+    assert not PromptFormatter.from_jinja("x", bos_token="<b>").prints_bos
+    assert not formatter.prints_date
+
+
+def test_pickle_and_equality():
+    formatter = PromptFormatter.from_jinja(CHATML, eos_token="<|im_end|>")
+    copy = pickle.loads(pickle.dumps(formatter))
+    assert copy == formatter
+    assert copy != PromptFormatter.from_jinja(CHATML)
+    assert copy("hi") == formatter("hi")
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{% if true %}\n  x\n{% endif %}\n", "  x\n"),
+        ("   {% if true %}\nx{% endif %}\n\n", "x"),
+        ("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}", "023"),
+        ("{{ {'b': 'é<', 'a': [1]} | tojson }}", '{"b": "é<", "a": [1]}'),
+        ("{{ {'b': 1, 'a': 2} | tojson(indent=2, sort_keys=true) }}", '{\n  "a": 2,\n  "b": 1\n}'),
+        ("{{ ['é'] | tojson(ensure_ascii=true, separators=(',', ':')) }}", '["\\u00e9"]'),
+        ("{{ strftime_now('%Y-%m-%d') }}", "2031-03-05"),
+        ("{% generation %}{% set a = 1 %}x{{ a }}{% endgeneration %}{{ a }}", "x1"),
+        ("{{ missing }}|{{ missing is defined }}|{{ tools is none }}|{{ documents is none }}", "|False|True|True"),
+        ("{{ bos_token is defined }}{{ bos_token }}", "False"),
+        ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "1"),
+        ("{{ messages[0].content.upper() }}{{ messages[0]['role'] }}{{ messages|length }}", "HIuser1"),
+        ("{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | join(',') }}", "hi"),
+        ("{% macro m(x) %}[{{ x }}{{ caller() if caller }}]{% endmacro %}{{ m(1) }}{% call m(2) %}c{% endcall %}", "[1][2c]"),
+        ("{% for m in messages recursive %}{{ loop.index }}{{ loop.last }}{{ loop.length }}{% endfor %}", "1True1"),
+        ("{% for a in [1, 2, 3] if a != 2 %}{{ a }}/{{ loop.length }}{% else %}-{% endfor %}", "1/23/2"),
+        ("{% for a in [] %}{% else %}none{% endfor %}{{ 'a' in 'abc' }}{{ 1 < 2 < 3 }}{{ [1, 2, 3][1:] }}", "noneTrueTrue[2, 3]"),
+        ("{{ '%s-%05d' % ('a', 3) }}{{ '%(x)s'|format(x=1) }}{{ '{:>3}{}'.format('a', 'b') }}{{ '{a}'.format_map({'a': 1}) }}", "a-000031  ab1"),
+        ("{{ 'a' * 3 }}{{ 2 ** 10 }}{{ 7 // 2 }}{{ 7 % 4 }}{{ [0] * 2 }}{{ 1.5 * 2 }}{{ 'a' ~ 1 }}{{ 3 - 1 }}{{ 'a' * -1 }}", "aaa102433[0, 0]3.0a12"),
+        ("{{ 'a-b'.replace('-', '+') }}{{ 'a-b'|replace('-', '') }}{{ ','.join(['a', 'b']) }}{{ 'x'.center(3) }}|{{ 'x'|center(3) }}", "a+baba,b x | x "),
+        ("{{ 'a\nb'|indent(2) }}{{ 1.55|round(1) }}{{ [1, 2]|sum }}{{ 'a\tb'.expandtabs(2) }}{{ 'b'.encode().decode('UTF-8') }}", "a\n  b1.63a bb"),
+        ("{{ {'a': 1}.items()|list }}{{ dict(a=1) }}{{ [3, 1].index(1) }}{{ {(1, 2): 3}[(1, 2)] }}{{ ['a', 'b']|join }}", "[('a', 1)]{'a': 1}13ab"),
+        ("{{ b'x'|default('no') if false }}{{ (1).bit_length() }}{{ '<b>'|striptags }}{{ 'ab'|wordwrap(1) }}", None),
+        ("{% filter upper %}x{{ 'y' }}{% endfilter %}{% set x %}a{% endset %}{{ x }}{% block b %}B{% endblock %}{{ self.b() }}", "XYaBB"),
+    ],
+)  # fmt: skip
+def test_renders_as_hugging_face_does(template, text):
+    if text is None:
+        with pytest.raises(ConfigurationError, match="has an error in line 1"):
+            render(template)
+        return
+    assert render(template, date=dt.date(2031, 3, 5)) == text
+
+
+def test_strftime_now_without_a_date():
+    before = dt.date.today()  # noqa: DTZ011
+    day = render("{{ strftime_now('%Y-%m-%d') }}")
+    assert before.isoformat() <= day <= dt.date.today().isoformat()  # noqa: DTZ011
+
+
+def test_variables_pass_through():
+    template = "{{ enable_thinking }}{{ tools|tojson }}{{ bos_token }}"
+    formatter = PromptFormatter.from_jinja(template, bos_token="<b>")
+    assert formatter("hi", enable_thinking=False, tools=[{"name": "f"}]) == 'False[{"name": "f"}]<b>'
+    assert formatter("hi", bos_token="<c>").endswith("<c>")
+    with pytest.raises(ConfigurationError, match="'strftime_now' is set by the formatter"):
+        formatter("hi", strftime_now=print)
+
+
+def test_any_role_is_the_template_s_business():
+    assert render("{{ messages[0].role }}", [{"role": "tool", "content": ""}]) == "tool"
+
+
+def test_templates_cannot_change_messages():
+    messages = [{"role": "user", "content": "hi"}]
+    with pytest.raises(PromptError):
+        render("{{ messages.append(1) }}", messages)
+    with pytest.raises(PromptError):
+        render("{{ messages[0].update({'role': 'x'}) }}", messages)
+    assert messages == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "{{ x", "{% nope %}", "{{ x|nope }}", "{% endfor %}"])
+def test_syntax_error(template):
+    with pytest.raises(ConfigurationError, match="template 'default' has an error in line 1"):
+        PromptFormatter.from_jinja(template)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}",
+        "{% for a in x %}" * 30 + "{% endfor %}" * 30,
+        "{{ 1" + "+1" * 50_000 + " }}",
+    ],
+)
+def test_template_that_cannot_be_compiled(template):
+    with pytest.raises(ConfigurationError, match="cannot be compiled"):
+        PromptFormatter.from_jinja(template)
+
+
+def test_without_jinja2(monkeypatch, tmp_path):
+    for name in [
+        name
+        for name in sys.modules
+        if name.split(".")[0] == "jinja2" or name.endswith((".sandbox", ".budget"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'nupic-client\[jinja\]'"):
+        PromptFormatter.from_jinja(CHATML)
+    with pytest.raises(ConfigurationError, match=r"pip install 'nupic-client\[jinja\]'"):
+        PromptFormatter.from_tokenizer_config({"chat_template": CHATML})
+
+
+NEST = "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"
+TUPLES = "{% set ns = namespace(x=(1,)) %}{% for i in range(99) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}"
+BIG = "{% set big = 'a' * 1000000 %}"
+
+ENDLESS = {
+    "nested loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "loops that filter": "{% for a in range(99999) %}{% for b in range(99999) if false %}{% endfor %}{% endfor %}",
+    "loops in a set block": "{% for a in range(999) %}{% set b %}{% for c in range(9999) %}{% endfor %}{% endset %}{% endfor %}",
+    "a loop over much text": "{% for a in range(99999) %}" + "x" * 100_000 + "{% endfor %}",
+    "loop lengths": "{% for a in range(99999) %}{% for b in range(99999)|select %}{{ loop.length }}{% break %}{% endfor %}{% endfor %}",
+    "lists": "{% for a in range(99999) %}{% set x = range(99999)|list %}{% endfor %}",
+    "mapped calls": "{% for a in range(99999) %}{% set x = range(99999)|map('upper')|list %}{% endfor %}",
+    "sorting": "{% for a in range(99999) %}{% set x = range(99999)|sort %}{% endfor %}",
+    "comparing": BIG + "{% for a in range(99999) %}{{ 'b' in big }}{% endfor %}",
+    "slicing": BIG + "{% for a in range(99999) %}{% set x = big[1:] %}{% endfor %}",
+    "methods": BIG + "{% for a in range(99999) %}{% set x = big.upper() %}{% endfor %}",
+    "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+    "recursive macro": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "recursive loop": "{% for a in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
+    "recursive block": "{% block a %}{{ self.a() }}{% endblock %}",
+    "string product": "{{ 'a' * 10**10 }}",
+    "reversed product": "{{ 10**10 * 'a' }}",
+    "bytes product": "{{ 'a'.encode() * 10**10 }}",
+    "safe string product": "{{ 'a'|safe * 10**10 }}",
+    "list product": "{{ [1] * 10**10 }}",
+    "power": "{{ 10**(10**10) }}",
+    "growing numbers": "{% set ns = namespace(x=3) %}{% for i in range(999) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+    "doubling": "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    "concatenating": "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "set blocks": "{% set x = 'aaaa' %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 99,
+    "doubling lists": "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    "printing a nest": NEST + "{{ ns.x }}",
+    "nest as json": NEST + "{{ ns.x|tojson }}",
+    "comparing nests": NEST + "{{ ns.x == ns.y }}",
+    "looking for a nest": NEST + "{{ [ns.x].index(ns.y) }}",
+    "nest in a namespace": "{% set ns = namespace(x=1) %}{% set ns.x = ns %}{{ ns }}",
+    "hashing a nest": TUPLES + "{{ {ns.x: 1} }}",
+    "nest as a key": TUPLES + "{{ {}[ns.x] }}",
+    "getting a nest": TUPLES + "{{ {}.get(ns.x) }}",
+    "center filter": "{{ 'x'|center(10**9) }}",
+    "mapped center filter": "{{ range(9)|map('center', 1000000000)|list }}",
+    "center method": "{{ 'x'.center(1000000000) }}",
+    "ljust": "{{ 'x'.ljust(1000000000) }}",
+    "zfill": "{{ 'x'.zfill(1000000000) }}",
+    "to_bytes": "{{ (1).to_bytes(1000000000, 'big') }}",
+    "round": "{{ 1|round(1000000000) }}",
+    "json indent": "{{ [1]|tojson(indent=1000000000) }}",
+    "indent": "{{ ('\n' * 100000)|indent(9999) }}",
+    "expandtabs": "{{ ('\t' * 100000).expandtabs(9999) }}",
+    "percent": "{{ '%1000000000d' % 1 }}",
+    "percent bytes": "{{ '%1000000000d'.encode() % 1 }}",
+    "percent star": "{{ '%*d' % (1000000000, 1) }}",
+    "percent fields": "{{ ('%(a)s' * 100000) % {'a': 'a' * 100000} }}",
+    "format filter": "{{ '%1000000000d'|format(1) }}",
+    "format": "{{ '{:1000000000d}'.format(1) }}",
+    "format argument": "{{ '{:{}}'.format(1, 1000000000) }}",
+    "format fields": "{{ ('{0}' * 100000).format('a' * 100000) }}",
+    "format_map": "{{ '{a:1000000000}'.format_map({'a': 1}) }}",
+    "replace filter": "{{ ('a' * 100000)|replace('a', 'b' * 100000) }}",
+    "replace method": "{{ ('a' * 100000).replace('', 'b' * 100000) }}",
+    "replace bytes": "{{ ('a' * 100000).encode().replace('a'.encode(), ('b' * 100000).encode()) }}",
+    "join filter": "{{ range(99999)|join('b' * 100000) }}",
+    "join generator": "{{ range(99999)|map('string')|join('b' * 100000) }}",
+    "join method": "{{ ('b' * 100000).join('a' * 100000) }}",
+    "translate": "{{ 'a'.translate({97: 'b' * 100000}) }}",
+    "punycode": "{{ 'é'.encode('punycode') }}",
+    "sum of lists": "{{ range(99999)|batch(1)|sum(start=[]) }}",
+    "striptags": "{{ ('<!-- -->' * 10000)|striptags }}",
+    "urlize": "{{ ('http://a.b ' * 10000)|urlize }}",
+    "range": "{{ range(10**9)|list }}",
+    "date width": "{{ strftime_now('%1000000000Y') }}",
+    "random text": "{{ lipsum(1000000) }}",
+    "folded constants": "{{ 'a'" + "|replace('a', 'aaaaaaaaaa')" * 30 + " }}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
+def test_an_endless_template_is_stopped(template):
+    start = time.perf_counter()
+    formatter = PromptFormatter.from_jinja(template, family="hostile")
+    with pytest.raises(PromptError, match="the chat template of hostile"):
+        formatter("hi")
+    assert time.perf_counter() - start < 20  # about one second at most; tests may share the machine
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}",
+        "{{ raise_exception.__globals__['os'] }}",
+        "{{ (''|attr('__class__')).x }}",
+        "{{ messages.clear() }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'os' as os %}",
+        "{{ ''.format.__self__.__class__.x }}",
+    ],
+)
+def test_a_hostile_template_runs_no_code(template):
+    with pytest.raises(PromptError, match="the chat template of jinja"):
+        render(template)
+
+
+def test_long_conversations_are_within_the_budget():
+    formatter = PromptFormatter.from_jinja(
+        "{% for message in messages %}{% set index = messages|length - 1 - loop.index0 %}{% for other in messages[:9] %}"
+        "{{ other.role if other == message }}{% endfor %}{{ message.content.split('x')[-1] | trim }}{% endfor %}"
+    )
+    conversation = [user("x" + "long " * 200), assistant("y " * 500)] * 1_000
+    assert formatter(conversation).count("y") == 500_000
+
+
+def test_raise_exception_keeps_the_words_short():
+    with pytest.raises(PromptError) as refusal:
+        render("{{ raise_exception('no' * 10000) }}")
+    assert len(str(refusal.value)) < 600
+
+
+def test_a_formatter_can_be_called_while_a_template_runs():
+    inner = PromptFormatter.from_jinja("inner")
+    assert PromptFormatter.from_jinja("{{ f('x') }}{{ 'a' ~ 1 }}")("hi", f=inner) == "innera1"
+
+
+@pytest.mark.parametrize(
+    ("template", "content"),
+    [
+        (CHATML, "a<|im_start|>b"),
+        ("{{ '<|' + messages[0].role + '|>' }}", "<|system|>"),
+        ("[|user|]", "[|assistant|]"),
+        ("{{ '### User:\n' }}", "x\n### User:"),
+        ("{{ 'User: ' }}", "x\nUser: y"),
+        ("{{ 'USER: ' }}", "x USER: y"),
+        ("{{ '[INST] ' }}", "[INST]"),
+        ("{{ '<start_of_turn>' }}", "<start_of_turn>"),
+        ("x", "the <e> token"),
+    ],
+)
+def test_control_tokens_are_found_in_the_template(template, content):
+    formatter = PromptFormatter.from_jinja(template, eos_token="<e>")
+    with pytest.raises(PromptError, match=r"message 0 \(user\) contains"):
+        formatter(content)
+    assert isinstance(formatter(content, allow_control_tokens=True), str)
+    assert isinstance(formatter("ordinary | text < with > signs: User"), str)
+
+
+CONFIG = {
+    "chat_template": CHATML,
+    "bos_token": {"__type": "AddedToken", "content": "<s>", "lstrip": False},
+    "eos_token": "<|im_end|>",
+    "unk_token": None,
+    "additional_special_tokens": ["<|tool|>", {"content": "<extra>"}],
+    "added_tokens_decoder": {"1": {"content": "<special>", "special": True}, "2": {"content": "ordinary", "special": False}},
+    "name_or_path": "org/model",
+}  # fmt: skip
+
+
+def test_tokenizer_config():
+    formatter = PromptFormatter.from_tokenizer_config(CONFIG)
+    assert formatter("hi") == formatter_for("chatml")("hi")
+    assert (formatter.family, formatter.bos_token, formatter.eos_token) == ("org/model", "<s>", "<|im_end|>")
+    assert formatter.stop == ("<|im_end|>",)
+    assert {"<s>", "<|im_end|>", "<|tool|>", "<extra>", "<special>", "<|im_start|>"} <= set(
+        formatter.control_tokens
+    )
+    assert "ordinary" not in formatter.control_tokens
+    assert PromptFormatter.from_tokenizer_config(CONFIG, family="mine").family == "mine"
+
+
+def test_special_tokens_are_variables():
+    template = "{{ bos_token }}{{ additional_special_tokens[1] }}{{ unk_token is defined }}"
+    formatter = PromptFormatter.from_tokenizer_config({**CONFIG, "chat_template": template})
+    assert formatter("hi") == "<s><extra>False"
+    assert formatter.prints_bos
+    more = {"chat_template": "{{ image_token }}", "extra_special_tokens": {"image_token": "<img>"}}
+    assert PromptFormatter.from_tokenizer_config(more)("hi") == "<img>"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        [
+            {"name": "default", "template": "d"},
+            {"name": "tool_use", "template": "t"},
+            {"name": "rag", "template": "r"},
+        ],
+        {"default": "d", "tool_use": "t", "rag": "r"},
+    ],
+)
+def test_named_templates(named):
+    formatter = PromptFormatter.from_tokenizer_config({"chat_template": named})
+    assert formatter("hi") == "d"
+    assert formatter("hi", tools=[{}]) == "t"
+    assert formatter("hi", tools=None) == "d"
+    assert (
+        PromptFormatter.from_tokenizer_config({"chat_template": named}, chat_template="rag")("hi", tools=[])
+        == "r"
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"no chat template 'x'; choose .*'default', 'tool_use', 'rag'"
+    ):
+        PromptFormatter.from_tokenizer_config({"chat_template": named}, chat_template="x")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({}, "no chat_template"),
+        ({"chat_template": 5}, "must be a string, or a list"),
+        ({"chat_template": [{"name": "x"}]}, "must be a string, or a list"),
+        ({"chat_template": {"default": 5}}, "must be a string"),
+        ({"chat_template": [{"name": "x", "template": "y"}]}, "no chat template 'default'"),
+        ({"chat_template": "{% if %}"}, "has an error in line 1"),
+    ],
+)
+def test_unusable_tokenizer_config(config, words):
+    with pytest.raises(ConfigurationError, match=words):
+        PromptFormatter.from_tokenizer_config(config)
+
+
+def test_tokenizer_config_file(tmp_path):
+    path = tmp_path / "tokenizer_config.json"
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        PromptFormatter.from_tokenizer_config(path)
+    path.write_text("[1]", "utf-8")
+    with pytest.raises(ConfigurationError, match="JSON object, not list"):
+        PromptFormatter.from_tokenizer_config(path)
+    path.write_text("{", "utf-8")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        PromptFormatter.from_tokenizer_config(path)
+    path.write_text(json.dumps(CONFIG), "utf-8")
+    for place in (path, str(path), tmp_path):
+        formatter = PromptFormatter.from_tokenizer_config(place)
+        assert formatter("hi") == formatter_for("chatml")("hi")
+        assert formatter.family == tmp_path.name
+        assert formatter.source == str(place)
+
+
+def test_template_files_win(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(CONFIG), "utf-8")
+    (tmp_path / "chat_template.jinja").write_text("file {{ eos_token }}", "utf-8")
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("rag", "utf-8")
+    assert PromptFormatter.from_tokenizer_config(tmp_path)("hi") == "file <|im_end|>"
+    assert PromptFormatter.from_tokenizer_config(tmp_path, chat_template="rag")("hi") == "rag"

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nupic_client.config import (
+    DEFAULT_TOTAL_TIMEOUT,
+    TLS,
+    ClientConfig,
+    Endpoint,
+    Timeouts,
+    check_metadata,
+    parse_url,
+)
+from nupic_client.errors import ConfigurationError
+
+# Urls
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("localhost:8001", Endpoint("localhost:8001")),
+        ("  localhost:8001\n", Endpoint("localhost:8001")),
+        ("grpc://host:8001", Endpoint("host:8001")),
+        ("GRPC://host:8001/", Endpoint("host:8001")),
+        ("grpcs://host:443", Endpoint("host:443", secure=True)),
+        ("10.0.0.1:1", Endpoint("10.0.0.1:1")),
+        ("host:65535", Endpoint("host:65535")),
+        ("host:08001", Endpoint("host:8001")),
+        ("[::1]:8001", Endpoint("[::1]:8001")),
+        ("grpcs://[2001:db8::1]:443", Endpoint("[2001:db8::1]:443", secure=True)),
+        ("dns:///triton.svc:8001", Endpoint("dns:///triton.svc:8001")),
+        ("dns:triton.svc:8001", Endpoint("dns:///triton.svc:8001")),
+        ("unix:/run/triton.sock", Endpoint("unix:/run/triton.sock")),
+        ("unix:///run/triton.sock", Endpoint("unix:/run/triton.sock")),
+        ("unix:/run/a%20b.sock", Endpoint("unix:/run/a b.sock")),
+        ("unix:triton.sock", Endpoint("unix:triton.sock")),
+        (["host:1"], Endpoint("host:1")),
+        (["a:1", "b:2"], Endpoint("a:1", addresses=(("a", 1), ("b", 2)))),
+        (("a:1", "[::1]:2"), Endpoint("a:1", addresses=(("a", 1), ("::1", 2)))),
+        ("a:1, b:2", Endpoint("a:1", addresses=(("a", 1), ("b", 2)))),
+        (["grpcs://a:1", "grpcs://b:2"], Endpoint("a:1", secure=True, addresses=(("a", 1), ("b", 2)))),
+    ],
+)
+def test_a_url_is_parsed(url, endpoint):
+    assert parse_url(url) == endpoint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "   ",
+        ":8001",
+        "localhost",
+        "localhost:",
+        "host:0",
+        "host:65536",
+        "host:999999",
+        "host:-1",
+        "host:port",
+        "host:\u0663\u0663",
+        "host:80 01",
+        "host name:8001",
+        "::1:8001",
+        "[::1]",
+        "[host]:8001",
+        "grpc://",
+        "grpc://host",
+        "grpc://host:8001/path",
+        "grpc://user@host:8001",
+        "host:8001?x=1",
+        "dns:///host",
+        "dns://8.8.8.8/host:1",
+        "host:8001,",
+        ",",
+    ],
+)
+def test_a_url_of_another_form_is_an_error_that_names_the_forms(url):
+    with pytest.raises(ConfigurationError, match="expected host:port, grpc://host:port"):
+        parse_url(url)
+
+
+def test_the_error_shows_the_url():
+    with pytest.raises(ConfigurationError, match="'localhost'"):
+        parse_url("localhost")
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("http://gpt.example.com:8000", "gpt.example.com:8001"),
+        ("https://gpt.example.com", "gpt.example.com:8001"),
+        ("HTTP://gpt.example.com:8000/v2", "gpt.example.com:8001"),
+        ("http://gpt.example.com/v2", "gpt.example.com:8001"),
+        ("http://[::1]:8000", r"\[::1\]:8001"),
+        ("http://", "host:8001"),
+    ],
+)
+def test_an_http_url_is_an_error_that_says_the_grpc_address(url, instead):
+    with pytest.raises(ConfigurationError, match=f"gRPC port .* as {instead}$"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://host:8001", "ipv4://host:8001", "://host:8001", "tcp://a:1"])
+def test_another_scheme_is_an_error(url):
+    with pytest.raises(ConfigurationError, match="unknown scheme"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize("url", ["unix:", "unix://"])
+def test_a_unix_socket_needs_a_path(url):
+    with pytest.raises(ConfigurationError, match="needs a path"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize("url", [None, 5, b"host:1", [], {}, [5], [None, "a:1"], {"a:1"}, Path("host:1")])
+def test_what_is_no_text_and_no_list_of_texts_is_an_error(url):
+    with pytest.raises(ConfigurationError, match="must be a string or a non-empty list of strings"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize("urls", [["a:1", "unix:/x"], ["dns:///a:1", "b:2"]])
+def test_a_list_has_hosts_only(urls):
+    with pytest.raises(ConfigurationError, match="takes host:port, grpc:// or grpcs:// only"):
+        parse_url(urls)
+
+
+def test_a_list_is_all_secure_or_not_at_all():
+    with pytest.raises(ConfigurationError, match="either all grpc:// or all grpcs://"):
+        parse_url(["grpc://a:1", "grpcs://b:2"])
+
+
+@given(
+    st.text()
+    | st.lists(st.text(), max_size=3)
+    | st.from_regex(r"(grpcs?://|dns:///|unix:|)[\w.\[\]:%]*(:\d+)?,?")
+)
+def test_any_text_is_an_endpoint_or_a_configuration_error(url):
+    try:
+        endpoint = parse_url(url)
+    except ConfigurationError:
+        return
+    assert isinstance(endpoint.is_local, bool)
+    assert str(endpoint)
+
+
+@given(st.integers(1, 65535), st.sampled_from(["host", "10.0.0.1", "[::1]", "a-b.c_d"]))
+def test_the_text_of_an_endpoint_is_a_url_of_it(port, host):
+    endpoint = parse_url(f"{host}:{port}")
+    assert parse_url(str(endpoint)) == endpoint
+
+
+def test_the_text_of_a_list_is_a_url_of_it():
+    endpoint = parse_url(["a:1", "[::1]:2"])
+    assert str(endpoint) == "a:1, [::1]:2"
+    assert parse_url(str(endpoint)) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("localhost:1", True),
+        ("LOCALHOST:1", True),
+        ("127.0.0.1:1", True),
+        ("127.9.9.9:1", True),
+        ("[::1]:1", True),
+        ("unix:/x", True),
+        ("dns:///localhost:1", True),
+        (["localhost:1", "127.0.0.1:2"], True),
+        ("10.0.0.1:1", False),
+        ("example.com:1", False),
+        ("dns:///example.com:1", False),
+        ("localhost.example.com:1", False),
+        (["localhost:1", "example.com:2"], False),
+    ],
+)
+def test_an_endpoint_knows_whether_it_is_on_this_machine(url, local):
+    assert parse_url(url).is_local is local
+
+
+# TLS
+
+
+def test_bytes_are_the_pem_text_itself():
+    assert TLS(root_certificates=b"pem").pem("root_certificates") == b"pem"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read(kind, tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_bytes(b"pem")
+    assert TLS(root_certificates=kind(file)).pem("root_certificates") == b"pem"
+
+
+def test_what_is_not_given_is_none():
+    assert TLS().pem("root_certificates") is None
+
+
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it():
+    with pytest.raises(
+        ConfigurationError, match=r"tls.root_certificates: cannot read '/nowhere/ca.pem': No such file"
+    ):
+        TLS(root_certificates="/nowhere/ca.pem").pem("root_certificates")
+
+
+@pytest.mark.parametrize("given", [{"private_key": b"key"}, {"certificate_chain": b"cert"}])
+def test_mutual_tls_needs_both_halves(given):
+    with pytest.raises(ConfigurationError, match="needs both"):
+        TLS(**given)
+
+
+# Timeouts
+
+
+def test_the_default_is_ten_minutes():
+    assert Timeouts().total == DEFAULT_TOTAL_TIMEOUT == 600.0
+
+
+@pytest.mark.parametrize("value", [1, 0.5, None])
+def test_a_timeout_is_a_positive_number_or_none(value):
+    assert Timeouts.of(value).total == value
+
+
+def test_timeouts_stay_as_they_are():
+    given = Timeouts(total=3)
+    assert Timeouts.of(given) is given
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "5", [], 10**10, 10**400])
+def test_another_timeout_is_an_error(value):
+    with pytest.raises(ConfigurationError, match="timeout must be a positive number of seconds or None"):
+        Timeouts.of(value)
+
+
+# Metadata
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"authorization": "Bearer x y"}, {"x-1_a.b": ""}, {"trace-bin": b"\0\xff"}, {"trace-bin": b""}],
+)
+def test_good_metadata_is_taken_as_it_is(metadata):
+    assert check_metadata(metadata) == metadata
+
+
+def test_the_checked_metadata_is_a_read_only_copy():
+    given = {"a": "1"}
+    checked = check_metadata(given)
+    given["a"] = "2"
+    assert checked == {"a": "1"}
+    with pytest.raises(TypeError):
+        checked["a"] = "3"
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "a b", "ä", "a:b", ":path", "grpc-timeout", "a\n", 5])
+def test_a_name_that_grpc_refuses_is_an_error(name):
+    with pytest.raises(ConfigurationError, match="metadata name"):
+        check_metadata({name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("a", b"secret"), ("a", "secret\n"), ("a", "secretä"), ("a", 5), ("a-bin", "secret"), ("a-bin", 5)],
+)
+def test_a_value_that_grpc_refuses_is_an_error_that_does_not_show_it(name, value):
+    with pytest.raises(ConfigurationError, match=f"metadata '{name}'") as caught:
+        check_metadata({name: value})
+    assert "secret" not in str(caught.value)
+
+
+# The configuration
+
+
+def test_without_a_url_it_is_the_default_port_of_this_machine():
+    assert ClientConfig.create(environ={}).endpoint == Endpoint("localhost:8001")
+
+
+def test_without_a_url_the_environment_says_it():
+    assert ClientConfig.create(environ={"NUPIC_URL": "grpcs://host:1"}).endpoint == Endpoint(
+        "host:1", secure=True
+    )
+
+
+def test_an_empty_variable_says_nothing():
+    assert ClientConfig.create(environ={"NUPIC_URL": ""}).endpoint == Endpoint("localhost:8001")
+
+
+def test_a_given_url_wins_over_the_environment():
+    assert ClientConfig.create("a:1", environ={"NUPIC_URL": "b:2"}).endpoint == Endpoint("a:1")
+
+
+def test_an_empty_url_is_an_error_and_not_the_default():
+    with pytest.raises(ConfigurationError):
+        ClientConfig.create("", environ={})
+
+
+def test_tls_without_a_secure_url_is_an_error_that_says_the_url():
+    with pytest.raises(ConfigurationError, match="use grpcs://host:1"):
+        ClientConfig.create("host:1", environ={}, tls=TLS())
+
+
+def test_channel_options_are_a_read_only_copy():
+    given = {"grpc.a": 1}
+    config = ClientConfig.create(environ={}, channel_options=given)
+    given["grpc.a"] = 2
+    assert config.channel_options == {"grpc.a": 1}
+
+
+def test_the_repr_does_not_show_the_private_key():
+    tls = TLS(certificate_chain=b"cert", private_key=b"secret")
+    config = ClientConfig.create("grpcs://host:1", environ={}, tls=tls)
+    assert "secret" not in repr(config)
+    assert "secret" not in repr(tls)
+
+
+def test_values_can_be_pickled():
+    for value in (parse_url("a:1,b:2"), TLS(root_certificates=b"x"), Timeouts(total=1)):
+        assert pickle.loads(pickle.dumps(value)) == value
+
+
+def test_a_list_in_a_list_loses_no_server():
+    assert parse_url(["a:1,b:2", "c:3"]).addresses == (("a", 1), ("b", 2), ("c", 3))

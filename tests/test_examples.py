@@ -1,0 +1,139 @@
+"""Every example runs as a user runs it."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.processes import Program, environment, run
+
+from nupic_client.testing import FakeTriton, abort, silence, text_signature
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+STREAMING = EXAMPLES / "streaming" / "streaming.py"
+FIGURES = re.compile(r"\n\nTime to first token: \d+\.\d\d s, \d+\.\d tokens/s\n")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell script, signals")
+
+
+@pytest.fixture
+def server():
+    with FakeTriton(models=[text_signature("smollm2.streaming"), text_signature("gpt.streaming")]) as server:
+        yield server
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def example(path, *arguments, **options):
+    return run([sys.executable, str(path), *arguments], **options)
+
+
+def streaming_by_default(port):
+    """The quick start, with the default url at another port, for the one it has may be in use."""
+    program = (
+        f"import runpy, sys, nupic_client.config as config\n"
+        f"config.DEFAULT_URL = 'localhost:{port}'\n"
+        f"sys.argv[:] = ['streaming.py', 'What is the capital of France?']\n"
+        f"runpy.run_path({str(STREAMING)!r}, run_name='__main__')\n"
+    )
+    return [sys.executable, "-c", program]
+
+
+def test_every_example_is_tested():
+    found = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
+    assert found == {"callback.py", "iterator.py", "async_iterator.py", "streaming/streaming.py"}
+
+
+def test_callback(server):
+    finished = example(EXAMPLES / "callback.py", "--url", server.url)
+    assert finished.stdout == "Hello, world!\n4 tokens, finish reason: stop\n"
+    assert server.requests[0].inputs["max_tokens"] == 50
+
+
+def test_iterator(server):
+    finished = example(EXAMPLES / "iterator.py", "--url", server.url, "--model", "gpt.streaming")
+    assert re.fullmatch(r"Hello, world!\ntime to first token: \d\.\d{3} s\n", finished.stdout)
+
+
+def test_async_iterator(server):
+    finished = example(EXAMPLES / "async_iterator.py", "--url", server.url)
+    stories = finished.stdout.split("Hello, world!\n\n")
+    assert stories == ["Once upon a time", "In the beginning", "It was a dark night", ""]
+
+
+def test_streaming(server):
+    finished = example(STREAMING, "--url", server.url, "Hi")
+    assert finished.stdout.startswith("Hello, world!\n\n")
+    assert FIGURES.fullmatch(finished.stdout.removeprefix("Hello, world!"))
+    assert (finished.stderr, finished.returncode) == ("", 0)
+    assert "user\nHi<|im_end|>" in server.requests[0].prompt
+
+
+def test_streaming_sends_a_plain_prompt_to_a_model_without_a_known_format(server):
+    example(STREAMING, "--url", server.url, "--model", "gpt.streaming", "Hi")
+    assert server.requests[0].prompt == "Hi"
+
+
+def test_streaming_has_a_default_prompt_and_reads_the_environment(server):
+    finished = example(STREAMING, NUPIC_URL=server.url)
+    assert finished.returncode == 0
+    assert "Why is the sky blue?" in server.requests[0].prompt
+
+
+def test_streaming_of_an_empty_answer(server):
+    server.reply = []
+    assert example(STREAMING, "--url", server.url).stdout == ""
+
+
+@posix
+def test_run_sh(server):
+    script = STREAMING.with_name("run.sh")
+    assert os.access(script, os.X_OK)
+    finished = run(["./run.sh", "--url", server.url, "Hi"], cwd=script.parent, PYTHON=sys.executable)
+    assert finished.stdout.startswith("Hello, world!\n\n")
+    ended = subprocess.run(
+        [str(script), "--bogus"], env=environment(PYTHON=sys.executable), capture_output=True, check=False
+    )
+    assert ended.returncode == 2
+
+
+@posix
+def test_ctrl_c_cancels_on_the_server(server):
+    server.reply = ["Once", silence()]
+    with Program([sys.executable, str(STREAMING), "--url", server.url]) as program:
+        program.stdout.wait_for("Once")
+        assert program.interrupt()[0] == 130
+        assert program.stderr.text == ""
+    server.wait_for_cancellation()
+
+
+def test_streaming_never_replaces_a_server_that_was_chosen(free_port):
+    url = f"localhost:{free_port}"
+    for arguments, changes in [(["--url", url], {}), ([], {"NUPIC_URL": url})]:
+        finished = example(STREAMING, *arguments, **changes)
+        assert (finished.stdout, finished.returncode) == ("", 1)
+        assert "cannot reach the server" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+def test_streaming_starts_the_embedded_server_where_nothing_answers(free_port):
+    finished = run(streaming_by_default(free_port))
+    answer, rest = FIGURES.split(finished.stdout)
+    assert answer.strip()
+    assert rest == ""
+    assert finished.stderr == f"Nothing answers at localhost:{free_port}: starting the embedded server.\n"
+    assert finished.returncode == 0
+
+
+def test_streaming_does_not_replace_a_server_that_broke_in_the_middle(server):
+    server.reply = ["Once", abort("UNAVAILABLE", "gone")]
+    finished = run(streaming_by_default(server.url.rpartition(":")[2]))
+    assert finished.stdout == "Once"
+    assert "gone" in finished.stderr
+    assert finished.returncode == 1

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def loaded_after(code):
+    """Return the modules that a fresh interpreter has loaded after running some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def bare():
+    return loaded_after("import nupic_client; dir(nupic_client); nupic_client.__version__")
+
+
+@pytest.mark.parametrize("heavy", ["grpc", "numpy", "tritonclient", "google.protobuf", "asyncio"])
+def test_importing_the_package_does_not_load_what_takes_long(bare, heavy):
+    assert heavy not in bare
+
+
+def test_importing_the_package_loads_none_of_its_parts(bare):
+    parts = {name for name in bare if name.startswith("nupic_client")}
+    assert parts == {"nupic_client", "nupic_client._version"}
+
+
+@pytest.fixture(scope="module")
+def streaming():
+    return loaded_after("import nupic_client.streaming")
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "tritonclient.grpc", "jinja2", "xllamacpp"])
+def test_the_streaming_client_does_not_load_what_it_does_not_need(streaming, heavy):
+    assert heavy not in streaming
+
+
+@pytest.mark.parametrize(
+    "light", ["errors", "messages", "sampling", "results", "config", "registry", "prompts"]
+)
+def test_values_need_no_grpc(light):
+    loaded = loaded_after(f"import nupic_client.{light}")
+    assert not {"grpc", "numpy", "google.protobuf", "asyncio"} & loaded

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nupic_client
+
+SOURCE = ast.parse(Path(nupic_client.__file__).read_text(encoding="utf-8"))
+NAMES = [name for name in nupic_client.__all__ if name != "__version__"]
+
+
+def imported_for_type_checkers():
+    """Return the public names by module, as the TYPE_CHECKING block imports them."""
+    (block,) = (node for node in SOURCE.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    return {
+        node.module.removeprefix("nupic_client."): tuple(sorted(alias.name for alias in node.names))
+        for node in block.body
+    }
+
+
+def test_all_has_each_name_that_can_be_loaded_once():
+    assert sorted(nupic_client.__all__) == sorted(["__version__", *nupic_client._HOME_OF])
+
+
+def test_all_is_sorted_as_import_statements_are():
+    def place(name):
+        return (not name.isupper(), not name[0].isupper(), name)
+
+    assert nupic_client.__all__ == sorted(nupic_client.__all__, key=place)
+
+
+def test_type_checkers_see_what_is_loaded():
+    assert imported_for_type_checkers() == {
+        home: tuple(sorted(names)) for home, names in nupic_client._HOMES.items()
+    }
+
+
+def test_no_name_has_two_homes():
+    assert len(nupic_client._HOME_OF) == sum(map(len, nupic_client._HOMES.values()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_can_be_loaded(name):
+    assert getattr(nupic_client, name) is getattr(
+        importlib.import_module(f"nupic_client.{nupic_client._HOME_OF[name]}"), name
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_is_public_in_its_module(name):
+    module = importlib.import_module(f"nupic_client.{nupic_client._HOME_OF[name]}")
+    assert name in module.__all__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_has_a_text(name):
+    text = inspect.getdoc(getattr(nupic_client, name))
+    assert text
+    assert text.strip().splitlines()[0].endswith((".", ":", "?"))
+
+
+def public_members():
+    for name in NAMES:
+        value = getattr(nupic_client, name)
+        if inspect.isclass(value):
+            for member, what in vars(value).items():
+                if not member.startswith("_") and (
+                    inspect.isfunction(what) or isinstance(what, (property, classmethod))
+                ):
+                    yield f"{name}.{member}", what
+
+
+@pytest.mark.parametrize("what", [pytest.param(what, id=name) for name, what in public_members()])
+def test_a_public_member_has_a_text(what):
+    assert inspect.getdoc(what)
+
+
+def test_the_embedded_server_is_public():
+    assert "LocalServer" in nupic_client.__all__
+
+
+def test_dir_has_every_public_name():
+    assert set(nupic_client.__all__) <= set(dir(nupic_client))
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'nupic_client' has no attribute 'Nope'"):
+        nupic_client.Nope  # noqa: B018
+
+
+def test_star_gives_the_public_names():
+    names = {}
+    exec("from nupic_client import *", names)
+    assert set(nupic_client.__all__) <= set(names)
+
+
+def test_every_error_of_the_tree_is_public():
+    from nupic_client import errors
+
+    assert set(errors.__all__) <= set(nupic_client.__all__)
+
+
+def modules():
+    for module in pkgutil.walk_packages(nupic_client.__path__, "nupic_client."):
+        if ".cli" not in module.name and not module.name.endswith(".fixtures"):
+            yield module.name
+
+
+@pytest.mark.parametrize("name", list(modules()))
+def test_what_a_module_declares_public_is_there(name):
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        assert hasattr(module, public), f"{name}.{public}"
+
+
+def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
+    pytest.importorskip("mypy")
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", "--follow-imports=silent"),
+            *("--config-file", str(root / "pyproject.toml"), "--cache-dir", str(tmp_path / "cache")),
+            str(root / "tests" / "typing" / "api.py"),
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "Success: no issues found in 1 source file\n")

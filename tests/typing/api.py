@@ -1,0 +1,214 @@
+"""A user's program that touches the whole public interface. Checked by ``mypy --strict``, never executed.
+
+``assert_type`` says what an expression is. Each ``type: ignore`` is a mistake that the types have to refuse: one that is
+accepted makes the comment unused, which is an error too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+from typing_extensions import assert_type
+
+import nupic_client
+from nupic_client import (
+    TLS,
+    AsyncTextStream,
+    DeadlineExceededError,
+    Finished,
+    FinishReason,
+    GenerateOptions,
+    Generation,
+    InferenceError,
+    Latency,
+    Message,
+    ModelRegistry,
+    ModelSpec,
+    NupicError,
+    PromptFormatter,
+    RequestError,
+    SamplingParams,
+    StreamingClient,
+    TextDelta,
+    TextStream,
+    Timeouts,
+    UnknownModelError,
+    assistant,
+    default_registry,
+    get_prompt_formatter,
+    model_naming_mapping,
+    system,
+    user,
+)
+
+assert_type(nupic_client.__version__, str)
+
+
+def show(text: str) -> None:
+    print(text)
+
+
+async def ashow(text: str) -> None:
+    print(text)
+
+
+# Making clients
+
+client = StreamingClient("smollm2")
+StreamingClient("smollm2", "localhost:8001")
+StreamingClient(
+    "smollm2", ["a:1", "b:2"], temperature=0.5, stop=["END"], timeout=30, metadata={"authorization": "x"}
+)
+StreamingClient(
+    "smollm2", "grpcs://a:1", tls=TLS(root_certificates=Path("ca.pem")), channel_options={"grpc.x": 1}
+)
+StreamingClient("smollm2", formatter="chatml", registry=default_registry())
+StreamingClient("smollm2", formatter=get_prompt_formatter("chatml"))
+assert_type(client.url, str)
+assert_type(client.model, ModelSpec)
+assert_type(client.with_options(max_tokens=5, seed=None), StreamingClient)
+
+StreamingClient()  # type: ignore[call-arg]
+StreamingClient(5)  # type: ignore[arg-type]
+StreamingClient("smollm2", port=8001)  # type: ignore[call-arg]
+StreamingClient("smollm2", tls="ca.pem")  # type: ignore[arg-type]
+client.url = "other:1"  # type: ignore[misc]
+
+# Callback
+
+assert_type(client.generate("Hi"), Generation)
+client.generate("Hi", callback=show)
+client.generate("Hi", callback=print)
+client.generate([user("Hi"), {"role": "assistant", "content": "Ho"}], callback=lambda text: text.upper())
+client.generate((Message("user", "Hi"),), max_tokens=5, temperature=0, top_p=0.5, top_k=3, min_p=0.1)
+client.generate("Hi", stop="END", seed=1, repetition_penalty=1.1, presence_penalty=0.1, frequency_penalty=0.1)
+client.generate("Hi", timeout=Timeouts(total=None), request_id="mine", metadata={"a": "b", "c-bin": b"d"})
+client.generate("Hi", backend_inputs={"a": 1, "b": [1.5, 2], "c": "d", "e": True}, unsupported="warn")
+
+client.generate()  # type: ignore[call-arg]
+client.generate(5)  # type: ignore[arg-type]
+client.generate("Hi", show)  # type: ignore[call-arg]
+client.generate("Hi", callback="print")  # type: ignore[arg-type]
+client.generate("Hi", callback=lambda: None)  # type: ignore[arg-type, misc]
+client.generate("Hi", temperature="hot")  # type: ignore[arg-type]
+client.generate("Hi", temprature=1)  # type: ignore[call-arg]
+client.generate("Hi", max_tokens=1.5)  # type: ignore[arg-type]
+client.generate("Hi", stop=[1])  # type: ignore[list-item]
+client.generate("Hi", unsupported="ignore")  # type: ignore[arg-type]
+client.generate("Hi", metadata={"a": 1})  # type: ignore[dict-item]
+client.generate([1, 2])  # type: ignore[list-item]
+
+# Iterator
+
+with client.stream("Hi", max_tokens=5) as stream:
+    assert_type(stream, TextStream)
+    assert_type(next(stream), str)
+    assert_type(iter(stream), Iterator[str])
+    for text in stream:
+        assert_type(text, str)
+    assert_type(stream.result(), Generation)
+for event in client.stream([user("Hi")]).events():
+    assert_type(event, TextDelta | Finished)
+    if isinstance(event, Finished):
+        assert_type(event.generation, Generation)
+    else:
+        assert_type(event.text, str)
+assert_type(stream.text, str)
+assert_type(stream.closed, bool)
+assert_type(stream.request_id, str)
+stream.close()
+
+client.stream("Hi", callback=show)  # type: ignore[call-arg]
+stream.events().close()  # type: ignore[attr-defined]
+
+
+# Async iterator
+
+
+async def main() -> None:
+    assert_type(await client.agenerate("Hi"), Generation)
+    await client.agenerate("Hi", callback=show)
+    await client.agenerate("Hi", callback=ashow, max_tokens=5)
+    async with client.astream("Hi", max_tokens=5) as stream:
+        assert_type(stream, AsyncTextStream)
+        assert_type(await anext(stream), str)
+        assert_type(aiter(stream), AsyncIterator[str])
+        async for text in stream:
+            assert_type(text, str)
+        assert_type(await stream.result(), Generation)
+    async for event in client.astream([user("Hi")]).events():
+        assert_type(event, TextDelta | Finished)
+    stream.cancel()
+    await stream.aclose()
+    await client.await_until_ready(timeout=None)
+    async with StreamingClient("smollm2") as other:
+        assert_type(other, StreamingClient)
+
+    await client.generate("Hi")  # type: ignore[misc]
+    client.astream("Hi", temprature=1)  # type: ignore[call-arg]
+    for _ in client.astream("Hi"):  # type: ignore[attr-defined]
+        pass
+    async for _ in client.stream("Hi"):  # type: ignore[attr-defined]
+        pass
+
+
+client.wait_until_ready(5)
+client.close()
+
+# Results
+
+generation = client.generate("Hi")
+assert_type(generation.text, str)
+assert_type(generation.finish_reason, FinishReason | None)
+assert_type(generation.usage.output_tokens, int | None)
+assert_type(generation.usage.total_tokens, int | None)
+assert_type(generation.timing.total, float)
+assert_type(generation.timing.time_to_first_token, float | None)
+assert_type(generation.timing.inter_token_latency, Latency | None)
+assert_type(generation.attempts, int)
+generation.text = "other"  # type: ignore[misc]
+generation.timing.time_to_first_token + 1  # type: ignore[operator]
+
+# Errors
+
+try:
+    client.generate("Hi")
+except DeadlineExceededError as late:
+    assert_type(late.limit, float | None)
+except InferenceError as failed:
+    assert_type(failed.partial_text, str)
+except RequestError as refused:
+    assert_type(refused.retryable, bool)
+    assert_type(refused.status, str)
+except UnknownModelError as unknown:
+    assert_type(unknown.known, tuple[str, ...])
+except NupicError as error:
+    assert_type(error.message, str)
+
+# Models and prompts
+
+registry = ModelRegistry([ModelSpec(name="bot", server_name="bot.streaming", family="chatml", stop=("END",))])
+assert_type(registry["bot"], ModelSpec)
+assert_type(registry.copy(), ModelRegistry)
+assert_type(model_naming_mapping["smollm2"], str)
+names: Mapping[str, str] = model_naming_mapping
+formatter = get_prompt_formatter("chatml")
+assert_type(formatter, PromptFormatter)
+assert_type(formatter([system("Be brief."), user("Hi"), assistant("Ho")]), str)
+assert_type(formatter("Hi", system="Be brief."), str)
+assert_type(formatter.stop, tuple[str, ...])
+
+model_naming_mapping["a"] = "b"  # type: ignore[index]
+ModelSpec("bot")  # type: ignore[call-arg]
+ModelSpec(name="bot", text="all")  # type: ignore[arg-type]
+Message("user")  # type: ignore[call-arg]
+user(5)  # type: ignore[arg-type]
+
+# Options as values
+
+options: GenerateOptions = {"max_tokens": 5, "stop": ["END"]}
+client.generate("Hi", **options)
+wrong: GenerateOptions = {"max_token": 5}  # type: ignore[typeddict-unknown-key]
+assert_type(SamplingParams(temperature=1).stop_strings, tuple[str, ...])
+SamplingParams(1)  # type: ignore[call-arg]
