@@ -1,4 +1,4 @@
-"""What the clients of one model have in common: the model, the connection, the default options and their life."""
+"""What the clients of one model have in common: the model, the connection and the default options."""
 
 from __future__ import annotations
 
@@ -97,11 +97,14 @@ class ModelClient:
             TypeError: an option that does not exist.
         """
         twin = copy.copy(self)
-        twin._options = _defaults(self._options, options)
+        twin._options = _defaults(self._options, options)  # noqa: SLF001 - of the same class
         return twin
 
     def close(self) -> None:
-        """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""
+        """Close the connection and cancel what is running on it. Returns at once.
+
+        Idempotent; safe from any thread.
+        """
         self._transport.close()
         self._async_transport.close()
 
@@ -147,8 +150,8 @@ class ModelClient:
         messages = to_messages(prompt)
         if self._formatter is None:
             raise ConfigurationError(
-                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
-                " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
+                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter="
+                " (a family such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
             )
         if self._spec.system is not None and all(message.role != "system" for message in messages):
             messages = (system(self._spec.system), *messages)

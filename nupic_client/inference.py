@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"]
 
 Inputs: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
-"""Arrays by the name of the input, or the value of the model's only input: an array, a list of texts, a number."""
+"""Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
 Errors: TypeAlias = Literal["raise", "return"]
 """What happens to the error of one input of many."""
 OnResult: TypeAlias = "Callable[[int, Any], object]"
@@ -46,20 +46,21 @@ AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
 class InferenceClient(ModelClient):
     """A client for one model that answers each request at once.
 
-    One client serves any number of threads, tasks and event loops at the same time; it opens its connection at the
-    first call and keeps it. A name that ends in ``.streaming`` means the model without that ending, if the server has
-    it; else the one that streams, for `generate`.
+    One client serves any number of threads, tasks and event loops at the same time; it opens its connection
+    at the first call and keeps it. A name that ends in ``.streaming`` means the model without that ending, if
+    the server has it; else the one that streams, for `generate`.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
-        url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else ``localhost:8001``.
+        url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else
+            ``localhost:8001``.
         registry: where the model is looked up. Default: the models that come with the package.
         tls: certificates and names for a ``grpcs://`` url.
         channel_options: gRPC channel arguments by name, put over the defaults.
         formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
         text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
-        **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600), ``metadata``, and
-            for `generate` the sampling options.
+        **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
+            ``metadata``, and for `generate` the sampling options.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
@@ -100,19 +101,21 @@ class InferenceClient(ModelClient):
     def infer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs. Blocks; thread-safe.
 
-        Arrays must have the data type and shape that the model declares. Plain Python values take its data type where
-        they fit it. A model with a batch dimension takes a single item without it, and a list of n texts as ``[n, 1]``.
+        Arrays must have the data type and shape that the model declares. Plain Python values take its data
+        type where they fit it. A model with a batch dimension takes a single item without it, and a list of n
+        texts as ``[n, 1]``.
 
         Args:
-            inputs: arrays by the name of the input, or the value of the only input: an array, a list of texts, a number.
+            inputs: arrays by the name of the input, or the value of the only input: an array, a list of
+                texts, a number.
             **options: of this call, see `InferOptions`.
 
         Returns:
             The outputs by name.
 
         Raises:
-            ConfigurationError: the inputs or options do not fit the model; says what was expected and given. They
-                were not sent.
+            ConfigurationError: the inputs or options do not fit the model; says what was expected and given.
+                They were not sent.
             RequestError: the request failed.
             TypeError: an option that does not exist.
 
@@ -151,17 +154,21 @@ class InferenceClient(ModelClient):
     ) -> NDArray[np.float32]:
         """Turn texts into vectors. Blocks; thread-safe.
 
-        The texts go out in batches of ``batch_size``, several at a time; to a model without a batch dimension one by one.
+        The texts go out in batches of ``batch_size``, several at a time; to a model without a batch dimension
+        one by one.
 
         Args:
             texts: the texts, or a single one.
-            output: name of the output with the vectors; needed where the model has several of floating-point numbers.
+            output: name of the output with the vectors; needed where the model has several of floating-point
+                numbers.
             batch_size: how many texts go into one request. Default: the most that the model takes.
             concurrency: how many requests may run at the same time.
-            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` is for each request.
+            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` is for each
+                request.
 
         Returns:
-            An array of float32, one row for each text. Of no texts it has no rows, as wide as the model declares.
+            An array of float32, one row for each text. Of no texts it has no rows, as wide as the model
+            declares.
 
         Raises:
             ConfigurationError: the model does not turn one text into one vector, or an argument is wrong.
@@ -208,7 +215,8 @@ class InferenceClient(ModelClient):
         plan = await self._async_transport.run(opening)
         pipeline = open_embedding(plan, concurrency)
         results: AsyncResultStream[tuple[int, InferenceResult]]
-        async with AsyncResultStream(self._async_transport, pipeline, plan.inputs()) as results:
+        results = AsyncResultStream(self._async_transport, pipeline, plan.inputs())
+        async with results:
             async for index, result in results:
                 plan.add(index, result)
         return plan.matrix()
@@ -226,7 +234,8 @@ class InferenceClient(ModelClient):
             The generation with its text, finish reason, usage and timing.
 
         Raises:
-            ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked; nothing was sent.
+            ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked;
+                nothing was sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
             TypeError: an option that does not exist.
@@ -303,19 +312,20 @@ class InferenceClient(ModelClient):
     ) -> ResultStream[Any]:
         """Send many inputs, several at a time, and return their results as an iterator. Thread-safe.
 
-        Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless, and memory
-        stays flat. Both happen in the thread that reads. An input that is slow to come holds up the results; `amap` does
-        not have that limit. Leaving the iterator cancels what is on its way.
+        Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless,
+        and memory stays flat. Both happen in the thread that reads. An input that is slow to come holds up
+        the results; `amap` does not have that limit. Leaving the iterator cancels what is on its way.
 
         Args:
             inputs: any iterable of what `infer` takes.
             concurrency: how many requests may run at the same time.
-            ordered: whether results come in the order of the inputs, or as they complete, each as ``(index, result)``.
+            ordered: whether results come in the order of the inputs, or as they complete, each as ``(index,
+                result)``.
             callback: called with index and result of each input as it completes, on the thread that reads.
-            errors: ``"raise"`` raises the error of an input in its place, which ends the iteration; ``"return"`` returns
-                it in the place of its result.
-            batch_size: how many rows of inputs are put together into one request, for a model with a batch dimension.
-                The results are the same.
+            errors: ``"raise"`` raises the error of an input in its place, which ends the iteration;
+                ``"return"`` returns it in the place of its result.
+            batch_size: how many rows of inputs are put together into one request, for a model with a batch
+                dimension. The results are the same.
             **options: as for `infer`, without ``request_id``; ``timeout`` is for each request.
 
         Returns:
@@ -381,7 +391,7 @@ class InferenceClient(ModelClient):
         batch_size: int | None = None,
         **options: Unpack[InferOptions],
     ) -> AsyncResultStream[Any]:
-        """Send many inputs, several at a time, and return their results as an async iterator; the async twin of `map`.
+        """Send many inputs, several at a time, and return an async iterator; the async twin of `map`.
 
         Args:
             inputs: any iterable or async iterable of what `infer` takes.
@@ -451,8 +461,8 @@ class InferenceClient(ModelClient):
 def _check_many(inputs: object, *kinds: type) -> None:
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, kinds):
         raise ConfigurationError(
-            f"inputs: expected an iterable of what infer takes, given {type(inputs).__name__}: put a single input into a"
-            " list"
+            f"inputs: expected an iterable of what infer takes, given {type(inputs).__name__}: put a single"
+            " input into a list"
         )
 
 

@@ -8,7 +8,7 @@ import inspect
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
@@ -17,15 +17,19 @@ from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedErr
 
 __all__ = ["AsyncResultStream"]
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 T = TypeVar("T")
 
 
 class AsyncResultStream(Generic[T]):
     """The results of many inputs, as `InferenceClient.amap` gives them.
 
-    Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving it cancels
-    what is on its way: the end of an ``async with`` block, ``break`` out of an ``async for`` loop, an exception,
-    cancelling the task that reads, `cancel()` from any thread or task, or dropping it. One task reads.
+    Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
+    it cancels what is on its way: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
+    an exception, cancelling the task that reads, `cancel()` from any thread or task, or dropping it. One task
+    reads.
 
     Example:
         .. code-block:: python
@@ -74,7 +78,10 @@ class AsyncResultStream(Generic[T]):
         return result  # type: ignore[no-any-return]  # the facade says what T is
 
     def cancel(self) -> None:
-        """Cancel what is on its way and read no more inputs. Returns at once. Idempotent; safe from any thread."""
+        """Cancel what is on its way and read no more inputs. Returns at once.
+
+        Idempotent; safe from any thread.
+        """
         self._closed = True
         inbox = self._inbox
         if inbox is not None:
@@ -85,7 +92,7 @@ class AsyncResultStream(Generic[T]):
         """Do what `cancel` does; for ``contextlib.aclosing``."""
         self.cancel()
 
-    async def __aenter__(self) -> AsyncResultStream[T]:
+    async def __aenter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self
 
@@ -95,7 +102,7 @@ class AsyncResultStream(Generic[T]):
         self.cancel()
 
     def __del__(self) -> None:
-        # Dropped requests must not go on costing the server; whatever is left of the interpreter, stay silent.
+        # Dropped requests must not go on costing the server. Whatever is left of the interpreter, be silent.
         with contextlib.suppress(Exception):
             self.cancel()
 
@@ -106,7 +113,7 @@ class AsyncResultStream(Generic[T]):
         self._check_open()
         inbox = self._inbox = self._inbox or _Inbox()
         try:
-            pipeline = self._pipeline = self._pipeline or await self._transport.run(self._opening)
+            pipeline = await self._open()
             # One input for each result keeps the server busy while the caller works on the results.
             self._read_input(pipeline, inbox)
             while True:
@@ -124,11 +131,16 @@ class AsyncResultStream(Generic[T]):
             self.cancel()
             raise
 
+    async def _open(self) -> Pipeline:
+        if self._pipeline is None:
+            self._pipeline = await self._transport.run(self._opening)
+        return self._pipeline
+
     def _check_open(self) -> None:
         if self._closed:
             raise StreamClosedError(
-                "these results were closed before their end, which cancelled what was on its way (leaving an async for"
-                " loop closes them too: use anext(results) to read single ones)"
+                "these results were closed before their end, which cancelled what was on its way (leaving an"
+                " async for loop closes them too: use anext(results) to read single ones)"
             )
 
     def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
@@ -169,7 +181,7 @@ class AsyncResultStream(Generic[T]):
 
 
 class _Inbox:
-    """The tasks that have ended. Apart from the stream, so that running tasks do not keep a dropped stream alive."""
+    """The tasks that have ended, apart from the stream: running tasks must not keep a dropped stream alive."""
 
     __slots__ = ("_loop", "_news", "ended")
 

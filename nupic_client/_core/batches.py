@@ -1,4 +1,4 @@
-"""Texts to one matrix of embeddings: which tensors hold them, how many go into a request, and where each row belongs."""
+"""Texts to one matrix of embeddings: the tensors that hold them, the requests, and where each row belongs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class EmbeddingPlan:
         batch_size: how many texts go into one request; None for the most that the model takes.
 
     Raises:
-        ConfigurationError: the model does not turn a text into floating-point numbers, or takes smaller batches.
+        ConfigurationError: the model does not turn a text into floating-point numbers, or takes smaller
+            batches.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class EmbeddingPlan:
         length = array.shape[-1] if array.ndim else 1
         if array.size != count * length:
             raise ProtocolError(
-                f"output {self._output.name!r}: expected one vector for each of {count} texts, given the shape"
-                f" {list(array.shape)}; infer(texts) returns it as it is",
+                f"output {self._output.name!r}: expected one vector for each of {count} texts, given the"
+                f" shape {list(array.shape)}; infer(texts) returns it as it is",
                 model=result.model,
                 request_id=result.request_id,
             )
@@ -99,15 +100,15 @@ class EmbeddingPlan:
             self._matrix = np.empty((len(self._texts), length), np.float32)
         if self._matrix.shape[1] != length:
             raise ProtocolError(
-                f"output {self._output.name!r}: expected vectors of {self._matrix.shape[1]} numbers as before, given"
-                f" {length}",
+                f"output {self._output.name!r}: expected vectors of {self._matrix.shape[1]} numbers as"
+                f" before, given {length}",
                 model=result.model,
                 request_id=result.request_id,
             )
         self._matrix[start : start + count] = array.reshape(count, length)
 
     def matrix(self) -> NDArray[np.float32]:
-        """Return one row for each text; of no texts no row, as wide as the model declares, or 0 where it does not."""
+        """Return a row for each text; of no texts no row, as wide as the model declares, else 0."""
         if self._matrix is None:
             declared = self._output.shape[-1] if self._output.shape else 0
             return np.empty((0, max(declared, 0)), np.float32)
@@ -136,12 +137,13 @@ def _text_input(signature: ModelSignature) -> TensorSpec:
     if len(texts) != 1 or len(required) > 1:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.inputs.values())
         raise ConfigurationError(
-            f"embed: expected a model with one BYTES input, given {signature.name!r} with {given}: use infer(inputs)"
+            f"embed: expected a model with one BYTES input, given {signature.name!r} with {given}:"
+            " use infer(inputs)"
         )
     if any(size not in {-1, 1} for size in texts[0].shape):
         raise ConfigurationError(
-            f"embed: expected an input for one text, given {texts[0].name!r} of the shape {list(texts[0].shape)}: use"
-            " infer(inputs)"
+            f"embed: expected an input for one text, given {texts[0].name!r} of the shape"
+            f" {list(texts[0].shape)}: use infer(inputs)"
         )
     return texts[0]
 
@@ -151,14 +153,16 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
         check_output(signature, name)
         if signature.outputs[name].datatype not in _FLOATS:
             raise ConfigurationError(
-                f"output {name!r}: expected one of {', '.join(_FLOATS)}, given {signature.outputs[name].datatype}"
+                f"output {name!r}: expected one of {', '.join(_FLOATS)}, given"
+                f" {signature.outputs[name].datatype}"
             )
         return signature.outputs[name]
     found = [spec for spec in signature.outputs.values() if spec.datatype in _FLOATS]
     if len(found) != 1:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.outputs.values())
         raise ConfigurationError(
-            f"embed: expected a model with one output of floating-point numbers, given {signature.name!r} with {given}:"
+            f"embed: expected a model with one output of floating-point numbers, given"
+            f" {signature.name!r} with {given}:"
             + (" choose one with output=" if found else " use infer(inputs)")
         )
     return found[0]

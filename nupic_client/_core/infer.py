@@ -1,4 +1,4 @@
-"""One request and its one answer: the model found, inputs encoded, the response decoded. Nothing here waits."""
+"""One request and its one answer: find the model, encode inputs, decode the response. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nupic_client.errors import (
     RequestError,
     RequestRejectedError,
 )
-from nupic_client.registry import STREAMING_SUFFIX
+from nupic_client.naming import unary_name
 
 if TYPE_CHECKING:
     from nupic_client.backends.signature import ModelSignature
@@ -51,8 +51,9 @@ class InferOptions(TypedDict, total=False):
 class InferenceResult(Mapping[str, "Array"]):
     """The outputs of a model as numpy arrays, by name. Immutable.
 
-    Numeric arrays are read-only views of the server's response; ``array.copy()`` can be changed. BF16 comes as float32.
-    Where the model has one output only, the result itself can stand for that array: ``numpy.asarray(result)``.
+    Numeric arrays are read-only views of the server's response; ``array.copy()`` can be changed. BF16 comes
+    as float32. Where the model has one output only, the result itself can stand for that array:
+    ``numpy.asarray(result)``.
 
     Example:
         .. code-block:: python
@@ -91,8 +92,8 @@ class InferenceResult(Mapping[str, "Array"]):
         """
         if len(self._arrays) != 1:
             raise ConfigurationError(
-                f"expected one output, model {self.model!r} gave {', '.join(map(repr, self._arrays)) or 'none'}: name the"
-                " one you want, as in result[name]"
+                f"expected one output, model {self.model!r} gave"
+                f" {', '.join(map(repr, self._arrays)) or 'none'}: name the one you want, as in result[name]"
             )
         return next(iter(self._arrays.values()))
 
@@ -116,7 +117,7 @@ class InferenceResult(Mapping[str, "Array"]):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - numpy's protocol
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - numpy's
         array = self.only
         if dtype is not None and array.dtype != dtype:
             return array.astype(dtype)
@@ -194,14 +195,15 @@ class InferDraft:
                 near = difflib.get_close_matches(name, InferOptions.__annotations__, n=1)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise TypeError(
-                    f"there is no option {name!r}: {hint}the options are {', '.join(InferOptions.__annotations__)}"
+                    f"there is no option {name!r}: {hint}the options are"
+                    f" {', '.join(InferOptions.__annotations__)}"
                 )
         if not single and options.get("request_id") is not None:
             raise ConfigurationError("request_id: expected none here, each request gets its own")
         outputs = options.get("outputs") or ()
         if isinstance(outputs, str):
             raise ConfigurationError(f"outputs: expected a list of names, given the str {outputs!r}")
-        call: Any = {name: options[name] for name in _OF_CALL if name in options}  # type: ignore[literal-required]
+        call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
         return cls(
             model=model,
             options=defaults.override(call),
@@ -225,8 +227,8 @@ class InferDraft:
         """
         if signature.decoupled:
             raise ConfigurationError(
-                f"model {signature.name!r} streams its answer (it is decoupled): expected a model that answers once;"
-                " use generate() for its text, or StreamingClient"
+                f"model {signature.name!r} streams its answer (it is decoupled): expected a model that"
+                " answers once; use generate() for its text, or StreamingClient"
             )
         for name in self.outputs:
             check_output(signature, name)
@@ -303,7 +305,8 @@ def check_output(signature: ModelSignature, name: str) -> None:
         near = difflib.get_close_matches(str(name), signature.outputs, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigurationError(
-            f"model {signature.name!r} has no output {name!r}: {hint}expected {', '.join(map(repr, signature.outputs))}"
+            f"model {signature.name!r} has no output {name!r}: {hint}expected"
+            f" {', '.join(map(repr, signature.outputs))}"
         )
 
 
@@ -338,8 +341,8 @@ def complete(
     """Generate a text without streaming.
 
     Returns:
-        The generation of a model that answers at once; for one that streams the exchange, to be sent as a stream and
-        read to its end.
+        The generation of a model that answers at once; for one that streams the exchange, to be sent as a
+        stream and read to its end.
 
     Raises:
         ConfigurationError: the model cannot do what is asked; nothing was sent.
@@ -371,8 +374,8 @@ def locate(
 ) -> flows.Flow[ModelSignature]:
     """Find the model to ask and its signature: asked for once, then remembered.
 
-    NuPIC gives a GPT that streams the name of its twin that answers at once with ``.streaming`` behind it. That twin is
-    meant here, if the server has it; else the one that streams is.
+    NuPIC gives a GPT that streams the name of its twin that answers at once with ``.streaming`` behind it.
+    That twin is meant here, if the server has it; else the one that streams is.
 
     Args:
         model: what the caller named.
@@ -388,7 +391,7 @@ def locate(
     name = model.server_name
     found = signatures.get(name)
     if found is None:
-        twin = name.removesuffix(STREAMING_SUFFIX)
+        twin = unary_name(name)
         try:
             try:
                 found = yield from _describe(twin, model.version, options)
@@ -407,7 +410,7 @@ def locate(
 
 
 def _describe(name: str, version: str, options: CallOptions) -> flows.Flow[ModelSignature]:
-    """As `flows.describe_model`, but a server without ModelConfig is not Triton, and all its models answer at once."""
+    """Do as `flows.describe_model`, but take the models of a server without ModelConfig to answer at once."""
     timeout = options.timeouts.total
     metadata = tuple(options.metadata.items())
     try:
@@ -436,7 +439,7 @@ def wait_until_ready(
     waiting: Generator[flows.Command, Any, None] = flows.wait_until_ready(
         name, timeout=timeout, target=target, metadata=metadata
     )
-    twin = name.removesuffix(STREAMING_SUFFIX)
+    twin = unary_name(name)
     reply: Any = None
     failure: Exception | None = None
     while True:

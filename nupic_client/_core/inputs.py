@@ -1,8 +1,8 @@
-"""What a caller gives as inputs, matched with what the model declares: names, data types, shapes and the batch.
+"""What a caller gives as inputs, matched with the model's names, data types, shapes and batch.
 
-A model with a batch dimension (``max_batch_size`` above 0) declares its shapes without it. One item may be given without
-it too. Dimensions of size 1 at the end may be left out, so that a list of n texts fits a declared ``[1]`` as ``[n, 1]``.
-Everything else must be given as the model declares it.
+A model with a batch dimension (``max_batch_size`` above 0) declares its shapes without it. One item may be
+given without it too. Dimensions of size 1 at the end may be left out, so that a list of n texts fits a
+declared ``[1]`` as ``[n, 1]``. Everything else must be given as the model declares it.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def encode_inputs(signature: ModelSignature, inputs: Mapping[str, ArrayLike] | A
         inputs: arrays by the name of the input, or the value of the only input.
 
     Raises:
-        ConfigurationError: a name, data type or shape is not the model's, an input is missing, or the batch is too
-            large; names the input, what was expected and what was given.
+        ConfigurationError: a name, data type or shape is not the model's, an input is missing, or the batch
+            is too large; names the input, what was expected and what was given.
     """
     named = inputs if isinstance(inputs, Mapping) else {_only_input(signature): inputs}
     _check_names(signature, named)
@@ -82,7 +82,7 @@ def _only_input(signature: ModelSignature) -> str:
     candidates = required or list(signature.inputs)
     if len(candidates) != 1:
         raise ConfigurationError(
-            f"model {signature.name!r} has {len(candidates)} inputs: expected a mapping from name to array for"
+            f"model {signature.name!r} has {len(candidates)} inputs: expected a mapping of name to array for"
             f" {', '.join(map(repr, candidates))}, given a single value"
         )
     return candidates[0]
@@ -94,13 +94,14 @@ def _check_names(signature: ModelSignature, named: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(str(name), signature.inputs, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigurationError(
-                f"model {signature.name!r} has no input {name!r}: {hint}expected {', '.join(map(repr, signature.inputs))}"
+                f"model {signature.name!r} has no input {name!r}: {hint}expected"
+                f" {', '.join(map(repr, signature.inputs))}"
             )
     missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in named]
     if missing or not named:
         raise ConfigurationError(
-            f"model {signature.name!r}: expected the input {', '.join(map(repr, missing or signature.inputs))},"
-            f" given {', '.join(map(repr, named)) or 'none'}"
+            f"model {signature.name!r}: expected the input"
+            f" {', '.join(map(repr, missing or signature.inputs))}, given {', '.join(map(repr, named)) or 'none'}"
         )
 
 
@@ -136,7 +137,8 @@ def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ..
             return shape
     batch = " (the first dimension is the batch; a single item may leave it out)" if batched else ""
     raise ConfigurationError(
-        f"input {spec.name!r}: expected the shape {_dims(declared, batched=batched)}{batch}, given {_dims(given)}"
+        f"input {spec.name!r}: expected the shape {_dims(declared, batched=batched)}{batch}, given"
+        f" {_dims(given)}"
     )
 
 
@@ -154,13 +156,13 @@ def _rows(signature: ModelSignature, tensors: tuple[EncodedTensor, ...]) -> int 
     for tensor in tensors:
         if tensor.shape[0] != first.shape[0]:
             raise ConfigurationError(
-                f"input {tensor.name!r}: expected the batch size {first.shape[0]} of input {first.name!r}, given"
-                f" {tensor.shape[0]}"
+                f"input {tensor.name!r}: expected the batch size {first.shape[0]} of input {first.name!r},"
+                f" given {tensor.shape[0]}"
             )
     if first.shape[0] > signature.max_batch_size:
         raise ConfigurationError(
-            f"input {first.name!r}: expected a batch of at most {signature.max_batch_size}, which is what model"
-            f" {signature.name!r} takes, given {first.shape[0]}: infer sends one request; embed(texts) and map(items,"
-            " batch_size=…) make several"
+            f"input {first.name!r}: expected a batch of at most {signature.max_batch_size}, which is what"
+            f" model {signature.name!r} takes, given {first.shape[0]}: infer sends one request; embed(texts) and"
+            " map(items, batch_size=…) make several"
         )
     return first.shape[0]

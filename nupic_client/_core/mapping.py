@@ -1,7 +1,7 @@
-"""Many inputs to one model: which requests to make of them and what to do with each outcome. Nothing here waits.
+"""Many inputs to one model: the requests to make of them and the order of results. Nothing here waits.
 
-A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` gives, hands its
-outcome to `Pipeline.finish`, and gives out what `Pipeline.take` returns.
+A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` gives,
+hands its outcome to `Pipeline.finish`, and gives out what `Pipeline.take` returns.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Pipeline:
         return self._close_group()
 
     def finish(self, job: Job, outcome: Outcome) -> Found:
-        """Take the outcome of a job; return what to call the callback with: each input's index and outcome."""
+        """Take the outcome of a job; return what the callback is to be called with: (index, outcome)."""
         indexes = self._window.items(job.number)
         outcomes = [outcome] * len(indexes) if isinstance(outcome, NupicError) else _split(outcome, job.rows)
         outcomes = [

@@ -2,15 +2,17 @@
 
 Laws:
 
-1. Nothing is converted behind the caller's back. An array must have the model's data type. Plain Python values have no
+1. Nothing is converted behind the caller's back. An array must have the model's data type. Plain Python
+values have no
    data type of their own, so they take the model's where they fit it.
 2. Contents are little-endian and row-major, a BYTES element is a u32 length and the bytes. See
    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
-3. A numeric array is copied once on its way out, into the message that is sent, and not at all on its way in: what is
+3. A numeric array is copied once on its way out, into the message that is sent, and not at all on its way in:
+what is
    decoded is a read-only view of the response.
 
-numpy has no bfloat16. BF16 goes out from a ``ml_dtypes.bfloat16`` array as it is, or from a float32 array rounded to the
-nearest (ties to even), and comes in as float32, which holds every BF16 value exactly.
+numpy has no bfloat16. BF16 goes out from a ``ml_dtypes.bfloat16`` array as it is, or from a float32 array
+rounded to the nearest (ties to even), and comes in as float32, which holds every BF16 value exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ __all__ = ["Array", "ArrayLike", "TextAs", "as_array", "content_of", "decode_out
 Array: TypeAlias = "NDArray[Any]"
 """A numpy array of any data type."""
 ArrayLike: TypeAlias = Any
-"""A numpy array, what numpy makes one of (a torch tensor on the CPU, for one), or plain Python values, nested or not."""
+"""A numpy array, what numpy makes one of (such as a torch tensor on the CPU), or plain Python values."""
 TextAs: TypeAlias = Literal["str", "bytes"]
 """What the elements of a BYTES output become."""
 
@@ -96,10 +98,12 @@ def as_array(name: str, datatype: str, value: ArrayLike) -> Array:
         value: see `ArrayLike`.
 
     Returns:
-        An array of the numpy data type; of ``object`` with ``str`` and ``bytes`` for BYTES; of ``uint16`` for BF16.
+        An array of the numpy data type; of ``object`` with ``str`` and ``bytes`` for BYTES; of ``uint16`` for
+        BF16.
 
     Raises:
-        ConfigurationError: the value is not of the data type; says what was expected, what was given and what to write.
+        ConfigurationError: the value is not of the data type; says what was expected, what was given and what
+            to write.
 
     Example:
         >>> as_array("ids", "INT32", [1, 2, 3])
@@ -130,7 +134,7 @@ def as_array(name: str, datatype: str, value: ArrayLike) -> Array:
 
 
 def content_of(datatype: str, array: Array) -> bytes | memoryview:
-    """Return the raw contents of an array that `as_array` made, without a copy where it is numeric and contiguous."""
+    """Return the raw contents of what `as_array` made; without a copy where it is numeric and contiguous."""
     if datatype == "BYTES":
         pieces: list[bytes] = []
         for item in array.ravel().tolist():
@@ -138,12 +142,11 @@ def content_of(datatype: str, array: Array) -> bytes | memoryview:
             pieces.append(struct.pack("<I", len(data)))
             pieces.append(data)
         return b"".join(pieces)
-    # A view of no elements cannot be cast; and one of a read-only array is as good as any.
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) if array.size else b""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""
 
 
 def _is_plain(value: object) -> bool:
-    """Return whether a value is of plain Python numbers, which have no data type; its first element speaks for all."""
+    """Return whether a value is of plain Python numbers, without a data type; its first element tells."""
     while isinstance(value, (list, tuple)):
         if not value:
             return True
@@ -162,8 +165,8 @@ def _convert(where: _Where, array: Array, wanted: np.dtype[Any]) -> Array:
         raise where.wrong(given)
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(wanted)
-        # Python's floats are all double, so a float that is not exact in FP32 is what everybody means; a number that
-        # becomes infinite is not.
+        # Python's floats are all double: one that is not exact in FP32 is what everybody means, one that becomes
+        # infinite is not.
         kept = np.isfinite(converted) | ~np.isfinite(array) if floats else _exact(converted, array)
     if not kept.all():
         raise where.wrong(f"the value {array[~kept].flat[0].item()!r}, which does not fit")
@@ -171,7 +174,7 @@ def _convert(where: _Where, array: Array, wanted: np.dtype[Any]) -> Array:
 
 
 def _exact(converted: Array, array: Array) -> Array:
-    """Return where integers survived: numpy compares int64 with uint64 as doubles, so look at the sign too."""
+    """Return where integers survived: numpy compares some as doubles, so look at the sign too."""
     kept: Array = (converted.astype(array.dtype) == array) & ((converted < 0) == (array < 0))
     return kept
 
@@ -230,18 +233,20 @@ def decode_outputs(response: Any, text: TextAs) -> dict[str, Array]:
     Raises:
         ProtocolError: an output is not what it says it is.
     """
-    raws = response.raw_output_contents
-    arrays = {}
-    for index, output in enumerate(response.outputs):
-        try:
-            shape = _shape(output.shape)
-            if index < len(raws):
-                arrays[output.name] = _from_raw(output.datatype, shape, raws[index], text)
-            else:
-                arrays[output.name] = _from_values(output, shape, text)
-        except (ValueError, OverflowError) as error:
-            raise ProtocolError(f"output {output.name!r} is broken: {error}") from None
-    return arrays
+    return {
+        output.name: _decode(output, index, response.raw_output_contents, text)
+        for index, output in enumerate(response.outputs)
+    }
+
+
+def _decode(output: Any, index: int, raws: Any, text: TextAs) -> Array:
+    try:
+        shape = _shape(output.shape)
+        if index < len(raws):
+            return _from_raw(output.datatype, shape, raws[index], text)
+        return _from_values(output, shape, text)
+    except (ValueError, OverflowError) as error:
+        raise ProtocolError(f"output {output.name!r} is broken: {error}") from None
 
 
 def _shape(dims: Iterable[int]) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ T = TypeVar("T")
 class Window(Generic[T]):
     """Bound what is running and what waits for its turn.
 
-    Jobs are started in order and hold one item or several. Items that were taken in but not given out yet are at most
-    twice what fits into the running jobs: a slow job at the head holds up the others only when that is used up.
+    Jobs are started in order and hold one item or several. Items that were taken in but not given out yet are
+    at most twice what fits into the running jobs: a slow job at the head holds up the others only when that
+    is used up.
 
     Args:
         concurrency: how many jobs may run.

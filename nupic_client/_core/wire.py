@@ -307,7 +307,7 @@ def as_last_of_stream(response: Any) -> Any:
 
 def serialize(message: Any) -> bytes:
     """Serialize a message; one that is serialized already stays as it is."""
-    return message if isinstance(message, bytes) else message.SerializeToString()  # type: ignore[no-any-return]
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def _datatype(enum_value: int) -> str:

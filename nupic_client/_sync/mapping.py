@@ -8,7 +8,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nupic_client._core import flows
 from nupic_client._core.mapping import NOTHING, Job, Outcome, Pipeline
@@ -17,15 +17,19 @@ from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedErr
 
 __all__ = ["ResultStream"]
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 T = TypeVar("T")
 
 
 class ResultStream(Generic[T]):
     """The results of many inputs, as `InferenceClient.map` gives them.
 
-    Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving it cancels
-    what is on its way: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception, `close()` from any
-    thread, or dropping it. One thread reads; no other thread runs anything of the caller's.
+    Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
+    it cancels what is on its way: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
+    `close()` from any thread, or dropping it. One thread reads; no other thread runs anything of the
+    caller's.
 
     Example:
         .. code-block:: python
@@ -74,13 +78,16 @@ class ResultStream(Generic[T]):
         return result  # type: ignore[no-any-return]  # the facade says what T is
 
     def close(self) -> None:
-        """Cancel what is on its way and read no more inputs. Returns at once. Idempotent; safe from any thread."""
+        """Cancel what is on its way and read no more inputs. Returns at once.
+
+        Idempotent; safe from any thread.
+        """
         self._closed = True
         for call in tuple(self._calls):
             call.cancel()
         self._ended.put(None)  # the reader may be waiting
 
-    def __enter__(self) -> ResultStream[T]:
+    def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self
 
@@ -90,7 +97,7 @@ class ResultStream(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        # Dropped requests must not go on costing the server; whatever is left of the interpreter, stay silent.
+        # Dropped requests must not go on costing the server. Whatever is left of the interpreter, be silent.
         with contextlib.suppress(Exception):
             self.close()
 
@@ -130,8 +137,8 @@ class ResultStream(Generic[T]):
     def _check_open(self) -> None:
         if self._closed:
             raise StreamClosedError(
-                "these results were closed before their end, which cancelled what was on its way (leaving a for loop"
-                " closes them too: use next(results) to read single ones)"
+                "these results were closed before their end, which cancelled what was on its way (leaving a"
+                " for loop closes them too: use next(results) to read single ones)"
             )
 
     def _read_input(self, pipeline: Pipeline) -> None:
