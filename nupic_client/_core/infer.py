@@ -219,11 +219,11 @@ class InferDraft:
         """Seconds for the whole call."""
         return self.options.timeouts.total
 
-    def prepare(self, signature: ModelSignature, batch: EncodedBatch) -> PreparedInfer:
-        """Make the request.
+    def check(self, signature: ModelSignature) -> None:
+        """Check that the model answers once and has the outputs.
 
         Raises:
-            ConfigurationError: the model cannot do what is asked; nothing was sent.
+            ConfigurationError: it does not.
         """
         if signature.decoupled:
             raise ConfigurationError(
@@ -232,6 +232,14 @@ class InferDraft:
             )
         for name in self.outputs:
             check_output(signature, name)
+
+    def prepare(self, signature: ModelSignature, batch: EncodedBatch) -> PreparedInfer:
+        """Make the request.
+
+        Raises:
+            ConfigurationError: the model cannot do what is asked; nothing was sent.
+        """
+        self.check(signature)
         request_id = self.options.request_id or self.new_id()
         try:
             message = wire.serialize_infer_request(

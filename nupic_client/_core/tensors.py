@@ -32,7 +32,7 @@ from nupic_client.errors import ConfigurationError, ProtocolError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Array", "ArrayLike", "TextAs", "as_array", "content_of", "decode_outputs"]
+__all__ = ["Array", "ArrayLike", "TextAs", "as_array", "content_of", "decode_outputs", "from_raw", "texts_of"]
 
 Array: TypeAlias = "NDArray[Any]"
 """A numpy array of any data type."""
@@ -243,7 +243,7 @@ def _decode(output: Any, index: int, raws: Any, text: TextAs) -> Array:
     try:
         shape = _shape(output.shape)
         if index < len(raws):
-            return _from_raw(output.datatype, shape, raws[index], text)
+            return from_raw(output.datatype, shape, raws[index], text)
         return _from_values(output, shape, text)
     except (ValueError, OverflowError) as error:
         raise ProtocolError(f"output {output.name!r} is broken: {error}") from None
@@ -256,7 +256,12 @@ def _shape(dims: Iterable[int]) -> tuple[int, ...]:
     return shape
 
 
-def _from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, text: TextAs) -> Array:
+def from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, text: TextAs) -> Array:
+    """Return the array that raw contents stand for; arguments as `decode_outputs`.
+
+    Raises:
+        ValueError: the contents do not fit the data type and shape.
+    """
     count = math.prod(shape)
     if datatype == "BYTES":
         return _from_strings(wire.decode_bytes_tensor(raw), shape, text)
@@ -290,13 +295,19 @@ def _from_strings(elements: list[bytes], shape: tuple[int, ...], text: TextAs) -
     if len(elements) != math.prod(shape):
         raise ValueError(f"the shape {list(shape)} takes {math.prod(shape)} elements, {len(elements)} came")
     array = np.empty(len(elements), dtype=object)
-    if text == "bytes":
-        array[:] = elements
-    else:
-        try:
-            array[:] = [element.decode() for element in elements]
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"an element is not UTF-8 ({error.reason}): ask for it with text='bytes'"
-            ) from None
-    return array.reshape(shape)
+    array[:] = elements
+    return (array if text == "bytes" else texts_of(array)).reshape(shape)
+
+
+def texts_of(array: Array) -> Array:
+    """Return an array of ``bytes`` as one of ``str``.
+
+    Raises:
+        ValueError: an element is not UTF-8.
+    """
+    texts = np.empty(array.shape, dtype=object)
+    try:
+        texts.ravel()[:] = [item.decode() if isinstance(item, bytes) else item for item in array.ravel()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"an element is not UTF-8 ({error.reason}): ask for it with text='bytes'") from None
+    return texts

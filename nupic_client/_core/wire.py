@@ -36,6 +36,7 @@ __all__ = [
     "serialize",
     "serialize_infer_request",
     "signature_from_config",
+    "signature_from_config_json",
     "signature_from_metadata",
 ]
 
@@ -336,6 +337,14 @@ def signature_from_config(config: Any) -> ModelSignature:
         platform=config.platform,
         parameters={name: value.string_value for name, value in config.parameters.items()},
     )
+
+
+def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
+    """Read a model's signature from its configuration as HTTP gives it."""
+    from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
+
+    message = json_format.ParseDict(dict(config), pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True)
+    return signature_from_config(message)
 
 
 def signature_from_metadata(metadata: Any) -> ModelSignature:
