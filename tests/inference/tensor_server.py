@@ -100,9 +100,7 @@ class TensorServer:
     def _find(self, name: str, context: Any) -> ModelSignature:
         found = self.signatures.get(name)
         if found is None:
-            context.abort(
-                grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{name}' is not found"
-            )
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{name}' is not found")
         return found
 
     def _config(self, request: Any, context: Any) -> Any:

@@ -129,7 +129,13 @@ def test_bytes_that_are_no_text_are_an_error_that_names_the_way_out(call):
 
 @pytest.mark.parametrize(
     ("given", "shape"),
-    [("a", (1, 1)), (["a"], (1, 1)), (["a", "b"], (2, 1)), ([["a"], ["b"], ["c"]], (3, 1)), (np.array("a"), (1, 1))],
+    [
+        ("a", (1, 1)),
+        (["a"], (1, 1)),
+        (["a", "b"], (2, 1)),
+        ([["a"], ["b"], ["c"]], (3, 1)),
+        (np.array("a"), (1, 1)),
+    ],
 )
 def test_texts_take_the_shape_of_the_model(call, given, shape):
     assert call("texts", given).only.shape == shape
@@ -143,7 +149,11 @@ def test_one_item_may_leave_the_batch_out(call, given, shape):
 @pytest.mark.parametrize(
     ("model", "given", "message"),
     [
-        ("batched", np.zeros(3), r"'x': expected FP32, given an array of float64: convert it with array.astype"),
+        (
+            "batched",
+            np.zeros(3),
+            r"'x': expected FP32, given an array of float64: convert it with array.astype",
+        ),
         ("echo-INT32", np.zeros((1, 1), np.int64), r"'x': expected INT32, given an array of int64"),
         ("echo-INT8", [[300]], r"'x': expected INT8, given the value 300, which does not fit"),
         ("echo-UINT8", [[-1]], r"expected UINT8, given the value -1"),
@@ -164,13 +174,21 @@ def test_one_item_may_leave_the_batch_out(call, given, shape):
         ("echo-BYTES", [["\ud800"]], r"expected BYTES, given a text that UTF-8 cannot encode"),
         ("batched", [1, 2], r"'x': expected the shape \[batch, 3\] \(the first .*\), given \[2\]"),
         ("echo-FP32", [1.0], r"'x': expected the shape \[any, any\], given \[1\]"),
-        ("batched", [[1, 2, 3]] * 5, r"'x': expected a batch of at most 4, .* given 5: infer sends one request"),
+        (
+            "batched",
+            [[1, 2, 3]] * 5,
+            r"'x': expected a batch of at most 4, .* given 5: infer sends one request",
+        ),
         ("batched", {"X": [1, 2, 3]}, r"no input 'X': expected 'x'"),
         ("two", {"id": [1]}, r"no input 'id': did you mean 'ids'\? expected 'ids', 'mask'"),
         ("two", {"ids": [1]}, r"expected the input 'mask', given 'ids'"),
         ("two", {}, r"expected the input 'ids', 'mask', given none"),
         ("two", [1], r"has 2 inputs: expected a mapping of name to array for 'ids', 'mask', given a single"),
-        ("two", {"ids": [[1], [1]], "mask": [1]}, r"'mask': expected the batch size 2 of input 'ids', given 1"),
+        (
+            "two",
+            {"ids": [[1], [1]], "mask": [1]},
+            r"'mask': expected the batch size 2 of input 'ids', given 1",
+        ),
         ("decoupled", [1.0], r"streams its answer \(it is decoupled\)"),
     ],
 )
@@ -200,7 +218,9 @@ def test_an_optional_input_may_be_left_out(call):
 
 
 def test_the_result_is_a_mapping_with_facts(call, server):
-    result = call("two", {"ids": [1], "mask": [1]}, request_id="me", parameters={"a": 1, "b": True, "c": "d", "e": 0.5})
+    result = call(
+        "two", {"ids": [1], "mask": [1]}, request_id="me", parameters={"a": 1, "b": True, "c": "d", "e": 0.5}
+    )
     assert isinstance(result, InferenceResult)
     assert dict(result).keys() == {"ids", "mask"}
     assert len(result) == 2
