@@ -8,6 +8,7 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+from typing_extensions import Self
 
 from nupic_client._core import wire
 from nupic_client.backends.signature import ModelSignature, TensorSpec
@@ -49,7 +50,7 @@ class TensorServer:
 
     Args:
         signatures: of the models.
-        answer: makes a response from a ``ModelInferRequest``; may raise `Refused`.
+        answer: makes a response from a ``ModelInferRequest``; may raise `RefusedError`.
     """
 
     def __init__(self, *signatures: ModelSignature, answer: Callable[[Any], Any] = echo) -> None:
@@ -59,6 +60,8 @@ class TensorServer:
         self.gate = threading.Event()
         """Requests wait for it; open by default."""
         self.gate.set()
+        self.held: Callable[[Any], bool] = lambda request: True
+        """Which requests wait for the gate."""
         self.changed = threading.Condition()
         self.running = 0
         self.most_running = 0
@@ -68,7 +71,7 @@ class TensorServer:
         self.cancelled = 0
         self.configs = 0
 
-    def __enter__(self) -> TensorServer:
+    def __enter__(self) -> Self:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(128),
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -134,7 +137,8 @@ class TensorServer:
 
     def _infer(self, request: Any, context: Any) -> Any:
         ended = threading.Event()
-        context.add_callback(ended.set)
+        if not context.add_callback(ended.set):
+            ended.set()
         with self.changed:
             self.count += 1
             self.running += 1
@@ -143,14 +147,14 @@ class TensorServer:
                 self.requests.append(request)
             self.changed.notify_all()
         try:
-            while not self.gate.wait(0.01):
+            while self.held(request) and not self.gate.wait(0.01):
                 if ended.is_set():
                     with self.changed:
                         self.cancelled += 1
                     return None
             try:
                 return self.answer(request)
-            except Refused as refused:
+            except RefusedError as refused:
                 context.abort(refused.code, refused.details)
         finally:
             with self.changed:
@@ -158,7 +162,7 @@ class TensorServer:
                 self.changed.notify_all()
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(code, details)
         self.code = code

@@ -88,17 +88,15 @@ def test_the_readiness_of_either_model_is_enough(server, colour):
 def test_a_model_that_is_not_ready_is_said(server, colour):
     for name in server.models_ready:
         server.models_ready[name] = False
-    with InferenceClient("gpt.streaming", server.url) as client:
-        with pytest.raises(DeadlineExceededError, match="gpt.streaming"):
-            colour(client).wait(0.1)
-    with InferenceClient("gpt", server.url) as client:
-        with pytest.raises(DeadlineExceededError, match="gpt"):
-            colour(client).wait(0.1)
+    client = InferenceClient("gpt.streaming", server.url)
+    with client, pytest.raises(DeadlineExceededError, match=r"gpt\.streaming"):
+        colour(client).wait(0.1)
+    with InferenceClient("gpt", server.url) as client, pytest.raises(DeadlineExceededError, match="gpt"):
+        colour(client).wait(0.1)
 
 
 def test_a_server_that_is_not_there_is_said(colour):
     with FakeTriton() as server:
         url = server.url
-    with InferenceClient("gpt.streaming", url) as client:
-        with pytest.raises(DeadlineExceededError):
-            colour(client).wait(0.1)
+    with InferenceClient("gpt.streaming", url) as client, pytest.raises(DeadlineExceededError):
+        colour(client).wait(0.1)

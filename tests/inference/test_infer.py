@@ -10,7 +10,7 @@ import grpc
 import ml_dtypes
 import numpy as np
 import pytest
-from inference.tensor_server import DATATYPES, Refused, TensorServer, echo, signature
+from inference.tensor_server import DATATYPES, RefusedError, TensorServer, echo, signature
 
 from nupic_client import (
     ConfigurationError,
@@ -330,7 +330,9 @@ def test_a_broken_response_is_a_protocol_error(server, call, datatype, shape, ra
 
 def test_the_servers_refusal_is_a_typed_error_with_its_facts(server, call):
     def answer(request):
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "unexpected inference input 'x' for model 'batched'")
+        raise RefusedError(
+            grpc.StatusCode.INVALID_ARGUMENT, "unexpected inference input 'x' for model 'batched'"
+        )
 
     server.answer = answer
     with pytest.raises(RequestRejectedError) as caught:
@@ -346,9 +348,9 @@ def test_the_servers_refusal_is_a_typed_error_with_its_facts(server, call):
 
 def test_an_unknown_model_is_said_with_the_registrys_nearest(server, colour):
     registry = ModelRegistry([ModelSpec(name="batched-one", server_name="batched")])
-    with InferenceClient("batched-on", server.url, registry=registry) as client:
-        with pytest.raises(ModelUnavailableError, match="batched-one") as caught:
-            colour(client).infer([1])
+    client = InferenceClient("batched-on", server.url, registry=registry)
+    with client, pytest.raises(ModelUnavailableError, match="batched-one") as caught:
+        colour(client).infer([1])
     assert caught.value.model == "batched-on"
 
 
@@ -385,8 +387,9 @@ def test_a_refusal_of_the_configuration_is_not_taken_for_its_absence(colour):
         def _config(self, request, context):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
 
-    with Strict(MODELS[-1]) as server, InferenceClient("twin", server.url) as client:
-        with pytest.raises(RequestRejectedError, match="no"):
+    with Strict(MODELS[-1]) as server:
+        client = InferenceClient("twin", server.url)
+        with client, pytest.raises(RequestRejectedError, match="no"):
             colour(client).infer(1.0)
 
 
