@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     )
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
+    from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
-        ModelSpec,
         default_registry,
         get_prompt_formatter,
         model_naming_mapping,
@@ -98,12 +98,12 @@ _HOMES = {
     "factory": ("ClientFactory",),
     "inference": ("AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"),
     "local": ("LocalServer",),
+    "model_spec": ("ModelSpec",),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
     "prompts": ("PromptFormatter",),
     "registry": (
         "ModelRegistry",
-        "ModelSpec",
         "default_registry",
         "get_prompt_formatter",
         "model_naming_mapping",

@@ -111,7 +111,7 @@ def parse_url(url: UrlLike) -> Endpoint:
         return Endpoint(f"unix:{unquote(path)}")
     if text.startswith("dns:"):
         name = text.removeprefix("dns:").removeprefix("///")
-        _split_host_port(name, repr(url))
+        _split_host_port(name, url)
         return Endpoint(f"dns:///{name}")
     if separator and scheme.lower() in {"http", "https"}:
         raise ConfigurationError(
@@ -120,7 +120,7 @@ def parse_url(url: UrlLike) -> Endpoint:
         )
     if separator and scheme.lower() not in {"grpc", "grpcs"}:
         raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
-    host, port = _split_host_port((rest if separator else text).rstrip("/"), repr(url))
+    host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
     return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
 
 

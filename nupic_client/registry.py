@@ -1,4 +1,4 @@
-"""Model names: from the friendly name that people type to what a server calls the model, and how it is prompted."""
+"""Model names: from the friendly name that people type to what a server calls the model."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
 
 from nupic_client.errors import ConfigurationError, UnknownModelError
-from nupic_client.naming import ModelName, parse_model_name
+from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
-from nupic_client.sampling import OPTION_NAMES, SamplingParams
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = [
     "ModelRegistry",
@@ -29,117 +21,6 @@ __all__ = [
     "get_prompt_formatter",
     "model_naming_mapping",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec:
-    """What the client knows about a model. Immutable.
-
-    Args:
-        name: the friendly name.
-        server_name: the server's name; the friendly name where none is given.
-        version: the model version on the server; empty for the server's choice.
-        aliases: other friendly names.
-        family: the prompt format of the model, see `nupic_client.prompts`; None for a model that takes plain text.
-        system: the system prompt of a conversation that has none; None leaves that to the family.
-        stop: strings that end a text besides those a call gives.
-        sampling: default sampling options: `SamplingParams`, or a mapping of option to value.
-        context_length: how many tokens the model takes, prompt and answer together; None where that is not known.
-        bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
-            prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
-            doubled one makes answers worse. ``"auto"`` decides by backend and family.
-        backend: the name of the backend that spells the requests; None finds it out from the model's signature.
-        text: whether responses hold new text (``"delta"``), the whole text so far (``"cumulative"``), or the responses
-            should decide (``"auto"``).
-        description: one line for people.
-    """
-
-    name: str
-    server_name: str = ""
-    version: str = ""
-    aliases: tuple[str, ...] = ()
-    family: str | None = None
-    system: str | None = None
-    stop: tuple[str, ...] = ()
-    sampling: SamplingParams | Mapping[str, Any] = field(default_factory=SamplingParams)
-    context_length: int | None = None
-    bos: Literal["auto", "keep", "strip"] = "auto"
-    backend: str | None = None
-    text: Literal["delta", "cumulative", "auto"] = "auto"
-    description: str = ""
-    hint: str = field(default="", repr=False, compare=False)
-    """For the error text when the server does not have the model."""
-
-    def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
-            raise ConfigurationError(f"a model needs a name, not {self.name!r}")
-        for key in ("server_name", "version", "family", "system", "description"):
-            value = getattr(self, key)
-            if not isinstance(value, str) and not (value is None and key in {"family", "system"}):
-                raise ConfigurationError(f"{key} must be a string, not {value!r}")
-        for option, allowed in _CHOICES.items():
-            if getattr(self, option) not in allowed:
-                raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")
-        length = self.context_length
-        if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
-            raise ConfigurationError(f"context_length must be a number of tokens, not {length!r}")
-        if not isinstance(self.sampling, SamplingParams):
-            object.__setattr__(self, "sampling", _sampling(self.sampling))
-        object.__setattr__(self, "server_name", self.server_name or self.name)
-        object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
-        object.__setattr__(self, "stop", _strings("stop", self.stop))
-
-    @property
-    def registered(self) -> bool:
-        """Whether it is from a registry; otherwise the name was taken as the server's."""
-        return not self.hint
-
-    @property
-    def parts(self) -> ModelName:
-        """The server's name in its parts: family, size, version, whether it streams."""
-        return parse_model_name(self.server_name)
-
-    @property
-    def sampling_defaults(self) -> SamplingParams:
-        """`sampling` as what it always is once the spec is made."""
-        return self.sampling if isinstance(self.sampling, SamplingParams) else _sampling(self.sampling)
-
-    @property
-    def cumulative(self) -> bool | None:
-        """`text` as the decoder takes it: None lets the responses decide."""
-        return {"delta": False, "cumulative": True}.get(self.text)
-
-    @property
-    def formatter(self) -> PromptFormatter | None:
-        """The prompt formatter of the family, with this model's default system prompt; None without a family."""
-        if self.family is None:
-            return None
-        return formatter_for(self.family)
-
-
-def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ConfigurationError(f"{key} must be a list of strings, not {value!r}")
-    strings = tuple(value)
-    for string in strings:
-        if not isinstance(string, str) or not string:
-            raise ConfigurationError(f"{key} takes non-empty strings, not {string!r}")
-    return strings
-
-
-_CHOICES = {"text": ("delta", "cumulative", "auto"), "bos": ("auto", "keep", "strip")}
-
-
-def _sampling(options: Mapping[str, Any]) -> SamplingParams:
-    if not isinstance(options, Mapping):
-        raise ConfigurationError(f"sampling must be a mapping of options to values, not {options!r}")
-    try:
-        return SamplingParams(**options)
-    except TypeError:
-        unknown = sorted(set(options) - set(OPTION_NAMES))
-        raise ConfigurationError(
-            f"sampling has no option {unknown[0]!r}: there are {', '.join(OPTION_NAMES)}"
-        ) from None
 
 
 class ModelRegistry(Mapping[str, ModelSpec]):
@@ -194,7 +75,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         Raises:
             ConfigurationError: the registry is read-only, or the file cannot be read or does not describe models.
         """
-        for spec in _read(Path(path), str(path)):
+        for spec in specs_from_file(Path(path), str(path)):
             self.register(spec)
 
     def frozen(self) -> ModelRegistry:
@@ -296,55 +177,11 @@ model_naming_mapping: Mapping[str, str] = _NamingMapping()
 """Friendly name to the server's name, for the models of the default registry. Read-only."""
 
 
-def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelSpec:
-    known = ModelSpec.__dataclass_fields__.keys() - {"name", "hint"}
-    unknown = sorted(table.keys() - known)
-    if unknown:
-        raise ConfigurationError(
-            f"{source}: model {name!r} has the unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}"
-        )
-    try:
-        return ModelSpec(name=name, **table)
-    except (TypeError, ConfigurationError) as error:
-        raise ConfigurationError(f"{source}: model {name!r}: {error}") from None
-
-
-def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
-    """Read models from TOML: one table ``[models."name"]`` each, with the fields of `ModelSpec` as keys.
-
-    Args:
-        text: the TOML text.
-        source: where it is from, for error texts.
-
-    Raises:
-        ConfigurationError: it is not TOML, or a table does not describe a model.
-    """
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
-    models = tables.get("models", {})
-    tables_only = isinstance(models, dict) and all(isinstance(table, dict) for table in models.values())
-    if set(tables) - {"models"} or not tables_only:
-        raise ConfigurationError(
-            f'{source}: expected one table [models."name"] for each model and nothing else'
-        )
-    return [_spec_from_table(name, table, source) for name, table in models.items()]
-
-
-def _read(file: Path, source: str) -> list[ModelSpec]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{source}: cannot be read: {error}") from None
-    return specs_from_toml(text, source)
-
-
 def default_registry() -> ModelRegistry:
-    """Return the models that come with the package, with the user's own put over them. Read-only.
+    r"""Return the models that come with the package, with the user's own put over them. Read-only.
 
     The user's own are those in ``models.toml`` of the user's configuration folder (``$XDG_CONFIG_HOME/nupic_client``,
-    ``~/Library/Application Support/nupic_client`` or ``%APPDATA%\\nupic_client``), and over them those in the file
+    ``~/Library/Application Support/nupic_client`` or ``%APPDATA%\nupic_client``), and over them those in the file
     that ``$NUPIC_MODELS`` names. A model of the same name replaces the one below.
 
     Raises:
@@ -362,7 +199,7 @@ def _registry_of(files: tuple[Path, ...], given: str | None) -> ModelRegistry:
     registry = ModelRegistry(specs_from_toml(shipped, "models.toml"))
     for file in files:
         source = f"$NUPIC_MODELS ({file})" if given and file == Path(given) else str(file)
-        for spec in _read(file, source):
+        for spec in specs_from_file(file, source):
             registry.register(spec)
     return registry.frozen()
 
@@ -376,7 +213,7 @@ def _config_folder() -> Path:
 
 
 def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -> PromptFormatter:
-    """Return the prompt formatter of a model, or of a family.
+    r"""Return the prompt formatter of a model, or of a family.
 
     The name of a family gives the family's official template. Any other name of a model in the registry gives the
     formatter of its family with that model's own default system prompt.
@@ -393,7 +230,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
 
     Example:
         >>> get_prompt_formatter("chatml")("Hello")
-        '<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n'
+        '<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n'
     """
     if not isinstance(model, str):
         raise ConfigurationError(f"a model or family must be given by its name, not {model!r}")
@@ -401,7 +238,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
     try:
         return formatter_for(model)
     except ConfigurationError:
-        spec = known[model] if model in known else None
+        spec = known.get(model)
         formatter = None if spec is None else spec.formatter
         if formatter is None:
             raise

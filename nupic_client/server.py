@@ -261,5 +261,5 @@ class ServerClient:
 
     def _readiness(self, model: str, timeout: float | None) -> flows.Flow[None]:
         return flows.wait_until_ready(
-            self._name(model), timeout=timeout, target=self.url, metadata=self._metadata
+            self._name(model), timeout=Timeouts.of(timeout).total, target=self.url, metadata=self._metadata
         )

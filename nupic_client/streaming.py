@@ -7,24 +7,26 @@ import inspect
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
-from nupic_client._core.exchange import Exchange
 from nupic_client._core.discovery import start_or_discover
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
+from nupic_client._core.exchange import Exchange
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
-from nupic_client.messages import MessageLike, system, to_messages
+from nupic_client.messages import MessageLike, to_messages
+from nupic_client.model_spec import ModelSpec
 from nupic_client.prompts import PromptFormatter, formatter_for
-from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
+from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.results import Generation
 
 if TYPE_CHECKING:
@@ -82,9 +84,12 @@ class StreamingClient:
         **options: Unpack[GenerateOptions],
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
-        self._formatter = (
-            formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
-        )
+        if isinstance(formatter, str):
+            formatter = formatter_for(formatter).with_system(self._spec.system)
+        self._formatter = formatter or self._spec.formatter
+        # A server whose tokenizer does not know the family's tokens would print them and go on.
+        stops = self._formatter.stop if self._formatter is not None else ()
+        self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
@@ -97,6 +102,11 @@ class StreamingClient:
     def model(self) -> ModelSpec:
         """What the client knows about its model, such as the server's name of it."""
         return self._spec
+
+    @property
+    def formatter(self) -> PromptFormatter | None:
+        """What writes conversations as prompts; None where that is not known, so that only texts can be sent."""
+        return self._formatter
 
     @property
     def url(self) -> str:
@@ -219,7 +229,7 @@ class StreamingClient:
         """
         self._transport.run(self._readiness(timeout))
 
-    async def await_until_ready(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the facade's word for it
+    async def await_until_ready(self, timeout: float | None = 60.0) -> None:
         """Wait until the server and the model are ready; the async twin of `wait_until_ready`.
 
         Args:
@@ -242,7 +252,7 @@ class StreamingClient:
             TypeError: an option that does not exist.
         """
         twin = copy.copy(self)
-        twin._options = _defaults(self._options, options)
+        twin._options = _defaults(self._options, options)  # noqa: SLF001 - of the same class
         return twin
 
     def close(self) -> None:
@@ -279,9 +289,13 @@ class StreamingClient:
     def _draft(self, prompt: Prompt, options: GenerateOptions) -> Draft:
         """Decide everything that can be decided without the server."""
         call = self._options.override(options)
+        model = self._spec
+        if not isinstance(prompt, str):
+            prompt = self._render(prompt)
+            model = self._chat_spec
         return Draft(
-            model=self._spec,
-            prompt=prompt if isinstance(prompt, str) else self._render(prompt),
+            model=model,
+            prompt=prompt,
             options=call,
             request_id=call.request_id or uuid.uuid4().hex,
             target=self.url,
@@ -295,9 +309,9 @@ class StreamingClient:
                 f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
                 " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
             )
-        if self._spec.system is not None and all(message.role != "system" for message in messages):
-            messages = (system(self._spec.system), *messages)
-        return self._formatter(messages)
+        rendered = self._formatter(messages)
+        # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
+        return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
         return TextStream(self._transport, self._start(self._draft(prompt, options), on_end))

@@ -34,5 +34,7 @@ def test_an_unknown_command_is_an_error():
 
 
 def test_the_changelog_has_an_unreleased_part_on_top():
-    headings = [line for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if line[:3] == "## "]
+    headings = [
+        line for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if line[:3] == "## "
+    ]
     assert headings[0] == "## [Unreleased]"

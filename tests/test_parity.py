@@ -78,9 +78,9 @@ def test_a_method_of_the_client_and_its_twin_have_the_same_parameters(sync, colo
 @pytest.mark.parametrize(("sync", "colour"), FACADE)
 def test_a_method_of_the_client_and_its_twin_take_the_same_types(sync, colour):
     types = [dict(getattr(StreamingClient, name).__annotations__) for name in (sync, colour)]
-    for annotations in types:
-        annotations.pop("return", None)
-        annotations.pop("callback", None)  # an async callback may also be a coroutine function
+    for types_of_one in types:
+        types_of_one.pop("return", None)
+        types_of_one.pop("callback", None)  # an async callback may also be a coroutine function
     assert types[0] == types[1]
 
 

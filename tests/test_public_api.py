@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import nupic_client
+from nupic_client import errors
 
 SOURCE = ast.parse(Path(nupic_client.__file__).read_text(encoding="utf-8"))
 NAMES = [name for name in nupic_client.__all__ if name != "__version__"]
@@ -93,7 +94,7 @@ def test_dir_has_every_public_name():
 
 def test_a_name_that_is_not_public_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'nupic_client' has no attribute 'Nope'"):
-        nupic_client.Nope  # noqa: B018
+        _ = nupic_client.Nope
 
 
 def test_star_gives_the_public_names():
@@ -103,8 +104,6 @@ def test_star_gives_the_public_names():
 
 
 def test_every_error_of_the_tree_is_public():
-    from nupic_client import errors
-
     assert set(errors.__all__) <= set(nupic_client.__all__)
 
 

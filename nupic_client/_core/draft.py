@@ -18,7 +18,7 @@ from nupic_client.errors import ConfigurationError, DeadlineExceededError, Model
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
-    from nupic_client.registry import ModelSpec
+    from nupic_client.model_spec import ModelSpec
 
 __all__ = ["CallOptions", "Draft", "GenerateOptions", "start_generation"]
 

@@ -180,7 +180,7 @@ class Exchange:
             self._close(_State.FINISHED if self.answered else _State.CANCELLED, now)
 
     def check_unread(self) -> None:
-        """Raise what beginning to read now would mean: as `check_running`, and
+        """Raise what beginning to read now would mean: as `check_running`, and one more.
 
         Raises:
             StreamConsumedError: the reader was already told the end.

@@ -102,7 +102,7 @@ class Asking:
 
 
 def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:
-    spec = registry[entry.name] if entry.name in registry else None
+    spec = registry.get(entry.name)
     return ModelInfo(
         name=entry.name,
         version=entry.version,

@@ -14,7 +14,7 @@ __all__ = ["CumulativeText", "StopScanner", "Utf8Joiner"]
 class Utf8Joiner:
     """Decode UTF-8 that arrives in pieces split anywhere.
 
-    Bytes that are no UTF-8 at all become U+FFFD, exactly as decoding the whole at once would give: a model that stops at
+    Bytes that are no UTF-8 at all become U+FFFD, as decoding the whole at once would give: a model stopping at
     ``max_tokens`` in the middle of a character must not cost the user the whole answer.
     """
 

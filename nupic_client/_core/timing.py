@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 
 from nupic_client.results import Latency, Timing
 
@@ -54,7 +55,7 @@ class Stopwatch:
 
 
 def _latency(arrivals: array[float], mean: float) -> Latency:
-    gaps = sorted(later - earlier for earlier, later in zip(arrivals, arrivals[1:], strict=False))
+    gaps = sorted(later - earlier for earlier, later in pairwise(arrivals))
     return Latency(mean=mean, p50=_percentile(gaps, 0.50), p99=_percentile(gaps, 0.99))
 
 

@@ -34,15 +34,34 @@ _DEFAULTS: dict[str, str | int] = {
 
 
 def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
-    """Return the channel arguments: our defaults with the user's put over them by name."""
+    """Return the channel arguments: our defaults with the user's put over them by name.
+
+    Raises:
+        ConfigurationError: it cannot be told which name the certificates of several servers are for.
+    """
     options = dict(_DEFAULTS)
     if config.endpoint.addresses:
         options["grpc.service_config"] = '{"loadBalancingConfig": [{"round_robin": {}}]}'
         options["grpc.lb_policy_name"] = "round_robin"
-    if config.tls is not None and config.tls.target_name is not None:
-        options["grpc.ssl_target_name_override"] = config.tls.target_name
+    if config.endpoint.secure and (name := _certificate_name(config)) is not None:
+        options["grpc.ssl_target_name_override"] = name
     options.update(config.channel_options)
     return list(options.items())
+
+
+def _certificate_name(config: ClientConfig) -> str | None:
+    """Return the name to check certificates against, where it is not the url's own host.
+
+    The names in a list of servers become addresses (see `channel_target`), for which no certificate is made.
+    """
+    if config.tls is not None and config.tls.target_name is not None:
+        return config.tls.target_name
+    hosts = {host for host, _ in config.endpoint.addresses}
+    if len(hosts) > 1:
+        raise ConfigurationError(
+            f"several servers with TLS ({config.endpoint}) need the one name their certificates are for: TLS(target_name=…)"
+        )
+    return hosts.pop() if hosts else None
 
 
 def channel_target(endpoint: Endpoint) -> str:
@@ -73,7 +92,7 @@ def _resolve(host: str, port: int) -> tuple[str, int]:
             retryable=True,
         ) from None
     # IPv4 first: a list must not mix the two, and a name such as localhost often has both.
-    return str(sorted(found, key=lambda item: item[0] != socket.AF_INET)[0][4][0]), port
+    return str(min(found, key=lambda item: item[0] != socket.AF_INET)[4][0]), port
 
 
 def credentials(tls: TLS | None) -> grpc.ChannelCredentials:

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -15,6 +15,9 @@ from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
 from nupic_client.results import Event, Finished, Generation, TextDelta
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["TextStream"]
 
@@ -101,7 +104,7 @@ class TextStream:
         self._exchange.cancelled(time.monotonic())
         self._call.cancel()
 
-    def __enter__(self) -> TextStream:
+    def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self
 
@@ -123,6 +126,12 @@ class TextStream:
         finally:
             self.close()
 
+    def _check_left(self, exchange: Exchange) -> None:
+        """Raise StreamClosedError if the stream or the client was closed while this thread was waiting."""
+        if self._transport.closed:
+            exchange.cancelled(time.monotonic())
+        exchange.check_running()
+
     def _read(self) -> str:
         """Return the next piece of text, or nothing at the end."""
         exchange = self._exchange
@@ -139,9 +148,7 @@ class TextStream:
         except StopIteration:
             exchange.ended(clock())
         except grpc.RpcError as rpc_error:
-            if self._transport.closed:
-                exchange.cancelled(clock())
-            exchange.check_running()  # the stream or the client was closed while this thread was waiting
+            self._check_left(exchange)
             error = exchange.broken(error_from_rpc(rpc_error), clock())
             if error is not None:
                 raise error from rpc_error

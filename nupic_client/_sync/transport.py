@@ -59,7 +59,7 @@ class Transport:
             while True:
                 try:
                     reply = self._perform(command)
-                except Exception as error:  # noqa: BLE001 - handed to the flow, which raises it again if it is not its own
+                except Exception as error:  # noqa: BLE001, PERF203 - the flow raises it again if it is not its own
                     command = flow.throw(error)
                 else:
                     command = flow.send(reply)

@@ -43,9 +43,11 @@ class PlainBackend:
                 f" {list(signature.inputs)} and outputs {list(signature.outputs)}, expected {_PROMPT!r} and {_TEXT!r}"
             )
         values: dict[str, TensorValue | tuple[str, ...]] = {_PROMPT: prompt}
-        for option, value in sampling.given():
-            if option in signature.inputs and (option != "stop" or _takes_stops(signature, sampling)):
-                values[option] = value  # type: ignore[assignment]  # SamplingParams holds numbers and strings only
+        values |= {
+            option: value  # type: ignore[misc]  # SamplingParams holds numbers and strings only
+            for option, value in sampling.given()
+            if option in signature.inputs and (option != "stop" or _takes_stops(signature, sampling))
+        }
         for extra in _EXTRAS:
             if _offers(signature, extra):
                 values[f"return_{extra}"] = True

@@ -48,12 +48,15 @@ def embedded_server(
         LocalModelError: the model cannot be fetched or run here.
     """
     progress = ProgressLine()
-    server = nupic_client.LocalServer(host, port, threads=threads, context=context, progress=progress)
-    try:
-        server.start()
-    finally:
-        progress.end()
+    # It loads on a thread of its own: a Ctrl-C in the engine's loader would make that wait forever.
+    server = nupic_client.LocalServer(
+        host, port, threads=threads, context=context, progress=progress, wait=False
+    )
     with server:
+        try:
+            server.wait_until_ready()
+        finally:
+            progress.end()
         yield server
 
 

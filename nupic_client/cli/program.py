@@ -29,19 +29,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # The C core of gRPC reads this when it is imported; at its default it writes about servers that go away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    arguments = _parser().parse_args(argv)
-    prepare_stdout()
     try:
-        code: int = arguments.run(arguments)
-    except NupicError as error:
-        complain(_advised(error, arguments))
-        return exit_code_of(error)
+        return _run(_parser().parse_args(argv))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read the text has had enough, as in `nupic-client generate … | head`.
         abandon_stdout()
         return ExitCode.OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    prepare_stdout()
+    try:
+        code: int = arguments.run(arguments)
+    except NupicError as error:
+        complain(_advised(error, arguments))
+        return exit_code_of(error)
     return code
 
 

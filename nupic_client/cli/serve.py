@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import shlex
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.cli.connection import embedded_server
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         say(f"try: {_example(server.url)}")
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
-        say("stopped")
+        say("\nstopped" if sys.stderr.isatty() else "stopped")  # the terminal shows ^C before it
     return ExitCode.OK
 
 

@@ -98,15 +98,14 @@ class LocalServer:
         engine = LlamaEngine(threads=self._threads, context=self._context)
         running = self._running = _Running(engine, self._host, self._port)
         self.url = running.server.url
-        if not self._wait:
-            running.load_in_background(self._model_path, self._progress)
-            return self
-        try:
-            running.load(self._model_path, self._progress)
-            self.wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
+        # Never on this thread: a signal (Ctrl-C) while the engine is being made here hangs it for ever.
+        running.load_in_background(self._model_path, self._progress)
+        if self._wait:
+            try:
+                self.wait_until_ready()
+            except BaseException:
+                self.stop()
+                raise
         return self
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:

@@ -1,6 +1,6 @@
 """DeepSeek: plain-text roles in LLM and V2, tokens in V3 and R1."""
 
-# ruff: noqa: RUF001  # the full-width bar is part of the tokens
+# the full-width bar is part of the tokens
 
 from __future__ import annotations
 

@@ -24,17 +24,14 @@ class PromptFormatter:
     `from_tokenizer_config`. A formatter is immutable: share it between threads, pickle it, use it as often as
     you like.
 
-    Content that contains one of `control_tokens` is refused, because whoever wrote it could speak in another
-    role: a user text that ends its own turn and opens the assistant's. Tokens are looked for in every
-        content, and once more
-    in the finished prompt, where a token may come about only because content meets the template's words.
+    Content that contains one of `control_tokens` is refused, because whoever wrote it could speak in another role: a
+    user text that ends its own turn and opens the assistant's. Tokens are looked for in every content, and once more in
+    the finished prompt, where a token may come about only because content meets the template's words.
 
-    Families with plain-text roles have no tokens. There a *marker* is what would open a turn at the place
-    where it
-    stands: headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those
-        templates
-    open turns in the middle of a line; ``User:`` and ``Assistant:`` (Falcon, DeepSeek LLM and V2) only at the
-    start of a line, which their ``control_tokens`` show by a leading newline.
+    Families with plain-text roles have no tokens. There a *marker* is what would open a turn at the place where it stands:
+    headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those templates open turns
+    in the middle of a line; ``User:`` and ``Assistant:`` (Falcon, DeepSeek LLM and V2) only at the start of a line, which
+    their ``control_tokens`` show by a leading newline.
 
     Example:
         >>> from nupic_client.prompts import formatter_for
@@ -42,14 +39,16 @@ class PromptFormatter:
         '<|user|>Hello<|end|><|assistant|>'
     """
 
-    __slots__ = ("_control_tokens", "_family")
+    __slots__ = ("_control_tokens", "_family", "_system")
 
     _family: Family
     _control_tokens: tuple[str, ...]
+    _system: str | None
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, system: str | None = None) -> None:
         tokens = (*family.markers, family.bos, family.eos, *family.stop)
         object.__setattr__(self, "_family", family)
+        object.__setattr__(self, "_system", system)
         object.__setattr__(self, "_control_tokens", tuple(dict.fromkeys(token for token in tokens if token)))
 
     @classmethod
@@ -191,6 +190,29 @@ class PromptFormatter:
         """The family's short names."""
         return self._family.aliases
 
+    def with_system(self, system: str | None) -> PromptFormatter:
+        """Return this formatter with a system prompt for conversations that have no system message.
+
+        Args:
+            system: the text; None leaves such conversations to the family (see `default_system`).
+        """
+        return PromptFormatter(self._family, system)
+
+    def without_bos(self, prompt: str) -> str:
+        """Return a rendered prompt without the BOS token at its beginning, for servers that put one there themselves.
+
+        A token that also opens turns, as SmolLM2's does, is not taken away. Of a formatter made of a Jinja template the
+        token is taken away where it stands at the beginning only.
+
+        Args:
+            prompt: what this formatter rendered.
+        """
+        bos = self._family.bos
+        if not bos or not prompt.startswith(bos):
+            return prompt
+        once = not self._family.roles and prompt.count(bos) == 1
+        return prompt.removeprefix(bos) if self.prints_bos or once else prompt
+
     def __call__(
         self,
         messages: str | Iterable[MessageLike],
@@ -224,6 +246,8 @@ class PromptFormatter:
             ConfigurationError: something is no message, or a template variable is unknown.
         """
         conversation = _conversation(messages, system)
+        if self._system is not None and all(message.role != "system" for message in conversation):
+            conversation = (Message("system", self._system), *conversation)
         family = self._family
         self._check_variables(template_variables)
         job = Job(
@@ -249,13 +273,15 @@ class PromptFormatter:
         raise AttributeError(f"a PromptFormatter is immutable: {name!r} cannot be set")
 
     def __eq__(self, other: object) -> bool:
-        return self._family == other._family if isinstance(other, PromptFormatter) else NotImplemented
+        if not isinstance(other, PromptFormatter):
+            return NotImplemented
+        return self._family == other._family and self._system == other._system
 
     def __hash__(self) -> int:
         return hash(self._family.name)
 
-    def __reduce__(self) -> tuple[type[PromptFormatter], tuple[Family]]:
-        return PromptFormatter, (self._family,)
+    def __reduce__(self) -> tuple[type[PromptFormatter], tuple[Family, str | None]]:
+        return PromptFormatter, (self._family, self._system)
 
     def _check_variables(self, variables: Mapping[str, Any]) -> None:
         known = self._family.variables

@@ -25,7 +25,7 @@ _MAX_MESSAGE = 500
 _RESERVED = ("messages", "strftime_now", "raise_exception")
 
 # What a control token looks like, in whatever text it stands.
-_TOKEN_SHAPE = re.compile(r"<\|[\w./:-]{1,64}\|>|<｜[^<>｜\s]{1,64}｜>|\[\|\w{1,64}\|\]")  # noqa: RUF001
+_TOKEN_SHAPE = re.compile(r"<\|[\w./:-]{1,64}\|>|<｜[^<>｜\s]{1,64}｜>|\[\|\w{1,64}\|\]")
 # What is one when a template's source has it.
 _TOKEN_IN_SOURCE = re.compile(
     rf"{_TOKEN_SHAPE.pattern}|</?s>|<[be]os>|\[/?[A-Z_]{{2,32}}\]|<</?SYS>>"

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from core.replies import signature
+
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.errors import ConfigurationError

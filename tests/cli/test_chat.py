@@ -128,6 +128,20 @@ def test_ctrl_c_ends_a_pipe(server, reply):
 
 
 @posix
+def test_ctrl_c_ends_a_pipe_before_the_server_answers():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(30)
+        url = f"127.0.0.1:{mute.getsockname()[1]}"
+        with cli_program("chat", "--url", url, stdin=subprocess.PIPE) as program:
+            program.process.stdin.write(b"Hi\nAgain\n")
+            program.process.stdin.flush()
+            connection, _ = mute.accept()
+            with connection:
+                assert program.interrupt()[0] == 130
+                assert program.stderr.text == ""
+
+
+@posix
 def test_ctrl_c_on_a_terminal_stops_the_answer_and_keeps_what_was_said(server):
     server.reply = ["Once", " upon", silence()]
     with Terminal([*CLI, "chat", "--url", server.url]) as terminal:

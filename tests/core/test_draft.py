@@ -3,8 +3,8 @@ from __future__ import annotations
 import warnings
 
 import pytest
-
 from core.replies import drive, signature
+
 from nupic_client._core import wire
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions, start_generation
 from nupic_client._core.flows import Invoke, ReadClock
@@ -104,7 +104,7 @@ def test_an_unknown_option_is_a_type_error_with_the_nearest_name():
 
 
 def test_an_unknown_option_that_is_like_no_other_is_a_type_error_with_all_names():
-    with pytest.raises(TypeError, match="there is no option 'qqq': the options are .*max_tokens"):
+    with pytest.raises(TypeError, match=r"there is no option 'qqq': the options are .*max_tokens"):
         CallOptions().override({"qqq": 1})
 
 
@@ -254,7 +254,7 @@ def test_a_value_that_does_not_fit_its_input_is_an_error_before_sending(datatype
 
 
 def test_a_prompt_that_is_no_unicode_is_an_error_before_sending_and_not_shown():
-    with pytest.raises(ConfigurationError, match="input 'text_input'.*surrogates") as caught:
+    with pytest.raises(ConfigurationError, match=r"input 'text_input'.*surrogates") as caught:
         draft("my secret \ud800").prepare(signature())
     assert "secret" not in str(caught.value)
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from core.replies import error, last, piece, prepared
+
 from nupic_client._core import wire
 from nupic_client._core.exchange import Exchange
 from nupic_client.backends.plan import AnswerLayout
@@ -338,3 +338,47 @@ def test_the_repr_of_a_request_shows_neither_prompt_nor_metadata():
 
 def test_the_repr_of_an_input_does_not_show_its_values():
     assert "secret" not in repr(InputTensor("text_input", "BYTES", (1,), ("my secret prompt",)))
+
+
+# What others are told
+
+
+def test_the_end_is_told_once_in_whatever_way_it_comes():
+    for ending in (finished, failed, cancelled):
+        told = []
+        done = ending()
+        done.on_end = told.append
+        done.cancelled(200.0)
+        assert told == []
+        running = exchange()
+        running.on_end = told.append
+        running.cancelled(101.0)
+        running.cancelled(102.0)
+        assert told == [running]
+
+
+def test_only_an_answer_that_came_to_its_end_is_finished():
+    assert [ending().finished for ending in (exchange, finished, failed, cancelled)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_the_failure_is_the_error_it_ended_with():
+    assert [type(ending().failure) for ending in (exchange, finished, cancelled)] == [type(None)] * 3
+    assert isinstance(failed().failure, InferenceError)
+
+
+def test_a_passed_deadline_says_how_much_had_come():
+    running = exchange(timeout=10.0)
+    assert "no text had come" in running.failed(DeadlineExceededError("too late"), 110.0).message
+    running = exchange(timeout=10.0)
+    running.receive(piece("Hel"), 101.0)
+    message = running.failed(DeadlineExceededError("too late"), 110.0).message
+    assert message == "the answer was not complete within the timeout of 10 s: 3 characters of text had come"
+
+
+def test_a_passed_deadline_that_was_not_ours_keeps_its_sentence():
+    assert exchange(timeout=None).failed(DeadlineExceededError("too late"), 110.0).message == "too late"

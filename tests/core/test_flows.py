@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from core.replies import drive
+
 from nupic_client._core import flows, wire
 from nupic_client._core.flows import Invoke, ReadClock, Sleep
 from nupic_client.errors import (
@@ -219,3 +219,9 @@ def test_calls_that_hang_do_not_make_it_much_longer_than_the_timeout():
     with pytest.raises(DeadlineExceededError):
         wait(server, timeout=7.0)
     assert server.now - 1000.0 == pytest.approx(7.0, abs=0.2)
+
+
+def test_without_a_model_only_the_server_is_waited_for():
+    server = Server(ready_from(0, {}))
+    server.run(flows.wait_until_ready("", timeout=5.0, target="host:8001"))
+    assert [command.method for command in server.commands if isinstance(command, Invoke)] == ["ServerReady"]

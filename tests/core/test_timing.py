@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -73,7 +74,7 @@ def test_percentiles_interpolate_between_the_nearest_values():
 @given(st.lists(st.floats(0, 1000, allow_nan=False), min_size=2, max_size=30))
 def test_the_median_is_that_of_the_statistics_module(moments):
     moments.sort()
-    gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
     found = timing(*moments, start=0.0).inter_token_latency
     assert found.p50 == pytest.approx(statistics.median(gaps))
     assert found.p50 <= found.p99 <= max(gaps) + 1e-9

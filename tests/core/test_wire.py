@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from core.replies import raw_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.replies import raw_bytes
 from nupic_client._core import wire
 from nupic_client.backends.signature import InputTensor, TensorSpec
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from nupic_client import FinishReason, ProtocolError, StreamClosedError, StreamConsumedError, StreamingClient
+from nupic_client import FinishReason, ProtocolError, StreamClosedError, StreamConsumedError, TransportError
 from nupic_client._core import wire
 from nupic_client.testing import FakeTriton, abort, raw, silence
 
@@ -264,8 +264,6 @@ def test_a_timeout_of_asyncio(client, server):
 
 
 def test_a_server_that_cancels_is_an_error_and_not_a_cancelled_task(client, server):
-    from nupic_client import TransportError
-
     server.reply = ["one", abort("CANCELLED", "Request was cancelled")]
 
     async def main() -> None:

@@ -154,3 +154,21 @@ def test_certificates_may_be_given_as_files(monkeypatch, tmp_path):
 def test_a_missing_file_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ConfigurationError, match=r"tls.root_certificates: cannot read '.*ca.pem'"):
         credentials(TLS(root_certificates=tmp_path / "ca.pem"))
+
+
+def test_certificates_of_several_servers_are_checked_against_the_one_name_they_share():
+    assert (
+        options(["grpcs://gpt.example:1", "grpcs://gpt.example:2"])["grpc.ssl_target_name_override"]
+        == "gpt.example"
+    )
+    given = options(["grpcs://a:1", "grpcs://b:2"], tls=TLS(target_name="gpt.example"))
+    assert given["grpc.ssl_target_name_override"] == "gpt.example"
+
+
+def test_several_names_with_tls_need_to_be_told_which_one_counts():
+    with pytest.raises(ConfigurationError, match="target_name"):
+        options(["grpcs://a:1", "grpcs://b:2"])
+
+
+def test_one_server_is_checked_against_its_own_name():
+    assert "grpc.ssl_target_name_override" not in options("grpcs://a:1")

@@ -1,6 +1,6 @@
 """What the families do with conversations that the reference prompts do not show."""
 
-# ruff: noqa: E501, RUF001  # tables read better with one case on a line
+# ruff: noqa: E501  # tables read better with one case on a line
 
 import datetime as dt
 import pickle

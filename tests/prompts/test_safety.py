@@ -1,6 +1,6 @@
 """Nobody can forge a turn by what they write."""
 
-# ruff: noqa: E501, RUF001  # tables read better with one case on a line
+# tables read better with one case on a line
 
 import re
 
