@@ -38,6 +38,7 @@ class Transport:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
+        self._methods: dict[str, Any] = {}
         self.closed = False
         """Whether `close` was called."""
 
@@ -133,12 +134,16 @@ class Transport:
             raise self._failed(rpc_error) from rpc_error
 
     def _method(self, name: str) -> Any:
-        _, response_class = wire.METHODS[name]
-        return self._open().unary_unary(
-            wire.method_path(name),
-            request_serializer=wire.serialize,
-            response_deserializer=response_class.FromString,
-        )
+        channel = self._open()
+        method = self._methods.get(name)
+        if method is None:
+            _, response_class = wire.METHODS[name]
+            method = self._methods[name] = channel.unary_unary(
+                wire.method_path(name),
+                request_serializer=wire.serialize,
+                response_deserializer=response_class.FromString,
+            )
+        return method
 
     @contextlib.contextmanager
     def _still_open(self) -> Iterator[None]:
