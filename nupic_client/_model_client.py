@@ -6,6 +6,7 @@ import copy
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
-from nupic_client.messages import MessageLike, system, to_messages
+from nupic_client.messages import MessageLike, to_messages
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 
@@ -42,20 +43,29 @@ class ModelClient:
         **options: Unpack[GenerateOptions],
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
-        self._formatter = (
-            formatter_for(formatter) if isinstance(formatter, str) else formatter or self._spec.formatter
-        )
+        if isinstance(formatter, str):
+            formatter = formatter_for(formatter).with_system(self._spec.system)
+        self._formatter = formatter or self._spec.formatter
+        # A server whose tokenizer does not know the family's tokens would print them and go on.
+        stops = self._formatter.stop if self._formatter is not None else ()
+        self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
         self._transport = Transport(self._config)
         self._async_transport = AsyncTransport(self._config)
         self._signatures: dict[str, ModelSignature] = {}
+        self._found: dict[str, str] = {}
         self._backend = PlainBackend()
 
     @property
     def model(self) -> ModelSpec:
         """What the client knows about its model, such as the server's name of it."""
         return self._spec
+
+    @property
+    def formatter(self) -> PromptFormatter | None:
+        """What writes conversations as prompts; None where that is not known, so that only texts can be sent."""
+        return self._formatter
 
     @property
     def url(self) -> str:
@@ -101,10 +111,7 @@ class ModelClient:
         return twin
 
     def close(self) -> None:
-        """Close the connection and cancel what is running on it. Returns at once.
-
-        Idempotent; safe from any thread.
-        """
+        """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""
         self._transport.close()
         self._async_transport.close()
 
@@ -137,9 +144,13 @@ class ModelClient:
     def _draft(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Draft:
         """Decide everything about a generation that can be decided without the server."""
         call = self._options.override(options)
+        model = self._spec
+        if not isinstance(prompt, str):
+            prompt = self._render(prompt)
+            model = self._chat_spec
         return Draft(
-            model=self._spec,
-            prompt=prompt if isinstance(prompt, str) else self._render(prompt),
+            model=model,
+            prompt=prompt,
             options=call,
             request_id=call.request_id or new_request_id(),
             target=self.url,
@@ -150,12 +161,12 @@ class ModelClient:
         messages = to_messages(prompt)
         if self._formatter is None:
             raise ConfigurationError(
-                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter="
-                " (a family such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
+                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
+                " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
             )
-        if self._spec.system is not None and all(message.role != "system" for message in messages):
-            messages = (system(self._spec.system), *messages)
-        return self._formatter(messages)
+        rendered = self._formatter(messages)
+        # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
+        return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         metadata = tuple(self._options.metadata.items())
