@@ -270,7 +270,7 @@ def test_every_way_out_cancels(server, client, way):
         for _ in results:
             break
     elif way == "exception":
-        with pytest.raises(LookupError), results:  # noqa: PT012 - the block is what is tested
+        with pytest.raises(LookupError), results:
             next(results)
             raise LookupError
     else:
@@ -294,7 +294,7 @@ def test_every_way_out_cancels_async(server, client, way):
             async for _ in results:
                 break
         elif way == "exception":
-            with pytest.raises(LookupError):  # noqa: PT012 - the block is what is tested
+            with pytest.raises(LookupError):
                 async with results:
                     await anext(results)
                     raise LookupError
