@@ -39,7 +39,7 @@ class InferOptions(TypedDict, total=False):
     parameters: Mapping[str, bool | int | float | str] | None
     """Request parameters of the protocol, such as ``priority``."""
     text: TextAs
-    """What the elements of BYTES outputs become: ``"str"`` or ``"bytes"``."""
+    """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
     timeout: float | None
     """Seconds for the whole call."""
     request_id: str | None
