@@ -12,11 +12,14 @@ Importing the package imports neither grpc nor numpy: each public name is loaded
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from nupic_client._version import __version__
 
+# Type checkers take this name for true wherever it is from; importing typing would take longer than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nupic_client._async.stream import AsyncTextStream
     from nupic_client._core.draft import GenerateOptions
     from nupic_client._sync.stream import TextStream
