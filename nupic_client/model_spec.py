@@ -86,7 +86,7 @@ class ModelSpec:
 
     @property
     def parts(self) -> ModelName:
-        """The server's name in its parts: family, size, version, whether it streams."""
+        """The parts of the server's name, such as its family and whether it streams."""
         return parse_model_name(self.server_name)
 
     @property
