@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-from nupic_client import __version__  # noqa: E402 - the path comes first
+from nupic_client import __version__
 
 project = "nupic_client"
 author = "The nupic_client authors"
