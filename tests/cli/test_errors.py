@@ -96,6 +96,14 @@ def test_a_prompt_that_forges_control_tokens(failed, server):
     assert not server.requests
 
 
+def test_an_option_that_the_model_has_no_input_for(failed):
+    with FakeTriton(models=[text_signature("smollm2.streaming", options=["max_tokens"])]) as server:
+        code, error = failed("generate", "--url", server.url, "--top-k", "5", "Hi")
+    assert code == 2
+    assert "has no input for top_k" in error
+    assert error.endswith("Leave it out\n")
+
+
 def test_a_model_that_does_not_stream(failed):
     with FakeTriton() as server:
         code, error = failed("generate", "--url", server.url, "--model", "gpt", "Hi")
