@@ -117,7 +117,7 @@ def test_a_server_that_cannot_be_reached(failed, free_port):
     what, facts, advice = error.splitlines()
     assert what.startswith("cannot reach the server")
     assert facts.startswith(f"  model 'smollm2.streaming', server localhost:{free_port}, request ")
-    assert facts.endswith(", status UNAVAILABLE")
+    assert facts.endswith(", status UNAVAILABLE, attempts 3")
     assert advice == "To use the embedded model (smollm2) instead: --local"
 
 
