@@ -196,7 +196,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
             retry_after=retry_after,
         )
         self.deadline: str = deadline
-        """Which deadline it was: ``"total"``, ``"first_token"`` or ``"between_tokens"``."""
+        """The deadline that passed, one of ``"total"``, ``"first_token"`` and ``"between_tokens"``."""
         self.limit: float | None = limit
         """Its value in seconds."""
         self.elapsed: float | None = elapsed
