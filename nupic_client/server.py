@@ -76,7 +76,7 @@ class ServerClient:
         """Return whether the server runs. A server that cannot be reached does not.
 
         Raises:
-            RequestError: it answers otherwise than a server of this protocol, or wants credentials.
+            RequestError: it answers otherwise than a server of this protocol, or its certificate or the credentials are not right.
         """
         return self._transport.run(self._ask.live())
 

@@ -50,7 +50,7 @@ class Invoke:
     """
 
     method: str
-    request: Any
+    request: Any = field(repr=False)  # it may have the prompt
     timeout: float | None = None
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
 
@@ -215,7 +215,11 @@ def _readiness(model: str, left: float | None, metadata: Metadata) -> Flow[str |
         if not model:
             return None
         ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience, metadata)
-    except (ConnectionFailedError, ModelUnavailableError, DeadlineExceededError) as error:
+    except ConnectionFailedError as error:
+        if not error.retryable:  # waiting does not mend a certificate
+            raise
+        return error.message
+    except (ModelUnavailableError, DeadlineExceededError) as error:
         return error.message
     except AuthenticationError:
         raise

@@ -90,7 +90,11 @@ class Asking:
     def _flag(self, method: str, read: Callable[[Any], bool], **fields: str) -> Flow[bool]:
         try:
             response = yield self._invoke(method, **fields)
-        except (ConnectionFailedError, ModelUnavailableError, DeadlineExceededError):
+        except ConnectionFailedError as error:
+            if not error.retryable:  # there is a server, but its certificate or ours is not right
+                raise
+            return False
+        except (ModelUnavailableError, DeadlineExceededError):
             return False
         return read(response)
 

@@ -10,13 +10,16 @@ import grpc
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.answers import Answers
 from nupic_client.local.executor import DaemonExecutor
+from nupic_client.local.requests import Refusal
 from nupic_client.local.servicer import Servicer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nupic_client.local.engine import EngineRequest
     from nupic_client.local.repository import Repository
+
+    OnCall = Callable[[str, Mapping[str, "str | bytes"]], None]
 
 __all__ = ["InferenceServer"]
 
@@ -39,7 +42,8 @@ class InferenceServer:
         host: the address to listen on.
         port: the port; 0 picks a free one.
         on_request: called with every inference request, on the thread that answers it.
-        on_call: called with the method name of every call, before it is answered.
+        on_call: called with the method name and metadata of every call, before it is answered; may raise `Refusal`.
+        credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
     """
 
     def __init__(
@@ -49,9 +53,11 @@ class InferenceServer:
         host: str = "127.0.0.1",
         port: int = 0,
         on_request: Callable[[EngineRequest], None] = lambda _request: None,
-        on_call: Callable[[str], None] | None = None,
+        on_call: OnCall | None = None,
+        credentials: Any = None,
     ) -> None:
         self.repository = repository
+        self._credentials = credentials
         self._interceptors = () if on_call is None else (_Calls(on_call),)
         self._host = host
         self._port = port
@@ -74,7 +80,7 @@ class InferenceServer:
         server.add_generic_rpc_handlers((servicer.handler(),))
         self._check_address()
         try:
-            port = server.add_insecure_port(_target(self._host, self._port))
+            port = self._bind(server, _target(self._host, self._port))
         except RuntimeError:
             port = 0
         if not port:
@@ -83,6 +89,11 @@ class InferenceServer:
         self._server = server
         self._servicer = servicer
         self.url = _target(_CONNECTABLE.get(self._host, self._host), port)
+
+    def _bind(self, server: grpc.Server, address: str) -> int:
+        if self._credentials is None:
+            return cast("int", server.add_insecure_port(address))
+        return cast("int", server.add_secure_port(address, self._credentials))
 
     def _check_address(self) -> None:
         if not 0 <= self._port <= 65535:
@@ -130,14 +141,27 @@ class InferenceServer:
 
 
 class _Calls(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]  # grpc comes without types
-    """Tell the method name of every call."""
+    """Tell of every call, and refuse it if that raises `Refusal`."""
 
-    def __init__(self, on_call: Callable[[str], None]) -> None:
+    def __init__(self, on_call: OnCall) -> None:
         self._on_call = on_call
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        self._on_call(handler_call_details.method.rpartition("/")[2])
-        return continuation(handler_call_details)
+        details = handler_call_details
+        try:
+            self._on_call(details.method.rpartition("/")[2], dict(details.invocation_metadata))
+        except Refusal as refusal:
+            return _refuse(refusal)
+        return continuation(details)
+
+
+def _refuse(refusal: Refusal) -> Any:
+    """Return a handler that refuses, for calls of every kind."""
+
+    def answer(_requests: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode[refusal.code], refusal.message)
+
+    return grpc.stream_stream_rpc_method_handler(answer)
 
 
 def _target(host: str, port: int) -> str:

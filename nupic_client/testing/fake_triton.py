@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
 from nupic_client.local.repository import Repository
+from nupic_client.local.requests import Refusal
 from nupic_client.local.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.server import InferenceServer
 
@@ -56,6 +57,8 @@ class FakeTriton:
         port: the port; 0 picks a free one. A fixed port lets a test stop a server and start another in its
             place.
         explicit: whether clients may load and unload models.
+        credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
+        tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
 
     Raises:
         ConfigurationError: on entering, if the port is not free.
@@ -75,6 +78,8 @@ class FakeTriton:
         host: str = "127.0.0.1",
         port: int = 0,
         explicit: bool = False,
+        credentials: Any = None,
+        tokens: Collection[str] | None = None,
     ) -> None:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
         if models is None:
@@ -87,11 +92,19 @@ class FakeTriton:
         ]
         self._repository = Repository(served, explicit=explicit)
         self._server = InferenceServer(
-            self._repository, host=host, port=port, on_request=self._received, on_call=self._called
+            self._repository,
+            host=host,
+            port=port,
+            on_request=self._received,
+            on_call=self._called,
+            credentials=credentials,
         )
+        self.tokens = tokens
+        """The bearer tokens that are accepted; may be set while the server runs."""
         self._changed = threading.Condition()
         self._requests: list[EngineRequest] = []
         self._calls: list[str] = []
+        self._metadata: list[Mapping[str, str | bytes]] = []
         self._cancellations: list[Cancellation] = []
         self.models_ready: MutableMapping[str, bool] = _ModelsReady(self._repository)
         """Whether each model is ready, by name; may be set while the server runs."""
@@ -180,6 +193,12 @@ class FakeTriton:
             return tuple(self._calls)
 
     @property
+    def metadata(self) -> Sequence[Mapping[str, str | bytes]]:
+        """The metadata of every call so far, in the order of `calls`."""
+        with self._changed:
+            return tuple(self._metadata)
+
+    @property
     def cancellations(self) -> Sequence[Cancellation]:
         """Every generation that was cancelled while it ran, in order."""
         with self._changed:
@@ -189,6 +208,7 @@ class FakeTriton:
         """Forget the recorded requests, calls and cancellations."""
         with self._changed:
             self._calls.clear()
+            self._metadata.clear()
             self._requests.clear()
             self._cancellations.clear()
 
@@ -226,9 +246,15 @@ class FakeTriton:
                 )
             return tuple(self._cancellations)
 
-    def _called(self, method: str) -> None:
+    def _called(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
         with self._changed:
             self._calls.append(method)
+            self._metadata.append(metadata)
+        tokens = self.tokens
+        if tokens is not None and metadata.get("authorization") not in {
+            f"Bearer {token}" for token in tokens
+        }:
+            raise Refusal("UNAUTHENTICATED", "the token is missing or not valid")
 
     def _received(self, request: EngineRequest) -> None:
         with self._changed:
