@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
+from nupic_client._core.bearer import Bearer
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.plan import Backend
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, UrlLike
+from nupic_client.config import TLS, ClientConfig, TokenSource, UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike, to_messages
 from nupic_client.prompts import PromptFormatter, formatter_for
@@ -41,6 +42,8 @@ class ModelClient:
         registry: ModelRegistry | None = None,
         backend: Backend | str | None = None,
         tls: TLS | None = None,
+        token: TokenSource | None = None,
+        allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
@@ -56,11 +59,14 @@ class ModelClient:
             url,
             environ=os.environ,
             tls=tls,
+            token=token,
+            allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
             connect_timeout=self._options.timeouts.connect,
         )
-        self._transport = Transport(self._config)
-        self._async_transport = AsyncTransport(self._config)
+        self._bearer = Bearer.of(self._config.token)
+        self._transport = Transport(self._config, self._bearer)
+        self._async_transport = AsyncTransport(self._config, self._bearer)
         self._signatures: dict[str, ModelSignature] = {}
         self._found: dict[str, str] = {}
         self._backend = backend_of(backend)
@@ -163,6 +169,7 @@ class ModelClient:
             request_id=call.request_id or new_request_id(),
             target=self.url,
             backend=self._backend,
+            bearer=self._bearer,
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:

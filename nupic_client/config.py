@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,13 +13,15 @@ from urllib.parse import unquote
 
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "check_metadata", "parse_url"]
+__all__ = ["DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "TokenSource", "check_metadata", "parse_url"]
 
 DEFAULT_URL = "localhost:8001"
 """NuPIC's and Triton's default gRPC port on this machine."""
 _FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
 
 UrlLike: TypeAlias = "str | Sequence[str]"
+TokenSource: TypeAlias = "str | Callable[[], str] | Callable[[], Awaitable[str]]"
+"""A bearer token, or a function or coroutine function that returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +221,14 @@ class ClientConfig:
         tls: certificates and names for a secure endpoint.
         channel_options: gRPC channel arguments, merged by name over the defaults.
         connect_timeout: seconds for making the connection, or None for gRPC's own.
+        token: the bearer token that is sent with every call.
     """
 
     endpoint: Endpoint
     tls: TLS | None = None
     channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
     connect_timeout: float | None = None
+    token: TokenSource | None = field(default=None, repr=False)
 
     @classmethod
     def create(
@@ -235,6 +239,8 @@ class ClientConfig:
         tls: TLS | None = None,
         channel_options: Mapping[str, str | int] | None = None,
         connect_timeout: float | None = None,
+        token: TokenSource | None = None,
+        allow_insecure_token: bool = False,
     ) -> ClientConfig:
         """Make a configuration from what a user gives.
 
@@ -244,6 +250,8 @@ class ClientConfig:
             tls: needs a ``grpcs://`` url.
             channel_options: gRPC channel arguments by name.
             connect_timeout: seconds for making the connection, or None for gRPC's own.
+            token: the bearer token that is sent with every call.
+            allow_insecure_token: send the token in plain text to another machine.
 
         Raises:
             ConfigurationError: any of them is wrong.
@@ -253,9 +261,15 @@ class ClientConfig:
             raise ConfigurationError(
                 f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}"
             )
+        if token is not None and not (endpoint.secure or endpoint.is_local or allow_insecure_token):
+            raise ConfigurationError(
+                f"the token would go to {str(endpoint)!r} in plain text, for everyone on the way to read: use"
+                f" grpcs://{endpoint}, or allow_insecure_token=True where the network protects it"
+            )
         return cls(
             endpoint=endpoint,
             tls=tls,
             channel_options=MappingProxyType(dict(channel_options or {})),
             connect_timeout=connect_timeout,
+            token=token,
         )

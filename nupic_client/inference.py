@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nupic_client._core.exchange import Exchange
     from nupic_client._core.tensors import ArrayLike, TextAs
     from nupic_client.backends.plan import Backend
-    from nupic_client.config import TLS, UrlLike
+    from nupic_client.config import TLS, TokenSource, UrlLike
     from nupic_client.messages import MessageLike
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import ModelRegistry
@@ -58,6 +58,8 @@ class InferenceClient(ModelClient):
         registry: where the model is looked up. Default: the models that come with the package.
         backend: how the model spells the requests of `generate`, see `StreamingClient`.
         tls: certificates and names for a ``grpcs://`` url.
+        token: a bearer token, or a function that returns it, see `StreamingClient`.
+        allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, put over the defaults.
         formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
         text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
@@ -85,6 +87,8 @@ class InferenceClient(ModelClient):
         registry: ModelRegistry | None = None,
         backend: Backend | str | None = None,
         tls: TLS | None = None,
+        token: TokenSource | None = None,
+        allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
         formatter: PromptFormatter | str | None = None,
         text: TextAs = "str",
@@ -97,6 +101,8 @@ class InferenceClient(ModelClient):
             registry=registry,
             backend=backend,
             tls=tls,
+            token=token,
+            allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
             **options,
         )

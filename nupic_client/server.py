@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
+from nupic_client._core.bearer import Bearer
 from nupic_client._core.server_flows import Asking
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, UrlLike, check_metadata
+from nupic_client.config import TLS, ClientConfig, TokenSource, UrlLike, check_metadata
 from nupic_client.limits import Timeouts
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
@@ -34,6 +35,8 @@ class ServerClient:
         metadata: gRPC metadata (HTTP/2 headers) sent with each call.
         registry: where friendly names are from.
         tls: certificates and names for a ``grpcs://`` url.
+        token: a bearer token, or a function that returns it, see `StreamingClient`.
+        allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, put over the defaults.
 
     Raises:
@@ -57,15 +60,25 @@ class ServerClient:
         metadata: Mapping[str, str | bytes] | None = None,
         registry: ModelRegistry | None = None,
         tls: TLS | None = None,
+        token: TokenSource | None = None,
+        allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
     ) -> None:
-        self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
+        self._config = ClientConfig.create(
+            url,
+            environ=os.environ,
+            tls=tls,
+            channel_options=channel_options,
+            token=token,
+            allow_insecure_token=allow_insecure_token,
+        )
         self._registry = registry or default_registry()
         self._metadata = tuple(check_metadata(metadata or {}).items())
         self._timeout = Timeouts.of(timeout).total
         self._ask = Asking(self._timeout, self._metadata)
-        self._transport = Transport(self._config)
-        self._async_transport = AsyncTransport(self._config)
+        bearer = Bearer.of(self._config.token)
+        self._transport = Transport(self._config, bearer)
+        self._async_transport = AsyncTransport(self._config, bearer)
 
     @property
     def url(self) -> str:
@@ -76,7 +89,7 @@ class ServerClient:
         """Return whether the server runs. A server that cannot be reached does not.
 
         Raises:
-            RequestError: it answers otherwise than a server of this protocol, or its certificate or the credentials are not right.
+            RequestError: it answers otherwise than a server of this protocol, or certificates or credentials are wrong.
         """
         return self._transport.run(self._ask.live())
 

@@ -45,6 +45,9 @@ class StreamingClient(ModelClient):
         backend: how the model spells requests and answers: a name such as ``"vllm"`` or an object, see
             `nupic_client.backends`. Default: found out from what the server says about the model.
         tls: certificates and names for a ``grpcs://`` url.
+        token: a bearer token that is sent with every call, or a function or coroutine function that returns it. A
+            function is called at the first call, and again when the server refuses its token as UNAUTHENTICATED.
+        allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, put over the defaults.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
             ``metadata``, ``backend_inputs``, ``unsupported``.

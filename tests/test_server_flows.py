@@ -69,7 +69,7 @@ class TestFlags:
 
     @pytest.mark.parametrize("error", [ConnectionFailedError, ModelUnavailableError, DeadlineExceededError])
     def test_no_answer_is_a_no(self, flow, method, response, error):
-        assert drive(flow(), error("no"))[1] is False
+        assert drive(flow(), error("no", retryable=True))[1] is False
 
     def test_wrong_credentials_are_an_error(self, flow, method, response):
         with pytest.raises(AuthenticationError):

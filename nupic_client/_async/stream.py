@@ -195,8 +195,8 @@ class AsyncTextStream:
         return again
 
     async def _start(self, exchange: Exchange) -> None:
+        self._call = await self._transport.stream(exchange)
         now = time.monotonic()
-        self._call = await self._transport.stream(exchange.request, exchange.remaining(now))
         first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
         if first_check is not None and exchange.attempts == 1:
             asyncio.get_running_loop().call_later(first_check - now, _look_after, weakref.ref(self))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import random
 import threading
 import time
@@ -14,7 +15,8 @@ import grpc
 import grpc.aio
 
 from nupic_client._core import flows, wire
-from nupic_client._core.exchange import PreparedRequest
+from nupic_client._core.bearer import Bearer, authorized
+from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.config import ClientConfig
@@ -30,35 +32,40 @@ class AsyncTransport:
 
     Args:
         config: where the server is and how to talk to it.
+        bearer: adds the token to each call.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
         self.config = config
+        self._bearer = bearer
         self._lock = threading.Lock()
         # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
         self.closed = False
         """Whether `close` or `aclose` was called."""
 
-    async def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
+    async def stream(self, exchange: Exchange) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
         channel = await self._open()
+        metadata = await self.run(exchange.sign())
+        timeout = exchange.remaining(time.monotonic())
         return channel.unary_stream(
             wire.method_path("ModelStreamInfer"),
             request_serializer=wire.pb.ModelInferRequest.SerializeToString,
             response_deserializer=wire.pb.ModelStreamInferResponse.FromString,
-        )(request.message, timeout=timeout, metadata=request.metadata)
+        )(exchange.request.message, timeout=timeout, metadata=metadata)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
+        flow = authorized(flow, self._bearer)
         try:
             command = next(flow)
             while True:
                 try:
-                    reply = await self._perform(command)
+                    reply = await self.perform(command)
                 except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
                     command = flow.throw(error)
                 else:
@@ -118,13 +125,18 @@ class AsyncTransport:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
         return grpc.aio.insecure_channel(target, options)
 
-    async def _perform(self, command: flows.Command) -> Any:
+    async def perform(self, command: flows.Command) -> Any:
+        """Do what a flow wants and return the reply."""
         if isinstance(command, flows.Sleep):
             return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
+        if isinstance(command, flows.FetchToken):
+            # A plain function may well block, as getting a token does.
+            token = await asyncio.to_thread(command.source)
+            return await token if inspect.isawaitable(token) else token
         return await self._invoke(command)
 
     async def _invoke(self, command: flows.Invoke) -> Any:

@@ -21,6 +21,7 @@ from nupic_client.limits import RetryPolicy, Timeouts
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
+    from nupic_client._core.bearer import Bearer
     from nupic_client.backends.plan import Backend
     from nupic_client.model_spec import ModelSpec
 
@@ -181,6 +182,7 @@ class Draft:
         target: the server, for error texts.
         backend: how the model spells requests; None lets its signature decide.
         stream: whether the answer should come in pieces.
+        bearer: adds the token to the metadata.
     """
 
     model: ModelSpec
@@ -190,6 +192,7 @@ class Draft:
     target: str
     backend: Backend | None = None
     stream: bool = True
+    bearer: Bearer | None = None
 
     def prepare(self, signature: ModelSignature) -> PreparedRequest:
         """Make the request for a model with this signature.
@@ -231,6 +234,7 @@ class Draft:
             retries=options.retries,
             metadata=tuple(options.metadata.items()),
             prompt=self.prompt,
+            bearer=self.bearer,
         )
 
     def _check_options(self, backend: Backend, signature: ModelSignature) -> int | None:

@@ -15,6 +15,7 @@ from nupic_client._core.decoder import StreamDecoder
 from nupic_client._core.retry import next_pause
 from nupic_client._core.timing import Stopwatch
 from nupic_client.errors import (
+    AuthenticationError,
     DeadlineExceededError,
     ModelUnavailableError,
     RequestError,
@@ -28,6 +29,8 @@ from nupic_client.results import FinishReason, Generation, TextDelta
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nupic_client._core.bearer import Bearer
+    from nupic_client._core.flows import Flow, Metadata
     from nupic_client.backends.plan import AnswerLayout
 
 __all__ = ["Exchange", "PreparedRequest"]
@@ -50,6 +53,7 @@ class PreparedRequest:
         first_token: seconds until the first response, or None.
         between_tokens: seconds from one response to the next, or None.
         retries: how often it is sent again.
+        bearer: adds the token to the metadata.
     """
 
     message: Any = field(repr=False)  # it has the prompt
@@ -64,6 +68,7 @@ class PreparedRequest:
     first_token: float | None = None
     between_tokens: float | None = None
     retries: RetryPolicy = NO_RETRIES
+    bearer: Bearer | None = None
 
 
 class _State(Enum):
@@ -87,6 +92,8 @@ class Exchange:
         "_end",
         "_error",
         "_pieces",
+        "_renewed",
+        "_sent",
         "_state",
         "attempts",
         "deadlines",
@@ -105,6 +112,8 @@ class Exchange:
         self._pieces: list[str] = []
         self._state = _State.RUNNING
         self._consumed = False
+        self._sent: Metadata = ()
+        self._renewed = False
         self._error: RequestError | None = None
         self._end = start
         self.on_end: Callable[[Exchange], None] | None = None
@@ -137,6 +146,14 @@ class Exchange:
         """The text so far."""
         # Any thread may ask while another one appends: only read here.
         return "".join(self._pieces)
+
+    def sign(self) -> Flow[Metadata]:
+        """Return the metadata to send the request with."""
+        request = self.request
+        self._sent = request.metadata
+        if request.bearer is not None:
+            self._sent = yield from request.bearer.sign(request.metadata)
+        return self._sent
 
     def receive(self, response: Any, now: float) -> str:
         """Take a response and return its new text, which may be empty.
@@ -195,15 +212,21 @@ class Exchange:
         Raises:
             RequestError: it is not to be sent again; the given one, completed.
         """
-        pause = next_pause(
-            self.request.retries, error, attempt=self.attempts, left=self.remaining(now), jitter=jitter
-        )
+        pause = self._pause(error, now, jitter)
         if pause is None:
             raise self.failed(error, now)
         self.attempts += 1
         self._decoder = self._new_decoder()
         self.deadlines.sent(now + pause)
         return pause
+
+    def _pause(self, error: RequestError, now: float, jitter: float) -> float | None:
+        if isinstance(error, AuthenticationError):  # which only another token makes worth another try
+            return 0.0
+        attempt = self.attempts - self._renewed
+        return next_pause(
+            self.request.retries, error, attempt=attempt, left=self.remaining(now), jitter=jitter
+        )
 
     def _note_misfit(self, error: RequestError) -> None:
         if self.on_misfit is not None and isinstance(error, (RequestRejectedError, ModelUnavailableError)):
@@ -212,8 +235,19 @@ class Exchange:
     def _may_retry(self, error: RequestError) -> bool:
         """Tell whether it is worth asking `retry`: only before anything of the answer had arrived."""
         self._note_misfit(error)
-        retries = self.request.retries.retries
-        return self.running and error.retryable and not self.deadlines.responded and self.attempts <= retries
+        if not self.running or self.deadlines.responded:
+            return False
+        return self._renews(error) or (
+            error.retryable and self.attempts - self._renewed <= self.request.retries.retries
+        )
+
+    def _renews(self, error: RequestError) -> bool:
+        """Tell whether the server wants another token and there may be one; once."""
+        bearer = self.request.bearer
+        if bearer is None or self._renewed:
+            return False
+        self._renewed = bearer.renews(error, self.request.metadata, self._sent)
+        return self._renewed
 
     def _new_decoder(self) -> StreamDecoder:
         request = self.request

@@ -5,7 +5,7 @@ A driver of eight lines in ``_sync`` and one in ``_async`` perform the commands.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -25,11 +25,13 @@ from nupic_client.limits import NO_RETRIES, RetryPolicy
 __all__ = [
     "Command",
     "DrawJitter",
+    "FetchToken",
     "Flow",
     "Invoke",
     "ReadClock",
     "Sleep",
     "describe_model",
+    "each_call",
     "wait_until_ready",
     "within",
 ]
@@ -54,6 +56,10 @@ class Invoke:
     timeout: float | None = None
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
 
+    def with_metadata(self, metadata: Metadata) -> Invoke:
+        """Return the same call with other metadata."""
+        return replace(self, metadata=metadata)
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
@@ -72,7 +78,14 @@ class DrawJitter:
     """Reply with a random number from 0 to 1, 1 excluded."""
 
 
-Command: TypeAlias = "Invoke | Sleep | ReadClock | DrawJitter"
+@dataclass(frozen=True, slots=True)
+class FetchToken:
+    """Call a function and reply with what it returns; what can be awaited is awaited where calls do not block."""
+
+    source: Callable[[], Any]
+
+
+Command: TypeAlias = "Invoke | Sleep | ReadClock | DrawJitter | FetchToken"
 Flow: TypeAlias = "Generator[Command, Any, T]"
 
 
@@ -112,14 +125,18 @@ def within(flow: Flow[T], timeout: float | None, retries: RetryPolicy = NO_RETRI
         DeadlineExceededError: nothing was left for the next call.
     """
     start: float = yield ReadClock()
+    end = None if timeout is None else start + timeout
+    return (yield from each_call(flow, lambda call: _persist(call, end, retries)))
+
+
+def each_call(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Flow[T]:
+    """Run a flow with each of its calls performed by another flow."""
     try:
         command = next(flow)
         while True:
             try:
                 if isinstance(command, Invoke):
-                    reply = yield from _persist(
-                        command, None if timeout is None else start + timeout, retries
-                    )
+                    reply = yield from perform(command)
                 else:
                     reply = yield command
             except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own

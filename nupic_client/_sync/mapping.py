@@ -7,6 +7,7 @@ import heapq
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -149,7 +150,7 @@ class ResultStream(Generic[T]):
         else:
             jobs = pipeline.feed(inputs)
         for job in jobs:
-            self._advance(pipeline, job, None)
+            self._advance(pipeline, replace(job, flow=self._transport.authorized(job.flow)), None)
 
     def _collect(self, pipeline: Pipeline) -> None:
         """Take in what has ended, without waiting."""
@@ -192,7 +193,7 @@ class ResultStream(Generic[T]):
                     wake = time.monotonic() + command.seconds
                     heapq.heappush(self._sleeping, (wake, job.number, job))
                     return
-                reply = time.monotonic()
+                reply = self._transport.perform(command)
         except StopIteration as stop:
             self._finish(pipeline, job, stop.value)
         except NupicError as failure:

@@ -148,8 +148,8 @@ class TextStream:
         return again
 
     def _start(self, exchange: Exchange) -> None:
+        self._call = self._transport.stream(exchange)
         now = time.monotonic()
-        self._call = self._transport.stream(exchange.request, exchange.remaining(now))
         first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
         if first_check is not None and exchange.attempts == 1:
             self._transport.watchdog.watch(self, first_check)

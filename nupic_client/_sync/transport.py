@@ -13,7 +13,8 @@ import grpc
 import grpc.experimental
 
 from nupic_client._core import flows, wire
-from nupic_client._core.exchange import PreparedRequest
+from nupic_client._core.bearer import Bearer, authorized
+from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.watchdog import Watchdog
@@ -33,10 +34,12 @@ class Transport:
 
     Args:
         config: where the server is and how to talk to it.
+        bearer: adds the token to each call.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
         self.config = config
+        self._bearer = bearer
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
@@ -46,24 +49,27 @@ class Transport:
         self.closed = False
         """Whether `close` was called."""
 
-    def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
+    def stream(self, exchange: Exchange) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
         channel = self._open()
-        call = self._start_stream(request.message, timeout=timeout, metadata=request.metadata)
+        metadata = self.run(exchange.sign())
+        timeout = exchange.remaining(time.monotonic())
+        call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
         # Such a call does not keep its channel alive, and a channel that is collected closes.
         call.channel = channel
         return call
 
     def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
+        flow = self.authorized(flow)
         try:
             command = next(flow)
             while True:
                 try:
-                    reply = self._perform(command)
+                    reply = self.perform(command)
                 except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
                     command = flow.throw(error)
                 else:
@@ -71,6 +77,10 @@ class Transport:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
+        """Return a flow that sends this client's token with its calls."""
+        return authorized(flow, self._bearer)
 
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
@@ -123,13 +133,16 @@ class Transport:
             return grpc.secure_channel(channel_target(endpoint), credentials(self.config.tls), options)
         return grpc.insecure_channel(channel_target(endpoint), options)
 
-    def _perform(self, command: flows.Command) -> Any:
+    def perform(self, command: flows.Command) -> Any:
+        """Do what a flow wants and return the reply."""
         if isinstance(command, flows.Sleep):
             return time.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
+        if isinstance(command, flows.FetchToken):
+            return command.source()
         return self._invoke(command)
 
     def _invoke(self, command: flows.Invoke) -> Any:

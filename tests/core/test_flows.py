@@ -141,7 +141,7 @@ def test_a_ready_server_is_asked_once():
     [
         {"ServerReady": False},
         {"ModelReady": False},
-        {"ServerReady": ConnectionFailedError("refused")},
+        {"ServerReady": ConnectionFailedError("refused", retryable=True)},
         {"ModelReady": ModelUnavailableError("loading")},
         {"ServerReady": DeadlineExceededError("slow")},
         {"ServerReady": OverloadedError("busy", status="RESOURCE_EXHAUSTED")},
@@ -179,7 +179,10 @@ def test_what_waiting_cannot_help_is_raised_at_once(error):
     [
         ({"ServerReady": False}, "the server says it is not ready"),
         ({"ModelReady": False}, "no model 'llm' that is ready"),
-        ({"ServerReady": ConnectionFailedError("cannot reach the server")}, "cannot reach the server"),
+        (
+            {"ServerReady": ConnectionFailedError("cannot reach the server", retryable=True)},
+            "cannot reach the server",
+        ),
     ],
 )
 def test_after_the_timeout_the_error_says_what_was_missing(problem, words):

@@ -18,6 +18,7 @@ from nupic_client import (
     NupicError,
     ProtocolError,
     RequestRejectedError,
+    RetryPolicy,
     StreamClosedError,
     StreamConsumedError,
     TransportError,
@@ -25,6 +26,7 @@ from nupic_client import (
 from nupic_client._core import flows, wire
 from nupic_client._core.mapping import Pipeline
 from nupic_client._sync.mapping import ResultStream
+from nupic_client.testing import FakeTriton, text_signature
 
 MODELS = (
     signature("single", {"x": ("INT64", (1,))}),
@@ -556,3 +558,28 @@ def test_memory_stays_flat_over_ten_thousand_inputs(server, client, colour):
     assert next(counted) == 10_000
     assert peak - peaks[0] < 4_000_000
     assert after - peaks[0] < 1_000_000
+
+
+def test_a_request_that_could_not_be_taken_is_sent_again(server, client, map_colour):
+    busy = [2]
+
+    def answer(request):
+        if busy and int.from_bytes(request.raw_input_contents[0][:8], "little") == busy[0]:
+            busy.pop()
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy")
+        return echo(request)
+
+    server.answer = answer
+    client = client.with_options(retries=RetryPolicy(retries=1, initial=0.01))
+    results = map_colour(client).map(range(4))
+    assert [value(result) for result in results] == [0, 1, 2, 3]
+
+
+def test_the_token_goes_with_every_request_and_is_fetched_anew_when_it_expires(map_colour):
+    tokens = ["first", "second"]
+    with FakeTriton(models=[text_signature("gpt", decoupled=False)], tokens={"first"}) as server:
+        with InferenceClient("gpt", server.url, token=lambda: tokens.pop(0)) as client:
+            assert len(list(map_colour(client).map(["a", "b"]))) == 2
+            server.tokens = {"second"}
+            assert len(list(map_colour(client).map(["a", "b"], concurrency=1))) == 2
+    assert tokens == []
