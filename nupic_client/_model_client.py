@@ -20,6 +20,7 @@ from nupic_client.backends.plan import Backend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, TokenSource, UrlLike
 from nupic_client.errors import ConfigurationError
+from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, to_messages
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
@@ -47,6 +48,7 @@ class ModelClient:
         channel_options: Mapping[str, str | int] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
+        switch_on(os.environ)
         self._spec = (registry or default_registry()).resolve(model)
         if isinstance(formatter, str):
             formatter = formatter_for(formatter).with_system(self._spec.system)

@@ -15,6 +15,7 @@ from nupic_client._sync.transport import Transport
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, TokenSource, UrlLike, check_metadata
 from nupic_client.limits import Timeouts
+from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
 
@@ -64,6 +65,7 @@ class ServerClient:
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
     ) -> None:
+        switch_on(os.environ)
         self._config = ClientConfig.create(
             url,
             environ=os.environ,

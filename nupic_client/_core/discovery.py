@@ -11,6 +11,7 @@ from nupic_client._core.exchange import Exchange
 from nupic_client._core.flows import Flow, Invoke, Metadata, ReadClock, within
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.errors import ModelUnavailableError, RequestError, UnknownModelError
+from nupic_client.logs import log_outcome
 from nupic_client.naming import parse_model_name
 
 __all__ = ["candidates", "start_or_discover"]
@@ -33,11 +34,12 @@ def start_or_discover(
         UnknownModelError: several models have the name in theirs; lists them.
         ModelUnavailableError: none has; lists what streams there.
     """
-    return (
-        yield from within(
-            _start(draft, signatures, found), draft.options.timeouts.total, draft.options.retries
-        )
-    )
+    options = draft.options
+    try:
+        return (yield from within(_start(draft, signatures, found), options.timeouts.total, options.retries))
+    except RequestError as error:
+        log_outcome(draft.model.server_name, draft.request_id, error, attempts=error.attempts)
+        raise
 
 
 def _start(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.deadlines import Deadlines
@@ -24,6 +25,7 @@ from nupic_client.errors import (
     StreamConsumedError,
 )
 from nupic_client.limits import NO_RETRIES, RetryPolicy
+from nupic_client.logs import log_outcome, log_retry, log_sending, logger
 from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
@@ -150,6 +152,7 @@ class Exchange:
     def sign(self) -> Flow[Metadata]:
         """Return the metadata to send the request with."""
         request = self.request
+        log_sending(request.model, request.request_id, request.target, self.attempts)
         self._sent = request.metadata
         if request.bearer is not None:
             self._sent = yield from request.bearer.sign(request.metadata)
@@ -215,6 +218,7 @@ class Exchange:
         pause = self._pause(error, now, jitter)
         if pause is None:
             raise self.failed(error, now)
+        log_retry(f"request={self.request.request_id}", error, pause)
         self.attempts += 1
         self._decoder = self._new_decoder()
         self.deadlines.sent(now + pause)
@@ -352,6 +356,21 @@ class Exchange:
     def _close(self, state: _State, now: float) -> None:
         self._state = state
         self._end = now
+        if logger.isEnabledFor(INFO):
+            self._log()
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(self)
+
+    def _log(self) -> None:
+        tokens = self._decoder.usage.output_tokens
+        timing = self.stopwatch.timing(self._end, tokens)
+        log_outcome(
+            self.request.model,
+            self.request.request_id,
+            self._error or self._state.value,
+            total=timing.total,
+            first_token=timing.time_to_first_token,
+            tokens=tokens,
+            attempts=self.attempts,
+        )

@@ -21,6 +21,7 @@ from nupic_client.errors import (
     RequestRejectedError,
 )
 from nupic_client.limits import NO_RETRIES, RetryPolicy
+from nupic_client.logs import log_retry
 
 __all__ = [
     "Command",
@@ -164,6 +165,7 @@ def _persist(command: Invoke, end: float | None, retries: RetryPolicy) -> Flow[A
             if not error.retryable or attempt > retries.retries:
                 raise
             pause = yield from _pause(error, attempt, end, retries)
+            log_retry(command.method, error, pause)
         yield Sleep(pause)
         attempt += 1
 

@@ -22,6 +22,7 @@ from nupic_client.errors import (
     RequestError,
     RequestRejectedError,
 )
+from nupic_client.logs import log_outcome, log_sending
 from nupic_client.naming import unary_name
 
 if TYPE_CHECKING:
@@ -263,9 +264,13 @@ class InferDraft:
         """
         start: float = yield flows.ReadClock()
         metadata = tuple(self.options.metadata.items())
+        log_sending(prepared.model, prepared.request_id, self.target)
         try:
             response = yield flows.Invoke("ModelInfer", prepared.message, timeout, metadata)
-            return self._result(prepared, response)
+            result = self._result(prepared, response)
+        except GeneratorExit:
+            log_outcome(prepared.model, prepared.request_id, "cancelled")
+            raise
         except RequestError as error:
             now: float = yield flows.ReadClock()
             error.model = error.model or prepared.model
@@ -274,7 +279,13 @@ class InferDraft:
             if isinstance(error, DeadlineExceededError):
                 error.limit = self.timeout
                 error.elapsed = now - start
+            log_outcome(
+                prepared.model, prepared.request_id, error, total=now - start, attempts=error.attempts
+            )
             raise
+        now = yield flows.ReadClock()
+        log_outcome(prepared.model, prepared.request_id, "finished", total=now - start)
+        return result
 
     def _result(self, prepared: PreparedInfer, response: Any) -> InferenceResult:
         arrays = decode_outputs(response, self.text)

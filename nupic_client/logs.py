@@ -1,0 +1,87 @@
+"""The logger ``nupic_client``: one line for the outcome of each request, and nothing of what was said.
+
+Silent unless the application configures logging, or ``$NUPIC_LOG`` is ``info`` or ``debug``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from nupic_client.errors import ConfigurationError, RequestError
+
+__all__ = ["log_outcome", "log_retry", "log_sending", "logger", "switch_on"]
+
+logger = logging.getLogger("nupic_client")
+logger.addHandler(logging.NullHandler())
+
+# One object: a logger takes the same handler only once, from whatever thread.
+_STDERR = logging.StreamHandler()
+_STDERR.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+_LEVELS = {"info": logging.INFO, "debug": logging.DEBUG}
+
+
+def switch_on(environ: Mapping[str, str]) -> None:
+    """Write log lines to stderr if ``$NUPIC_LOG`` says so. Idempotent.
+
+    Raises:
+        ConfigurationError: it is neither ``info`` nor ``debug``.
+    """
+    wanted = environ.get("NUPIC_LOG", "").strip().lower()
+    if not wanted:
+        return
+    if wanted not in _LEVELS:
+        raise ConfigurationError(f"$NUPIC_LOG must be info or debug, not {wanted!r}")
+    logger.setLevel(_LEVELS[wanted])
+    logger.addHandler(_STDERR)
+
+
+def log_sending(model: str, request_id: str, target: str, attempt: int = 1) -> None:
+    """Tell at DEBUG that a request goes out."""
+    logger.debug("model=%s request=%s sending to=%s attempt=%d", model, request_id, target, attempt)
+
+
+def log_retry(what: str, error: RequestError, pause: float) -> None:
+    """Tell at DEBUG that a request is sent again after a pause."""
+    logger.debug("%s failed with %s, sent again in %.3fs", what, _kind(error), pause)
+
+
+def log_outcome(
+    model: str,
+    request_id: str,
+    outcome: str | RequestError,
+    *,
+    total: float | None = None,
+    first_token: float | None = None,
+    tokens: int | None = None,
+    attempts: int | None = None,
+) -> None:
+    """Tell at INFO how a request ended.
+
+    Args:
+        model: the server's name of the model.
+        request_id: of the request.
+        outcome: a word, or the error; of that only its kind, because a server's words may repeat the prompt.
+        total: seconds it took.
+        first_token: seconds until the first piece of text.
+        tokens: how many tokens the server says it made.
+        attempts: how often the request was sent.
+    """
+    logger.info(
+        "model=%s request=%s outcome=%s total=%s ttft=%s tokens=%s attempts=%s",
+        model,
+        request_id,
+        outcome if isinstance(outcome, str) else _kind(outcome),
+        _seconds(total),
+        _seconds(first_token),
+        "-" if tokens is None else tokens,
+        "-" if attempts is None else attempts,
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}s"
+
+
+def _kind(error: RequestError) -> str:
+    return f"{type(error).__name__}({error.status})" if error.status else type(error).__name__
