@@ -49,8 +49,8 @@ class AsyncTransport:
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
+        metadata = await self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
         channel = await self._open()
-        metadata = await self.run(exchange.sign())
         timeout = exchange.remaining(time.monotonic())
         return channel.unary_stream(
             wire.method_path("ModelStreamInfer"),

@@ -54,8 +54,8 @@ class Transport:
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
+        metadata = self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
-        metadata = self.run(exchange.sign())
         timeout = exchange.remaining(time.monotonic())
         call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
         # Such a call does not keep its channel alive, and a channel that is collected closes.
