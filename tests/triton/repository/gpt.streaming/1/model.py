@@ -1,0 +1,10 @@
+"""A GPT that streams plain text, as NuPIC serves them."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["NUPIC_TEST_CODE"])
+
+from scripted import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]

@@ -1,0 +1,10 @@
+"""TensorRT-LLM's LLM-API model as it is shipped: it does not stream."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["NUPIC_TEST_CODE"])
+
+from trtllm import LlmApi as TritonPythonModel
+
+__all__ = ["TritonPythonModel"]

@@ -1,0 +1,540 @@
+"""The real Triton as a process of the tests, and `RealTriton`: the same with the face of `FakeTriton`."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from typing_extensions import Self
+
+from nupic_client._core import wire
+from nupic_client.local.engine import (
+    EngineError,
+    EngineRequest,
+    FinalPlacement,
+    ServedModel,
+    StreamAbort,
+    StreamEnd,
+    text_signature,
+)
+from nupic_client.local.responses import ResponseWriter, joined
+from nupic_client.local.scripted import ReplySource, ScriptedEngine
+from nupic_client.testing import Cancellation
+from triton.install import install
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nupic_client.backends.signature import ModelSignature, TensorSpec
+
+__all__ = ["REPOSITORY", "RealTriton", "ServerFailedError", "TritonServer", "config_text"]
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE / "repository"
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 15.0
+"""Seconds an idle server may take to stop; it takes two to four."""
+_SHARED_MEMORY = Path("/dev/shm")
+# The server must not outlive the tests, however these end: the kernel kills it with its parent.
+_LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+class ServerFailedError(Exception):
+    """The server did not start; the message has the end of its log."""
+
+
+class TritonServer:
+    """A ``tritonserver`` on a free port of this machine: a context manager, or `start` and `stop` it.
+
+    Args:
+        repository: the folder with the models.
+        options: further options for the program.
+        environment: further variables for it and its models.
+    """
+
+    def __init__(
+        self, repository: Path = REPOSITORY, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._repository = repository
+        self._options = options
+        self._environment = dict(environment or {})
+        self._folder = Path()
+        self.prefix = ""
+        """How the names of its shared memory begin."""
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+        """``host:port`` to connect to; empty before the start."""
+
+    @property
+    def log(self) -> str:
+        """What the server and its models have said so far."""
+        return (self._folder / "log").read_text(errors="replace")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the models have noted so far, above all cancellations."""
+        path = self._folder / "events.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def start(self) -> TritonServer:
+        """Start, and return when all models are ready.
+
+        Raises:
+            ServerFailedError: it does not start.
+        """
+        for left in (2, 1, 0):
+            self._launch()
+            try:
+                self._wait_until_ready()
+            except ServerFailedError as error:
+                self.kill()
+                # Somebody else may have taken the port between its choice and its use.
+                if left and "Address already in use" in str(error):
+                    continue
+                raise
+            return self
+        raise AssertionError
+
+    def terminate(self) -> None:
+        """Ask the server to stop (SIGTERM): running requests may end, new ones are refused. Does not wait."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def stop(self) -> None:
+        """Stop the server with all its children and remove what it leaves behind. Idempotent."""
+        if self.process is None:
+            return
+        self.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_TIMEOUT)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the server and all its children at once (SIGKILL). Idempotent."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a process group of its own
+        process.wait()
+        for left in _SHARED_MEMORY.glob(f"{self.prefix}*"):
+            left.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _launch(self) -> None:
+        installation = install()
+        self._folder = Path(tempfile.mkdtemp(prefix="nupic-triton-"))
+        self.prefix = self._folder.name
+        backends = self._folder / "backends"
+        backends.mkdir()
+        (backends / "python").symlink_to(installation.python_backend)
+        for backend in (HERE / "backends").iterdir():
+            (backends / backend.name).symlink_to(backend)
+        port = _free_port()
+        self.url = f"127.0.0.1:{port}"
+        command = [
+            *(sys.executable, "-c", _LAUNCH, str(installation.server)),
+            f"--model-repository={self._repository}",
+            f"--backend-directory={backends}",
+            f"--backend-config=python,shm-region-prefix-name={self.prefix}",
+            *(
+                "--grpc-address=127.0.0.1",
+                f"--grpc-port={port}",
+                "--allow-http=false",
+                "--allow-metrics=false",
+            ),
+            # The models tell the tests with which metadata a request came.
+            "--grpc-header-forward-pattern=x-.*",
+            *self._options,
+        ]
+        environment = {
+            **os.environ,
+            **installation.environment,
+            "NUPIC_TEST_CODE": str(HERE / "model_code"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "NUPIC_TEST_EVENTS": str(self._folder / "events.jsonl"),
+            **self._environment,
+        }
+        with (self._folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def _wait_until_ready(self) -> None:
+        assert self.process is not None
+        host, _, port = self.url.partition(":")
+        end = time.monotonic() + START_TIMEOUT
+        while self.process.poll() is None and time.monotonic() < end:
+            # It listens when its models are loaded.
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+                break
+            time.sleep(0.02)
+        else:
+            ended = self.process.returncode
+            reason = f"did not listen within {START_TIMEOUT:g} s" if ended is None else f"ended with {ended}"
+            raise ServerFailedError(f"tritonserver {reason}; the end of its log:\n{self.log[-9000:]}")
+        with grpc.insecure_channel(self.url, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            request, response = wire.METHODS["ServerReady"]
+            call = channel.unary_unary(
+                wire.method_path("ServerReady"),
+                request_serializer=request.SerializeToString,
+                response_deserializer=response.FromString,
+            )
+            try:
+                ready = call(request(), timeout=START_TIMEOUT, wait_for_ready=True).ready
+            except grpc.RpcError as error:
+                raise ServerFailedError(f"{error}; the end of its log:\n{self.log[-9000:]}") from None
+        if not ready:
+            raise ServerFailedError(f"a model is not ready; the end of the log:\n{self.log[-9000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def config_text(signature: ModelSignature) -> str:
+    """Return the ``config.pbtxt`` of a scripted model with this signature."""
+    lines = [
+        f'name: "{signature.name}"',
+        'backend: "python"',
+        f"max_batch_size: {signature.max_batch_size}",
+        f"model_transaction_policy {{ decoupled: {str(signature.decoupled).lower()} }}",
+        "instance_group [ { count: 1 kind: KIND_CPU } ]",
+    ]
+    for field, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        lines += [f"{field} {{ {_tensor_text(spec)} }}" for spec in specs.values()]
+    lines += [
+        f'parameters {{ key: "{key}" value: {{ string_value: {json.dumps(value)} }} }}'
+        for key, value in signature.parameters.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tensor_text(spec: TensorSpec) -> str:
+    kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    dims = ", ".join(map(str, spec.shape))
+    return f'name: "{spec.name}" data_type: TYPE_{kind} dims: [ {dims} ]' + " optional: true" * spec.optional
+
+
+_FAKE_ONLY = frozenset({"ready", "models_ready", "exiting", "calls"})
+
+
+class RealTriton:
+    """The real server with a script for its answers: what `FakeTriton` is, over the real protocol.
+
+    The server's models ask this object what to answer, so replies may be functions, and the script means the
+    same as with `FakeTriton`; how requests are checked, answered and cancelled is up to the real server. It
+    differs in this:
+
+    - `requests` has only those that reached a model. ``parameters`` lacks the ``triton_`` ones, which the
+      server keeps to itself; ``metadata`` has only names that begin with ``x-``.
+    - Steps that no model can do (`abort`, `end`, `raw` with bytes) skip the test, and so do the attributes
+      for what only a fake server can do or know (``ready``, ``exiting``, ``calls``).
+
+    Args:
+        reply: as for `FakeTriton`.
+        models: signatures of the models to serve instead of the test repository.
+        final: where the final mark of a streamed answer goes.
+    """
+
+    def __init__(
+        self,
+        reply: ReplySource = ("Hello", ", ", "world", "!"),
+        *,
+        models: Iterable[ModelSignature] | None = None,
+        final: FinalPlacement = "separate",
+    ) -> None:
+        self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
+        self._check(reply)
+        self._generated = models is not None
+        signatures = (
+            [text_signature("gpt.streaming"), text_signature("gpt", decoupled=False)]
+            if models is None
+            else models
+        )
+        self._models = {item.name: ServedModel(item.name, item, self._engine) for item in signatures}
+        self._folder = Path(tempfile.mkdtemp(prefix="nupic-replies-"))
+        self.final = final
+        """Where the final mark of the next streamed answers goes."""
+        self._changed = threading.Condition()
+        self._requests: list[EngineRequest] = []
+        self._cancellations: list[Cancellation] = []
+        self._listener: _Listener | None = None
+        self.server = TritonServer(
+            self._repository() if self._generated else REPOSITORY,
+            environment={"NUPIC_TEST_REPLIES": str(self._folder / "socket")},
+        )
+        """The process."""
+
+    def _repository(self) -> Path:
+        repository = self._folder / "models"
+        for model in self._models.values():
+            folder = repository / model.name
+            shutil.copytree(REPOSITORY / "gpt" / "1", folder / "1")
+            (folder / "config.pbtxt").write_text(config_text(model.signature))
+        return repository
+
+    # --- life
+
+    def start(self) -> RealTriton:
+        """Start the server; returns when its models are ready."""
+        self._listener = _Listener(str(self._folder / "socket"), self._converse)
+        threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            self.server.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self.server.process is not None and self.server.process.poll() is None
+
+    def stop(self, *, gently: bool = False) -> None:
+        """Stop the server, at once unless ``gently``. Idempotent."""
+        (self.server.stop if gently else self.server.kill)()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.shutdown()
+            listener.server_close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """``host:port`` to connect to."""
+        return self.server.url
+
+    # --- what it says
+
+    @property
+    def reply(self) -> ReplySource:
+        """What the next requests are answered with."""
+        return self._engine.reply
+
+    @reply.setter
+    def reply(self, reply: ReplySource) -> None:
+        self._check(reply)
+        self._engine.reply = reply
+
+    @staticmethod
+    def _check(reply: ReplySource) -> None:
+        for step in reply if isinstance(reply, (list, tuple)) else ():
+            if type(step).__name__ in {"_Abort", "_End"} or isinstance(
+                getattr(step, "response", None), bytes
+            ):
+                pytest.skip(f"the real server cannot be told to do this: {step}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FAKE_ONLY:
+            pytest.skip(f"the real server has nothing like FakeTriton.{name}")
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FAKE_ONLY:
+            pytest.skip(f"the real server cannot be told: FakeTriton.{name} = {value!r}")
+        super().__setattr__(name, value)
+
+    # --- what it saw
+
+    @property
+    def requests(self) -> Sequence[EngineRequest]:
+        """Every request that reached a model so far, in the order of arrival."""
+        with self._changed:
+            return tuple(self._requests)
+
+    @property
+    def cancellations(self) -> Sequence[Cancellation]:
+        """Every generation that its model saw cancelled, in order."""
+        with self._changed:
+            return tuple(self._cancellations)
+
+    def clear(self) -> None:
+        """Forget the recorded requests and cancellations, also those of generations that still run."""
+        with self._changed:
+            self._requests = []
+            self._cancellations = []
+
+    def wait_for_requests(self, count: int = 1, timeout: float = 10.0) -> Sequence[EngineRequest]:
+        """Wait until this many requests have reached a model, and return all of them.
+
+        Raises:
+            AssertionError: they did not come in time.
+        """
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(self._requests) >= count, timeout)
+            assert came, f"{len(self._requests)} of {count} requests came within {timeout} s"
+            return tuple(self._requests)
+
+    def wait_for_cancellation(self, count: int = 1, timeout: float = 10.0) -> Sequence[Cancellation]:
+        """Wait until the models have seen this many generations cancelled, and return all of them.
+
+        Raises:
+            AssertionError: they were not cancelled in time.
+        """
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(self._cancellations) >= count, timeout)
+            assert came, (
+                f"{len(self._cancellations)} of {count} generations were cancelled within {timeout} s "
+                f"({len(self._requests)} requests came)"
+            )
+            return tuple(self._cancellations)
+
+    def _cancelled(self, request: EngineRequest, sent: int) -> None:
+        with self._changed:
+            # A generation of an earlier test may end only now.
+            if any(request is known for known in self._requests):
+                self._cancellations.append(Cancellation(request.request_id, sent, request.model))
+                self._changed.notify_all()
+
+    # --- the models' questions
+
+    def _converse(self, connection: socket.socket) -> None:
+        """Answer one request: read the question, write the pieces, and notice when the model hangs up."""
+        with connection.makefile("rb") as lines:
+            request = self._read(json.loads(lines.readline()))
+            with self._changed:
+                self._requests.append(request)
+                self._changed.notify_all()
+            cancelled = threading.Event()
+            threading.Thread(target=_wait_for_end, args=(lines, cancelled), daemon=True).start()
+            with contextlib.suppress(OSError):  # the model hangs up
+                for answer in self._answers(request, cancelled):
+                    connection.sendall(json.dumps(answer).encode() + b"\n")
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+            cancelled.wait(10)  # until the model has read everything and hangs up
+
+    def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Iterable[dict[str, Any]]:
+        model = self._models[request.model]
+        writer = ResponseWriter(model, request)
+        pieces = model.engine.generate(request, cancelled)
+        final = False
+        try:
+            for piece in pieces if model.signature.decoupled else joined(pieces):
+                if piece.raw is not None:
+                    yield _as_it_is(piece.raw)
+                    continue
+                response, final = writer.content(piece), piece.final
+                outputs = [] if response is None else _outputs(response)
+                if outputs or final:
+                    yield {"outputs": outputs, "final": final}
+        except EngineError as error:
+            yield {"error": str(error)}
+        except (StreamAbort, StreamEnd) as control:
+            yield {"error": f"the real server cannot be told to do this: {control!r}"}
+        except Exception as error:
+            yield {"error": f"{type(error).__name__}: {error}"}
+        else:
+            if not final and not cancelled.is_set():
+                yield {"outputs": [], "final": True}
+        finally:
+            pieces.close()
+
+    def _read(self, question: dict[str, Any]) -> EngineRequest:
+        inputs: dict[str, Any] = {}
+        for name, item in question["inputs"].items():
+            values = [_readable(value) if item["datatype"] == "BYTES" else value for value in item["values"]]
+            inputs[name] = values if item["many"] else values[0]
+        model = self._models[question["model"]]
+        headers = {key: value for key, value in question["parameters"].items() if key.startswith("x-")}
+        prompt = inputs.get(model.text_input, "")
+        return EngineRequest(
+            model=model.name,
+            request_id=question["request_id"],
+            prompt=prompt if isinstance(prompt, str) else "",
+            inputs=inputs,
+            parameters={key: value for key, value in question["parameters"].items() if key not in headers},
+            metadata=headers,
+            method="ModelStreamInfer" if model.signature.decoupled else "ModelInfer",
+            outputs=tuple(question["outputs"]),
+            final=self.final,
+        )
+
+
+def _readable(value: str) -> str | bytes:
+    data = value.encode("latin-1")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _outputs(response: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": output.name,
+            "datatype": output.datatype,
+            "shape": list(output.shape),
+            "raw": base64.b64encode(raw).decode(),
+        }
+        for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    ]
+
+
+def _as_it_is(response: Any) -> dict[str, Any]:
+    """Return what makes a model send this response, as far as a model can: its outputs or its error."""
+    if isinstance(response, bytes):
+        return {"error": "the real server cannot be told to send bytes that are no message"}
+    if response.error_message:
+        return {"error": response.error_message}
+    parameters = response.infer_response.parameters
+    final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
+    return {"outputs": _outputs(response.infer_response), "final": final}
+
+
+def _wait_for_end(lines: Any, ended: threading.Event) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        lines.read()
+    ended.set()
+
+
+class _Listener(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """The socket that the models ask."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 512
+
+    def __init__(self, path: str, converse: Any) -> None:
+        self._converse = converse
+        super().__init__(path, socketserver.BaseRequestHandler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        self._converse(request)
