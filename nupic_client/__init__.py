@@ -43,6 +43,14 @@ if TYPE_CHECKING:
         TransportError,
         UnknownModelError,
     )
+    from nupic_client.factory import ClientFactory
+    from nupic_client.inference import (
+        AsyncResultStream,
+        InferenceClient,
+        InferenceResult,
+        InferOptions,
+        ResultStream,
+    )
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
@@ -87,6 +95,8 @@ _HOMES = {
         "TransportError",
         "UnknownModelError",
     ),
+    "factory": ("ClientFactory",),
+    "inference": ("AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
     "naming": ("ModelName", "parse_model_name"),
@@ -109,8 +119,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 # Type checkers take from a package only what stands here in so many words.
 __all__ = [
     "TLS",
+    "AsyncResultStream",
     "AsyncTextStream",
     "AuthenticationError",
+    "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",
     "Conversation",
@@ -121,7 +133,10 @@ __all__ = [
     "GenerateOptions",
     "Generation",
     "IncompleteStreamError",
+    "InferOptions",
+    "InferenceClient",
     "InferenceError",
+    "InferenceResult",
     "Latency",
     "LocalModelError",
     "LocalServer",
@@ -139,6 +154,7 @@ __all__ = [
     "ProtocolError",
     "RequestError",
     "RequestRejectedError",
+    "ResultStream",
     "SamplingParams",
     "ServerClient",
     "ServerInfo",

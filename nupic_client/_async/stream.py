@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from nupic_client._async.transport import AsyncTransport
+from nupic_client._async.transport import AsyncTransport, task_is_cancelled
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
@@ -206,7 +206,7 @@ class AsyncTextStream:
                 raise error from rpc_error
         except asyncio.CancelledError:
             # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
-            if not _task_is_cancelled():
+            if not task_is_cancelled():
                 self._check_left(exchange)
             self.cancel()
             raise
@@ -246,10 +246,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _task_is_cancelled() -> bool:
-    """Return whether somebody asked the current task to cancel; Python 3.10 cannot tell and says no."""
-    task = asyncio.current_task()
-    cancelling = getattr(task, "cancelling", None)
-    return bool(cancelling and cancelling())

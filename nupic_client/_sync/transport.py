@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -14,7 +16,7 @@ from nupic_client._core.exchange import PreparedRequest
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
 
@@ -36,6 +38,7 @@ class Transport:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
+        self._methods: dict[str, Any] = {}
         self.closed = False
         """Whether `close` was called."""
 
@@ -64,6 +67,29 @@ class Transport:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def begin(self, command: flows.Invoke) -> Any:
+        """Start a unary call and return it: a future, for `finish`.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        method = self._method(command.method)
+        with self._still_open():
+            return method.future(command.request, timeout=command.timeout, metadata=command.metadata)
+
+    def finish(self, call: Any) -> Any:
+        """Wait for a call that `begin` started and return its response.
+
+        Raises:
+            RequestError: the call failed.
+        """
+        try:
+            return call.result()
+        except grpc.FutureCancelledError:
+            raise self._failed(call) from None
+        except grpc.RpcError as rpc_error:
+            raise self._failed(rpc_error) from rpc_error
 
     def close(self) -> None:
         """Close the channel, which ends its calls; does not wait for them. Idempotent."""
@@ -100,15 +126,38 @@ class Transport:
         return self._invoke(command)
 
     def _invoke(self, command: flows.Invoke) -> Any:
-        request_class, response_class = wire.METHODS[command.method]
-        call = self._open().unary_unary(
-            wire.method_path(command.method),
-            request_serializer=request_class.SerializeToString,
-            response_deserializer=response_class.FromString,
-        )
+        method = self._method(command.method)
         try:
-            return call(command.request, timeout=command.timeout, metadata=command.metadata)
+            with self._still_open():
+                return method(command.request, timeout=command.timeout, metadata=command.metadata)
         except grpc.RpcError as rpc_error:
-            error = error_from_rpc(rpc_error)
-            error.target = str(self.config.endpoint)
-            raise error from rpc_error
+            raise self._failed(rpc_error) from rpc_error
+
+    def _method(self, name: str) -> Any:
+        channel = self._open()
+        method = self._methods.get(name)
+        if method is None:
+            _, response_class = wire.METHODS[name]
+            method = self._methods[name] = channel.unary_unary(
+                wire.method_path(name),
+                request_serializer=wire.serialize,
+                response_deserializer=response_class.FromString,
+            )
+        return method
+
+    @contextlib.contextmanager
+    def _still_open(self) -> Iterator[None]:
+        """Say in our words that another thread closed the client in this moment."""
+        try:
+            yield
+        except ValueError:  # gRPC's word for a closed channel
+            self._open()
+            raise
+
+    def _failed(self, rpc_error: Any) -> RequestError:
+        error = error_from_rpc(rpc_error)
+        if self.closed and error.status == "CANCELLED":
+            error.message = "the client was closed before the answer came"
+            error.retryable = False
+        error.target = str(self.config.endpoint)
+        return error
