@@ -62,7 +62,16 @@ if TYPE_CHECKING:
         get_prompt_formatter,
         model_naming_mapping,
     )
-    from nupic_client.results import Finished, FinishReason, Generation, Latency, TextDelta, Timing, Usage
+    from nupic_client.results import (
+        Finished,
+        FinishReason,
+        Generation,
+        Latency,
+        TextDelta,
+        Timing,
+        TokenLogprob,
+        Usage,
+    )
     from nupic_client.sampling import SamplingParams
     from nupic_client.server import ServerClient
     from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
@@ -108,7 +117,16 @@ _HOMES = {
         "get_prompt_formatter",
         "model_naming_mapping",
     ),
-    "results": ("FinishReason", "Finished", "Generation", "Latency", "TextDelta", "Timing", "Usage"),
+    "results": (
+        "FinishReason",
+        "Finished",
+        "Generation",
+        "Latency",
+        "TextDelta",
+        "Timing",
+        "TokenLogprob",
+        "Usage",
+    ),
     "sampling": ("SamplingParams",),
     "server": ("ServerClient",),
     "server_info": ("Durations", "ModelInfo", "ModelStatistics", "ServerInfo"),
@@ -166,6 +184,7 @@ __all__ = [
     "TextStream",
     "Timeouts",
     "Timing",
+    "TokenLogprob",
     "TransportError",
     "UnknownModelError",
     "Usage",

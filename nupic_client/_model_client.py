@@ -14,7 +14,8 @@ from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
 from nupic_client._sync.transport import Transport
-from nupic_client.backends.plain import PlainBackend
+from nupic_client.backends.detect import backend_of
+from nupic_client.backends.plan import Backend
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import TLS, ClientConfig, UrlLike
 from nupic_client.errors import ConfigurationError
@@ -38,6 +39,7 @@ class ModelClient:
         *,
         formatter: PromptFormatter | str | None = None,
         registry: ModelRegistry | None = None,
+        backend: Backend | str | None = None,
         tls: TLS | None = None,
         channel_options: Mapping[str, str | int] | None = None,
         **options: Unpack[GenerateOptions],
@@ -55,7 +57,7 @@ class ModelClient:
         self._async_transport = AsyncTransport(self._config)
         self._signatures: dict[str, ModelSignature] = {}
         self._found: dict[str, str] = {}
-        self._backend = PlainBackend()
+        self._backend = backend_of(backend)
 
     @property
     def model(self) -> ModelSpec:

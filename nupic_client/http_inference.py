@@ -15,11 +15,11 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
+from nupic_client._core.arrays import encode_inputs
 from nupic_client._core.batches import EmbeddingPlan, check_texts
 from nupic_client._core.classify import error_from_message
 from nupic_client._core.draft import CallOptions
 from nupic_client._core.infer import InferDraft, InferenceResult, InferOptions, check_text
-from nupic_client._core.inputs import encode_inputs
 from nupic_client._core.tensors import from_raw, texts_of
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.errors import (

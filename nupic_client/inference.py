@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nupic_client._core.draft import GenerateOptions
     from nupic_client._core.exchange import Exchange
     from nupic_client._core.tensors import ArrayLike, TextAs
+    from nupic_client.backends.plan import Backend
     from nupic_client.config import TLS, UrlLike
     from nupic_client.messages import MessageLike
     from nupic_client.prompts import PromptFormatter
@@ -55,6 +56,7 @@ class InferenceClient(ModelClient):
         url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else
             ``localhost:8001``.
         registry: where the model is looked up. Default: the models that come with the package.
+        backend: how the model spells the requests of `generate`, see `StreamingClient`.
         tls: certificates and names for a ``grpcs://`` url.
         channel_options: gRPC channel arguments by name, put over the defaults.
         formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
@@ -81,6 +83,7 @@ class InferenceClient(ModelClient):
         url: UrlLike | None = None,
         *,
         registry: ModelRegistry | None = None,
+        backend: Backend | str | None = None,
         tls: TLS | None = None,
         channel_options: Mapping[str, str | int] | None = None,
         formatter: PromptFormatter | str | None = None,
@@ -92,6 +95,7 @@ class InferenceClient(ModelClient):
             url,
             formatter=formatter,
             registry=registry,
+            backend=backend,
             tls=tls,
             channel_options=channel_options,
             **options,

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-__all__ = ["Event", "FinishReason", "Finished", "Generation", "Latency", "TextDelta", "Timing", "Usage"]
+__all__ = [
+    "Event",
+    "FinishReason",
+    "Finished",
+    "Generation",
+    "Latency",
+    "TextDelta",
+    "Timing",
+    "TokenLogprob",
+    "Usage",
+]
 
 
 class FinishReason(str, Enum):
@@ -73,6 +83,26 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """How likely a token was.
+
+    Args:
+        logprob: natural logarithm of the probability of the chosen token.
+        token: its text; None where the backend tells numbers only.
+        token_id: its number in the model's vocabulary, or None.
+        rank: 1 for the likeliest token at its place, or None.
+        likeliest: the likeliest tokens at its place, as many as the server told, the likeliest first; the chosen one
+            is among them.
+    """
+
+    logprob: float
+    token: str | None = None
+    token_id: int | None = None
+    rank: int | None = None
+    likeliest: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """A finished generation. ``str(generation)`` is its text.
 
@@ -84,6 +114,7 @@ class Generation:
         model: the server's name of the model.
         request_id: the id the request was sent with.
         attempts: how often the request was sent; more than 1 after retries.
+        logprobs: how likely each token was, where ``logprobs=`` asked for it; a stop string cuts the text, not these.
     """
 
     text: str = field(repr=False)  # prompts and answers stay out of logs unless asked for
@@ -93,6 +124,7 @@ class Generation:
     model: str
     request_id: str
     attempts: int = 1
+    logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -104,9 +136,11 @@ class TextDelta:
 
     Args:
         text: the new text, never empty.
+        logprobs: how likely the tokens were that came since the piece before, where ``logprobs=`` asked for it.
     """
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

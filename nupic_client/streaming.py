@@ -42,6 +42,8 @@ class StreamingClient(ModelClient):
             ``unix:/path`` or a list of them. Default: ``$NUPIC_URL``, else ``localhost:8001``.
         formatter: how conversations become prompts: a `PromptFormatter` or the name of a family. Default: the model's.
         registry: where the model is looked up. Default: the models that come with the package.
+        backend: how the model spells requests and answers: a name such as ``"vllm"`` or an object, see
+            `nupic_client.backends`. Default: found out from what the server says about the model.
         tls: certificates and names for a ``grpcs://`` url.
         channel_options: gRPC channel arguments by name, put over the defaults.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),

@@ -17,7 +17,7 @@ from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.errors import NupicError, StreamClosedError
-from nupic_client.results import Event, Finished, Generation, TextDelta
+from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -94,7 +94,7 @@ class AsyncTextStream:
     async def events(self) -> AsyncIterator[Event]:
         """Yield a `TextDelta` for each piece of text and `Finished` at the end. Raises as `__aiter__`."""
         async for text in self:
-            yield TextDelta(text)
+            yield self._ended().delta(text)
         yield Finished(self._ended().result())
 
     async def result(self) -> Generation:

@@ -87,7 +87,7 @@ _RULES = (
         "the server cancelled the request",
     ),
     _rule(
-        r"^Server (exiting|not ready)|server is shutting down",
+        r"^Server (exiting|not ready)|^Server is stopping|server is shutting down",
         ModelUnavailableError,
         "UNAVAILABLE",
         "the server is starting or shutting down",

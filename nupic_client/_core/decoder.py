@@ -10,16 +10,22 @@ Laws, observed on Triton 2.51.0:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nupic_client._core import wire
 from nupic_client._core.classify import stream_error
+from nupic_client._core.extras import Extras
+from nupic_client._core.outputs import bytes_output, numbers_output
+from nupic_client._core.pieces import PromptRemover, TokenJoiner
 from nupic_client._core.text import CumulativeText, StopScanner, Utf8Joiner
-from nupic_client.backends.plan import AnswerLayout
 from nupic_client.errors import IncompleteStreamError, ProtocolError
-from nupic_client.results import FinishReason, TextDelta, Usage
+from nupic_client.results import FinishReason, TextDelta, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nupic_client.backends.plan import AnswerLayout
 
 __all__ = ["END", "NEED_DATA", "StreamDecoder"]
 
@@ -44,6 +50,7 @@ class StreamDecoder:
     Args:
         layout: where the parts of the answer stand.
         stops: strings that end the text, whether or not the backend knows them.
+        prompt: removed where the layout says that the text may begin with it.
 
     Example:
         >>> decoder = StreamDecoder(AnswerLayout())
@@ -54,17 +61,16 @@ class StreamDecoder:
     __slots__ = (
         "_cumulative",
         "_events",
-        "_has_extras",
-        "_input_tokens",
+        "_extras",
         "_layout",
-        "_output_tokens",
+        "_prompt",
         "_stops",
+        "_tokens",
         "_utf8",
-        "finish_reason",
         "finished",
     )
 
-    def __init__(self, layout: AnswerLayout, stops: Iterable[str] = ()) -> None:
+    def __init__(self, layout: AnswerLayout, stops: Iterable[str] = (), *, prompt: str = "") -> None:
         self._layout = layout
         self._utf8 = Utf8Joiner()
         self._cumulative = (
@@ -72,19 +78,34 @@ class StreamDecoder:
         )
         stops = tuple(stops)
         self._stops = StopScanner(stops) if stops else None
-        self._has_extras = bool(layout.finish_reason or layout.input_tokens or layout.output_tokens)
+        self._tokens = None if layout.detokenize is None else TokenJoiner(layout.detokenize)
+        self._prompt = PromptRemover(prompt) if layout.echo and prompt else None
+        tells = layout.finish_reason or layout.input_tokens or layout.output_tokens or layout.logprobs
+        self._extras = Extras(layout) if tells else None
         self._events: deque[TextDelta] = deque()
-        self._input_tokens: int | None = None
-        self._output_tokens: int | None = None
-        self.finish_reason: FinishReason | None = None
-        """Why the text ended, once `finished`; None where the backend does not say."""
         self.finished: bool = False
         """Whether the answer is complete: by the final mark or by a stop string."""
 
     @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the text ended, once `finished`; None where the backend does not say."""
+        if self.stopped_early:
+            return FinishReason.STOP
+        return None if self._extras is None else self._extras.finish_reason
+
+    @property
     def usage(self) -> Usage:
         """The token counts so far."""
-        return Usage(input_tokens=self._input_tokens, output_tokens=self._output_tokens)
+        return Usage() if self._extras is None else self._extras.usage
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """The log probabilities so far; None where they were not asked for."""
+        return tuple(self._extras.logprobs) if self._extras is not None and self._layout.logprobs else None
+
+    def take_logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Return the log probabilities that came since the last call; None where they were not asked for."""
+        return self._extras.take_logprobs() if self._extras is not None and self._layout.logprobs else None
 
     @property
     def stopped_early(self) -> bool:
@@ -99,7 +120,7 @@ class StreamDecoder:
         """
         text = self.feed(response) if response is not None else self.end()
         if text:
-            self._events.append(TextDelta(text))
+            self._events.append(TextDelta(text, self.take_logprobs()))
 
     def next_event(self) -> TextDelta | Literal[_Signal.NEED_DATA, _Signal.END]:
         """Return the next piece of text, `NEED_DATA`, or `END` when the answer is complete."""
@@ -149,18 +170,23 @@ class StreamDecoder:
 
     def flush(self) -> str:
         """Return the text that was held back for a decision that can no longer come: the stream broke."""
-        data = self._cumulative.flush() if self._cumulative is not None else b""
-        text = (self._utf8.feed(data) if data else "") + self._utf8.flush()
+        text = self._flushed()
+        if self._prompt is not None:
+            text = self._prompt.feed(text) + self._prompt.flush()
         if self._stops is None or self.stopped_early:
             return "" if self.stopped_early else text
         text = self._stops.feed(text)
         return text if self._stops.matched is not None else text + self._stops.flush()
 
+    def _flushed(self) -> str:
+        if self._tokens is not None:
+            return self._tokens.flush()
+        data = self._cumulative.flush() if self._cumulative is not None else b""
+        return (self._utf8.feed(data) if data else "") + self._utf8.flush()
+
     def _finish(self) -> str:
         text = self.flush()
         self.finished = True
-        if self.stopped_early:
-            self.finish_reason = FinishReason.STOP
         return text
 
     def _failed(self, response: Any) -> Exception:
@@ -169,9 +195,23 @@ class StreamDecoder:
         return error
 
     def _text(self, answer: Any) -> str:
-        data = self._content(answer, self._layout.text)
-        if self._has_extras:
-            self._read_extras(answer)
+        text = self._new_text(answer)
+        if self._extras is not None:
+            self._extras.read(answer)
+        if self._prompt is not None:
+            text = self._prompt.feed(text)
+        if self._stops is None:
+            return text
+        text = self._stops.feed(text)
+        if self._stops.matched is not None:
+            self.finished = True
+        return text
+
+    def _new_text(self, answer: Any) -> str:
+        if self._tokens is not None:
+            ids = numbers_output(answer, self._layout.text)
+            return self._tokens.feed([int(token) for token in ids])
+        data = bytes_output(answer, self._layout.text)
         if data is None:
             return ""
         if self._cumulative is not None:
@@ -181,85 +221,4 @@ class StreamDecoder:
                 raise ProtocolError(
                     f"{error}; register the model with text='delta' if it does not", request_id=answer.id
                 ) from None
-        text = self._utf8.feed(data)
-        if self._stops is None:
-            return text
-        text = self._stops.feed(text)
-        if self._stops.matched is not None:
-            self.finished = True
-            self.finish_reason = FinishReason.STOP
-        return text
-
-    def _content(self, answer: Any, name: str) -> bytes | None:
-        """Return the one element of a BYTES output; None where the response does not have it or it is empty."""
-        index = _index(answer.outputs, name)
-        if index is None:
-            return None
-        output = answer.outputs[index]
-        if output.datatype != "BYTES":
-            raise ProtocolError(
-                f"output {name!r} should be BYTES, the server sent {output.datatype}", request_id=answer.id
-            )
-        if index < len(answer.raw_output_contents):
-            raw = answer.raw_output_contents[index]
-            length = len(raw) - 4
-            if length >= 0 and int.from_bytes(raw[:4], "little") == length:
-                return raw[4:]  # type: ignore[no-any-return]  # one element, as nearly always
-            try:
-                elements = wire.decode_bytes_tensor(raw)
-            except ValueError as error:
-                raise ProtocolError(f"output {name!r}: {error}", request_id=answer.id) from None
-        elif answer.raw_output_contents:
-            raise ProtocolError(f"output {name!r} has no content, although others have", request_id=answer.id)
-        else:
-            elements = list(output.contents.bytes_contents)
-        if len(elements) > 1:
-            raise ProtocolError(
-                f"output {name!r} should have one element, the server sent {len(elements)}",
-                request_id=answer.id,
-            )
-        return elements[0] if elements else None
-
-    def _read_extras(self, answer: Any) -> None:
-        layout = self._layout
-        if layout.finish_reason:
-            reason = self._content(answer, layout.finish_reason)
-            if reason and reason != b"None":
-                self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
-        if layout.input_tokens:
-            count = _count(answer, layout.input_tokens)
-            self._input_tokens = count if count is not None else self._input_tokens
-        if layout.output_tokens:
-            count = _count(answer, layout.output_tokens)
-            if count is not None:
-                self._output_tokens = (self._output_tokens or 0) + count
-
-
-_REASONS = {reason.value: reason for reason in FinishReason}
-
-
-def _index(outputs: Any, name: str) -> int | None:
-    for index, output in enumerate(outputs):
-        if output.name == name:
-            return index
-    return None
-
-
-def _count(answer: Any, name: str) -> int | None:
-    index = _index(answer.outputs, name)
-    if index is None:
-        return None
-    output = answer.outputs[index]
-    if index < len(answer.raw_output_contents):
-        value = wire.decode_number(output.datatype, answer.raw_output_contents[index])
-    else:
-        contents = output.contents
-        numbers = (
-            contents.uint_contents
-            or contents.int_contents
-            or contents.uint64_contents
-            or contents.int64_contents
-        )
-        value = numbers[0] if numbers else None
-    # NaN, infinity, a half or -1 is no count: unknown is better than wrong.
-    return value if isinstance(value, int) and value >= 0 else None
+        return self._utf8.feed(data)

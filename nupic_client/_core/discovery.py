@@ -8,7 +8,7 @@ from dataclasses import replace
 from nupic_client._core import wire
 from nupic_client._core.draft import Draft, start_generation
 from nupic_client._core.exchange import Exchange
-from nupic_client._core.flows import Flow, Invoke, Metadata
+from nupic_client._core.flows import Flow, Invoke, Metadata, ReadClock, within
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.errors import ModelUnavailableError, RequestError, UnknownModelError
 from nupic_client.naming import parse_model_name
@@ -33,11 +33,18 @@ def start_or_discover(
         UnknownModelError: several models have the name in theirs; lists them.
         ModelUnavailableError: none has; lists what streams there.
     """
+    return (yield from within(_start(draft, signatures, found), draft.options.timeouts.total))
+
+
+def _start(
+    draft: Draft, signatures: MutableMapping[str, ModelSignature], found: MutableMapping[str, str]
+) -> Flow[Exchange]:
     name = draft.model.server_name
+    start: float = yield ReadClock()
     if name in found:
-        return (yield from start_generation(_renamed(draft, found[name]), signatures))
+        return (yield from start_generation(_renamed(draft, found[name]), signatures, start))
     try:
-        return (yield from start_generation(draft, signatures))
+        return (yield from start_generation(draft, signatures, start))
     except ModelUnavailableError as error:
         if error.status != "NOT_FOUND" or draft.model.registered:
             raise
@@ -57,7 +64,7 @@ def start_or_discover(
                 known=tuple(matches),
             ) from None
     found[name] = matches[0]
-    return (yield from start_generation(_renamed(draft, matches[0]), signatures))
+    return (yield from start_generation(_renamed(draft, matches[0]), signatures, start))
 
 
 def candidates(name: str, models: list[str]) -> list[str]:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nupic_client._core import flows, wire
 from nupic_client._core.exchange import Exchange, PreparedRequest
-from nupic_client.backends.plan import Backend, make_tensor
-from nupic_client.backends.signature import InputTensor, ModelSignature, TensorValue
+from nupic_client._core.inputs import BackendInputs, check_filled, with_inputs
+from nupic_client.backends.detect import detect
+from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import Timeouts, check_metadata
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, ModelUnavailableError, RequestError
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
+    from nupic_client.backends.plan import Backend
     from nupic_client.model_spec import ModelSpec
+
+T = TypeVar("T")
 
 __all__ = ["CallOptions", "Draft", "GenerateOptions", "start_generation"]
 
@@ -45,8 +50,14 @@ class GenerateOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
-    backend_inputs: Mapping[str, TensorValue | Sequence[TensorValue]] | None
-    """Further inputs of the model by name, sent as the data type and shape that the model declares."""
+    logprobs: bool | int | None
+    """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
+    backend_inputs: BackendInputs | None
+    """Further inputs of the model by name, sent as the data type and shape that the model declares.
+
+    A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
+    signature: ModelSignature | None
+    """What the model takes and gives; where it is given, the server is not asked before the first request."""
     unsupported: Literal["error", "warn"]
     """What to do with an option that the model has no input for; ``stop`` always works."""
 
@@ -62,9 +73,9 @@ class CallOptions:
     timeouts: Timeouts = field(default_factory=Timeouts)
     request_id: str | None = None
     metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    backend_inputs: Mapping[str, TensorValue | Sequence[TensorValue]] = field(
-        default_factory=lambda: MappingProxyType({}), repr=False
-    )
+    logprobs: int | None = None
+    backend_inputs: BackendInputs = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    signature: ModelSignature | None = None
     unsupported: Literal["error", "warn"] = "error"
 
     def override(self, options: GenerateOptions) -> CallOptions:
@@ -83,17 +94,12 @@ class CallOptions:
         sampling = {name: options[name] for name in OPTION_NAMES if name in options}  # type: ignore[literal-required]
         if sampling:
             changes["sampling"] = replace(self.sampling, **sampling)
-        if "timeout" in options:
-            changes["timeouts"] = Timeouts.of(options["timeout"])
-        if "request_id" in options:
-            changes["request_id"] = _request_id(options["request_id"])
+        for name, (attribute, read) in _READERS.items():
+            if name in options:
+                changes[attribute] = read(options[name])  # type: ignore[literal-required]
         if "metadata" in options:
             given = check_metadata(options["metadata"] or {})
             changes["metadata"] = MappingProxyType({**self.metadata, **given})
-        if "backend_inputs" in options:
-            changes["backend_inputs"] = _backend_inputs(options["backend_inputs"] or {})
-        if "unsupported" in options:
-            changes["unsupported"] = _unsupported(options["unsupported"])
         return replace(self, **changes)
 
 
@@ -109,9 +115,28 @@ def _request_id(value: str | None) -> str | None:
     return value
 
 
-def _backend_inputs(
-    value: Mapping[str, TensorValue | Sequence[TensorValue]],
-) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+MOST_LOGPROBS = 100
+"""More of the likeliest tokens than this are a mistake."""
+
+
+def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the option's own type
+    if value is None or isinstance(value, bool):
+        return 0 if value else None
+    if not isinstance(value, int) or not 0 <= value <= MOST_LOGPROBS:
+        raise ConfigurationError(
+            f"logprobs must be True, False or an integer from 0 to {MOST_LOGPROBS}, not {value!r}"
+        )
+    return value
+
+
+def _signature(value: ModelSignature | None) -> ModelSignature | None:
+    if value is not None and not isinstance(value, ModelSignature):
+        raise ConfigurationError(f"signature must be a ModelSignature, not {type(value).__name__}")
+    return value
+
+
+def _backend_inputs(value: BackendInputs | None) -> BackendInputs:
+    value = value or {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(
             f"backend_inputs must be a mapping of names to values, not {type(value).__name__}"
@@ -125,6 +150,19 @@ def _unsupported(value: str) -> str:
     return value
 
 
+_READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = MappingProxyType(
+    {
+        "timeout": ("timeouts", Timeouts.of),
+        "request_id": ("request_id", _request_id),
+        "backend_inputs": ("backend_inputs", _backend_inputs),
+        "logprobs": ("logprobs", _logprobs),
+        "signature": ("signature", _signature),
+        "unsupported": ("unsupported", _unsupported),
+    }
+)
+"""How an option becomes an attribute of `CallOptions`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A generation that was validated but not yet matched with the model's signature.
@@ -135,7 +173,8 @@ class Draft:
         options: of this call.
         request_id: of this call.
         target: the server, for error texts.
-        backend: how the model spells requests.
+        backend: how the model spells requests; None lets its signature decide.
+        stream: whether the answer should come in pieces.
     """
 
     model: ModelSpec
@@ -143,7 +182,8 @@ class Draft:
     options: CallOptions
     request_id: str
     target: str
-    backend: Backend
+    backend: Backend | None = None
+    stream: bool = True
 
     def prepare(self, signature: ModelSignature) -> PreparedRequest:
         """Make the request for a model with this signature.
@@ -152,9 +192,13 @@ class Draft:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
         options = self.options
-        tensors = self.backend.inputs(signature, self.prompt, self._sampling(signature))
-        tensors = _with_inputs(tensors, signature, options.backend_inputs)
-        _check_filled(tensors, signature)
+        backend = self.backend or detect(signature)
+        logprobs = self._check_options(backend, signature)
+        tensors = backend.inputs(
+            signature, self.prompt, options.sampling, stream=self.stream, logprobs=logprobs
+        )
+        tensors = with_inputs(tensors, signature, options.backend_inputs)
+        check_filled(tensors, signature)
         stops = dict.fromkeys((*options.sampling.stop_strings, *self.model.stop))
         try:
             message = wire.build_infer_request(
@@ -168,67 +212,47 @@ class Draft:
             raise ConfigurationError(f"model {signature.name!r}: {error}") from None
         return PreparedRequest(
             message=message,
-            layout=self.backend.layout(signature, cumulative=self.model.cumulative),
+            layout=backend.layout(
+                signature, cumulative=self.model.cumulative, stream=self.stream, logprobs=logprobs
+            ),
             stops=tuple(stops),
             model=self.model.server_name,
             target=self.target,
             request_id=self.request_id,
             timeout=options.timeouts.total,
             metadata=tuple(options.metadata.items()),
+            prompt=self.prompt,
         )
 
-    def _sampling(self, signature: ModelSignature) -> SamplingParams:
-        """Return the options to send, after complaining about those that the model has no input for."""
-        sampling = self.options.sampling
-        missing = [
-            name
-            for name, _ in sampling.given()
-            if name != "stop" and not self.backend.supports(name, signature)
-        ]
+    def _check_options(self, backend: Backend, signature: ModelSignature) -> int | None:
+        """Complain about options that the model has no input for; return the log probabilities to ask for."""
+        logprobs = self.options.logprobs
+        wanted = [name for name, _ in self.options.sampling.given() if name != "stop"]
+        wanted += [] if logprobs is None else ["logprobs"]
+        missing = [name for name in wanted if not backend.supports(name, signature)]
         if missing:
-            has = [name for name in OPTION_NAMES if self.backend.supports(name, signature)]
+            has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]
             message = (
-                f"model {signature.name!r} has no input for {', '.join(missing)}; it takes {', '.join(has) or 'no options'}"
-                " (and stop, which the client does itself)"
+                f"model {signature.name!r} has no input for {', '.join(missing)};"
+                f" it takes {', '.join(has) or 'no options'} (and stop, which the client does itself)"
             )
             if self.options.unsupported == "error":
                 raise ConfigurationError(
                     f"{message}. Leave it out, or set unsupported='warn' to go on without it"
                 )
             warnings.warn(message, stacklevel=2)
-        return sampling
+        return None if "logprobs" in missing else logprobs
 
 
-def _with_inputs(
-    tensors: list[InputTensor],
-    signature: ModelSignature,
-    extra: Mapping[str, TensorValue | Sequence[TensorValue]],
-) -> list[InputTensor]:
-    for name in extra:
-        if name not in signature.inputs:
-            raise ConfigurationError(
-                f"backend_inputs: model {signature.name!r} has no input {name!r}; it has {', '.join(signature.inputs)}"
-            )
-    kept = [tensor for tensor in tensors if tensor.name not in extra]
-    return kept + [make_tensor(signature.inputs[name], value, signature) for name, value in extra.items()]
-
-
-def _check_filled(tensors: list[InputTensor], signature: ModelSignature) -> None:
-    filled = {tensor.name for tensor in tensors}
-    missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in filled]
-    if missing:
-        raise ConfigurationError(
-            f"model {signature.name!r} requires the input {', '.join(map(repr, missing))}:"
-            " give it as an option of that name or in backend_inputs"
-        )
-
-
-def start_generation(draft: Draft, signatures: MutableMapping[str, ModelSignature]) -> flows.Flow[Exchange]:
+def start_generation(
+    draft: Draft, signatures: MutableMapping[str, ModelSignature], start: float | None = None
+) -> flows.Flow[Exchange]:
     """Find the model's signature (asked for once, then remembered) and make the exchange.
 
     Args:
         draft: what is wanted.
         signatures: those known so far, by the server's model name; completed in place.
+        start: clock reading when the call began; None takes it now.
 
     Returns:
         The exchange; its clock starts before the signature is asked for.
@@ -237,38 +261,63 @@ def start_generation(draft: Draft, signatures: MutableMapping[str, ModelSignatur
         ConfigurationError: the model cannot stream, or cannot do what is asked.
         RequestError: the server could not be asked.
     """
-    start: float = yield flows.ReadClock()
+    began: float = (yield flows.ReadClock()) if start is None else start
     name = draft.model.server_name
-    signature = signatures.get(name)
+    signature = draft.options.signature or signatures.get(name)
     if signature is None:
-        signature = yield from _describe(draft)
+        signature = yield from _asked(draft, _describe(draft))
+        yield from _check_streaming(draft, signature)
         signatures[name] = signature
-    return Exchange(draft.prepare(signature), start)
+    else:
+        yield from _check_streaming(draft, signature)
+    exchange = Exchange(draft.prepare(signature), began)
+    # What the server refuses now it may have accepted before it loaded another version: ask again the next time.
+    exchange.on_misfit = partial(signatures.pop, name, None)
+    return exchange
 
 
 def _describe(draft: Draft) -> flows.Flow[ModelSignature]:
+    return flows.describe_model(
+        draft.model.server_name,
+        draft.model.version,
+        timeout=draft.options.timeouts.total,
+        metadata=tuple(draft.options.metadata.items()),
+    )
+
+
+def _check_streaming(draft: Draft, signature: ModelSignature) -> flows.Flow[None]:
+    """Refuse to stream from a model that cannot, with what to do instead: a second question, but only then.
+
+    Raises:
+        ConfigurationError: the model cannot stream, or it is not known how it takes and gives text.
+    """
+    backend = draft.backend or detect(signature)
+    remedy = None if signature.decoupled or not draft.stream else backend.refuse_streaming(signature)
+    if remedy is None:
+        return
     name = draft.model.server_name
-    timeout = draft.options.timeouts.total
+    twin = f"{name}.streaming"
+    ready = yield from _asked(draft, _is_ready(draft, twin))
+    hint = f"use {twin!r}, which this server has" if ready else remedy
+    raise ConfigurationError(f"model {name!r} does not stream (it is not decoupled): {hint}")
+
+
+def _is_ready(draft: Draft, name: str) -> flows.Flow[bool]:
+    request = wire.pb.ModelReadyRequest(name=name)
     metadata = tuple(draft.options.metadata.items())
+    response = yield flows.Invoke("ModelReady", request, draft.options.timeouts.total, metadata)
+    return bool(response.ready)
+
+
+def _asked(draft: Draft, question: flows.Flow[T]) -> flows.Flow[T]:
+    """Run a flow and complete its errors by the facts of this generation."""
     try:
-        signature = yield from flows.describe_model(
-            name, draft.model.version, timeout=timeout, metadata=metadata
-        )
-        if signature.decoupled:
-            return signature
-        twin = f"{name}.streaming"
-        ready = yield flows.Invoke("ModelReady", wire.pb.ModelReadyRequest(name=twin), timeout, metadata)
+        return (yield from question)
     except RequestError as error:
-        error.model = error.model or name
+        error.model = error.model or draft.model.server_name
         error.request_id = error.request_id or draft.request_id
         if isinstance(error, DeadlineExceededError):
-            error.limit = timeout
+            error.limit = draft.options.timeouts.total
         if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and draft.model.hint:
             error.message = f"{error.message}; {draft.model.hint}"
         raise
-    hint = (
-        f"use {twin!r}, which this server has"
-        if ready.ready
-        else "choose a model whose name ends in '.streaming'"
-    )
-    raise ConfigurationError(f"model {name!r} does not stream (it is not decoupled): {hint}")

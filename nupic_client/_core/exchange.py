@@ -6,16 +6,26 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.decoder import StreamDecoder
 from nupic_client._core.timing import Stopwatch
-from nupic_client.backends.plan import AnswerLayout
-from nupic_client.errors import DeadlineExceededError, RequestError, StreamClosedError, StreamConsumedError
-from nupic_client.results import FinishReason, Generation
+from nupic_client.errors import (
+    DeadlineExceededError,
+    ModelUnavailableError,
+    RequestError,
+    RequestRejectedError,
+    StreamClosedError,
+    StreamConsumedError,
+)
+from nupic_client.results import FinishReason, Generation, TextDelta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nupic_client.backends.plan import AnswerLayout
 
 __all__ = ["Exchange", "PreparedRequest"]
 
@@ -33,6 +43,7 @@ class PreparedRequest:
         request_id: sent with the request and echoed by the server.
         timeout: seconds for the whole call, or None.
         metadata: sent with the call.
+        prompt: removed from the text where the layout says that the text may begin with it.
     """
 
     message: Any = field(repr=False)  # it has the prompt
@@ -43,6 +54,7 @@ class PreparedRequest:
     request_id: str
     timeout: float | None
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # it may be secret
+    prompt: str = field(default="", repr=False)
 
 
 class _State(Enum):
@@ -69,6 +81,7 @@ class Exchange:
         "_state",
         "attempts",
         "on_end",
+        "on_misfit",
         "request",
         "stopwatch",
     )
@@ -77,7 +90,7 @@ class Exchange:
         self.request = request
         self.attempts = 1
         self.stopwatch = Stopwatch(start)
-        self._decoder = StreamDecoder(request.layout, request.stops)
+        self._decoder = StreamDecoder(request.layout, request.stops, prompt=request.prompt)
         self._pieces: list[str] = []
         self._state = _State.RUNNING
         self._consumed = False
@@ -85,6 +98,8 @@ class Exchange:
         self._end = start
         self.on_end: Callable[[Exchange], None] | None = None
         """Called once when the generation has ended, in whatever way; must not raise."""
+        self.on_misfit: Callable[[], object] | None = None
+        """Called when the server says that the model is not what it was taken for; must not raise."""
 
     @property
     def running(self) -> bool:
@@ -127,6 +142,10 @@ class Exchange:
             self.stopwatch.arrived(now)
         return text
 
+    def delta(self, text: str) -> TextDelta:
+        """Return the event for a piece of text that `receive` returned."""
+        return TextDelta(text, self._decoder.take_logprobs())
+
     def ended(self, now: float) -> None:
         """Take the regular end of the stream.
 
@@ -159,6 +178,10 @@ class Exchange:
             error.retryable = error.retryable and not error.partial_text
             if isinstance(error, DeadlineExceededError):
                 self._explain_deadline(error, now)
+            if self.on_misfit is not None and isinstance(
+                error, (RequestRejectedError, ModelUnavailableError)
+            ):
+                self.on_misfit()
             self._error = error
             self._close(_State.FAILED, now)
         return error
@@ -237,6 +260,7 @@ class Exchange:
             model=self.request.model,
             request_id=self.request.request_id,
             attempts=self.attempts,
+            logprobs=self._decoder.logprobs,
         )
 
     def _close(self, state: _State, now: float) -> None:

@@ -6,7 +6,7 @@ A driver of eight lines in ``_sync`` and one in ``_async`` perform the commands.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from nupic_client._core import wire
@@ -81,6 +81,38 @@ def describe_model(
     request = wire.pb.ModelMetadataRequest(name=model, version=version)
     response = yield Invoke("ModelMetadata", request, timeout, metadata)
     return wire.signature_from_metadata(response)
+
+
+def within(flow: Flow[T], timeout: float | None) -> Flow[T]:
+    """Run a flow of several calls within one deadline: each call may take what is left of it.
+
+    Args:
+        flow: the flow.
+        timeout: seconds for all of it, or None for no limit.
+
+    Raises:
+        DeadlineExceededError: nothing was left for the next call.
+    """
+    if timeout is None:
+        return (yield from flow)
+    start: float = yield ReadClock()
+    try:
+        command = next(flow)
+        while True:
+            if isinstance(command, Invoke):
+                now: float = yield ReadClock()
+                # A call without any time left fails at once, in the words of every other deadline.
+                left = max(start + timeout - now, 0.001)
+                command = replace(command, timeout=min(left, command.timeout or left))
+            try:
+                reply = yield command
+            except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
+                command = flow.throw(error)
+            else:
+                command = flow.send(reply)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 _FIRST_PAUSE = 0.05

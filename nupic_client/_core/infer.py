@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from nupic_client._core import flows, wire
+from nupic_client._core.arrays import EncodedBatch, encode_inputs
 from nupic_client._core.draft import CallOptions, Draft
 from nupic_client._core.exchange import Exchange
-from nupic_client._core.inputs import EncodedBatch, encode_inputs
 from nupic_client._core.tensors import Array, ArrayLike, TextAs, decode_outputs
 from nupic_client.errors import (
     ConfigurationError,
@@ -39,7 +40,7 @@ class InferOptions(TypedDict, total=False):
     parameters: Mapping[str, bool | int | float | str] | None
     """Request parameters of the protocol, such as ``priority``."""
     text: TextAs
-    """What the elements of BYTES outputs become: ``"str"`` or ``"bytes"``."""
+    """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
     timeout: float | None
     """Seconds for the whole call."""
     request_id: str | None
@@ -340,7 +341,12 @@ def infer(
     prepared = draft.prepare(signature, encode_inputs(signature, inputs))
     now: float = yield flows.ReadClock()
     left = None if draft.timeout is None else max(draft.timeout - (now - start), 0.0)
-    return (yield from draft.call(prepared, left))
+    try:
+        return (yield from draft.call(prepared, left))
+    except RequestRejectedError:
+        # It may have loaded another version since it was asked: ask again the next time.
+        signatures.pop(draft.model.server_name, None)
+        raise
 
 
 def complete(
@@ -358,8 +364,10 @@ def complete(
     """
     start: float = yield flows.ReadClock()
     signature = yield from locate(draft.model, draft.options, signatures)
-    request = replace(draft, model=replace(draft.model, server_name=signature.name)).prepare(signature)
-    exchange = Exchange(request, start)
+    model = replace(draft.model, server_name=signature.name)
+    exchange = Exchange(replace(draft, model=model, stream=False).prepare(signature), start)
+    exchange.on_misfit = partial(signatures.pop, draft.model.server_name, None)
+    request = exchange.request
     if signature.decoupled:
         return exchange
     request.message.ClearField("parameters")  # they ask for the end of a stream
@@ -397,7 +405,7 @@ def locate(
         RequestError: the server does not have the model or could not be asked.
     """
     name = model.server_name
-    found = signatures.get(name)
+    found = options.signature or signatures.get(name)
     if found is None:
         twin = unary_name(name)
         try:

@@ -30,7 +30,9 @@ __all__ = [
     "as_last_of_stream",
     "build_infer_request",
     "decode_bytes_tensor",
+    "decode_numbers",
     "encode_tensor",
+    "is_numeric",
     "method_path",
     "pb",
     "serialize",
@@ -177,6 +179,19 @@ def decode_number(datatype: str, raw: bytes) -> float | int | None:
         return None
     value: float | int = struct.unpack_from(f"<{code}", raw)[0]
     return value
+
+
+def decode_numbers(datatype: str, raw: bytes) -> list[int | float]:
+    """Decode all elements of a numeric tensor; the length of the content counts, as for `decode_number`."""
+    code = _PACK.get(datatype)
+    if code is None:
+        return []
+    return list(struct.unpack_from(f"<{len(raw) // struct.calcsize(code)}{code}", raw))
+
+
+def is_numeric(datatype: str) -> bool:
+    """Return whether elements of this data type are numbers that can be decoded."""
+    return datatype in _PACK
 
 
 def build_infer_request(
@@ -343,7 +358,9 @@ def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
     """Read a model's signature from its configuration as HTTP gives it."""
     from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
 
-    message = json_format.ParseDict(dict(config), pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True)
+    message = json_format.ParseDict(
+        dict(config), pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
+    )
     return signature_from_config(message)
 
 

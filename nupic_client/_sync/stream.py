@@ -14,7 +14,7 @@ from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
-from nupic_client.results import Event, Finished, Generation, TextDelta
+from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,7 +83,7 @@ class TextStream:
     def events(self) -> Iterator[Event]:
         """Yield a `TextDelta` for each piece of text and `Finished` at the end. Raises as `__iter__`."""
         for text in self:
-            yield TextDelta(text)
+            yield self._exchange.delta(text)
         yield Finished(self._exchange.result())
 
     def result(self) -> Generation:

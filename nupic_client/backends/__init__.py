@@ -1,1 +1,41 @@
-"""How each kind of model on a Triton spells a text-generation request and its answers."""
+"""How each kind of model on a Triton spells a text-generation request and its answers.
+
+`detect` chooses by the model's own signature; a client takes ``backend=`` instead: a name, or an object,
+usually of a small class that derives from `TensorBackend`.
+"""
+
+from __future__ import annotations
+
+from nupic_client.backends.detect import BACKENDS, backend_of, detect
+from nupic_client.backends.matrix import support_matrix, support_table
+from nupic_client.backends.plain import PlainBackend
+from nupic_client.backends.plan import DEFAULT_MAX_TOKENS, AnswerLayout, Backend, make_tensor
+from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+from nupic_client.backends.tensors import TensorBackend
+from nupic_client.backends.trtllm import TrtllmBackend
+from nupic_client.backends.trtllm_engine import Tokenizer, TrtllmEngineBackend
+from nupic_client.backends.trtllm_llmapi import TrtllmLlmapiBackend
+from nupic_client.backends.vllm import VllmBackend
+
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_MAX_TOKENS",
+    "AnswerLayout",
+    "Backend",
+    "InputTensor",
+    "ModelSignature",
+    "PlainBackend",
+    "TensorBackend",
+    "TensorSpec",
+    "TensorValue",
+    "Tokenizer",
+    "TrtllmBackend",
+    "TrtllmEngineBackend",
+    "TrtllmLlmapiBackend",
+    "VllmBackend",
+    "backend_of",
+    "detect",
+    "make_tensor",
+    "support_matrix",
+    "support_table",
+]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 from nupic_client.errors import ConfigurationError
-from nupic_client.sampling import SamplingParams
 
-__all__ = ["AnswerLayout", "Backend", "make_tensor"]
+if TYPE_CHECKING:
+    from nupic_client.sampling import SamplingParams
+
+__all__ = ["DEFAULT_MAX_TOKENS", "AnswerLayout", "Backend", "make_tensor"]
+
+DEFAULT_MAX_TOKENS = 1024
+"""Sent as ``max_tokens`` where the caller gives none and the backend demands it or has a tiny default of its
+own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +24,15 @@ class AnswerLayout:
     """Where the parts of an answer stand.
 
     Args:
-        text: the BYTES output with the text.
+        text: the output with the text: BYTES, or token ids where ``detokenize`` is given.
         cumulative: whether each response holds the whole text so far; None lets the responses decide.
         finish_reason: the BYTES output with the reason the text ended, or None.
         input_tokens: the output with the number of prompt tokens, or None.
         output_tokens: the output with the number of new tokens in each response, or None.
+        logprobs: the output with the log probabilities of the tokens, or None. BYTES: JSON as vLLM writes it;
+            numbers: one for each token of a response, or of all responses so far.
+        echo: whether the text may begin with the prompt, which is then removed.
+        detokenize: turns all token ids so far into text, for a model that answers with token ids.
     """
 
     text: str = "text_output"
@@ -30,26 +40,78 @@ class AnswerLayout:
     finish_reason: str | None = None
     input_tokens: str | None = None
     output_tokens: str | None = None
+    logprobs: str | None = None
+    echo: bool = False
+    detokenize: Callable[[Sequence[int]], str] | None = None
 
 
+@runtime_checkable
 class Backend(Protocol):
-    """How one kind of model spells a text-generation request and its answers. Stateless."""
+    """How one kind of model spells a text-generation request and its answers. Stateless.
+
+    `nupic_client.backends.TensorBackend` implements all of it from a few declared names.
+    """
 
     @property
     def name(self) -> str:
         """The backend's name, e.g. ``"plain"``."""
         ...
 
+    def matches(self, signature: ModelSignature) -> bool:
+        """Return whether a model of this signature is one of this backend."""
+        ...
+
     def supports(self, option: str, signature: ModelSignature) -> bool:
-        """Return whether a sampling option can be sent to this model."""
+        """Return whether a sampling option, or ``"logprobs"``, can be sent to this model."""
         ...
 
-    def inputs(self, signature: ModelSignature, prompt: str, sampling: SamplingParams) -> list[InputTensor]:
-        """Return the inputs of a request; options that the model has no tensor for are left out."""
+    def refuse_streaming(self, signature: ModelSignature) -> str | None:
+        """Return what to do about a model that cannot stream, or None where a stream of it works.
+
+        Asked only of a model that is not decoupled, i.e. that answers a request with exactly one response.
+        """
         ...
 
-    def layout(self, signature: ModelSignature, *, cumulative: bool | None) -> AnswerLayout:
-        """Return where the parts of the answer stand."""
+    def inputs(
+        self,
+        signature: ModelSignature,
+        prompt: str,
+        sampling: SamplingParams,
+        *,
+        stream: bool = True,
+        logprobs: int | None = None,
+    ) -> list[InputTensor]:
+        """Return the inputs of a request; options that the model has no tensor for are left out.
+
+        Args:
+            signature: of the model.
+            prompt: the text to continue.
+            sampling: the options that were given.
+            stream: whether the answer should come in pieces.
+            logprobs: how many of the likeliest tokens to tell at each place besides the chosen one; None for
+                no log probabilities at all.
+
+        Raises:
+            ConfigurationError: the model cannot do what is asked.
+        """
+        ...
+
+    def layout(
+        self,
+        signature: ModelSignature,
+        *,
+        cumulative: bool | None,
+        stream: bool = True,
+        logprobs: int | None = None,
+    ) -> AnswerLayout:
+        """Return where the parts of the answer to such a request stand.
+
+        Args:
+            signature: of the model.
+            cumulative: what is known about this model's text; None leaves it to the backend.
+            stream: as for `inputs`.
+            logprobs: as for `inputs`.
+        """
         ...
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["InputTensor", "ModelSignature", "TensorSpec", "TensorValue"]
 
@@ -38,7 +40,8 @@ class ModelSignature:
         name: the server's name of the model.
         inputs: the inputs by name.
         outputs: the outputs by name.
-        decoupled: whether one request may be answered by any number of responses, i.e. whether the model can stream.
+        decoupled: whether one request may be answered by any number of responses, i.e. whether the model can
+            stream.
         max_batch_size: 0 means that shapes have no batch dimension.
         backend: Triton's backend name such as ``"python"`` or ``"vllm"``; empty where it is not stated.
         platform: Triton's platform name such as ``"ensemble"``; empty where it is not stated.

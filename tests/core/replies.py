@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nupic_client._core import wire
 from nupic_client._core.exchange import PreparedRequest
+from nupic_client._core.flows import ReadClock
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.backends.signature import ModelSignature, TensorSpec
 
@@ -91,4 +92,30 @@ def drive(flow, *replies):
             command = flow.throw(answer) if isinstance(answer, BaseException) else flow.send(answer)
     except StopIteration as stop:
         assert not waiting, f"never asked for {waiting}"
+        return commands, stop.value
+
+
+def ask(flow, *replies, clock=()):
+    """Run a flow as `drive` does, but answer its looks at the clock from ``clock``, then always with its last reading.
+
+    Returns:
+        The other commands and the result.
+    """
+    readings = list(clock) or [1.0]
+
+    def answered():
+        waiting = list(replies)
+        command = next(flow)
+        while True:
+            if isinstance(command, ReadClock):
+                command = flow.send(readings.pop(0) if len(readings) > 1 else readings[0])
+                continue
+            commands.append(command)
+            answer = waiting.pop(0)
+            command = flow.throw(answer) if isinstance(answer, BaseException) else flow.send(answer)
+
+    commands = []
+    try:
+        answered()
+    except StopIteration as stop:
         return commands, stop.value

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from core.replies import drive, signature
+from core.replies import ask, signature
 
 from nupic_client._core import wire
 from nupic_client._core.discovery import candidates, start_or_discover
 from nupic_client._core.draft import CallOptions, Draft
 from nupic_client.backends.plain import PlainBackend
-from nupic_client.errors import ConnectionFailedError, ModelUnavailableError, UnknownModelError
+from nupic_client.config import Timeouts
+from nupic_client.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+    UnknownModelError,
+)
 from nupic_client.registry import ModelRegistry, ModelSpec
 
 MODELS = ["acme-zephyr-7b.streaming", "acme-zephyr-7b", "llama.streaming"]
@@ -48,22 +56,22 @@ def config_reply(name):
 def test_a_short_name_means_the_one_model_that_streams_and_has_it_in_its_name():
     found = {}
     flow = start_or_discover(draft(UNKNOWN), {}, found)
-    _, exchange = drive(flow, 1.0, not_found(), index(*MODELS), 2.0, config_reply(MODELS[0]))
+    _, exchange = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]))
     assert exchange.request.model == MODELS[0]
     assert found == {"zephyr": MODELS[0]}
 
 
 def test_a_short_name_is_looked_for_once():
     flow = start_or_discover(draft(UNKNOWN), {MODELS[0]: signature()}, {"zephyr": MODELS[0]})
-    commands, exchange = drive(flow, 1.0)
+    commands, exchange = ask(flow)
     assert exchange.request.model == MODELS[0]
-    assert len(commands) == 1
+    assert commands == []
 
 
 def test_a_name_that_may_mean_several_models_is_an_error_that_lists_them():
     flow = start_or_discover(draft(UNKNOWN), {}, {})
     with pytest.raises(UnknownModelError, match=r"'a-zephyr\.streaming', 'b-zephyr\.streaming'") as caught:
-        drive(flow, 1.0, not_found(), index("b-zephyr.streaming", "a-zephyr.streaming"))
+        ask(flow, not_found(), index("b-zephyr.streaming", "a-zephyr.streaming"))
     assert caught.value.known == ("a-zephyr.streaming", "b-zephyr.streaming")
 
 
@@ -76,25 +84,48 @@ def test_a_name_that_may_mean_several_models_is_an_error_that_lists_them():
 )
 def test_a_name_that_no_model_has_is_an_error_that_lists_what_streams(names, words):
     with pytest.raises(ModelUnavailableError, match=words):
-        drive(start_or_discover(draft(UNKNOWN), {}, {}), 1.0, not_found(), index(*names))
+        ask(start_or_discover(draft(UNKNOWN), {}, {}), not_found(), index(*names))
 
 
 def test_a_server_that_lists_no_models_leaves_the_first_error():
     error = not_found()
     with pytest.raises(ModelUnavailableError) as caught:
-        drive(start_or_discover(draft(UNKNOWN), {}, {}), 1.0, error, ConnectionFailedError("gone"))
+        ask(start_or_discover(draft(UNKNOWN), {}, {}), error, ConnectionFailedError("gone"))
     assert caught.value is error
 
 
 def test_a_model_of_the_registry_is_not_looked_for():
     with pytest.raises(ModelUnavailableError):
-        drive(start_or_discover(draft(ModelSpec(name="zephyr")), {}, {}), 1.0, not_found())
+        ask(start_or_discover(draft(ModelSpec(name="zephyr")), {}, {}), not_found())
 
 
 def test_another_failure_is_not_answered_with_a_search():
     with pytest.raises(ConnectionFailedError):
-        drive(start_or_discover(draft(UNKNOWN), {}, {}), 1.0, ConnectionFailedError("gone"))
+        ask(start_or_discover(draft(UNKNOWN), {}, {}), ConnectionFailedError("gone"))
 
 
 def test_upper_and_lower_case_are_the_same():
     assert candidates("ZEPHYR", MODELS) == [MODELS[0]]
+
+
+def test_all_questions_share_one_deadline():
+    options = CallOptions(timeouts=Timeouts(total=10.0))
+    flow = start_or_discover(replace(draft(UNKNOWN), options=options), {}, {})
+    clock = [100.0, 100.0, 101.0, 105.0, 109.5]
+    commands, exchange = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]), clock=clock)
+    assert [command.timeout for command in commands] == [9.0, 5.0, 0.5]
+    assert exchange.remaining(109.75) == 0.25
+
+
+def test_a_question_for_which_no_time_is_left_fails_at_once():
+    options = CallOptions(timeouts=Timeouts(total=10.0))
+    flow = start_or_discover(replace(draft(UNKNOWN), options=options), {}, {})
+    with pytest.raises(DeadlineExceededError):
+        ask(flow, DeadlineExceededError("late"), clock=[100.0, 100.0, 120.0])
+
+
+def test_without_a_deadline_no_question_has_one():
+    options = CallOptions(timeouts=Timeouts(total=None))
+    flow = start_or_discover(replace(draft(UNKNOWN), options=options), {}, {})
+    commands, _ = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]))
+    assert [command.timeout for command in commands] == [None, None, None]

@@ -376,6 +376,24 @@ def test_the_signature_is_asked_for_once(colour):
         assert server.configs == 1
 
 
+def test_the_signature_is_asked_for_again_after_a_refusal(colour):
+    def answer(request):
+        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "unexpected inference input 'x'")
+
+    with TensorServer(MODELS[-1], answer=answer) as server, InferenceClient("twin", server.url) as client:
+        for _ in range(2):
+            with pytest.raises(RequestRejectedError):
+                colour(client).infer(1.0)
+        assert server.configs == 2
+
+
+def test_a_signature_that_is_given_is_not_asked_for(colour):
+    with TensorServer(MODELS[-1]) as server:
+        with InferenceClient("twin", server.url, signature=MODELS[-1]) as client:
+            assert colour(client).infer(1.0).only == 1.0
+        assert server.configs == 0
+
+
 def test_a_server_without_model_config_is_asked_for_its_metadata(server, call):
     server.with_config = False
     assert call("texts", ["a", "b"]).only.tolist() == [["a"], ["b"]]

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Installation", "NotSupportedError", "install"]
 
 VERSION = "2.51.0"
-PYTHONS = ((3, 9), (3, 10), (3, 11), (3, 12), (3, 13))
-"""The Pythons that the bundled Python backend has a stub for and numpy is pinned for."""
+PYTHONS = ((3, 9), (3, 10), (3, 11), (3, 12))
+"""The Pythons that the Python backend runs with. Its stub for 3.13 needs numpy < 2, without wheels there:
+with numpy 2 it misreads texts and crashes."""
 INSTALL_TIMEOUT = 900.0
 
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -103,16 +104,13 @@ def check_machine() -> None:
 def _find_python() -> _Python:
     """Return a Python with a stub and a shared libpython, which the stub needs; this one if it will do."""
     running = getattr(sys, "_base_executable", sys.executable)
-    others = [
-        shutil.which(f"python{major}.{minor}")
-        for major, minor in ((3, 12), (3, 11), (3, 10), (3, 13), (3, 9))
-    ]
+    others = [shutil.which(f"python{major}.{minor}") for major, minor in ((3, 12), (3, 11), (3, 10), (3, 9))]
     for program in (running, *filter(None, others), shutil.which("python3")):
         python = program and _describe(program)
         if python:
             return python
     raise NotSupportedError(
-        "there is no Python 3.9 to 3.13 with a shared libpython, e.g. Debian's libpython3.11"
+        "there is no Python 3.9 to 3.12 with a shared libpython, e.g. of Debian's libpython3.11"
     )
 
 

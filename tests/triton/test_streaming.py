@@ -432,7 +432,6 @@ def test_a_server_that_shuts_down_finishes_its_streams_and_refuses_new_ones(serv
 STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
 
 
-@pytest.mark.xfail(strict=True, reason="the classification does not know this text of a server that stops")
 def test_the_text_of_the_first_moment_of_a_shutdown_is_retryable():
     error = stream_error(f"[request id: r1] {STOPPING}")
     assert isinstance(error, ModelUnavailableError)

@@ -1,0 +1,114 @@
+"""What an answer tells besides its text: why it ended, how many tokens it took, and how likely they were."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.outputs import bytes_output, count_output, numbers_output
+from nupic_client.errors import ProtocolError
+from nupic_client.results import FinishReason, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from nupic_client.backends.plan import AnswerLayout
+
+__all__ = ["Extras"]
+
+_REASONS = {reason.value: reason for reason in FinishReason}
+
+
+class Extras:
+    """Collect what the responses of one request tell besides the text.
+
+    Args:
+        layout: where it stands.
+    """
+
+    __slots__ = ("_fresh", "_layout", "_usage", "finish_reason", "logprobs")
+
+    def __init__(self, layout: AnswerLayout) -> None:
+        self._layout = layout
+        self._usage: list[int | None] = [None, None]
+        self._fresh = 0
+        self.finish_reason: FinishReason | None = None
+        """Why the text ended; None as long as no response says."""
+        self.logprobs: list[TokenLogprob] = []
+        """The log probabilities so far."""
+
+    @property
+    def usage(self) -> Usage:
+        """The token counts so far."""
+        input_tokens, output_tokens = self._usage
+        return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+
+    def read(self, answer: Any) -> None:
+        """Take what a response tells.
+
+        Args:
+            answer: a ``ModelInferResponse``.
+
+        Raises:
+            ProtocolError: an output is not what it should be.
+        """
+        layout = self._layout
+        if layout.finish_reason:
+            reason = bytes_output(answer, layout.finish_reason)
+            if reason and reason != b"None":
+                self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
+        if layout.input_tokens and self._usage[0] is None:  # every response repeats it
+            self._usage[0] = count_output(answer, layout.input_tokens)
+        if layout.output_tokens:
+            count = count_output(answer, layout.output_tokens)
+            if count is not None:
+                self._usage[1] = (self._usage[1] or 0) + count  # every response counts its own
+        if layout.logprobs:
+            self.logprobs += self._new_logprobs(answer, layout.logprobs)
+
+    def take_logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Return the log probabilities that came since the last call."""
+        fresh, self._fresh = self.logprobs[self._fresh :], len(self.logprobs)
+        return tuple(fresh)
+
+    def _new_logprobs(self, answer: Any, name: str) -> list[TokenLogprob]:
+        output = next((output for output in answer.outputs if output.name == name), None)
+        if output is None:
+            return []
+        if output.datatype == "BYTES":
+            try:
+                return _from_json(bytes_output(answer, name))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise ProtocolError(f"output {name!r}: {error!r}", request_id=answer.id) from None
+        values = numbers_output(answer, name)
+        # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends those of the
+        # response.
+        known = [item.logprob for item in self.logprobs]
+        new = values[len(known) :] if len(values) >= len(known) and values[: len(known)] == known else values
+        return [TokenLogprob(logprob=float(value)) for value in new]
+
+
+def _from_json(data: bytes | None) -> list[TokenLogprob]:
+    """Read vLLM's JSON: null, or for each token ``{token_id: {"logprob", "rank", "decoded_token"}, ...}``.
+
+    The chosen token comes first, the likeliest ones after it.
+    """
+    return [_from_position(position) for position in json.loads(data or b"null") or () if position]
+
+
+def _from_position(position: dict[str, dict[str, Any]]) -> TokenLogprob:
+    chosen, *others = (
+        TokenLogprob(
+            logprob=float(facts["logprob"]),
+            token=facts.get("decoded_token"),
+            token_id=int(token_id),
+            rank=facts.get("rank"),
+        )
+        for token_id, facts in position.items()
+    )
+    likeliest = sorted((chosen, *others), key=lambda item: -item.logprob)
+    return TokenLogprob(
+        logprob=chosen.logprob,
+        token=chosen.token,
+        token_id=chosen.token_id,
+        rank=chosen.rank,
+        likeliest=tuple(likeliest),
+    )

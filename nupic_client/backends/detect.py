@@ -1,0 +1,85 @@
+"""Which backend a model belongs to, from what its server says about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nupic_client.backends.plain import PlainBackend
+from nupic_client.backends.plan import Backend
+from nupic_client.backends.trtllm import TrtllmBackend
+from nupic_client.backends.trtllm_engine import TrtllmEngineBackend
+from nupic_client.backends.trtllm_llmapi import TrtllmLlmapiBackend
+from nupic_client.backends.vllm import VllmBackend
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nupic_client.backends.signature import ModelSignature
+
+__all__ = ["BACKENDS", "backend_of", "detect"]
+
+BACKENDS: tuple[Backend, ...] = (
+    VllmBackend(),
+    TrtllmEngineBackend(),
+    TrtllmLlmapiBackend(),
+    TrtllmBackend(),
+    PlainBackend(),
+)
+"""The backends that are detected, the most specific first."""
+
+
+def detect(signature: ModelSignature) -> Backend:
+    """Return the first of `BACKENDS` that a model's signature matches.
+
+    Args:
+        signature: of the model.
+
+    Raises:
+        ConfigurationError: none does; the message lists the model's tensors and says how to go on.
+    """
+    for backend in BACKENDS:
+        if backend.matches(signature):
+            return backend
+    inputs = ", ".join(f"{spec.name} {spec.datatype}" for spec in signature.inputs.values()) or "none"
+    outputs = ", ".join(f"{spec.name} {spec.datatype}" for spec in signature.outputs.values()) or "none"
+    raise ConfigurationError(
+        f"it is not known how model {signature.name!r} takes and gives text (its inputs: {inputs};"
+        f" its outputs: {outputs}): give backend=, {_suggestion(signature)}one of {_names()}, or an object of"
+        " your own, see nupic_client.backends.TensorBackend"
+    )
+
+
+def backend_of(backend: Backend | str | None) -> Backend | None:
+    """Return the backend that a caller names or gives; None leaves it to `detect`.
+
+    Args:
+        backend: a name such as ``"vllm"``, an object, or None.
+
+    Raises:
+        ConfigurationError: there is no backend of that name, or the object is none.
+    """
+    if isinstance(backend, str):
+        for known in BACKENDS:
+            if known.name == backend:
+                return known
+        raise ConfigurationError(f"there is no backend {backend!r}: there are {_names()}, or give an object")
+    if isinstance(backend, type) or not (backend is None or isinstance(backend, Backend)):
+        raise ConfigurationError(
+            "backend must be a name or an object with the methods of nupic_client.backends.Backend,"
+            f" not {backend!r}"
+        )
+    return backend
+
+
+def _names() -> str:
+    return ", ".join(repr(backend.name) for backend in BACKENDS)
+
+
+def _suggestion(signature: ModelSignature) -> str:
+    """Return the ready-made spelling for a model with one text in and one text out under other names."""
+    prompts = [
+        spec.name for spec in signature.inputs.values() if spec.datatype == "BYTES" and not spec.optional
+    ]
+    texts = [spec.name for spec in signature.outputs.values() if spec.datatype == "BYTES"]
+    if len(prompts) != 1 or len(texts) != 1:
+        return ""
+    return f"perhaps PlainBackend(prompt={prompts[0]!r}, text={texts[0]!r}), "

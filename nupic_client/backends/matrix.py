@@ -1,0 +1,66 @@
+"""The support matrix: which tensor carries which feature, as the backends themselves declare it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nupic_client.backends.detect import BACKENDS
+from nupic_client.backends.tensors import TensorBackend
+from nupic_client.sampling import OPTION_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["support_matrix", "support_table"]
+
+_NONE = "-"
+_TEXT = {False: "new text", True: "the whole text so far", None: "either: found out"}
+
+
+def support_matrix(backends: Sequence[object] = BACKENDS) -> dict[str, dict[str, str]]:
+    """Return feature -> backend -> the tensor that carries it, ``"client"`` or ``"-"``.
+
+    Args:
+        backends: those to compare; they are `TensorBackend` objects.
+    """
+    columns = {backend.name: _features(backend) for backend in backends if isinstance(backend, TensorBackend)}
+    features = next(iter(columns.values()), {})
+    return {feature: {name: column[feature] for name, column in columns.items()} for feature in features}
+
+
+def support_table(backends: Sequence[object] = BACKENDS) -> str:
+    """Return the support matrix as a Markdown table."""
+    matrix = support_matrix(backends)
+    names = list(next(iter(matrix.values()), {}))
+    lines = [["", *(f"`{name}`" for name in names)], ["---"] * (len(names) + 1)]
+    lines += [[feature, *row.values()] for feature, row in matrix.items()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _features(backend: TensorBackend) -> dict[str, str]:
+    options = {f"`{option}`": _tensors(backend.options.get(option, ())) for option in OPTION_NAMES}
+    if options["`stop`"] == _NONE:
+        options["`stop`"] = "client"
+    reports = {
+        feature: _tensors(backend.reports.get(part, ())[1:])
+        for feature, part in (
+            ("finish reason", "finish_reason"),
+            ("input tokens", "input_tokens"),
+            ("output tokens", "output_tokens"),
+            ("`logprobs`", "logprobs"),
+        )
+    }
+    return {
+        "prompt": _tensors((backend.prompt,)),
+        "text": _tensors((backend.text,)),
+        "a streamed response holds": _TEXT[backend.cumulative],
+        "asks for a stream": _tensors((backend.stream_switch,)),
+        "leaves the prompt out": _tensors((backend.no_echo_switch,)),
+        **options,
+        "`max_tokens` is always sent": "yes" if backend.needs_max_tokens else "no",
+        **reports,
+    }
+
+
+def _tensors(names: Sequence[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names if name) or _NONE

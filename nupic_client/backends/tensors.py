@@ -1,0 +1,207 @@
+"""A backend whose options are inputs of their own: most of them, told apart by the names alone."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nupic_client.backends.plan import DEFAULT_MAX_TOKENS, AnswerLayout, make_tensor
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+    from nupic_client.sampling import SamplingParams
+
+__all__ = ["COUNTS", "REPORTS", "TensorBackend"]
+
+COUNTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "input_tokens": ("return_num_input_tokens", "num_input_tokens"),
+        "output_tokens": ("return_num_output_tokens", "num_output_tokens"),
+    }
+)
+"""Token counts as vLLM and TensorRT-LLM spell them: the input that asks, the output that answers."""
+REPORTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"finish_reason": ("return_finish_reason", "finish_reason"), **COUNTS}
+)
+"""Finish reason and token counts as vLLM spells them."""
+
+
+class TensorBackend:
+    """A backend that is declared by the names of its tensors. One object serves any number of clients.
+
+    Declare what differs from the defaults, and override a method where names are not enough. Only what a
+    model declares in its own configuration is sent, as the data type and shape it declares.
+
+    Example:
+        >>> class AcmeBackend(TensorBackend):
+        ...     name = "acme"
+        ...     prompt = "PROMPT"
+        ...     text = "COMPLETION"
+        ...     stream_switch = "STREAM"
+        ...     options = {"max_tokens": ("OUTPUT_LEN",), "temperature": ("TEMPERATURE",)}
+        >>> AcmeBackend().name
+        'acme'
+    """
+
+    name: ClassVar[str] = "custom"
+    """The backend's name, for error texts."""
+    prompt: str = "text_input"
+    """The BYTES input that takes the prompt."""
+    text: str = "text_output"
+    """The BYTES output that gives the text."""
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """The input of each option; where releases differ, all its names, and the first that a model declares
+    counts."""
+    stream_switch: ClassVar[str] = ""
+    """The BOOL input that asks for an answer in pieces; empty where there is none."""
+    no_echo_switch: ClassVar[str] = ""
+    """The BOOL input that asks to leave the prompt out of the text; empty where there is none."""
+    reports: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
+    """What to ask for besides the text: a field of `AnswerLayout` to the BOOL input that asks and the output
+    that answers. ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
+    cumulative: ClassVar[bool | None] = None
+    """Whether a streamed response holds the whole text so far; None lets the responses decide."""
+    needs_max_tokens: ClassVar[bool] = False
+    """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
+    remedy: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
+    """What makes a model that is not decoupled stream, for the error text."""
+
+    def matches(self, signature: ModelSignature) -> bool:
+        """Return whether the model has the input for the prompt and the output for the text."""
+        return _has(signature, self.prompt, self.text)
+
+    def refuse_streaming(self, signature: ModelSignature) -> str | None:  # noqa: ARG002 - others look at it
+        """Return `remedy`: asked for a stream that they cannot give, models fail or worse."""
+        return self.remedy
+
+    def supports(self, option: str, signature: ModelSignature) -> bool:
+        """Return whether the model declares an input for the option, or offers log probabilities."""
+        if option == "logprobs":
+            return self._offers("logprobs", signature)
+        return self._input_of(option, signature) is not None
+
+    def inputs(
+        self,
+        signature: ModelSignature,
+        prompt: str,
+        sampling: SamplingParams,
+        *,
+        stream: bool = True,
+        logprobs: int | None = None,
+    ) -> list[InputTensor]:
+        """Return the prompt, the switches, the options, and the requests for what the model offers besides.
+
+        Raises:
+            ConfigurationError: the model has no such prompt or text tensor, or a value does not fit its
+                input.
+        """
+        if not _has(signature, self.prompt, self.text):
+            raise self._misfit(signature)
+        values: dict[str, TensorValue | Sequence[TensorValue]] = dict(self.prompt_values(prompt, signature))
+        if _is_switch(self.stream_switch, signature):
+            # Never ask a model that is not decoupled for a stream: that has taken whole servers down.
+            values[self.stream_switch] = stream and signature.decoupled
+        if _is_switch(self.no_echo_switch, signature):
+            values[self.no_echo_switch] = True
+        values.update(self.option_values(signature, sampling, logprobs=logprobs))
+        for part, (switch, _) in self.reports.items():
+            if self._offers(part, signature) and (part != "logprobs" or logprobs is not None):
+                values[switch] = True
+        return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
+
+    def prompt_values(
+        self,
+        prompt: str,
+        signature: ModelSignature,  # noqa: ARG002 - others look at it
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the inputs that carry the prompt."""
+        return {self.prompt: prompt}
+
+    def option_values(
+        self,
+        signature: ModelSignature,
+        sampling: SamplingParams,
+        *,
+        logprobs: int | None,  # noqa: ARG002 - others look at it
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the inputs that carry the options, by the model's names."""
+        given = dict(sampling.given())
+        if self.needs_max_tokens:
+            given.setdefault("max_tokens", DEFAULT_MAX_TOKENS)
+        found = {option: self._input_of(option, signature) for option in given}
+        values: dict[str, Any] = {
+            name: given[option]
+            for option, name in found.items()
+            if name is not None
+            and (option != "stop" or _takes_stops(signature.inputs[name], sampling.stop_strings, signature))
+        }
+        return values
+
+    def layout(
+        self,
+        signature: ModelSignature,
+        *,
+        cumulative: bool | None,
+        stream: bool = True,
+        logprobs: int | None = None,
+    ) -> AnswerLayout:
+        """Return the layout: the text, and what `inputs` asked for besides."""
+        wanted = {
+            part: output
+            for part, (_, output) in self.reports.items()
+            if self._offers(part, signature) and (part != "logprobs" or logprobs is not None)
+        }
+        streams = stream and signature.decoupled
+        if cumulative is None:
+            cumulative = self.is_cumulative(signature) if streams else False
+        return AnswerLayout(
+            text=self.text,
+            cumulative=cumulative,
+            echo=self.may_echo(signature, stream=streams),
+            **wanted,  # type: ignore[arg-type]  # the keys are fields that hold the name of an output
+        )
+
+    def is_cumulative(self, signature: ModelSignature) -> bool | None:  # noqa: ARG002 - others look at it
+        """Return whether each streamed response of this model holds the whole text so far."""
+        return self.cumulative
+
+    def may_echo(self, signature: ModelSignature, *, stream: bool) -> bool:
+        """Return whether the text may begin with the prompt: whole answers do where no input prevents it."""
+        return not stream and not _is_switch(self.no_echo_switch, signature)
+
+    def _input_of(self, option: str, signature: ModelSignature) -> str | None:
+        return next((name for name in self.options.get(option, ()) if name in signature.inputs), None)
+
+    def _offers(self, part: str, signature: ModelSignature) -> bool:
+        if part not in self.reports:
+            return False
+        switch, output = self.reports[part]
+        return _is_switch(switch, signature) and output in signature.outputs
+
+    def _misfit(self, signature: ModelSignature) -> ConfigurationError:
+        return ConfigurationError(
+            f"model {signature.name!r} does not take a text and give a text as backend {self.name!r} does:"
+            f" it has the inputs {list(signature.inputs)} and outputs {list(signature.outputs)}, expected"
+            f" {self.prompt!r} and {self.text!r}"
+        )
+
+
+def _has(signature: ModelSignature, prompt: str, text: str) -> bool:
+    return prompt in signature.inputs and text in signature.outputs
+
+
+def _is_switch(name: str, signature: ModelSignature) -> bool:
+    """Return whether the input is there and is a switch, and not something else of that name."""
+    return name in signature.inputs and signature.inputs[name].datatype == "BOOL"
+
+
+def _takes_stops(spec: TensorSpec, strings: Sequence[str], signature: ModelSignature) -> bool:
+    """Return whether the input has room for the stop strings; the client stops at them in any case."""
+    try:
+        make_tensor(spec, strings, signature)
+    except ConfigurationError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""TensorRT-LLM with its own pre- and postprocessing: the ``ensemble`` and ``tensorrt_llm_bls`` models.
+
+https://github.com/NVIDIA/TensorRT-LLM/tree/main/triton_backend/all_models/inflight_batcher_llm has their
+configurations.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from nupic_client.backends.tensors import COUNTS, TensorBackend
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nupic_client.backends.signature import ModelSignature, TensorValue
+    from nupic_client.sampling import SamplingParams
+
+__all__ = ["TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
+
+TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {**COUNTS, "logprobs": ("return_log_probs", "output_log_probs")}
+)
+"""What the engine and the models around it tell besides the text."""
+
+
+class TrtllmBackend(TensorBackend):
+    """The ensemble and the BLS model of TensorRT-LLM."""
+
+    name = "trtllm"
+    options = MappingProxyType(
+        {
+            "max_tokens": ("max_tokens",),
+            "temperature": ("temperature",),
+            "top_p": ("top_p",),
+            "top_k": ("top_k",),
+            "stop": ("stop_words",),
+            "seed": ("seed", "random_seed"),
+            "repetition_penalty": ("repetition_penalty",),
+            "presence_penalty": ("presence_penalty",),
+            "frequency_penalty": ("frequency_penalty",),
+        }
+    )
+    stream_switch = "stream"
+    no_echo_switch = "exclude_input_in_output"
+    reports = TRTLLM_REPORTS
+    cumulative = False
+    needs_max_tokens = True
+    remedy = "deploy tensorrt_llm, and tensorrt_llm_bls where it is used, with `decoupled_mode:true`"
+
+    def matches(self, signature: ModelSignature) -> bool:
+        """Return whether the model takes text, ``max_tokens`` and lists of words, as only these do."""
+        inputs = signature.inputs
+        return super().matches(signature) and "max_tokens" in inputs and not inputs.keys().isdisjoint(_WORDS)
+
+    def option_values(
+        self, signature: ModelSignature, sampling: SamplingParams, *, logprobs: int | None
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the options by the model's names.
+
+        Raises:
+            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
+        """
+        check_logprobs(signature, sampling, logprobs)
+        return super().option_values(signature, sampling, logprobs=logprobs)
+
+    def is_cumulative(self, signature: ModelSignature) -> bool | None:
+        """Return whether the BLS model was deployed to decode all tokens so far with every response."""
+        return signature.parameters.get("accumulate_tokens", "").strip().lower() in _TRUE
+
+
+_WORDS = ("stop_words", "bad_words")
+_TRUE = frozenset({"true", "yes", "1", "t", "y"})
+
+
+def check_logprobs(signature: ModelSignature, sampling: SamplingParams, logprobs: int | None) -> None:
+    """Refuse what the engine would refuse or ignore, in words that say what to do.
+
+    Raises:
+        ConfigurationError: it cannot give these log probabilities.
+    """
+    if logprobs is None:
+        return
+    if logprobs:
+        raise ConfigurationError(
+            f"model {signature.name!r} tells the log probability of the chosen token only: use logprobs=True"
+        )
+    if sampling.top_k is None and sampling.top_p is None:
+        raise ConfigurationError(
+            f"model {signature.name!r} computes log probabilities only where top_k or top_p is given:"
+            " give one of them, for example top_k=1 for the likeliest token"
+        )

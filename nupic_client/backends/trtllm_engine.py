@@ -1,0 +1,139 @@
+"""The raw ``tensorrt_llm`` engine: token ids in, token ids out. It needs a tokenizer on this side.
+
+https://github.com/NVIDIA/TensorRT-LLM/tree/main/triton_backend/all_models/inflight_batcher_llm/tensorrt_llm
+has its configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nupic_client.backends.tensors import TensorBackend
+from nupic_client.backends.trtllm import TRTLLM_REPORTS, check_logprobs
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nupic_client.backends.plan import AnswerLayout
+    from nupic_client.backends.signature import ModelSignature, TensorValue
+    from nupic_client.sampling import SamplingParams
+
+__all__ = ["Tokenizer", "TrtllmEngineBackend"]
+
+
+class Tokenizer(Protocol):
+    """What the engine needs of a tokenizer: those of ``transformers`` and ``tokenizers`` have it.
+
+    Where it has an ``eos_token_id`` (and a ``pad_token_id``) too, the engine is told to end the text at it.
+    """
+
+    def encode(self, text: str, /) -> Any:
+        """Return the token ids of a text: a list, or an object with the list as ``ids``."""
+        ...
+
+    def decode(self, ids: list[int], /) -> str:
+        """Return the text of token ids."""
+        ...
+
+
+class TrtllmEngineBackend(TensorBackend):
+    """The engine without the models that turn text into token ids and back.
+
+    Args:
+        tokenizer: the model's tokenizer. Without one every request is refused with an explanation.
+    """
+
+    name = "trtllm_engine"
+    prompt = "input_ids"
+    text = "output_ids"
+    options = MappingProxyType(
+        {
+            "max_tokens": ("request_output_len",),
+            "temperature": ("temperature",),
+            "top_p": ("runtime_top_p",),
+            "top_k": ("runtime_top_k",),
+            "seed": ("seed", "random_seed"),
+            "repetition_penalty": ("repetition_penalty",),
+            "presence_penalty": ("presence_penalty",),
+            "frequency_penalty": ("frequency_penalty",),
+        }
+    )
+    stream_switch = "streaming"
+    no_echo_switch = "exclude_input_in_output"
+    reports = TRTLLM_REPORTS
+    cumulative = False
+    needs_max_tokens = True
+    remedy = "deploy it with `decoupled_mode:true`"
+
+    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
+        self._tokenizer = tokenizer
+
+    def matches(self, signature: ModelSignature) -> bool:
+        """Return whether the model takes token ids."""
+        return {"input_ids", "request_output_len"} <= signature.inputs.keys()
+
+    def prompt_values(
+        self, prompt: str, signature: ModelSignature
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the token ids of the prompt, their number, and the token that ends a text.
+
+        Raises:
+            ConfigurationError: there is no tokenizer, or the prompt has no tokens.
+        """
+        tokenizer = self._tokenizer
+        if tokenizer is None:
+            raise ConfigurationError(
+                f"model {signature.name!r} is a raw TensorRT-LLM engine, which takes and gives token ids, not"
+                " text: use the model in front of it (usually 'ensemble' or 'tensorrt_llm_bls'), or give the"
+                " engine's tokenizer: backend=TrtllmEngineBackend(tokenizer)"
+            )
+        encoded = tokenizer.encode(prompt)
+        ids = [int(token) for token in getattr(encoded, "ids", encoded)]
+        if not ids:
+            raise ConfigurationError(
+                "the tokenizer made no tokens of the prompt: the engine needs at least one"
+            )
+        end_id = getattr(tokenizer, "eos_token_id", None)
+        pad_id = getattr(tokenizer, "pad_token_id", None)
+        values: dict[str, TensorValue | Sequence[TensorValue] | None] = {
+            "input_ids": ids,
+            "input_lengths": len(ids),
+            "end_id": end_id,
+            "pad_id": end_id if pad_id is None else pad_id,
+        }
+        return {
+            name: value for name, value in values.items() if value is not None and name in signature.inputs
+        }
+
+    def option_values(
+        self, signature: ModelSignature, sampling: SamplingParams, *, logprobs: int | None
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the options by the engine's names.
+
+        Raises:
+            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
+        """
+        check_logprobs(signature, sampling, logprobs)
+        return super().option_values(signature, sampling, logprobs=logprobs)
+
+    def layout(
+        self,
+        signature: ModelSignature,
+        *,
+        cumulative: bool | None,
+        stream: bool = True,
+        logprobs: int | None = None,
+    ) -> AnswerLayout:
+        """Return the layout: token ids and how they become text."""
+        layout = super().layout(signature, cumulative=cumulative, stream=stream, logprobs=logprobs)
+        return replace(layout, detokenize=self._text_of)
+
+    def _text_of(self, ids: Sequence[int]) -> str:
+        tokenizer = self._tokenizer
+        assert tokenizer is not None, "inputs() has refused before"  # noqa: S101 - a promise to the type checker
+        # The engine sends the token that ends a text as well, and tokenizers spell it out.
+        unspoken = {getattr(tokenizer, "eos_token_id", None), getattr(tokenizer, "pad_token_id", None)}
+        return tokenizer.decode([token for token in ids if token not in unspoken])

@@ -1,0 +1,46 @@
+"""TensorRT-LLM's LLM-API model: a Python model that is set up by ``model.yaml``.
+
+Each of its responses holds the whole text so far.
+https://github.com/NVIDIA/TensorRT-LLM/tree/main/triton_backend/all_models/llmapi has its code.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from nupic_client.backends.tensors import TensorBackend
+
+if TYPE_CHECKING:
+    from nupic_client.backends.signature import ModelSignature
+
+__all__ = ["TrtllmLlmapiBackend"]
+
+_PREFIX = "sampling_param_"
+_OPTIONS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+)
+
+
+class TrtllmLlmapiBackend(TensorBackend):
+    """Models of TensorRT-LLM's LLM-API. They stream only where the operator has made them decoupled."""
+
+    name = "trtllm_llmapi"
+    options = MappingProxyType({option: (f"{_PREFIX}{option}",) for option in _OPTIONS})
+    stream_switch = "streaming"
+    no_echo_switch = f"{_PREFIX}exclude_input_from_output"
+    reports = MappingProxyType({"finish_reason": ("return_finish_reason", "finish_reason")})
+    cumulative = True
+    needs_max_tokens = True  # the LLM-API's own default ends a text after 32 tokens
+    remedy = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"
+
+    def matches(self, signature: ModelSignature) -> bool:
+        """Return whether the model takes text and options that are named as only here."""
+        return super().matches(signature) and any(name.startswith(_PREFIX) for name in signature.inputs)

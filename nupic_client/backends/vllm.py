@@ -1,0 +1,56 @@
+"""The vLLM backend of Triton: sampling options go as one JSON object, the text comes as deltas.
+
+https://github.com/triton-inference-server/vllm_backend: its ``src/utils/request.py`` reads these inputs.
+"""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nupic_client.backends.plan import DEFAULT_MAX_TOKENS
+from nupic_client.backends.tensors import REPORTS, TensorBackend
+from nupic_client.sampling import OPTION_NAMES, SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nupic_client.backends.signature import ModelSignature, TensorValue
+
+__all__ = ["VllmBackend"]
+
+_SAMPLING = "sampling_parameters"
+
+
+class VllmBackend(TensorBackend):
+    """Models of Triton's ``vllm`` backend.
+
+    Further fields of vLLM's ``SamplingParams`` can be added to the JSON with
+    ``backend_inputs={"sampling_parameters": {"min_tokens": 5}}``.
+    """
+
+    name = "vllm"
+    options = MappingProxyType(dict.fromkeys(OPTION_NAMES, (_SAMPLING,)))
+    stream_switch = "stream"
+    no_echo_switch = "exclude_input_in_output"
+    reports = MappingProxyType({**REPORTS, "logprobs": ("return_logprobs", "logprobs")})
+    cumulative = False
+    needs_max_tokens = True  # vLLM's own default ends a text after 16 tokens
+
+    def matches(self, signature: ModelSignature) -> bool:
+        """Return whether it is Triton's vLLM backend, or a model that takes its inputs."""
+        return super().matches(signature) and (signature.backend == "vllm" or _SAMPLING in signature.inputs)
+
+    def option_values(
+        self, signature: ModelSignature, sampling: SamplingParams, *, logprobs: int | None
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the given options as one JSON object, which always has ``max_tokens``."""
+        if _SAMPLING not in signature.inputs:
+            return {}
+        fields: dict[str, Any] = {"max_tokens": DEFAULT_MAX_TOKENS, **dict(sampling.given())}
+        if fields.get("top_k") == 0:
+            fields["top_k"] = -1  # older releases of vLLM refuse 0
+        if logprobs is not None:
+            fields["logprobs"] = max(logprobs, 1)
+        return {_SAMPLING: json.dumps(fields)}

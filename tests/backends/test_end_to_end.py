@@ -1,0 +1,228 @@
+"""Whole generations against a server that serves the models of every backend."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+import pytest
+from backends.signatures import (
+    BLS,
+    BLS_ACCUMULATING,
+    ENGINE,
+    ENSEMBLE,
+    LLMAPI,
+    PLAIN,
+    VLLM,
+    changed,
+    results,
+    specs,
+)
+from facade.conftest import by_async_iterator, by_iterator
+
+from nupic_client import ConfigurationError, FinishReason, InferenceError, StreamingClient
+from nupic_client._core import wire
+from nupic_client.backends import PlainBackend, TensorBackend, TrtllmEngineBackend
+from nupic_client.errors import RequestRejectedError
+from nupic_client.testing import FakeTriton, Reply, fail, raw
+
+
+@pytest.fixture(params=[by_iterator, by_async_iterator], ids=["sync", "async"])
+def read(request):
+    return request.param
+
+
+def generate(read, signature, reply, *, backend=None, final="separate", **options):
+    """Return pieces, generation and the recorded request."""
+    with (
+        FakeTriton(reply, models=[signature], final=final) as server,
+        StreamingClient(signature.name, url=server.url, backend=backend) as client,
+    ):
+        pieces, generation = read(client, "Once", **options)
+        return pieces, generation, server.requests[0]
+
+
+def test_vllm(read):
+    def steps(request):
+        assert request.inputs["stream"] is True
+        for text, more in (("Hel", 1), ("lo", 2)):
+            yield {
+                "text_output": text,
+                "finish_reason": "None",
+                "num_input_tokens": 4,
+                "num_output_tokens": more,
+                "logprobs": json.dumps([{"5": {"logprob": -0.5, "rank": 1, "decoded_token": text}}]),
+            }
+        yield {
+            "text_output": "!",
+            "finish_reason": "length",
+            "num_input_tokens": 4,
+            "num_output_tokens": 1,
+            "logprobs": "null",
+        }
+
+    pieces, generation, request = generate(
+        read, VLLM, steps, final="with_last", logprobs=True, temperature=0.5, stop=["x"]
+    )
+    assert pieces == ["Hel", "lo", "!"]
+    assert generation.finish_reason is FinishReason.LENGTH
+    assert (generation.usage.input_tokens, generation.usage.output_tokens) == (4, 4)
+    assert [told.token for told in generation.logprobs] == ["Hel", "lo"]
+    assert json.loads(request.inputs["sampling_parameters"]) == {
+        "max_tokens": 1024,
+        "temperature": 0.5,
+        "stop": ["x"],
+        "logprobs": 1,
+    }
+
+
+def test_an_error_of_vllm_comes_without_its_placeholder(read):
+    def both(request):
+        response = wire.pb.ModelStreamInferResponse(error_message="Error generating stream: boom")
+        answer = response.infer_response
+        answer.id = request.request_id
+        answer.outputs.add(name="text_output", datatype="BYTES", shape=[1])
+        answer.raw_output_contents.append(wire.encode_tensor("BYTES", ["N/A"]))
+        answer.parameters["triton_final_response"].bool_param = True
+        return response
+
+    with pytest.raises(InferenceError, match="Error generating stream: boom") as caught:
+        generate(read, VLLM, ["Hel", raw(both)])
+    assert caught.value.partial_text == "Hel"
+
+
+@pytest.mark.parametrize("signature", [ENSEMBLE, BLS], ids=lambda signature: signature.name)
+def test_trtllm(read, signature):
+    reply = Reply(
+        [
+            {
+                "text_output": "Once",
+                "num_input_tokens": 3,
+                "num_output_tokens": 1,
+                "output_log_probs": [-0.5],
+            },
+            {
+                "text_output": " upon",
+                "num_input_tokens": 3,
+                "num_output_tokens": 2,
+                "output_log_probs": [-0.5, -1.0],
+            },
+        ],
+        input_tokens=3,
+    )
+    pieces, generation, request = generate(
+        read, signature, reply, top_k=1, seed=2**64 - 1, stop=["a", "b"], logprobs=True
+    )
+    assert pieces == ["Once", " upon"]
+    assert generation.finish_reason is None
+    assert (generation.usage.input_tokens, generation.usage.output_tokens) == (3, 3)
+    assert [told.logprob for told in generation.logprobs] == [-0.5, -1.0]
+    assert request.inputs["max_tokens"] == 1024
+    assert request.inputs["seed"] == 2**64 - 1
+    assert list(request.inputs["stop_words"]) == ["a", "b"]
+
+
+def test_a_stop_word_that_the_server_left_in_the_text_is_cut(read):
+    pieces, generation, _ = generate(read, BLS, ["so ", "EN", "D and"], stop="END")
+    assert "".join(pieces) == "so "
+    assert generation.finish_reason is FinishReason.STOP
+
+
+def test_trtllm_that_accumulates_tokens(read):
+    pieces, generation, _ = generate(read, BLS_ACCUMULATING, ["ha", "haha", "haha \ufffd", "haha é"])
+    assert generation.text == "".join(pieces) == "haha é"
+
+
+def test_the_traceback_of_a_bls_model_ends_with_what_happened(read):
+    words = "Exception: max_tokens must be a single value > 0"
+    text = f'Traceback (most recent call last):\n  File "model.py"\n{words}\n'
+    with pytest.raises(InferenceError) as caught:
+        generate(read, BLS, [fail(text)])
+    assert "max_tokens must be a single value > 0" in caught.value.message
+    assert "Traceback" not in caught.value.message
+    assert caught.value.server_message == text
+
+
+def test_trtllm_llmapi(read):
+    pieces, generation, request = generate(
+        read, LLMAPI, Reply(["Once", "Once upon", "Once upon a"], finish_reason="stop"), stop="time"
+    )
+    assert (pieces, generation.text) == (["Once", " upon", " a"], "Once upon a")
+    assert generation.finish_reason is FinishReason.STOP
+    assert generation.usage.output_tokens is None
+    assert list(request.inputs["sampling_param_stop"]) == ["time"]
+
+
+def test_the_shipped_llmapi_model_is_refused_before_anything_is_sent(read):
+    with pytest.raises(ConfigurationError, match=r"decoupled: True.*model\.yaml"):
+        generate(read, changed(LLMAPI, decoupled=False), ["x"])
+
+
+class Words:
+    eos_token_id = 2
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def decode(self, ids):
+        return bytes(ids).decode(errors="replace")
+
+
+def test_trtllm_engine(read):
+    steps = [{"output_ids": list(part)} for part in ("Hé".encode()[:2], "Hé".encode()[2:], b"!\x02")]
+    pieces, generation, request = generate(
+        read, ENGINE, Reply(steps, honour_max_tokens=False), backend=TrtllmEngineBackend(Words())
+    )
+    assert pieces == ["H", "é", "!"]
+    assert generation.text == "Hé!"
+    assert list(request.inputs["input_ids"]) == list(b"Once")
+    assert (request.inputs["input_lengths"], request.inputs["end_id"]) == (4, 2)
+
+
+def test_the_engine_without_a_tokenizer_is_refused(read):
+    with pytest.raises(ConfigurationError, match="token ids, not text"):
+        generate(read, ENGINE, ["x"])
+
+
+def test_an_own_backend(read):
+    class Acme(TensorBackend):
+        name = "acme"
+        prompt = "PROMPT"
+        text = "COMPLETION"
+        options: ClassVar = {"max_tokens": ("OUTPUT_LEN",)}
+        stream_switch = "STREAM"
+        cumulative = True
+
+    acme = changed(
+        PLAIN,
+        inputs=specs("PROMPT! BYTES\nOUTPUT_LEN! UINT32\nSTREAM BOOL"),
+        outputs=results("COMPLETION BYTES"),
+        max_batch_size=1,
+    )
+    pieces, _, request = generate(read, acme, ["ha", "haha"], backend=Acme(), max_tokens=2)
+    assert pieces == ["ha", "ha"]
+    assert dict(request.inputs) == {"PROMPT": "Once", "OUTPUT_LEN": 2, "STREAM": True}
+    with pytest.raises(ConfigurationError, match="give backend="):
+        generate(read, acme, ["x"])
+
+
+def test_a_plain_model_that_repeats_the_prompt(read):
+    pieces, _, _ = generate(read, PLAIN, ["On", "ce upon", " a time"], backend=PlainBackend(echo=True))
+    assert "".join(pieces) == " upon a time"
+    pieces, _, _ = generate(read, PLAIN, ["On", "ce upon", " a time"])
+    assert "".join(pieces) == "Once upon a time"
+
+
+def test_a_server_that_loaded_another_release_is_asked_again(read):
+    old = changed(PLAIN, name="gpt")
+    new = changed(ENSEMBLE, name="gpt")
+    with FakeTriton(["x"], models=[old]) as server:
+        port = int(server.url.rpartition(":")[2])
+        with StreamingClient("gpt", url=server.url) as client:
+            read(client, "Once")
+            server.stop()
+            with FakeTriton(["y"], models=[new], port=port):
+                client.wait_until_ready(10)
+                with pytest.raises(RequestRejectedError):
+                    read(client, "Once")
+                assert read(client, "Once")[0] == ["y"]
