@@ -86,7 +86,7 @@ class ModelSpec:
 
     @property
     def parts(self) -> ModelName:
-        """Family, size, version and whether it streams, as the name on the server says."""
+        """The parts of the server's name, such as its family and whether it streams."""
         return parse_model_name(self.server_name)
 
     @property

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "TextOutput",
     "abandon_stdout",
+    "colours",
     "complain",
     "is_interactive",
     "prepare_stdout",
+    "printable",
     "read_lines",
     "read_text",
     "say",
@@ -65,6 +67,23 @@ def abandon_stdout() -> None:
     """Make the interpreter's last flush of a broken stdout succeed."""
     with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor needs no help
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def colours() -> bool:
+    """Return whether stdout shows colours: it is a terminal, and NO_COLOR (https://no-color.org) is not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+_PICTURES = {
+    **{code: chr(0x2400 + code) for code in range(0x20)},
+    0x7F: "\N{SYMBOL FOR DELETE}",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+}
+
+
+def printable(text: str) -> str:
+    """Return a text with pictures for control characters, which could do anything to a terminal; newlines, too."""
+    return text.translate(_PICTURES)
 
 
 def is_interactive() -> bool:
