@@ -32,7 +32,8 @@ from nupic_client.local.engine import (
     StreamEnd,
     text_signature,
 )
-from nupic_client.local.responses import ResponseWriter, joined
+from nupic_client.local.outputs import joined
+from nupic_client.local.responses import ResponseWriter
 from nupic_client.local.scripted import ReplySource, ScriptedEngine
 from nupic_client.testing import Cancellation
 from triton.install import install
