@@ -9,11 +9,12 @@ import grpc
 import psutil
 import pytest
 
+from nupic_client.errors import LocalModelError
+from nupic_client.local.triton import install as installation
+from nupic_client.local.triton.config import config_text
 from nupic_client.testing import abort, text_signature
 from triton import fixtures
-from triton import install as installation
-from triton.install import NotSupportedError
-from triton.server import RealTriton, ServerFailedError, TritonServer, config_text
+from triton.server import RealTriton, TritonServer
 
 ONE_MODEL = (text_signature("gpt.streaming"),)
 
@@ -50,7 +51,7 @@ def test_a_server_that_does_not_start_shows_its_log(real_triton, tmp_path):
     (model / "1").mkdir(parents=True)
     (model / "1" / "model.py").write_text("raise ImportError('there is something wrong with me')\n")
     (model / "config.pbtxt").write_text(config_text(text_signature("broken")))
-    with pytest.raises(ServerFailedError, match="there is something wrong with me"):
+    with pytest.raises(LocalModelError, match="there is something wrong with me"):
         TritonServer(tmp_path).start()
 
 
@@ -87,7 +88,7 @@ def test_a_server_that_a_test_has_killed_is_replaced(real_triton):
 
 def test_a_missing_server_skips_or_fails(monkeypatch):
     def refuse() -> None:
-        raise NotSupportedError("not on this machine")
+        raise LocalModelError("not on this machine")
 
     monkeypatch.setattr(fixtures, "install", refuse)
     monkeypatch.delenv("CI", raising=False)
@@ -115,7 +116,7 @@ def test_machines_without_a_wheel(monkeypatch, system, machine, libc):
     monkeypatch.setattr(installation.sys, "platform", system)
     monkeypatch.setattr(installation.platform, "machine", lambda: machine)
     monkeypatch.setattr(installation.platform, "libc_ver", lambda: libc)
-    with pytest.raises(NotSupportedError, match=r"wheel|glibc"):
+    with pytest.raises(LocalModelError, match=r"wheel|glibc"):
         installation.check_machine()
 
 
