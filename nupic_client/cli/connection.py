@@ -31,6 +31,7 @@ def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingCli
         ConfigurationError: an option is wrong.
         LocalModelError: the embedded server cannot run here.
     """
+
     def client(url: str | None) -> nupic_client.StreamingClient:
         return nupic_client.StreamingClient(
             arguments.model, url, formatter=arguments.formatter, **generation_options(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,9 @@ def _inputs_of_file(name: str) -> Mapping[str, Any]:
 def _inputs_of_arguments(
     arguments: argparse.Namespace, client: nupic_client.InferenceClient
 ) -> Mapping[str, Any]:
-    with nupic_client.ServerClient(client.url, **call_options(arguments)) as server:
+    # What the client says of its url lacks whether it is encrypted.
+    given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
+    with nupic_client.ServerClient(given or client.url, **call_options(arguments)) as server:
         signature = server.signature(client.model.server_name)
     values: dict[str, list[Any]] = {}
     for name, text in arguments.input:

@@ -214,16 +214,16 @@ class TritonProcess:
         end = time.monotonic() + START_TIMEOUT
         while not self._listens():
             if self.wait(_LOOK):
-                raise self._failed("ended before it was ready")
+                raise self.failed("ended before it was ready")
             if time.monotonic() > end:
-                raise self._failed(f"did not listen within {START_TIMEOUT:g} s")
+                raise self.failed(f"did not listen within {START_TIMEOUT:g} s")
         with ServerClient(self.url, timeout=START_TIMEOUT) as client:
             try:
                 ready = client.ready()
             except RequestError as error:
-                raise self._failed(f"does not answer: {error}") from error
+                raise self.failed(f"does not answer: {error}") from error
         if not ready:
-            raise self._failed("has a model that is not ready")
+            raise self.failed("has a model that is not ready")
 
     def _listens(self) -> bool:
         # It listens when its models are loaded.
@@ -234,5 +234,6 @@ class TritonProcess:
             return False
         return True
 
-    def _failed(self, reason: str) -> LocalModelError:
+    def failed(self, reason: str) -> LocalModelError:
+        """Return the error that says so, with the end of the log."""
         return LocalModelError(f"tritonserver {reason}; the end of its log:\n{self.log[-_LOG_END:]}")

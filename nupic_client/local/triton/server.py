@@ -135,8 +135,19 @@ class TritonServer:
         (version.parent / "config.pbtxt").write_text(text)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server ends by itself; return False if ``timeout`` seconds passed first."""
-        return self._process is None or self._process.wait(timeout)
+        """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
+
+        Raises:
+            LocalModelError: the server ended by itself; the message has the end of its log.
+        """
+        process = self._process
+        if process is None:
+            return True
+        if not process.wait(timeout):
+            return False
+        if self._process is process:
+            raise process.failed("has ended by itself")
+        return True
 
     def stop(self) -> None:
         """Stop the server with all its processes: answers that run may take two seconds. Idempotent."""
