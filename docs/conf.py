@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from nupic_client import __version__
@@ -12,7 +13,7 @@ from nupic_client import __version__
 project = "nupic_client"
 author = "The nupic_client authors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "families_table"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "nupic_client"

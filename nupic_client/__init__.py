@@ -12,15 +12,18 @@ Importing the package imports neither grpc nor numpy: each public name is loaded
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from nupic_client._version import __version__
 
+# Type checkers take this name for true wherever it is from; importing typing would take longer than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nupic_client._async.stream import AsyncTextStream
     from nupic_client._core.draft import GenerateOptions
     from nupic_client._sync.stream import TextStream
-    from nupic_client.config import TLS, Timeouts
+    from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
     from nupic_client.errors import (
         AuthenticationError,
@@ -43,6 +46,15 @@ if TYPE_CHECKING:
         TransportError,
         UnknownModelError,
     )
+    from nupic_client.factory import ClientFactory
+    from nupic_client.inference import (
+        AsyncResultStream,
+        InferenceClient,
+        InferenceResult,
+        InferOptions,
+        ResultStream,
+    )
+    from nupic_client.limits import RetryPolicy, Timeouts
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
@@ -73,7 +85,8 @@ _HOMES = {
     "_async.stream": ("AsyncTextStream",),
     "_core.draft": ("GenerateOptions",),
     "_sync.stream": ("TextStream",),
-    "config": ("TLS", "Timeouts"),
+    "config": ("TLS",),
+    "limits": ("RetryPolicy", "Timeouts"),
     "conversation": ("Conversation",),
     "errors": (
         "AuthenticationError",
@@ -96,6 +109,8 @@ _HOMES = {
         "TransportError",
         "UnknownModelError",
     ),
+    "factory": ("ClientFactory",),
+    "inference": ("AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
     "naming": ("ModelName", "parse_model_name"),
@@ -127,8 +142,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 # Type checkers take from a package only what stands here in so many words.
 __all__ = [
     "TLS",
+    "AsyncResultStream",
     "AsyncTextStream",
     "AuthenticationError",
+    "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",
     "Conversation",
@@ -139,7 +156,10 @@ __all__ = [
     "GenerateOptions",
     "Generation",
     "IncompleteStreamError",
+    "InferOptions",
+    "InferenceClient",
     "InferenceError",
+    "InferenceResult",
     "Latency",
     "LocalModelError",
     "LocalServer",
@@ -157,6 +177,8 @@ __all__ = [
     "ProtocolError",
     "RequestError",
     "RequestRejectedError",
+    "ResultStream",
+    "RetryPolicy",
     "SamplingParams",
     "ServerClient",
     "ServerInfo",

@@ -31,8 +31,8 @@ class Conversation:
     """A conversation with one model: `send` streams its answer and keeps the history.
 
     **What is kept.** An answer that came to its end is kept, with the message it answers. One that you left before its
-    end is kept as far as it came: that is what was said. If nothing had come, or if the answer failed with an error, both
-    are dropped, so that you can send the message again.
+    end is kept as far as it came: that is what was said. If nothing had come, or if the answer failed with an error,
+    both are dropped, so that you can send the message again.
 
     **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest exchanges are left out
     until system prompt, history and new message fit beside ``reserve`` tokens for the answer. The system prompt and the
@@ -74,13 +74,14 @@ class Conversation:
         count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
         self._client = client
-        self._system = system
+        self._system = _checked_system(system)
         messages = list(messages)
         self._messages = list(to_messages(messages)) if messages else []
         if any(message.role == "system" for message in self._messages):
             raise ConfigurationError("give the system prompt as system=, not among the messages")
-        self._context_length = client.model.context_length if context_length is None else context_length
-        self._reserve = reserve
+        given = _checked_tokens("context_length", context_length, least=1)
+        self._context_length = client.model.context_length if given is None else given
+        self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens
         self._last: Callable[[], TextStream | AsyncTextStream | None] = lambda: None
 
@@ -91,7 +92,7 @@ class Conversation:
 
     @system.setter
     def system(self, text: str | None) -> None:
-        self._system = text
+        self._system = _checked_system(text)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -212,3 +213,15 @@ class Conversation:
             return [*front, *self._messages, question]
         reserve = self._context_length // 4 if self._reserve is None else self._reserve
         return trimmed(front, self._messages, question, self._context_length - reserve, self._count_tokens)
+
+
+def _checked_system(text: str | None) -> str | None:
+    if text is not None and not isinstance(text, str):
+        raise ConfigurationError(f"system must be a string, not {text!r}")
+    return text
+
+
+def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
+        raise ConfigurationError(f"{name} must be a number of tokens, not {count!r}")
+    return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
 import time
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from nupic_client._core.exchange import PreparedRequest
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["AsyncTransport"]
 
@@ -58,7 +59,7 @@ class AsyncTransport:
             while True:
                 try:
                     reply = await self._perform(command)
-                except Exception as error:  # noqa: BLE001, PERF203 - the flow raises it again if it is not its own
+                except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
                     command = flow.throw(error)
                 else:
                     command = flow.send(reply)
@@ -122,21 +123,52 @@ class AsyncTransport:
             return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
+        if isinstance(command, flows.DrawJitter):
+            return random.random()  # noqa: S311 - spreads retries, hides nothing
         return await self._invoke(command)
 
     async def _invoke(self, command: flows.Invoke) -> Any:
-        request_class, response_class = wire.METHODS[command.method]
-        call = (await self._open()).unary_unary(
+        _, response_class = wire.METHODS[command.method]
+        method = (await self._open()).unary_unary(
             wire.method_path(command.method),
-            request_serializer=request_class.SerializeToString,
+            request_serializer=wire.serialize,
             response_deserializer=response_class.FromString,
         )
+        call = method(command.request, timeout=command.timeout, metadata=command.metadata)
         try:
-            return await call(command.request, timeout=command.timeout, metadata=command.metadata)
+            return await call
         except grpc.RpcError as rpc_error:
-            error = error_from_rpc(rpc_error)
-            error.target = str(self.config.endpoint)
-            raise error from rpc_error
+            raise self._failed(rpc_error) from rpc_error
+        except asyncio.CancelledError:
+            # grpc.aio raises it too when the channel is closed; nobody cancelled the task then.
+            if not self.closed or task_is_cancelled():
+                raise
+            raise self._failed(await _as_error(call)) from None
+
+    def _failed(self, rpc_error: Any) -> RequestError:
+        error = error_from_rpc(rpc_error)
+        if self.closed and error.status == "CANCELLED":
+            error.message = "the client was closed before the answer came"
+            error.retryable = False
+        error.target = str(self.config.endpoint)
+        return error
+
+
+def task_is_cancelled() -> bool:
+    """Return whether somebody asked the current task to cancel; Python 3.10 cannot tell and says no."""
+    task = asyncio.current_task()
+    cancelling = getattr(task, "cancelling", None)
+    return bool(cancelling and cancelling())
+
+
+async def _as_error(call: Any) -> grpc.aio.AioRpcError:
+    """Return how a call ended as the error that awaiting it would raise, had this side not cancelled it."""
+    return grpc.aio.AioRpcError(
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        details=await call.details(),
+    )
 
 
 def _close_soon(channel: grpc.aio.Channel) -> None:

@@ -15,6 +15,7 @@ import builtins
 import importlib.util
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -25,6 +26,8 @@ __all__ = [
     "EMPTY_FINAL_PARAMETER",
     "FINAL_PARAMETER",
     "METHODS",
+    "EncodedTensor",
+    "as_last_of_stream",
     "build_infer_request",
     "decode_bytes_tensor",
     "decode_numbers",
@@ -32,7 +35,10 @@ __all__ = [
     "is_numeric",
     "method_path",
     "pb",
+    "serialize",
+    "serialize_infer_request",
     "signature_from_config",
+    "signature_from_config_json",
     "signature_from_metadata",
 ]
 
@@ -222,14 +228,102 @@ def build_infer_request(
             raise ValueError(f"input {tensor.name!r}: {error}") from None
     for name in outputs:
         request.outputs.add(name=name)
+    _set_parameters(request, parameters)
+    return request
+
+
+def _set_parameters(request: Any, parameters: Mapping[str, bool | int | float | str]) -> None:
     for name, value in parameters.items():
         if isinstance(value, bool):
             request.parameters[name].bool_param = value
         elif isinstance(value, int):
             request.parameters[name].int64_param = value
+        elif isinstance(value, float):
+            request.parameters[name].double_param = value
         else:
             request.parameters[name].string_param = value
-    return request
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTensor:
+    """An input of a request whose contents are encoded already.
+
+    Args:
+        name: the input's name.
+        datatype: its KServe v2 data type.
+        shape: its full shape.
+        contents: its raw contents, in parts that follow one another.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    contents: tuple[bytes | memoryview, ...]
+
+
+def serialize_infer_request(
+    model: str,
+    tensors: Iterable[EncodedTensor],
+    *,
+    request_id: str = "",
+    version: str = "",
+    outputs: Iterable[str] = (),
+    parameters: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+) -> bytes:
+    """Build and serialize a ModelInferRequest, copying the contents of its tensors only once.
+
+    A protobuf message takes contents only as ``bytes`` (one copy), copies those, and copies again when it is serialized:
+    16 MB take 40 ms. Fields may stand in any order on the wire, so the raw contents are put behind the rest as they are:
+    below 1 ms.
+
+    Args:
+        model: the server's name of the model.
+        tensors: the inputs.
+        request_id: echoed by the server.
+        version: model version; empty for the server's choice.
+        outputs: names of the outputs to return; none asks for all.
+        parameters: request parameters.
+
+    Raises:
+        ValueError: a parameter does not fit its field.
+    """
+    tensors = tuple(tensors)
+    request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    for tensor in tensors:
+        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    for name in outputs:
+        request.outputs.add(name=name)
+    _set_parameters(request, parameters)
+    parts: list[bytes | memoryview] = [request.SerializeToString()]
+    for tensor in tensors:
+        parts.append(_RAW_INPUT_TAG + _varint(sum(len(content) for content in tensor.contents)))
+        parts.extend(tensor.contents)
+    return b"".join(parts)
+
+
+# Field number and wire type 2, a length and bytes: https://protobuf.dev/programming-guides/encoding/
+_RAW_INPUT_TAG = bytes([pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3 | 2])
+
+
+def _varint(number: int) -> bytes:
+    data = bytearray()
+    while number > 0x7F:
+        data.append(number & 0x7F | 0x80)
+        number >>= 7
+    data.append(number)
+    return bytes(data)
+
+
+def as_last_of_stream(response: Any) -> Any:
+    """Return a ModelInferResponse as the only message of a stream, marked as final."""
+    message = pb.ModelStreamInferResponse(infer_response=response)
+    message.infer_response.parameters[FINAL_PARAMETER].bool_param = True
+    return message
+
+
+def serialize(message: Any) -> bytes:
+    """Serialize a message; one that is serialized already stays as it is."""
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def _datatype(enum_value: int) -> str:
@@ -258,6 +352,16 @@ def signature_from_config(config: Any) -> ModelSignature:
         platform=config.platform,
         parameters={name: value.string_value for name, value in config.parameters.items()},
     )
+
+
+def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
+    """Read a model's signature from its configuration as HTTP gives it."""
+    from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
+
+    message = json_format.ParseDict(
+        dict(config), pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
+    )
+    return signature_from_config(message)
 
 
 def signature_from_metadata(metadata: Any) -> ModelSignature:

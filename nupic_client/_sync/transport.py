@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -13,8 +16,9 @@ from nupic_client._core import flows, wire
 from nupic_client._core.exchange import PreparedRequest
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
+from nupic_client._sync.watchdog import Watchdog
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
 
@@ -36,6 +40,9 @@ class Transport:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
+        self._methods: dict[str, Any] = {}
+        self.watchdog = Watchdog()
+        """Looks after the deadlines of this client's streams."""
         self.closed = False
         """Whether `close` was called."""
 
@@ -57,7 +64,7 @@ class Transport:
             while True:
                 try:
                     reply = self._perform(command)
-                except Exception as error:  # noqa: BLE001, PERF203 - the flow raises it again if it is not its own
+                except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
                     command = flow.throw(error)
                 else:
                     command = flow.send(reply)
@@ -65,10 +72,34 @@ class Transport:
             result: T = stop.value
             return result
 
+    def begin(self, command: flows.Invoke) -> Any:
+        """Start a unary call and return it: a future, for `finish`.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        method = self._method(command.method)
+        with self._still_open():
+            return method.future(command.request, timeout=command.timeout, metadata=command.metadata)
+
+    def finish(self, call: Any) -> Any:
+        """Wait for a call that `begin` started and return its response.
+
+        Raises:
+            RequestError: the call failed.
+        """
+        try:
+            return call.result()
+        except grpc.FutureCancelledError:
+            raise self._failed(call) from None
+        except grpc.RpcError as rpc_error:
+            raise self._failed(rpc_error) from rpc_error
+
     def close(self) -> None:
         """Close the channel, which ends its calls; does not wait for them. Idempotent."""
         with self._lock:
             channel, self._channel, self.closed = self._channel, None, True
+        self.watchdog.stop()
         if channel is not None:
             channel.close()
 
@@ -97,18 +128,43 @@ class Transport:
             return time.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
+        if isinstance(command, flows.DrawJitter):
+            return random.random()  # noqa: S311 - spreads retries, hides nothing
         return self._invoke(command)
 
     def _invoke(self, command: flows.Invoke) -> Any:
-        request_class, response_class = wire.METHODS[command.method]
-        call = self._open().unary_unary(
-            wire.method_path(command.method),
-            request_serializer=request_class.SerializeToString,
-            response_deserializer=response_class.FromString,
-        )
+        method = self._method(command.method)
         try:
-            return call(command.request, timeout=command.timeout, metadata=command.metadata)
+            with self._still_open():
+                return method(command.request, timeout=command.timeout, metadata=command.metadata)
         except grpc.RpcError as rpc_error:
-            error = error_from_rpc(rpc_error)
-            error.target = str(self.config.endpoint)
-            raise error from rpc_error
+            raise self._failed(rpc_error) from rpc_error
+
+    def _method(self, name: str) -> Any:
+        channel = self._open()
+        method = self._methods.get(name)
+        if method is None:
+            _, response_class = wire.METHODS[name]
+            method = self._methods[name] = channel.unary_unary(
+                wire.method_path(name),
+                request_serializer=wire.serialize,
+                response_deserializer=response_class.FromString,
+            )
+        return method
+
+    @contextlib.contextmanager
+    def _still_open(self) -> Iterator[None]:
+        """Say in our words that another thread closed the client in this moment."""
+        try:
+            yield
+        except ValueError:  # gRPC's word for a closed channel
+            self._open()
+            raise
+
+    def _failed(self, rpc_error: Any) -> RequestError:
+        error = error_from_rpc(rpc_error)
+        if self.closed and error.status == "CANCELLED":
+            error.message = "the client was closed before the answer came"
+            error.retryable = False
+        error.target = str(self.config.endpoint)
+        return error

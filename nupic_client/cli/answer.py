@@ -5,30 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from nupic_client.messages import Message
+    from nupic_client._sync.stream import TextStream
     from nupic_client.results import Generation
-    from nupic_client.streaming import StreamingClient
 
 __all__ = ["stream_answer"]
 
 
-def stream_answer(
-    client: StreamingClient, prompt: str | Iterable[Message], write: Callable[[str], object]
-) -> Generation:
+def stream_answer(start: Callable[[], TextStream], write: Callable[[str], object]) -> Generation:
     """Stream an answer and return it; Ctrl-C cancels it on the server and returns what had arrived.
 
     Args:
-        client: who is asked.
-        prompt: a text or a conversation.
+        start: sends the request.
         write: called with each piece of text.
 
     Raises:
         NupicError: the request is wrong or failed.
         KeyboardInterrupt: Ctrl-C before the request was sent.
     """
-    stream = client.stream(prompt)
+    stream = start()
     try:
         with stream:
             for text in stream:

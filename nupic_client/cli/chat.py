@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nupic_client
 from nupic_client.cli.answer import stream_answer
 from nupic_client.cli.connection import connect, require_formatter
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_generation_arguments
 from nupic_client.cli.report import summary
 from nupic_client.cli.terminal import TextOutput, complain, is_interactive, read_lines, say
+from nupic_client.cli.wording import error_text
 from nupic_client.errors import ConfigurationError, NupicError
-from nupic_client.messages import Message, assistant, system, user
 
 if TYPE_CHECKING:
     from nupic_client.streaming import StreamingClient
@@ -23,6 +25,8 @@ __all__ = ["add_command", "run"]
 _HELP = """\
 /system TEXT  set the system prompt; without a text, show it
 /clear        forget the conversation, but not the system prompt
+/save FILE    write the conversation to a file
+/load FILE    go on with the conversation in a file
 /help         show this
 /exit         leave, as Ctrl-D does
 Ctrl-C stops an answer; what was said of it stays in the conversation."""
@@ -39,6 +43,13 @@ def add_command(commands: Any) -> None:
         allow_abbrev=False,
     )
     add_generation_arguments(parser)
+    parser.add_argument(
+        "--context-length",
+        type=int,
+        metavar="N",
+        help="tokens that fit into the model; the oldest exchanges are not sent any more when more was said "
+        "(default: the model's, where it is known)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -50,30 +61,39 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """
     with connect(arguments) as client:
         require_formatter(arguments, client)
-        conversation = _Conversation(client, arguments.system, quiet=arguments.quiet)
+        chat = _Chat(client, arguments.system, context_length=arguments.context_length, quiet=arguments.quiet)
         interactive = is_interactive()
         if interactive:
             say(f"{client.model.server_name} at {client.url} · /help lists the commands, Ctrl-D leaves")
         for line in read_lines():
             try:
-                conversation.take(line.strip())
+                chat.take(line.strip())
             except NupicError as error:
                 if not interactive:
                     raise
-                complain(str(error))
-            if conversation.over:
+                complain(error_text(error, arguments))
+            if chat.over:
                 break
     return ExitCode.OK
 
 
-class _Conversation:
-    """What was said, and what a line does to it."""
+class _Chat:
+    """A conversation, and what a line does to it."""
 
-    def __init__(self, client: StreamingClient, system_prompt: str | None, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        client: StreamingClient,
+        system_prompt: str | None,
+        *,
+        context_length: int | None,
+        quiet: bool,
+    ) -> None:
         self._client = client
-        self._system = system_prompt
+        self._limits = {"context_length": context_length}
+        self._conversation = nupic_client.Conversation(
+            client, system=system_prompt, context_length=context_length
+        )
         self._quiet = quiet
-        self._turns: list[Message] = []
         self.over = False
 
     def take(self, line: str) -> None:
@@ -90,28 +110,44 @@ class _Conversation:
         elif name == "/help":
             say(_HELP)
         elif name == "/clear":
-            self._turns.clear()
+            self._conversation.clear()
             say("the conversation is forgotten")
         elif name == "/system":
-            self._system = text or self._system
-            say(f"system prompt: {self._system or '(the default one of the model)'}")
+            self._conversation.system = text or self._conversation.system
+            say(f"system prompt: {self._conversation.system or '(the default one of the model)'}")
+        elif name in {"/save", "/load"}:
+            self._file(name, text)
         else:
             raise ConfigurationError(f"there is no command {name}: /help lists them")
 
+    def _file(self, command: str, name: str) -> None:
+        """Save the conversation or go on with a saved one."""
+        if not name:
+            raise ConfigurationError(f"{command} needs the name of a file")
+        file = Path(name).expanduser()
+        try:
+            if command == "/save":
+                self._conversation.save(file)
+            else:
+                self._conversation = nupic_client.Conversation.load(file, self._client, **self._limits)
+        except OSError as error:
+            raise ConfigurationError(f"{command} {name}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{command} {name}: this is not a saved conversation") from None
+        count = len(self._conversation.messages)
+        say(f"{'saved' if command == '/save' else 'loaded'}: {count} messages")
+
     def _say_to_model(self, text: str) -> None:
-        """Send the conversation with a new message, and keep both if there is an answer, even half of one."""
-        beginning = [] if self._system is None else [system(self._system)]
+        """Send a message; the conversation keeps it if there is an answer, even half of one."""
         output = TextOutput()
         try:
-            answer = stream_answer(self._client, [*beginning, *self._turns, user(text)], output.write)
+            answer = stream_answer(lambda: self._conversation.send(text), output.write)
         except KeyboardInterrupt:
             if not is_interactive():
                 raise
             return
         finally:
             output.end()
-        if answer.text:
-            self._turns += [user(text), assistant(answer.text)]
         if not self._quiet:
             say(summary(answer))
         if answer.finish_reason == "cancelled" and not is_interactive():

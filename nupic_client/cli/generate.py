@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     with connect(arguments) as client:
         conversation = _conversation(prompt, arguments, client)
         try:
-            generation = stream_answer(client, conversation, _ignore if arguments.json else output.write)
+            show = _ignore if arguments.json else output.write
+            generation = stream_answer(lambda: client.stream(conversation), show)
         finally:
             output.end()
     if arguments.json:

@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
     from nupic_client._core.draft import GenerateOptions
 
-__all__ = ["DEFAULT_MODEL", "add_generation_arguments", "generation_options"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "add_generation_arguments",
+    "add_server_arguments",
+    "call_options",
+    "generation_options",
+]
 
 DEFAULT_MODEL = "smollm2"
 """The model of the embedded server."""
 
 
-def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that generates text takes."""
-    server = parser.add_argument_group("server and model")
+def add_server_arguments(
+    parser: argparse.ArgumentParser, *, title: str, otherwise: str, limit: str
+) -> argparse._ArgumentGroup:
+    """Add what every command that asks a server takes, and return its group.
+
+    Args:
+        parser: of the command.
+        title: of the group.
+        otherwise: what is done where nothing answers at the default url.
+        limit: what the timeout is for, and what it is by default.
+    """
+    server = parser.add_argument_group(title)
     where = server.add_mutually_exclusive_group()
     where.add_argument(
         "--url",
         help="the server's gRPC address: host:port, grpcs://host:port (TLS), unix:/path, … "
-        "(default: $NUPIC_URL, else localhost:8001; where nothing answers, the embedded server is started)",
+        f"(default: $NUPIC_URL, else localhost:8001{otherwise})",
     )
     where.add_argument(
         "--local", action="store_true", help="use the embedded server, whatever else is running"
+    )
+    server.add_argument("--timeout", type=float, metavar="SECONDS", help=limit)
+    server.add_argument(
+        "--metadata",
+        type=_metadata,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="gRPC metadata sent with the request, such as authorization='Bearer …'; may be repeated",
+    )
+    return server
+
+
+def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that generates text takes."""
+    server = add_server_arguments(
+        parser,
+        title="server and model",
+        otherwise="; where nothing answers, the embedded server is started",
+        limit="for a whole answer (default: 600)",
     )
     server.add_argument(
         "--model",
@@ -36,18 +71,10 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     server.add_argument(
         "--formatter",
         metavar="FAMILY",
-        help="how the model wants conversations written, such as chatml or zephyr",
+        help="how the model wants conversations written, such as chatml or zephyr; "
+        "'nupic-client prompt --list' shows all",
     )
     server.add_argument("--system", metavar="TEXT", help="the system prompt")
-    server.add_argument("--timeout", type=float, metavar="SECONDS", help="for a whole answer (default: 600)")
-    server.add_argument(
-        "--metadata",
-        type=_metadata,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="gRPC metadata sent with the request, such as authorization='Bearer …'; may be repeated",
-    )
     sampling = parser.add_argument_group("sampling (left to the server where not given)")
     sampling.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
     sampling.add_argument(
@@ -71,11 +98,17 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
     """Return the options of the client that were given on the command line."""
     given = {name: value for name in OPTION_NAMES if (value := getattr(arguments, name)) is not None}
+    return cast("GenerateOptions", {**given, **call_options(arguments)})
+
+
+def call_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `add_server_arguments` that go with each call and were given."""
+    given: dict[str, Any] = {}
     if arguments.timeout is not None:
         given["timeout"] = arguments.timeout
     if arguments.metadata:
         given["metadata"] = dict(arguments.metadata)
-    return cast("GenerateOptions", given)
+    return given
 
 
 def _metadata(text: str) -> tuple[str, str | bytes]:

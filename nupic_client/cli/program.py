@@ -7,15 +7,16 @@ import os
 from typing import TYPE_CHECKING
 
 from nupic_client._version import __version__
-from nupic_client.cli import chat, generate, serve
+from nupic_client.cli import chat, generate, models, prompt, serve
 from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
 from nupic_client.cli.terminal import abandon_stdout, complain, prepare_stdout
-from nupic_client.errors import ConnectionFailedError, NupicError
+from nupic_client.cli.wording import error_text
+from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The C core of gRPC reads this when it is imported; at its default it writes about servers that go away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return _run(_parser().parse_args(argv))
+        return _run(parser().parse_args(argv))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -44,12 +45,13 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.run(arguments)
     except NupicError as error:
-        complain(_advised(error, arguments))
+        complain(error_text(error, arguments))
         return exit_code_of(error)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the program's arguments."""
     parser = argparse.ArgumentParser(
         prog="nupic-client",
         description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",
@@ -59,13 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nupic-client {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (generate, chat, serve):
+    for command in (generate, chat, prompt, models, serve):
         command.add_command(commands)
     return parser
-
-
-def _advised(error: NupicError, arguments: argparse.Namespace) -> str:
-    """Return the error's text, with the option that helps where there is one."""
-    if isinstance(error, ConnectionFailedError) and getattr(arguments, "local", None) is False:
-        return f"{error}\nTo use the embedded model (smollm2) instead: --local"
-    return str(error)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "TextOutput",
     "abandon_stdout",
+    "colours",
     "complain",
     "is_interactive",
     "prepare_stdout",
+    "printable",
     "read_lines",
     "read_text",
     "say",
@@ -67,6 +69,23 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def colours() -> bool:
+    """Return whether stdout shows colours: it is a terminal, and NO_COLOR (https://no-color.org) is not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+_PICTURES = {
+    **{code: chr(0x2400 + code) for code in range(0x20)},
+    0x7F: "\N{SYMBOL FOR DELETE}",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+}
+
+
+def printable(text: str) -> str:
+    """Return a text with pictures for control characters, which could do anything to a terminal; newlines, too."""
+    return text.translate(_PICTURES)
+
+
 def is_interactive() -> bool:
     """Return whether a person types the input."""
     return sys.stdin.isatty()
@@ -105,7 +124,7 @@ def _typed_lines() -> Iterator[str]:
     while True:
         try:
             yield _ask()
-        except EOFError:  # noqa: PERF203 - a person is typing
+        except EOFError:
             say("")
             return
         except KeyboardInterrupt:

@@ -44,8 +44,8 @@ def environment(**changes):
     }
 
 
-def run(command, *, stdin=b"", cwd=ROOT, **changes):
-    """Run a program to its end; stdout and stderr as text."""
+def run(command, *, stdin=b"", cwd=ROOT, binary=False, **changes):
+    """Run a program to its end; stdout and stderr as text, or as they are."""
     finished = subprocess.run(
         command,
         input=stdin,
@@ -55,7 +55,8 @@ def run(command, *, stdin=b"", cwd=ROOT, **changes):
         env=environment(**changes),
         check=False,
     )
-    finished.stdout, finished.stderr = finished.stdout.decode(), finished.stderr.decode()
+    if not binary:
+        finished.stdout, finished.stderr = finished.stdout.decode(), finished.stderr.decode()
     return finished
 
 
@@ -100,6 +101,11 @@ class _Output:
         """Return whether a text is said this often within so many seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self.text.count(text) >= count, patience)
+
+    def wait_until(self, condition):
+        """Wait until a condition holds of all that was said; return whether it does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self.text), PATIENCE)
 
     def join(self):
         self._thread.join(PATIENCE)
@@ -175,7 +181,7 @@ class Terminal:
             stdout=slave if stdout is None else stdout,
             stderr=slave,
             cwd=ROOT,
-            env=environment(TERM="dumb", **changes),
+            env=environment(**{"TERM": "dumb", **changes}),
             start_new_session=True,
         )
         os.close(slave)

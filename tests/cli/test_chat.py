@@ -105,11 +105,63 @@ def test_a_model_without_a_known_format_is_refused_at_once(chat, server):
     assert server.requests[0].prompt == turn("Hi")
 
 
-def test_an_empty_answer_leaves_no_trace_in_the_conversation(chat, server):
+def test_an_empty_answer_is_an_answer(chat, server):
     replies = iter([[], ["Hello"]])
     server.reply = lambda _request: next(replies)
     assert chat("Hi\nHi again\n", "--quiet")[:2] == (0, "Hello\n")
-    assert server.requests[1].prompt == START + turn("Hi again")
+    assert server.requests[1].prompt == START + turn("Hi", "") + turn("Hi again")
+
+
+def test_a_conversation_is_saved_and_gone_on_with(chat, server, tmp_path):
+    file = tmp_path / "talk.json"
+    assert chat(f"Hi\n/save {file}\n", "--system", "Be brief.", "--quiet") == (
+        *(0, "Hello, world!\n", "saved: 2 messages\n"),
+    )
+    code, _, err = chat(f"/load {file}\n/system\nAnd?\n", "--quiet")
+    assert (code, err) == (0, "loaded: 2 messages\nsystem prompt: Be brief.\n")
+    assert server.requests[1].prompt == START.replace("You are a helpful assistant.", "Be brief.") + turn(
+        "Hi", "Hello, world!"
+    ) + turn("And?")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/save", "/save needs the name of a file"),
+        ("/load ", "/load needs the name of a file"),
+        ("/load {folder}/none.json", "No such file"),
+        ("/save {folder}/none/talk.json", "No such file"),
+        ("/load {folder}", "Is a directory"),
+        ("/load {folder}/text.json", "this is not a saved conversation"),
+        ("/load {folder}/bytes.json", "this is not a saved conversation"),
+    ],
+)
+@posix
+def test_a_file_that_cannot_be_used(chat, tmp_path, line, words):
+    (tmp_path / "text.json").write_text("Hello")
+    (tmp_path / "bytes.json").write_bytes(b"\xff")
+    code, _, err = chat(line.format(folder=tmp_path) + "\n")
+    assert code == 2
+    assert words in err
+
+
+def test_the_oldest_exchanges_are_left_out_when_the_context_is_full(chat, server, tmp_path):
+    long = "word " * 60
+    lines = "".join(f"{index} {long}\n" for index in range(4))
+    assert chat(f"{lines}/save {tmp_path / 'talk.json'}\n", "--quiet", "--context-length", "400")[0] == 0
+    prompts = [request.prompt for request in server.requests]
+    assert prompts[1].startswith(START + "<|im_start|>user\n0 word")
+    assert prompts[3].startswith(START + "<|im_start|>user\n2 word")
+    assert "0 word" in (tmp_path / "talk.json").read_text()
+
+
+def test_a_context_length_that_is_none(chat, server):
+    code, _, err = chat("Hi\n", "--context-length", "0")
+    assert (code, err) == (
+        2,
+        "nupic-client: error: --context-length must be a number of tokens, not 0\n",
+    )
+    assert not server.requests
 
 
 @posix

@@ -1,6 +1,7 @@
 """The embedded server from the command line, with the real model: fetched once into the user's cache."""
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -8,7 +9,7 @@ import socket
 import sys
 
 import pytest
-from cli.processes import SUMMARY, cli_program, needs_the_model, run_cli
+from cli.processes import CLI, SUMMARY, Terminal, cli_program, needs_the_model, run_cli
 
 from nupic_client import StreamingClient, user
 from nupic_client.local.weights import locate_weights
@@ -37,6 +38,46 @@ def test_chat_remembers(main, capsys, typed):
     said = capsys.readouterr()
     assert "Bob" in said.out
     assert said.err == ""
+
+
+@posix
+def test_five_turns_at_a_terminal_one_of_them_interrupted(tmp_path):
+    file = tmp_path / "talk.json"
+    turns = [
+        "What is the capital of France?",
+        "And of Italy?",
+        "Write a long story about a friendly dragon.",
+        "What is the capital of Spain?",
+        "What is the capital of France?",
+    ]
+    options = ["--local", "--temperature", "0", "--max-tokens", "300"]
+    with Terminal([*CLI, "chat", *options]) as terminal:
+        for number, text in enumerate(turns, 1):
+            before = terminal.screen.wait_for(">>> ", count=number)
+            terminal.type(f"{text}\n")
+            if number == 3:
+                # The echo of the line, then some of the answer.
+                assert terminal.screen.wait_until(
+                    lambda screen, before=before, text=text: len(screen) > len(before) + len(text) + 80
+                )
+                terminal.type("\x03")
+                terminal.screen.wait_for("· cancelled\n")
+        terminal.screen.wait_for(">>> ", count=6)
+        terminal.type(f"/save {file}\n")
+        terminal.screen.wait_for("saved: 10 messages")
+        terminal.type("/exit\n")
+        assert terminal.wait() == 0
+    assert "Traceback" not in terminal.screen.text
+    assert "error" not in terminal.screen.text
+    messages = json.loads(file.read_text())["messages"]
+    assert [message["content"] for message in messages[::2]] == turns
+    answers = [message["content"] for message in messages[1::2]]
+    assert all(answers)
+    assert all(answer.splitlines()[0] in terminal.screen.text for answer in answers)
+    assert "Paris" in answers[0]
+    assert "Rome" in answers[1]
+    assert "Madrid" in answers[3]
+    assert "Paris" in answers[4]
 
 
 def test_where_nothing_answers_at_the_default_url_the_embedded_server_is_started(main, capsys, default_url):

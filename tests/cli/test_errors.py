@@ -1,9 +1,13 @@
 """What goes wrong: one sentence on stderr, a code for scripts, never a traceback for a user's mistake."""
 
+import argparse
+
 import pytest
 from cli.processes import run_cli
 
+from nupic_client import ConfigurationError, InferenceError, PromptError
 from nupic_client.cli import generate
+from nupic_client.cli.wording import error_text
 from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
 
 
@@ -39,10 +43,10 @@ def refused(main, capsys):
     [
         (["--url", "http://server:8000"], "is for HTTP, but streaming uses gRPC"),
         (["--url", "server"], "is not valid: expected host:port"),
-        (["--temperature", "-1"], "temperature must be"),
-        (["--max-tokens", "0"], "max_tokens must be"),
-        (["--timeout", "0"], "timeout must be a positive number"),
-        (["--stop", ""], "stop takes a non-empty string"),
+        (["--temperature", "-1"], "--temperature must be"),
+        (["--max-tokens", "0"], "--max-tokens must be"),
+        (["--timeout", "0"], "--timeout must be a positive number"),
+        (["--stop", ""], "--stop takes a non-empty string"),
         (["--metadata", "Bad Name=1"], "metadata name 'Bad Name' is not valid"),
         (["--formatter", "klingon"], "klingon"),
         (["--raw", "--system", "Be brief."], "--raw sends the prompt as it is"),
@@ -88,7 +92,16 @@ def test_a_prompt_that_forges_control_tokens(failed, server):
     code, error = failed("generate", "--url", server.url, "<|im_end|>")
     assert code == 2
     assert "<|im_end|>" in error
+    assert error.endswith("it could forge a turn. Remove it\n")
     assert not server.requests
+
+
+def test_an_option_that_the_model_has_no_input_for(failed):
+    with FakeTriton(models=[text_signature("smollm2.streaming", options=["max_tokens"])]) as server:
+        code, error = failed("generate", "--url", server.url, "--top-k", "5", "Hi")
+    assert code == 2
+    assert "has no input for top_k" in error
+    assert error.endswith("Leave it out\n")
 
 
 def test_a_model_that_does_not_stream(failed):
@@ -101,8 +114,11 @@ def test_a_model_that_does_not_stream(failed):
 def test_a_server_that_cannot_be_reached(failed, free_port):
     code, error = failed("generate", "--url", f"localhost:{free_port}", "Hi")
     assert code == 3
-    assert "cannot reach the server" in error
-    assert error.endswith("To use the embedded model (smollm2) instead: --local\n")
+    what, facts, advice = error.splitlines()
+    assert what.startswith("cannot reach the server")
+    assert facts.startswith(f"  model 'smollm2.streaming', server localhost:{free_port}, request ")
+    assert facts.endswith(", status UNAVAILABLE, attempts 3")
+    assert advice == "To use the embedded model (smollm2) instead: --local"
 
 
 def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
@@ -164,3 +180,26 @@ def test_our_own_bugs_show_their_trace(main, monkeypatch):
     monkeypatch.setattr(generate, "connect", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main("generate", "Hi")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConfigurationError("top_k must be 1"), "--top-k must be 1"),
+        (ConfigurationError("stop takes a text"), "--stop takes a text"),
+        (ConfigurationError("give it as system=, not both"), "give it as --system, not both"),
+        (ConfigurationError("give it as registry="), "give it as registry="),
+        (ConfigurationError("the stop must be here"), "the stop must be here"),
+        (PromptError("no, or render verbatim with allow_control_tokens=True"), "no"),
+        (InferenceError("stop must be short"), "stop must be short"),
+        (InferenceError("failed", model="gpt", attempts=2), "failed\n  model 'gpt', attempts 2"),
+    ],
+)
+def test_errors_speak_of_options(error, text):
+    assert error_text(error, argparse.Namespace(stop=None, top_k=None, system=None)) == text
+
+
+def test_control_tokens_may_be_allowed_where_there_is_an_option():
+    error = PromptError("Remove it, or render verbatim with allow_control_tokens=True")
+    arguments = argparse.Namespace(allow_control_tokens=False)
+    assert error_text(error, arguments) == "Remove it, or render verbatim with --allow-control-tokens"

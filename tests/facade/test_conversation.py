@@ -11,6 +11,8 @@ from nupic_client import (
     Conversation,
     InferenceError,
     Message,
+    ModelRegistry,
+    ModelSpec,
     PromptError,
     StreamingClient,
     StreamStateError,
@@ -203,3 +205,82 @@ def test_a_coroutine_function_is_no_callback_of_say(client, server):
     with pytest.raises(ConfigurationError):
         Conversation(client).say("hi", callback=callback)
     assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"system": 5},
+        {"context_length": 0},
+        {"context_length": True},
+        {"context_length": "many"},
+        {"reserve": -1},
+        {"reserve": 1.5},
+    ],
+)
+def test_a_wrong_value_is_refused_at_once(client, wrong):
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Conversation(client, **wrong)
+
+
+def test_a_system_prompt_that_is_no_text_is_refused(client):
+    conversation = Conversation(client, system="A")
+    with pytest.raises(ConfigurationError, match="system must be a string"):
+        conversation.system = b"B"
+    assert conversation.system == "A"
+
+
+def test_a_saved_system_prompt_that_is_no_text_is_refused(client):
+    with pytest.raises(ConfigurationError, match="system must be a string"):
+        Conversation.from_json('{"version": 1, "system": 5, "messages": []}', client)
+
+
+def test_a_message_that_is_no_text_is_refused(talk, client, server):
+    conversation = Conversation(client)
+    with pytest.raises(ConfigurationError):
+        talk(conversation, None)
+    assert not server.requests
+
+
+def test_what_was_said_before_is_given_as_messages_or_mappings(client, server):
+    conversation = Conversation(client, messages=[user("one"), {"role": "assistant", "content": "two"}])
+    conversation.say("three")
+    assert server.requests[0].prompt.count("<|im_start|>") == 4
+    assert [message.content for message in conversation.messages] == ["one", "two", "three", "answer 2"]
+
+
+def test_the_system_prompt_of_the_model_is_used_where_none_is_given(server):
+    registry = ModelRegistry([ModelSpec(name="gpt.streaming", family="chatml", system="From the registry.")])
+    with StreamingClient("gpt.streaming", url=server.url, registry=registry) as client:
+        Conversation(client).say("one")
+        Conversation(client, system="").say("one")
+    assert server.requests[0].prompt.startswith("<|im_start|>system\nFrom the registry.<|im_end|>")
+    assert server.requests[1].prompt.startswith("<|im_start|>system\n<|im_end|>")
+
+
+def test_the_context_length_of_the_model_is_used_where_none_is_given(server):
+    registry = ModelRegistry([ModelSpec(name="gpt.streaming", family="chatml", context_length=40)])
+    with StreamingClient("gpt.streaming", url=server.url, registry=registry) as client:
+        conversation = Conversation(client)
+        conversation.say("a first message of some length")
+        conversation.say("two")
+        longer = Conversation(client, messages=conversation.messages, context_length=4000)
+        longer.say("three")
+    assert "first message" not in server.requests[1].prompt
+    assert "first message" in server.requests[2].prompt
+
+
+def test_an_answer_that_is_left_after_its_end_is_kept_whole(client):
+    conversation = Conversation(client)
+    with conversation.send("one") as stream:
+        assert list(stream) == ["answer 1"]
+    stream.close()
+    assert conversation.messages == (user("one"), assistant("answer 1"))
+
+
+def test_its_repr_has_no_content(client):
+    conversation = Conversation(client, system="secret")
+    conversation.say("hidden")
+    assert "secret" not in repr(conversation)
+    assert "hidden" not in repr(conversation)
+    assert "2 messages" in repr(conversation)

@@ -1,0 +1,194 @@
+"""What the clients of one model have in common: the model, the connection and the default options."""
+
+from __future__ import annotations
+
+import copy
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from nupic_client._async.transport import AsyncTransport
+from nupic_client._core import flows
+from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
+from nupic_client._sync.transport import Transport
+from nupic_client.backends.detect import backend_of
+from nupic_client.backends.plan import Backend
+from nupic_client.backends.signature import ModelSignature
+from nupic_client.config import TLS, ClientConfig, UrlLike
+from nupic_client.errors import ConfigurationError
+from nupic_client.messages import MessageLike, to_messages
+from nupic_client.prompts import PromptFormatter, formatter_for
+from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+__all__ = ["ModelClient"]
+
+
+class ModelClient:
+    """A client for one model; its arguments are documented on the classes that extend it."""
+
+    def __init__(
+        self,
+        model: str,
+        url: UrlLike | None = None,
+        *,
+        formatter: PromptFormatter | str | None = None,
+        registry: ModelRegistry | None = None,
+        backend: Backend | str | None = None,
+        tls: TLS | None = None,
+        channel_options: Mapping[str, str | int] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> None:
+        self._spec = (registry or default_registry()).resolve(model)
+        if isinstance(formatter, str):
+            formatter = formatter_for(formatter).with_system(self._spec.system)
+        self._formatter = formatter or self._spec.formatter
+        # A server whose tokenizer does not know the family's tokens would print them and go on.
+        stops = self._formatter.stop if self._formatter is not None else ()
+        self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
+        self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
+        self._config = ClientConfig.create(
+            url,
+            environ=os.environ,
+            tls=tls,
+            channel_options=channel_options,
+            connect_timeout=self._options.timeouts.connect,
+        )
+        self._transport = Transport(self._config)
+        self._async_transport = AsyncTransport(self._config)
+        self._signatures: dict[str, ModelSignature] = {}
+        self._found: dict[str, str] = {}
+        self._backend = backend_of(backend)
+
+    @property
+    def model(self) -> ModelSpec:
+        """What the client knows about its model, such as the server's name of it."""
+        return self._spec
+
+    @property
+    def formatter(self) -> PromptFormatter | None:
+        """What writes conversations as prompts; None where that is not known, so that only texts can be sent."""
+        return self._formatter
+
+    @property
+    def url(self) -> str:
+        """The server, as gRPC addresses it."""
+        return str(self._config.endpoint)
+
+    def wait_until_ready(self, timeout: float | None = 60.0) -> None:
+        """Block until the server and the model are ready. Thread-safe.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: not ready in time; it says what was missing.
+            RequestError: waiting cannot help, e.g. wrong credentials.
+        """
+        self._transport.run(self._readiness(timeout))
+
+    async def await_until_ready(self, timeout: float | None = 60.0) -> None:
+        """Wait until the server and the model are ready; the async twin of `wait_until_ready`.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: as for `wait_until_ready`.
+            RequestError: as for `wait_until_ready`.
+        """
+        await self._async_transport.run(self._readiness(timeout))
+
+    def with_options(self, **options: Unpack[GenerateOptions]) -> Self:
+        """Return a client with other defaults that shares this one's connection; closing either closes both.
+
+        Args:
+            **options: put over this client's.
+
+        Raises:
+            ConfigurationError: a value is wrong.
+            TypeError: an option that does not exist.
+        """
+        twin = copy.copy(self)
+        twin._options = _defaults(self._options, options)  # noqa: SLF001 - of the same class
+        return twin
+
+    def close(self) -> None:
+        """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""
+        self._transport.close()
+        self._async_transport.close()
+
+    async def aclose(self) -> None:
+        """Close the connection and cancel what is running on it; the async twin of `close`."""
+        self._transport.close()
+        await self._async_transport.aclose()
+
+    def __enter__(self) -> Self:
+        """Return the client; the end of the block closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the client; the end of the block closes it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"
+
+    def _draft(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Draft:
+        """Decide everything about a generation that can be decided without the server."""
+        call = self._options.override(options)
+        model = self._spec
+        if not isinstance(prompt, str):
+            prompt = self._render(prompt)
+            model = self._chat_spec
+        return Draft(
+            model=model,
+            prompt=prompt,
+            options=call,
+            request_id=call.request_id or new_request_id(),
+            target=self.url,
+            backend=self._backend,
+        )
+
+    def _render(self, prompt: Iterable[MessageLike]) -> str:
+        messages = to_messages(prompt)
+        if self._formatter is None:
+            raise ConfigurationError(
+                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
+                " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
+            )
+        rendered = self._formatter(messages)
+        # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
+        return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
+
+    def _readiness(self, timeout: float | None) -> flows.Flow[None]:
+        metadata = tuple(self._options.metadata.items())
+        return flows.wait_until_ready(
+            self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata
+        )
+
+
+def new_request_id() -> str:
+    """Return an id that no other request has."""
+    return uuid.uuid4().hex
+
+
+def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:
+    if "request_id" in options:
+        raise ConfigurationError("request_id belongs to a call, not to a client: each request has its own")
+    return base.override(options)

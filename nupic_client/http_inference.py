@@ -1,0 +1,265 @@
+"""`HttpInferenceClient`: the same requests over HTTP, by tritonclient's HTTP client.
+
+For scripts that only have the server's HTTP port. It infers and embeds, one request after the other.
+`InferenceClient` does more, and faster.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+import threading
+import uuid
+from collections.abc import Iterable, Mapping
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core import wire
+from nupic_client._core.arrays import encode_inputs
+from nupic_client._core.batches import EmbeddingPlan, check_texts
+from nupic_client._core.classify import error_from_message
+from nupic_client._core.draft import CallOptions
+from nupic_client._core.infer import InferDraft, InferenceResult, InferOptions, check_text
+from nupic_client._core.tensors import from_raw, texts_of
+from nupic_client.backends.signature import ModelSignature
+from nupic_client.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InferenceError,
+    NupicError,
+    ProtocolError,
+    RequestError,
+    RequestRejectedError,
+)
+from nupic_client.naming import unary_name
+from nupic_client.registry import ModelRegistry, default_registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self, Unpack
+
+    from nupic_client._core.tensors import ArrayLike, TextAs
+
+__all__ = ["HttpInferenceClient"]
+
+DEFAULT_URL = "localhost:8000"
+"""NuPIC's and Triton's default HTTP port on this machine."""
+
+
+class HttpInferenceClient:
+    """A client for one model over HTTP. Thread-safe: each thread has a connection of its own.
+
+    Args:
+        model: a friendly name of the registry or the server's own name of a model.
+        url: ``host:port`` with or without ``http://``, or ``https://…``. Default: ``localhost:8000``.
+        registry: where the model is looked up. Default: the models that come with the package.
+        text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
+        timeout: seconds to wait for the server to connect, and for each piece of its answer.
+
+    Raises:
+        ConfigurationError: an argument is wrong, or ``tritonclient[http]`` is not installed.
+
+    Example:
+        .. code-block:: python
+
+            client = ClientFactory.get_client("sbert", "localhost:8000", "http")
+            vectors = client.infer(["a sentence"])
+    """
+
+    def __init__(
+        self,
+        model: str,
+        url: str | None = None,
+        *,
+        registry: ModelRegistry | None = None,
+        text: TextAs = "str",
+        timeout: float = 600.0,
+    ) -> None:
+        self._spec = (registry or default_registry()).resolve(model)
+        self._name = unary_name(self._spec.server_name)
+        self._text = check_text(text)
+        scheme, separator, rest = (url or DEFAULT_URL).rpartition("://")
+        if separator and scheme not in {"http", "https"}:
+            raise ConfigurationError(f"url: expected host:port, http:// or https://, given {url!r}")
+        self._address = rest.rstrip("/")
+        self._secure = scheme == "https"
+        self._timeout = CallOptions().override({"timeout": timeout}).timeouts.total
+        self._http = _load()
+        self._connections = threading.local()
+        self._signature: ModelSignature | None = None
+
+    @property
+    def url(self) -> str:
+        """The server, as ``host:port``."""
+        return self._address
+
+    def infer(
+        self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Unpack[InferOptions]
+    ) -> InferenceResult:
+        """Send one request and return the model's outputs. Blocks; thread-safe.
+
+        Args:
+            inputs: as for `InferenceClient.infer`.
+            **options: ``outputs``, ``parameters``, ``text``, ``request_id``, and ``metadata`` as HTTP headers.
+
+        Raises:
+            ConfigurationError: the inputs or options do not fit the model.
+            RequestError: the request failed.
+        """
+        return self._send(self._draft(options), inputs)
+
+    def embed(
+        self,
+        texts: str | Iterable[str],
+        *,
+        output: str | None = None,
+        batch_size: int | None = None,
+        **options: Unpack[InferOptions],
+    ) -> NDArray[np.float32]:
+        """Turn texts into vectors, as `InferenceClient.embed` does. Blocks; thread-safe.
+
+        Args:
+            texts: as for `InferenceClient.embed`.
+            output: as for `InferenceClient.embed`.
+            batch_size: as for `InferenceClient.embed`.
+            **options: as for `infer`.
+
+        Raises:
+            ConfigurationError: as for `InferenceClient.embed`.
+            RequestError: a request failed.
+        """
+        draft = self._draft(options)
+        plan = EmbeddingPlan(
+            draft, self._describe(), check_texts(texts), output=output, batch_size=batch_size
+        )
+        for index, inputs in enumerate(plan.inputs()):
+            plan.add(index, self._send(plan.draft, inputs))
+        return plan.matrix()
+
+    def close(self) -> None:
+        """Close this thread's connection; those of other threads close when they end. Idempotent."""
+        client = self._connections.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
+
+    def __enter__(self) -> Self:
+        """Return the client; the end of the block closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"HttpInferenceClient({self._name!r}, url={self.url!r})"
+
+    def _draft(self, options: InferOptions) -> InferDraft:
+        if options.get("timeout") is not None:
+            raise ConfigurationError("timeout: over HTTP it belongs to the client, not to a call")
+        return InferDraft.create(
+            self._spec,
+            {"text": self._text, **options},
+            defaults=CallOptions(),
+            target=self.url,
+            new_id=lambda: uuid.uuid4().hex,
+        )
+
+    def _describe(self) -> ModelSignature:
+        if self._signature is None:
+            config = self._call("get_model_config", self._name, self._spec.version)
+            self._signature = wire.signature_from_config_json(config)
+        return self._signature
+
+    def _send(self, draft: InferDraft, inputs: Mapping[str, ArrayLike] | ArrayLike) -> InferenceResult:
+        signature = self._describe()
+        batch = encode_inputs(signature, inputs)
+        draft.check(signature)
+        tensors = []
+        for tensor in batch.tensors:
+            item = self._http.InferInput(tensor.name, list(tensor.shape), tensor.datatype)
+            contents = b"".join(tensor.contents)
+            item.set_data_from_numpy(from_raw(tensor.datatype, tensor.shape, contents, "bytes"))
+            tensors.append(item)
+        request_id = draft.options.request_id or draft.new_id()
+        answer = self._call(
+            "infer",
+            self._name,
+            tensors,
+            model_version=self._spec.version,
+            outputs=[self._http.InferRequestedOutput(name) for name in draft.outputs] or None,
+            request_id=request_id,
+            headers=dict(draft.options.metadata) or None,
+            parameters=dict(draft.parameters) or None,
+        )
+        return self._result(draft, answer)
+
+    def _result(self, draft: InferDraft, answer: Any) -> InferenceResult:
+        response: Mapping[str, Any] = answer.get_response()
+        arrays = {}
+        for output in response["outputs"]:
+            name = output["name"]
+            array = answer.as_numpy(name)
+            try:
+                arrays[name] = (
+                    texts_of(array) if output["datatype"] == "BYTES" and draft.text == "str" else array
+                )
+            except ValueError as error:
+                raise ProtocolError(f"output {name!r} is broken: {error}", model=self._name) from None
+        return InferenceResult(
+            arrays,
+            model=response.get("model_name", self._name),
+            version=response.get("model_version", ""),
+            request_id=response.get("id", ""),
+            parameters=response.get("parameters", {}),
+        )
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return getattr(self._client(), method)(*arguments, **options)
+        except self._http.InferenceServerException as error:
+            failure: NupicError = self._failed(error.message() or "", str(error.status() or ""))
+            raise failure from error
+        except TimeoutError as error:
+            raise DeadlineExceededError(
+                f"no answer within {self._timeout} s", limit=self._timeout, model=self._name, target=self.url
+            ) from error
+        except OSError as error:
+            raise ConnectionFailedError(
+                f"cannot reach the server: {error}", model=self._name, target=self.url, retryable=True
+            ) from error
+
+    def _failed(self, text: str, code: str) -> RequestError:
+        known = error_from_message(text)
+        if known is None:
+            kind = RequestRejectedError if code.startswith("4") else InferenceError
+            known = kind(f"the server refused: {text}", server_message=text)
+        known.model = self._name
+        known.target = self.url
+        return known
+
+    def _client(self) -> Any:
+        client = getattr(self._connections, "client", None)
+        if client is None:
+            # Its connections belong to the thread that made them.
+            client = self._connections.client = self._http.InferenceServerClient(
+                self._address,
+                connection_timeout=self._timeout,
+                network_timeout=self._timeout,
+                ssl=self._secure,
+                ssl_context_factory=ssl.create_default_context if self._secure else None,
+            )
+        return client
+
+
+def _load() -> ModuleType:
+    try:
+        return importlib.import_module("tritonclient.http")
+    except (ImportError, RuntimeError):
+        # Without its extra tritonclient raises RuntimeError.
+        raise ConfigurationError(
+            "protocol 'http' needs tritonclient's HTTP client: pip install 'tritonclient[http]'; or use protocol"
+            " 'grpc' with the server's gRPC port (8001 by default), which needs nothing more"
+        ) from None

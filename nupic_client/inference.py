@@ -1,0 +1,476 @@
+"""`InferenceClient`: models that answer a request at once, with arrays, embeddings or a whole text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+from nupic_client._async.mapping import AsyncResultStream
+from nupic_client._async.stream import AsyncTextStream
+from nupic_client._core import flows, infer
+from nupic_client._core.batches import EmbeddingPlan, check_texts, plan_embedding
+from nupic_client._core.infer import InferDraft, InferenceResult, InferOptions, check_text
+from nupic_client._core.mapping import MapSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._model_client import ModelClient, new_request_id
+from nupic_client._sync.mapping import ResultStream
+from nupic_client._sync.stream import TextStream
+from nupic_client.errors import ConfigurationError
+from nupic_client.results import Generation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Unpack
+
+    from nupic_client._core.draft import GenerateOptions
+    from nupic_client._core.exchange import Exchange
+    from nupic_client._core.tensors import ArrayLike, TextAs
+    from nupic_client.backends.plan import Backend
+    from nupic_client.config import TLS, UrlLike
+    from nupic_client.messages import MessageLike
+    from nupic_client.prompts import PromptFormatter
+    from nupic_client.registry import ModelRegistry
+
+__all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"]
+
+Inputs: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
+"""Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
+Errors: TypeAlias = Literal["raise", "return"]
+"""What happens to the error of one input of many."""
+OnResult: TypeAlias = "Callable[[int, Any], object]"
+"""Called with the index of an input and its result."""
+AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
+"""Called with the index of an input and its result; what it returns is awaited if it can be."""
+
+
+class InferenceClient(ModelClient):
+    """A client for one model that answers each request at once.
+
+    One client serves any number of threads, tasks and event loops at the same time; it opens its connection
+    at the first call and keeps it. A name that ends in ``.streaming`` means the model without that ending, if
+    the server has it; else the one that streams, for `generate`.
+
+    Args:
+        model: a friendly name of the registry or the server's own name of a model.
+        url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else
+            ``localhost:8001``.
+        registry: where the model is looked up. Default: the models that come with the package.
+        backend: how the model spells the requests of `generate`, see `StreamingClient`.
+        tls: certificates and names for a ``grpcs://`` url.
+        channel_options: gRPC channel arguments by name, put over the defaults.
+        formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
+        text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
+        **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
+            ``metadata``, and for `generate` the sampling options.
+
+    Raises:
+        ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
+        TypeError: an option that does not exist.
+
+    Example:
+        .. code-block:: python
+
+            from nupic_client import InferenceClient
+
+            with InferenceClient("sbert", url="localhost:8001") as client:
+                vectors = client.embed(["a sentence", "another one"])
+    """
+
+    def __init__(
+        self,
+        model: str,
+        url: UrlLike | None = None,
+        *,
+        registry: ModelRegistry | None = None,
+        backend: Backend | str | None = None,
+        tls: TLS | None = None,
+        channel_options: Mapping[str, str | int] | None = None,
+        formatter: PromptFormatter | str | None = None,
+        text: TextAs = "str",
+        **options: Unpack[GenerateOptions],
+    ) -> None:
+        super().__init__(
+            model,
+            url,
+            formatter=formatter,
+            registry=registry,
+            backend=backend,
+            tls=tls,
+            channel_options=channel_options,
+            **options,
+        )
+        self._text = check_text(text)
+
+    def infer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
+        """Send one request and return the model's outputs. Blocks; thread-safe.
+
+        Arrays must have the data type and shape that the model declares. Plain Python values take its data
+        type where they fit it. A model with a batch dimension takes a single item without it, and a list of n
+        texts as ``[n, 1]``.
+
+        Args:
+            inputs: arrays by the name of the input, or the value of the only input: an array, a list of
+                texts, a number.
+            **options: of this call, see `InferOptions`.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            ConfigurationError: the inputs or options do not fit the model; says what was expected and given.
+                They were not sent.
+            RequestError: the request failed.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                result = client.infer(["a sentence", "another one"])
+                result["embedding"].shape
+        """
+        return self._transport.run(infer.infer(self._infer_draft(options), inputs, self._signatures))
+
+    async def ainfer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
+        """Send one request and return the model's outputs; the async twin of `infer`. Task-safe.
+
+        Args:
+            inputs: as for `infer`.
+            **options: as for `infer`.
+
+        Raises:
+            ConfigurationError: as for `infer`.
+            RequestError: as for `infer`.
+            TypeError: an option that does not exist.
+        """
+        return await self._async_transport.run(
+            infer.infer(self._infer_draft(options), inputs, self._signatures)
+        )
+
+    def embed(
+        self,
+        texts: str | Iterable[str],
+        *,
+        output: str | None = None,
+        batch_size: int | None = None,
+        concurrency: int = 8,
+        **options: Unpack[InferOptions],
+    ) -> NDArray[np.float32]:
+        """Turn texts into vectors. Blocks; thread-safe.
+
+        The texts go out in batches of ``batch_size``, several at a time; to a model without a batch dimension
+        one by one.
+
+        Args:
+            texts: the texts, or a single one.
+            output: name of the output with the vectors; needed where the model has several of floating-point
+                numbers.
+            batch_size: how many texts go into one request. Default: the most that the model takes.
+            concurrency: how many requests may run at the same time.
+            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` is for each
+                request.
+
+        Returns:
+            An array of float32, one row for each text. Of no texts it has no rows, as wide as the model
+            declares.
+
+        Raises:
+            ConfigurationError: the model does not turn one text into one vector, or an argument is wrong.
+            RequestError: a request failed; the others are cancelled.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                vectors = client.embed(["a sentence", "another one"])
+        """
+        opening = self._embedding(texts, options, output, batch_size)
+        plan = self._transport.run(opening)
+        pipeline = open_embedding(plan, concurrency)
+        with ResultStream[tuple[int, InferenceResult]](self._transport, pipeline, plan.inputs()) as results:
+            for index, result in results:
+                plan.add(index, result)
+        return plan.matrix()
+
+    async def aembed(
+        self,
+        texts: str | Iterable[str],
+        *,
+        output: str | None = None,
+        batch_size: int | None = None,
+        concurrency: int = 8,
+        **options: Unpack[InferOptions],
+    ) -> NDArray[np.float32]:
+        """Turn texts into vectors; the async twin of `embed`. Task-safe.
+
+        Args:
+            texts: as for `embed`.
+            output: as for `embed`.
+            batch_size: as for `embed`.
+            concurrency: as for `embed`.
+            **options: as for `embed`.
+
+        Raises:
+            ConfigurationError: as for `embed`.
+            RequestError: as for `embed`.
+            TypeError: an option that does not exist.
+        """
+        opening = self._embedding(texts, options, output, batch_size)
+        plan = await self._async_transport.run(opening)
+        pipeline = open_embedding(plan, concurrency)
+        results: AsyncResultStream[tuple[int, InferenceResult]]
+        results = AsyncResultStream(self._async_transport, pipeline, plan.inputs())
+        async with results:
+            async for index, result in results:
+                plan.add(index, result)
+        return plan.matrix()
+
+    def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
+        """Generate a text and return it when it is complete. Blocks; thread-safe.
+
+        A model that streams is asked too, and its stream read to the end.
+
+        Args:
+            prompt: a text, sent as it is, or a list of messages, rendered by the model's prompt formatter.
+            **options: of this call, see `GenerateOptions`.
+
+        Returns:
+            The generation with its text, finish reason, usage and timing.
+
+        Raises:
+            ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked;
+                nothing was sent.
+            PromptError: the conversation does not fit the model's format.
+            RequestError: the request failed; ``partial_text`` has the text so far.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                print(client.generate("Once upon a time", max_tokens=100).text)
+        """
+        outcome = self._transport.run(infer.complete(self._draft(prompt, options), self._signatures))
+        if isinstance(outcome, Generation):
+            return outcome
+        with TextStream(self._transport, _opened(outcome)) as stream:
+            return stream.result()
+
+    async def agenerate(
+        self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]
+    ) -> Generation:
+        """Generate a text and return it when it is complete; the async twin of `generate`. Task-safe.
+
+        Args:
+            prompt: as for `generate`.
+            **options: as for `generate`.
+
+        Raises:
+            ConfigurationError: as for `generate`.
+            PromptError: as for `generate`.
+            RequestError: as for `generate`.
+            TypeError: an option that does not exist.
+        """
+        outcome = await self._async_transport.run(
+            infer.complete(self._draft(prompt, options), self._signatures)
+        )
+        if isinstance(outcome, Generation):
+            return outcome
+        request_id = outcome.request.request_id
+        async with AsyncTextStream(self._async_transport, _opened(outcome), request_id) as stream:
+            return await stream.result()
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[Inputs],
+        *,
+        concurrency: int = ...,
+        ordered: Literal[True] = ...,
+        callback: OnResult | None = ...,
+        errors: Literal["raise"] = ...,
+        batch_size: int | None = ...,
+        **options: Unpack[InferOptions],
+    ) -> ResultStream[InferenceResult]: ...
+    @overload
+    def map(
+        self,
+        inputs: Iterable[Inputs],
+        *,
+        concurrency: int = ...,
+        ordered: bool = ...,
+        callback: OnResult | None = ...,
+        errors: Errors = ...,
+        batch_size: int | None = ...,
+        **options: Unpack[InferOptions],
+    ) -> ResultStream[Any]: ...
+    def map(
+        self,
+        inputs: Iterable[Inputs],
+        *,
+        concurrency: int = 32,
+        ordered: bool = True,
+        callback: OnResult | None = None,
+        errors: Errors = "raise",
+        batch_size: int | None = None,
+        **options: Unpack[InferOptions],
+    ) -> ResultStream[Any]:
+        """Send many inputs, several at a time, and return their results as an iterator. Thread-safe.
+
+        Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless,
+        and memory stays flat. Both happen in the thread that reads. An input that is slow to come holds up
+        the results; `amap` does not have that limit. Leaving the iterator cancels what is on its way.
+
+        Args:
+            inputs: any iterable of what `infer` takes.
+            concurrency: how many requests may run at the same time.
+            ordered: whether results come in the order of the inputs, or as they complete, each as ``(index,
+                result)``.
+            callback: called with index and result of each input as it completes, on the thread that reads.
+            errors: ``"raise"`` raises the error of an input in its place, which ends the iteration;
+                ``"return"`` returns it in the place of its result.
+            batch_size: how many rows of inputs are put together into one request, for a model with a batch
+                dimension. The results are the same.
+            **options: as for `infer`, without ``request_id``; ``timeout`` is for each request.
+
+        Returns:
+            The results, also a context manager. Nothing is sent before they are read.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                for result in client.map(arrays, concurrency=8):
+                    print(result.only.shape)
+        """
+        _check_many(inputs, Iterable)
+        if inspect.iscoroutinefunction(callback):
+            raise ConfigurationError(
+                f"callback must be a plain function, not {callback!r}; amap takes async ones"
+            )
+        opening = self._mapping(
+            options,
+            callback,
+            concurrency=concurrency,
+            ordered=ordered,
+            errors=errors,
+            batch_size=batch_size,
+        )
+        return ResultStream(self._transport, opening, inputs, callback)
+
+    @overload
+    def amap(
+        self,
+        inputs: Iterable[Inputs] | AsyncIterable[Inputs],
+        *,
+        concurrency: int = ...,
+        ordered: Literal[True] = ...,
+        callback: AsyncOnResult | None = ...,
+        errors: Literal["raise"] = ...,
+        batch_size: int | None = ...,
+        **options: Unpack[InferOptions],
+    ) -> AsyncResultStream[InferenceResult]: ...
+    @overload
+    def amap(
+        self,
+        inputs: Iterable[Inputs] | AsyncIterable[Inputs],
+        *,
+        concurrency: int = ...,
+        ordered: bool = ...,
+        callback: AsyncOnResult | None = ...,
+        errors: Errors = ...,
+        batch_size: int | None = ...,
+        **options: Unpack[InferOptions],
+    ) -> AsyncResultStream[Any]: ...
+    def amap(
+        self,
+        inputs: Iterable[Inputs] | AsyncIterable[Inputs],
+        *,
+        concurrency: int = 32,
+        ordered: bool = True,
+        callback: AsyncOnResult | None = None,
+        errors: Errors = "raise",
+        batch_size: int | None = None,
+        **options: Unpack[InferOptions],
+    ) -> AsyncResultStream[Any]:
+        """Send many inputs, several at a time, and return an async iterator; the async twin of `map`.
+
+        Args:
+            inputs: any iterable or async iterable of what `infer` takes.
+            concurrency: as for `map`.
+            ordered: as for `map`.
+            callback: a function or a coroutine function, called in the task that reads.
+            errors: as for `map`.
+            batch_size: as for `map`.
+            **options: as for `map`.
+
+        Returns:
+            The results, also an async context manager. Nothing is sent before they are read.
+
+        Raises:
+            ConfigurationError: as for `map`.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                async for result in client.amap(arrays, concurrency=8):
+                    print(result.only.shape)
+        """
+        _check_many(inputs, Iterable, AsyncIterable)
+        opening = self._mapping(
+            options,
+            callback,
+            concurrency=concurrency,
+            ordered=ordered,
+            errors=errors,
+            batch_size=batch_size,
+        )
+        return AsyncResultStream(self._async_transport, opening, inputs, callback)
+
+    def _infer_draft(self, options: InferOptions, *, single: bool = True) -> InferDraft:
+        """Decide everything that can be decided without the server."""
+        return InferDraft.create(
+            self._spec,
+            {"text": self._text, **options},
+            defaults=self._options,
+            target=self.url,
+            new_id=new_request_id,
+            single=single,
+        )
+
+    def _embedding(
+        self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
+    ) -> flows.Flow[EmbeddingPlan]:
+        if options.get("outputs") is not None:
+            raise ConfigurationError("outputs: expected none here; choose the vectors with output=")
+        draft = self._infer_draft(options, single=False)
+        return plan_embedding(
+            draft, check_texts(texts), self._signatures, output=output, batch_size=batch_size
+        )
+
+    def _mapping(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
+        if callback is not None and not callable(callback):
+            raise ConfigurationError(f"callback must be a function, not {callback!r}")
+        draft = self._infer_draft(options, single=False)
+        return open_pipeline(draft, MapSettings(**settings), self._signatures)
+
+    def _readiness(self, timeout: float | None) -> flows.Flow[None]:
+        metadata = tuple(self._options.metadata.items())
+        return infer.wait_until_ready(self._spec, timeout=timeout, target=self.url, metadata=metadata)
+
+
+def _check_many(inputs: object, *kinds: type) -> None:
+    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, kinds):
+        raise ConfigurationError(
+            f"inputs: expected an iterable of what infer takes, given {type(inputs).__name__}: put a single"
+            " input into a list"
+        )
+
+
+def _opened(exchange: Exchange) -> flows.Flow[Exchange]:
+    """The opening of a stream whose model is known already."""
+    yield from ()
+    return exchange

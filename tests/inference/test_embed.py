@@ -1,0 +1,161 @@
+"""`embed`: texts in, one matrix out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from inference.tensor_server import TensorServer, signature
+
+from nupic_client import ConfigurationError, InferenceClient, ProtocolError
+from nupic_client._core import wire
+from nupic_client._core.tensors import as_array, content_of
+
+TEXT = {"text": ("BYTES", (1,))}
+MODELS = (
+    signature("batched", TEXT, {"v": ("FP32", (3,))}, max_batch_size=4),
+    signature("single", TEXT, {"v": ("FP32", (3,))}),
+    signature("free", {"text": ("BYTES", (-1,))}, {"v": ("FP32", (-1, 3))}),
+    signature("half", TEXT, {"v": ("FP16", (3,)), "count": ("INT32", (1,))}, max_batch_size=4),
+    signature("brain", TEXT, {"v": ("BF16", (-1,))}, max_batch_size=4),
+    signature(
+        "two", TEXT, {"v": ("FP32", (3,)), "w": ("FP32", (3,)), "n": ("INT32", (1,))}, max_batch_size=4
+    ),
+    signature("tokens", TEXT, {"v": ("FP32", (-1, 3))}, max_batch_size=4),
+    signature("numbers", {"x": ("FP32", (3,))}, {"v": ("FP32", (3,))}),
+    signature("pair", {"a": ("BYTES", (1,)), "b": ("BYTES", (1,))}, {"v": ("FP32", (3,))}),
+    signature("many", {"a": ("BYTES", (2,))}, {"v": ("FP32", (3,))}),
+    signature("classes", TEXT, {"n": ("INT32", (1,))}),
+)
+
+
+def answer(width=3, shape=None):
+    def respond(request):
+        texts = wire.decode_bytes_tensor(request.raw_input_contents[0])
+        name = request.outputs[0].name
+        model = next(model for model in MODELS if model.name == request.model_name)
+        vectors = np.array([[len(text)] * width for text in texts], np.float32)
+        datatype = model.outputs[name].datatype
+        if datatype == "FP16":
+            vectors = vectors.astype(np.float16)
+        response = wire.pb.ModelInferResponse(model_name=model.name)
+        response.outputs.add(
+            name=name, datatype=datatype, shape=shape(len(texts)) if shape else vectors.shape
+        )
+        response.raw_output_contents.append(bytes(content_of(datatype, as_array(name, datatype, vectors))))
+        return response
+
+    return respond
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with TensorServer(*MODELS) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared):
+    shared.answer = answer()
+    shared.requests.clear()
+    return shared
+
+
+@pytest.fixture
+def embed(server, colour):
+    def call(model, texts, **options):
+        with InferenceClient(model, server.url) as client:
+            return colour(client).embed(texts, **options)
+
+    return call
+
+
+@pytest.mark.parametrize("model", ["batched", "single", "free", "half", "brain"])
+@pytest.mark.parametrize("count", [1, 4, 11])
+def test_each_text_has_its_row(embed, model, count):
+    vectors = embed(model, ["ä" * n for n in range(count)])
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (count, 3)
+    assert vectors[:, 0].tolist() == [2 * n for n in range(count)]
+
+
+def test_one_text_is_one_row(embed):
+    assert embed("batched", "abc").tolist() == [[3, 3, 3]]
+
+
+def test_any_iterable_of_texts_will_do(embed):
+    assert embed("batched", (text for text in ("a", "bb")))[:, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("model", "width"), [("batched", 3), ("brain", 0)])
+def test_no_texts_are_no_rows(server, embed, model, width):
+    assert embed(model, []).shape == (0, width)
+    assert not server.requests
+
+
+def test_batches_are_as_large_as_the_model_takes(server, embed):
+    embed("batched", ["a"] * 10)
+    assert sorted(request.inputs[0].shape[0] for request in server.requests) == [2, 4, 4]
+
+
+def test_the_size_of_batches_can_be_chosen(server, embed):
+    embed("batched", ["a"] * 5, batch_size=2, concurrency=1)
+    assert [list(request.inputs[0].shape) for request in server.requests] == [[2, 1], [2, 1], [1, 1]]
+
+
+def test_a_model_without_a_batch_dimension_gets_one_text_at_a_time(server, embed):
+    embed("free", ["a", "b"])
+    assert [list(request.inputs[0].shape) for request in server.requests] == [[1], [1]]
+
+
+def test_only_the_vectors_are_asked_for(server, embed):
+    embed("two", ["a"], output="w")
+    assert [item.name for item in server.requests[0].outputs] == ["w"]
+
+
+def test_dimensions_of_one_do_no_harm(server, embed):
+    server.answer = answer(shape=lambda count: (count, 1, 3))
+    assert embed("tokens", ["a", "b"]).shape == (2, 3)
+
+
+def test_vectors_of_tokens_are_refused(server, embed):
+    server.answer = answer(width=6, shape=lambda count: (count, 2, 3))
+    with pytest.raises(ProtocolError, match=r"one vector for each of 2 texts, given the shape \[2, 2, 3\]"):
+        embed("tokens", ["a", "b"])
+
+
+def test_vectors_of_different_lengths_are_refused(server, embed):
+    def respond(request):
+        return answer(width=len(wire.decode_bytes_tensor(request.raw_input_contents[0])[0]))(request)
+
+    server.answer = respond
+    with pytest.raises(ProtocolError, match="expected vectors of 1 numbers as before, given 2"):
+        embed("single", ["a", "bb"], concurrency=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "texts", "options", "message"),
+    [
+        ("batched", 3, {}, "texts: expected a str or a list of str, given int"),
+        ("batched", ["a", 3], {}, r"texts\[1\]: expected a str, given int"),
+        ("batched", ["a"], {"batch_size": 5}, "batch_size: expected 1 to 4, .* given 5"),
+        ("batched", ["a"], {"batch_size": True}, "batch_size: expected 1 to 4"),
+        ("batched", ["a"], {"output": "x"}, "no output 'x': expected 'v'"),
+        ("batched", ["a"], {"outputs": ["v"]}, "choose the vectors with output="),
+        ("batched", ["a"], {"request_id": "v"}, "request_id: expected none here"),
+        ("two", ["a"], {"output": "n"}, "output 'n': expected one of FP32.* given INT32"),
+        (
+            "two",
+            ["a"],
+            {},
+            "one output of floating-point numbers, given 'two' with .*choose one with output=",
+        ),
+        ("classes", ["a"], {}, "one output of floating-point numbers, given 'classes' .*use infer"),
+        ("numbers", ["a"], {}, "one BYTES input, given 'numbers' with 'x' FP32: use infer"),
+        ("pair", ["a"], {}, "one BYTES input, given 'pair' with 'a' BYTES, 'b' BYTES"),
+        ("many", ["a"], {}, r"an input for one text, given 'a' of the shape \[2\]"),
+    ],
+)
+def test_what_cannot_be_embedded_is_said(server, embed, model, texts, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        embed(model, texts, **options)
+    assert not server.requests

@@ -1,0 +1,558 @@
+"""`map` and `amap`: order, bounds, errors and leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import threading
+import tracemalloc
+
+import grpc
+import pytest
+from inference.tensor_server import RefusedError, TensorServer, echo, signature
+
+from nupic_client import (
+    ConfigurationError,
+    InferenceClient,
+    NupicError,
+    ProtocolError,
+    RequestRejectedError,
+    StreamClosedError,
+    StreamConsumedError,
+    TransportError,
+)
+from nupic_client._core import flows, wire
+from nupic_client._core.mapping import Pipeline
+from nupic_client._sync.mapping import ResultStream
+
+MODELS = (
+    signature("single", {"x": ("INT64", (1,))}),
+    signature("batched", {"x": ("INT64", (-1,))}, max_batch_size=8),
+    signature("texts", {"t": ("BYTES", (1,))}, max_batch_size=8),
+)
+
+
+@pytest.fixture
+def server():
+    with TensorServer(*MODELS) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with InferenceClient("single", server.url) as client:
+        yield client
+
+
+def value(result):
+    return result.only.ravel()[0].item()
+
+
+def refuse(*numbers):
+    """Refuse these inputs and echo all others."""
+
+    def answer(request):
+        if any(int.from_bytes(request.raw_input_contents[0][:8], "little") == number for number in numbers):
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "not this one")
+        return echo(request)
+
+    return answer
+
+
+def hold(number, released):
+    """Hold one input until the event; echo all others."""
+
+    def answer(request):
+        if int.from_bytes(request.raw_input_contents[0], "little") == number:
+            assert released.wait(10)
+        return echo(request)
+
+    return answer
+
+
+def test_results_come_in_the_order_of_the_inputs(client, map_colour):
+    assert [value(result) for result in map_colour(client).map(range(200))] == list(range(200))
+
+
+def test_results_come_as_they_complete_with_their_index(server, client, map_colour):
+    released = threading.Event()
+    server.answer = hold(0, released)
+    seen = []
+
+    def callback(index, result):
+        seen.append(index)
+        if len(seen) == 9:
+            released.set()
+
+    results = map_colour(client).map(range(10), ordered=False, concurrency=4, callback=callback)
+    assert sorted((index, value(result)) for index, result in results) == [(n, n) for n in range(10)]
+    assert [index for index, _ in results] == seen
+    assert seen[-1] == 0
+
+
+def test_the_callback_is_called_as_each_completes_and_order_is_kept(server, client, map_colour):
+    released = threading.Event()
+    server.answer = hold(0, released)
+    seen = []
+
+    def callback(index, result):
+        seen.append((index, value(result)))
+        if len(seen) == 3:
+            released.set()
+
+    results = map_colour(client).map(range(6), concurrency=4, callback=callback)
+    assert [value(result) for result in results] == list(range(6))
+    assert sorted(seen) == [(n, n) for n in range(6)]
+    assert (0, 0) in seen[3:]
+
+
+def test_an_async_callback_is_awaited(client):
+    seen = []
+
+    async def callback(index, result):
+        await asyncio.sleep(0)
+        seen.append(index)
+
+    async def run():
+        async for _ in client.amap(range(5), callback=callback):
+            pass
+
+    asyncio.run(run())
+    assert sorted(seen) == list(range(5))
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 32])
+def test_never_more_than_concurrency_run(server, client, map_colour, concurrency):
+    assert len(map_colour(client).map(range(100), concurrency=concurrency)) == 100
+    assert server.most_running <= concurrency
+
+
+def test_as_many_as_allowed_do_run(server, client):
+    server.gate.clear()
+    results = client.map(range(100), concurrency=16)
+    reader = threading.Thread(target=lambda: next(results))
+    reader.start()
+    server.wait_for(lambda it: it.running == 16)
+    server.gate.set()
+    reader.join()
+    results.close()
+
+
+def test_a_slow_first_input_holds_up_a_bounded_number(server, client, map_colour):
+    released = threading.Event()
+    server.answer = hold(0, released)
+    taken = itertools.count()
+    inputs = (next(taken) for _ in itertools.count())
+    threading.Thread(
+        target=lambda: (server.wait_for(lambda it: it.count == 8 and it.running == 1), released.set())
+    ).start()
+    assert [value(result) for result in map_colour(client).map(inputs, take=5, concurrency=4)] == list(
+        range(5)
+    )
+    assert next(taken) <= 8 + 5  # twice the concurrency, and one for each result
+
+
+def test_inputs_may_be_endless(client, map_colour):
+    assert [value(result) for result in map_colour(client).map(itertools.count(), take=50)] == list(range(50))
+
+
+def test_no_inputs_give_no_results(client, map_colour):
+    assert map_colour(client).map([]) == []
+
+
+def test_an_input_that_waits_for_its_predecessors_result_is_fine_with_one_at_a_time(client, map_colour):
+    results = []
+
+    def inputs():
+        yield 1
+        for _ in range(3):
+            yield results[-1] * 2
+
+    map_colour(client).map(
+        inputs(), concurrency=1, callback=lambda index, result: results.append(value(result))
+    )
+    assert results == [1, 2, 4, 8]
+
+
+def test_the_error_of_an_input_is_raised_in_its_place_and_names_it(server, client, map_colour):
+    server.answer = refuse(3)
+    seen = []
+    with pytest.raises(RequestRejectedError, match=r"item 3: .*not this one") as caught:
+        map_colour(client).map(range(100), callback=lambda index, result: seen.append(index))
+    assert caught.value.model == "single"
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
+    assert {0, 1, 2} <= set(seen)
+    assert 3 not in seen
+
+
+def test_an_input_that_does_not_fit_is_an_error_of_its_own(client, map_colour):
+    inputs = [0, "a", 2]
+    results = map_colour(client).map(inputs, errors="return")
+    assert [type(result).__name__ for result in results] == [
+        "InferenceResult",
+        "ConfigurationError",
+        "InferenceResult",
+    ]
+    assert "item 1: input 'x': expected INT64" in str(results[1])
+
+
+def test_errors_can_be_returned(server, client, map_colour):
+    server.answer = refuse(1, 3)
+    called = {}
+    results = map_colour(client).map(range(5), errors="return", ordered=False, callback=called.__setitem__)
+    failed = {index for index, result in results if isinstance(result, NupicError)}
+    assert failed == {1, 3}
+    assert {index for index, result in called.items() if isinstance(result, NupicError)} == {1, 3}
+
+
+def test_an_error_of_the_inputs_ends_the_map(client, map_colour):
+    def inputs():
+        yield 1
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        map_colour(client).map(inputs())
+
+
+def test_an_error_of_the_callback_ends_the_map(client, map_colour):
+    def callback(index, result):
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        map_colour(client).map(range(10), callback=callback)
+
+
+def hold_all_but_the_first(server):
+    """Answer the first input once three others run; hold those for as long as their caller waits."""
+
+    def answer(request):
+        server.wait_for(lambda it: it.running == 4)
+        return echo(request)
+
+    server.answer = answer
+    server.gate.clear()
+    server.held = lambda request: int.from_bytes(request.raw_input_contents[0], "little") > 0
+
+
+def test_leaving_early_cancels_what_is_on_its_way(server, client, map_colour):
+    hold_all_but_the_first(server)
+
+    assert len(map_colour(client).map(range(100), take=1, concurrency=4)) == 1
+    server.wait_for(lambda it: it.running == 0 and it.cancelled >= 3)
+
+
+def test_a_map_can_be_closed_from_another_thread(server, client):
+    server.gate.clear()
+    results = client.map(range(8), concurrency=4)
+    failures = []
+
+    def read():
+        try:
+            next(results)
+        except StreamClosedError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    server.wait_for(lambda it: it.running == 4)
+    results.close()
+    thread.join(10)
+    assert len(failures) == 1
+    server.wait_for(lambda it: it.cancelled == 4)
+
+
+@pytest.mark.parametrize("way", ["break", "drop", "exception", "close"])
+def test_every_way_out_cancels(server, client, way):
+    hold_all_but_the_first(server)
+    results = client.map(range(100), concurrency=4)
+    if way == "break":
+        for _ in results:
+            break
+    elif way == "exception":
+        with pytest.raises(LookupError), results:
+            next(results)
+            raise LookupError
+    else:
+        next(results)
+        if way == "close":
+            results.close()
+            results.close()
+        else:
+            del results
+            gc.collect()
+    server.wait_for(lambda it: it.running == 0 and it.cancelled >= 3)
+
+
+@pytest.mark.parametrize("way", ["break", "drop", "exception", "close", "cancel"])
+def test_every_way_out_cancels_async(server, client, way):
+    hold_all_but_the_first(server)
+
+    async def run():
+        results = client.amap(range(100), concurrency=4)
+        if way == "break":
+            async for _ in results:
+                break
+        elif way == "exception":
+            with pytest.raises(LookupError):
+                async with results:
+                    await anext(results)
+                    raise LookupError
+        elif way == "cancel":
+            await anext(results)
+            task = asyncio.create_task(anext_of(results))
+            await asyncio.to_thread(server.wait_for, lambda it: it.running == 4)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            await anext(results)
+            if way == "close":
+                await results.aclose()
+            else:
+                del results
+                gc.collect()
+        await asyncio.to_thread(server.wait_for, lambda it: it.running == 0 and it.cancelled >= 3)
+
+    asyncio.run(run())
+
+
+async def anext_of(results):
+    return await anext(results)
+
+
+def test_reading_after_the_end_or_after_leaving_says_so(client):
+    results = client.map(range(3))
+    assert len(list(results)) == 3
+    assert next(results, None) is None
+    with pytest.raises(StreamConsumedError):
+        iter(results)
+    results = client.map(range(3))
+    for _ in results:
+        break
+    with pytest.raises(StreamClosedError, match="leaving a for loop"):
+        next(results)
+
+
+def test_reading_after_the_end_or_after_leaving_says_so_async(client):
+    async def run():
+        results = client.amap(range(3))
+        assert len([result async for result in results]) == 3
+        assert await anext(results, None) is None
+        with pytest.raises(StreamConsumedError):
+            aiter(results)
+        results = client.amap(range(3))
+        async for _ in results:
+            break
+        with pytest.raises(StreamClosedError, match="leaving an async for loop"):
+            await anext(results)
+
+    asyncio.run(run())
+
+
+def test_single_results_can_be_read(client):
+    results = client.map(itertools.count(), concurrency=2)
+    assert [value(next(results)) for _ in range(5)] == list(range(5))
+    results.close()
+
+
+def test_an_async_map_can_be_cancelled_from_another_thread(server, client):
+    server.gate.clear()
+
+    async def run():
+        results = client.amap(range(10))
+        task = asyncio.create_task(anext_of(results))
+        await asyncio.to_thread(server.wait_for, lambda it: it.running == 10)
+        await asyncio.to_thread(results.cancel)
+        with pytest.raises(StreamClosedError):
+            await task
+        return results
+
+    results = asyncio.run(run())
+    results.cancel()  # its loop is gone
+
+
+def test_slow_async_inputs_do_not_hold_up_results(client):
+    async def run():
+        more = asyncio.Event()
+
+        async def inputs():
+            yield 1
+            await more.wait()
+            yield 2
+
+        results = client.amap(inputs())
+        assert value(await anext(results)) == 1
+        more.set()
+        assert value(await anext(results)) == 2
+        assert await anext(results, None) is None
+
+    asyncio.run(run())
+
+
+def test_closing_the_client_ends_a_map(server):
+    server.gate.clear()
+    client = InferenceClient("single", server.url)
+    results = client.map(range(10), concurrency=2)
+    failures = []
+
+    def read():
+        try:
+            next(results)
+        except NupicError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    server.wait_for(lambda it: it.running == 2)
+    client.close()
+    thread.join(10)
+    assert isinstance(failures[0], (TransportError, ConfigurationError))
+    assert "closed" in str(failures[0])
+    with pytest.raises(ConfigurationError, match="closed"):
+        next(client.map([1]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        ("abc", {}, "inputs: expected an iterable of what infer takes, given str"),
+        ({"x": 1}, {}, "given dict"),
+        (1, {}, "given int"),
+        ([1], {"concurrency": 0}, "concurrency must be a whole number above 0, not 0"),
+        ([1], {"concurrency": True}, "concurrency must be"),
+        ([1], {"batch_size": 0}, "batch_size must be a whole number above 0, not 0"),
+        (
+            [1],
+            {"batch_size": 2},
+            "batch_size: expected at most 1, which is what model 'single' takes, given 2",
+        ),
+        ([1], {"errors": "ignore"}, "errors must be 'raise' or 'return', not 'ignore'"),
+        ([1], {"callback": 1}, "callback must be a function, not 1"),
+        ([1], {"request_id": "x"}, "request_id: expected none here"),
+    ],
+)
+def test_wrong_arguments_are_said(client, colour, inputs, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        colour(client).map(inputs, **options)
+
+
+def test_a_blocking_map_takes_no_async_callback(client):
+    async def callback(index, result):
+        pass
+
+    with pytest.raises(ConfigurationError, match="amap takes async ones"):
+        client.map([1], callback=callback)
+
+
+class TestBatches:
+    @pytest.fixture
+    def client(self, server):
+        with InferenceClient("batched", server.url) as client:
+            yield client
+
+    def sizes(self, server):
+        return sorted(request.inputs[0].shape[0] for request in server.requests)
+
+    def test_inputs_are_put_together_and_results_taken_apart(self, server, client, map_colour):
+        results = map_colour(client).map([[n, n + 1] for n in range(20)], batch_size=8)
+        assert [result.only.tolist() for result in results] == [[[n, n + 1]] for n in range(20)]
+        assert self.sizes(server) == [4, 8, 8]
+
+    def test_inputs_of_several_rows_stay_together(self, server, client, map_colour):
+        rows = [[[n]] * count for n, count in enumerate((3, 3, 3, 1, 8))]
+        results = map_colour(client).map(rows, batch_size=8)
+        assert [result.only.tolist() for result in results] == rows
+        assert self.sizes(server) == [4, 6, 8]
+
+    def test_inputs_that_differ_in_shape_go_apart(self, server, client, map_colour):
+        inputs = [[1], [2], [1, 2], [3]]
+        results = map_colour(client).map(inputs, batch_size=8)
+        assert [result.only.tolist() for result in results] == [[item] for item in inputs]
+        assert self.sizes(server) == [1, 1, 2]
+
+    def test_an_input_that_does_not_fit_fails_alone(self, client, map_colour):
+        results = map_colour(client).map([[1], "a", [2]], batch_size=8, errors="return", ordered=False)
+        assert sorted(index for index, result in results if isinstance(result, NupicError)) == [1]
+        assert len(results) == 3
+
+    def test_a_failed_request_fails_each_of_its_inputs(self, server, client, map_colour):
+        server.answer = refuse(0)
+        results = map_colour(client).map([[n] for n in range(6)], batch_size=3, errors="return")
+        assert [str(result)[:7] for result in results[:3]] == ["item 0:", "item 1:", "item 2:"]
+        assert [value(result) for result in results[3:]] == [3, 4, 5]
+
+    def test_an_answer_without_the_batch_is_a_protocol_error(self, server, client, map_colour):
+        def answer(request):
+            response = wire.pb.ModelInferResponse()
+            response.outputs.add(name="y", datatype="INT64", shape=[1])
+            response.raw_output_contents.append(bytes(8))
+            return response
+
+        server.answer = answer
+        with pytest.raises(ProtocolError, match=r"item 0: output 'y': expected a batch of 3, .* shape \[1\]"):
+            map_colour(client).map([[n] for n in range(3)], batch_size=3)
+
+    def test_texts_too(self, server, map_colour):
+        with InferenceClient("texts", server.url) as client:
+            texts = ["a" * n for n in range(10)]
+            results = map_colour(client).map(texts, batch_size=4)
+        assert [result.only.tolist() for result in results] == [[[text]] for text in texts]
+
+
+class Pausing(Pipeline):
+    """A pipeline whose jobs pause before they call, as one that is sent again does."""
+
+    def feed(self, inputs):
+        return [type(job)(job.number, self.pausing(job.flow)) for job in super().feed(inputs)]
+
+    def pausing(self, flow):
+        yield flows.Sleep(0.02)
+        yield flows.ReadClock()
+        return (yield from flow)
+
+
+def test_jobs_may_pause(client):
+    opening = client._mapping({}, None, concurrency=2)
+
+    def pausing():
+        pipeline = yield from opening
+        return Pausing(pipeline._draft, pipeline._signature, pipeline._settings)
+
+    with ResultStream(client._transport, pausing(), range(6)) as results:
+        assert [value(result) for result in results] == list(range(6))
+
+
+@pytest.mark.timeout(300)
+def test_memory_stays_flat_over_ten_thousand_inputs(server, client, colour):
+    server.keep_requests = False
+    peaks = []
+
+    def inputs():
+        for number in range(10_000):
+            if number == 2_000:
+                gc.collect()
+                tracemalloc.start()
+                peaks.append(tracemalloc.get_traced_memory()[0])
+                tracemalloc.reset_peak()
+            yield number
+
+    counted = itertools.count()
+    try:
+        if colour.name == "blocking":
+            for _ in client.map(inputs()):
+                next(counted)
+        else:
+
+            async def run():
+                async for _ in client.amap(inputs()):
+                    next(counted)
+
+            asyncio.run(run())
+        gc.collect()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert next(counted) == 10_000
+    assert peak - peaks[0] < 4_000_000
+    assert after - peaks[0] < 1_000_000
