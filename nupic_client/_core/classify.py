@@ -44,7 +44,8 @@ _RULES = (
         retryable=True,
     ),
     _rule(
-        r"Request for unknown model: '.*' (version \S+ )?is not found",
+        r"Request for unknown model: '.*' (version \S+ )?is not found"
+        r"|^requested model ('.*' is not available|version is not available for model)",
         ModelUnavailableError,
         "NOT_FOUND",
         "the server has no such model or version",

@@ -102,6 +102,8 @@ OBSERVED = [
         "UNAVAILABLE",
         True,
     ),
+    ("requested model 'nope' is not available", ModelUnavailableError, "NOT_FOUND", False),
+    ("requested model version is not available for model 'gpt'", ModelUnavailableError, "NOT_FOUND", False),
     ("Server exiting", ModelUnavailableError, "UNAVAILABLE", True),
     ("Server not ready", ModelUnavailableError, "UNAVAILABLE", True),
     (
