@@ -25,6 +25,6 @@ add_module_names = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = True
-# What a type alias calls by the name of its module is documented as `nupic_client.testing.RecordedRequest`.
+# An alias: the testing page shows it under its public name, RecordedRequest.
 nitpick_ignore = [("py:class", "nupic_client.local.engine.EngineRequest")]
 default_role = "literal"

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
     from nupic_client import PromptFormatter
 
-HEADER = ("Family", "Aliases", "Official template of", "Stop strings", "BOS", "Quirks", "Reference prompts from")
+HEADER = (
+    "Family",
+    "Aliases",
+    "Official template of",
+    "Stop strings",
+    "BOS",
+    "Quirks",
+    "Reference prompts from",
+)
 
 
 def families_table() -> str:

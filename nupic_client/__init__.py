@@ -12,15 +12,18 @@ Importing the package imports neither grpc nor numpy: each public name is loaded
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from nupic_client._version import __version__
 
+# Type checkers take this name for true wherever it is from; importing typing would take longer than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nupic_client._async.stream import AsyncTextStream
     from nupic_client._core.draft import GenerateOptions
     from nupic_client._sync.stream import TextStream
-    from nupic_client.config import TLS, Timeouts
+    from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
     from nupic_client.errors import (
         AuthenticationError,
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
         InferOptions,
         ResultStream,
     )
+    from nupic_client.limits import RetryPolicy, Timeouts
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
@@ -81,7 +85,8 @@ _HOMES = {
     "_async.stream": ("AsyncTextStream",),
     "_core.draft": ("GenerateOptions",),
     "_sync.stream": ("TextStream",),
-    "config": ("TLS", "Timeouts"),
+    "config": ("TLS",),
+    "limits": ("RetryPolicy", "Timeouts"),
     "conversation": ("Conversation",),
     "errors": (
         "AuthenticationError",
@@ -173,6 +178,7 @@ __all__ = [
     "RequestError",
     "RequestRejectedError",
     "ResultStream",
+    "RetryPolicy",
     "SamplingParams",
     "ServerClient",
     "ServerInfo",

@@ -52,7 +52,13 @@ class ModelClient:
         stops = self._formatter.stop if self._formatter is not None else ()
         self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
-        self._config = ClientConfig.create(url, environ=os.environ, tls=tls, channel_options=channel_options)
+        self._config = ClientConfig.create(
+            url,
+            environ=os.environ,
+            tls=tls,
+            channel_options=channel_options,
+            connect_timeout=self._options.timeouts.connect,
+        )
         self._transport = Transport(self._config)
         self._async_transport = AsyncTransport(self._config)
         self._signatures: dict[str, ModelSignature] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +13,10 @@ from urllib.parse import unquote
 
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["DEFAULT_TOTAL_TIMEOUT", "DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "Timeouts", "parse_url"]
+__all__ = ["DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "check_metadata", "parse_url"]
 
 DEFAULT_URL = "localhost:8001"
 """NuPIC's and Triton's default gRPC port on this machine."""
-DEFAULT_TOTAL_TIMEOUT = 600.0
-"""Seconds a generation may take when nothing else is said: long answers on a CPU take minutes, nothing takes forever."""
-
 _FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
 
 UrlLike: TypeAlias = "str | Sequence[str]"
@@ -184,41 +180,6 @@ class TLS:
             raise ConfigurationError(f"tls.{name}: cannot read {str(value)!r}: {error.strerror}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long to wait, in seconds.
-
-    Args:
-        total: for the whole call, from sending the request to the end of the answer; None waits without limit.
-
-    Raises:
-        ConfigurationError: not a positive number.
-    """
-
-    total: float | None = DEFAULT_TOTAL_TIMEOUT
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "total", _seconds("timeout", self.total))
-
-    @classmethod
-    def of(cls, value: float | Timeouts | None) -> Timeouts:
-        """Return the value itself, or the timeouts with this total."""
-        return value if isinstance(value, Timeouts) else cls(total=value)
-
-
-def _seconds(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not 0 < number <= _LONGEST_TIMEOUT:
-        raise ConfigurationError(
-            f"{name} must be a positive number of seconds or None for no limit, not {value!r}"
-        )
-    return float(number)
-
-
-# 31 years. gRPC counts nanoseconds in 64 bits: a call with more than those hold would time out at once.
-_LONGEST_TIMEOUT = 1e9
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 
@@ -257,11 +218,13 @@ class ClientConfig:
         endpoint: the server or servers.
         tls: certificates and names for a secure endpoint.
         channel_options: gRPC channel arguments, merged by name over the defaults.
+        connect_timeout: seconds for making the connection, or None for gRPC's own.
     """
 
     endpoint: Endpoint
     tls: TLS | None = None
     channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+    connect_timeout: float | None = None
 
     @classmethod
     def create(
@@ -271,6 +234,7 @@ class ClientConfig:
         environ: Mapping[str, str],
         tls: TLS | None = None,
         channel_options: Mapping[str, str | int] | None = None,
+        connect_timeout: float | None = None,
     ) -> ClientConfig:
         """Make a configuration from what a user gives.
 
@@ -279,6 +243,7 @@ class ClientConfig:
             environ: the environment variables, e.g. ``os.environ``.
             tls: needs a ``grpcs://`` url.
             channel_options: gRPC channel arguments by name.
+            connect_timeout: seconds for making the connection, or None for gRPC's own.
 
         Raises:
             ConfigurationError: any of them is wrong.
@@ -292,4 +257,5 @@ class ClientConfig:
             endpoint=endpoint,
             tls=tls,
             channel_options=MappingProxyType(dict(channel_options or {})),
+            connect_timeout=connect_timeout,
         )

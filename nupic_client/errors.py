@@ -117,6 +117,7 @@ class RequestError(NupicError):
         partial_text: str = "",
         retryable: bool = False,
         attempts: int = 1,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.model: str = model
@@ -135,6 +136,8 @@ class RequestError(NupicError):
         """Whether the same request may succeed if it is sent again, and nothing of an answer had arrived."""
         self.attempts: int = attempts
         """How often the request was sent."""
+        self.retry_after: float | None = retry_after
+        """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
 
     def __str__(self) -> str:
         facts = [
@@ -169,6 +172,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
         deadline: str = "total",
         limit: float | None = None,
         elapsed: float | None = None,
+        pieces: int = 0,
         model: str = "",
         target: str = "",
         request_id: str = "",
@@ -177,6 +181,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
         partial_text: str = "",
         retryable: bool = False,
         attempts: int = 1,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(
             message,
@@ -188,13 +193,16 @@ class DeadlineExceededError(TransportError, TimeoutError):
             partial_text=partial_text,
             retryable=retryable,
             attempts=attempts,
+            retry_after=retry_after,
         )
         self.deadline: str = deadline
-        """Which deadline it was, e.g. ``"total"``."""
+        """The deadline that passed, one of ``"total"``, ``"first_token"`` and ``"between_tokens"``."""
         self.limit: float | None = limit
         """Its value in seconds."""
         self.elapsed: float | None = elapsed
         """Seconds since the call was made."""
+        self.pieces: int = pieces
+        """How many pieces of text had arrived."""
 
 
 class AuthenticationError(TransportError):

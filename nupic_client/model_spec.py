@@ -37,7 +37,7 @@ class ModelSpec:
         context_length: how many tokens the model takes, prompt and answer together; None where that is not known.
         bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
-            doubled one makes answers worse. ``"auto"`` decides by backend and family.
+            doubled one makes answers worse. ``"auto"`` strips it: the tokenizers of all known backends add one.
         backend: the name of the backend that spells the requests; None finds it out from the model's signature.
         text: whether responses hold new text (``"delta"``), the whole text so far (``"cumulative"``), or the responses
             should decide (``"auto"``).

@@ -12,7 +12,8 @@ from nupic_client._core import flows
 from nupic_client._core.server_flows import Asking
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, Timeouts, UrlLike, check_metadata
+from nupic_client.config import TLS, ClientConfig, UrlLike, check_metadata
+from nupic_client.limits import Timeouts
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
 

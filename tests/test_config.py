@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client.config import (
-    DEFAULT_TOTAL_TIMEOUT,
     TLS,
     ClientConfig,
     Endpoint,
-    Timeouts,
     check_metadata,
     parse_url,
 )
 from nupic_client.errors import ConfigurationError
+from nupic_client.limits import DEFAULT_TOTAL_TIMEOUT, Timeouts
 
 # Urls
 

@@ -122,6 +122,7 @@ def test_facts_that_are_not_known_are_empty():
         "partial_text": "",
         "retryable": False,
         "attempts": 1,
+        "retry_after": None,
     }
 
 

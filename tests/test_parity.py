@@ -6,8 +6,11 @@ import inspect
 
 import pytest
 
+from nupic_client import InferenceClient, ServerClient
+from nupic_client._async.mapping import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
+from nupic_client._sync.mapping import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.streaming import StreamingClient
@@ -20,14 +23,25 @@ RENAMED = {
 }
 # Cancelling needs no await and so has a method of its own; aclose is there for contextlib.aclosing.
 STREAM = RENAMED | {"close": "cancel"}
-ONLY_ASYNC = {TextStream: {"aclose"}, Transport: {"aclose"}}
+ONLY_ASYNC = {TextStream: {"aclose"}, Transport: {"aclose"}, ResultStream: {"aclose"}}
+# A call that goes on while others are begun: asyncio has tasks for that, threads need gRPC's futures.
+ONLY_SYNC = {Transport: {"begin", "finish"}}
+
+
+def own(kind):
+    """Return what a class and its bases of this package define."""
+    found = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("nupic_client"):
+            found |= vars(base)
+    return found
 
 
 def members(kind):
     """Return the members a user can see: public ones and those of the language, without what object has."""
     return {
         name
-        for name, value in vars(kind).items()
+        for name, value in own(kind).items()
         if (not name.startswith("_") or name in {*RENAMED, *RENAMED.values(), "__del__"})
         and (inspect.isfunction(value) or isinstance(value, property))
     }
@@ -38,61 +52,94 @@ def parameters(function):
     return [(item.name, item.kind, item.default) for item in inspect.signature(function).parameters.values()]
 
 
-PAIRS = [(TextStream, AsyncTextStream, STREAM), (Transport, AsyncTransport, RENAMED)]
+PAIRS = [
+    (TextStream, AsyncTextStream, STREAM),
+    (ResultStream, AsyncResultStream, STREAM),
+    (Transport, AsyncTransport, RENAMED),
+]
 
 
 @pytest.mark.parametrize(("sync", "colour", "renamed"), PAIRS)
 def test_both_colours_have_the_same_members(sync, colour, renamed):
-    assert {renamed.get(name, name) for name in members(sync)} == members(colour) - ONLY_ASYNC[sync]
+    expected = {renamed.get(name, name) for name in members(sync) - ONLY_SYNC.get(sync, set())}
+    assert expected == members(colour) - ONLY_ASYNC[sync]
 
 
 @pytest.mark.parametrize(("sync", "colour", "renamed"), PAIRS)
 def test_both_colours_have_the_same_parameters(sync, colour, renamed):
-    for name in members(sync):
+    for name in members(sync) - ONLY_SYNC.get(sync, set()):
         twin = renamed.get(name, name)
-        if not isinstance(vars(sync)[name], property):
+        if not isinstance(own(sync)[name], property):
             assert parameters(getattr(sync, name)) == parameters(getattr(colour, twin)), name
 
 
 @pytest.mark.parametrize(("sync", "colour", "renamed"), PAIRS)
 def test_properties_of_one_colour_are_properties_of_the_other(sync, colour, renamed):
-    properties = {name for name in members(sync) if isinstance(vars(sync)[name], property)}
-    assert properties == {name for name in members(colour) if isinstance(vars(colour)[name], property)}
+    properties = {name for name in members(sync) if isinstance(own(sync)[name], property)}
+    assert properties == {name for name in members(colour) if isinstance(own(colour)[name], property)}
 
 
-FACADE = [
-    ("generate", "agenerate"),
-    ("stream", "astream"),
+LIFE = [
     ("wait_until_ready", "await_until_ready"),
     ("close", "aclose"),
     ("__enter__", "__aenter__"),
     ("__exit__", "__aexit__"),
 ]
+FACADES = {
+    StreamingClient: [("generate", "agenerate"), ("stream", "astream"), *LIFE],
+    InferenceClient: [
+        ("infer", "ainfer"),
+        ("embed", "aembed"),
+        ("generate", "agenerate"),
+        ("map", "amap"),
+        *LIFE,
+    ],
+    ServerClient: [
+        ("live", "alive"),
+        *(
+            (name, f"a{name}")
+            for name in (
+                "ready",
+                "metadata",
+                "models",
+                "model_ready",
+                "signature",
+                "statistics",
+                "load",
+                "unload",
+            )
+        ),
+        *LIFE,
+    ],
+}
+TWINS = [(client, sync, colour) for client, pairs in FACADES.items() for sync, colour in pairs]
+WITHOUT_IO = {"with_options"}
+DO_NOT_AWAIT = {"astream", "amap"}
 
 
-@pytest.mark.parametrize(("sync", "colour"), FACADE)
-def test_a_method_of_the_client_and_its_twin_have_the_same_parameters(sync, colour):
-    assert parameters(getattr(StreamingClient, sync)) == parameters(getattr(StreamingClient, colour))
+@pytest.mark.parametrize(("client", "sync", "colour"), TWINS)
+def test_a_method_of_a_client_and_its_twin_have_the_same_parameters(client, sync, colour):
+    assert parameters(getattr(client, sync)) == parameters(getattr(client, colour))
 
 
-@pytest.mark.parametrize(("sync", "colour"), FACADE)
-def test_a_method_of_the_client_and_its_twin_take_the_same_types(sync, colour):
-    types = [dict(getattr(StreamingClient, name).__annotations__) for name in (sync, colour)]
+@pytest.mark.parametrize(("client", "sync", "colour"), TWINS)
+def test_a_method_of_a_client_and_its_twin_take_the_same_types(client, sync, colour):
+    types = [dict(getattr(client, name).__annotations__) for name in (sync, colour)]
     for types_of_one in types:
-        types_of_one.pop("return", None)
-        types_of_one.pop("callback", None)  # an async callback may also be a coroutine function
+        # An async callback may also be a coroutine function, and async inputs an async iterable.
+        for name in ("return", "callback", "inputs") if sync == "map" else ("return", "callback"):
+            types_of_one.pop(name, None)
     assert types[0] == types[1]
 
 
-def test_what_waits_is_async_and_what_does_not_is_not():
-    waiting = {colour for _, colour in FACADE} - {"astream"}
-    found = {name for name, value in vars(StreamingClient).items() if inspect.iscoroutinefunction(value)}
+@pytest.mark.parametrize("client", FACADES)
+def test_what_waits_is_async_and_what_does_not_is_not(client):
+    waiting = {colour for _, colour in FACADES[client]} - DO_NOT_AWAIT
+    found = {name for name, value in own(client).items() if inspect.iscoroutinefunction(value)}
     assert {name for name in found if not name.startswith("_") or name.startswith("__")} == waiting
 
 
-def test_every_method_that_waits_has_a_twin():
-    public = {
-        name for name in members(StreamingClient) if not isinstance(vars(StreamingClient)[name], property)
-    }
-    without_io = {"with_options"}
-    assert public - without_io == {name for pair in FACADE for name in pair}
+@pytest.mark.parametrize("client", FACADES)
+def test_every_method_that_waits_has_a_twin(client):
+    public = {name for name in members(client) if not isinstance(own(client)[name], property)}
+    assert public - WITHOUT_IO == {name for pair in FACADES[client] for name in pair}

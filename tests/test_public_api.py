@@ -24,6 +24,7 @@ def imported_for_type_checkers():
     return {
         node.module.removeprefix("nupic_client."): tuple(sorted(alias.name for alias in node.names))
         for node in block.body
+        if node.module.startswith("nupic_client.")
     }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
+import weakref
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from nupic_client._async.transport import AsyncTransport, task_is_cancelled
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
-from nupic_client.errors import NupicError, StreamClosedError
+from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
@@ -159,7 +161,7 @@ class AsyncTextStream:
         self._loop = asyncio.get_running_loop()
         try:
             exchange = await self._transport.run(self._opening)
-            self._call = await self._transport.stream(exchange.request, exchange.remaining(time.monotonic()))
+            await self._start(exchange)
         except NupicError as error:
             self._failure = error
             raise
@@ -182,38 +184,94 @@ class AsyncTextStream:
             exchange.cancelled(time.monotonic())
         exchange.check_running()
 
+    def check_deadline(self, now: float) -> float | None:
+        """Cancel the call if the server was silent for too long; return when to look again."""
+        exchange = self._exchange
+        if exchange is None or not exchange.running:
+            return None
+        again = exchange.deadlines.check(now)
+        if again is None:
+            self._call.cancel()  # which wakes the reader, and that finds out why
+        return again
+
+    async def _start(self, exchange: Exchange) -> None:
+        now = time.monotonic()
+        self._call = await self._transport.stream(exchange.request, exchange.remaining(now))
+        first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
+        if first_check is not None and exchange.attempts == 1:
+            asyncio.get_running_loop().call_later(first_check - now, _look_after, weakref.ref(self))
+
     async def _read(self) -> str:
         """Return the next piece of text, or nothing at the end."""
         exchange = self._exchange or await self._open()
+        try:
+            while True:
+                try:
+                    return await self._receive(exchange)
+                except RequestError as error:
+                    if not exchange.running:
+                        raise
+                    await self._again(exchange, error)
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            exchange.deadlines.waiting = None
+
+    async def _receive(self, exchange: Exchange) -> str:
         call = self._call
         clock = time.monotonic
+        deadlines = exchange.deadlines
+        deadlines.waiting = clock()
         try:
             while exchange.running:
                 response = await call.read()
+                now = deadlines.waiting = clock()
                 if response is grpc.aio.EOF:
-                    exchange.ended(clock())
+                    exchange.ended(now)
                     break
-                text = exchange.receive(response, clock())
+                text = exchange.receive(response, now)
                 if exchange.stopped_early:
                     self.cancel()
                 if text:
                     return text
             exchange.check_running()
         except grpc.RpcError as rpc_error:
-            self._check_left(exchange)
-            error = exchange.broken(error_from_rpc(rpc_error), clock())
-            if error is not None:
-                raise error from rpc_error
-        except asyncio.CancelledError:
+            self._broken(exchange, rpc_error)
+        except asyncio.CancelledError as cancellation:
             # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
-            if not task_is_cancelled():
-                self._check_left(exchange)
-            self.cancel()
-            raise
-        except BaseException:
-            self.cancel()
-            raise
+            if task_is_cancelled():
+                raise
+            self._check_left(exchange)
+            if exchange.deadlines.expired is None:
+                raise
+            self._broken(exchange, cancellation)
         return exchange.consumed()
+
+    def _broken(self, exchange: Exchange, cause: BaseException) -> None:
+        self._check_left(exchange)
+        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else exchange.deadlines.error()
+        error = exchange.broken(failure, time.monotonic())
+        if error is not None:
+            raise error from cause
+
+    async def _again(self, exchange: Exchange, error: RequestError) -> None:
+        """Send the request again after a pause, or raise the error if that is not worth it."""
+        jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+        pause = exchange.retry(error, time.monotonic(), jitter)
+        exchange.deadlines.waiting = None
+        await asyncio.sleep(pause)
+        self._check_left(exchange)
+        await self._start(exchange)
+
+
+def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
+    """Check a stream's deadlines, and again later; the loop must not keep a stream alive that was dropped."""
+    stream = reference()
+    now = time.monotonic()
+    again = None if stream is None else stream.check_deadline(now)
+    if again is not None:
+        asyncio.get_running_loop().call_later(again - now, _look_after, reference)
 
 
 class _Pieces:

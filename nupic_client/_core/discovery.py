@@ -33,7 +33,11 @@ def start_or_discover(
         UnknownModelError: several models have the name in theirs; lists them.
         ModelUnavailableError: none has; lists what streams there.
     """
-    return (yield from within(_start(draft, signatures, found), draft.options.timeouts.total))
+    return (
+        yield from within(
+            _start(draft, signatures, found), draft.options.timeouts.total, draft.options.retries
+        )
+    )
 
 
 def _start(

@@ -15,8 +15,9 @@ from nupic_client._core.exchange import Exchange, PreparedRequest
 from nupic_client._core.inputs import BackendInputs, check_filled, with_inputs
 from nupic_client.backends.detect import detect
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import Timeouts, check_metadata
+from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, ModelUnavailableError, RequestError
+from nupic_client.limits import RetryPolicy, Timeouts
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class GenerateOptions(TypedDict, total=False):
     presence_penalty: float | None
     frequency_penalty: float | None
     timeout: float | Timeouts | None
-    """Seconds for the whole call."""
+    """Seconds for the whole call, or all its deadlines as `Timeouts`."""
+    retries: int | RetryPolicy | None
+    """How often a request is sent again that failed before anything of its answer had arrived; default 2, 0 for never."""
     request_id: str | None
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
@@ -71,6 +74,7 @@ class CallOptions:
 
     sampling: SamplingParams = field(default_factory=SamplingParams)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
     request_id: str | None = None
     metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     logprobs: int | None = None
@@ -97,6 +101,8 @@ class CallOptions:
         for name, (attribute, read) in _READERS.items():
             if name in options:
                 changes[attribute] = read(options[name])  # type: ignore[literal-required]
+        if "timeout" in options:
+            changes["timeouts"] = self.timeouts.override(options["timeout"])
         if "metadata" in options:
             given = check_metadata(options["metadata"] or {})
             changes["metadata"] = MappingProxyType({**self.metadata, **given})
@@ -152,7 +158,7 @@ def _unsupported(value: str) -> str:
 
 _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = MappingProxyType(
     {
-        "timeout": ("timeouts", Timeouts.of),
+        "retries": ("retries", RetryPolicy.of),
         "request_id": ("request_id", _request_id),
         "backend_inputs": ("backend_inputs", _backend_inputs),
         "logprobs": ("logprobs", _logprobs),
@@ -220,6 +226,9 @@ class Draft:
             target=self.target,
             request_id=self.request_id,
             timeout=options.timeouts.total,
+            first_token=options.timeouts.first_token,
+            between_tokens=options.timeouts.between_tokens,
+            retries=options.retries,
             metadata=tuple(options.metadata.items()),
             prompt=self.prompt,
         )

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._core.deadlines import Deadlines
 from nupic_client._core.decoder import StreamDecoder
+from nupic_client._core.retry import next_pause
 from nupic_client._core.timing import Stopwatch
 from nupic_client.errors import (
     DeadlineExceededError,
@@ -20,6 +22,7 @@ from nupic_client.errors import (
     StreamClosedError,
     StreamConsumedError,
 )
+from nupic_client.limits import NO_RETRIES, RetryPolicy
 from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ class PreparedRequest:
         timeout: seconds for the whole call, or None.
         metadata: sent with the call.
         prompt: removed from the text where the layout says that the text may begin with it.
+        first_token: seconds until the first response, or None.
+        between_tokens: seconds from one response to the next, or None.
+        retries: how often it is sent again.
     """
 
     message: Any = field(repr=False)  # it has the prompt
@@ -55,6 +61,9 @@ class PreparedRequest:
     timeout: float | None
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # it may be secret
     prompt: str = field(default="", repr=False)
+    first_token: float | None = None
+    between_tokens: float | None = None
+    retries: RetryPolicy = NO_RETRIES
 
 
 class _State(Enum):
@@ -80,6 +89,7 @@ class Exchange:
         "_pieces",
         "_state",
         "attempts",
+        "deadlines",
         "on_end",
         "on_misfit",
         "request",
@@ -90,7 +100,8 @@ class Exchange:
         self.request = request
         self.attempts = 1
         self.stopwatch = Stopwatch(start)
-        self._decoder = StreamDecoder(request.layout, request.stops, prompt=request.prompt)
+        self.deadlines = Deadlines(request.first_token, request.between_tokens, start)
+        self._decoder = self._new_decoder()
         self._pieces: list[str] = []
         self._state = _State.RUNNING
         self._consumed = False
@@ -136,7 +147,10 @@ class Exchange:
         try:
             text = self._decoder.feed(response)
         except RequestError as error:
+            if self._may_retry(error):
+                raise
             raise self.failed(error, now) from None
+        self.deadlines.responded = True
         if text:
             self._pieces.append(text)
             self.stopwatch.arrived(now)
@@ -159,11 +173,51 @@ class Exchange:
         self._close(_State.FINISHED, now)
 
     def broken(self, error: RequestError, now: float) -> RequestError | None:
-        """Take a failure of the call; return the error to raise, or None where the answer was already complete."""
+        """Take a failure of the call; return the error to raise, or None where the answer was already complete.
+
+        The error is not the end if the exchange is still running then: see `retry`.
+        """
         if self.answered:
             self._close(_State.FINISHED, now)
             return None
-        return self.failed(error, now)
+        if self.deadlines.expired is not None:
+            error = self.deadlines.error()
+        return error if self._may_retry(error) else self.failed(error, now)
+
+    def retry(self, error: RequestError, now: float, jitter: float) -> float:
+        """Return the pause before the request is to be sent again, and get ready for that.
+
+        Args:
+            error: what `receive` or `broken` gave while the exchange went on running.
+            now: clock reading.
+            jitter: a random number, 0 <= jitter < 1.
+
+        Raises:
+            RequestError: it is not to be sent again; the given one, completed.
+        """
+        pause = next_pause(
+            self.request.retries, error, attempt=self.attempts, left=self.remaining(now), jitter=jitter
+        )
+        if pause is None:
+            raise self.failed(error, now)
+        self.attempts += 1
+        self._decoder = self._new_decoder()
+        self.deadlines.sent(now + pause)
+        return pause
+
+    def _note_misfit(self, error: RequestError) -> None:
+        if self.on_misfit is not None and isinstance(error, (RequestRejectedError, ModelUnavailableError)):
+            self.on_misfit()
+
+    def _may_retry(self, error: RequestError) -> bool:
+        """Tell whether it is worth asking `retry`: only before anything of the answer had arrived."""
+        self._note_misfit(error)
+        retries = self.request.retries.retries
+        return self.running and error.retryable and not self.deadlines.responded and self.attempts <= retries
+
+    def _new_decoder(self) -> StreamDecoder:
+        request = self.request
+        return StreamDecoder(request.layout, request.stops, prompt=request.prompt)
 
     def failed(self, error: RequestError, now: float) -> RequestError:
         """End with an error, completed by the facts of this generation."""
@@ -178,24 +232,22 @@ class Exchange:
             error.retryable = error.retryable and not error.partial_text
             if isinstance(error, DeadlineExceededError):
                 self._explain_deadline(error, now)
-            if self.on_misfit is not None and isinstance(
-                error, (RequestRejectedError, ModelUnavailableError)
-            ):
-                self.on_misfit()
+            self._note_misfit(error)
             self._error = error
             self._close(_State.FAILED, now)
         return error
 
     def _explain_deadline(self, error: DeadlineExceededError, now: float) -> None:
-        error.limit = self.request.timeout
         error.elapsed = self.stopwatch.elapsed(now)
-        if error.limit is not None:
-            came = (
-                f"{len(error.partial_text)} characters of text had come"
-                if error.partial_text
-                else "no text had come"
-            )
-            error.message = f"the answer was not complete within the timeout of {error.limit:g} s: {came}"
+        error.pieces = self.stopwatch.pieces
+        if error.deadline == "total":
+            error.limit = self.request.timeout
+            if error.limit is None:
+                return
+            error.message = f"the answer was not complete within the timeout of {error.limit:g} s"
+        pieces = f"{error.pieces} piece{'' if error.pieces == 1 else 's'} of text"
+        came = f"{pieces} ({len(error.partial_text)} characters)" if error.pieces else "no text"
+        error.message = f"{error.message}: {came} had come after {error.elapsed:.1f} s"
 
     def cancelled(self, now: float) -> None:
         """End because the caller left; without effect on what has already ended."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from nupic_client._core import wire
+from nupic_client._core.retry import next_pause
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.errors import (
     AuthenticationError,
@@ -19,8 +20,19 @@ from nupic_client.errors import (
     RequestError,
     RequestRejectedError,
 )
+from nupic_client.limits import NO_RETRIES, RetryPolicy
 
-__all__ = ["Command", "Flow", "Invoke", "ReadClock", "Sleep", "describe_model", "wait_until_ready"]
+__all__ = [
+    "Command",
+    "DrawJitter",
+    "Flow",
+    "Invoke",
+    "ReadClock",
+    "Sleep",
+    "describe_model",
+    "wait_until_ready",
+    "within",
+]
 
 T = TypeVar("T")
 Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
@@ -55,7 +67,12 @@ class ReadClock:
     """Reply with a monotonic clock reading, in seconds."""
 
 
-Command: TypeAlias = "Invoke | Sleep | ReadClock"
+@dataclass(frozen=True, slots=True)
+class DrawJitter:
+    """Reply with a random number from 0 to 1, 1 excluded."""
+
+
+Command: TypeAlias = "Invoke | Sleep | ReadClock | DrawJitter"
 Flow: TypeAlias = "Generator[Command, Any, T]"
 
 
@@ -83,29 +100,28 @@ def describe_model(
     return wire.signature_from_metadata(response)
 
 
-def within(flow: Flow[T], timeout: float | None) -> Flow[T]:
+def within(flow: Flow[T], timeout: float | None, retries: RetryPolicy = NO_RETRIES) -> Flow[T]:
     """Run a flow of several calls within one deadline: each call may take what is left of it.
 
     Args:
         flow: the flow.
         timeout: seconds for all of it, or None for no limit.
+        retries: how often each call is made again.
 
     Raises:
         DeadlineExceededError: nothing was left for the next call.
     """
-    if timeout is None:
-        return (yield from flow)
     start: float = yield ReadClock()
     try:
         command = next(flow)
         while True:
-            if isinstance(command, Invoke):
-                now: float = yield ReadClock()
-                # A call without any time left fails at once, in the words of every other deadline.
-                left = max(start + timeout - now, 0.001)
-                command = replace(command, timeout=min(left, command.timeout or left))
             try:
-                reply = yield command
+                if isinstance(command, Invoke):
+                    reply = yield from _persist(
+                        command, None if timeout is None else start + timeout, retries
+                    )
+                else:
+                    reply = yield command
             except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
                 command = flow.throw(error)
             else:
@@ -113,6 +129,36 @@ def within(flow: Flow[T], timeout: float | None) -> Flow[T]:
     except StopIteration as stop:
         result: T = stop.value
         return result
+
+
+def _persist(command: Invoke, end: float | None, retries: RetryPolicy) -> Flow[Any]:
+    """Make a call, again if it may help, until ``end``."""
+    attempt = 1
+    while True:
+        if end is not None:
+            now: float = yield ReadClock()
+            # A call without any time left fails at once, in the words of every other deadline.
+            left = max(end - now, 0.001)
+            command = replace(command, timeout=min(left, command.timeout or left))
+        try:
+            return (yield command)
+        except RequestError as error:
+            error.attempts = attempt
+            if not error.retryable or attempt > retries.retries:
+                raise
+            pause = yield from _pause(error, attempt, end, retries)
+        yield Sleep(pause)
+        attempt += 1
+
+
+def _pause(error: RequestError, attempt: int, end: float | None, retries: RetryPolicy) -> Flow[float]:
+    now: float = yield ReadClock()
+    jitter: float = yield DrawJitter()
+    left = None if end is None else end - now
+    pause = next_pause(retries, error, attempt=attempt, left=left, jitter=jitter)
+    if pause is None:
+        raise error
+    return pause
 
 
 _FIRST_PAUSE = 0.05

@@ -336,6 +336,15 @@ def infer(
         ConfigurationError: the inputs do not fit the model; they were not sent.
         RequestError: the request failed.
     """
+    flow = _infer(draft, inputs, signatures)
+    return (yield from flows.within(flow, draft.timeout, draft.options.retries))
+
+
+def _infer(
+    draft: InferDraft,
+    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    signatures: MutableMapping[str, ModelSignature],
+) -> flows.Flow[InferenceResult]:
     start: float = yield flows.ReadClock()
     signature = yield from locate(draft.model, draft.options, signatures)
     prepared = draft.prepare(signature, encode_inputs(signature, inputs))
@@ -362,6 +371,13 @@ def complete(
         ConfigurationError: the model cannot do what is asked; nothing was sent.
         RequestError: the generation failed.
     """
+    flow = _complete(draft, signatures)
+    return (yield from flows.within(flow, draft.options.timeouts.total, draft.options.retries))
+
+
+def _complete(
+    draft: Draft, signatures: MutableMapping[str, ModelSignature]
+) -> flows.Flow[Generation | Exchange]:
     start: float = yield flows.ReadClock()
     signature = yield from locate(draft.model, draft.options, signatures)
     model = replace(draft.model, server_name=signature.name)

@@ -187,7 +187,9 @@ class Pipeline:
 
     def _send(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
         prepared: PreparedInfer = self._draft.prepare(self._signature, batch)
-        return (yield from self._draft.call(prepared, self._draft.timeout))
+        draft = self._draft
+        flow = draft.call(prepared, draft.timeout)
+        return (yield from flows.within(flow, draft.timeout, draft.options.retries))
 
 
 def open_pipeline(

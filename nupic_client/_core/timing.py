@@ -25,6 +25,11 @@ class Stopwatch:
         self.arrived = self._arrivals.append
         """Call with the clock reading at which a piece of text arrived."""
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces of text have arrived."""
+        return len(self._arrivals)
+
     def elapsed(self, now: float) -> float:
         """Return the seconds since the request was sent."""
         return now - self._start

@@ -45,6 +45,9 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
         options["grpc.lb_policy_name"] = "round_robin"
     if config.endpoint.secure and (name := _certificate_name(config)) is not None:
         options["grpc.ssl_target_name_override"] = name
+    if config.connect_timeout is not None:
+        # gRPC gives an attempt to connect at least this long, and fails the calls that wait for it afterwards.
+        options["grpc.min_reconnect_backoff_ms"] = max(int(config.connect_timeout * 1000), 1)
     options.update(config.channel_options)
     return list(options.items())
 

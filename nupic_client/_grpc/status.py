@@ -67,9 +67,11 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     # Both colours' errors have these two, though their common base class does not declare them.
     code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
     details: str = error.details() or ""
+    pushback = _pushback(error)
     known = error_from_message(details)
     if known is not None:
         known.status = code.name
+        known.retry_after = pushback
         return known
     kind, sentence, retryable = STATUS_TABLE[code]
     shown = "" if kind is DeadlineExceededError else details
@@ -78,4 +80,20 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
         status=code.name,
         server_message=details,
         retryable=retryable,
+        retry_after=pushback,
     )
+
+
+def _pushback(error: grpc.RpcError) -> float | None:
+    """Return the seconds after which the server wants the call repeated, negative for never.
+
+    Source: gRFC A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md (pushback).
+    """
+    trailing = getattr(error, "trailing_metadata", None)  # an error made before anything was sent has none
+    for name, value in (trailing() if trailing is not None else None) or ():
+        if name == "grpc-retry-pushback-ms":
+            try:
+                return int(value) / 1000
+            except ValueError:
+                return -1.0  # the proposal: what cannot be read means "do not retry"
+    return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -14,6 +16,7 @@ from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
+from nupic_client.errors import RequestError
 from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
@@ -44,8 +47,9 @@ class TextStream:
 
     def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
         self._transport = transport
-        self._exchange = exchange = transport.run(opening)
-        self._call = transport.stream(exchange.request, exchange.remaining(time.monotonic()))
+        self._left = threading.Event()
+        self._exchange = transport.run(opening)
+        self._start(self._exchange)
 
     @property
     def request_id(self) -> str:
@@ -102,6 +106,7 @@ class TextStream:
     def close(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._exchange.cancelled(time.monotonic())
+        self._left.set()
         self._call.cancel()
 
     def __enter__(self) -> Self:
@@ -132,14 +137,50 @@ class TextStream:
             exchange.cancelled(time.monotonic())
         exchange.check_running()
 
+    def check_deadline(self, now: float) -> float | None:
+        """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""
+        exchange = self._exchange
+        if not exchange.running:
+            return None
+        again = exchange.deadlines.check(now)
+        if again is None:
+            self._call.cancel()  # which wakes the reader, and that finds out why
+        return again
+
+    def _start(self, exchange: Exchange) -> None:
+        now = time.monotonic()
+        self._call = self._transport.stream(exchange.request, exchange.remaining(now))
+        first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
+        if first_check is not None and exchange.attempts == 1:
+            self._transport.watchdog.watch(self, first_check)
+
     def _read(self) -> str:
         """Return the next piece of text, or nothing at the end."""
         exchange = self._exchange
+        try:
+            while True:
+                try:
+                    return self._receive(exchange)
+                except RequestError as error:
+                    if not exchange.running:
+                        raise
+                    self._again(exchange, error)
+        except BaseException:
+            self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
+            raise
+        finally:
+            exchange.deadlines.waiting = None
+
+    def _receive(self, exchange: Exchange) -> str:
         call = self._call
         clock = time.monotonic
+        deadlines = exchange.deadlines
+        deadlines.waiting = clock()
         try:
             while exchange.running:
-                text = exchange.receive(next(call), clock())
+                response = next(call)
+                now = deadlines.waiting = clock()
+                text = exchange.receive(response, now)
                 if exchange.stopped_early:
                     self.close()
                 if text:
@@ -152,7 +193,13 @@ class TextStream:
             error = exchange.broken(error_from_rpc(rpc_error), clock())
             if error is not None:
                 raise error from rpc_error
-        except BaseException:
-            self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
-            raise
         return exchange.consumed()
+
+    def _again(self, exchange: Exchange, error: RequestError) -> None:
+        """Send the request again after a pause, or raise the error if that is not worth it."""
+        jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+        pause = exchange.retry(error, time.monotonic(), jitter)
+        exchange.deadlines.waiting = None
+        self._left.wait(pause)
+        self._check_left(exchange)
+        self._start(exchange)

@@ -16,7 +16,7 @@ from nupic_client.errors import NupicError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The C core of gRPC reads this when it is imported; at its default it writes about servers that go away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return _run(_parser().parse_args(argv))
+        return _run(parser().parse_args(argv))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the program's arguments."""
     parser = argparse.ArgumentParser(
         prog="nupic-client",
         description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",

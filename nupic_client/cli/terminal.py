@@ -124,7 +124,7 @@ def _typed_lines() -> Iterator[str]:
     while True:
         try:
             yield _ask()
-        except EOFError:  # noqa: PERF203 - a person is typing
+        except EOFError:
             say("")
             return
         except KeyboardInterrupt:

@@ -14,7 +14,11 @@ __all__ = ["error_text"]
 
 _FIRST_WORD = re.compile(r"^([a-z_]+)(?= (?:must|takes)\b)")
 _ARGUMENT = re.compile(r"\b([a-z_]+)=(?:True\b)?")
-_VERBATIM = ", or render verbatim with allow_control_tokens=True"
+_FOR_PROGRAMS = {
+    "allow_control_tokens": ", or render verbatim with allow_control_tokens=True",
+    "unsupported": ", or set unsupported='warn' to go on without it",
+}
+"""Ways out that a command has only if it has the option."""
 
 
 def error_text(error: NupicError, arguments: argparse.Namespace) -> str:
@@ -38,6 +42,7 @@ def _in_options(error: NupicError, arguments: argparse.Namespace) -> str:
         return f"--{match[1].replace('_', '-')}" if known else match[0]
 
     message = error.message
-    if not hasattr(arguments, "allow_control_tokens"):
-        message = message.removesuffix(_VERBATIM)
+    for name, way_out in _FOR_PROGRAMS.items():
+        if not hasattr(arguments, name):
+            message = message.removesuffix(way_out)
     return _ARGUMENT.sub(option, _FIRST_WORD.sub(option, message))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core import wire
 from nupic_client.backends.signature import TensorSpec
 from nupic_client.local.outputs import PieceOutputs
+from nupic_client.local.requests import check_version
 
 if TYPE_CHECKING:
     from nupic_client.local.engine import EngineRequest, Piece, ServedModel
@@ -26,7 +27,8 @@ class ResponseWriter:
     def __init__(self, model: ServedModel | None, request: EngineRequest) -> None:
         self._model = model
         self._request = request
-        self._version = request.version or (model.versions[-1] if model else "")
+        self._version = model.versions[-1] if model else ""
+        self._marked = request.method == "ModelStreamInfer"
         self._outputs = PieceOutputs(model.text_output if model else "text_output", request)
         self.finished = False
         """Whether a response with the final mark was written."""
@@ -37,6 +39,9 @@ class ResponseWriter:
         if not outputs:
             return None
         response = self._response(final=piece.final)
+        response.model_version = (
+            check_version(self._request.version) if self._request.version else self._version
+        )
         for name, values in outputs.items():
             spec = self._spec(name)
             response.outputs.add(name=name, datatype=spec.datatype, shape=self._shape(spec, len(values)))
@@ -62,10 +67,12 @@ class ResponseWriter:
         )
 
     def _response(self, *, final: bool) -> Any:
+        # Without content the version is what was asked for, which usually is nothing.
         response = wire.pb.ModelInferResponse(
-            model_name=self._request.model, model_version=self._version, id=self._request.request_id
+            model_name=self._request.model, model_version=self._request.version, id=self._request.request_id
         )
-        response.parameters[wire.FINAL_PARAMETER].bool_param = final
+        if self._marked:
+            response.parameters[wire.FINAL_PARAMETER].bool_param = final
         self.finished = self.finished or final
         return response
 

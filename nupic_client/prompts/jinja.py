@@ -88,7 +88,7 @@ class JinjaScript:
                 # Jinja calls filters while it compiles, where all their arguments are constants.
                 with Budget(source):
                     compiled[name] = environment.from_string(source)
-            except TemplateSyntaxError as error:  # noqa: PERF203  # a handful of templates, and the error names one
+            except TemplateSyntaxError as error:  # a handful of templates, and the error names one
                 raise ConfigurationError(
                     f"the chat template {name!r} has an error in line {error.lineno}: {error.message}"
                 ) from error

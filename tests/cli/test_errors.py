@@ -96,6 +96,14 @@ def test_a_prompt_that_forges_control_tokens(failed, server):
     assert not server.requests
 
 
+def test_an_option_that_the_model_has_no_input_for(failed):
+    with FakeTriton(models=[text_signature("smollm2.streaming", options=["max_tokens"])]) as server:
+        code, error = failed("generate", "--url", server.url, "--top-k", "5", "Hi")
+    assert code == 2
+    assert "has no input for top_k" in error
+    assert error.endswith("Leave it out\n")
+
+
 def test_a_model_that_does_not_stream(failed):
     with FakeTriton() as server:
         code, error = failed("generate", "--url", server.url, "--model", "gpt", "Hi")
@@ -109,7 +117,7 @@ def test_a_server_that_cannot_be_reached(failed, free_port):
     what, facts, advice = error.splitlines()
     assert what.startswith("cannot reach the server")
     assert facts.startswith(f"  model 'smollm2.streaming', server localhost:{free_port}, request ")
-    assert facts.endswith(", status UNAVAILABLE")
+    assert facts.endswith(", status UNAVAILABLE, attempts 3")
     assert advice == "To use the embedded model (smollm2) instead: --local"
 
 

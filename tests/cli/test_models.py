@@ -7,6 +7,7 @@ import sys
 import pytest
 from cli.processes import CLI, Terminal, needs_the_model, run_cli
 
+from nupic_client import ModelInfo, ServerClient, parse_model_name
 from nupic_client.cli.table import table
 from nupic_client.cli.terminal import printable
 from nupic_client.testing import FakeTriton, text_signature
@@ -103,6 +104,7 @@ def test_the_embedded_server_is_listed(listed):
     assert code == 0
     assert [line.split()[:4] for line in out.splitlines()[1:]] == [
         ["smollm2", "1", "READY", "no"],
+        ["smollm2-embed", "1", "READY", "no"],
         ["smollm2.streaming", "1", "READY", "yes"],
     ]
 
@@ -146,6 +148,20 @@ def test_the_header_is_bold_on_a_terminal(thirty, changes, bold):
     ) as terminal:
         assert terminal.wait() == 0
     assert ("\033[1mNAME" in terminal.screen.text) is bold
+
+
+def test_why_a_model_is_not_ready_is_told(listed, monkeypatch):
+    models = [
+        ModelInfo(name="a", state="UNAVAILABLE", reason="no space left", parts=parse_model_name("a")),
+        ModelInfo(name="b", version="2", state="READY", streams=True, parts=parse_model_name("b")),
+    ]
+    monkeypatch.setattr(ServerClient, "models", lambda _self: models)
+    _, out, _ = listed("--url", "localhost:1")
+    header, broken, ready = out.splitlines()
+    assert header.endswith("NUPIC  REASON")
+    assert broken.split()[:3] == ["a", "-", "UNAVAILABLE"]
+    assert broken.endswith("no space left")
+    assert ready.split() == ["b", "2", "READY", "yes", "-", "-", "-", "-", "-"]
 
 
 def test_cells_are_aligned_and_harmless():

@@ -202,6 +202,7 @@ def test_the_list_names_every_family_and_alias(shown):
     assert {word.strip(",") for row in rows for word in row} >= set(ALIASES)
 
 
+@posix
 def test_arguments_that_are_not_text_are_written_as_they_came():
     finished = run_cli("prompt", "--raw", "--family", "plain", "Gr\udcfc\udcdf", PYTHONUTF8="1", binary=True)
     assert finished.stdout == b"Gr\xfc\xdf"

@@ -9,13 +9,13 @@ from nupic_client._core import wire
 from nupic_client._core.discovery import candidates, start_or_discover
 from nupic_client._core.draft import CallOptions, Draft
 from nupic_client.backends.plain import PlainBackend
-from nupic_client.config import Timeouts
 from nupic_client.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
     UnknownModelError,
 )
+from nupic_client.limits import Timeouts
 from nupic_client.registry import ModelRegistry, ModelSpec
 
 MODELS = ["acme-zephyr-7b.streaming", "acme-zephyr-7b", "llama.streaming"]

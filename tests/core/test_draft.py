@@ -9,13 +9,13 @@ from nupic_client._core import wire
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions, start_generation
 from nupic_client._core.flows import Invoke, ReadClock
 from nupic_client.backends.plain import PlainBackend
-from nupic_client.config import Timeouts
 from nupic_client.errors import (
     ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
 )
+from nupic_client.limits import Timeouts
 from nupic_client.registry import ModelSpec, default_registry
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 

@@ -373,11 +373,13 @@ def test_the_failure_is_the_error_it_ended_with():
 
 def test_a_passed_deadline_says_how_much_had_come():
     running = exchange(timeout=10.0)
-    assert "no text had come" in running.failed(DeadlineExceededError("too late"), 110.0).message
+    assert "no text had come after 10.0 s" in running.failed(DeadlineExceededError("too late"), 110.0).message
     running = exchange(timeout=10.0)
     running.receive(piece("Hel"), 101.0)
     message = running.failed(DeadlineExceededError("too late"), 110.0).message
-    assert message == "the answer was not complete within the timeout of 10 s: 3 characters of text had come"
+    assert message == (
+        "the answer was not complete within the timeout of 10 s: 1 piece of text (3 characters) had come after 10.0 s"
+    )
 
 
 def test_a_passed_deadline_that_was_not_ours_keeps_its_sentence():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,18 @@ from triton.server import RealTriton
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["needs_triton", "pytest_collection_modifyitems", "raw", "real_triton", "serve_real"]
+    from nupic_client.local.engine import FinalPlacement
+    from nupic_client.testing import ReplySource
+
+__all__ = [
+    "lent_server",
+    "needs_triton",
+    "pytest_collection_modifyitems",
+    "raw",
+    "real_triton",
+    "require_server",
+    "serve_real",
+]
 
 DEFAULT_REPLY = ("Hello", ", ", "world", "!")
 
@@ -57,16 +69,25 @@ def needs_triton() -> None:
     require_server()
 
 
-@pytest.fixture
-def real_triton() -> Iterator[RealTriton]:
-    """Return the shared server; set its ``reply`` to say what ``gpt`` and ``gpt.streaming`` answer."""
+@contextlib.contextmanager
+def lent_server(
+    reply: ReplySource = DEFAULT_REPLY, final: FinalPlacement = "separate"
+) -> Iterator[RealTriton]:
+    """Lend the shared server to one test: nothing that was before can be seen on it."""
     require_server()
     server = shared_server()
     server.clear()
-    server.reply = DEFAULT_REPLY
-    server.final = "separate"
+    server.reply = reply
+    server.final = final
     yield server
     server.reply = ()
+
+
+@pytest.fixture
+def real_triton() -> Iterator[RealTriton]:
+    """Return the shared server; set its ``reply`` to say what ``gpt`` and ``gpt.streaming`` answer."""
+    with lent_server() as server:
+        yield server
 
 
 @pytest.fixture

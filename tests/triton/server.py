@@ -34,7 +34,7 @@ from nupic_client.local.triton.process import TritonProcess
 from nupic_client.testing import Cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from nupic_client.backends.signature import ModelSignature
 
@@ -267,14 +267,17 @@ class RealTriton:
                 self._changed.notify_all()
             cancelled = threading.Event()
             threading.Thread(target=_wait_for_end, args=(lines, cancelled), daemon=True).start()
-            with contextlib.suppress(OSError):  # the model hangs up
-                for answer in self._answers(request, cancelled):
-                    connection.sendall(json.dumps(answer).encode() + b"\n")
+            with contextlib.closing(self._answers(request, cancelled)) as answers:
+                try:
+                    for answer in answers:
+                        connection.sendall(json.dumps(answer).encode() + b"\n")
+                except OSError:  # the model has hung up: what it saw must be known before the script ends
+                    cancelled.wait(10)
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
             cancelled.wait(10)  # until the model has read everything and hangs up
 
-    def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Iterable[dict[str, Any]]:
+    def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Generator[dict[str, Any]]:
         model = self._models[request.model]
         writer = ResponseWriter(model, request)
         pieces = model.engine.generate(request, cancelled)
@@ -358,7 +361,11 @@ def _wait_for_end(lines: Any, ended: threading.Event) -> None:
     ended.set()
 
 
-class _Listener(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+# Where there is none the server does not run either, but the tests that need it must still be collected.
+_SocketServer: Any = getattr(socketserver, "UnixStreamServer", socketserver.TCPServer)
+
+
+class _Listener(socketserver.ThreadingMixIn, _SocketServer):
     """The socket that the models ask."""
 
     daemon_threads = True

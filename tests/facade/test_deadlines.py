@@ -1,0 +1,216 @@
+"""Nothing waits for ever, in every colour; and what is worth it is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+
+import pytest
+
+from nupic_client import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+    RetryPolicy,
+    StreamClosedError,
+    StreamingClient,
+    Timeouts,
+)
+from nupic_client.testing import FakeTriton, abort, silence, sleep
+
+pytestmark = pytest.mark.fake_only("its deadlines are shorter than the real server sometimes takes")
+
+
+def watchdogs() -> int:
+    return sum(thread.name == "nupic_client.watchdog" for thread in threading.enumerate())
+
+
+def wait_until(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+QUICK = RetryPolicy(retries=2, initial=0.01, maximum=0.02)
+
+
+def test_a_server_that_never_begins(read, client, server):
+    server.reply = [silence()]
+    with pytest.raises(DeadlineExceededError, match=r"no response came within 0\.2 s") as caught:
+        read(client, "hi", timeout=Timeouts(first_token=0.2))
+    error = caught.value
+    assert (error.deadline, error.limit, error.pieces, error.partial_text) == ("first_token", 0.2, 0, "")
+    assert error.elapsed >= 0.2
+    server.wait_for_cancellation()
+
+
+def test_a_server_that_falls_silent(read, client, server):
+    server.reply = ["one", " two", silence()]
+    with pytest.raises(DeadlineExceededError, match="fell silent") as caught:
+        read(client, "hi", timeout=Timeouts(between_tokens=0.2))
+    error = caught.value
+    assert (error.deadline, error.limit, error.pieces, error.partial_text) == (
+        "between_tokens",
+        0.2,
+        2,
+        "one two",
+    )
+    server.wait_for_cancellation()
+
+
+def test_a_slow_answer_is_no_silence(read, client, server):
+    server.reply = [step for index in range(6) for step in (f"{index} ", sleep(0.1))]
+    _, generation = read(client, "hi", timeout=Timeouts(first_token=5, between_tokens=0.4))
+    assert generation.text == "0 1 2 3 4 5 "
+
+
+def test_time_that_the_reader_takes_does_not_count(client, server):
+    server.reply = ["one", " two", " three"]
+    stream = client.stream("hi", timeout=Timeouts(first_token=0.1, between_tokens=0.1))
+    server.wait_for_requests()
+    time.sleep(0.3)  # the subject: longer than both deadlines
+    assert next(stream) == "one"
+    time.sleep(0.3)
+    assert list(stream) == [" two", " three"]
+
+
+def test_time_that_the_reading_task_takes_does_not_count(client, server):
+    server.reply = ["one", " two", " three"]
+
+    async def main() -> list[str]:
+        pieces = []
+        async for text in client.astream("hi", timeout=Timeouts(first_token=0.1, between_tokens=0.1)):
+            pieces.append(text)
+            await asyncio.sleep(0.3)
+        return pieces
+
+    assert asyncio.run(main()) == ["one", " two", " three"]
+
+
+def test_all_streams_of_a_client_share_one_watchdog(client, server):
+    server.reply = ["one", silence()]
+    wait_until(lambda: watchdogs() == 0)
+    streams = [client.stream("hi", timeout=Timeouts(between_tokens=0.5)) for _ in range(20)]
+
+    def read(stream):
+        with pytest.raises(DeadlineExceededError):
+            list(stream)
+
+    readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
+    for reader in readers:
+        reader.start()
+    assert watchdogs() == 1
+    for reader in readers:
+        reader.join(30)
+    assert not any(reader.is_alive() for reader in readers)
+
+
+def test_the_watchdog_keeps_no_stream_alive_and_goes_with_the_last(client, server):
+    server.reply = ["one", silence()]
+    # The deadline has not passed when the stream is dropped: the cancellation comes from the drop alone.
+    next(client.stream("hi", timeout=Timeouts(between_tokens=30, first_token=0.5)))
+    gc.collect()
+    server.wait_for_cancellation()
+    wait_until(lambda: watchdogs() == 0)
+
+
+def test_a_closed_client_leaves_no_watchdog(server):
+    with StreamingClient("gpt.streaming", url=server.url) as client:
+        client.generate("hi")
+    wait_until(lambda: watchdogs() == 0)
+
+
+def test_the_loop_keeps_no_async_stream_alive(client, server):
+    server.reply = ["one", silence()]
+
+    async def main() -> None:
+        await anext(client.astream("hi", timeout=Timeouts(between_tokens=30)))
+        gc.collect()
+        await asyncio.to_thread(server.wait_for_cancellation)
+
+    asyncio.run(main())
+
+
+# Retries
+
+
+def failing(times, *steps):
+    """Answer the first requests with an error and the others with a text."""
+    count = iter(range(10**6))
+    return lambda request: list(steps) if next(count) < times else ["fine"]
+
+
+def test_a_server_without_capacity_is_asked_again(read, client, server):
+    server.reply = failing(2, abort("RESOURCE_EXHAUSTED", "full"))
+    _, generation = read(client, "hi", retries=QUICK)
+    assert (generation.text, generation.attempts) == ("fine", 3)
+    assert len(server.requests) == 3
+    assert len({request.request_id for request in server.requests}) == 1
+
+
+def test_a_broken_connection_is_tried_again_and_the_error_counts(read, client, server):
+    server.reply = [abort("UNAVAILABLE", "gone")]
+    with pytest.raises(ConnectionFailedError) as caught:
+        read(client, "hi", retries=QUICK)
+    assert (caught.value.attempts, caught.value.retryable) == (3, True)
+    assert "attempts 3" in str(caught.value)
+
+
+def test_retries_are_switched_off(read, client, server):
+    server.reply = [abort("UNAVAILABLE", "gone")]
+    with pytest.raises(ConnectionFailedError) as caught:
+        read(client, "hi", retries=0)
+    assert caught.value.attempts == 1
+    assert len(server.requests) == 1
+
+
+def test_nothing_is_sent_again_once_text_had_come(read, client, server):
+    server.reply = ["one", abort("UNAVAILABLE", "gone")]
+    with pytest.raises(ConnectionFailedError) as caught:
+        read(client, "hi", retries=QUICK)
+    assert (caught.value.attempts, caught.value.partial_text, caught.value.retryable) == (1, "one", False)
+
+
+def test_a_server_that_shuts_down_is_asked_again(read, server):
+    with StreamingClient("gpt.streaming", url=server.url, retries=QUICK) as client:
+        assert read(client, "hi")[1].text == "Hello world"
+        server.exiting = True
+        with pytest.raises(ModelUnavailableError) as caught:
+            read(client, "hi")
+    assert (caught.value.attempts, caught.value.retryable) == (3, True)
+
+
+def test_a_retry_never_outlives_the_total_timeout(read, client, server):
+    server.reply = [abort("UNAVAILABLE", "gone")]
+    patient = RetryPolicy(retries=5, initial=60, maximum=60)
+    begin = time.monotonic()
+    with pytest.raises(ConnectionFailedError):
+        read(client, "hi", retries=patient, timeout=0.5)
+    assert time.monotonic() - begin < 30, "it must not wait for its pauses of up to a minute"
+
+
+def test_closing_a_stream_ends_its_pause(client, server):
+    server.reply = [abort("UNAVAILABLE", "gone")]
+    stream = client.stream("hi", retries=RetryPolicy(retries=100, initial=30, maximum=30))
+    server.wait_for_requests()
+    threading.Timer(0.1, stream.close).start()
+    with pytest.raises((StreamClosedError, ConnectionFailedError)):
+        next(stream)
+
+
+def test_the_question_for_the_signature_is_asked_again(read):
+    with FakeTriton(["fine"]) as server:
+        url = server.url
+        port = int(url.rpartition(":")[2])
+    restarted = FakeTriton(["fine"], port=port)
+    threading.Timer(0.3, restarted.start).start()
+    try:
+        with StreamingClient(
+            "gpt.streaming", url=url, retries=RetryPolicy(retries=50, initial=0.2, maximum=0.2)
+        ) as client:
+            assert read(client, "hi")[1].text == "fine"
+    finally:
+        restarted.stop()
