@@ -44,7 +44,8 @@ _RULES = (
         retryable=True,
     ),
     _rule(
-        r"Request for unknown model: '.*' (version \S+ )?is not found",
+        r"Request for unknown model: '.*' (version \S+ )?is not found"
+        r"|^requested model ('.*' is not available|version is not available for model)",
         ModelUnavailableError,
         "NOT_FOUND",
         "the server has no such model or version",
@@ -53,10 +54,14 @@ _RULES = (
         r"unexpected inference (input|output)"
         r"|inference input '.*' data-type is"
         r"|unexpected shape for input"
-        r"|expected number of inputs"
+        r"|expected (number of|\d+) inputs"
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
-        r"|incomplete string data"
+        r"|incomplete string (data|length indicator)"
+        r"|expected \d+ string elements|unexpected number of string elements"
+        r"|input byte size mismatch|unable to find data for input|All input dimensions should be specified"
+        r"|^input '.*' (already exists in request|batch size does not match|has no shape)"
+        r"|model version .*version should be an integral value > 0"
         r"|(Received|Sent) message larger than max",
         RequestRejectedError,
         "INVALID_ARGUMENT",

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import nupic_client
 from nupic_client import config
-from nupic_client.cli.options import DEFAULT_MODEL, generation_options
+from nupic_client.cli.options import EMBEDDED_MODELS, call_options, generation_options
 from nupic_client.cli.report import ProgressLine
 from nupic_client.cli.terminal import say
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["connect", "embedded_server", "formatter_is_known", "require_formatter"]
+__all__ = ["connect", "connect_inference", "embedded_server", "formatter_is_known", "require_formatter"]
+
+Client = TypeVar("Client", "nupic_client.StreamingClient", "nupic_client.InferenceClient")
 
 
 @contextlib.contextmanager
@@ -29,12 +31,30 @@ def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingCli
         ConfigurationError: an option is wrong.
         LocalModelError: the embedded server cannot run here.
     """
+
+    def client(url: str | None) -> nupic_client.StreamingClient:
+        return nupic_client.StreamingClient(
+            arguments.model, url, formatter=arguments.formatter, **generation_options(arguments)
+        )
+
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_client(arguments, arguments.url))  # first: it checks every option
-        if _wants_embedded(arguments, client.model):
-            server = stack.enter_context(embedded_server())
-            client = stack.enter_context(_client(arguments, server.url))
-        yield client
+        yield _connected(stack, arguments, client)
+
+
+@contextlib.contextmanager
+def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.InferenceClient]:
+    """Yield a client for a model that answers at once; otherwise the same as `connect`.
+
+    Raises:
+        ConfigurationError: an option is wrong.
+        LocalModelError: the embedded server cannot run here.
+    """
+
+    def client(url: str | None) -> nupic_client.InferenceClient:
+        return nupic_client.InferenceClient(arguments.model, url, **call_options(arguments))
+
+    with contextlib.ExitStack() as stack:
+        yield _connected(stack, arguments, client)
 
 
 @contextlib.contextmanager
@@ -78,18 +98,23 @@ def require_formatter(arguments: argparse.Namespace, client: nupic_client.Stream
         )
 
 
-def _client(arguments: argparse.Namespace, url: str | None) -> nupic_client.StreamingClient:
-    return nupic_client.StreamingClient(
-        arguments.model, url, formatter=arguments.formatter, **generation_options(arguments)
-    )
+def _connected(
+    stack: contextlib.ExitStack, arguments: argparse.Namespace, make: Callable[[str | None], Client]
+) -> Client:
+    client = stack.enter_context(make(arguments.url))  # first: it checks every option
+    if _wants_embedded(arguments, client.model):
+        server = stack.enter_context(embedded_server())
+        client = stack.enter_context(make(server.url))
+    return client
 
 
 def _wants_embedded(arguments: argparse.Namespace, model: nupic_client.ModelSpec) -> bool:
-    has_it = model.name == DEFAULT_MODEL
+    has_it = model.name in EMBEDDED_MODELS
     if arguments.local:
         if not has_it:
             raise ConfigurationError(
-                f"the embedded server has no model {model.name!r}, only {DEFAULT_MODEL!r}"
+                f"the embedded server has no model {model.name!r}, only "
+                f"{' and '.join(map(repr, EMBEDDED_MODELS))}"
             )
         return True
     url_was_given = arguments.url is not None or os.environ.get("NUPIC_URL")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MODEL",
+    "EMBEDDED_MODELS",
+    "EMBEDDING_MODEL",
     "add_generation_arguments",
     "add_server_arguments",
     "call_options",
@@ -19,7 +21,10 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "smollm2"
-"""The model of the embedded server."""
+"""The model of the embedded server that writes."""
+EMBEDDING_MODEL = "smollm2-embed"
+"""The model of the embedded server that makes vectors."""
+EMBEDDED_MODELS = (DEFAULT_MODEL, EMBEDDING_MODEL)
 
 
 def add_server_arguments(

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from nupic_client._version import __version__
-from nupic_client.cli import chat, generate, models, prompt, serve
+from nupic_client.cli import chat, embed, generate, health, infer, models, prompt, serve
 from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
 from nupic_client.cli.terminal import abandon_stdout, complain, prepare_stdout
 from nupic_client.cli.wording import error_text
@@ -61,6 +61,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nupic-client {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (generate, chat, prompt, models, serve):
+    for command in (generate, chat, prompt, embed, infer, models, health, serve):
         command.add_command(commands)
     return parser

@@ -39,7 +39,11 @@ def as_json(generation: Generation) -> str:
     return json.dumps(dataclasses.asdict(generation), ensure_ascii=False)
 
 
-_PHASES = {"download": "downloading the language model", "extract": "unpacking the language model"}
+_PHASES = {
+    "download": "downloading the language model",
+    "extract": "unpacking the language model",
+    "install": "installing the real Triton",
+}
 
 
 class ProgressLine:

@@ -1,4 +1,4 @@
-"""`nupic-client serve`: the embedded server in the foreground."""
+"""`nupic-client serve`: the embedded server, or the real Triton with the same model, in the foreground."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nupic_client import local
 from nupic_client.cli.connection import embedded_server
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
+from nupic_client.cli.report import ProgressLine
 from nupic_client.cli.terminal import say
 from nupic_client.config import DEFAULT_URL
 
@@ -26,7 +28,8 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "serve",
         help="serve the embedded model",
-        description="Serve SmolLM2-135M-Instruct over Triton's protocol until Ctrl-C, to try and to test.",
+        description="Serve SmolLM2-135M-Instruct over Triton's protocol until Ctrl-C, to try and to test: the\n"
+        "models smollm2 (text) and smollm2-embed (vectors).",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -44,6 +47,11 @@ def add_command(commands: Any) -> None:
         default=2048,
         help="tokens a prompt and its answer may have (default: %(default)s)",
     )
+    parser.add_argument(
+        "--triton",
+        action="store_true",
+        help="run the model inside the real Triton Inference Server, which is installed once (350 MB; Linux x86_64)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -52,18 +60,33 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     Raises:
         ConfigurationError: the address is not free, or an option is out of its range.
-        LocalModelError: the model cannot be fetched or run here.
+        LocalModelError: the model cannot be fetched or run here, or Triton ended by itself.
     """
     if not _is_loopback(arguments.host):
         say(f"warning: there is no authentication: everyone who reaches {arguments.host} can use this server")
     options = {"threads": arguments.threads, "context": arguments.context}
-    with _sigterm_as_ctrl_c(), embedded_server(arguments.host, arguments.port, **options) as server:
-        say(f"serving smollm2 at {server.url} · Ctrl-C stops it")
+    serve = _triton_server if arguments.triton else embedded_server
+    with _sigterm_as_ctrl_c(), serve(arguments.host, arguments.port, **options) as server:
+        inside = " inside Triton" if arguments.triton else ""
+        say(f"serving smollm2{inside} at {server.url} · Ctrl-C stops it")
         say(f"try: {_example(server.url)}")
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
         say("\nstopped" if sys.stderr.isatty() else "stopped")  # the terminal shows ^C before it
     return ExitCode.OK
+
+
+@contextlib.contextmanager
+def _triton_server(host: str, port: int, *, threads: int, context: int) -> Iterator[local.TritonServer]:
+    progress = ProgressLine()
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(
+                local.TritonServer(host, port, threads=threads, context=context, progress=progress)
+            )
+        finally:
+            progress.end()
+        yield server
 
 
 def _example(url: str) -> str:

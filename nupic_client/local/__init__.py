@@ -1,17 +1,50 @@
 """The embedded server: Triton's protocol on a port of this machine, with a small language model behind it.
 
-`LocalServer` serves a real model; `nupic_client.testing.FakeTriton` is the same service with a script
-instead.
+`LocalServer` serves a real model and `TritonServer` the same model inside the real Triton;
+`nupic_client.testing.FakeTriton` is the same service with a script instead. Each name is loaded when it is
+first used: the engines also run where there is no grpc, inside Triton.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
-from nupic_client.local.embedded import LocalServer
-from nupic_client.local.engine import Engine, EngineError, EngineRequest, Piece, ServedModel, text_signature
+if TYPE_CHECKING:
+    from nupic_client.local.embedded import LocalServer
+    from nupic_client.local.engine import (
+        Engine,
+        EngineError,
+        EngineRequest,
+        Piece,
+        ServedModel,
+        text_signature,
+    )
+    from nupic_client.local.triton.server import TritonServer
 
-__all__ = ["Engine", "EngineError", "EngineRequest", "LocalServer", "Piece", "ServedModel", "text_signature"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "EngineRequest",
+    "LocalServer",
+    "Piece",
+    "ServedModel",
+    "TritonServer",
+    "text_signature",
+]
+
+_MODULES = {"LocalServer": "embedded", "TritonServer": "triton.server"}
 
 # Without a handler of its own, what this package logs would be printed by Python's handler of last resort.
 logging.getLogger("nupic_client.local").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'engine')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
 from nupic_client.local.engine import EngineError, EngineRequest, Piece, ServedModel, StreamAbort, StreamEnd
+from nupic_client.local.outputs import joined
 from nupic_client.local.requests import Refusal, check_request, decode_request
-from nupic_client.local.responses import ResponseWriter, joined
+from nupic_client.local.responses import ResponseWriter
 
 if TYPE_CHECKING:
     import threading

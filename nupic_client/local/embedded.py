@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import Self
 
 from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.local.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.llama import LlamaEngine
 from nupic_client.local.repository import Repository
@@ -27,6 +28,7 @@ _log = logging.getLogger("nupic_client.local")
 
 STREAMING_MODEL = "smollm2.streaming"
 SINGLE_MODEL = "smollm2"
+EMBEDDING_MODEL = "smollm2-embed"
 
 
 class LocalServer:
@@ -34,8 +36,9 @@ class LocalServer:
 
     Two models with one engine: ``smollm2.streaming`` (decoupled) and ``smollm2`` (one answer). They take
     every sampling option; where a request sets none the temperature is 0.2 and the answer has at most 256
-    tokens. Requests are worked on one after the other. The weights are fetched once (93 MB) if they are not
-    on this machine.
+    tokens. A third, ``smollm2-embed``, turns texts of up to 512 tokens into vectors; its engine is loaded by
+    the first request for it. Requests are worked on one after the other. The weights are fetched once (93 MB)
+    if they are not on this machine.
 
     Use it as a context manager; `start` and `stop` it from one thread. It ends with the program in any case.
 
@@ -95,8 +98,8 @@ class LocalServer:
         """
         if self._running is not None:
             return self
-        engine = LlamaEngine(threads=self._threads, context=self._context)
-        running = self._running = _Running(engine, self._host, self._port)
+        engines = _Engines(threads=self._threads, context=self._context)
+        running = self._running = _Running(engines, self._host, self._port)
         self.url = running.server.url
         # Never on this thread: a signal (Ctrl-C) while the engine is being made here hangs it for ever.
         running.load_in_background(self._model_path, self._progress)
@@ -143,16 +146,35 @@ class LocalServer:
         self.stop()
 
 
+class _Engines:
+    """The engines of the models: one writes, one makes vectors. Both read the same file."""
+
+    def __init__(self, *, threads: int, context: int) -> None:
+        self._text = LlamaEngine(threads=threads, context=context)
+        self._vectors = EmbeddingEngine(threads=threads)
+
+    def models(self) -> list[ServedModel]:
+        return [
+            ServedModel(STREAMING_MODEL, text_signature(STREAMING_MODEL), self._text),
+            ServedModel(SINGLE_MODEL, text_signature(SINGLE_MODEL, decoupled=False), self._text),
+            ServedModel(EMBEDDING_MODEL, embedding_signature(EMBEDDING_MODEL), self._vectors),
+        ]
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        self._text.load(path)
+        self._vectors.path = path
+
+    def close(self) -> None:
+        self._text.close()
+        self._vectors.close()
+
+
 class _Running:
     """One life of a `LocalServer`, between a start and a stop."""
 
-    def __init__(self, engine: LlamaEngine, host: str, port: int) -> None:
-        self._engine = engine
-        models = [
-            ServedModel(STREAMING_MODEL, text_signature(STREAMING_MODEL), engine),
-            ServedModel(SINGLE_MODEL, text_signature(SINGLE_MODEL, decoupled=False), engine),
-        ]
-        self._repository = Repository(models)
+    def __init__(self, engines: _Engines, host: str, port: int) -> None:
+        self._engines = engines
+        self._repository = Repository(engines.models())
         self._set_ready(ready=False)
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
@@ -176,7 +198,7 @@ class _Running:
                 progress(what, done, total)
 
         try:
-            self._engine.load(model_path or locate_weights(progress=report))
+            self._engines.load(model_path or locate_weights(progress=report))
             self._set_ready(ready=True)
         except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the model
             _log.error("the local model is not available: %s", error)
@@ -201,7 +223,7 @@ class _Running:
     def stop_loading(self) -> None:
         """Stop fetching, loading and generating, and free the model."""
         self._stopping.set()
-        self._engine.close()
+        self._engines.close()
         if self._loader is not None:
             self._loader.join(5.0)
 

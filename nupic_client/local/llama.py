@@ -1,28 +1,16 @@
-"""The llama engine: llama.cpp in this process, through ``xllamacpp``.
-
-Laws, each of them learned from a failure: nothing is raised inside the engine's callback (it would be
-swallowed); every generation runs on a worker thread; before the interpreter ends all workers have ended and
-the engine is deleted (else the process aborts); the engine's own HTTP listener is closed to everybody.
-"""
+"""The llama engine: text from llama.cpp in this process."""
 
 from __future__ import annotations
 
-import atexit
-import importlib
 import os
 import queue
-import secrets
-import shutil
-import tempfile
 import threading
-import time
-import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.errors import ConfigurationError
 from nupic_client.local.engine import EngineError, EngineRequest, Piece
+from nupic_client.local.llama_host import LlamaHost
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 __all__ = ["DEFAULT_MAX_TOKENS", "DEFAULT_TEMPERATURE", "LlamaEngine"]
@@ -36,16 +24,6 @@ _BATCH = 128
 """Tokens of a prompt that are worked on at once. A cancel takes effect between two batches."""
 _POLL = 0.03
 """Seconds between two looks at the cancel flag while the engine says nothing."""
-_SOCKET_PATH_LIMIT = 100
-"""Operating systems allow 104 to 108 bytes for the path of a unix socket."""
-
-_open_engines: weakref.WeakSet[LlamaEngine] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for engine in list(_open_engines):
-        engine.close()
 
 
 class LlamaEngine:
@@ -57,13 +35,11 @@ class LlamaEngine:
     """
 
     def __init__(self, *, threads: int = 1, context: int = 2048) -> None:
-        self._threads = threads
-        self._context = context
-        self._server: Any = None
-        self._folder = ""
-        self._closing = threading.Event()
-        self._workers: set[threading.Thread] = set()
-        self._lock = threading.Lock()
+        def configure(_llama: Any, parameters: Any) -> None:
+            parameters.n_ctx = context
+            parameters.n_batch = parameters.n_ubatch = _BATCH
+
+        self._host = LlamaHost(threads=threads, configure=configure, prime=_prime)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Load the model, which takes about half a second. Does nothing if one is loaded or it is closed.
@@ -74,43 +50,7 @@ class LlamaEngine:
         Raises:
             LocalModelError: the engine is not installed or the file cannot be loaded.
         """
-        with self._lock:
-            if self._server is not None or self._closing.is_set():
-                return
-            llama = _import_llama()
-            if not Path(path).is_file():
-                raise LocalModelError(f"there is no model file {os.fspath(path)!r}")
-            _open_engines.add(self)
-            try:
-                server = llama.Server(self._parameters(llama, path))
-                # An engine whose loop does not run yet hangs when it is deleted: wait until it answers.
-                server.handle_completions({"prompt": "a", "max_tokens": 1}, lambda _chunk: False)
-                self._server = server
-            except RuntimeError as error:
-                self._remove_folder()
-                raise LocalModelError(
-                    f"cannot load {os.fspath(path)!r}: {error}. Is it a whole GGUF file of a "
-                    "model that llama.cpp knows?"
-                ) from error
-
-    def _parameters(self, llama: Any, path: str | os.PathLike[str]) -> Any:
-        parameters = llama.CommonParams()
-        parameters.model.path = os.fspath(path)
-        parameters.n_ctx = self._context
-        parameters.n_parallel = 1
-        parameters.n_batch = parameters.n_ubatch = _BATCH
-        parameters.cache_ram_mib = 0
-        parameters.verbosity = 0
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self._threads
-        # The engine opens an HTTP listener that we do not use. Nobody knows the key, and where there are unix
-        # sockets it listens on one in a folder that only this user may enter, instead of on a port.
-        parameters.api_keys = [secrets.token_urlsafe(32)]
-        if os.name == "posix":
-            self._folder = tempfile.mkdtemp(prefix="nupic-")
-            socket = f"{self._folder}/engine.sock"
-            if len(os.fsencode(socket)) < _SOCKET_PATH_LIMIT:
-                parameters.hostnames = [socket]
-        return parameters
+        self._host.load(path)
 
     def close(self, timeout: float = 10.0) -> None:
         """Stop every generation, wait for their threads and free the model. Idempotent.
@@ -118,28 +58,14 @@ class LlamaEngine:
         Args:
             timeout: seconds to wait; a generation ends with its next token or its next batch of the prompt.
         """
-        self._closing.set()
-        deadline = time.monotonic() + timeout
-        with self._lock:
-            workers = list(self._workers)
-        for worker in workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
-        with self._lock:
-            self._server = None
-            self._remove_folder()
-        _open_engines.discard(self)
-
-    def _remove_folder(self) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = ""
+        self._host.close(timeout)
 
     def generate(self, request: EngineRequest, cancelled: threading.Event) -> Iterator[Piece]:
         """Generate text; see `Engine.generate`."""
         body = _completion_request(request)
         stop = threading.Event()
         chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._start(body, chunks, stop)
+        self._host.start(lambda: self._work(body, chunks, stop))
         reader = _ChunkReader()
         try:
             while not cancelled.is_set():
@@ -148,39 +74,28 @@ class LlamaEngine:
                 except queue.Empty:
                     continue
                 if chunk is None:
-                    if self._closing.is_set() and not reader.finished:
+                    if self._host.closing.is_set() and not reader.finished:
                         raise EngineError("the server is shutting down")
                     return
                 yield from reader.read(chunk)
         finally:
             stop.set()
 
-    def _start(self, body: Mapping[str, Any], chunks: queue.SimpleQueue[Any], stop: threading.Event) -> None:
-        with self._lock:
-            if self._server is None or self._closing.is_set():
-                raise EngineError("the model is not loaded")
-            worker = threading.Thread(
-                target=self._work, args=(body, chunks, stop), name="nupic_client.llama", daemon=True
-            )
-            self._workers.add(worker)
-            worker.start()
-
     def _work(self, body: Mapping[str, Any], chunks: queue.SimpleQueue[Any], stop: threading.Event) -> None:
-        server = self._server  # there while this thread is among the workers
-
         def on_chunk(chunk: Any) -> bool:
             chunks.put(chunk)
-            return stop.is_set() or self._closing.is_set()
+            return stop.is_set() or self._host.closing.is_set()
 
         try:
-            server.handle_completions(body, on_chunk)
+            self._host.server.handle_completions(body, on_chunk)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
             chunks.put({"error": {"message": f"{type(error).__name__}: {error}"}})
         finally:
-            del server  # this thread must not be the one that frees the engine
             chunks.put(None)
-            with self._lock:
-                self._workers.discard(threading.current_thread())
+
+
+def _prime(server: Any) -> None:
+    server.handle_completions({"prompt": "a", "max_tokens": 1}, lambda _chunk: False)
 
 
 class _ChunkReader:
@@ -269,19 +184,3 @@ def _completion_request(request: EngineRequest) -> dict[str, Any]:
         if value is not None:
             body[renamed.get(name, name)] = value
     return body
-
-
-def _import_llama() -> Any:
-    try:
-        return importlib.import_module("xllamacpp")
-    except ModuleNotFoundError as error:
-        if error.name != "xllamacpp":
-            raise LocalModelError(f"the local engine cannot be imported: {error}") from error
-        raise LocalModelError(
-            "the local model needs the engine xllamacpp: pip install 'nupic-client[local]'"
-        ) from error
-    except ImportError as error:
-        hint = ""
-        if "libgomp" in str(error):
-            hint = ". The system library libgomp.so.1 is missing: apt-get install libgomp1"
-        raise LocalModelError(f"the local engine cannot be imported: {error}{hint}") from error

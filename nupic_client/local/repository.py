@@ -6,7 +6,7 @@ import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from nupic_client.local.requests import Refusal
+from nupic_client.local.requests import Refusal, check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,6 +47,7 @@ class Repository:
         Raises:
             Refusal: there is no such model or version.
         """
+        version = check_version(version) if version else ""
         model = self.models.get(name)
         if model is None:
             raise Refusal("NOT_FOUND", f"Request for unknown model: '{name}' is not found")

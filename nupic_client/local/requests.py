@@ -6,6 +6,7 @@ The texts are those of Triton 2.51; clients sort errors by them.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from nupic_client.backends.signature import TensorSpec, TensorValue
 
-__all__ = ["Refusal", "check_request", "decode_request"]
+__all__ = ["Refusal", "check_request", "check_version", "decode_request"]
+
+_PREFIX = 4
+"""Bytes that state the length of a string."""
 
 
 class Refusal(Exception):  # noqa: N818 - the server's answer, not a fault of the server
@@ -49,50 +53,40 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-
-
-def _raw_values(name: str, datatype: str, raw: bytes) -> list[TensorValue]:
-    if datatype == "BYTES":
-        return list(_strings(name, raw))
-    try:
-        width = len(wire.encode_tensor(datatype, [0]))
-    except ValueError:
-        return [raw]
-    numbers = (
-        wire.decode_number(datatype, raw[start : start + width]) for start in range(0, len(raw), width)
-    )
-    return [number for number in numbers if number is not None]
-
-
-def _strings(name: str, raw: bytes) -> list[bytes]:
-    try:
-        return wire.decode_bytes_tensor(raw)
-    except ValueError:
-        pass
-    # Walk to the element that is cut off: the server's text states its numbers.
-    rest = raw
-    while len(rest) >= 4 and len(rest) - 4 >= int.from_bytes(rest[:4], "little"):
-        rest = rest[4 + int.from_bytes(rest[:4], "little") :]
-    if len(rest) < 4:
-        text = (
-            f"incomplete string length indicator for inference input '{name}', expecting 4 bytes but only "
-            f"{len(rest)} bytes available"
-        )
-    else:
-        text = (
-            f"incomplete string data for inference input '{name}', expecting string of length "
-            f"{int.from_bytes(rest[:4], 'little')} but only {len(rest) - 4} bytes available"
-        )
-    raise Refusal("INVALID_ARGUMENT", text, reached_model=True)
+_FIELDS = {
+    "bool_contents": "BOOL",
+    "int_contents": "INT32",
+    "int64_contents": "INT64",
+    "uint_contents": "UINT32",
+    "uint64_contents": "UINT64",
+    "fp32_contents": "FP32",
+    "fp64_contents": "FP64",
+    "bytes_contents": "BYTES",
+}
+"""The fields of typed contents and what the server calls them."""
 
 
 def _values(message: Any, index: int) -> list[TensorValue]:
-    """Return the elements of one input, from raw contents or from typed contents."""
+    """Return the elements of one input, from raw contents or from typed contents.
+
+    Raises:
+        ValueError: its strings are cut off.
+    """
     item = message.inputs[index]
+    if not message.raw_input_contents:
+        return list(getattr(item.contents, _CONTENTS.get(item.datatype, "bytes_contents")))
+    raw = message.raw_input_contents[index] if index < len(message.raw_input_contents) else b""
+    if item.datatype == "BYTES":
+        return list(wire.decode_bytes_tensor(raw))
+    return list(wire.decode_numbers(item.datatype, raw)) if wire.is_numeric(item.datatype) else [raw]
+
+
+def _content(message: Any, index: int) -> bytes:
+    """Return the content of one input as it would be sent raw."""
     if message.raw_input_contents:
-        raw = message.raw_input_contents[index] if index < len(message.raw_input_contents) else b""
-        return _raw_values(item.name, item.datatype, raw)
-    return list(getattr(item.contents, _CONTENTS.get(item.datatype, "bytes_contents")))
+        raw: bytes = message.raw_input_contents[index]
+        return raw
+    return wire.encode_tensor(message.inputs[index].datatype, _values(message, index))
 
 
 def _readable(value: TensorValue) -> TensorValue:
@@ -128,7 +122,7 @@ def decode_request(
     for index, item in enumerate(message.inputs):
         try:
             values = [_readable(value) for value in _values(message, index)]
-        except Refusal:
+        except ValueError:
             continue
         declared = model.signature.inputs.get(item.name) if model else None
         many = len(values) != 1 or (declared is not None and -1 in declared.shape)
@@ -148,6 +142,23 @@ def decode_request(
     )
 
 
+def check_version(text: str) -> str:
+    """Return the version that a request means, as the server reads numbers: ``"1"`` for ``" 1x"``.
+
+    Raises:
+        Refusal: it is no number.
+    """
+    digits = re.match(r"\s*([+-]?\d+)", text, re.ASCII)
+    if digits is None or not -(2**63) <= int(digits[1]) < 2**63:
+        raise _invalid(
+            f"failed to get model version from specified version string '{text}' (details: stol), version "
+            "should be an integral value > 0"
+        )
+    if int(digits[1]) < 0:
+        raise _invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
+    return str(int(digits[1]))
+
+
 def check_request(message: Any, model: ServedModel) -> None:
     """Check a request against the model's signature, in the order of the real server.
 
@@ -158,32 +169,69 @@ def check_request(message: Any, model: ServedModel) -> None:
     Raises:
         Refusal: with the real server's text.
     """
-    for name in message.parameters:
-        if name.startswith("triton_") and name != wire.EMPTY_FINAL_PARAMETER:
-            raise _invalid(
-                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
-                f"keys starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
-            )
+    _check_parameters(message)
+    _check_contents(message, model)
     for item in message.outputs:
         if item.name not in model.signature.outputs:
             raise _invalid(f"unexpected inference output '{item.name}' for model '{model.name}'")
     _check_inputs(message, model)
-    for index, item in enumerate(message.inputs):
-        _check_content(item, _values(message, index))
 
 
 def _invalid(text: str) -> Refusal:
     return Refusal("INVALID_ARGUMENT", text)
 
 
+def _prefix(message: Any) -> str:
+    return f"[request id: {message.id or '<id_unknown>'}] "
+
+
+def _check_parameters(message: Any) -> None:
+    for name, value in message.parameters.items():
+        if not name.startswith("triton_"):
+            continue
+        if name != wire.EMPTY_FINAL_PARAMETER:
+            raise _invalid(
+                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
+                f"keys starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
+            )
+        if value.WhichOneof("parameter_choice") != "bool_param":
+            raise _invalid(f"invalid value type for '{name}' parameter, expected bool_param.")
+
+
+def _check_contents(message: Any, model: ServedModel) -> None:
+    """Check that each input comes once and has a content, of whatever kind."""
+    names = [item.name for item in message.inputs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _invalid(f"{_prefix(message)}input '{twice}' already exists in request")
+    for index, item in enumerate(message.inputs):
+        typed = item.HasField("contents")
+        if typed and message.raw_input_contents:
+            raise _invalid(
+                "contents field must not be specified when using raw_input_contents for "
+                f"'{item.name}' for model '{model.name}'"
+            )
+        right = _CONTENTS.get(item.datatype)
+        wrong = next((name for name in _FIELDS if name != right and getattr(item.contents, name)), None)
+        if wrong is not None:
+            raise _invalid(
+                f"unexpected explicit tensor data for input tensor '{item.name}' for model '{model.name}' of "
+                f"type '{_FIELDS[wrong]}', expected datatype '{item.datatype}'"
+            )
+        if not typed and index >= len(message.raw_input_contents):
+            raise _invalid(
+                f"unable to find data for input tensor '{item.name}' for model '{model.name}' in request."
+            )
+
+
 def _check_inputs(message: Any, model: ServedModel) -> None:
     declared = model.signature.inputs
-    prefix = f"[request id: {message.id or '<id_unknown>'}] "
+    prefix = _prefix(message)
     given = [item.name for item in message.inputs]
-    missing = [name for name, spec in declared.items() if not spec.optional and name not in given]
     required = sum(not spec.optional for spec in declared.values())
-    unexpected = next((name for name in given if name not in declared), None)
-    if not required <= len(given) <= len(declared) or (missing and unexpected is None):
+    # It only counts: an optional input stands in for one that is required.
+    if not required <= len(given) <= len(declared):
+        missing = [name for name, spec in declared.items() if not spec.optional and name not in given]
         expected = (
             f"expected {required} inputs"
             if required == len(declared)
@@ -194,22 +242,35 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
             f"{_names(given)}, but missing required input(s) {_names(missing)}. Please provide all "
             "required input(s)."
         )
+    unexpected = next((name for name in given if name not in declared), None)
     if unexpected is not None:
         raise _invalid(f"unexpected inference input '{unexpected}' for model '{model.name}'")
-    for item in message.inputs:
+    if model.signature.max_batch_size:
+        _check_batch(message, model, prefix)
+    for index, item in enumerate(message.inputs):
         wanted = declared[item.name]
         if item.datatype != wanted.datatype:
+            known = item.datatype == "BYTES" or wire.is_numeric(item.datatype)
             raise _invalid(
-                f"{prefix}inference input '{item.name}' data-type is '{item.datatype}', but model "
-                f"'{model.name}' expects '{wanted.datatype}'"
+                f"{prefix}inference input '{item.name}' data-type is "
+                f"'{item.datatype if known else '<invalid>'}', but model '{model.name}' expects "
+                f"'{wanted.datatype}'"
             )
+        _check_shape(item, wanted, model, prefix)
+        _check_content(item, _content(message, index), model, prefix)
+
+
+def _check_batch(message: Any, model: ServedModel, prefix: str) -> None:
     for item in message.inputs:
-        _check_shape(item, declared[item.name], model, prefix)
-    if model.signature.max_batch_size and len({item.shape[0] for item in message.inputs}) > 1:
-        odd = next(item for item in message.inputs if item.shape[0] != message.inputs[0].shape[0])
-        raise _invalid(
-            f"{prefix}input '{odd.name}' batch size does not match other inputs for '{model.name}'"
-        )
+        if not item.shape:
+            raise _invalid(
+                f"{prefix}input '{item.name}' has no shape but model requires batch dimension for "
+                f"'{model.name}'"
+            )
+        if item.shape[0] != message.inputs[0].shape[0]:
+            raise _invalid(
+                f"{prefix}input '{item.name}' batch size does not match other inputs for '{model.name}'"
+            )
 
 
 def _names(names: list[str]) -> str:
@@ -220,6 +281,11 @@ def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str)
     batched = model.signature.max_batch_size > 0
     expected = (-1, *wanted.shape) if batched else wanted.shape
     shape = tuple(item.shape)
+    if len(shape) == len(expected) and -1 in shape[batched:]:
+        raise _invalid(
+            f"{prefix}All input dimensions should be specified for input '{item.name}' for model "
+            f"'{model.name}', got {_dimensions(shape)}"
+        )
     if len(shape) != len(expected) or any(
         want not in (-1, size) for want, size in zip(expected, shape, strict=False)
     ):
@@ -244,16 +310,45 @@ def _dimensions(shape: tuple[int, ...]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-def _check_content(item: Any, values: list[TensorValue]) -> None:
-    count = math.prod(item.shape)
-    if len(values) == count:
+def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> None:
+    """Check that the content has as many elements as the shape says."""
+    batched = model.signature.max_batch_size > 0
+    # A batch of none is checked as if the shape had no batch dimension.
+    count = math.prod(item.shape[1:] if batched and not item.shape[0] else item.shape)
+    if item.datatype != "BYTES":
+        expected = len(wire.encode_tensor(item.datatype, [0])) * count
+        if len(raw) != expected:
+            raise _invalid(
+                f"{prefix}input byte size mismatch for input '{item.name}' for model '{model.name}'. "
+                f"Expected {expected}, got {len(raw)}"
+            )
         return
-    if item.datatype == "BYTES":
-        text = f"expected {count} string elements for inference input '{item.name}', got {len(values)}"
-    else:
-        width = len(wire.encode_tensor(item.datatype, [0]))
-        text = (
-            f"unexpected total byte size {len(values) * width} for input '{item.name}', expecting "
-            f"{count * width}"
+    subject = f"for inference input '{item.name}'"
+    found = position = length = missing = 0
+    while position < len(raw):
+        if len(raw) - position < _PREFIX:
+            raise _invalid(
+                f"{prefix}incomplete string length indicator {subject} for model '{model.name}', expecting "
+                f"{_PREFIX} bytes but only {len(raw) - position} bytes available. Please make sure the "
+                "string length indicator is in one buffer."
+            )
+        length = int.from_bytes(raw[position : position + _PREFIX], "little")
+        position += _PREFIX + length
+        missing = position - len(raw)
+        found += 1
+    if found > count:
+        raise _invalid(
+            f"{prefix}unexpected number of string elements {found} {subject} for model '{model.name}', "
+            f"expecting {count}"
         )
-    raise Refusal("INVALID_ARGUMENT", text, reached_model=True)
+    if found < count:
+        raise _invalid(
+            f"{prefix}expected {count} string elements {subject} for model '{model.name}', got {found}"
+        )
+    if missing > 0:  # only the model itself notices
+        raise Refusal(
+            "INVALID_ARGUMENT",
+            f"incomplete string data {subject}, expecting string of length {length} but only "
+            f"{length - missing} bytes available",
+            reached_model=True,
+        )

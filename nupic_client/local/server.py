@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from nupic_client.errors import ConfigurationError
+from nupic_client.local.address import cannot_listen, check_address, join_address, url_of
 from nupic_client.local.answers import Answers
 from nupic_client.local.executor import DaemonExecutor
 from nupic_client.local.requests import Refusal
@@ -31,7 +30,6 @@ _OPTIONS = (
 )
 _PATIENCE = 1.0
 """Seconds that calls may take to end after they were told to."""
-_CONNECTABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to by default
 
 
 class InferenceServer:
@@ -78,45 +76,23 @@ class InferenceServer:
         server = grpc.server(cast("Any", executor), options=_OPTIONS, interceptors=self._interceptors)
         servicer = Servicer(self.repository, self._answers, executor)
         server.add_generic_rpc_handlers((servicer.handler(),))
-        self._check_address()
+        check_address(self._host, self._port)
         try:
-            port = self._bind(server, _target(self._host, self._port))
+            port = self._bind(server, join_address(self._host, self._port))
         except RuntimeError:
             port = 0
         if not port:
-            raise self._not_bound("it is not an address of this machine, or it is in use") from None
+            reason = "it is not an address of this machine, or it is in use"
+            raise cannot_listen(self._host, self._port, reason) from None
         server.start()
         self._server = server
         self._servicer = servicer
-        self.url = _target(_CONNECTABLE.get(self._host, self._host), port)
+        self.url = url_of(self._host, port)
 
     def _bind(self, server: grpc.Server, address: str) -> int:
         if self._credentials is None:
             return cast("int", server.add_insecure_port(address))
         return cast("int", server.add_secure_port(address, self._credentials))
-
-    def _check_address(self) -> None:
-        if not 0 <= self._port <= 65535:
-            raise self._not_bound("a port is a number from 0 to 65535")
-        # grpc's own attempt prints a page of its internals to stderr before it fails, so ours comes first.
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            with socket.socket(family, kind, protocol) as probe:
-                if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # pragma: no cover - Windows
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-                else:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            raise self._not_bound(getattr(error, "strerror", None) or str(error)) from error
-
-    def _not_bound(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"cannot listen on {_target(self._host, self._port)}: {reason}. Choose another port (0 picks a "
-            "free one), or stop the program that uses it"
-        )
 
     def stop(self, grace: float | None = None) -> None:
         """Stop listening and end what is running, with UNAVAILABLE. Idempotent.
@@ -162,7 +138,3 @@ def _refuse(refusal: Refusal) -> Any:
         context.abort(grpc.StatusCode[refusal.code], refusal.message)
 
     return grpc.stream_stream_rpc_method_handler(answer)
-
-
-def _target(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

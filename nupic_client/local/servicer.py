@@ -13,7 +13,7 @@ from nupic_client._version import __version__
 from nupic_client.local.answers import Answers, Failure
 from nupic_client.local.engine import StreamAbort, StreamEnd
 from nupic_client.local.outbox import Outbox
-from nupic_client.local.requests import Refusal
+from nupic_client.local.requests import Refusal, check_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -116,8 +116,9 @@ class Servicer:
 
     def _model_ready(self, request: Any, _context: Any) -> Any:
         self._check_running("Server not ready")
+        version = check_version(request.version) if request.version else ""
         model = self._repository.models.get(request.name)
-        known = model is not None and (not request.version or request.version in model.versions)
+        known = model is not None and (not version or version in model.versions)
         return wire.pb.ModelReadyResponse(ready=known and self._repository.is_ready(request.name))
 
     def _model_metadata(self, request: Any, _context: Any) -> Any:
@@ -138,7 +139,15 @@ class Servicer:
         config.backend = signature.backend
         config.platform = signature.platform
         config.max_batch_size = signature.max_batch_size
-        config.model_transaction_policy.decoupled = signature.decoupled
+        config.version_policy.latest.num_versions = 1
+        if signature.decoupled:
+            config.model_transaction_policy.decoupled = True
+        if signature.backend:
+            config.instance_group.add(name=f"{request.name}_0", count=1, kind="KIND_CPU")
+            config.optimization.input_pinned_memory.enable = True
+            config.optimization.output_pinned_memory.enable = True
+        if signature.backend == "python":
+            config.default_model_filename = "model.py"
         for spec in signature.inputs.values():
             config.input.add(
                 name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape, optional=spec.optional
@@ -150,11 +159,15 @@ class Servicer:
         return response
 
     def _model_statistics(self, request: Any, _context: Any) -> Any:
-        names = (
-            [self._repository.find(request.name, request.version).name]
-            if request.name
-            else self._repository.models
-        )
+        version = check_version(request.version) if request.version else ""
+        known = self._repository.models
+        if request.name and request.name not in known:
+            raise Refusal("INVALID_ARGUMENT", f"requested model '{request.name}' is not available")
+        if request.name and version and version not in known[request.name].versions:
+            raise Refusal(
+                "INVALID_ARGUMENT", f"requested model version is not available for model '{request.name}'"
+            )
+        names = [request.name] if request.name else known
         response = wire.pb.ModelStatisticsResponse()
         for name in names:
             good, bad = self._repository.counts(name)
@@ -169,8 +182,10 @@ class Servicer:
     # --- the repository
 
     def _repository_index(self, request: Any, _context: Any) -> Any:
+        if request.repository_name:
+            raise Refusal("UNIMPLEMENTED", "'repository_name' specification is not supported")
         response = wire.pb.RepositoryIndexResponse()
-        for name, model in self._repository.models.items():
+        for name, model in sorted(self._repository.models.items()):
             ready = self._repository.is_ready(name)
             if ready or not request.ready:
                 for version in model.versions:

@@ -42,8 +42,9 @@ class Cancellation:
 class FakeTriton:
     """A server for tests, with a script for its answers: a context manager, or `start` and `stop` it.
 
-    It checks requests as the real server does and answers with the same error texts. Tests may read and set
-    its attributes from any thread while it runs.
+    It checks requests as the real server does and answers with the same error texts. As there, inputs are
+    counted: another input can stand in for the prompt, and the script is then played without one. Tests may
+    read and set its attributes from any thread while it runs.
 
     Args:
         reply: what every request is answered with: a list of steps, a `Reply`, or a function that makes

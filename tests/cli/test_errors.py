@@ -54,7 +54,7 @@ def refused(main, capsys):
         (["--model", "gpt.streaming", "--system", "Be brief."], "give --formatter and a family"),
         (
             ["--local", "--model", "gpt.streaming"],
-            "the embedded server has no model 'gpt.streaming', only 'smollm2'",
+            "the embedded server has no model 'gpt.streaming', only 'smollm2' and 'smollm2-embed'",
         ),
     ],
 )

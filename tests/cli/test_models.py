@@ -104,6 +104,7 @@ def test_the_embedded_server_is_listed(listed):
     assert code == 0
     assert [line.split()[:4] for line in out.splitlines()[1:]] == [
         ["smollm2", "1", "READY", "no"],
+        ["smollm2-embed", "1", "READY", "no"],
         ["smollm2.streaming", "1", "READY", "yes"],
     ]
 

@@ -10,7 +10,9 @@ from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.terminal import abandon_stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["generate"], ["chat"], ["prompt"], ["models"], ["serve"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["generate"], ["chat"], ["prompt"], ["models"], ["infer"], ["embed"], ["serve"]]
+)
 def test_help_names_every_exit_code(arguments):
     finished = run_cli(*arguments, "--help")
     assert finished.returncode == 0

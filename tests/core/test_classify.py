@@ -61,6 +61,25 @@ OBSERVED = [
         "INVALID_ARGUMENT",
         False,
     ),
+    *(
+        (text, RequestRejectedError, "INVALID_ARGUMENT", False)
+        for text in (
+            "[request id: r1] expected 1 string elements for inference input 'text_input' for model 'llm', got 0",
+            "[request id: r1] unexpected number of string elements 2 for inference input 'text_input' for model 'llm'",
+            "[request id: r1] incomplete string length indicator for inference input 'text_input'",
+            "[request id: r1] input byte size mismatch for input 'max_tokens' for model 'llm'. Expected 4, got 2",
+            "[request id: r1] All input dimensions should be specified for input 'text_input' for model 'llm', got [-1]",
+            "[request id: r1] input 'text_input' already exists in request",
+            "[request id: r1] input 'text_input' batch size does not match other inputs for 'llm'",
+            "[request id: r1] expected 1 inputs but got 2 inputs for model 'llm'. Got input(s) ['a','b'], but missing",
+            "unable to find data for input tensor 'max_tokens' for model 'llm' in request.",
+            (
+                "failed to get model version from specified version string 'x' (details: stol), "
+                "version should be an integral value > 0"
+            ),
+            "invalid model version specified '-1' , version should be an integral value > 0",
+        )
+    ),
     (
         "ModelInfer RPC doesn't support models with decoupled transaction policy",
         RequestRejectedError,
@@ -77,6 +96,14 @@ OBSERVED = [
     ("Model is unavailable due to unhealthy vLLM engine", ModelUnavailableError, "UNAVAILABLE", False),
     ("Request was cancelled", TransportError, "CANCELLED", False),
     ("Request cancelled by client", TransportError, "CANCELLED", False),
+    (
+        "[request id: r1] Server is stopping, scheduler for model has stopped accepting new inference requests",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        True,
+    ),
+    ("requested model 'nope' is not available", ModelUnavailableError, "NOT_FOUND", False),
+    ("requested model version is not available for model 'gpt'", ModelUnavailableError, "NOT_FOUND", False),
     ("Server exiting", ModelUnavailableError, "UNAVAILABLE", True),
     ("Server not ready", ModelUnavailableError, "UNAVAILABLE", True),
     (

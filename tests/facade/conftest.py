@@ -1,11 +1,19 @@
-"""One text for every colour: a scenario is written once and read in all the ways a stream can be read."""
+"""One text for every colour and server: a scenario is written once.
+
+It is read in all the ways a stream can be read, from `FakeTriton` and from the real server. What only the fake
+one can do, such as breaking a call with a status of its own, is marked ``fake_only`` with the reason.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import pytest
+from triton.fixtures import lent_server, require_server
+from triton.server import RealTriton
 
 from nupic_client import Generation, StreamingClient
 from nupic_client.testing import FakeTriton
@@ -89,19 +97,65 @@ COLOURS: tuple[Read, ...] = (
 )
 
 
-@pytest.fixture(params=COLOURS, ids=lambda colour: colour.__name__)
-def read(request: pytest.FixtureRequest) -> Read:
-    """One way of reading a stream: returns its pieces and the finished generation."""
-    return request.param
+REAL_COLOURS: tuple[Read, ...] = (by_callback, by_iterator, by_async_callback, by_async_iterator)
+"""Those that take different ways through the client; the real server is too slow for all."""
+
+Serve = Callable[..., AbstractContextManager[Any]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", "fake_only(reason): this can only be done with FakeTriton")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test with all colours, and where it may use any server with both."""
+    fake_only = metafunc.definition.get_closest_marker("fake_only")
+    servers = [serve_fake] if fake_only else [serve_fake, serve_real]
+    pairs = [
+        (serve, read) for serve in servers for read in (COLOURS if serve is serve_fake else REAL_COLOURS)
+    ]
+    serve_used, read_used = ("serve" in metafunc.fixturenames, "read" in metafunc.fixturenames)
+    if serve_used and read_used:
+        ids = [f"{serve.__name__[6:]}-{read.__name__}" for serve, read in pairs]
+        metafunc.parametrize(("serve", "read"), pairs, ids=ids)
+    elif serve_used:
+        metafunc.parametrize("serve", servers, ids=[serve.__name__[6:] for serve in servers])
+    elif read_used:
+        metafunc.parametrize("read", COLOURS, ids=[read.__name__ for read in COLOURS])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Do not count the start of the real server as time of the test that comes first."""
+    for item in items:
+        if getattr(item, "callspec", None) and item.callspec.params.get("serve") is serve_real:
+            item.add_marker(pytest.mark.timeout(120, func_only=True))
+
+
+def serve_fake(*args: Any, **options: Any) -> FakeTriton:
+    """Serve with `FakeTriton`, whose arguments it takes."""
+    return FakeTriton(*args, **options)
+
+
+@contextmanager
+def serve_real(reply: Any, *, models: Any = None, final: Any = "separate") -> Iterator[RealTriton]:
+    """Serve with the real server: the one that all tests share, or one of its own for other models."""
+    with ExitStack() as stack:
+        if models is None:
+            yield stack.enter_context(lent_server(reply, final))
+            return
+        require_server()
+        yield stack.enter_context(RealTriton(reply, models=models, final=final))
 
 
 @pytest.fixture
-def server() -> Iterator[FakeTriton]:
-    with FakeTriton(["Hello", " wor", "ld"]) as server:
+def server(serve: Serve) -> Iterator[Any]:
+    """The server of a test: a `FakeTriton`, or the real one with the same face."""
+    with serve(["Hello", " wor", "ld"]) as server:
         yield server
 
 
 @pytest.fixture
-def client(server: FakeTriton) -> Iterator[StreamingClient]:
+def client(server: Any) -> Iterator[StreamingClient]:
     with StreamingClient("gpt.streaming", url=server.url) as client:
         yield client

@@ -22,8 +22,8 @@ ENDLESS = ["one", " two", silence()]
 
 
 @pytest.fixture
-def server():
-    with FakeTriton(ENDLESS) as server:
+def server(serve):
+    with serve(ENDLESS) as server:
         yield server
 
 
@@ -263,6 +263,7 @@ def test_a_timeout_of_asyncio(client, server):
     asyncio.run(main())
 
 
+@pytest.mark.fake_only("no model can break a call")
 def test_a_server_that_cancels_is_an_error_and_not_a_cancelled_task(client, server):
     server.reply = ["one", abort("CANCELLED", "Request was cancelled")]
 

@@ -20,6 +20,8 @@ from nupic_client import (
 )
 from nupic_client.testing import FakeTriton, abort, silence, sleep
 
+pytestmark = pytest.mark.fake_only("its deadlines are shorter than the real server sometimes takes")
+
 
 def watchdogs() -> int:
     return sum(thread.name == "nupic_client.watchdog" for thread in threading.enumerate())

@@ -21,7 +21,7 @@ from nupic_client import (
     system,
     user,
 )
-from nupic_client.testing import FakeTriton, abort, end, fail, silence, sleep, text_signature
+from nupic_client.testing import abort, end, fail, silence, sleep, text_signature
 
 
 def test_pieces_arrive_one_by_one_and_the_result_has_them_all(read, client, server):
@@ -39,7 +39,12 @@ def test_one_generation_is_one_request_with_the_prompt_as_it_is(read, client, se
     (request,) = server.requests
     assert request.prompt == "  <|im_start|>verbatim\n"
     assert request.method == "ModelStreamInfer"
-    assert request.parameters["triton_enable_empty_final_response"] is True
+
+
+@pytest.mark.fake_only("models are not told this parameter")
+def test_the_final_mark_is_asked_for(read, client, server):
+    read(client, "hi")
+    assert server.requests[0].parameters["triton_enable_empty_final_response"] is True
 
 
 def test_the_timing_is_in_order(read, client, server):
@@ -53,9 +58,9 @@ def test_the_timing_is_in_order(read, client, server):
 
 
 @pytest.mark.parametrize("final", ["separate", "with_last"])
-def test_the_last_piece_is_not_lost_wherever_the_final_mark_stands(read, final):
+def test_the_last_piece_is_not_lost_wherever_the_final_mark_stands(read, serve, final):
     with (
-        FakeTriton(["one", " two"], final=final) as server,
+        serve(["one", " two"], final=final) as server,
         StreamingClient("gpt.streaming", url=server.url) as client,
     ):
         pieces, _ = read(client, "hi")
@@ -140,8 +145,8 @@ def test_a_conversation_is_rendered_by_the_formatter(read, server):
     )
 
 
-def test_the_friendly_name_finds_the_streaming_model_and_its_prompt(read):
-    with FakeTriton(["Paris", "<|im_end|>", "!"], models=[text_signature("smollm2.streaming")]) as server:
+def test_the_friendly_name_finds_the_streaming_model_and_its_prompt(read, serve):
+    with serve(["Paris", "<|im_end|>", "!"], models=[text_signature("smollm2.streaming")]) as server:
         with StreamingClient("smollm2", url=server.url) as client:
             _, generation = read(client, [user("Capital of France?")])
         prompt = server.requests[0].prompt
@@ -172,10 +177,10 @@ def test_further_inputs_are_sent_as_declared(read, server):
     assert len(server.requests) == 1
 
 
-def test_an_option_the_model_does_not_have_is_an_error_before_sending(read):
+def test_an_option_the_model_does_not_have_is_an_error_before_sending(read, serve):
     plain = text_signature("gpt.streaming", options=[])
     with (
-        FakeTriton(["x"], models=[plain]) as server,
+        serve(["x"], models=[plain]) as server,
         StreamingClient("gpt.streaming", url=server.url) as client,
     ):
         with pytest.raises(ConfigurationError, match="no input for temperature"):
@@ -223,6 +228,7 @@ def test_a_model_error_after_tokens_carries_the_text_so_far(read, client, server
     assert "one two" not in str(error)
 
 
+@pytest.mark.fake_only("the real server always sends the final mark")
 def test_a_stream_without_final_mark_is_incomplete(read, client, server):
     server.reply = ["one", end()]
     with pytest.raises(IncompleteStreamError) as caught:
@@ -230,6 +236,7 @@ def test_a_stream_without_final_mark_is_incomplete(read, client, server):
     assert caught.value.partial_text == "one"
 
 
+@pytest.mark.fake_only("no model can break a call")
 @pytest.mark.parametrize(
     ("code", "kind"),
     [("UNAVAILABLE", ConnectionFailedError), ("INTERNAL", InferenceError), ("CANCELLED", RequestError)],
@@ -271,6 +278,7 @@ def test_a_model_that_does_not_stream_names_the_one_that_does(read, server):
     assert not list(server.requests)
 
 
+@pytest.mark.fake_only("the tests share the real server")
 def test_nothing_listening_is_a_connection_error(read, server):
     url = server.url
     server.stop()
@@ -296,6 +304,7 @@ def test_an_unknown_option_names_the_near_one(read, client, server):
         read(client, "hi", temprature=0.5)
 
 
+@pytest.mark.fake_only("the real server does not tell its calls")
 def test_the_signature_is_asked_for_once(read, client, server):
     for _ in range(3):
         read(client, "hi")

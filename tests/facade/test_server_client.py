@@ -34,6 +34,12 @@ def ask(request):
 
 
 @pytest.fixture
+def server():
+    with FakeTriton(["Hello", " wor", "ld"]) as server:
+        yield server
+
+
+@pytest.fixture
 def server_client(server):
     with ServerClient(server.url) as client:
         yield client

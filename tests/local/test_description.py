@@ -71,7 +71,7 @@ def test_an_unknown_model_is_not_ready_with_status_ok(client, name, version):
     assert not client.unary("ModelReady", name=name, version=version).ready
 
 
-@pytest.mark.parametrize("method", ["ModelMetadata", "ModelConfig", "ModelStatistics"])
+@pytest.mark.parametrize("method", ["ModelMetadata", "ModelConfig"])
 def test_an_unknown_model_has_no_description(client, method):
     expected = ("NOT_FOUND", "Request for unknown model: 'nope' is not found")
     assert error_of(client.unary, method, name="nope") == expected
@@ -79,11 +79,41 @@ def test_an_unknown_model_has_no_description(client, method):
     assert error_of(client.unary, method, name="gpt", version="7") == expected
 
 
+def test_an_unknown_model_has_no_statistics(client):
+    expected = ("INVALID_ARGUMENT", "requested model 'nope' is not available")
+    assert error_of(client.unary, "ModelStatistics", name="nope") == expected
+    expected = ("INVALID_ARGUMENT", "requested model version is not available for model 'gpt'")
+    assert error_of(client.unary, "ModelStatistics", name="gpt", version="7") == expected
+    assert [item.name for item in client.unary("ModelStatistics", name="gpt", version="1").model_stats] == [
+        "gpt"
+    ]
+
+
+@pytest.mark.parametrize("method", ["ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"])
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        (
+            "x",
+            (
+                "failed to get model version from specified version string 'x' (details: stol), version "
+                "should be an integral value > 0"
+            ),
+        ),
+        ("-1", "invalid model version specified '-1' , version should be an integral value > 0"),
+    ],
+)
+def test_a_version_that_can_be_none(client, method, version, text):
+    assert error_of(client.unary, method, name="gpt", version=version) == ("INVALID_ARGUMENT", text)
+
+
 @pytest.mark.parametrize("name", ["gpt.streaming", "gpt"])
 def test_the_configuration_says_everything(client, name):
     config = client.unary("ModelConfig", name=name).config
     assert wire.signature_from_config(config) == text_signature(name, decoupled=name == "gpt.streaming")
-    assert config.backend == "python"
+    assert (config.backend, config.default_model_filename) == ("python", "model.py")
+    assert config.version_policy.latest.num_versions == 1
+    assert [(group.name, group.count) for group in config.instance_group] == [(f"{name}_0", 1)]
 
 
 def test_metadata_lists_tensors_with_their_types(client):
@@ -122,6 +152,12 @@ def test_the_index_lists_models_and_their_state(client, server):
     index = {(item.name, item.version, item.state) for item in client.unary("RepositoryIndex").models}
     assert index == {("gpt.streaming", "1", "READY"), ("gpt", "1", "UNAVAILABLE")}
     assert [item.name for item in client.unary("RepositoryIndex", ready=True).models] == ["gpt.streaming"]
+
+
+def test_the_index_is_sorted_and_knows_no_repositories(client):
+    assert [item.name for item in client.unary("RepositoryIndex").models] == ["gpt", "gpt.streaming"]
+    expected = ("UNIMPLEMENTED", "'repository_name' specification is not supported")
+    assert error_of(client.unary, "RepositoryIndex", repository_name="x") == expected
 
 
 def test_models_are_not_loaded_by_clients_unless_allowed(client):

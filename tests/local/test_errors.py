@@ -127,16 +127,6 @@ BEFORE_THE_MODEL = {
         ),
         "INVALID_ARGUMENT",
     ),
-    "only an optional input": (
-        lambda: request(prompt=None, model="one", max_tokens=3),
-        (
-            "[request id: r1] expected number of inputs between 1 and 2 but got 1 inputs for model "
-            "'one'. Got input(s) "
-            "['max_tokens'], but missing required input(s) ['text_input']. Please provide all "
-            "required input(s)."
-        ),
-        "INVALID_ARGUMENT",
-    ),
     "unknown output": (
         lambda: changed(request(model="one"), output="nope"),
         "unexpected inference output 'nope' for model 'one'",
@@ -147,6 +137,70 @@ BEFORE_THE_MODEL = {
         RESERVED,
         "INVALID_ARGUMENT",
     ),
+    "incomplete length": (
+        lambda: changed(request(model="one"), raw=b"\x01\x00\x00\x00a\x01"),
+        (
+            "[request id: r1] incomplete string length indicator for inference input 'text_input' for model "
+            "'one', expecting 4 bytes but only 1 bytes available. Please make sure the string length "
+            "indicator is in one buffer."
+        ),
+        "INVALID_ARGUMENT",
+    ),
+    "no string": (
+        lambda: changed(request(model="one"), raw=b""),
+        "[request id: r1] expected 1 string elements for inference input 'text_input' for model 'one', got 0",
+        "INVALID_ARGUMENT",
+    ),
+    "too many strings": (
+        lambda: changed(request(model="one"), raw=b"\x01\x00\x00\x00a\x01\x00\x00\x00b"),
+        (
+            "[request id: r1] unexpected number of string elements 2 for inference input 'text_input' for "
+            "model 'one', expecting 1"
+        ),
+        "INVALID_ARGUMENT",
+    ),
+    "too few numbers": (
+        lambda: too_few_numbers(),
+        (
+            "[request id: r1] input byte size mismatch for input 'max_tokens' for model 'one'. "
+            "Expected 4, got 2"
+        ),
+        "INVALID_ARGUMENT",
+    ),
+    "a buffer missing": (
+        lambda: a_buffer_missing(),
+        "unable to find data for input tensor 'max_tokens' for model 'one' in request.",
+        "INVALID_ARGUMENT",
+    ),
+    "negative dimension": (
+        lambda: changed(request(model="one"), shape=[-1]),
+        (
+            "[request id: r1] All input dimensions should be specified for input 'text_input' for model "
+            "'one', got [-1]"
+        ),
+        "INVALID_ARGUMENT",
+    ),
+    "unknown data type": (
+        lambda: changed(request(model="one"), datatype="TEXT"),
+        (
+            "[request id: r1] inference input 'text_input' data-type is '<invalid>', but model 'one' expects "
+            "'BYTES'"
+        ),
+        "INVALID_ARGUMENT",
+    ),
+    "an empty batch": (
+        lambda: changed(request(model="batched"), shape=[0, 1], raw=b""),
+        (
+            "[request id: r1] expected 1 string elements for inference input 'text_input' for model "
+            "'batched', got 0"
+        ),
+        "INVALID_ARGUMENT",
+    ),
+    "no batch dimension": (
+        lambda: changed(request(model="batched"), shape=[]),
+        "[request id: r1] input 'text_input' has no shape but model requires batch dimension for 'batched'",
+        "INVALID_ARGUMENT",
+    ),
 }
 IN_THE_MODEL = {
     "incomplete string": (
@@ -155,21 +209,6 @@ IN_THE_MODEL = {
             "incomplete string data for inference input 'text_input', expecting string of length 50 "
             "but only 5 bytes available"
         ),
-    ),
-    "incomplete length": (
-        lambda: changed(request(model="one"), raw=b"\x01\x00\x00\x00a\x01"),
-        (
-            "incomplete string length indicator for inference input 'text_input', expecting 4 bytes "
-            "but only 1 bytes available"
-        ),
-    ),
-    "too many strings": (
-        lambda: changed(request(model="one"), raw=b"\x01\x00\x00\x00a\x01\x00\x00\x00b"),
-        "expected 1 string elements for inference input 'text_input', got 2",
-    ),
-    "too few numbers": (
-        lambda: too_few_numbers(),
-        "unexpected total byte size 0 for input 'max_tokens', expecting 4",
     ),
 }
 
@@ -184,6 +223,12 @@ def batches_that_differ():
 def too_few_numbers():
     message = request(model="one", max_tokens=3)
     message.raw_input_contents[1] = b"\x01\x02"
+    return message
+
+
+def a_buffer_missing():
+    message = request(model="one", max_tokens=3)
+    message.raw_input_contents.pop()
     return message
 
 
@@ -216,6 +261,14 @@ def test_damaged_content_is_an_error_of_the_model(client, case):
     with pytest.raises(grpc.RpcError) as caught:
         client.unary("ModelInfer", make())
     assert (caught.value.code().name, caught.value.details()) == ("INVALID_ARGUMENT", text)
+
+
+def test_any_input_stands_in_for_the_prompt(client, server):
+    """The real server only counts them: a script is played without a prompt, the local model refuses."""
+    server.reply = lambda request: [f"prompt: {request.prompt!r}"]
+    (answer,) = client.stream(request(prompt=None, model="one", max_tokens=3))
+    (text,) = answer.infer_response.raw_output_contents
+    assert wire.decode_bytes_tensor(text) == [b"prompt: ''"]
 
 
 def test_a_model_that_streams_cannot_be_called_by_unary_call(client):

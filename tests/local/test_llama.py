@@ -419,7 +419,7 @@ class BrokenServer:
 
 def test_an_exception_of_the_engine_reaches_the_client():
     engine = LlamaEngine()
-    engine._server = BrokenServer()
+    engine._host.server = BrokenServer()
     with pytest.raises(EngineError, match="ValueError: odd request"):
         list(engine.generate(EngineRequest("m", prompt="hi", inputs={}), threading.Event()))
 

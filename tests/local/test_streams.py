@@ -168,7 +168,7 @@ def test_a_model_that_answers_once_answers_a_unary_call(client):
     assert output_of(response, "text_output") == b"ab"
     assert output_of(response, "finish_reason") == b"length"
     assert response.id == "r1"
-    assert response.parameters[wire.FINAL_PARAMETER].bool_param
+    assert wire.FINAL_PARAMETER not in response.parameters
 
 
 def test_numbers_in_a_batch_have_the_shape_of_the_batch():
@@ -385,5 +385,13 @@ def test_an_engine_of_ones_own_is_logged_when_it_fails(caplog):
     ):
         (answer,) = client.stream(request(model="own"))
     assert answer.error_message == "RuntimeError: broken"
-    assert answer.infer_response.model_version == "2"
+    assert answer.infer_response.model_version == ""
     assert "the engine of model 'own' failed" in caplog.text
+
+
+def test_content_states_the_version_that_answers_and_what_has_no_content_the_one_asked_for():
+    model = ServedModel("own", text_signature("own"), ScriptedEngine(["a"]), versions=("1", "2"))
+    with FakeTriton(models=[model]) as server, RawClient(server.url) as client:
+        for version, stated in (("", ["2", ""]), ("1", ["1", "1"]), ("01", ["1", "01"])):
+            answers = client.stream(request(model="own", version=version))
+            assert [answer.infer_response.model_version for answer in answers] == stated

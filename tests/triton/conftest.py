@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from triton.fixtures import pytest_collection_modifyitems, raw, real_triton, serve_real
+from triton.fixtures import needs_triton, pytest_collection_modifyitems, raw, real_triton, serve_real
 
-__all__ = ["pytest_collection_modifyitems", "raw", "real_triton", "serve_real"]
+__all__ = ["needs_triton", "pytest_collection_modifyitems", "raw", "real_triton", "serve_real"]

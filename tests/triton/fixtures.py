@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from triton.install import NotSupportedError, install
+from nupic_client.errors import LocalModelError
+from nupic_client.local.triton.install import install
 from triton.raw import Raw
 from triton.server import RealTriton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["pytest_collection_modifyitems", "raw", "real_triton", "serve_real"]
+    from nupic_client.local.engine import FinalPlacement
+    from nupic_client.testing import ReplySource
+
+__all__ = [
+    "lent_server",
+    "needs_triton",
+    "pytest_collection_modifyitems",
+    "raw",
+    "real_triton",
+    "require_server",
+    "serve_real",
+]
 
 DEFAULT_REPLY = ("Hello", ", ", "world", "!")
 
@@ -25,9 +38,9 @@ def require_server() -> None:
     """Install the server. Where it cannot run the test is skipped, or fails if it must not be skipped."""
     try:
         install()
-    except NotSupportedError as error:
+    except LocalModelError as error:
         must = os.environ.get("NUPIC_REQUIRE_TRITON") or os.environ.get("CI", "").lower() == "true"
-        (pytest.fail if must else pytest.skip)(f"the real Triton cannot run here: {error}")
+        (pytest.fail if must else pytest.skip)(str(error))
 
 
 def shared_server() -> RealTriton:
@@ -50,16 +63,31 @@ def _running_server() -> RealTriton:
     return server
 
 
-@pytest.fixture
-def real_triton() -> Iterator[RealTriton]:
-    """Return the shared server; set its ``reply`` to say what ``gpt`` and ``gpt.streaming`` answer."""
+@pytest.fixture(scope="session")
+def needs_triton() -> None:
+    """Install the server for tests that start it themselves."""
+    require_server()
+
+
+@contextlib.contextmanager
+def lent_server(
+    reply: ReplySource = DEFAULT_REPLY, final: FinalPlacement = "separate"
+) -> Iterator[RealTriton]:
+    """Lend the shared server to one test: nothing that was before can be seen on it."""
     require_server()
     server = shared_server()
     server.clear()
-    server.reply = DEFAULT_REPLY
-    server.final = "separate"
+    server.reply = reply
+    server.final = final
     yield server
     server.reply = ()
+
+
+@pytest.fixture
+def real_triton() -> Iterator[RealTriton]:
+    """Return the shared server; set its ``reply`` to say what ``gpt`` and ``gpt.streaming`` answer."""
+    with lent_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -89,5 +117,5 @@ def raw(real_triton: RealTriton) -> Iterator[Raw]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Do not count the installation and the start of the server as time of the test that comes first."""
     for item in items:
-        if {"real_triton", "serve_real"} & set(getattr(item, "fixturenames", ())):
+        if {"real_triton", "serve_real", "needs_triton"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(120, func_only=True))

@@ -5,20 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import shutil
-import signal
 import socket
 import socketserver
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 from typing_extensions import Self
 
@@ -32,34 +26,26 @@ from nupic_client.local.engine import (
     StreamEnd,
     text_signature,
 )
-from nupic_client.local.responses import ResponseWriter, joined
+from nupic_client.local.outputs import joined
+from nupic_client.local.responses import ResponseWriter
 from nupic_client.local.scripted import ReplySource, ScriptedEngine
+from nupic_client.local.triton.config import config_text
+from nupic_client.local.triton.process import TritonProcess
 from nupic_client.testing import Cancellation
-from triton.install import install
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
-    from nupic_client.backends.signature import ModelSignature, TensorSpec
+    from nupic_client.backends.signature import ModelSignature
 
-__all__ = ["REPOSITORY", "RealTriton", "ServerFailedError", "TritonServer", "config_text"]
+__all__ = ["REPOSITORY", "RealTriton", "TritonServer"]
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE / "repository"
-START_TIMEOUT = 60.0
-STOP_TIMEOUT = 15.0
-"""Seconds an idle server may take to stop; it takes two to four."""
-_SHARED_MEMORY = Path("/dev/shm")
-# The server must not outlive the tests, however these end: the kernel kills it with its parent.
-_LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
-class ServerFailedError(Exception):
-    """The server did not start; the message has the end of its log."""
-
-
-class TritonServer:
-    """A ``tritonserver`` on a free port of this machine: a context manager, or `start` and `stop` it.
+class TritonServer(TritonProcess):
+    """The real server with the models of these tests.
 
     Args:
         repository: the folder with the models.
@@ -70,179 +56,26 @@ class TritonServer:
     def __init__(
         self, repository: Path = REPOSITORY, *options: str, environment: Mapping[str, str] | None = None
     ) -> None:
-        self._repository = repository
-        self._options = options
-        self._environment = dict(environment or {})
-        self._folder = Path()
-        self.prefix = ""
-        """How the names of its shared memory begin."""
-        self.process: subprocess.Popen[bytes] | None = None
-        self.url = ""
-        """``host:port`` to connect to; empty before the start."""
+        super().__init__(
+            repository,
+            # The models tell the tests with which metadata a request came.
+            options=["--grpc-header-forward-pattern=x-.*", *options],
+            environment=environment,
+            backends=(HERE / "backends").iterdir(),
+        )
 
-    @property
-    def log(self) -> str:
-        """What the server and its models have said so far."""
-        return (self._folder / "log").read_text(errors="replace")
+    def variables(self) -> dict[str, str]:
+        return {
+            **super().variables(),
+            "NUPIC_TEST_CODE": str(HERE / "model_code"),
+            "NUPIC_TEST_EVENTS": str(self.folder / "events.jsonl"),
+        }
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """What the models have noted so far, above all cancellations."""
-        path = self._folder / "events.jsonl"
+        path = self.folder / "events.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def start(self) -> TritonServer:
-        """Start, and return when all models are ready.
-
-        Raises:
-            ServerFailedError: it does not start.
-        """
-        for left in (2, 1, 0):
-            self._launch()
-            try:
-                self._wait_until_ready()
-            except ServerFailedError as error:
-                self.kill()
-                # Somebody else may have taken the port between its choice and its use.
-                if left and "Address already in use" in str(error):
-                    continue
-                raise
-            return self
-        raise AssertionError
-
-    def terminate(self) -> None:
-        """Ask the server to stop (SIGTERM): running requests may end, new ones are refused. Does not wait."""
-        if self.process is not None:
-            self.process.terminate()
-
-    def stop(self) -> None:
-        """Stop the server with all its children and remove what it leaves behind. Idempotent."""
-        if self.process is None:
-            return
-        self.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(STOP_TIMEOUT)
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill the server and all its children at once (SIGKILL). Idempotent."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # it leads a process group of its own
-        process.wait()
-        for left in _SHARED_MEMORY.glob(f"{self.prefix}*"):
-            left.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _launch(self) -> None:
-        installation = install()
-        self._folder = Path(tempfile.mkdtemp(prefix="nupic-triton-"))
-        self.prefix = self._folder.name
-        backends = self._folder / "backends"
-        backends.mkdir()
-        (backends / "python").symlink_to(installation.python_backend)
-        for backend in (HERE / "backends").iterdir():
-            (backends / backend.name).symlink_to(backend)
-        port = _free_port()
-        self.url = f"127.0.0.1:{port}"
-        command = [
-            *(sys.executable, "-c", _LAUNCH, str(installation.server)),
-            f"--model-repository={self._repository}",
-            f"--backend-directory={backends}",
-            f"--backend-config=python,shm-region-prefix-name={self.prefix}",
-            *(
-                "--grpc-address=127.0.0.1",
-                f"--grpc-port={port}",
-                "--allow-http=false",
-                "--allow-metrics=false",
-            ),
-            # The models tell the tests with which metadata a request came.
-            "--grpc-header-forward-pattern=x-.*",
-            *self._options,
-        ]
-        environment = {
-            **os.environ,
-            **installation.environment,
-            "NUPIC_TEST_CODE": str(HERE / "model_code"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-            "NUPIC_TEST_EVENTS": str(self._folder / "events.jsonl"),
-            **self._environment,
-        }
-        with (self._folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-
-    def _wait_until_ready(self) -> None:
-        assert self.process is not None
-        host, _, port = self.url.partition(":")
-        end = time.monotonic() + START_TIMEOUT
-        while self.process.poll() is None and time.monotonic() < end:
-            # It listens when its models are loaded.
-            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
-                break
-            time.sleep(0.02)
-        else:
-            ended = self.process.returncode
-            reason = f"did not listen within {START_TIMEOUT:g} s" if ended is None else f"ended with {ended}"
-            raise ServerFailedError(f"tritonserver {reason}; the end of its log:\n{self.log[-9000:]}")
-        with grpc.insecure_channel(self.url, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            request, response = wire.METHODS["ServerReady"]
-            call = channel.unary_unary(
-                wire.method_path("ServerReady"),
-                request_serializer=request.SerializeToString,
-                response_deserializer=response.FromString,
-            )
-            try:
-                ready = call(request(), timeout=START_TIMEOUT, wait_for_ready=True).ready
-            except grpc.RpcError as error:
-                raise ServerFailedError(f"{error}; the end of its log:\n{self.log[-9000:]}") from None
-        if not ready:
-            raise ServerFailedError(f"a model is not ready; the end of the log:\n{self.log[-9000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def config_text(signature: ModelSignature) -> str:
-    """Return the ``config.pbtxt`` of a scripted model with this signature."""
-    lines = [
-        f'name: "{signature.name}"',
-        'backend: "python"',
-        f"max_batch_size: {signature.max_batch_size}",
-        f"model_transaction_policy {{ decoupled: {str(signature.decoupled).lower()} }}",
-        "instance_group [ { count: 1 kind: KIND_CPU } ]",
-    ]
-    for field, specs in (("input", signature.inputs), ("output", signature.outputs)):
-        lines += [f"{field} {{ {_tensor_text(spec)} }}" for spec in specs.values()]
-    lines += [
-        f'parameters {{ key: "{key}" value: {{ string_value: {json.dumps(value)} }} }}'
-        for key, value in signature.parameters.items()
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _tensor_text(spec: TensorSpec) -> str:
-    kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
-    dims = ", ".join(map(str, spec.shape))
-    return f'name: "{spec.name}" data_type: TYPE_{kind} dims: [ {dims} ]' + " optional: true" * spec.optional
 
 
 _FAKE_ONLY = frozenset({"ready", "models_ready", "exiting", "calls"})
@@ -319,7 +152,7 @@ class RealTriton:
     @property
     def running(self) -> bool:
         """Whether the process lives."""
-        return self.server.process is not None and self.server.process.poll() is None
+        return self.server.running
 
     def stop(self, *, gently: bool = False) -> None:
         """Stop the server, at once unless ``gently``. Idempotent."""
@@ -434,14 +267,17 @@ class RealTriton:
                 self._changed.notify_all()
             cancelled = threading.Event()
             threading.Thread(target=_wait_for_end, args=(lines, cancelled), daemon=True).start()
-            with contextlib.suppress(OSError):  # the model hangs up
-                for answer in self._answers(request, cancelled):
-                    connection.sendall(json.dumps(answer).encode() + b"\n")
+            with contextlib.closing(self._answers(request, cancelled)) as answers:
+                try:
+                    for answer in answers:
+                        connection.sendall(json.dumps(answer).encode() + b"\n")
+                except OSError:  # the model has hung up: what it saw must be known before the script ends
+                    cancelled.wait(10)
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
             cancelled.wait(10)  # until the model has read everything and hangs up
 
-    def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Iterable[dict[str, Any]]:
+    def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Generator[dict[str, Any]]:
         model = self._models[request.model]
         writer = ResponseWriter(model, request)
         pieces = model.engine.generate(request, cancelled)
@@ -525,7 +361,11 @@ def _wait_for_end(lines: Any, ended: threading.Event) -> None:
     ended.set()
 
 
-class _Listener(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+# Where there is none the server does not run either, but the tests that need it must still be collected.
+_SocketServer: Any = getattr(socketserver, "UnixStreamServer", socketserver.TCPServer)
+
+
+class _Listener(socketserver.ThreadingMixIn, _SocketServer):
     """The socket that the models ask."""
 
     daemon_threads = True

@@ -25,7 +25,6 @@ from nupic_client import (
     StreamClosedError,
     StreamingClient,
 )
-from nupic_client._core.classify import stream_error
 from nupic_client.testing import fail, silence, sleep, text_signature
 
 if TYPE_CHECKING:
@@ -429,15 +428,6 @@ def test_a_server_that_shuts_down_finishes_its_streams_and_refuses_new_ones(serv
     assert server.server.process.wait(30) == 0
 
 
-STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
-
-
-def test_the_text_of_the_first_moment_of_a_shutdown_is_retryable():
-    error = stream_error(f"[request id: r1] {STOPPING}")
-    assert isinstance(error, ModelUnavailableError)
-    assert (error.status, error.retryable) == ("UNAVAILABLE", True)
-
-
 def wait_until_refused(client: StreamingClient) -> ModelUnavailableError:
     """Send requests until the server has noticed the signal."""
     for _ in range(200):
@@ -446,10 +436,6 @@ def wait_until_refused(client: StreamingClient) -> ModelUnavailableError:
             next(stream)
         except ModelUnavailableError as error:
             return error
-        except InferenceError as error:
-            # In the first moment the server has another text, see the test before.
-            if STOPPING not in error.server_message:
-                raise
         finally:
             stream.close()
     raise AssertionError("the server goes on answering")

@@ -91,7 +91,7 @@ class TritonPythonModel:
             raise ValueError("LoRA feature is not enabled.")
         prompt = fake_llm.Prompt(call.value("text_input"))
         answer = _Answer(call, count=int(sampling.get("n", 1)), input_tokens=len(prompt.text.split()))
-        whole = []
+        whole, reason = [], "stop"
         for token, reason in prompt.generate(prompt.tokens(), int(sampling.get("max_tokens", 16))):
             whole.append(token)
             if not streaming:
@@ -101,6 +101,8 @@ class TritonPythonModel:
                 call.fail("Request was cancelled", code=pb_utils.TritonError.CANCELLED)
                 return
             call.send(answer.response(token, [token], reason), final=reason is not None)
+        if streaming and not whole:  # its last output always comes
+            call.send(answer.response("", [], reason), final=True)
         if not streaming:
             text = prompt.text * echoed + "".join(whole)
             call.send(answer.response(text, whole, reason), final=True)

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,19 +21,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nupic_client.local.weights import cache_folder
+from nupic_client.errors import LocalModelError
+from nupic_client.local.weights import Progress, cache_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Installation", "NotSupportedError", "install"]
+__all__ = ["VERSION", "Installation", "check_machine", "install"]
 
 VERSION = "2.51.0"
-PYTHONS = ((3, 9), (3, 10), (3, 11), (3, 12))
+PYTHONS = ((3, 10), (3, 11), (3, 12))
 """The Pythons that the Python backend runs with. Its stub for 3.13 needs numpy < 2, without wheels there:
 with numpy 2 it misreads texts and crashes."""
-INSTALL_TIMEOUT = 900.0
 
+_SIZE = 350_000_000
+"""Bytes that an installation has on disk, about: to show how far it is."""
+
+_INTERVAL = 0.25
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _DESCRIBE = """
 import json, sys, sysconfig
@@ -40,10 +45,6 @@ name = "libpython%d.%d.so.1.0" % sys.version_info[:2]
 places = [sysconfig.get_config_var(key) for key in ("LIBDIR", "MULTIARCH")]
 print(json.dumps([sys.version_info[:2], name, places]))
 """
-
-
-class NotSupportedError(Exception):
-    """The real server cannot run on this machine; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,18 @@ class _Python:
     libpython: Path
 
 
-@functools.cache
-def install() -> Installation:
+def install(progress: Progress | None = None) -> Installation:
     """Return the installed server; the first call on a machine installs it, which takes some seconds.
 
-    Several test runs may ask at the same time: one installs, the others wait for it.
+    Any number of processes may ask at the same time: one installs, the others wait for it. One that is
+    interrupted leaves nothing that is used.
+
+    Args:
+        progress: called several times a second while it is installed, on this thread: with ``"install"``,
+            the bytes done and the bytes in total, about.
 
     Raises:
-        NotSupportedError: this machine cannot run it, or it cannot be installed here.
+        LocalModelError: this machine cannot run it, or it cannot be installed here.
     """
     check_machine()
     python = _find_python()
@@ -81,41 +86,58 @@ def install() -> Installation:
     place = hashlib.sha256(python.program.encode()).hexdigest()[:6]
     name = f"py{python.version[0]}.{python.version[1]}-{place}-{digest}"
     folder = cache_folder() / f"triton-{VERSION}" / name
-    with _locked(folder.with_name(f"{name}.lock")):
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _make(folder, python)
-            (folder / "complete").touch()
+    try:
+        with _locked(folder.with_name(f"{name}.lock")):
+            if not (folder / "complete").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                _make(folder, python, progress or (lambda _what, _done, _total: None))
+                (folder / "complete").touch()
+    except OSError as error:
+        raise LocalModelError(
+            f"cannot write the real Triton to {cache_folder()}: {error.strerror or error}. Set $NUPIC_CACHE to a "
+            "folder with 500 MB of space"
+        ) from error
     return _installation(folder, python)
 
 
 def check_machine() -> None:
+    """Check that the server can run on this machine.
+
+    Raises:
+        LocalModelError: it cannot; the message says why.
+    """
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise NotSupportedError(
-            f"there is a wheel of it for Linux x86_64 only, not {sys.platform} {platform.machine()}"
+        raise LocalModelError(
+            "the real Triton cannot run here: there is a wheel of it for Linux x86_64 only, not "
+            f"{sys.platform} {platform.machine()}"
         )
     libc, version = platform.libc_ver()
     if libc != "glibc" or tuple(map(int, version.split("."))) < (2, 35):
-        raise NotSupportedError(
-            f"it needs glibc 2.35 or newer, this is {libc or 'another C library'} {version}"
+        raise LocalModelError(
+            "the real Triton cannot run here: it needs glibc 2.35 or newer, this is "
+            f"{libc or 'another C library'} {version}"
         )
 
 
+@functools.cache
 def _find_python() -> _Python:
     """Return a Python with a stub and a shared libpython, which the stub needs; this one if it will do."""
     running = getattr(sys, "_base_executable", sys.executable)
-    others = [shutil.which(f"python{major}.{minor}") for major, minor in ((3, 12), (3, 11), (3, 10), (3, 9))]
+    others = [shutil.which(f"python{major}.{minor}") for major, minor in ((3, 12), (3, 11), (3, 10))]
     for program in (running, *filter(None, others), shutil.which("python3")):
         python = program and _describe(program)
         if python:
             return python
-    raise NotSupportedError(
-        "there is no Python 3.9 to 3.12 with a shared libpython, e.g. of Debian's libpython3.11"
+    raise LocalModelError(
+        "the real Triton cannot run here: there is no Python 3.10 to 3.12 with a shared libpython, e.g. "
+        "Debian's libpython3.11"
     )
 
 
 def _describe(program: str) -> _Python | None:
-    done = subprocess.run([program, "-I", "-c", _DESCRIBE], capture_output=True, text=True, check=False)
+    done = subprocess.run(  # noqa: S603 - an interpreter of this machine, no shell
+        [program, "-I", "-c", _DESCRIBE], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         return None
     version, name, (libdir, multiarch) = json.loads(done.stdout)
@@ -135,40 +157,49 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _make(folder: Path, python: _Python) -> None:
-    _run([python.program, "-m", "venv", str(folder)])
-    _run(
-        [
-            *(
-                str(folder / "bin" / "python"),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ),
-            *("--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(_REQUIREMENTS)),
-        ]
-    )
+def _make(folder: Path, python: _Python, progress: Progress) -> None:
+    progress("install", 0, _SIZE)
+    _run([python.program, "-m", "venv", str(folder)], folder, progress)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(_REQUIREMENTS)]
+    _run(pip, folder, progress)
     # The Python backend looks for its stub beside its library: copy the library and put the stub there.
     server = _bundle(folder, python)
     backend = folder / "backends" / "python"
     shutil.copytree(server / "backends" / "python", backend)
     stub = server / "python_backend_stubs" / f"{python.version[0]}.{python.version[1]}"
     shutil.copy2(stub / "triton_python_backend_stub", backend)
+    progress("install", _SIZE, _SIZE)
 
 
-def _run(command: list[str]) -> None:
+def _run(command: Sequence[str], folder: Path, progress: Progress) -> None:
+    # What pip says may hold the address of a private index, so it is not repeated.
+    process = subprocess.Popen(  # noqa: S603 - an interpreter of this machine, no shell
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=INSTALL_TIMEOUT)
-    except subprocess.CalledProcessError as error:
-        raise NotSupportedError(
-            f"its installation failed: {' '.join(command)}:\n{error.stderr[-2000:]}"
-        ) from None
-    except subprocess.TimeoutExpired as error:
-        raise NotSupportedError(
-            f"its installation took more than {error.timeout:g} s: {' '.join(command)}"
-        ) from None
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_INTERVAL)
+                break
+            progress("install", min(_size(folder), _SIZE), _SIZE)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        raise LocalModelError(
+            "the real Triton cannot be installed; is there a network? To see why: "
+            f"{shlex.join(str(part) for part in command)}"
+        )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # pip moves files while we look
+            total += path.lstat().st_size
+    return total
 
 
 def _packages(folder: Path, python: _Python) -> Path:

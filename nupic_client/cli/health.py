@@ -1,0 +1,138 @@
+"""`nupic-client health`: whether a server and a model can be used, for people and for scripts."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import nupic_client
+from nupic_client.cli.connection import embedded_server
+from nupic_client.cli.exit_codes import ExitCode
+from nupic_client.cli.options import add_server_arguments, call_options
+from nupic_client.cli.terminal import TextOutput, complain
+from nupic_client.cli.wording import error_text
+from nupic_client.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from nupic_client.errors import RequestError
+
+__all__ = ["add_command", "run"]
+
+_EPILOG = """\
+exit codes:
+  0    everything asked for is ready
+  1    the server can be reached, but something is not ready
+  2    an argument or option is wrong
+  3    the server cannot be reached
+"""
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "health",
+        help="tell whether a server and a model are ready",
+        description="Ask a server whether it is live and ready, and with --model whether a model is.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    server = add_server_arguments(
+        parser, title="server and model", otherwise="", limit="for each call (default: 30)"
+    )
+    server.add_argument(
+        "--model", default="", help="also ask for this model: a friendly name or the server's own"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait until all is ready, at most so long"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class _Health:
+    """What was found; names of fields are those of the JSON object."""
+
+    url: str
+    live: bool = False
+    ready: bool = False
+    name: str = ""
+    version: str = ""
+    model: str | None = None
+    model_ready: bool | None = None
+
+    @property
+    def all_ready(self) -> bool:
+        return self.live and self.ready and self.model_ready is not False
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Ask, and tell what the server says.
+
+    Raises:
+        NupicError: see `nupic_client.cli.exit_codes`.
+    """
+    if not arguments.wait >= 0:
+        raise ConfigurationError(f"--wait must be a number of seconds >= 0, not {arguments.wait}")
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(embedded_server()).url if arguments.local else arguments.url
+        client = stack.enter_context(nupic_client.ServerClient(url, **call_options(arguments)))
+        if arguments.wait:
+            with contextlib.suppress(DeadlineExceededError):
+                client.wait_until_ready(arguments.model, arguments.wait)
+        try:
+            health = _examine(client, arguments.model)
+        except (ConnectionFailedError, DeadlineExceededError) as error:
+            return _unreachable(client.url, error, arguments)
+    TextOutput().write(json.dumps(asdict(health)) + "\n" if arguments.json else _text(health))
+    return ExitCode.OK if health.all_ready else ExitCode.FAILED
+
+
+def _examine(client: nupic_client.ServerClient, model: str) -> _Health:
+    name = version = ""
+    # A server that is about to end does not tell its name any more.
+    with contextlib.suppress(ModelUnavailableError):
+        info = client.metadata()
+        name, version = info.name, info.version
+    return _Health(
+        url=client.url,
+        live=client.live(),
+        ready=client.ready(),
+        name=name,
+        version=version,
+        model=model or None,
+        model_ready=client.model_ready(model) if model else None,
+    )
+
+
+def _unreachable(url: str, error: RequestError, arguments: argparse.Namespace) -> ExitCode:
+    if arguments.json:
+        model_ready = False if arguments.model else None
+        found = _Health(url=url, model=arguments.model or None, model_ready=model_ready)
+        TextOutput().write(json.dumps(asdict(found)) + "\n")
+    complain(error_text(error, arguments))
+    return ExitCode.NO_SERVER
+
+
+def _text(health: _Health) -> str:
+    lines = [
+        f"server  {health.url}  {health.name} {health.version}".rstrip(),
+        f"live    {_yes(health.live)}",
+        f"ready   {_yes(health.ready)}",
+    ]
+    if health.model is not None:
+        lines.append(f"model   {health.model}  {'ready' if health.model_ready else 'not ready'}")
+    return "\n".join(lines) + "\n"
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001 - it is what the function is about
+    return "yes" if value else "no"

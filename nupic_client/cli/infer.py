@@ -1,0 +1,133 @@
+"""`nupic-client infer`: one request to any model that answers at once, and its outputs as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nupic_client
+from nupic_client.cli.connection import connect_inference
+from nupic_client.cli.exit_codes import EPILOG, ExitCode
+from nupic_client.cli.options import add_server_arguments, call_options
+from nupic_client.cli.terminal import TextOutput, read_text
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nupic_client.backends.signature import ModelSignature
+
+__all__ = ["add_command", "run"]
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "infer",
+        help="send a request to a model and print its outputs",
+        description="Send one request to a model that answers at once, and print its outputs as one JSON object.",
+        epilog="examples:\n"
+        "  nupic-client infer sbert --input text_input='A sentence.'\n"
+        "  nupic-client infer adder --input a='[[1, 2]]' --input b='[[3, 4]]'\n"
+        f"  echo '{{\"a\": [[1, 2]]}}' | nupic-client infer doubler --json-input -\n\n{EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="a friendly name or the server's own name")
+    inputs = parser.add_mutually_exclusive_group(required=True)
+    inputs.add_argument(
+        "--input",
+        type=_name_and_value,
+        action="append",
+        metavar="NAME=VALUE",
+        help="an input: a text for text, else JSON such as 1.5 or '[[1, 2]]'; for each input of the model, "
+        "and several times for several texts",
+    )
+    inputs.add_argument(
+        "--json-input", metavar="FILE", help="a JSON object with all inputs by name; - stands for stdin"
+    )
+    add_server_arguments(parser, title="server", otherwise="", limit="for the request (default: 600)")
+    parser.add_argument(
+        "--output", action="append", metavar="NAME", help="print this output only; may be repeated"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Send the request and print the outputs.
+
+    Raises:
+        NupicError: see `nupic_client.cli.exit_codes`.
+    """
+    given = None if arguments.json_input is None else _inputs_of_file(arguments.json_input)
+    with connect_inference(arguments) as client:
+        inputs = _inputs_of_arguments(arguments, client) if given is None else given
+        options: dict[str, Any] = {} if arguments.output is None else {"outputs": arguments.output}
+        result = client.infer(inputs, **options)
+    outputs = {name: _json_value(array.tolist()) for name, array in result.items()}
+    TextOutput().write(json.dumps(outputs, ensure_ascii=False) + "\n")
+    return ExitCode.OK
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _inputs_of_file(name: str) -> Mapping[str, Any]:
+    try:
+        text = read_text() if name == "-" else Path(name).read_text(encoding="utf-8")
+        inputs = json.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"--json-input: cannot read {name}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"--json-input: {name} is not JSON: {error}") from None
+    if not isinstance(inputs, dict):
+        raise ConfigurationError("--json-input: expected a JSON object with the inputs by name")
+    return inputs
+
+
+def _inputs_of_arguments(
+    arguments: argparse.Namespace, client: nupic_client.InferenceClient
+) -> Mapping[str, Any]:
+    # What the client says of its url lacks whether it is encrypted.
+    given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
+    with nupic_client.ServerClient(given or client.url, **call_options(arguments)) as server:
+        signature = server.signature(client.model.server_name)
+    values: dict[str, list[Any]] = {}
+    for name, text in arguments.input:
+        values.setdefault(name, []).append(_value(name, text, signature))
+    return {name: many if len(many) > 1 else many[0] for name, many in values.items()}
+
+
+def _value(name: str, text: str, signature: ModelSignature) -> Any:
+    """Return what a value on the command line means: that depends on the input's data type."""
+    spec = signature.inputs.get(name)
+    is_text = spec is not None and spec.datatype == "BYTES"
+    if is_text and not text.startswith("["):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        if is_text or spec is None:  # the client says that there is no such input
+            return text
+        raise ConfigurationError(
+            f"--input {name}: expected {spec.datatype} as JSON, such as 1 or [1, 2], not {text!r}"
+        ) from None
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value that JSON can hold, as protobuf writes it where JSON has no number for it."""
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

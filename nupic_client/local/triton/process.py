@@ -1,0 +1,239 @@
+"""The program ``tritonserver`` as a child of this process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from nupic_client.errors import LocalModelError, RequestError
+from nupic_client.local.address import check_address, free_port, join_address, url_of
+from nupic_client.local.triton.install import install
+from nupic_client.server import ServerClient
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nupic_client.local.weights import Progress
+
+__all__ = ["TritonProcess"]
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 15.0
+"""Seconds an idle server may take to stop; it takes two to four."""
+_LOOK = 0.02
+"""Seconds between two looks at a server that starts."""
+_LOG_END = 8000
+"""Characters of the log that an error shows."""
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel shows it
+# The server must not outlive us, however we end: the kernel kills it with its parent.
+_LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+
+_running: set[TritonProcess] = set()
+
+
+@atexit.register
+def _kill_all() -> None:
+    for process in list(_running):
+        process.kill()
+
+
+class TritonProcess:
+    """A ``tritonserver`` on a port of this machine: a context manager, or `start` and `stop` it.
+
+    It ends with the thread that started it: start it from one that lives as long as it is wanted.
+
+    Args:
+        repository: the folder with the models.
+        host: the address to listen on.
+        port: the port; 0 picks a free one.
+        options: further options for the program.
+        environment: further variables for it and its models.
+        backends: folders of further backends, each named as the backend is.
+        progress: called while the server is installed.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        backends: Iterable[Path] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        self._repository = repository
+        self._host = host
+        self._port = port
+        self._options = options
+        self._environment = dict(environment or {})
+        self._backends = tuple(backends)
+        self._progress = progress
+        self.folder = Path()
+        """Where it keeps what lasts as long as it runs: its log, and the temporary files of its models."""
+        self.prefix = ""
+        """How the names of its shared memory begin."""
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+        """``host:port`` to connect to; empty before the start."""
+
+    @property
+    def log(self) -> str:
+        """What the server and its models have said so far."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> Self:
+        """Install the server if it is not there, start it, and return when all models are ready.
+
+        Raises:
+            ConfigurationError: the address is not free.
+            LocalModelError: it cannot run here or does not start; the message has the end of its log.
+        """
+        check_address(self._host, self._port)
+        for left in (2, 1, 0):
+            try:
+                self._launch()
+                self._wait_until_ready()
+            except LocalModelError as error:
+                self.kill()
+                # Somebody else may have taken the port between its choice and its use.
+                if left and not self._port and "Address already in use" in str(error):
+                    continue
+                raise
+            except BaseException:  # Ctrl-C, too
+                self.kill()
+                raise
+            return self
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+    def terminate(self) -> None:
+        """Ask the server to stop (SIGTERM): running requests may end, new ones are refused. Does not wait."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the process ends by itself; return False if ``timeout`` seconds passed first."""
+        process = self.process
+        if process is not None:
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                return False
+        return True
+
+    def stop(self) -> None:
+        """Stop the server with all its children and remove what it leaves behind. Idempotent."""
+        self.terminate()
+        try:
+            self.wait(STOP_TIMEOUT)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the server and all its children at once (SIGKILL). Idempotent."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a process group of its own
+        process.wait()
+        for left in _SHARED_MEMORY.glob(f"{self.prefix}*"):
+            left.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        _running.discard(self)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _launch(self) -> None:
+        installation = install(self._progress)
+        self.folder = Path(tempfile.mkdtemp(prefix="nupic-triton-"))
+        self.prefix = self.folder.name
+        backends = self.folder / "backends"
+        backends.mkdir()
+        (backends / "python").symlink_to(installation.python_backend)
+        for backend in self._backends:
+            (backends / backend.name).symlink_to(backend)
+        port = self._port or free_port(self._host)
+        self.url = url_of(self._host, port)
+        command = [
+            *(sys.executable, "-c", _LAUNCH, str(installation.server)),
+            f"--model-repository={self._repository}",
+            f"--backend-directory={backends}",
+            f"--backend-config=python,shm-region-prefix-name={self.prefix}",
+            f"--grpc-address={join_address(self._host, port).rpartition(':')[0]}",
+            f"--grpc-port={port}",
+            *("--allow-http=false", "--allow-metrics=false"),
+            *self._options,
+        ]
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - the program that was installed, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **installation.environment, **self.variables()},
+                start_new_session=True,
+            )
+        _running.add(self)
+
+    def variables(self) -> dict[str, str]:
+        """Return what is set in the environment of the server and its models."""
+        return {
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "TMPDIR": str(self.folder),
+            **self._environment,
+        }
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + START_TIMEOUT
+        while not self._listens():
+            if self.wait(_LOOK):
+                raise self.failed("ended before it was ready")
+            if time.monotonic() > end:
+                raise self.failed(f"did not listen within {START_TIMEOUT:g} s")
+        with ServerClient(self.url, timeout=START_TIMEOUT) as client:
+            try:
+                ready = client.ready()
+            except RequestError as error:
+                raise self.failed(f"does not answer: {error}") from error
+        if not ready:
+            raise self.failed("has a model that is not ready")
+
+    def _listens(self) -> bool:
+        # It listens when its models are loaded.
+        host, _, port = self.url.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def failed(self, reason: str) -> LocalModelError:
+        """Return the error that says so, with the end of the log."""
+        return LocalModelError(f"tritonserver {reason}; the end of its log:\n{self.log[-_LOG_END:]}")

@@ -1,0 +1,172 @@
+"""TritonServer: the model of the embedded server inside the real Triton."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.local.embedding import embedding_signature
+from nupic_client.local.engine import text_signature
+from nupic_client.local.triton.config import config_text
+from nupic_client.local.triton.install import check_machine
+from nupic_client.local.triton.process import TritonProcess
+from nupic_client.local.weights import Progress, locate_weights
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from nupic_client.backends.signature import ModelSignature
+
+__all__ = ["TritonServer"]
+
+_STUB = Path(__file__).with_name("stub") / "model.py"
+_PACKAGE = Path(__file__).parents[2]
+_PATIENCE = 2
+"""Seconds that running answers may take to end when the server is told to stop."""
+
+
+class TritonServer:
+    """Serve SmolLM2-135M-Instruct with the real Triton Inference Server, on a port of this machine.
+
+    The models ``smollm2.streaming`` (decoupled) and ``smollm2-embed`` are what `LocalServer` serves under
+    these names, run by Triton's Python backend. Linux x86_64 only; no GPU and no container are needed. The
+    server is installed once into an environment of its own under the cache folder (350 MB), and the weights
+    are fetched once (93 MB), if they are not on this machine.
+
+    Use it as a context manager; `start` and `stop` it from one thread. It ends with that thread, so start it
+    from one that lives as long as it is wanted, such as the main one.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 picks a free one.
+        threads: threads to compute with. More than one only helps on an idle machine.
+        context: size of the context in tokens: a prompt and its answer must fit.
+        model_path: another GGUF file to serve under the same names.
+        progress: called while the server is installed and the weights are fetched, on this thread: what is
+            being done, the bytes done and the bytes in total.
+
+    Raises:
+        ConfigurationError: an option is out of its range; on starting, if the port is not free.
+        LocalModelError: on starting, if the server cannot run here, or the model cannot be fetched or loaded.
+
+    Example:
+        >>> with TritonServer() as server:  # doctest: +SKIP
+        ...     client = StreamingClient("smollm2", url=server.url)
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        threads: int = 1,
+        context: int = 2048,
+        model_path: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if threads < 1:
+            raise ConfigurationError(f"threads must be >= 1, not {threads}")
+        if context < 16:
+            raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
+        self._host = host
+        self._port = port
+        self._parameters = {"threads": str(threads), "context": str(context)}
+        self._model_path = model_path
+        self._progress = progress
+        self._folder: Path | None = None
+        self._process: TritonProcess | None = None
+        self.url = ""
+        """``host:port`` to connect to; empty before the first `start`."""
+
+    @property
+    def log(self) -> str:
+        """What the server and its models have said so far; empty if it is not running."""
+        return self._process.log if self._process is not None else ""
+
+    def start(self) -> Self:
+        """Install, fetch and start what is needed; return when the models are ready. Does nothing if it runs.
+
+        Raises:
+            ConfigurationError: the port is not free.
+            LocalModelError: the server cannot run here, or the model cannot be fetched or loaded.
+        """
+        if self._process is not None:
+            return self
+        check_machine()
+        weights = Path(self._model_path or locate_weights(progress=self._progress))
+        if not weights.is_file():
+            raise LocalModelError(f"there is no model file {str(weights)!r}")
+        self._folder = Path(tempfile.mkdtemp(prefix="nupic-models-"))
+        try:
+            self._process = self._made(self._folder, weights.absolute()).start()
+        except BaseException:
+            self._remove_folder()
+            raise
+        self.url = self._process.url
+        return self
+
+    def _made(self, folder: Path, weights: Path) -> TritonProcess:
+        # Only this package, not what lies beside it: in Triton's Python other versions are installed.
+        (folder / "code").mkdir()
+        (folder / "code" / "nupic_client").symlink_to(_PACKAGE)
+        for signature in (text_signature("smollm2.streaming"), embedding_signature("smollm2-embed")):
+            self._write_model(folder / "models", signature)
+        return TritonProcess(
+            folder / "models",
+            host=self._host,
+            port=self._port,
+            options=[f"--exit-timeout-secs={_PATIENCE}"],
+            environment={"NUPIC_TRITON_CODE": str(folder / "code"), "NUPIC_SMOLLM2": str(weights)},
+            progress=self._progress,
+        )
+
+    def _write_model(self, models: Path, signature: ModelSignature) -> None:
+        version = models / signature.name / "1"
+        version.mkdir(parents=True)
+        shutil.copy(_STUB, version)
+        text = config_text(replace(signature, parameters=self._parameters))
+        (version.parent / "config.pbtxt").write_text(text)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
+
+        Raises:
+            LocalModelError: the server ended by itself; the message has the end of its log.
+        """
+        process = self._process
+        if process is None:
+            return True
+        if not process.wait(timeout):
+            return False
+        if self._process is process:
+            raise process.failed("has ended by itself")
+        return True
+
+    def stop(self) -> None:
+        """Stop the server with all its processes: answers that run may take two seconds. Idempotent."""
+        process, self._process = self._process, None
+        try:
+            if process is not None:
+                process.stop()
+        finally:
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,82 @@
+"""`nupic-client health`."""
+
+import json
+import threading
+
+import pytest
+from cli.processes import needs_the_model
+
+
+@pytest.fixture
+def health(main, capsys):
+    def health(*arguments):
+        code = main("health", *arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return health
+
+
+def test_a_server_that_is_ready(health, server):
+    code, out, err = health("--url", server.url, "--model", "smollm2")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0][:2] == ["server", server.url]
+    assert lines[1:] == [["live", "yes"], ["ready", "yes"], ["model", "smollm2", "ready"]]
+    assert health("--url", server.url)[0] == 0
+
+
+def test_json(health, server):
+    code, out, _ = health("--url", server.url, "--model", "nope", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert found["name"]
+    assert {name: found[name] for name in ("url", "live", "ready", "model", "model_ready")} == {
+        "url": server.url,
+        "live": True,
+        "ready": True,
+        "model": "nope",
+        "model_ready": False,
+    }
+
+
+def test_a_server_that_is_not_ready(health, server):
+    server.ready = False
+    code, out, _ = health("--url", server.url)
+    assert code == 1
+    assert "ready   no\n" in out
+
+
+def test_a_server_that_shuts_down(health, server):
+    server.exiting = True
+    code, out, _ = health("--url", server.url, "--json")
+    assert (code, json.loads(out)["live"]) == (1, False)
+
+
+def test_a_server_that_cannot_be_reached(health, free_port):
+    url = f"127.0.0.1:{free_port}"
+    code, out, err = health("--url", url, "--model", "smollm2", "--json")
+    assert (code, json.loads(out)["live"], json.loads(out)["model_ready"]) == (3, False, False)
+    assert "cannot reach" in err
+    assert health("--url", url)[:2] == (3, "")
+
+
+def test_wait(health, server):
+    server.ready = False
+    assert health("--url", server.url, "--wait", "0.2")[0] == 1
+    timer = threading.Timer(0.2, lambda: setattr(server, "ready", True))
+    timer.start()
+    assert health("--url", server.url, "--wait", "20")[0] == 0
+    timer.join()
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan"])
+def test_a_wait_that_is_none(health, seconds):
+    code, _, err = health("--wait", seconds)
+    assert code == 2
+    assert "--wait must be a number of seconds >= 0" in err
+
+
+@needs_the_model
+def test_the_embedded_server_is_well(health):
+    assert health("--local", "--model", "smollm2-embed")[0] == 0
