@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from nupic_client._frozen import reduce_frozen
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "check_metadata", "parse_url"]
@@ -225,6 +226,7 @@ class ClientConfig:
     tls: TLS | None = None
     channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
     connect_timeout: float | None = None
+    __reduce__ = reduce_frozen
 
     @classmethod
     def create(

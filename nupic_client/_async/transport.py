@@ -15,6 +15,7 @@ import grpc.aio
 
 from nupic_client._core import flows, wire
 from nupic_client._core.exchange import PreparedRequest
+from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.config import ClientConfig
@@ -34,11 +35,20 @@ class AsyncTransport:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
+        self.closed = False
+        """Whether `close` or `aclose` was called."""
+        self._begin()
+        fork.track(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
-        self.closed = False
-        """Whether `close` or `aclose` was called."""
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the channels are the parent's."""
+        fork.disown(self._channels, *self._channels.values())
+        self._begin()
 
     async def stream(self, request: PreparedRequest, timeout: float | None) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
@@ -113,6 +123,8 @@ class AsyncTransport:
         return channel
 
     def _connect(self, target: str) -> grpc.aio.Channel:
+        fork.check_process()
+        fork.note_aio()
         options = channel_options(self.config)
         if self.config.endpoint.secure:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)

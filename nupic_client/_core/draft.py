@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 from nupic_client._core import flows, wire
 from nupic_client._core.exchange import Exchange, PreparedRequest
 from nupic_client._core.inputs import BackendInputs, check_filled, with_inputs
+from nupic_client._frozen import reduce_frozen
 from nupic_client.backends.detect import detect
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import check_metadata
@@ -81,6 +82,7 @@ class CallOptions:
     backend_inputs: BackendInputs = field(default_factory=lambda: MappingProxyType({}), repr=False)
     signature: ModelSignature | None = None
     unsupported: Literal["error", "warn"] = "error"
+    __reduce__ = reduce_frozen
 
     def override(self, options: GenerateOptions) -> CallOptions:
         """Return these options with the given ones put over them.
