@@ -7,6 +7,7 @@ shares its socket with the parent, so the child must never speak on it, nor clos
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import NoReturn, Protocol
 from weakref import WeakSet
@@ -52,7 +53,6 @@ class _Process:
 
 
 _living: WeakSet[Inherited] = WeakSet()
-_disowned: list[object] = []
 
 
 def track(item: Inherited) -> None:
@@ -61,8 +61,9 @@ def track(item: Inherited) -> None:
 
 
 def disown(*things: object) -> None:
-    """Keep things of the parent for as long as this process lives, so that no destructor runs."""
-    _disowned.extend(things)
+    """Keep things of the parent for ever: no destructor may run, not even when the interpreter ends."""
+    for thing in things:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def note_aio() -> None:
