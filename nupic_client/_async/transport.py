@@ -19,7 +19,7 @@ from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
 __all__ = ["AsyncTransport"]
 
@@ -148,7 +148,7 @@ class AsyncTransport:
         )
         call = method(command.request, timeout=command.timeout, metadata=command.metadata)
         try:
-            return await call
+            response = await call
         except grpc.RpcError as rpc_error:
             raise self._failed(rpc_error) from rpc_error
         except asyncio.CancelledError:
@@ -156,6 +156,10 @@ class AsyncTransport:
             if not self.closed or task_is_cancelled():
                 raise
             raise self._failed(await _as_error(call)) from None
+        if response is None:  # what grpc.aio gives for bytes that it cannot read
+            target = str(self.config.endpoint)
+            raise ProtocolError("the server sent a response that cannot be read", target=target)
+        return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
         error = error_from_rpc(rpc_error)

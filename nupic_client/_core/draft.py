@@ -18,7 +18,7 @@ from nupic_client.backends.detect import detect
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, ModelUnavailableError, RequestError
-from nupic_client.limits import RetryPolicy, Timeouts
+from nupic_client.limits import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeouts
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class GenerateOptions(TypedDict, total=False):
     """Seconds for the whole call, or all its deadlines as `Timeouts`."""
     retries: int | RetryPolicy | None
     """How often a request is sent again that failed before anything of its answer had arrived; default 2, 0 for never."""
+    max_output_bytes: int | None
+    """A text that is longer, in bytes of UTF-8, is a `ProtocolError` with the text so far, and is cancelled; default
+    64 MiB, ``None`` for no limit. It protects your memory from a server that does not stop."""
     request_id: str | None
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
@@ -76,6 +79,7 @@ class CallOptions:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
+    max_output_bytes: int | None = DEFAULT_MAX_OUTPUT_BYTES
     request_id: str | None = None
     metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     logprobs: int | None = None
@@ -123,6 +127,14 @@ def _request_id(value: str | None) -> str | None:
     return value
 
 
+def _max_output_bytes(value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ConfigurationError(
+            f"max_output_bytes must be a positive number of bytes or None for no limit, not {value!r}"
+        )
+    return value
+
+
 MOST_LOGPROBS = 100
 """More of the likeliest tokens than this are a mistake."""
 
@@ -161,6 +173,7 @@ def _unsupported(value: str) -> str:
 _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = MappingProxyType(
     {
         "retries": ("retries", RetryPolicy.of),
+        "max_output_bytes": ("max_output_bytes", _max_output_bytes),
         "request_id": ("request_id", _request_id),
         "backend_inputs": ("backend_inputs", _backend_inputs),
         "logprobs": ("logprobs", _logprobs),
@@ -231,6 +244,7 @@ class Draft:
             first_token=options.timeouts.first_token,
             between_tokens=options.timeouts.between_tokens,
             retries=options.retries,
+            max_output_bytes=options.max_output_bytes,
             metadata=tuple(options.metadata.items()),
             prompt=self.prompt,
         )

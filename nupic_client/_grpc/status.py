@@ -55,6 +55,10 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
 """Class, sentence and whether it may be sent again, for every status a call can end with."""
 
 
+_UNREADABLE = "Exception deserializing response!"
+"""What gRPC itself says, with the status INTERNAL, of bytes that are no message."""
+
+
 def error_from_rpc(error: grpc.RpcError) -> RequestError:
     """Return our error for a failed call; what the server says in words counts more than the bare status.
 
@@ -74,6 +78,8 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
         known.retry_after = pushback
         return known
     kind, sentence, retryable = STATUS_TABLE[code]
+    if details == _UNREADABLE:
+        kind, sentence = ProtocolError, "the server sent a response that cannot be read"
     shown = "" if kind is DeadlineExceededError else details
     return kind(
         f"{sentence}: {shown}" if shown else sentence,
