@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 __all__ = ["ModelClient"]
+
+
+_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_found"})
+"""What a copy of a client does not take over."""
 
 
 class ModelClient:
@@ -66,12 +69,23 @@ class ModelClient:
             channel_options=channel_options,
             connect_timeout=self._options.timeouts.connect,
         )
+        self._backend = backend_of(backend)
+        self._begin()
+
+    def _begin(self) -> None:
         self._bearer = Bearer.of(self._config.token)
         self._transport = Transport(self._config, self._bearer)
         self._async_transport = AsyncTransport(self._config, self._bearer)
         self._signatures: dict[str, ModelSignature] = {}
         self._found: dict[str, str] = {}
-        self._backend = backend_of(backend)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The configuration only: a copy has its own connection and asks the server itself.
+        return {name: value for name, value in self.__dict__.items() if name not in _OWN}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     @property
     def model(self) -> ModelSpec:
@@ -122,8 +136,8 @@ class ModelClient:
             ConfigurationError: a value is wrong.
             TypeError: an option that does not exist.
         """
-        twin = copy.copy(self)
-        twin._options = _defaults(self._options, options)  # noqa: SLF001 - of the same class
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _options=_defaults(self._options, options))
         return twin
 
     def close(self) -> None:

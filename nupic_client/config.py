@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from nupic_client._frozen import reduce_frozen
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "TokenSource", "check_metadata", "parse_url"]
@@ -229,6 +230,8 @@ class ClientConfig:
     channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
     connect_timeout: float | None = None
     token: TokenSource | None = field(default=None, repr=False)
+
+    __reduce__ = reduce_frozen
 
     @classmethod
     def create(

@@ -83,7 +83,11 @@ class Conversation:
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens
-        self._last: Callable[[], TextStream | AsyncTextStream | None] = lambda: None
+        self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is being said belongs to this conversation; a copy has what was said before, and a client of its own.
+        return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
 
     @property
     def system(self) -> str | None:
@@ -225,3 +229,7 @@ def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
         raise ConfigurationError(f"{name} must be a number of tokens, not {count!r}")
     return count
+
+
+def _nothing() -> None:
+    """Return no stream: nothing was said yet."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
+__all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
 
 DEFAULT_TOTAL_TIMEOUT = 600.0
 """Seconds a generation may take when nothing else is said: long answers on a CPU take minutes, nothing takes forever."""
+
+DEFAULT_MAX_OUTPUT_BYTES = 64 * 2**20
+"""Bytes of text that an answer may have when nothing else is said: a hundred times what the longest contexts hold."""
 
 # 31 years. gRPC counts nanoseconds in 64 bits: a call with more than those hold would time out at once.
 _LONGEST_TIMEOUT = 1e9

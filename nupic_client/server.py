@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
@@ -78,9 +78,21 @@ class ServerClient:
         self._metadata = tuple(check_metadata(metadata or {}).items())
         self._timeout = Timeouts.of(timeout).total
         self._ask = Asking(self._timeout, self._metadata)
+        self._begin()
+
+    def _begin(self) -> None:
         bearer = Bearer.of(self._config.token)
         self._transport = Transport(self._config, bearer)
         self._async_transport = AsyncTransport(self._config, bearer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The configuration only: a copy has its own connection.
+        own = ("_transport", "_async_transport")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     @property
     def url(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core import flows
 from nupic_client._core.mapping import NOTHING, Job, Outcome, Pipeline
+from nupic_client._grpc import fork
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["AsyncResultStream"]
@@ -57,6 +58,13 @@ class AsyncResultStream(Generic[T]):
         self._reading_input = False
         self._closed = False
         self._consumed = False
+        fork.track(self)
+
+    def after_fork(self) -> None:
+        """Leave the parent's calls alone in a forked child; reading them there is an error."""
+        fork.disown(self._tasks, self._inbox)
+        self._tasks, self._inbox = {}, None
+        self._closed = True
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Yield results; leaving the loop before its end closes the stream.

@@ -17,6 +17,7 @@ import grpc.aio
 from nupic_client._async.transport import AsyncTransport, task_is_cancelled
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
+from nupic_client._grpc import fork
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
@@ -169,6 +170,7 @@ class AsyncTextStream:
             self._cancelled = True  # half of the opening is done and cannot be done again
             raise
         self._exchange = exchange
+        fork.track(self)
         if self._cancelled:  # while it was being opened
             self.cancel()
         return exchange
@@ -183,6 +185,11 @@ class AsyncTextStream:
         if self._transport.closed:
             exchange.cancelled(time.monotonic())
         exchange.check_running()
+
+    def after_fork(self) -> None:
+        """Leave the parent's call alone in a forked child; reading it there is an error."""
+        fork.disown(self._call)
+        self._call = fork.ForeignCall()
 
     def check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again."""

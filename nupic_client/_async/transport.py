@@ -17,10 +17,11 @@ import grpc.aio
 from nupic_client._core import flows, wire
 from nupic_client._core.bearer import Bearer, authorized
 from nupic_client._core.exchange import Exchange
+from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
 __all__ = ["AsyncTransport"]
 
@@ -38,11 +39,20 @@ class AsyncTransport:
     def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
         self.config = config
         self._bearer = bearer
+        self.closed = False
+        """Whether `close` or `aclose` was called."""
+        self._begin()
+        fork.track(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
         self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
-        self.closed = False
-        """Whether `close` or `aclose` was called."""
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the channels are the parent's."""
+        fork.disown(self._channels, *self._channels.values())
+        self._begin()
 
     async def stream(self, exchange: Exchange) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
@@ -120,6 +130,8 @@ class AsyncTransport:
         return channel
 
     def _connect(self, target: str) -> grpc.aio.Channel:
+        fork.check_process()
+        fork.note_aio()
         options = channel_options(self.config)
         if self.config.endpoint.secure:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
@@ -148,7 +160,7 @@ class AsyncTransport:
         )
         call = method(command.request, timeout=command.timeout, metadata=command.metadata)
         try:
-            return await call
+            response = await call
         except grpc.RpcError as rpc_error:
             raise self._failed(rpc_error) from rpc_error
         except asyncio.CancelledError:
@@ -156,6 +168,10 @@ class AsyncTransport:
             if not self.closed or task_is_cancelled():
                 raise
             raise self._failed(await _as_error(call)) from None
+        if response is None:  # what grpc.aio gives for bytes that it cannot read
+            target = str(self.config.endpoint)
+            raise ProtocolError("the server sent a response that cannot be read", target=target)
+        return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
         error = error_from_rpc(rpc_error)

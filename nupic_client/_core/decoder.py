@@ -51,6 +51,8 @@ class StreamDecoder:
         layout: where the parts of the answer stand.
         stops: strings that end the text, whether or not the backend knows them.
         prompt: removed where the layout says that the text may begin with it.
+        request_id: a response with another id than this is an error; empty for not looking. Responses without an id
+            are taken as they are.
 
     Example:
         >>> decoder = StreamDecoder(AnswerLayout())
@@ -64,14 +66,18 @@ class StreamDecoder:
         "_extras",
         "_layout",
         "_prompt",
+        "_request_id",
         "_stops",
         "_tokens",
         "_utf8",
         "finished",
     )
 
-    def __init__(self, layout: AnswerLayout, stops: Iterable[str] = (), *, prompt: str = "") -> None:
+    def __init__(
+        self, layout: AnswerLayout, stops: Iterable[str] = (), *, prompt: str = "", request_id: str = ""
+    ) -> None:
         self._layout = layout
+        self._request_id = request_id
         self._utf8 = Utf8Joiner()
         self._cumulative = (
             None if layout.cumulative is False else CumulativeText(cumulative=layout.cumulative)
@@ -132,16 +138,20 @@ class StreamDecoder:
         """Take the next response and return its new text, which is empty if nothing is certain yet.
 
         Args:
-            response: a ``ModelStreamInferResponse``.
+            response: a ``ModelStreamInferResponse``, or None for bytes that are none.
 
         Raises:
             RequestError: as `receive`.
         """
         if self.stopped_early:
             return ""
+        if response is None:  # what grpc.aio gives for bytes that it cannot read
+            raise ProtocolError("the server sent a response that cannot be read", request_id=self._request_id)
         if response.error_message:
             raise self._failed(response)
         answer = response.infer_response
+        if answer.id != self._request_id:
+            self._check_id(answer.id)
         if self.finished:
             raise ProtocolError(
                 "the server sent another response after the one marked as final", request_id=answer.id
@@ -188,6 +198,12 @@ class StreamDecoder:
         text = self.flush()
         self.finished = True
         return text
+
+    def _check_id(self, found: str) -> None:
+        if found and self._request_id:
+            raise ProtocolError(
+                f"the server sent an answer to another request, {found!r}", request_id=self._request_id
+            )
 
     def _failed(self, response: Any) -> Exception:
         error = stream_error(response.error_message)

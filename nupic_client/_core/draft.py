@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 from nupic_client._core import flows, wire
 from nupic_client._core.exchange import Exchange, PreparedRequest
 from nupic_client._core.inputs import BackendInputs, check_filled, with_inputs
+from nupic_client._frozen import reduce_frozen
 from nupic_client.backends.detect import detect
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, ModelUnavailableError, RequestError
-from nupic_client.limits import RetryPolicy, Timeouts
+from nupic_client.limits import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeouts
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class GenerateOptions(TypedDict, total=False):
     """Seconds for the whole call, or all its deadlines as `Timeouts`."""
     retries: int | RetryPolicy | None
     """How often a request is sent again that failed before anything of its answer had arrived; default 2, 0 for never."""
+    max_output_bytes: int | None
+    """A text that is longer, in bytes of UTF-8, is a `ProtocolError` with the text so far, and is cancelled; default
+    64 MiB, ``None`` for no limit. It protects your memory from a server that does not stop."""
     request_id: str | None
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
@@ -76,12 +80,14 @@ class CallOptions:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
+    max_output_bytes: int | None = DEFAULT_MAX_OUTPUT_BYTES
     request_id: str | None = None
     metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     logprobs: int | None = None
     backend_inputs: BackendInputs = field(default_factory=lambda: MappingProxyType({}), repr=False)
     signature: ModelSignature | None = None
     unsupported: Literal["error", "warn"] = "error"
+    __reduce__ = reduce_frozen
 
     def override(self, options: GenerateOptions) -> CallOptions:
         """Return these options with the given ones put over them.
@@ -119,6 +125,14 @@ def _unknown_option(name: str) -> str:
 def _request_id(value: str | None) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise ConfigurationError(f"request_id must be a non-empty string, not {value!r}")
+    return value
+
+
+def _max_output_bytes(value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ConfigurationError(
+            f"max_output_bytes must be a positive number of bytes or None for no limit, not {value!r}"
+        )
     return value
 
 
@@ -160,6 +174,7 @@ def _unsupported(value: str) -> str:
 _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = MappingProxyType(
     {
         "retries": ("retries", RetryPolicy.of),
+        "max_output_bytes": ("max_output_bytes", _max_output_bytes),
         "request_id": ("request_id", _request_id),
         "backend_inputs": ("backend_inputs", _backend_inputs),
         "logprobs": ("logprobs", _logprobs),
@@ -232,6 +247,7 @@ class Draft:
             first_token=options.timeouts.first_token,
             between_tokens=options.timeouts.between_tokens,
             retries=options.retries,
+            max_output_bytes=options.max_output_bytes,
             metadata=tuple(options.metadata.items()),
             prompt=self.prompt,
             bearer=self.bearer,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from logging import INFO
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.deadlines import Deadlines
@@ -19,6 +20,7 @@ from nupic_client.errors import (
     AuthenticationError,
     DeadlineExceededError,
     ModelUnavailableError,
+    ProtocolError,
     RequestError,
     RequestRejectedError,
     StreamClosedError,
@@ -56,6 +58,7 @@ class PreparedRequest:
         between_tokens: seconds from one response to the next, or None.
         retries: how often it is sent again.
         bearer: adds the token to the metadata.
+        max_output_bytes: a longer text is an error; None for no limit.
     """
 
     message: Any = field(repr=False)  # it has the prompt
@@ -71,6 +74,7 @@ class PreparedRequest:
     between_tokens: float | None = None
     retries: RetryPolicy = NO_RETRIES
     bearer: Bearer | None = None
+    max_output_bytes: int | None = None
 
 
 class _State(Enum):
@@ -93,6 +97,7 @@ class Exchange:
         "_decoder",
         "_end",
         "_error",
+        "_left",
         "_pieces",
         "_renewed",
         "_sent",
@@ -111,6 +116,7 @@ class Exchange:
         self.stopwatch = Stopwatch(start)
         self.deadlines = Deadlines(request.first_token, request.between_tokens, start)
         self._decoder = self._new_decoder()
+        self._left = inf if request.max_output_bytes is None else request.max_output_bytes
         self._pieces: list[str] = []
         self._state = _State.RUNNING
         self._consumed = False
@@ -172,9 +178,18 @@ class Exchange:
             raise self.failed(error, now) from None
         self.deadlines.responded = True
         if text:
+            self._left -= len(text) if text.isascii() else len(text.encode())
+            if self._left < 0:
+                raise self.failed(self._too_long(), now)
             self._pieces.append(text)
             self.stopwatch.arrived(now)
         return text
+
+    def _too_long(self) -> ProtocolError:
+        return ProtocolError(
+            f"the text is longer than max_output_bytes allows ({self.request.max_output_bytes} bytes): give a larger"
+            " number, or None for no limit, if it may be"
+        )
 
     def delta(self, text: str) -> TextDelta:
         """Return the event for a piece of text that `receive` returned."""
@@ -255,7 +270,9 @@ class Exchange:
 
     def _new_decoder(self) -> StreamDecoder:
         request = self.request
-        return StreamDecoder(request.layout, request.stops, prompt=request.prompt)
+        return StreamDecoder(
+            request.layout, request.stops, prompt=request.prompt, request_id=request.request_id
+        )
 
     def failed(self, error: RequestError, now: float) -> RequestError:
         """End with an error, completed by the facts of this generation."""

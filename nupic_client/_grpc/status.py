@@ -90,6 +90,10 @@ def _connection_failure(details: str) -> tuple[str, bool]:
     return (_CLOSED_ADVICE if _CLOSED_AT_ONCE in details else "cannot reach the server"), True
 
 
+_UNREADABLE = "Exception deserializing response!"
+"""What gRPC itself says, with the status INTERNAL, of bytes that are no message."""
+
+
 def error_from_rpc(error: grpc.RpcError) -> RequestError:
     """Return our error for a failed call; what the server says in words counts more than the bare status.
 
@@ -111,6 +115,8 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     kind, sentence, retryable = STATUS_TABLE[code]
     if kind is ConnectionFailedError:
         sentence, retryable = _connection_failure(details)
+    if details == _UNREADABLE:
+        kind, sentence = ProtocolError, "the server sent a response that cannot be read"
     shown = "" if kind is DeadlineExceededError else details
     return kind(
         f"{sentence}: {shown}" if shown else sentence,

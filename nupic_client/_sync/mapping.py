@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nupic_client._core import flows
 from nupic_client._core.mapping import NOTHING, Job, Outcome, Pipeline
+from nupic_client._grpc import fork
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
@@ -58,6 +59,13 @@ class ResultStream(Generic[T]):
         self._pipeline: Pipeline | None = None
         self._closed = False
         self._consumed = False
+        fork.track(self)
+
+    def after_fork(self) -> None:
+        """Leave the parent's calls alone in a forked child; reading them there is an error."""
+        fork.disown(self._calls, self._ended)
+        self._calls, self._ended = {}, queue.SimpleQueue()
+        self._closed = True
 
     def __iter__(self) -> Iterator[T]:
         """Yield results; leaving the loop before its end closes the stream.

@@ -14,6 +14,7 @@ import grpc
 
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
+from nupic_client._grpc import fork
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import RequestError
@@ -50,6 +51,7 @@ class TextStream:
         self._left = threading.Event()
         self._exchange = transport.run(opening)
         self._start(self._exchange)
+        fork.track(self)
 
     @property
     def request_id(self) -> str:
@@ -136,6 +138,12 @@ class TextStream:
         if self._transport.closed:
             exchange.cancelled(time.monotonic())
         exchange.check_running()
+
+    def after_fork(self) -> None:
+        """Leave the parent's call alone in a forked child; reading it there is an error."""
+        fork.disown(self._call)
+        self._call = fork.ForeignCall()
+        self._left = threading.Event()
 
     def check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""

@@ -15,6 +15,7 @@ import grpc.experimental
 from nupic_client._core import flows, wire
 from nupic_client._core.bearer import Bearer, authorized
 from nupic_client._core.exchange import Exchange
+from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.watchdog import Watchdog
@@ -40,14 +41,23 @@ class Transport:
     def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
         self.config = config
         self._bearer = bearer
+        self.closed = False
+        """Whether `close` was called."""
+        self._begin()
+        fork.track(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
         self.watchdog = Watchdog()
         """Looks after the deadlines of this client's streams."""
-        self.closed = False
-        """Whether `close` was called."""
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
+        fork.disown(self._channel, self._start_stream, self._methods, self.watchdog)
+        self._begin()
 
     def stream(self, exchange: Exchange) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
@@ -118,6 +128,7 @@ class Transport:
             if self.closed:
                 raise ConfigurationError("this client is closed: make a new one")
             if self._channel is None:
+                fork.check_process()
                 self._channel = self._connect()
                 self._start_stream = self._channel.unary_stream(
                     wire.method_path("ModelStreamInfer"),

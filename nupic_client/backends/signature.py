@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from nupic_client._frozen import reduce_frozen
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,6 +58,7 @@ class ModelSignature:
     backend: str = ""
     platform: str = ""
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    __reduce__ = reduce_frozen
 
 
 @dataclass(frozen=True, slots=True)
