@@ -1,5 +1,6 @@
 """`nupic-client chat`: from a pipe and on a terminal."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -228,12 +229,17 @@ def test_ctrl_c_before_the_first_word_forgets_the_question(server):
         terminal.screen.wait_for(">>> ")
         terminal.type("Hi\n")
         server.wait_for_requests(timeout=30)
-        terminal.type("\x03")
-        server.wait_for_cancellation(timeout=30)
-        terminal.screen.wait_for(">>> ", count=2)
+        # The request may be on its way before the program waits for its answer, and Python may lose a signal in between.
+        for _ in range(10):
+            terminal.type("\x03")
+            with contextlib.suppress(AssertionError):
+                server.wait_for_cancellation(timeout=3)
+                break
+        assert len(server.cancellations) == 1
         server.reply = ["Hello"]
         terminal.type("Hi again\n")
-        terminal.screen.wait_for(">>> ", count=3)
+        server.wait_for_requests(count=2, timeout=30)
+        terminal.screen.wait_for("Hello")
         assert server.requests[1].prompt == START + turn("Hi again")
         terminal.type("/exit\n")
         assert terminal.wait() == 0

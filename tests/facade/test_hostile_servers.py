@@ -19,6 +19,8 @@ from nupic_client import (
 from nupic_client._core import wire
 from nupic_client.testing import FakeTriton, end, raw, silence
 
+pytestmark = pytest.mark.fake_only("only a fake server breaks the protocol")
+
 
 def bytes_tensor(*elements):
     return b"".join(len(element).to_bytes(4, "little") + element for element in elements)

@@ -24,6 +24,8 @@ from nupic_client import (
 from nupic_client.logs import logger, switch_on
 from nupic_client.testing import FakeTriton, abort, fail
 
+pytestmark = pytest.mark.fake_only("what is logged does not depend on the server")
+
 PROMPT, ANSWER, TOKEN, HEADER = "prompt-s3cr3t", "answer-s3cr3t", "token-s3cr3t", "header-s3cr3t"
 ID = "request-1"
 

@@ -25,6 +25,8 @@ from nupic_client import (
 )
 from nupic_client.testing import FakeTriton, silence
 
+pytestmark = pytest.mark.fake_only("what a process does does not depend on the server")
+
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX")
 
 PROGRAM = """

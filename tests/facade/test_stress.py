@@ -11,6 +11,8 @@ import pytest
 from nupic_client import ConfigurationError, RequestError, StreamClosedError, StreamingClient
 from nupic_client.testing import FakeTriton
 
+pytestmark = pytest.mark.fake_only("what is stressed is the client")
+
 PIECES = [f"{index};" for index in range(20)]
 
 

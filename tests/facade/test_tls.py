@@ -16,6 +16,8 @@ from nupic_client import TLS, ConfigurationError, ConnectionFailedError, ServerC
 from nupic_client._core import wire
 from nupic_client.testing import FakeTriton
 
+pytestmark = pytest.mark.fake_only("the real server runs without TLS here")
+
 AUTHORITY = trustme.CA()
 OTHER_AUTHORITY = trustme.CA()
 ROOTS = AUTHORITY.cert_pem.bytes()

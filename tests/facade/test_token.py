@@ -16,6 +16,8 @@ from nupic_client import (
 )
 from nupic_client.testing import FakeTriton, abort
 
+pytestmark = pytest.mark.fake_only("Triton has no tokens of its own")
+
 SECRET = "s3cr3t-t0k3n"
 
 
