@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import inspect
 import itertools
+import logging
 import re
 import shlex
 from collections.abc import Iterator
@@ -43,6 +44,18 @@ def test_there_is_code_to_run():
     assert len(with_code()) >= 4
 
 
+@pytest.fixture
+def logging_as_before():
+    """Undo what a page configures: loggers belong to the whole process."""
+    loggers = [logging.getLogger(), logging.getLogger("nupic_client")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("page", with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, monkeypatch, capsys):
     with FakeTriton(

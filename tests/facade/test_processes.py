@@ -123,31 +123,6 @@ def test_children_of_a_parent_in_mid_stream(tmp_path, server, method, work):
 
 
 @posix
-def test_a_fork_while_other_threads_stream(tmp_path, server):
-    run(
-        tmp_path,
-        server,
-        """
-        import threading
-        stop = threading.Event()
-        def work():
-            while not stop.is_set():
-                assert generate(client) == "one two"
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in range(5):
-                assert in_children("fork", generate, client) == ["one two"] * 4
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(60)
-        """,
-    )
-
-
-@posix
 def test_the_stream_of_the_parent_is_refused_in_a_child_and_goes_on_in_the_parent(tmp_path, server):
     run(
         tmp_path,
