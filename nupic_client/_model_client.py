@@ -6,10 +6,10 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._async.transport import AsyncTransport
+from nupic_client._connected import Connected
 from nupic_client._core import flows
 from nupic_client._core.bearer import Bearer
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
@@ -34,7 +34,7 @@ _OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_
 """What a copy of a client does not take over."""
 
 
-class ModelClient:
+class ModelClient(Connected):
     """A client for one model; its arguments are documented on the classes that extend it."""
 
     def __init__(
@@ -139,34 +139,6 @@ class ModelClient:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, _options=_defaults(self._options, options))
         return twin
-
-    def close(self) -> None:
-        """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""
-        self._transport.close()
-        self._async_transport.close()
-
-    async def aclose(self) -> None:
-        """Close the connection and cancel what is running on it; the async twin of `close`."""
-        self._transport.close()
-        await self._async_transport.aclose()
-
-    def __enter__(self) -> Self:
-        """Return the client; the end of the block closes it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Return the client; the end of the block closes it."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"

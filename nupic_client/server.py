@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nupic_client._async.transport import AsyncTransport
+from nupic_client._connected import Connected
 from nupic_client._core import flows
 from nupic_client._core.bearer import Bearer
 from nupic_client._core.server_flows import Asking
@@ -19,13 +19,10 @@ from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["ServerClient"]
 
 
-class ServerClient:
+class ServerClient(Connected):
     """Ask a server about itself and its models, and load and unload them.
 
     Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its twin with an ``a`` in front awaits.
@@ -252,34 +249,6 @@ class ServerClient:
     async def await_until_ready(self, model: str = "", timeout: float | None = 60.0) -> None:
         """Wait until the server, and the model if one is named, is ready; the async twin of `wait_until_ready`."""
         await self._async_transport.run(self._readiness(model, timeout))
-
-    def close(self) -> None:
-        """Close the connection. Returns at once. Idempotent; safe from any thread."""
-        self._transport.close()
-        self._async_transport.close()
-
-    async def aclose(self) -> None:
-        """Close the connection; the async twin of `close`."""
-        self._transport.close()
-        await self._async_transport.aclose()
-
-    def __enter__(self) -> Self:
-        """Return the client; the end of the block closes it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Return the client; the end of the block closes it."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         return f"ServerClient(url={self.url!r})"
