@@ -65,7 +65,7 @@ class AsyncTransport:
         return channel.unary_stream(
             wire.method_path("ModelStreamInfer"),
             request_serializer=wire.pb.ModelInferRequest.SerializeToString,
-            response_deserializer=wire.pb.ModelStreamInferResponse.FromString,
+            response_deserializer=None,
         )(exchange.request.message, timeout=timeout, metadata=metadata)
 
     async def run(self, flow: flows.Flow[T]) -> T:

@@ -18,12 +18,13 @@ from nupic_client._core.classify import stream_error
 from nupic_client._core.extras import Extras
 from nupic_client._core.outputs import bytes_output, numbers_output
 from nupic_client._core.pieces import PromptRemover, TokenJoiner
+from nupic_client._core.shortcut import Shortcut
 from nupic_client._core.text import CumulativeText, StopScanner, Utf8Joiner
 from nupic_client.errors import IncompleteStreamError, ProtocolError
 from nupic_client.results import FinishReason, TextDelta, TokenLogprob, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from nupic_client.backends.plan import AnswerLayout
 
@@ -61,16 +62,19 @@ class StreamDecoder:
     """
 
     __slots__ = (
+        "_advance",
         "_cumulative",
         "_events",
         "_extras",
         "_layout",
         "_prompt",
         "_request_id",
+        "_shortcut",
         "_stops",
         "_tokens",
         "_utf8",
         "finished",
+        "stopped_early",
     )
 
     def __init__(
@@ -89,7 +93,12 @@ class StreamDecoder:
         tells = layout.finish_reason or layout.input_tokens or layout.output_tokens or layout.logprobs
         self._extras = Extras(layout) if tells else None
         self._events: deque[TextDelta] = deque()
-        self.finished: bool = False
+        self._shortcut = Shortcut()
+        self._advance: Callable[[bytes], str] = self._continued
+        self._shorten()
+        self.stopped_early = False
+        """Whether a stop string ended the text while the server may still be generating."""
+        self.finished = False
         """Whether the answer is complete: by the final mark or by a stop string."""
 
     @property
@@ -113,12 +122,7 @@ class StreamDecoder:
         """Return the log probabilities that came since the last call; None where they were not asked for."""
         return self._extras.take_logprobs() if self._extras is not None and self._layout.logprobs else None
 
-    @property
-    def stopped_early(self) -> bool:
-        """Whether a stop string ended the text while the server may still be generating."""
-        return self._stops is not None and self._stops.matched is not None
-
-    def receive(self, response: Any | None) -> None:
+    def receive(self, response: bytes | None) -> None:
         """Take the next response, or None for the end of the stream.
 
         Raises:
@@ -134,35 +138,36 @@ class StreamDecoder:
             return self._events.popleft()
         return END if self.finished else NEED_DATA
 
-    def feed(self, response: Any) -> str:
+    def feed(self, response: bytes) -> str:
         """Take the next response and return its new text, which is empty if nothing is certain yet.
 
         Args:
-            response: a ``ModelStreamInferResponse``, or None for bytes that are none.
+            response: a serialized ``ModelStreamInferResponse``.
 
         Raises:
             RequestError: as `receive`.
         """
+        prefix = self._shortcut.get(len(response))
+        if prefix is not None and response.startswith(prefix):
+            return self._advance(response[len(prefix) :])
         if self.stopped_early:
             return ""
-        if response is None:  # what grpc.aio gives for bytes that it cannot read
-            raise ProtocolError("the server sent a response that cannot be read", request_id=self._request_id)
-        if response.error_message:
-            raise self._failed(response)
-        answer = response.infer_response
+        return self._take(wire.parse_stream_response(response, self._request_id), response)
+
+    def _take(self, message: Any, response: bytes) -> str:
+        if message.error_message:
+            raise self._failed(message)
+        answer = message.infer_response
         if answer.id != self._request_id:
             self._check_id(answer.id)
         if self.finished:
             raise ProtocolError(
                 "the server sent another response after the one marked as final", request_id=answer.id
             )
-        text = self._text(answer) if len(answer.outputs) else ""
         parameters = answer.parameters
-        if (
-            wire.FINAL_PARAMETER in parameters
-            and parameters[wire.FINAL_PARAMETER].bool_param
-            and not self.finished
-        ):
+        final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
+        text = self._text(answer, None if final else response) if len(answer.outputs) else ""
+        if final and not self.finished:
             text += self._finish()
         return text
 
@@ -186,7 +191,8 @@ class StreamDecoder:
         if self._stops is None or self.stopped_early:
             return "" if self.stopped_early else text
         text = self._stops.feed(text)
-        return text if self._stops.matched is not None else text + self._stops.flush()
+        self.stopped_early = self._stops.matched is not None
+        return text if self.stopped_early else text + self._stops.flush()
 
     def _flushed(self) -> str:
         if self._tokens is not None:
@@ -196,8 +202,12 @@ class StreamDecoder:
 
     def _finish(self) -> str:
         text = self.flush()
-        self.finished = True
+        self._complete()
         return text
+
+    def _complete(self) -> None:
+        self.finished = True
+        self._shortcut.clear()  # from now on every response is looked at
 
     def _check_id(self, found: str) -> None:
         if found and self._request_id:
@@ -210,31 +220,47 @@ class StreamDecoder:
         error.request_id = response.infer_response.id
         return error
 
-    def _text(self, answer: Any) -> str:
-        text = self._new_text(answer)
+    def _text(self, answer: Any, usual: bytes | None) -> str:
+        """Return the new text of a response; ``usual`` are its bytes where more of its kind may come."""
+        if self._tokens is not None:
+            ids = numbers_output(answer, self._layout.text)
+            text = self._filtered(self._tokens.feed([int(token) for token in ids]))
+        else:
+            data = bytes_output(answer, self._layout.text)
+            if data and usual and self._extras is None and len(answer.outputs) == 1:
+                self._shortcut.learn(usual, data)
+            text = "" if data is None else self._advance(data)
         if self._extras is not None:
             self._extras.read(answer)
+        return text
+
+    def _continued(self, data: bytes) -> str:
+        """Return the new text that the bytes of a response bring."""
+        if self._cumulative is not None:
+            try:
+                data = self._cumulative.feed(data)
+            except ValueError as error:
+                raise ProtocolError(
+                    f"{error}; register the model with text='delta' if it does not",
+                    request_id=self._request_id,
+                ) from None
+            self._shorten()
+        return self._filtered(self._utf8.feed(data))
+
+    def _shorten(self) -> None:
+        """Leave out the steps that have nothing to do, or nothing any more."""
+        if self._cumulative is not None and self._cumulative.decided_delta:
+            self._cumulative = None
+        if self._cumulative is None and self._prompt is None and self._stops is None:
+            self._advance = self._utf8.feed
+
+    def _filtered(self, text: str) -> str:
         if self._prompt is not None:
             text = self._prompt.feed(text)
         if self._stops is None:
             return text
         text = self._stops.feed(text)
         if self._stops.matched is not None:
-            self.finished = True
+            self.stopped_early = True
+            self._complete()
         return text
-
-    def _new_text(self, answer: Any) -> str:
-        if self._tokens is not None:
-            ids = numbers_output(answer, self._layout.text)
-            return self._tokens.feed([int(token) for token in ids])
-        data = bytes_output(answer, self._layout.text)
-        if data is None:
-            return ""
-        if self._cumulative is not None:
-            try:
-                data = self._cumulative.feed(data)
-            except ValueError as error:
-                raise ProtocolError(
-                    f"{error}; register the model with text='delta' if it does not", request_id=answer.id
-                ) from None
-        return self._utf8.feed(data)

@@ -107,6 +107,7 @@ class Exchange:
         "on_end",
         "on_misfit",
         "request",
+        "running",
         "stopwatch",
     )
 
@@ -119,6 +120,8 @@ class Exchange:
         self._left = inf if request.max_output_bytes is None else request.max_output_bytes
         self._pieces: list[str] = []
         self._state = _State.RUNNING
+        self.running = True
+        """Whether the answer is still coming."""
         self._consumed = False
         self._sent: Metadata = ()
         self._renewed = False
@@ -128,11 +131,6 @@ class Exchange:
         """Called once when the generation has ended, in whatever way; must not raise."""
         self.on_misfit: Callable[[], object] | None = None
         """Called when the server says that the model is not what it was taken for; must not raise."""
-
-    @property
-    def running(self) -> bool:
-        """Whether the answer is still coming."""
-        return self._state is _State.RUNNING
 
     @property
     def answered(self) -> bool:
@@ -164,8 +162,12 @@ class Exchange:
             self._sent = yield from request.bearer.sign(request.metadata)
         return self._sent
 
-    def receive(self, response: Any, now: float) -> str:
+    def receive(self, response: bytes, now: float) -> str:
         """Take a response and return its new text, which may be empty.
+
+        Args:
+            response: a serialized ``ModelStreamInferResponse``.
+            now: clock reading.
 
         Raises:
             RequestError: the response is an error or breaks the protocol.
@@ -372,6 +374,7 @@ class Exchange:
 
     def _close(self, state: _State, now: float) -> None:
         self._state = state
+        self.running = False
         self._end = now
         if logger.isEnabledFor(INFO):
             self._log()

@@ -129,6 +129,11 @@ class CumulativeText:
         self._cumulative = False
         return piece
 
+    @property
+    def decided_delta(self) -> bool:
+        """Whether the pieces are known to hold only what is new: `feed` gives them back as they are from now on."""
+        return self._cumulative is False
+
     def flush(self) -> bytes:
         """Return what is still held back at the end of the answer."""
         held, self._held = self._held, None

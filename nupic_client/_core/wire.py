@@ -20,7 +20,10 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+from nupic_client.errors import ProtocolError
 
 __all__ = [
     "EMPTY_FINAL_PARAMETER",
@@ -34,6 +37,8 @@ __all__ = [
     "encode_tensor",
     "is_numeric",
     "method_path",
+    "only_element",
+    "parse_stream_response",
     "pb",
     "serialize",
     "serialize_infer_request",
@@ -314,11 +319,39 @@ def _varint(number: int) -> bytes:
     return bytes(data)
 
 
-def as_last_of_stream(response: Any) -> Any:
-    """Return a ModelInferResponse as the only message of a stream, marked as final."""
+def parse_stream_response(data: bytes, request_id: str) -> Any:
+    """Return the ``ModelStreamInferResponse`` that was serialized as these bytes.
+
+    Args:
+        data: the bytes.
+        request_id: of the request it answers, for the error.
+
+    Raises:
+        ProtocolError: they are none.
+    """
+    try:
+        return _parse_stream_response(data)
+    except DecodeError:
+        raise ProtocolError("the server sent a response that cannot be read", request_id=request_id) from None
+
+
+_parse_stream_response = pb.ModelStreamInferResponse.FromString
+
+
+def only_element(data: bytes) -> bytes | None:
+    """Return the first BYTES element of a serialized response with one raw content; None for any other bytes."""
+    try:
+        contents = _parse_stream_response(data).infer_response.raw_output_contents
+    except DecodeError:
+        return None
+    return contents[0][4:] if len(contents) == 1 else None
+
+
+def as_last_of_stream(response: Any) -> bytes:
+    """Return a ModelInferResponse as the only message of a stream, marked as final and serialized."""
     message = pb.ModelStreamInferResponse(infer_response=response)
     message.infer_response.parameters[FINAL_PARAMETER].bool_param = True
-    return message
+    return message.SerializeToString()  # type: ignore[no-any-return]  # generated code has no types
 
 
 def serialize(message: Any) -> bytes:

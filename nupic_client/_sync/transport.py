@@ -133,7 +133,7 @@ class Transport:
                 self._start_stream = self._channel.unary_stream(
                     wire.method_path("ModelStreamInfer"),
                     request_serializer=wire.pb.ModelInferRequest.SerializeToString,
-                    response_deserializer=wire.pb.ModelStreamInferResponse.FromString,
+                    response_deserializer=None,
                 )
             return self._channel
 

@@ -7,7 +7,7 @@ import struct
 from itertools import pairwise
 
 import pytest
-from core.replies import last, piece, prepared, raw_bytes, reply
+from core.replies import last, piece, prepared, raw_bytes, reply, reply_message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -273,7 +273,7 @@ def test_a_tokenizer_that_rewrites_what_it_has_said_loses_nothing_new():
 
 
 def test_typed_contents_are_read_as_well():
-    response = reply(final=False)
+    response = reply_message(final=False)
     output = response.infer_response.outputs.add(name="output_ids", datatype="INT32", shape=[1, 2])
     output.contents.int_contents.extend([72, 105])
-    assert StreamDecoder(ENGINE).feed(response) == "Hi"
+    assert StreamDecoder(ENGINE).feed(response.SerializeToString()) == "Hi"

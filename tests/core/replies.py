@@ -17,7 +17,12 @@ def raw_bytes(*elements):
 
 
 def reply(*outputs, final=None, request_id="r1", error=""):
-    """Make a ModelStreamInferResponse of ``(name, datatype, shape, raw)`` outputs."""
+    """Make a serialized ModelStreamInferResponse of ``(name, datatype, shape, raw)`` outputs."""
+    return reply_message(*outputs, final=final, request_id=request_id, error=error).SerializeToString()
+
+
+def reply_message(*outputs, final=None, request_id="r1", error=""):
+    """Make a ModelStreamInferResponse, for tests that change it."""
     response = wire.pb.ModelStreamInferResponse(error_message=error)
     answer = response.infer_response
     answer.id = request_id

@@ -1,0 +1,265 @@
+"""An HTTP/2 peer that costs about a microsecond a message, so that only the client counts.
+
+A gRPC server written in Python costs 20 to 80 us a message and hides every difference between clients; Triton's costs
+100 to 200. This one knows just enough HTTP/2 to pass for a gRPC server: it answers a request with *pre-encoded* messages,
+one DATA frame each, many frames to one write, as far as the client's flow-control windows allow. It answers ModelConfig
+with the signature of a model that streams, and everything else as a generation whose length is the request's
+``max_tokens``. Headers of requests are not read (they may be compressed): the message tells what is asked.
+
+Run it with ``python -m benchmarks.blast_server``; it prints its port and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+from collections import deque
+
+from nupic_client._core import wire
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+# Constant header blocks without dynamic table: ":status: 200", "content-type: application/grpc", and "grpc-status: 0".
+RESPONSE_HEADERS = b"\x88\x0f\x10\x10application/grpc"
+TRAILERS = b"\x00\x0bgrpc-status\x010"
+
+MODEL = "blast"
+WORDS = [
+    " " + word
+    for word in (
+        " the sky is blue because air scatters short waves of light more than long ones, so" * 4
+    ).split()
+]
+"""The text repeats these pieces."""
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
+
+
+def prefixed(message: bytes) -> bytes:
+    """Return a message with gRPC's length prefix."""
+    return b"\0" + struct.pack(">I", len(message)) + message
+
+
+def model_config() -> bytes:
+    response = wire.pb.ModelConfigResponse()
+    config = response.config
+    config.name = MODEL
+    config.model_transaction_policy.decoupled = True
+    types = wire.pb.model__config__pb2
+    config.input.add(name="text_input", data_type=types.TYPE_STRING, dims=[1])
+    config.input.add(name="max_tokens", data_type=types.TYPE_INT32, dims=[1], optional=True)
+    config.output.add(name="text_output", data_type=types.TYPE_STRING, dims=[1])
+    return response.SerializeToString()
+
+
+def token_message(request_id: str, text: str, *, final: bool = False) -> bytes:
+    response = wire.pb.ModelStreamInferResponse()
+    answer = response.infer_response
+    answer.model_name, answer.model_version, answer.id = MODEL, "1", request_id
+    answer.parameters[wire.FINAL_PARAMETER].bool_param = final
+    if not final:
+        answer.outputs.add(name="text_output", datatype="BYTES", shape=[1])
+        answer.raw_output_contents.append(wire.encode_tensor("BYTES", [text]))
+    return response.SerializeToString()
+
+
+class Answer:
+    """What is still to be sent on one stream."""
+
+    __slots__ = ("frames", "left", "next", "stream", "window")
+
+    def __init__(self, stream: int, request_id: str, tokens: int, window: int) -> None:
+        self.stream = stream
+        self.frames = [frame(DATA, 0, stream, prefixed(token_message(request_id, word))) for word in WORDS]
+        self.next = 0
+        self.left = tokens
+        self.window = window
+
+
+class Peer(asyncio.Protocol):
+    """One connection."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.preface = False
+        self.window = 65535
+        self.initial_window = 65535
+        self.max_frame = 16384
+        self.waiting: dict[int, bytearray] = {}
+        self.windows: dict[int, int] = {}
+        self.answers: deque[Answer] = deque()
+        self.blocked: dict[int, Answer] = {}
+        self.paused = False
+        self.scheduled = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        settings = struct.pack(
+            ">HIHI", 3, 1000, 4, 1 << 20
+        )  # streams at once; bytes of a request before its end
+        transport.write(
+            frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24))
+        )
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if not self.preface:
+            if len(self.buffer) < len(PREFACE):
+                return
+            del self.buffer[: len(PREFACE)]
+            self.preface = True
+        while len(self.buffer) >= 9:
+            length = int.from_bytes(self.buffer[:3], "big")
+            if len(self.buffer) < 9 + length:
+                break
+            kind, flags = self.buffer[3], self.buffer[4]
+            stream = int.from_bytes(self.buffer[5:9], "big") & 0x7FFFFFFF
+            payload = bytes(self.buffer[9 : 9 + length])
+            del self.buffer[: 9 + length]
+            self.take(kind, flags, stream, payload)
+        self.send_soon()
+
+    def take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == SETTINGS and not flags & ACK:
+            self.take_settings(payload)
+        elif kind == PING and not flags & ACK:
+            self.transport.write(frame(PING, ACK, 0, payload))
+        elif kind == WINDOW_UPDATE:
+            self.take_window(stream, int.from_bytes(payload, "big"))
+        elif kind == HEADERS:
+            self.waiting[stream] = bytearray()
+            self.windows[stream] = self.initial_window
+        elif kind == DATA and stream in self.waiting:
+            self.waiting[stream] += payload
+            if flags & END_STREAM:
+                self.answer(stream, bytes(self.waiting.pop(stream)[5:]))
+        elif kind == RST_STREAM:
+            self.forget(stream)
+
+    def take_settings(self, payload: bytes) -> None:
+        for place in range(0, len(payload), 6):
+            name, value = struct.unpack(">HI", payload[place : place + 6])
+            if name == 4:
+                change, self.initial_window = value - self.initial_window, value
+                self.windows = {stream: size + change for stream, size in self.windows.items()}
+                for answer in [*self.answers, *self.blocked.values()]:
+                    answer.window += change
+            elif name == 5:
+                self.max_frame = value
+        self.transport.write(frame(SETTINGS, ACK, 0))
+
+    def take_window(self, stream: int, size: int) -> None:
+        if not stream:
+            self.window += size
+        elif stream in self.windows:
+            self.windows[stream] += size
+            for answer in self.answers:
+                if answer.stream == stream:
+                    answer.window += size
+            if stream in self.blocked:
+                answer = self.blocked.pop(stream)
+                answer.window += size
+                self.answers.append(answer)
+
+    def forget(self, stream: int) -> None:
+        self.windows.pop(stream, None)
+        self.waiting.pop(stream, None)
+        self.blocked.pop(stream, None)
+        self.answers = deque(answer for answer in self.answers if answer.stream != stream)
+
+    def answer(self, stream: int, message: bytes) -> None:
+        head = frame(HEADERS, END_HEADERS, stream, RESPONSE_HEADERS)
+        request = wire.pb.ModelInferRequest.FromString(message)
+        if not request.inputs:
+            self.transport.write(
+                head
+                + frame(DATA, 0, stream, prefixed(model_config()))
+                + frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
+            )
+            return
+        tokens = next(
+            int.from_bytes(raw, "little")
+            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+            if tensor.name == "max_tokens"
+        )
+        self.transport.write(head)
+        self.answers.append(Answer(stream, request.id, tokens, self.windows[stream]))
+
+    def send_soon(self) -> None:
+        if not self.scheduled and self.answers and not self.paused:
+            self.scheduled = True
+            asyncio.get_running_loop().call_soon(self.send)
+
+    def send(self) -> None:
+        """Write one turn of each stream that may send."""
+        self.scheduled = False
+        share = 32768 if len(self.answers) < 4 else 4096  # small turns keep many streams fair
+        for _ in range(len(self.answers)):
+            if self.paused or self.window < 512 or self.transport.is_closing():
+                break
+            answer = self.answers.popleft()
+            if self.turn(answer, share):
+                self.answers.append(answer)
+        if self.window >= 512:
+            self.send_soon()
+
+    def turn(self, answer: Answer, share: int) -> bool:
+        """Send some of an answer; return whether it may send more now."""
+        budget = min(share, answer.window, self.window)
+        frames, place = answer.frames, answer.next
+        out = []
+        used = 0
+        while answer.left:
+            piece = frames[place]
+            if used + len(piece) > budget:
+                break
+            used += len(piece) - 9  # headers of frames do not count
+            out.append(piece)
+            answer.left -= 1
+            place = place + 1 if place + 1 < len(frames) else 0
+        answer.next = place
+        answer.window -= used
+        self.window -= used
+        if not answer.left and answer.window >= 512 and self.window >= 512:
+            out.append(self.final(answer))
+            self.windows.pop(answer.stream, None)
+            self.transport.write(b"".join(out))
+            return False
+        self.transport.write(b"".join(out))
+        if answer.window < 512:
+            self.blocked[answer.stream] = answer
+            return False
+        return True
+
+    def final(self, answer: Answer) -> bytes:
+        message = wire.pb.ModelStreamInferResponse.FromString(answer.frames[0][14:])
+        last = prefixed(token_message(message.infer_response.id, "", final=True))
+        self.window -= len(last)
+        return frame(DATA, 0, answer.stream, last) + frame(
+            HEADERS, END_HEADERS | END_STREAM, answer.stream, TRAILERS
+        )
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self.send_soon()
+
+
+async def serve() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Peer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)  # the parent is gone when this returns
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
