@@ -1,0 +1,72 @@
+"""One measurement in a process of its own: ``python -m benchmarks.measure '{"way": …}'`` prints its figures as JSON."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import resource
+import sys
+import threading
+from typing import Any
+
+from benchmarks.ways import WAYS, Job, Sink
+
+
+def measure(way: str, job: Job) -> dict[str, Any]:
+    """Read the answers and return the figures.
+
+    Returns:
+        Seconds of wall clock and of this process's CPU, tokens, seconds to the first token of each answer, seconds from
+        the model to the text of each stamped token, threads, and the largest resident memory in MiB.
+    """
+    stamped = job.delay_us is not None
+    figures: dict[str, Any] = {}
+
+    def sinks(count: int) -> list[Sink]:
+        return [Sink(stamped=stamped) for _ in range(count)]
+
+    def finish(answers: list[Sink], spent: tuple[float, float]) -> None:
+        figures.update(summary(job, answers, spent), threads=threading.active_count())
+
+    def run(read: Any) -> Any:
+        # The first answer opens the connection and loads what is loaded late.
+        warm, answers = sinks(1), sinks(job.streams)
+        outcome = read(warm)
+        if inspect.iscoroutine(outcome):
+
+            async def awaited() -> None:
+                await outcome
+                finish(answers, await read(answers))
+
+            return awaited()
+        finish(answers, read(answers))
+        return None
+
+    WAYS[way](job, run)
+    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return figures
+
+
+def summary(job: Job, answers: list[Sink], spent: tuple[float, float]) -> dict[str, Any]:
+    counts = {len(answer.texts) for answer in answers}
+    if counts != {job.tokens}:
+        raise SystemExit(f"{job.tokens} tokens were asked for in each answer, {sorted(counts)} came")
+    latencies = []
+    if job.delay_us is not None:
+        latencies = [(arrived - int(text)) / 1e9 for answer in answers for arrived, text in answer.texts[1:]]
+    return {
+        "wall": spent[0],
+        "cpu": spent[1],
+        "tokens": job.tokens * job.streams,
+        "first": [answer.first - answer.asked for answer in answers],
+        "latencies": latencies,
+    }
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    print(json.dumps(measure(order.pop("way"), Job(**order))))
+
+
+if __name__ == "__main__":
+    main()
