@@ -37,10 +37,7 @@ def bars(data: dict[str, Any], file: Path) -> None:
         pane.barh(
             names,
             rates,
-            color=[
-                COLORS[name.replace("tritonclient", "triton").split("_")[0].split(" ")[0].split(".")[0]]
-                for name in names
-            ],
+            color=[color(name) for name in names],
         )
         pane.set_title(f"{streams} stream{'s' * (streams != '1')}", fontsize=10)
         pane.set_xlabel("thousand tokens/s")

@@ -31,6 +31,7 @@ class Job:
         streams: how many answers are read at the same time.
         tokens: of each answer.
         delay_us: the model waits so long between tokens; None for a model without that input.
+        stamp: each token is the time at which the model sent it.
     """
 
     url: str
@@ -38,11 +39,17 @@ class Job:
     streams: int
     tokens: int
     delay_us: int | None = None
+    stamp: bool = True
 
     @property
     def inputs(self) -> dict[str, int]:
         """The model's inputs besides the prompt and ``max_tokens``."""
-        return {} if self.delay_us is None else {"token_delay_us": self.delay_us, "stamp": 1}
+        return {} if self.delay_us is None else {"token_delay_us": self.delay_us, "stamp": int(self.stamp)}
+
+    @property
+    def stamped(self) -> bool:
+        """Whether the texts are times."""
+        return self.delay_us is not None and self.stamp
 
 
 class Sink:
