@@ -180,9 +180,11 @@ class Peer(asyncio.Protocol):
         head = frame(HEADERS, END_HEADERS, stream, RESPONSE_HEADERS)
         request = wire.pb.ModelInferRequest.FromString(message)
         if not request.inputs:
+            config = prefixed(model_config())
+            self.window -= len(config)
             self.transport.write(
                 head
-                + frame(DATA, 0, stream, prefixed(model_config()))
+                + frame(DATA, 0, stream, config)
                 + frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
             )
             return
