@@ -12,6 +12,7 @@ from nupic_client._core import wire
 from nupic_client._version import __version__
 from nupic_client.local.answers import Answers, Failure
 from nupic_client.local.engine import StreamAbort, StreamEnd
+from nupic_client.local.limits import UNLIMITED, ServerLimits
 from nupic_client.local.outbox import Outbox
 from nupic_client.local.requests import Refusal, check_version
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Servicer"]
 
 _EXITING = "Server exiting"
+_NO_OVERRIDES = "this server takes no configuration and no files from its clients"
 _EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 
 
@@ -34,9 +36,17 @@ class Servicer:
         repository: the models and the state of the server.
         answers: what answers inference requests.
         executor: where generations run; it must run any number of tasks at once.
+        limits: how much may be asked of it.
     """
 
-    def __init__(self, repository: Repository, answers: Answers, executor: Executor) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        answers: Answers,
+        executor: Executor,
+        limits: ServerLimits = UNLIMITED,
+    ) -> None:
+        self._limits = limits
         self._repository = repository
         self._answers = answers
         self._executor = executor
@@ -85,8 +95,16 @@ class Servicer:
     @contextmanager
     def _registered(self, end: Callable[[], None], context: Any) -> Iterator[None]:
         """Let `stop` and the end of the RPC, for whatever reason, call ``end``."""
+        most = self._limits.max_calls
         with self._lock:
-            self._running.add(end)
+            full = most is not None and len(self._running) >= most
+            if not full:
+                self._running.add(end)
+        if full:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"this server takes at most {most} inference calls at a time; try again later",
+            )
         try:
             if self._stopping.is_set() or not context.add_callback(end):
                 end()
@@ -193,6 +211,11 @@ class Servicer:
         return response
 
     def _model_load(self, request: Any, _context: Any) -> Any:
+        if request.repository_name:
+            raise Refusal("UNIMPLEMENTED", "'repository_name' specification is not supported")
+        if self._repository.explicit and request.parameters:
+            # The real server takes a configuration and files here. Ours serves what its program gave it.
+            raise Refusal("INVALID_ARGUMENT", f"failed to load '{request.model_name}', {_NO_OVERRIDES}")
         self._set_loaded(request.model_name, loaded=True)
         return wire.pb.RepositoryModelLoadResponse()
 
@@ -227,7 +250,12 @@ class Servicer:
         return answer
 
     def _model_stream_infer(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
-        outbox: Outbox[Any] = Outbox()
+        most = self._limits.max_on_stream
+        outbox: Outbox[Any] = Outbox(
+            producers=None if most is None else most + 1,  # what reads the requests is one of them
+            patience=self._limits.read_timeout,
+            on_stall=context.cancel,
+        )
         outbox.open_producer()
 
         def end() -> None:
@@ -249,7 +277,8 @@ class Servicer:
     ) -> None:
         try:
             for request in requests:
-                outbox.open_producer()
+                if not outbox.open_producer():
+                    break
                 self._executor.submit(self._answer_on_stream, request, metadata, outbox)
         except Exception:  # noqa: BLE001 - grpcio raises a bare Exception here when the RPC is over
             outbox.close()
