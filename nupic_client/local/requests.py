@@ -153,7 +153,11 @@ def check_version(text: str) -> str:
     """
     digits = re.match(r"\s*([+-]?\d+)", text, re.ASCII)
     # Python takes long to read a number of a million digits.
-    if digits is None or len(digits[1].lstrip("+-0")) > _MOST_DIGITS or not -(2**63) <= int(digits[1]) < 2**63:
+    if (
+        digits is None
+        or len(digits[1].lstrip("+-0")) > _MOST_DIGITS
+        or not -(2**63) <= int(digits[1]) < 2**63
+    ):
         raise _invalid(
             f"failed to get model version from specified version string '{text}' (details: stol), version "
             "should be an integral value > 0"
