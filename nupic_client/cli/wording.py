@@ -27,6 +27,7 @@ _CREDENTIALS = {
     "TLS(certificate_chain=…, private_key=…)": "--client-cert and --client-key",
     "both certificate_chain and private_key": "both --client-cert and --client-key",
     "that private_key is the key of certificate_chain": "that --client-key is the key of --client-cert",
+    "tls is given": "there is an option for TLS",
     "tls.root_certificates": "--ca-cert",
     "tls.certificate_chain": "--client-cert",
     "tls.private_key": "--client-key",
@@ -47,7 +48,9 @@ def error_text(error: NupicError, arguments: argparse.Namespace) -> str:
     facts = str(error).removeprefix(error.message).strip()
     if facts:
         lines.append(f"  {facts[1:-1]}")
-    if isinstance(error, ConnectionFailedError) and getattr(arguments, "local", None) is False:
+    # Where trying again cannot help, the server is there and a certificate is wrong.
+    away = isinstance(error, ConnectionFailedError) and error.retryable
+    if away and getattr(arguments, "local", None) is False:
         lines.append("To use the embedded model (smollm2) instead: --local")
     return "\n".join(lines)
 

@@ -151,20 +151,17 @@ def check_version(text: str) -> str:
     Raises:
         Refusal: it is no number.
     """
-    digits = re.match(r"\s*([+-]?\d+)", text, re.ASCII)
-    # Python takes long to read a number of a million digits.
-    if (
-        digits is None
-        or len(digits[1].lstrip("+-0")) > _MOST_DIGITS
-        or not -(2**63) <= int(digits[1]) < 2**63
-    ):
+    digits = re.match(r"\s*([+-]?)0*(\d+)", text, re.ASCII)
+    # Python takes long for numbers of a million digits, or refuses them.
+    number = int(digits[1] + digits[2]) if digits and len(digits[2]) <= _MOST_DIGITS else None
+    if number is None or not -(2**63) <= number < 2**63:
         raise _invalid(
             f"failed to get model version from specified version string '{text}' (details: stol), version "
             "should be an integral value > 0"
         )
-    if int(digits[1]) < 0:
+    if number < 0:
         raise _invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
-    return str(int(digits[1]))
+    return str(number)
 
 
 def check_request(message: Any, model: ServedModel) -> None:

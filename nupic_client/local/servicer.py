@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nupic_client.local.repository import Repository
 
 __all__ = ["Servicer"]
+
+_log = logging.getLogger("nupic_client.local")
 
 _EXITING = "Server exiting"
 _NO_OVERRIDES = "this server takes no configuration and no files from its clients"
@@ -295,6 +298,9 @@ class Servicer:
                     break
         except (StreamAbort, StreamEnd) as control:
             outbox.put(control)
+        except Exception as error:  # noqa: BLE001 - the client must not take silence for an answer
+            _log.exception("a request could not be answered")
+            outbox.put(StreamAbort("INTERNAL", f"the server failed: {type(error).__name__}"))
         finally:
             answers.close()  # tells the engine
             outbox.close_producer()

@@ -172,3 +172,15 @@ def test_a_closed_outbox_takes_and_gives_nothing():
     outbox.close("later")
     assert not outbox.put(2)
     assert list(outbox) == ["last"]
+
+
+def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("secret of the server")
+
+    with FakeTriton() as server, RawClient(server.url) as client:
+        monkeypatch.setattr("nupic_client.local.answers.decode_request", broken)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(client.stream(request()))
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert caught.value.details() == "the server failed: RuntimeError"
