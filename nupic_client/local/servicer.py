@@ -28,6 +28,9 @@ __all__ = ["Servicer"]
 _log = logging.getLogger("nupic_client.local")
 
 _EXITING = "Server exiting"
+_UNREADABLE = object()
+"""Stands for a request that is no message."""
+_NO_MESSAGE = "Exception deserializing request!"
 _NO_OVERRIDES = "this server takes no configuration and no files from its clients"
 _EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 
@@ -75,14 +78,14 @@ class Servicer:
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 _refusals_as_status(call),
-                request_deserializer=wire.METHODS[name][0].FromString,
+                request_deserializer=_deserializer(name),
                 response_serializer=_serialize,
             )
             for name, call in unary.items()
         }
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
             self._model_stream_infer,
-            request_deserializer=wire.METHODS["ModelStreamInfer"][0].FromString,
+            request_deserializer=_deserializer("ModelStreamInfer"),
             response_serializer=_serialize,
         )
         return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
@@ -280,6 +283,9 @@ class Servicer:
     ) -> None:
         try:
             for request in requests:
+                if request is _UNREADABLE:
+                    outbox.close(StreamAbort("INTERNAL", _NO_MESSAGE))
+                    break
                 if not outbox.open_producer():
                     break
                 self._executor.submit(self._answer_on_stream, request, metadata, outbox)
@@ -306,6 +312,19 @@ class Servicer:
             outbox.close_producer()
 
 
+def _deserializer(method: str) -> Callable[[bytes], Any]:
+    # Of an error here gRPC would print a page for the operator, as often as a client likes.
+    read = wire.METHODS[method][0].FromString
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return read(data)
+        except Exception:  # noqa: BLE001 - protobuf's errors differ from one implementation to the other
+            return _UNREADABLE
+
+    return deserialize
+
+
 def _serialize(message: Any) -> bytes:
     return message if isinstance(message, bytes) else message.SerializeToString()
 
@@ -326,6 +345,8 @@ def _metadata(context: Any) -> Mapping[str, str | bytes]:
 
 def _refusals_as_status(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def answered(request: Any, context: Any) -> Any:
+        if request is _UNREADABLE:
+            context.abort(grpc.StatusCode.INTERNAL, _NO_MESSAGE)
         try:
             return call(request, context)
         except Refusal as refusal:

@@ -3,13 +3,12 @@
 import ctypes
 import json
 import os
-import re
 import subprocess
 import sys
 
 import grpc
 import pytest
-from cli.processes import ROOT, environment, needs_the_model
+from cli.processes import environment, needs_the_model
 from local.raw_client import RawClient, request, text_of
 
 from nupic_client._core import wire
@@ -106,7 +105,7 @@ def watched(tmp_path_factory):
     server.say("watch")
     yield server
     errors = server.end()
-    assert "canary" not in errors
+    assert errors == ""  # nor can a client fill the operator's screen
 
 
 def embedding(text):
@@ -278,8 +277,11 @@ def test_texts_are_texts(client, watched, template):
 
 @pytest.mark.parametrize("method", [*wire.METHODS, "TraceSetting"])
 def test_messages_that_are_none(client, method):
-    for data in (b"\xff", b"\n\x05abc", os.urandom(200)):
-        answer_of(client, method, data)
+    for data in (b"\xff", b"\n\x05abc"):
+        refusal = refusal_of(client, method, data)
+        assert refusal.startswith(("INTERNAL: Exception deserializing request!", "UNIMPLEMENTED"))
+    for _ in range(20):
+        answer_of(client, method, os.urandom(200))
 
 
 def test_a_server_that_loads_models_takes_no_files_and_no_configuration_either():
@@ -294,13 +296,3 @@ def test_a_server_that_loads_models_takes_no_files_and_no_configuration_either()
         message = wire.pb.RepositoryModelLoadRequest(model_name="gpt", repository_name="/etc")
         assert refusal_of(client, "RepositoryModelLoad", message).startswith("UNIMPLEMENTED")
         client.unary("RepositoryModelLoad", model_name="gpt")
-
-
-def test_the_servers_own_code_opens_no_file_to_answer():
-    """What could: only the loading of weights, certificates and the engine's own socket, before any request."""
-    answering = "answers engine executor gate limits outbox outputs repository requests responses server servicer tokens"
-    for name in answering.split():
-        text = (ROOT / "nupic_client" / "local" / f"{name}.py").read_text(encoding="utf-8")
-        assert not re.search(r"\bopen\(|\bPath\b|\bimport (os|pathlib|shutil|tempfile|subprocess)\b", text), (
-            name
-        )
