@@ -33,8 +33,8 @@ class ServerLimits:
 
     max_request_bytes: int | None = 4 << 20
     max_running: int | None = 4
-    max_waiting: int = 60
-    max_calls: int | None = 128
+    max_waiting: int = 124
+    max_calls: int | None = 256
     max_connections: int | None = 256
     max_tokens: int | None = None
     read_timeout: float | None = 60.0
