@@ -31,7 +31,7 @@ _EXITING = "Server exiting"
 _UNREADABLE = object()
 """Stands for a request that is no message."""
 _NO_MESSAGE = "Exception deserializing request!"
-_NO_OVERRIDES = "this server takes no configuration and no files from its clients"
+_NO_FILES = "this server takes no files from its clients"
 _EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 
 
@@ -219,9 +219,9 @@ class Servicer:
     def _model_load(self, request: Any, _context: Any) -> Any:
         if request.repository_name:
             raise Refusal("UNIMPLEMENTED", "'repository_name' specification is not supported")
-        if self._repository.explicit and request.parameters:
-            # The real server takes a configuration and files here. Ours serves what its program gave it.
-            raise Refusal("INVALID_ARGUMENT", f"failed to load '{request.model_name}', {_NO_OVERRIDES}")
+        if self._repository.explicit and any(name.startswith("file:") for name in request.parameters):
+            # The real server writes such files to a folder of its own. A configuration is not looked at here.
+            raise Refusal("INVALID_ARGUMENT", f"failed to load '{request.model_name}', {_NO_FILES}")
         self._set_loaded(request.model_name, loaded=True)
         return wire.pb.RepositoryModelLoadResponse()
 

@@ -284,14 +284,15 @@ def test_messages_that_are_none(client, method):
         answer_of(client, method, os.urandom(200))
 
 
-def test_a_server_that_loads_models_takes_no_files_and_no_configuration_either():
+def test_a_server_that_loads_models_takes_no_files_either():
     with FakeTriton(explicit=True) as server, RawClient(server.url) as client:
-        for name in ("config", "file:1/model.py", "file:/etc/passwd", "anything"):
+        for name in ("file:1/model.py", "file:/etc/passwd", "file:../../canary.txt"):
             message = wire.pb.RepositoryModelLoadRequest(model_name="gpt")
-            message.parameters[name].string_param = "{}"
+            message.parameters["config"].string_param = "{}"
+            message.parameters[name].bytes_param = b"import os"
             refusal = refusal_of(client, "RepositoryModelLoad", message)
             assert refusal == (
-                "INVALID_ARGUMENT: failed to load 'gpt', this server takes no configuration and no files from its clients"
+                "INVALID_ARGUMENT: failed to load 'gpt', this server takes no files from its clients"
             )
         message = wire.pb.RepositoryModelLoadRequest(model_name="gpt", repository_name="/etc")
         assert refusal_of(client, "RepositoryModelLoad", message).startswith("UNIMPLEMENTED")

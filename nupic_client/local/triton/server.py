@@ -36,7 +36,7 @@ _PATIENCE = 2
 
 
 def _closed_services() -> str:
-    """Return the option that closes what reaches files and memory: nobody on the network knows the header that would open it."""
+    """Return the option that closes what reaches files and memory: nobody on the network knows the header to open it."""
     return f"--grpc-restricted-protocol=shared-memory,trace,logging:nobody={secrets.token_urlsafe(32)}"
 
 
