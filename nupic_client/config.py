@@ -14,7 +14,18 @@ from urllib.parse import unquote
 from nupic_client._frozen import reduce_frozen
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "TLS", "ClientConfig", "Endpoint", "TokenSource", "check_metadata", "parse_url"]
+__all__ = [
+    "DEFAULT_URL",
+    "TLS",
+    "ClientConfig",
+    "Endpoint",
+    "TokenSource",
+    "check_metadata",
+    "check_token_path",
+    "is_loopback",
+    "parse_url",
+    "read_pem",
+]
 
 DEFAULT_URL = "localhost:8001"
 """NuPIC's and Triton's default gRPC port on this machine."""
@@ -45,13 +56,14 @@ class Endpoint:
         if self.target.startswith("unix:"):
             return True
         hosts = [host for host, _ in self.addresses] or [_split_host_port(self.target.rpartition("/")[2])[0]]
-        return all(_is_loopback(host) for host in hosts)
+        return all(is_loopback(host) for host in hosts)
 
     def __str__(self) -> str:
         return ", ".join(_join(host, port) for host, port in self.addresses) or self.target
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine by its spelling alone: a loopback address or ``localhost``."""
     if host.lower() == "localhost":
         return True
     try:
@@ -175,12 +187,43 @@ class TLS:
             ConfigurationError: the file cannot be read.
         """
         value: str | Path | bytes | None = getattr(self, name)
-        if value is None or isinstance(value, bytes):
-            return value
-        try:
-            return Path(value).read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"tls.{name}: cannot read {str(value)!r}: {error.strerror}") from None
+        return None if value is None else read_pem(f"tls.{name}", value)
+
+
+def read_pem(what: str, value: str | Path | bytes) -> bytes:
+    """Return PEM text that is given as it is or as a file.
+
+    Args:
+        what: the argument, for the error.
+        value: bytes are the text itself, strings and paths are files.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    if isinstance(value, bytes):
+        return value
+    try:
+        return Path(value).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{what}: cannot read {str(value)!r}: {error.strerror}") from None
+
+
+def check_token_path(shown: str, secure_url: str, *, protected: bool) -> None:
+    """Check that a token may go to a server.
+
+    Args:
+        shown: the server.
+        secure_url: the url with which it could.
+        protected: whether nobody on the way can read it, or the caller does not mind.
+
+    Raises:
+        ConfigurationError: it may not.
+    """
+    if not protected:
+        raise ConfigurationError(
+            f"the token would go to {shown!r} in plain text, for everyone on the way to read: use"
+            f" {secure_url}, or allow_insecure_token=True where the network protects it"
+        )
 
 
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
@@ -264,11 +307,8 @@ class ClientConfig:
             raise ConfigurationError(
                 f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}"
             )
-        if token is not None and not (endpoint.secure or endpoint.is_local or allow_insecure_token):
-            raise ConfigurationError(
-                f"the token would go to {str(endpoint)!r} in plain text, for everyone on the way to read: use"
-                f" grpcs://{endpoint}, or allow_insecure_token=True where the network protects it"
-            )
+        protected = token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
+        check_token_path(str(endpoint), f"grpcs://{endpoint}", protected=protected)
         return cls(
             endpoint=endpoint,
             tls=tls,

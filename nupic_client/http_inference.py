@@ -10,24 +10,27 @@ import importlib
 import ssl
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from nupic_client._core import wire
 from nupic_client._core.arrays import encode_inputs
 from nupic_client._core.batches import EmbeddingPlan, check_texts
+from nupic_client._core.bearer import Bearer, hide_credentials
 from nupic_client._core.classify import error_from_message
 from nupic_client._core.draft import CallOptions
 from nupic_client._core.infer import InferDraft, InferenceResult, InferOptions, check_text
 from nupic_client._core.tensors import from_raw, texts_of
 from nupic_client.backends.signature import ModelSignature
+from nupic_client.config import check_token_path, is_loopback
 from nupic_client.errors import (
+    AuthenticationError,
     ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     InferenceError,
-    NupicError,
     ProtocolError,
     RequestError,
     RequestRejectedError,
@@ -40,12 +43,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
+    from nupic_client._core.flows import Metadata
     from nupic_client._core.tensors import ArrayLike, TextAs
 
 __all__ = ["HttpInferenceClient"]
 
 DEFAULT_URL = "localhost:8000"
 """NuPIC's and Triton's default HTTP port on this machine."""
+_OWN = frozenset({"_http", "_bearer", "_connections", "_signature"})
+"""What a copy of a client does not take over."""
 
 
 class HttpInferenceClient:
@@ -57,6 +63,10 @@ class HttpInferenceClient:
         registry: where the model is looked up. Default: the models that come with the package.
         text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
         timeout: seconds to wait for the server to connect, and for each piece of its answer.
+        token: a bearer token that is sent with every request, or a function that returns it: as for `StreamingClient`.
+        allow_insecure_token: send the token in plain text to another machine.
+
+    A copy, also one that was pickled, has the configuration and makes its own connections.
 
     Raises:
         ConfigurationError: an argument is wrong, or ``tritonclient[http]`` is not installed.
@@ -76,6 +86,8 @@ class HttpInferenceClient:
         registry: ModelRegistry | None = None,
         text: TextAs = "str",
         timeout: float = 600.0,
+        token: str | Callable[[], str] | None = None,
+        allow_insecure_token: bool = False,
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
         self._name = unary_name(self._spec.server_name)
@@ -86,9 +98,25 @@ class HttpInferenceClient:
         self._address = rest.rstrip("/")
         self._secure = scheme == "https"
         self._timeout = CallOptions().override({"timeout": timeout}).timeouts.total
+        self._token = token
+        host = urlsplit(f"//{self._address}").hostname or ""
+        protected = token is None or self._secure or is_loopback(host) or allow_insecure_token
+        check_token_path(self._address, f"https://{self._address}", protected=protected)
+        self._begin()
+
+    def _begin(self) -> None:
         self._http = _load()
+        self._bearer = Bearer.of(self._token)
         self._connections = threading.local()
         self._signature: ModelSignature | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The configuration only: a copy has its own connections and asks the server itself.
+        return {name: value for name, value in self.__dict__.items() if name not in _OWN}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     @property
     def url(self) -> str:
@@ -132,7 +160,7 @@ class HttpInferenceClient:
         """
         draft = self._draft(options)
         plan = EmbeddingPlan(
-            draft, self._describe(), check_texts(texts), output=output, batch_size=batch_size
+            draft, self._describe(draft), check_texts(texts), output=output, batch_size=batch_size
         )
         for index, inputs in enumerate(plan.inputs()):
             plan.add(index, self._send(plan.draft, inputs))
@@ -167,14 +195,15 @@ class HttpInferenceClient:
             new_id=lambda: uuid.uuid4().hex,
         )
 
-    def _describe(self) -> ModelSignature:
+    def _describe(self, draft: InferDraft) -> ModelSignature:
         if self._signature is None:
-            config = self._call("get_model_config", self._name, self._spec.version)
+            metadata = tuple(draft.options.metadata.items())
+            config = self._call("get_model_config", self._name, self._spec.version, metadata=metadata)
             self._signature = wire.signature_from_config_json(config)
         return self._signature
 
     def _send(self, draft: InferDraft, inputs: Mapping[str, ArrayLike] | ArrayLike) -> InferenceResult:
-        signature = self._describe()
+        signature = self._describe(draft)
         batch = encode_inputs(signature, inputs)
         draft.check(signature)
         tensors = []
@@ -191,7 +220,7 @@ class HttpInferenceClient:
             model_version=self._spec.version,
             outputs=[self._http.InferRequestedOutput(name) for name in draft.outputs] or None,
             request_id=request_id,
-            headers=dict(draft.options.metadata) or None,
+            metadata=tuple(draft.options.metadata.items()),
             parameters=dict(draft.parameters) or None,
         )
         return self._result(draft, answer)
@@ -216,12 +245,38 @@ class HttpInferenceClient:
             parameters=response.get("parameters", {}),
         )
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+    def _call(self, method: str, *arguments: Any, metadata: Metadata = (), **options: Any) -> Any:
+        """Call a method of the connection with the token, and once more with another one if the server wants that."""
+        sent = self._sign(metadata)
         try:
-            return getattr(self._client(), method)(*arguments, **options)
+            return self._call_once(method, *arguments, headers=_headers(sent), **options)
+        except AuthenticationError as error:
+            if self._bearer is None or not self._bearer.renews(error, metadata, sent):
+                raise
+        sent = self._sign(metadata)
+        return self._call_once(method, *arguments, headers=_headers(sent), **options)
+
+    def _sign(self, metadata: Metadata) -> Metadata:
+        if self._bearer is None:
+            return metadata
+        signing = self._bearer.sign(metadata)
+        try:
+            wanted: Any = next(signing)
+            while True:
+                wanted = signing.send(wanted.source())
+        except StopIteration as stop:
+            signed: Metadata = stop.value
+            return signed
+
+    def _call_once(
+        self, method: str, *arguments: Any, headers: Mapping[str, str | bytes] | None, **options: Any
+    ) -> Any:
+        try:
+            return getattr(self._client(), method)(*arguments, headers=headers, **options)
         except self._http.InferenceServerException as error:
-            failure: NupicError = self._failed(error.message() or "", str(error.status() or ""))
-            raise failure from error
+            failure: RequestError = self._failed(error.message() or "", str(error.status() or ""))
+            hidden = hide_credentials(failure, tuple((headers or {}).items()))
+            raise failure from None if hidden else error
         except TimeoutError as error:
             raise DeadlineExceededError(
                 f"no answer within {self._timeout} s", limit=self._timeout, model=self._name, target=self.url
@@ -232,7 +287,7 @@ class HttpInferenceClient:
             ) from error
 
     def _failed(self, text: str, code: str) -> RequestError:
-        known = error_from_message(text)
+        known = _REFUSED.get(code, lambda _text: None)(text) or error_from_message(text)
         if known is None:
             kind = RequestRejectedError if code.startswith("4") else InferenceError
             known = kind(f"the server refused: {text}", server_message=text)
@@ -252,6 +307,21 @@ class HttpInferenceClient:
                 ssl_context_factory=ssl.create_default_context if self._secure else None,
             )
         return client
+
+
+_REFUSED: Mapping[str, Callable[[str], RequestError]] = {
+    "401": lambda text: AuthenticationError(
+        f"the server wants valid credentials: {text}", status="UNAUTHENTICATED", server_message=text
+    ),
+    "403": lambda text: AuthenticationError(
+        f"these credentials do not allow it: {text}", status="PERMISSION_DENIED", server_message=text
+    ),
+}
+"""What the HTTP status of a server, or of a proxy before it, says by itself."""
+
+
+def _headers(metadata: Metadata) -> dict[str, str | bytes] | None:
+    return {name: value for name, value in metadata} or None  # noqa: C416 - a dict of both kinds of values
 
 
 def _load() -> ModuleType:

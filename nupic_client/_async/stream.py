@@ -260,7 +260,7 @@ class AsyncTextStream:
         failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else exchange.deadlines.error()
         error = exchange.broken(failure, time.monotonic())
         if error is not None:
-            raise error from cause
+            raise error from exchange.cause(cause)
 
     async def _again(self, exchange: Exchange, error: RequestError) -> None:
         """Send the request again after a pause, or raise the error if that is not worth it."""

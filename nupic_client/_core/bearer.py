@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Bearer", "authorized"]
+__all__ = ["Bearer", "authorized", "check_token", "hide_credentials"]
 
 _HEADER = "authorization"
+_SHORTEST_SECRET = 4
+"""Characters that a credential has at least to be looked for: fewer are found in every sentence."""
 
 
 class Bearer:
@@ -33,7 +35,7 @@ class Bearer:
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source
-        self._kept = None if callable(source) else _checked(source)
+        self._kept = None if callable(source) else check_token(source)
 
     @classmethod
     def of(cls, source: TokenSource | None) -> Bearer | None:
@@ -51,7 +53,7 @@ class Bearer:
         token = self._kept
         if token is None:
             source: Any = self._source  # a text was kept from the beginning
-            token = self._kept = _checked((yield FetchToken(source)))
+            token = self._kept = check_token((yield FetchToken(source)))
         return (*metadata, (_HEADER, f"Bearer {token}"))
 
     def renews(self, error: RequestError, metadata: Metadata, sent: Metadata) -> bool:
@@ -81,15 +83,53 @@ def authorized(flow: Flow[T], bearer: Bearer | None) -> Flow[T]:
 def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
     sent = yield from bearer.sign(call.metadata)
     try:
-        return (yield call.with_metadata(sent))
+        return (yield from _hiding(call, sent))
     except AuthenticationError as error:
         if not bearer.renews(error, call.metadata, sent):
             raise
     sent = yield from bearer.sign(call.metadata)
-    return (yield call.with_metadata(sent))
+    return (yield from _hiding(call, sent))
 
 
-def _checked(token: Any) -> str:
+def _hiding(call: Invoke, sent: Metadata) -> Flow[Any]:
+    """Make a call whose errors do not show what it was sent with."""
+    try:
+        return (yield call.with_metadata(sent))
+    except RequestError as error:
+        if hide_credentials(error, sent):
+            raise error from None  # what gRPC has to say has it too
+        raise
+
+
+def hide_credentials(error: RequestError, sent: Metadata) -> bool:
+    """Take the credentials that a call was sent with out of its error: a server may repeat what it was sent.
+
+    Args:
+        error: what the call ended with; its texts are changed.
+        sent: the metadata of the call.
+
+    Returns:
+        Whether they were there.
+    """
+    hidden = False
+    for name, value in sent:
+        if name != _HEADER or not isinstance(value, str):
+            continue
+        secret = value.rpartition(" ")[2]
+        if len(secret) >= _SHORTEST_SECRET and secret in f"{error.message}{error.server_message}":
+            hidden = True
+            error.message = error.message.replace(secret, "…")
+            error.server_message = error.server_message.replace(secret, "…")
+            error.args = (error.message,)
+    return hidden
+
+
+def check_token(token: Any) -> str:
+    """Return a token that can be sent.
+
+    Raises:
+        ConfigurationError: it is none. It is not shown.
+    """
     if inspect.isawaitable(token):
         if inspect.iscoroutine(token):
             token.close()  # or Python complains that nobody awaited it

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nupic_client.errors import (
     InferenceError,
     ModelUnavailableError,
+    OverloadedError,
     RequestError,
     RequestRejectedError,
     TransportError,
@@ -41,6 +42,13 @@ _RULES = (
         ModelUnavailableError,
         "UNAVAILABLE",
         "the model is not loaded now: it is being loaded or unloaded, or the server is shutting down",
+        retryable=True,
+    ),
+    _rule(
+        r"^Exceeds maximum queue size",
+        OverloadedError,
+        "UNAVAILABLE",
+        "the server has no capacity for this now",
         retryable=True,
     ),
     _rule(

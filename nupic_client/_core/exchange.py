@@ -12,6 +12,7 @@ from logging import INFO
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._core.bearer import hide_credentials
 from nupic_client._core.deadlines import Deadlines
 from nupic_client._core.decoder import StreamDecoder
 from nupic_client._core.retry import next_pause
@@ -97,6 +98,7 @@ class Exchange:
         "_decoder",
         "_end",
         "_error",
+        "_hidden",
         "_left",
         "_pieces",
         "_renewed",
@@ -125,6 +127,7 @@ class Exchange:
         self._consumed = False
         self._sent: Metadata = ()
         self._renewed = False
+        self._hidden = False
         self._error: RequestError | None = None
         self._end = start
         self.on_end: Callable[[Exchange], None] | None = None
@@ -175,6 +178,7 @@ class Exchange:
         try:
             text = self._decoder.feed(response)
         except RequestError as error:
+            hide_credentials(error, self._sent)
             if self._may_retry(error):
                 raise
             raise self.failed(error, now) from None
@@ -217,9 +221,14 @@ class Exchange:
         if self.answered:
             self._close(_State.FINISHED, now)
             return None
+        self._hidden = hide_credentials(error, self._sent)
         if self.deadlines.expired is not None:
             error = self.deadlines.error()
         return error if self._may_retry(error) else self.failed(error, now)
+
+    def cause(self, error: BaseException) -> BaseException | None:
+        """Return what the call raised as the cause of what `broken` gave; None where it would show the credentials."""
+        return None if self._hidden else error
 
     def retry(self, error: RequestError, now: float, jitter: float) -> float:
         """Return the pause before the request is to be sent again, and get ready for that.

@@ -202,7 +202,7 @@ class TextStream:
             self._check_left(exchange)
             error = exchange.broken(error_from_rpc(rpc_error), clock())
             if error is not None:
-                raise error from rpc_error
+                raise error from exchange.cause(rpc_error)
         return exchange.consumed()
 
     def _again(self, exchange: Exchange, error: RequestError) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import nupic_client
 from nupic_client import config
+from nupic_client.cli.credentials import credentials
 from nupic_client.cli.options import EMBEDDED_MODELS, call_options, generation_options
 from nupic_client.cli.report import ProgressLine
 from nupic_client.cli.terminal import say
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-__all__ = ["connect", "connect_inference", "embedded_server", "formatter_is_known", "require_formatter"]
+__all__ = [
+    "connect",
+    "connect_inference",
+    "embedded_server",
+    "formatter_is_known",
+    "require_formatter",
+    "server_client",
+]
 
 Client = TypeVar("Client", "nupic_client.StreamingClient", "nupic_client.InferenceClient")
 
@@ -32,9 +40,10 @@ def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingCli
         LocalModelError: the embedded server cannot run here.
     """
 
-    def client(url: str | None) -> nupic_client.StreamingClient:
+    def client(url: str | None, **options: Any) -> nupic_client.StreamingClient:
+        given = generation_options(arguments)
         return nupic_client.StreamingClient(
-            arguments.model, url, formatter=arguments.formatter, **generation_options(arguments)
+            arguments.model, url, formatter=arguments.formatter, **options, **given
         )
 
     with contextlib.ExitStack() as stack:
@@ -50,18 +59,35 @@ def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.In
         LocalModelError: the embedded server cannot run here.
     """
 
-    def client(url: str | None) -> nupic_client.InferenceClient:
-        return nupic_client.InferenceClient(arguments.model, url, **call_options(arguments))
+    def client(url: str | None, **options: Any) -> nupic_client.InferenceClient:
+        return nupic_client.InferenceClient(arguments.model, url, **options, **call_options(arguments))
 
     with contextlib.ExitStack() as stack:
         yield _connected(stack, arguments, client)
 
 
+def server_client(stack: contextlib.ExitStack, arguments: argparse.Namespace) -> nupic_client.ServerClient:
+    """Return a client for questions about the server that was named; with ``--local`` about an embedded one.
+
+    Raises:
+        ConfigurationError: an option is wrong.
+        LocalModelError: the embedded server cannot run here.
+    """
+    options = {**credentials(arguments), **call_options(arguments)}
+    url = stack.enter_context(embedded_server()).url if arguments.local else arguments.url
+    return stack.enter_context(nupic_client.ServerClient(url, **options))
+
+
 @contextlib.contextmanager
 def embedded_server(
-    host: str = "127.0.0.1", port: int = 0, *, threads: int = 1, context: int = 2048
+    host: str | None = None, port: int = 0, **options: Any
 ) -> Iterator[nupic_client.LocalServer]:
     """Yield a running embedded server; the first time, show the download of its model.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 picks a free one.
+        **options: as for `LocalServer`.
 
     Raises:
         ConfigurationError: the address is not free, or an option is out of its range.
@@ -69,9 +95,7 @@ def embedded_server(
     """
     progress = ProgressLine()
     # It loads on a thread of its own: a Ctrl-C in the engine's loader would make that wait forever.
-    server = nupic_client.LocalServer(
-        host, port, threads=threads, context=context, progress=progress, wait=False
-    )
+    server = nupic_client.LocalServer(host, port, progress=progress, wait=False, **options)
     with server:
         try:
             server.wait_until_ready()
@@ -99,9 +123,11 @@ def require_formatter(arguments: argparse.Namespace, client: nupic_client.Stream
 
 
 def _connected(
-    stack: contextlib.ExitStack, arguments: argparse.Namespace, make: Callable[[str | None], Client]
+    stack: contextlib.ExitStack, arguments: argparse.Namespace, make: Callable[..., Client]
 ) -> Client:
-    client = stack.enter_context(make(arguments.url))  # first: it checks every option
+    client = stack.enter_context(
+        make(arguments.url, **credentials(arguments))
+    )  # first: it checks every option
     if _wants_embedded(arguments, client.model):
         server = stack.enter_context(embedded_server())
         client = stack.enter_context(make(server.url))

@@ -8,10 +8,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import nupic_client
-from nupic_client.cli.connection import embedded_server
+from nupic_client.cli.connection import server_client
 from nupic_client.cli.exit_codes import ExitCode
-from nupic_client.cli.options import add_server_arguments, call_options
+from nupic_client.cli.options import add_server_arguments
 from nupic_client.cli.terminal import TextOutput, complain
 from nupic_client.cli.wording import error_text
 from nupic_client.errors import (
@@ -22,6 +21,7 @@ from nupic_client.errors import (
 )
 
 if TYPE_CHECKING:
+    import nupic_client
     from nupic_client.errors import RequestError
 
 __all__ = ["add_command", "run"]
@@ -84,8 +84,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if not arguments.wait >= 0:
         raise ConfigurationError(f"--wait must be a number of seconds >= 0, not {arguments.wait}")
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(embedded_server()).url if arguments.local else arguments.url
-        client = stack.enter_context(nupic_client.ServerClient(url, **call_options(arguments)))
+        client = server_client(stack, arguments)
         if arguments.wait:
             with contextlib.suppress(DeadlineExceededError):
                 client.wait_until_ready(arguments.model, arguments.wait)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nupic_client
+from nupic_client import config
 from nupic_client.cli.connection import connect_inference
+from nupic_client.cli.credentials import credentials
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_server_arguments, call_options
 from nupic_client.cli.terminal import TextOutput, read_text
@@ -98,7 +100,9 @@ def _inputs_of_arguments(
 ) -> Mapping[str, Any]:
     # What the client says of its url lacks whether it is encrypted.
     given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
-    with nupic_client.ServerClient(given or client.url, **call_options(arguments)) as server:
+    own = not given and client.url != config.DEFAULT_URL  # the embedded server of this run: it wants no token
+    options = {**({} if own else credentials(arguments)), **call_options(arguments)}
+    with nupic_client.ServerClient(given or client.url, **options) as server:
         signature = server.signature(client.model.server_name)
     values: dict[str, list[Any]] = {}
     for name, text in arguments.input:

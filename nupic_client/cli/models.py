@@ -8,10 +8,9 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-import nupic_client
-from nupic_client.cli.connection import embedded_server
+from nupic_client.cli.connection import server_client
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_server_arguments, call_options
+from nupic_client.cli.options import add_server_arguments
 from nupic_client.cli.table import table
 from nupic_client.cli.terminal import TextOutput, say
 
@@ -49,10 +48,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
     with contextlib.ExitStack() as stack:
-        url = arguments.url
-        if arguments.local:
-            url = stack.enter_context(embedded_server()).url
-        client = stack.enter_context(nupic_client.ServerClient(url, **call_options(arguments)))
+        client = server_client(stack, arguments)
         models = client.models()
     output = TextOutput()
     if arguments.json:

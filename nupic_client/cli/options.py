@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, cast
 
+from nupic_client.cli.credentials import add_credential_arguments
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def add_server_arguments(
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="gRPC metadata sent with the request, such as authorization='Bearer …'; may be repeated",
+        help="gRPC metadata sent with the request, such as x-tenant=blue; may be repeated",
     )
+    add_credential_arguments(parser)
     return server
 
 

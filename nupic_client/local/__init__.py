@@ -21,20 +21,32 @@ if TYPE_CHECKING:
         ServedModel,
         text_signature,
     )
+    from nupic_client.local.exposure import ExposedServerWarning
+    from nupic_client.local.limits import ServerLimits
+    from nupic_client.local.tls import ServerTLS
     from nupic_client.local.triton.server import TritonServer
 
 __all__ = [
     "Engine",
     "EngineError",
     "EngineRequest",
+    "ExposedServerWarning",
     "LocalServer",
     "Piece",
     "ServedModel",
+    "ServerLimits",
+    "ServerTLS",
     "TritonServer",
     "text_signature",
 ]
 
-_MODULES = {"LocalServer": "embedded", "TritonServer": "triton.server"}
+_MODULES = {
+    "ExposedServerWarning": "exposure",
+    "LocalServer": "embedded",
+    "ServerLimits": "limits",
+    "ServerTLS": "tls",
+    "TritonServer": "triton.server",
+}
 
 # Without a handler of its own, what this package logs would be printed by Python's handler of last resort.
 logging.getLogger("nupic_client.local").addHandler(logging.NullHandler())

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
 from nupic_client.local.engine import EngineError, EngineRequest, Piece, ServedModel, StreamAbort, StreamEnd
+from nupic_client.local.gate import Gate, GateFull
+from nupic_client.local.limits import UNLIMITED, ServerLimits
 from nupic_client.local.outputs import joined
-from nupic_client.local.requests import Refusal, check_request, decode_request
+from nupic_client.local.requests import Refusal, check_request, decode_request, id_prefix
 from nupic_client.local.responses import ResponseWriter
 
 if TYPE_CHECKING:
@@ -39,10 +41,17 @@ class Answers:
     Args:
         repository: the models.
         on_request: called with every request before anything is checked.
+        limits: how many requests may run and wait.
     """
 
-    def __init__(self, repository: Repository, on_request: Callable[[EngineRequest], None]) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        on_request: Callable[[EngineRequest], None],
+        limits: ServerLimits = UNLIMITED,
+    ) -> None:
         self._repository = repository
+        self._gate = Gate(limits.max_running, limits.max_waiting)
         self._on_request = on_request
 
     def once(self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event) -> Any:
@@ -70,10 +79,19 @@ class Answers:
             model = self._repository.find_ready(message.model_name, message.model_version)
             _check_method(model, method)
             check_request(message, model)
+            with self._gate.passed(cancelled) as came:
+                if came:
+                    yield from self._counted(model, request, writer, cancelled)
         except Refusal as refusal:
             response = writer.error(refusal.message, reached_model=refusal.reached_model)
             yield Failure(refusal.code, refusal.message, response)
-            return
+        except GateFull as full:
+            text = f"{id_prefix(message)}Exceeds maximum queue size: {full}; try again later"
+            yield Failure("UNAVAILABLE", text, writer.error(text, reached_model=False))
+
+    def _counted(
+        self, model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
+    ) -> Generator[Any]:
         try:
             yield from _engine_answers(model, request, writer, cancelled)
         except EngineError as error:

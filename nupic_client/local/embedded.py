@@ -6,20 +6,25 @@ import atexit
 import logging
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
 from nupic_client.errors import ConfigurationError, LocalModelError
 from nupic_client.local.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engine import ServedModel, text_signature
+from nupic_client.local.exposure import listening_host, warn_if_exposed
+from nupic_client.local.limits import ServerLimits
 from nupic_client.local.llama import LlamaEngine
 from nupic_client.local.repository import Repository
 from nupic_client.local.server import InferenceServer
+from nupic_client.local.tls import ServerTLS
+from nupic_client.local.tokens import check_tokens
 from nupic_client.local.weights import Progress, locate_weights
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
     from types import TracebackType
 
 __all__ = ["LocalServer"]
@@ -40,11 +45,18 @@ class LocalServer:
     the first request for it. Requests are worked on one after the other. The weights are fetched once (93 MB)
     if they are not on this machine.
 
+    Only this machine can reach it unless ``expose`` says otherwise, and nothing in a request names a file.
+
     Use it as a context manager; `start` and `stop` it from one thread. It ends with the program in any case.
 
     Args:
-        host: the address to listen on.
+        host: the address to listen on: by default 127.0.0.1, or with ``expose`` every address of this machine.
         port: the port; 0 picks a free one.
+        expose: let other machines use it. Starting it then gives an `ExposedServerWarning`, which says how it
+            is protected.
+        tls: the certificate to serve with TLS; `url` then begins with ``grpcs://``.
+        token: the bearer token, or several, without which no call is answered, not even about health.
+        limits: how much clients may ask for.
         threads: threads to compute with. More than one only helps on an idle machine.
         context: size of the context in tokens: a prompt and its answer must fit.
         model_path: another GGUF file to serve under the same names.
@@ -64,9 +76,13 @@ class LocalServer:
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
+        host: str | None = None,
         port: int = 0,
         *,
+        expose: bool = False,
+        tls: ServerTLS | None = None,
+        token: str | Collection[str] | None = None,
+        limits: ServerLimits | None = None,
         threads: int = 1,
         context: int = 2048,
         model_path: str | os.PathLike[str] | None = None,
@@ -77,8 +93,11 @@ class LocalServer:
             raise ConfigurationError(f"threads must be >= 1, not {threads}")
         if context < 16:
             raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
-        self._host = host
+        self._host = listening_host(host, expose=expose)
         self._port = port
+        self._tls = tls
+        self._tokens = check_tokens(token)
+        self._limits = limits or ServerLimits()
         self._threads = threads
         self._context = context
         self._model_path = model_path
@@ -86,21 +105,35 @@ class LocalServer:
         self._progress = progress
         self._running: _Running | None = None
         self.url = ""
-        """``host:port`` to connect to; empty before the first `start`."""
+        """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     def start(self) -> Self:
         """Listen, then fetch and load the model. Does nothing if it is running.
 
         Raises:
-            ConfigurationError: the port is not free.
+            ConfigurationError: the port is not free, or the certificates cannot be used.
             LocalModelError: the model cannot be fetched or loaded (with ``wait``; else
                 `wait_until_ready` raises it).
         """
         if self._running is not None:
             return self
-        engines = _Engines(threads=self._threads, context=self._context)
-        running = self._running = _Running(engines, self._host, self._port)
-        self.url = running.server.url
+        tls, tokens = self._tls, self._tokens
+        warn_if_exposed(
+            self._host,
+            tls=tls is not None,
+            token=tokens is not None,
+            mutual=tls is not None and tls.client_authorities is not None,
+        )
+        engines = _Engines(threads=self._threads, context=self._context, max_tokens=self._limits.max_tokens)
+        running = self._running = _Running(
+            engines,
+            host=self._host,
+            port=self._port,
+            credentials=None if tls is None else tls.credentials(),
+            tokens=tokens,
+            limits=self._limits,
+        )
+        self.url = running.server.url if tls is None else f"grpcs://{running.server.url}"
         # Never on this thread: a signal (Ctrl-C) while the engine is being made here hangs it for ever.
         running.load_in_background(self._model_path, self._progress)
         if self._wait:
@@ -149,8 +182,8 @@ class LocalServer:
 class _Engines:
     """The engines of the models: one writes, one makes vectors. Both read the same file."""
 
-    def __init__(self, *, threads: int, context: int) -> None:
-        self._text = LlamaEngine(threads=threads, context=context)
+    def __init__(self, *, threads: int, context: int, max_tokens: int | None) -> None:
+        self._text = LlamaEngine(threads=threads, context=context, max_tokens=max_tokens)
         self._vectors = EmbeddingEngine(threads=threads)
 
     def models(self) -> list[ServedModel]:
@@ -172,7 +205,7 @@ class _Engines:
 class _Running:
     """One life of a `LocalServer`, between a start and a stop."""
 
-    def __init__(self, engines: _Engines, host: str, port: int) -> None:
+    def __init__(self, engines: _Engines, **serving: Any) -> None:
         self._engines = engines
         self._repository = Repository(engines.models())
         self._set_ready(ready=False)
@@ -180,7 +213,7 @@ class _Running:
         self._loader: threading.Thread | None = None
         self.loaded = threading.Event()
         self.error: Exception | None = None
-        self.server = InferenceServer(self._repository, host=host, port=port)
+        self.server = InferenceServer(self._repository, **serving)
         self.server.start()
         _all_running.add(self)
 

@@ -12,7 +12,7 @@ from typing import Any
 from nupic_client.backends.signature import ModelSignature, TensorSpec
 from nupic_client.errors import LocalModelError
 from nupic_client.local.engine import EngineError, EngineRequest, Piece
-from nupic_client.local.llama_host import LlamaHost
+from nupic_client.local.llama_host import LONGEST_TOKEN, LlamaHost
 
 __all__ = ["MAX_TOKENS", "WIDTH", "EmbeddingEngine", "embedding_signature"]
 
@@ -130,6 +130,11 @@ def _texts(request: EngineRequest) -> list[str]:
             raise EngineError(f"{which} is not UTF-8")
         if not text:
             raise EngineError(f"{which} is empty")
+        size = len(text.encode())
+        if size > MAX_TOKENS * LONGEST_TOKEN:  # counting its tokens would take seconds, for nothing
+            raise EngineError(
+                f"{which} has {size} bytes, more than this model can take: at most {MAX_TOKENS} tokens. Split it"
+            )
     return texts
 
 

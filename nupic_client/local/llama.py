@@ -10,7 +10,7 @@ from typing import Any
 
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.engine import EngineError, EngineRequest, Piece
-from nupic_client.local.llama_host import LlamaHost
+from nupic_client.local.llama_host import LONGEST_TOKEN, LlamaHost
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 __all__ = ["DEFAULT_MAX_TOKENS", "DEFAULT_TEMPERATURE", "LlamaEngine"]
@@ -32,9 +32,13 @@ class LlamaEngine:
     Args:
         threads: threads to compute with. More than one only helps on an idle machine.
         context: size of the context in tokens: a prompt and its answer must fit.
+        max_tokens: tokens a request may ask for; None for any number.
     """
 
-    def __init__(self, *, threads: int = 1, context: int = 2048) -> None:
+    def __init__(self, *, threads: int = 1, context: int = 2048, max_tokens: int | None = None) -> None:
+        self._context = context
+        self._max_tokens = max_tokens
+
         def configure(_llama: Any, parameters: Any) -> None:
             parameters.n_ctx = context
             parameters.n_batch = parameters.n_ubatch = _BATCH
@@ -62,7 +66,7 @@ class LlamaEngine:
 
     def generate(self, request: EngineRequest, cancelled: threading.Event) -> Iterator[Piece]:
         """Generate text; see `Engine.generate`."""
-        body = _completion_request(request)
+        body = self._completion_request(request)
         stop = threading.Event()
         chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._host.start(lambda: self._work(body, chunks, stop))
@@ -80,6 +84,23 @@ class LlamaEngine:
                 yield from reader.read(chunk)
         finally:
             stop.set()
+
+    def _completion_request(self, request: EngineRequest) -> dict[str, Any]:
+        """Return the request for the engine, after checking that it can be worked on."""
+        if not request.prompt:
+            raise EngineError("the prompt is empty")
+        size = len(request.prompt.encode())
+        if size > self._context * LONGEST_TOKEN:  # counting its tokens would take seconds, for nothing
+            raise EngineError(
+                f"the prompt has {size} bytes, which cannot fit: the context of this server holds {self._context}"
+                " tokens, prompt and answer together. Shorten the prompt or start the server with a larger context"
+            )
+        options = _options(request)
+        most = self._max_tokens
+        if most is not None and (options.max_tokens or 0) > most:
+            raise EngineError(f"max_tokens is {options.max_tokens} but this server gives at most {most}")
+        usual = DEFAULT_MAX_TOKENS if most is None else min(DEFAULT_MAX_TOKENS, most)
+        return _completion_request(request.prompt, options, options.max_tokens or usual)
 
     def _work(self, body: Mapping[str, Any], chunks: queue.SimpleQueue[Any], stop: threading.Event) -> None:
         def on_chunk(chunk: Any) -> bool:
@@ -152,23 +173,24 @@ def _error_text(error: Any) -> str:
     return str(error.get("message", error))
 
 
-def _completion_request(request: EngineRequest) -> dict[str, Any]:
-    """Return the request for the engine. Control tokens in the prompt are control tokens."""
-    if not request.prompt:
-        raise EngineError("the prompt is empty")
+def _options(request: EngineRequest) -> SamplingParams:
     try:
-        options = SamplingParams(
+        return SamplingParams(
             **{name: request.inputs[name] for name in OPTION_NAMES if name in request.inputs}
         )
     except ConfigurationError as error:
         raise EngineError(str(error)) from error
+
+
+def _completion_request(prompt: str, options: SamplingParams, max_tokens: int) -> dict[str, Any]:
+    """Return the request for the engine. Control tokens in the prompt are control tokens."""
     temperature = DEFAULT_TEMPERATURE if options.temperature is None else options.temperature
     body: dict[str, Any] = {
-        "prompt": request.prompt,
+        "prompt": prompt,
         "stream": True,
         "return_progress": True,  # a chunk after each batch of the prompt, so that a cancel is seen there
         "temperature": temperature,
-        "max_tokens": options.max_tokens or DEFAULT_MAX_TOKENS,
+        "max_tokens": max_tokens,
         # A prompt that is partly cached is computed in other batches, and rounding then changes the text: not
         # where the same text is expected again.
         "cache_prompt": temperature > 0 and options.seed is None,

@@ -24,7 +24,10 @@ from typing import Any
 from nupic_client.errors import LocalModelError
 from nupic_client.local.engine import EngineError
 
-__all__ = ["LlamaHost"]
+__all__ = ["LONGEST_TOKEN", "LlamaHost"]
+
+LONGEST_TOKEN = 256
+"""Bytes that no token of a usual vocabulary exceeds: the longest are runs of blanks, 64 here and 128 elsewhere."""
 
 _SOCKET_PATH_LIMIT = 100
 """Operating systems allow 104 to 108 bytes for the path of a unix socket."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
     from nupic_client.backends.signature import TensorSpec, TensorValue
 
-__all__ = ["Refusal", "check_request", "check_version", "decode_request"]
+__all__ = ["Refusal", "check_request", "check_version", "decode_request", "id_prefix"]
 
 _PREFIX = 4
 """Bytes that state the length of a string."""
+_MOST_DIGITS = 19
+"""Digits of the largest number that a version can be."""
 
 
 class Refusal(Exception):  # noqa: N818 - the server's answer, not a fault of the server
@@ -148,15 +151,17 @@ def check_version(text: str) -> str:
     Raises:
         Refusal: it is no number.
     """
-    digits = re.match(r"\s*([+-]?\d+)", text, re.ASCII)
-    if digits is None or not -(2**63) <= int(digits[1]) < 2**63:
+    digits = re.match(r"\s*([+-]?)0*(\d+)", text, re.ASCII)
+    # Python takes long for numbers of a million digits, or refuses them.
+    number = int(digits[1] + digits[2]) if digits and len(digits[2]) <= _MOST_DIGITS else None
+    if number is None or not -(2**63) <= number < 2**63:
         raise _invalid(
             f"failed to get model version from specified version string '{text}' (details: stol), version "
             "should be an integral value > 0"
         )
-    if int(digits[1]) < 0:
+    if number < 0:
         raise _invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
-    return str(int(digits[1]))
+    return str(number)
 
 
 def check_request(message: Any, model: ServedModel) -> None:
@@ -181,7 +186,8 @@ def _invalid(text: str) -> Refusal:
     return Refusal("INVALID_ARGUMENT", text)
 
 
-def _prefix(message: Any) -> str:
+def id_prefix(message: Any) -> str:
+    """Return what the server puts before some of its texts about a request."""
     return f"[request id: {message.id or '<id_unknown>'}] "
 
 
@@ -200,10 +206,10 @@ def _check_parameters(message: Any) -> None:
 
 def _check_contents(message: Any, model: ServedModel) -> None:
     """Check that each input comes once and has a content, of whatever kind."""
-    names = [item.name for item in message.inputs]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    times = Counter(item.name for item in message.inputs)
+    twice = next((name for name, count in times.items() if count > 1), None)
     if twice is not None:
-        raise _invalid(f"{_prefix(message)}input '{twice}' already exists in request")
+        raise _invalid(f"{id_prefix(message)}input '{twice}' already exists in request")
     for index, item in enumerate(message.inputs):
         typed = item.HasField("contents")
         if typed and message.raw_input_contents:
@@ -226,7 +232,7 @@ def _check_contents(message: Any, model: ServedModel) -> None:
 
 def _check_inputs(message: Any, model: ServedModel) -> None:
     declared = model.signature.inputs
-    prefix = _prefix(message)
+    prefix = id_prefix(message)
     given = [item.name for item in message.inputs]
     required = sum(not spec.optional for spec in declared.values())
     # It only counts: an optional input stands in for one that is required.

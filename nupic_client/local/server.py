@@ -9,11 +9,12 @@ import grpc
 from nupic_client.local.address import cannot_listen, check_address, join_address, url_of
 from nupic_client.local.answers import Answers
 from nupic_client.local.executor import DaemonExecutor
-from nupic_client.local.requests import Refusal
+from nupic_client.local.limits import UNLIMITED, ServerLimits
 from nupic_client.local.servicer import Servicer
+from nupic_client.local.tokens import is_authorized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from nupic_client.local.engine import EngineRequest
     from nupic_client.local.repository import Repository
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["InferenceServer"]
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     # Without this a second server on the same port would silently share the connections.
     ("grpc.so_reuseport", 0),
+    # Who connects and says nothing is let go; gRPC's own patience is two minutes.
+    ("grpc.server_handshake_timeout_ms", 20_000),
 )
+_OTHER_CALLS = 64
+"""Calls that may be open beside those of inference, so that health is told whatever the models are busy with."""
 _PATIENCE = 1.0
 """Seconds that calls may take to end after they were told to."""
 
@@ -40,8 +44,10 @@ class InferenceServer:
         host: the address to listen on.
         port: the port; 0 picks a free one.
         on_request: called with every inference request, on the thread that answers it.
-        on_call: called with the method name and metadata of every call, before it is answered; may raise `Refusal`.
+        on_call: called with the method name and metadata of every call, before it is answered.
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
+        tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
+        limits: how much clients may ask for.
     """
 
     def __init__(
@@ -53,13 +59,18 @@ class InferenceServer:
         on_request: Callable[[EngineRequest], None] = lambda _request: None,
         on_call: OnCall | None = None,
         credentials: Any = None,
+        tokens: Collection[str] | None = None,
+        limits: ServerLimits = UNLIMITED,
     ) -> None:
         self.repository = repository
+        self.tokens = tokens
+        """The bearer tokens that are accepted; may be set while the server runs."""
         self._credentials = credentials
-        self._interceptors = () if on_call is None else (_Calls(on_call),)
+        self._limits = limits
+        self._on_call = on_call
         self._host = host
         self._port = port
-        self._answers = Answers(repository, on_request)
+        self._answers = Answers(repository, on_request, limits)
         self._server: grpc.Server | None = None
         self._servicer: Servicer | None = None
         self.url = ""
@@ -72,9 +83,14 @@ class InferenceServer:
             ConfigurationError: the address is not free or not on this machine.
         """
         executor = DaemonExecutor()
-        # Any executor will do for it.
-        server = grpc.server(cast("Any", executor), options=_OPTIONS, interceptors=self._interceptors)
-        servicer = Servicer(self.repository, self._answers, executor)
+        calls = self._limits.max_calls
+        server = grpc.server(
+            cast("Any", executor),  # any executor will do for it
+            options=(*_OPTIONS, *_bounds(self._limits)),
+            interceptors=(_Entrance(self),),
+            maximum_concurrent_rpcs=None if calls is None else calls + _OTHER_CALLS,
+        )
+        servicer = Servicer(self.repository, self._answers, executor, self._limits)
         server.add_generic_rpc_handlers((servicer.handler(),))
         check_address(self._host, self._port)
         try:
@@ -93,6 +109,11 @@ class InferenceServer:
         if self._credentials is None:
             return cast("int", server.add_insecure_port(address))
         return cast("int", server.add_secure_port(address, self._credentials))
+
+    def called(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
+        """Tell who wants to know that a call has come."""
+        if self._on_call is not None:
+            self._on_call(method, metadata)
 
     def stop(self, grace: float | None = None) -> None:
         """Stop listening and end what is running, with UNAVAILABLE. Idempotent.
@@ -116,25 +137,33 @@ class InferenceServer:
         return server is None or not server.wait_for_termination(timeout)
 
 
-class _Calls(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]  # grpc comes without types
-    """Tell of every call, and refuse it if that raises `Refusal`."""
+def _bounds(limits: ServerLimits) -> list[tuple[str, int]]:
+    # It also holds for what a compressed message becomes.
+    bounds = [("grpc.max_receive_message_length", limits.max_request_bytes or -1)]
+    if limits.max_connections is not None:
+        bounds.append(("grpc.max_allowed_incoming_connections", limits.max_connections))
+    return bounds
 
-    def __init__(self, on_call: OnCall) -> None:
-        self._on_call = on_call
+
+class _Entrance(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]  # grpc comes without types
+    """Tell of every call, and refuse it before anything of it is read if it brings no valid token."""
+
+    def __init__(self, server: InferenceServer) -> None:
+        self._server = server
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        details = handler_call_details
-        try:
-            self._on_call(details.method.rpartition("/")[2], dict(details.invocation_metadata))
-        except Refusal as refusal:
-            return _refuse(refusal)
-        return continuation(details)
+        method = handler_call_details.method.rpartition("/")[2]
+        metadata = dict(handler_call_details.invocation_metadata)
+        self._server.called(method, metadata)
+        tokens = self._server.tokens
+        if tokens is not None and not is_authorized(metadata, tokens):
+            return _UNAUTHENTICATED
+        return continuation(handler_call_details)
 
 
-def _refuse(refusal: Refusal) -> Any:
-    """Return a handler that refuses, for calls of every kind."""
+def _refuse(_requests: Any, context: Any) -> None:
+    context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is missing or not valid")
 
-    def answer(_requests: Any, context: Any) -> Any:
-        context.abort(grpc.StatusCode[refusal.code], refusal.message)
 
-    return grpc.stream_stream_rpc_method_handler(answer)
+_UNAUTHENTICATED = grpc.stream_stream_rpc_method_handler(_refuse)
+"""Refuses calls of every kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from nupic_client._core import wire
 from nupic_client._version import __version__
 from nupic_client.local.answers import Answers, Failure
 from nupic_client.local.engine import StreamAbort, StreamEnd
+from nupic_client.local.limits import UNLIMITED, ServerLimits
 from nupic_client.local.outbox import Outbox
 from nupic_client.local.requests import Refusal, check_version
 
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Servicer"]
 
+_log = logging.getLogger("nupic_client.local")
+
 _EXITING = "Server exiting"
+_UNREADABLE = object()
+"""Stands for a request that is no message."""
+_NO_MESSAGE = "Exception deserializing request!"
+_NO_FILES = "this server takes no files from its clients"
 _EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 
 
@@ -34,9 +42,17 @@ class Servicer:
         repository: the models and the state of the server.
         answers: what answers inference requests.
         executor: where generations run; it must run any number of tasks at once.
+        limits: how much may be asked of it.
     """
 
-    def __init__(self, repository: Repository, answers: Answers, executor: Executor) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        answers: Answers,
+        executor: Executor,
+        limits: ServerLimits = UNLIMITED,
+    ) -> None:
+        self._limits = limits
         self._repository = repository
         self._answers = answers
         self._executor = executor
@@ -62,14 +78,14 @@ class Servicer:
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 _refusals_as_status(call),
-                request_deserializer=wire.METHODS[name][0].FromString,
+                request_deserializer=_deserializer(name),
                 response_serializer=_serialize,
             )
             for name, call in unary.items()
         }
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
             self._model_stream_infer,
-            request_deserializer=wire.METHODS["ModelStreamInfer"][0].FromString,
+            request_deserializer=_deserializer("ModelStreamInfer"),
             response_serializer=_serialize,
         )
         return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
@@ -85,8 +101,16 @@ class Servicer:
     @contextmanager
     def _registered(self, end: Callable[[], None], context: Any) -> Iterator[None]:
         """Let `stop` and the end of the RPC, for whatever reason, call ``end``."""
+        most = self._limits.max_calls
         with self._lock:
-            self._running.add(end)
+            full = most is not None and len(self._running) >= most
+            if not full:
+                self._running.add(end)
+        if full:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"this server takes at most {most} inference calls at a time; try again later",
+            )
         try:
             if self._stopping.is_set() or not context.add_callback(end):
                 end()
@@ -193,6 +217,11 @@ class Servicer:
         return response
 
     def _model_load(self, request: Any, _context: Any) -> Any:
+        if request.repository_name:
+            raise Refusal("UNIMPLEMENTED", "'repository_name' specification is not supported")
+        if self._repository.explicit and any(name.startswith("file:") for name in request.parameters):
+            # The real server writes such files to a folder of its own. A configuration is not looked at here.
+            raise Refusal("INVALID_ARGUMENT", f"failed to load '{request.model_name}', {_NO_FILES}")
         self._set_loaded(request.model_name, loaded=True)
         return wire.pb.RepositoryModelLoadResponse()
 
@@ -227,7 +256,12 @@ class Servicer:
         return answer
 
     def _model_stream_infer(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
-        outbox: Outbox[Any] = Outbox()
+        most = self._limits.max_on_stream
+        outbox: Outbox[Any] = Outbox(
+            producers=None if most is None else most + 1,  # what reads the requests is one of them
+            patience=self._limits.read_timeout,
+            on_stall=context.cancel,
+        )
         outbox.open_producer()
 
         def end() -> None:
@@ -249,7 +283,11 @@ class Servicer:
     ) -> None:
         try:
             for request in requests:
-                outbox.open_producer()
+                if request is _UNREADABLE:
+                    outbox.close(StreamAbort("INTERNAL", _NO_MESSAGE))
+                    break
+                if not outbox.open_producer():
+                    break
                 self._executor.submit(self._answer_on_stream, request, metadata, outbox)
         except Exception:  # noqa: BLE001 - grpcio raises a bare Exception here when the RPC is over
             outbox.close()
@@ -266,9 +304,25 @@ class Servicer:
                     break
         except (StreamAbort, StreamEnd) as control:
             outbox.put(control)
+        except Exception as error:  # noqa: BLE001 - the client must not take silence for an answer
+            _log.exception("a request could not be answered")
+            outbox.put(StreamAbort("INTERNAL", f"the server failed: {type(error).__name__}"))
         finally:
             answers.close()  # tells the engine
             outbox.close_producer()
+
+
+def _deserializer(method: str) -> Callable[[bytes], Any]:
+    # Of an error here gRPC would print a page for the operator, as often as a client likes.
+    read = wire.METHODS[method][0].FromString
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return read(data)
+        except Exception:  # noqa: BLE001 - protobuf's errors differ from one implementation to the other
+            return _UNREADABLE
+
+    return deserialize
 
 
 def _serialize(message: Any) -> bytes:
@@ -291,6 +345,8 @@ def _metadata(context: Any) -> Mapping[str, str | bytes]:
 
 def _refusals_as_status(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def answered(request: Any, context: Any) -> Any:
+        if request is _UNREADABLE:
+            context.abort(grpc.StatusCode.INTERNAL, _NO_MESSAGE)
         try:
             return call(request, context)
         except Refusal as refusal:

@@ -11,8 +11,8 @@ from typing_extensions import Self
 
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
+from nupic_client.local.limits import UNLIMITED, ServerLimits
 from nupic_client.local.repository import Repository
-from nupic_client.local.requests import Refusal
 from nupic_client.local.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.server import InferenceServer
 
@@ -60,6 +60,7 @@ class FakeTriton:
         explicit: whether clients may load and unload models.
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
         tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
+        limits: how much clients may ask for; no limits if they are not given.
 
     Raises:
         ConfigurationError: on entering, if the port is not free.
@@ -81,6 +82,7 @@ class FakeTriton:
         explicit: bool = False,
         credentials: Any = None,
         tokens: Collection[str] | None = None,
+        limits: ServerLimits = UNLIMITED,
     ) -> None:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
         if models is None:
@@ -99,9 +101,9 @@ class FakeTriton:
             on_request=self._received,
             on_call=self._called,
             credentials=credentials,
+            tokens=tokens,
+            limits=limits,
         )
-        self.tokens = tokens
-        """The bearer tokens that are accepted; may be set while the server runs."""
         self._changed = threading.Condition()
         self._requests: list[EngineRequest] = []
         self._calls: list[str] = []
@@ -147,6 +149,15 @@ class FakeTriton:
         return self._server.url
 
     # --- what it says
+
+    @property
+    def tokens(self) -> Collection[str] | None:
+        """The bearer tokens that are accepted; may be set while the server runs."""
+        return self._server.tokens
+
+    @tokens.setter
+    def tokens(self, tokens: Collection[str] | None) -> None:
+        self._server.tokens = tokens
 
     @property
     def reply(self) -> ReplySource:
@@ -251,11 +262,6 @@ class FakeTriton:
         with self._changed:
             self._calls.append(method)
             self._metadata.append(metadata)
-        tokens = self.tokens
-        if tokens is not None and metadata.get("authorization") not in {
-            f"Bearer {token}" for token in tokens
-        }:
-            raise Refusal("UNAUTHENTICATED", "the token is missing or not valid")
 
     def _received(self, request: EngineRequest) -> None:
         with self._changed:

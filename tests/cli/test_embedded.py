@@ -140,24 +140,53 @@ def test_a_port_in_use(main, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "words"), [("--threads", "threads must be >= 1"), ("--context", "context must be >= 16")]
+    ("option", "words"),
+    [
+        ("--threads", "threads must be >= 1"),
+        ("--context", "context must be >= 16"),
+        ("--max-request-bytes", "--max-request-bytes must be a whole number >= 1, not 0"),
+        ("--max-running", "--max-running must be a whole number >= 1, not 0"),
+        ("--max-tokens", "--max-tokens must be a whole number >= 1, not 0"),
+    ],
 )
 def test_an_option_out_of_its_range(main, capsys, option, words):
     assert main("serve", option, "0") == 2
     assert words in capsys.readouterr().err
 
 
+@pytest.fixture
+def no_model(monkeypatch):
+    """Let the program end as soon as its server listens."""
+    monkeypatch.setenv("NUPIC_SMOLLM2", os.devnull + "/none")
+
+
+@pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("host", ["0.0.0.0", "some-host", "::"])
-def test_a_host_that_others_can_reach_is_warned_about(main, capsys, monkeypatch, host):
-    monkeypatch.setenv("NUPIC_SMOLLM2", os.devnull + "/none")
-    main("serve", "--host", host, "--port", "0")
-    warning = capsys.readouterr().err.splitlines()[0]
-    assert warning == f"warning: there is no authentication: everyone who reaches {host} can use this server"
+def test_a_host_that_others_can_reach_must_be_meant(main, capsys, host):
+    assert main("serve", "--host", host, "--port", "0") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"nupic-client: error: other machines could use a server that listens on '{host}'"
+    )
+    assert "give --expose if that is meant" in error
 
 
-def test_localhost_is_not_warned_about(main, capsys, monkeypatch):
-    monkeypatch.setenv("NUPIC_SMOLLM2", os.devnull + "/none")
-    main("serve", "--host", "localhost", "--port", "0")
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("arguments", [[], ["--host", "0.0.0.0"]])
+def test_an_exposed_server_is_warned_about(main, capsys, arguments):
+    assert main("serve", "--expose", *arguments, "--port", "0") == 3
+    warning, *rest = capsys.readouterr().err.splitlines()
+    assert warning == (
+        "warning: this server is exposed: every machine that reaches an address of this one CAN USE IT, and who listens"
+        " on the way reads every text: there is NO TOKEN AND NO TLS"
+    )
+    assert "warning" not in "".join(rest)
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("arguments", [[], ["--host", "localhost"], ["--host", "127.0.0.1", "--expose"]])
+def test_loopback_is_not_warned_about(main, capsys, arguments):
+    assert main("serve", *arguments, "--port", "0") == 3
     assert "warning" not in capsys.readouterr().err
 
 

@@ -8,6 +8,7 @@ from nupic_client._core.classify import error_from_message, stream_error
 from nupic_client.errors import (
     InferenceError,
     ModelUnavailableError,
+    OverloadedError,
     RequestError,
     RequestRejectedError,
     TransportError,
@@ -15,6 +16,7 @@ from nupic_client.errors import (
 
 # Texts of Triton 2.51.0, verbatim, with the class, the status and whether to send the request again.
 OBSERVED = [
+    ("[request id: r2] Exceeds maximum queue size", OverloadedError, "UNAVAILABLE", True),
     ("Request for unknown model: 'nope' is not found", ModelUnavailableError, "NOT_FOUND", False),
     ("Request for unknown model: 'llm' version 9 is not found", ModelUnavailableError, "NOT_FOUND", False),
     (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import traceback
 
 import pytest
 
@@ -10,11 +12,12 @@ from nupic_client import (
     AuthenticationError,
     ConfigurationError,
     InferenceClient,
+    RequestError,
     RetryPolicy,
     ServerClient,
     StreamingClient,
 )
-from nupic_client.testing import FakeTriton, abort
+from nupic_client.testing import FakeTriton, abort, fail
 
 pytestmark = pytest.mark.fake_only("Triton has no tokens of its own")
 
@@ -253,3 +256,57 @@ def test_no_object_shows_a_token(guarded, read):
         shown = [client, client._config, client._bearer, stream, stream._exchange.request, client._transport]
         assert not [item for item in shown if SECRET in repr(item)]
         stream.close()
+
+
+ECHO = f"I know {SECRET}, do not tell anybody about {SECRET}"
+
+
+def everything(error):
+    """Return all that an error shows, also when it is printed with what it came from."""
+    copied = pickle.loads(pickle.dumps(error))
+    return "".join(traceback.format_exception(error)) + f"{error!r}{vars(error)}{copied!r}{vars(copied)}"
+
+
+@pytest.mark.parametrize(
+    "step", [abort("INTERNAL", ECHO), abort("UNAUTHENTICATED", ECHO), fail(ECHO)], ids=str
+)
+@pytest.mark.parametrize("source", [{"token": SECRET}, {"token": lambda: SECRET}], ids=["text", "function"])
+def test_a_server_that_repeats_a_token_does_not_make_us_show_it(read, step, source):
+    with FakeTriton([step]) as server, StreamingClient("gpt.streaming", server.url, **source) as client:
+        with pytest.raises(RequestError, match="I know …, do not tell anybody about …") as caught:
+            read(client, "hi")
+    assert caught.value.server_message == ECHO.replace(SECRET, "…")
+    assert SECRET not in everything(caught.value)
+
+
+def test_nor_an_authorization_in_the_metadata(read):
+    metadata = {"authorization": f"Basic {SECRET}"}
+    with FakeTriton([abort("INTERNAL", ECHO)]) as server:
+        with StreamingClient("gpt.streaming", server.url, metadata=metadata) as client:
+            with pytest.raises(RequestError) as caught:
+                read(client, "hi")
+    assert SECRET not in everything(caught.value)
+
+
+@pytest.mark.parametrize("how", ["generate", "agenerate", "map", "amap"])
+def test_nor_when_the_answer_comes_at_once(how):
+    async def gather(client):
+        return [item async for item in client.amap([{"text_input": ["a"]}])]
+
+    with FakeTriton([abort("INTERNAL", ECHO)]) as server:
+        with InferenceClient("gpt", server.url, token=SECRET) as client:
+            with pytest.raises(RequestError, match="I know …") as caught:
+                {
+                    "generate": lambda: client.generate("hi"),
+                    "agenerate": lambda: asyncio.run(client.agenerate("hi")),
+                    "map": lambda: list(client.map([{"text_input": ["a"]}])),
+                    "amap": lambda: asyncio.run(gather(client)),
+                }[how]()
+    assert SECRET not in everything(caught.value)
+
+
+def test_a_token_of_few_characters_is_no_secret_that_could_be_hidden(read):
+    with FakeTriton([fail("a bad day")]) as server:
+        with StreamingClient("gpt.streaming", server.url, token="a") as client:
+            with pytest.raises(RequestError, match="a bad day"):
+                read(client, "hi")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
+import traceback
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from nupic_client import (
+    AuthenticationError,
     ClientFactory,
     ConfigurationError,
     ConnectionFailedError,
@@ -64,20 +68,31 @@ class Input:
 class Connection:
     made: ClassVar[list] = []
     failure = None
+    tokens = None
+    headers: ClassVar[list] = []
 
     def __init__(self, url, **options):
         self.url, self.options, self.requests, self.closed = url, options, [], False
         self.made.append(self)
 
-    def get_model_config(self, name, version):
+    def get_model_config(self, name, version, headers=None):
+        self.headers.append(headers)
         if self.failure:
             raise self.failure
+        self.check(headers)
         if name not in CONFIGS:
             raise ServerError(f"Request for unknown model: '{name}' is not found", "400")
         return CONFIGS[name]
 
+    def check(self, headers):
+        given = (headers or {}).get("authorization", "").removeprefix("Bearer ")
+        if self.tokens is not None and given not in self.tokens:
+            raise ServerError(f"who is {given}?", "401")
+
     def infer(self, name, inputs, **options):
+        self.headers.append(options["headers"])
         self.requests.append(options)
+        self.check(options["headers"])
         array = inputs[0].array
         if name == "sbert":
             array = np.array([[len(text)] * 2 for text in array.ravel()], np.float32)
@@ -102,6 +117,8 @@ class Connection:
 def connections(monkeypatch):
     monkeypatch.setattr(Connection, "made", [])
     monkeypatch.setattr(Connection, "failure", None)
+    monkeypatch.setattr(Connection, "tokens", None)
+    monkeypatch.setattr(Connection, "headers", [])
     stand_in = SimpleNamespace(
         InferenceServerClient=Connection,
         InferInput=Input,
@@ -178,3 +195,108 @@ def test_failures_are_typed(failure, error, monkeypatch):
 def test_an_unknown_model_is_typed():
     with pytest.raises(ModelUnavailableError):
         client("nope").infer("a")
+
+
+# --- tokens
+
+SECRET = "s3cr3t-t0k3n"
+SIGNED = {"authorization": f"Bearer {SECRET}"}
+
+
+@pytest.mark.parametrize("token", [SECRET, lambda: SECRET], ids=["text", "function"])
+def test_a_token_goes_with_every_request(token, monkeypatch):
+    monkeypatch.setattr(Connection, "tokens", {SECRET})
+    client(token=token).infer("a", metadata={"x-tenant": "blue"})
+    assert Connection.headers == [{"x-tenant": "blue", **SIGNED}] * 2
+
+
+def test_without_a_token_there_is_no_header():
+    client().infer("a")
+    assert Connection.headers == [None, None]
+
+
+def test_an_authorization_of_ones_own_is_left_alone():
+    client(token="other").infer("a", metadata=SIGNED)
+    assert Connection.headers == [SIGNED] * 2
+
+
+def test_a_function_is_asked_again_when_its_token_is_refused(monkeypatch):
+    tokens = iter(["f1rst", SECRET])
+    it = client(token=lambda: next(tokens))
+    monkeypatch.setattr(Connection, "tokens", {"f1rst"})
+    it.infer("a")
+    monkeypatch.setattr(Connection, "tokens", {SECRET})
+    it.infer("a")
+    assert [headers["authorization"][-4:] for headers in Connection.headers] == ["1rst"] * 3 + [SECRET[-4:]]
+
+
+@pytest.mark.parametrize("token", [SECRET, lambda: SECRET], ids=["text", "function"])
+def test_a_refused_token_is_an_error_that_does_not_show_it(token, monkeypatch):
+    monkeypatch.setattr(Connection, "tokens", set())
+    with pytest.raises(AuthenticationError, match="wants valid credentials: who is …") as caught:
+        client(token=token).infer("a")
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert SECRET not in shown
+    assert (caught.value.status, caught.value.server_message) == ("UNAUTHENTICATED", "who is …?")
+
+
+def test_credentials_that_do_not_suffice_are_typed(monkeypatch):
+    monkeypatch.setattr(Connection, "failure", ServerError("not you", "403"))
+    with pytest.raises(AuthenticationError, match="do not allow it: not you") as caught:
+        client(token=SECRET).infer("a")
+    assert caught.value.status == "PERMISSION_DENIED"
+
+
+async def fetched():
+    return SECRET
+
+
+@pytest.mark.parametrize(
+    ("token", "words"), [("", "non-empty"), (f"{SECRET}\n", "cannot be sent"), (fetched, "async function")]
+)
+def test_what_is_no_token_is_an_error_that_does_not_show_it(token, words):
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        client(token=token).infer("a")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["gpt.example:8000", "http://10.0.0.1:8000/base", "localhost.example"])
+def test_a_token_does_not_go_over_a_network_in_plain_text(url):
+    with pytest.raises(
+        ConfigurationError, match=r"in plain text.*https://.*allow_insecure_token=True"
+    ) as caught:
+        client(url=url, token=SECRET)
+    assert SECRET not in str(caught.value)
+    client(url=url, token=SECRET, allow_insecure_token=True).close()
+
+
+@pytest.mark.parametrize(
+    "url", [None, "localhost", "LOCALHOST:1", "127.0.0.9:1/base", "[::1]:1", "https://gpt.example"]
+)
+def test_a_token_goes_to_this_machine_and_over_tls(url):
+    client(url=url, token=SECRET).close()
+
+
+# --- copies
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))],
+    ids=["copy", "deep", "pickle"],
+)
+def test_a_copy_has_the_configuration_and_its_own_connection(copied, connections):
+    original = client(token=SECRET, text="bytes", model="echo")
+    original.infer("a")
+    twin = copied(original)
+    original.close()
+    assert repr(twin) == repr(original)
+    assert twin.infer("ä").only.tolist() == ["ä".encode()]
+    assert Connection.headers == [SIGNED] * 4  # it asks for the model itself
+    assert len(connections) == 2
+    assert [it.closed for it in connections] == [True, False]
+
+
+def test_no_object_shows_a_token():
+    it = client(token=SECRET)
+    assert SECRET not in f"{it!r}{it._bearer!r}"

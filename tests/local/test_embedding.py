@@ -102,6 +102,15 @@ def test_a_text_that_is_not_utf8(client):
         client.infer({"text_input": np.array([[b"\xff"]], dtype=object)})
 
 
+def test_a_text_that_cannot_fit_is_refused_before_anything_is_loaded():
+    engine = EmbeddingEngine()
+    engine.path = "nowhere.gguf"
+    with pytest.raises(
+        EngineError, match="text 1 has 131073 bytes, more than this model can take: at most 512"
+    ):
+        list(engine.generate(ask("a", "b" * 131073), threading.Event()))
+
+
 def test_the_engine_is_loaded_by_the_first_request(weights):
     engine = EmbeddingEngine()
     with pytest.raises(EngineError, match="not loaded"):

@@ -20,7 +20,7 @@ import pytest
 from local.raw_client import RawClient, is_final, output_of, request, text_of
 
 from nupic_client.errors import ConfigurationError, LocalModelError
-from nupic_client.local import LocalServer
+from nupic_client.local import LocalServer, ServerLimits
 from nupic_client.local import llama as llama_module
 from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.llama import LlamaEngine
@@ -355,7 +355,7 @@ def test_options_are_checked(option, value):
 def test_a_script_may_end_in_mid_generation(weights, ending, status, prompt):
     script = f"""if True:
         import grpc, time
-        from nupic_client.local import LocalServer
+        from nupic_client.local import LocalServer, ServerLimits
         from nupic_client._core import wire
         server = LocalServer(model_path={str(weights)!r}).start()
         call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
@@ -374,6 +374,63 @@ def test_a_script_may_end_in_mid_generation(weights, ending, status, prompt):
         assert ended.stderr.rstrip().endswith(b"KeyboardInterrupt")
     else:
         assert ended.stderr == b""
+
+
+# --- limits
+
+
+@pytest.fixture
+def limited(weights):
+    limits = ServerLimits(max_tokens=5)
+    with LocalServer(model_path=weights, limits=limits) as server, RawClient(server.url) as client:
+        yield client
+
+
+def test_a_request_for_more_tokens_than_there_may_be_is_refused(limited):
+    (answer,) = limited.stream(ask(max_tokens=6))
+    assert answer.error_message == "max_tokens is 6 but this server gives at most 5"
+
+
+@pytest.mark.parametrize("options", [{}, {"max_tokens": 5}], ids=["default", "given"])
+def test_no_answer_has_more_tokens_than_there_may_be(limited, options):
+    message = request(
+        STORY, model="smollm2", return_finish_reason=True, return_num_output_tokens=True, **options
+    )
+    response = limited.unary("ModelInfer", message)
+    assert output_of(response, "num_output_tokens") == 5
+    assert output_of(response, "finish_reason") == b"length"
+
+
+@pytest.mark.parametrize("filler", [" ", "a", "-", "漢"])
+def test_a_prompt_that_cannot_fit_is_refused_before_its_tokens_are_counted(limited, filler, monkeypatch):
+    def counted(*_):
+        pytest.fail("it came to the engine")
+
+    monkeypatch.setattr(LlamaEngine, "_work", counted)
+    prompt = filler * (2048 * 256 // len(filler.encode()) + 1)
+    (answer,) = limited.stream(ask(prompt))
+    assert answer.error_message.startswith(f"the prompt has {len(prompt.encode())} bytes, which cannot fit: ")
+    assert "Shorten the prompt or start the server with a larger context" in answer.error_message
+
+
+def test_a_prompt_of_long_tokens_that_fits_is_not_refused(client):
+    """Blanks are what most bytes go into one token of."""
+    assert generate(client, " " * 64 * 1500, max_tokens=1) is not None
+
+
+def test_more_requests_than_may_wait_are_refused_and_the_others_answered(weights):
+    limits = ServerLimits(max_running=1, max_waiting=2)
+    with LocalServer(model_path=weights, limits=limits) as server, RawClient(server.url) as client:
+        calls = [client.stream(ask(request_id=str(number), max_tokens=40)) for number in range(12)]
+        answers = [list(call) for call in calls]
+        refused = [answer for answer in answers if answer[0].error_message]
+        assert refused
+        assert all(
+            "Exceeds maximum queue size: 1 run and 2 wait" in answer[0].error_message for answer in refused
+        )
+        full = [b"".join(map(text_of, answer)) for answer in answers if answer not in refused]
+        assert len(full) >= 3
+        assert all(full)
 
 
 # --- the engine alone

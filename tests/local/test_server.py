@@ -172,3 +172,40 @@ def test_a_closed_outbox_takes_and_gives_nothing():
     outbox.close("later")
     assert not outbox.put(2)
     assert list(outbox) == ["last"]
+
+
+def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("secret of the server")
+
+    with FakeTriton() as server, RawClient(server.url) as client:
+        monkeypatch.setattr("nupic_client.local.answers.decode_request", broken)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(client.stream(request()))
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert caught.value.details() == "the server failed: RuntimeError"
+
+
+def test_a_producer_is_patient_while_the_consumer_reads_the_items_of_others():
+    stalled = []
+    outbox = Outbox(patience=1.0, on_stall=lambda: stalled.append(True))
+    outbox.open_producer()
+    threads = [threading.Thread(target=lambda: [outbox.put(n) for n in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    items = iter(outbox)
+    for _ in range(80):
+        next(items)
+        time.sleep(0.02)  # all in all longer than one producer's patience
+    for thread in threads:
+        thread.join()
+    assert not stalled
+
+
+def test_a_producer_whose_items_nobody_takes_ends_it():
+    stalled = []
+    outbox = Outbox(patience=0.05, on_stall=lambda: stalled.append(True))
+    outbox.open_producer()
+    assert [outbox.put(n) for n in range(6)] == [True] * 4 + [False] * 2
+    assert stalled == [True]
+    assert outbox.closed.is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing_extensions import Self
 from nupic_client.errors import ConfigurationError, LocalModelError
 from nupic_client.local.embedding import embedding_signature
 from nupic_client.local.engine import text_signature
+from nupic_client.local.exposure import listening_host, warn_if_exposed
+from nupic_client.local.tls import ServerTLS
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.install import check_machine
 from nupic_client.local.triton.process import TritonProcess
@@ -32,6 +35,11 @@ _PATIENCE = 2
 """Seconds that running answers may take to end when the server is told to stop."""
 
 
+def _closed_services() -> str:
+    """Return the option that closes what reaches files and memory: nobody on the network knows the header to open it."""
+    return f"--grpc-restricted-protocol=shared-memory,trace,logging:nobody={secrets.token_urlsafe(32)}"
+
+
 class TritonServer:
     """Serve SmolLM2-135M-Instruct with the real Triton Inference Server, on a port of this machine.
 
@@ -40,12 +48,19 @@ class TritonServer:
     server is installed once into an environment of its own under the cache folder (350 MB), and the weights
     are fetched once (93 MB), if they are not on this machine.
 
+    Only this machine can reach it unless ``expose`` says otherwise. Triton's services that touch files and memory of
+    the machine (shared memory, trace and log settings) are closed, and models are not loaded on request. It has
+    neither tokens nor the limits of `LocalServer`: to let in only some clients, give their authority to ``tls``.
+
     Use it as a context manager; `start` and `stop` it from one thread. It ends with that thread, so start it
     from one that lives as long as it is wanted, such as the main one.
 
     Args:
-        host: the address to listen on.
+        host: the address to listen on: by default 127.0.0.1, or with ``expose`` every address of this machine.
         port: the port; 0 picks a free one.
+        expose: let other machines use it. Starting it then gives an `ExposedServerWarning`, which says how it
+            is protected.
+        tls: the certificate to serve with TLS; `url` then begins with ``grpcs://``.
         threads: threads to compute with. More than one only helps on an idle machine.
         context: size of the context in tokens: a prompt and its answer must fit.
         model_path: another GGUF file to serve under the same names.
@@ -63,9 +78,11 @@ class TritonServer:
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
+        host: str | None = None,
         port: int = 0,
         *,
+        expose: bool = False,
+        tls: ServerTLS | None = None,
         threads: int = 1,
         context: int = 2048,
         model_path: str | os.PathLike[str] | None = None,
@@ -75,15 +92,16 @@ class TritonServer:
             raise ConfigurationError(f"threads must be >= 1, not {threads}")
         if context < 16:
             raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
-        self._host = host
+        self._host = listening_host(host, expose=expose)
         self._port = port
+        self._tls = tls
         self._parameters = {"threads": str(threads), "context": str(context)}
         self._model_path = model_path
         self._progress = progress
         self._folder: Path | None = None
         self._process: TritonProcess | None = None
         self.url = ""
-        """``host:port`` to connect to; empty before the first `start`."""
+        """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     @property
     def log(self) -> str:
@@ -94,12 +112,17 @@ class TritonServer:
         """Install, fetch and start what is needed; return when the models are ready. Does nothing if it runs.
 
         Raises:
-            ConfigurationError: the port is not free.
+            ConfigurationError: the port is not free, or the certificates cannot be used.
             LocalModelError: the server cannot run here, or the model cannot be fetched or loaded.
         """
         if self._process is not None:
             return self
+        tls = self._tls
+        mutual = tls is not None and tls.client_authorities is not None
+        warn_if_exposed(self._host, tls=tls is not None, token=False, mutual=mutual)
         check_machine()
+        if tls is not None:
+            tls.credentials()  # says what is wrong with them; Triton says that the port is in use
         weights = Path(self._model_path or locate_weights(progress=self._progress))
         if not weights.is_file():
             raise LocalModelError(f"there is no model file {str(weights)!r}")
@@ -109,7 +132,7 @@ class TritonServer:
         except BaseException:
             self._remove_folder()
             raise
-        self.url = self._process.url
+        self.url = self._process.url if tls is None else f"grpcs://{self._process.url}"
         return self
 
     def _made(self, folder: Path, weights: Path) -> TritonProcess:
@@ -122,9 +145,27 @@ class TritonServer:
             folder / "models",
             host=self._host,
             port=self._port,
-            options=[f"--exit-timeout-secs={_PATIENCE}"],
+            options=[f"--exit-timeout-secs={_PATIENCE}", _closed_services(), *self._tls_options(folder)],
+            secure=self._tls is not None,
             environment={"NUPIC_TRITON_CODE": str(folder / "code"), "NUPIC_SMOLLM2": str(weights)},
             progress=self._progress,
+        )
+
+    def _tls_options(self, folder: Path) -> list[str]:
+        tls = self._tls
+        if tls is None:
+            return []
+        files = {"cert": "certificate_chain", "key": "private_key", "root": "client_authorities"}
+        for name, field in files.items():
+            (folder / name).write_bytes(tls.pem(field) or b"")  # only this user may enter the folder
+        switch = "grpc-use-ssl" if tls.client_authorities is None else "grpc-use-ssl-mutual"
+        options = [
+            f"--{switch}=true",
+            f"--grpc-server-cert={folder / 'cert'}",
+            f"--grpc-server-key={folder / 'key'}",
+        ]
+        return (
+            options if tls.client_authorities is None else [*options, f"--grpc-root-cert={folder / 'root'}"]
         )
 
     def _write_model(self, models: Path, signature: ModelSignature) -> None:

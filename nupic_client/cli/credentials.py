@@ -1,0 +1,111 @@
+"""The arguments about certificates and tokens. A token itself is no argument: every user of a machine sees those."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from nupic_client.config import TLS
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["TOKEN_VARIABLE", "add_credential_arguments", "add_token_arguments", "credentials", "token_of"]
+
+TOKEN_VARIABLE = "NUPIC_TOKEN"  # noqa: S105 - the name of a variable
+"""Where a client's token is looked for if no argument says where it is."""
+
+_TLS = {
+    "ca_cert": "root_certificates",
+    "client_cert": "certificate_chain",
+    "client_key": "private_key",
+    "server_name": "target_name",
+}
+"""Arguments, and what the client calls them."""
+
+
+def add_token_arguments(group: argparse._ArgumentGroup, what: str, otherwise: str) -> None:
+    """Add the two places a token can be in.
+
+    Args:
+        group: where they are listed.
+        what: what the token is for.
+        otherwise: what happens without them.
+    """
+    places = group.add_mutually_exclusive_group()
+    places.add_argument("--token-file", metavar="FILE", help=f"a file with {what}")
+    places.add_argument(
+        "--token-env", metavar="NAME", help=f"the environment variable with {what} ({otherwise})"
+    )
+
+
+def add_credential_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that asks a server takes to be let in."""
+    group = parser.add_argument_group("certificates and tokens")
+    add_token_arguments(group, "the bearer token to send", f"default: ${TOKEN_VARIABLE}, if it is set")
+    group.add_argument(
+        "--allow-insecure-token",
+        action="store_true",
+        help="send the token to another machine without TLS, where the network itself protects it",
+    )
+    group.add_argument(
+        "--ca-cert", metavar="FILE", help="the authorities to trust, PEM (default: the system's)"
+    )
+    group.add_argument("--client-cert", metavar="FILE", help="this client's certificate, for mutual TLS")
+    group.add_argument("--client-key", metavar="FILE", help="the key of that certificate")
+    group.add_argument(
+        "--server-name", metavar="NAME", help="the name in the server's certificate, if not the url's host"
+    )
+
+
+def credentials(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a client that were given with `add_credential_arguments`.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or they do not go together.
+    """
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("token_file", "token_env", *_TLS)
+        if getattr(arguments, name)
+    ]
+    if arguments.local:
+        # The server of this run alone, which wants none; what $NUPIC_TOKEN has is for another one.
+        if given:
+            raise ConfigurationError(f"--local does not go with {' and '.join(given)}: it needs none of them")
+        return {}
+    options: dict[str, Any] = {"token": token_of(arguments, default=TOKEN_VARIABLE)}
+    if arguments.allow_insecure_token:
+        options["allow_insecure_token"] = True
+    tls = {field: getattr(arguments, name) for name, field in _TLS.items() if getattr(arguments, name)}
+    if tls:
+        options["tls"] = TLS(**tls)
+    return options
+
+
+def token_of(arguments: argparse.Namespace, default: str | None = None) -> str | None:
+    """Return the token from where the arguments say that it is, else from a variable if that is set, else None.
+
+    Raises:
+        ConfigurationError: it is not there. What is there instead is not shown.
+    """
+    if arguments.token_file is not None:
+        return _token_in_file(arguments.token_file)
+    if arguments.token_env is not None:
+        token = os.environ.get(arguments.token_env, "").strip()
+        if not token:
+            raise ConfigurationError(f"--token-env: the variable {arguments.token_env} is not set, or empty")
+        return token
+    return (os.environ.get(default, "").strip() if default else "") or None
+
+
+def _token_in_file(name: str) -> str:
+    try:
+        token = Path(name).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"--token-file: cannot read {name!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--token-file: {name!r} is no text") from None
+    if not token:
+        raise ConfigurationError(f"--token-file: {name!r} is empty")
+    return token

@@ -1,0 +1,77 @@
+"""Who can reach a server: this machine alone unless it was said otherwise, and then a warning."""
+
+from __future__ import annotations
+
+import ipaddress
+import warnings
+
+from nupic_client.config import is_loopback
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["ExposedServerWarning", "exposure", "listening_host", "warn_if_exposed"]
+
+_LOOPBACK = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where the caller asks for it
+
+
+class ExposedServerWarning(UserWarning):
+    """A server of this process can be reached from other machines."""
+
+
+def listening_host(host: str | None, *, expose: bool) -> str:
+    """Return the address to listen on.
+
+    Args:
+        host: what the caller gives, if anything.
+        expose: whether other machines may reach it.
+
+    Raises:
+        ConfigurationError: it is not this machine alone, and nobody said that this is meant.
+    """
+    if host is None:
+        return _EVERYWHERE if expose else _LOOPBACK
+    if not expose and not is_loopback(host):
+        raise ConfigurationError(
+            f"other machines could use a server that listens on {host or 'every address'!r}: listen on {_LOOPBACK}, or"
+            " give expose=True if that is meant, and protect the server with TLS and a token"
+        )
+    return host or _EVERYWHERE
+
+
+def exposure(host: str, *, tls: bool, token: bool, mutual: bool = False) -> str:
+    """Return a sentence about who can use a server and read along; empty where that is this machine alone.
+
+    Args:
+        host: the address it listens on.
+        tls: whether it uses TLS.
+        token: whether it wants a token.
+        mutual: whether it wants certificates of its clients.
+    """
+    if is_loopback(host):
+        return ""
+    where = "an address of this one" if _is_wildcard(host) else host
+    reach = f"this server is exposed: every machine that reaches {where}"
+    if tls and (token or mutual):
+        known = " and ".join(
+            ["the token"] * token + ["a certificate of an authority that is trusted here"] * mutual
+        )
+        return f"{reach} can connect, and use it with {known}; TLS is on"
+    if tls:
+        return f"{reach} CAN USE IT: TLS is on, but no token is wanted"
+    if token:
+        return f"{reach} can connect; a token is wanted, but TLS is off: WHO LISTENS ON THE WAY READS IT, and every text"
+    return f"{reach} CAN USE IT, and who listens on the way reads every text: there is NO TOKEN AND NO TLS"
+
+
+def warn_if_exposed(host: str, *, tls: bool, token: bool, mutual: bool = False, stacklevel: int = 3) -> None:
+    """Warn of what `exposure` says, if it says something."""
+    text = exposure(host, tls=tls, token=token, mutual=mutual)
+    if text:
+        warnings.warn(text, ExposedServerWarning, stacklevel=stacklevel)
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

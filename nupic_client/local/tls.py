@@ -1,0 +1,74 @@
+"""Certificates of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from nupic_client.config import read_pem
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ServerTLS"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTLS:
+    """The certificate a server shows, and whose clients it lets in; bytes are PEM text, strings and paths are files.
+
+    Args:
+        certificate_chain: the server's certificate, and after it those of the authorities between it and one
+            that clients trust.
+        private_key: its key, without a passphrase; never shown in a repr.
+        client_authorities: let in only clients that show a certificate of one of these authorities (mutual TLS).
+
+    Example:
+        >>> LocalServer(tls=ServerTLS(certificate_chain="server.pem", private_key="server.key"))  # doctest: +SKIP
+    """
+
+    certificate_chain: str | Path | bytes
+    private_key: str | Path | bytes = field(repr=False)
+    client_authorities: str | Path | bytes | None = None
+
+    def pem(self, name: str) -> bytes | None:
+        """Return the PEM text of one of the three, reading its file if it is one.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        value: str | Path | bytes | None = getattr(self, name)
+        return None if value is None else read_pem(f"tls.{name}", value)
+
+    def credentials(self) -> Any:
+        """Return the ``grpc.ServerCredentials``.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or what is in them cannot be used.
+        """
+        authorities = self.pem("client_authorities")
+        pair = (self.pem("private_key"), self.pem("certificate_chain"))
+        credentials = grpc.ssl_server_credentials(
+            [pair], authorities, require_client_auth=authorities is not None
+        )
+        _try_out(credentials)
+        return credentials
+
+
+def _try_out(credentials: Any) -> None:
+    # gRPC looks at them when a port is opened, and then it does not tell them from a port that is in use.
+    server = grpc.server(None, options=[("grpc.so_reuseport", 0)])
+    try:
+        opened = server.add_secure_port("127.0.0.1:0", credentials)
+    except RuntimeError:
+        opened = 0
+    finally:
+        server.stop(None)
+    if not opened:
+        raise ConfigurationError(
+            "the server's certificates cannot be used: check that tls.certificate_chain, tls.private_key and"
+            " tls.client_authorities are PEM, that the key has no passphrase, and that it is the key of the certificate"
+        )
