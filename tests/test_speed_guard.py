@@ -82,7 +82,8 @@ async def read_async(client, tokens):
     assert count == tokens
 
 
-# On CPython 3.10 to 3.13. Seven of them are our functions: the loop, the read, the exchange, the decoder. Parsing adds about 15, numpy more.
+# The same on CPython 3.10 to 3.13. Seven of them are our functions: the loop, the read, the exchange, the decoder.
+# Parsing adds about 15, numpy more.
 SYNC_CALLS = 20
 
 
