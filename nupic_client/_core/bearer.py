@@ -86,6 +86,7 @@ def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
         if not bearer.renews(error, call.metadata, sent):
             raise
     sent = yield from bearer.sign(call.metadata)
+    call.on_repeat()
     return (yield call.with_metadata(sent))
 
 
