@@ -10,7 +10,9 @@ import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
+import trio
 
 from nupic_client import ConfigurationError, InferenceClient
 from nupic_client.testing import FakeTriton, silence
@@ -142,8 +144,6 @@ def test_uvloop(client, server):
 
 
 def test_anyio_task_group(client, server):
-    anyio = pytest.importorskip("anyio")
-
     async def main() -> list[str]:
         found = []
 
@@ -167,8 +167,6 @@ def test_anyio_task_group(client, server):
 
 @pytest.mark.parametrize("way", ["move_on_after", "fail_after"])
 def test_anyio_timeouts(client, server, way):
-    anyio = pytest.importorskip("anyio")
-
     async def main() -> None:
         texts = []
         with contextlib.suppress(TimeoutError):
@@ -185,8 +183,6 @@ def test_anyio_timeouts(client, server, way):
 
 @pytest.mark.parametrize("call", ["agenerate", "astream", "amap"])
 def test_trio_is_refused_in_words(server, client, call):
-    trio = pytest.importorskip("trio")
-
     async def main() -> None:
         if call == "agenerate":
             await client.agenerate("hi")
@@ -219,7 +215,6 @@ assert cell("from nupic_client import StreamingClient; client = StreamingClient(
 
 
 def notebook(server, program):
-    pytest.importorskip("IPython")
     text = PROLOGUE % server.url + textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False
