@@ -60,7 +60,7 @@ def log_outcome(
 
     Args:
         model: the server's name of the model.
-        request_id: of the request.
+        request_id: of the request; empty where it had none yet.
         outcome: a word, or the error; of that only its kind, because a server's words may repeat the prompt.
         total: seconds it took.
         first_token: seconds until the first piece of text.
@@ -70,7 +70,7 @@ def log_outcome(
     logger.info(
         "model=%s request=%s outcome=%s total=%s ttft=%s tokens=%s attempts=%s",
         model,
-        request_id,
+        request_id or "-",
         outcome if isinstance(outcome, str) else _kind(outcome),
         _seconds(total),
         _seconds(first_token),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nupic_client._async.transport import AsyncTransport
+from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core import flows
 from nupic_client._core.mapping import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
@@ -194,7 +194,7 @@ class _Inbox:
     __slots__ = ("_loop", "_news", "ended")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._news = asyncio.Event()
         self.ended: deque[asyncio.Task[Any]] = deque()
 

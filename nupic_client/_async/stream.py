@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from nupic_client._async.transport import AsyncTransport, task_is_cancelled
+from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc import fork
@@ -159,7 +159,7 @@ class AsyncTextStream:
             raise self._failure
         if self.closed:
             raise StreamClosedError("this stream was closed before its request was sent")
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         try:
             exchange = await self._transport.run(self._opening)
             await self._start(exchange)

@@ -9,7 +9,6 @@ import random
 import threading
 import time
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import grpc
 import grpc.aio
@@ -45,9 +44,9 @@ class AsyncTransport:
         fork.track(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        # A grpc.aio channel belongs to the loop it was made in; the entry goes when the loop does.
-        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
+        self._lock = threading.RLock()  # a signal handler may close the client in the middle of its own calls
+        # A grpc.aio channel belongs to the loop it was made in, and keeps it alive.
+        self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the channels are the parent's."""
@@ -86,14 +85,13 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""
-        own = asyncio.get_running_loop()
-        channel = self._take().pop(own, None)
-        if channel is not None:
+        for channel in self._take().values():
             await channel.close()
 
     def close(self) -> None:
         """Close all channels without waiting, from any thread."""
-        self._take()
+        for channel in self._take().values():
+            _close_soon(channel)
 
     def _take(self) -> dict[asyncio.AbstractEventLoop, grpc.aio.Channel]:
         """Forget all channels, close those of other loops in their loops, and return the own loop's."""
@@ -116,7 +114,7 @@ class AsyncTransport:
     async def _open(self) -> grpc.aio.Channel:
         if self.closed:
             raise ConfigurationError("this client is closed: make a new one")
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         channel = self._channels.get(loop)
         if channel is None:
             endpoint = self.config.endpoint
@@ -125,9 +123,15 @@ class AsyncTransport:
                 await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
             )
             with self._lock:
+                self._forget_closed_loops()
                 channel = self._channels.get(loop) or self._connect(target)
                 self._channels[loop] = channel
         return channel
+
+    def _forget_closed_loops(self) -> None:
+        """Let go of the channels of loops that have ended, as each ``asyncio.run`` leaves one; they close."""
+        for loop in [loop for loop in self._channels if loop.is_closed()]:
+            del self._channels[loop]
 
     def _connect(self, target: str) -> grpc.aio.Channel:
         fork.check_process()
@@ -180,6 +184,21 @@ class AsyncTransport:
             error.retryable = False
         error.target = str(self.config.endpoint)
         return error
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        ConfigurationError: there is none of asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "async calls need asyncio's event loop (with anyio its asyncio backend, not trio): gRPC has no other; the"
+            " blocking calls work in any thread, as by trio.to_thread.run_sync"
+        ) from None
 
 
 def task_is_cancelled() -> bool:

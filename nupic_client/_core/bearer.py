@@ -88,6 +88,7 @@ def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
         if not bearer.renews(error, call.metadata, sent):
             raise
     sent = yield from bearer.sign(call.metadata)
+    call.on_repeat()
     return (yield from _hiding(call, sent))
 
 

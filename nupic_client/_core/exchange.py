@@ -78,6 +78,14 @@ class PreparedRequest:
     max_output_bytes: int | None = None
 
 
+def too_long(limit: int | None) -> str:
+    """Return the sentence for a text that is longer than its limit."""
+    return (
+        f"the text is longer than max_output_bytes allows ({limit} bytes): give a larger number, or None for no limit,"
+        " if it may be"
+    )
+
+
 class _State(Enum):
     RUNNING = "running"
     FINISHED = "finished"
@@ -186,16 +194,10 @@ class Exchange:
         if text:
             self._left -= len(text) if text.isascii() else len(text.encode())
             if self._left < 0:
-                raise self.failed(self._too_long(), now)
+                raise self.failed(ProtocolError(too_long(self.request.max_output_bytes)), now)
             self._pieces.append(text)
             self.stopwatch.arrived(now)
         return text
-
-    def _too_long(self) -> ProtocolError:
-        return ProtocolError(
-            f"the text is longer than max_output_bytes allows ({self.request.max_output_bytes} bytes): give a larger"
-            " number, or None for no limit, if it may be"
-        )
 
     def delta(self, text: str) -> TextDelta:
         """Return the event for a piece of text that `receive` returned."""
@@ -230,6 +232,10 @@ class Exchange:
         """Return what the call raised as the cause of what `broken` gave; None where it would show the credentials."""
         return None if self._hidden else error
 
+    def count_attempt(self) -> None:
+        """Note that the request is sent once more."""
+        self.attempts += 1
+
     def retry(self, error: RequestError, now: float, jitter: float) -> float:
         """Return the pause before the request is to be sent again, and get ready for that.
 
@@ -245,7 +251,7 @@ class Exchange:
         if pause is None:
             raise self.failed(error, now)
         log_retry(f"request={self.request.request_id}", error, pause)
-        self.attempts += 1
+        self.count_attempt()
         self._decoder = self._new_decoder()
         self.deadlines.sent(now + pause)
         return pause

@@ -50,12 +50,14 @@ class Invoke:
         request: its request message.
         timeout: seconds, or None for no limit.
         metadata: sent with the call.
+        on_repeat: called whenever the call is made again, so that who made it can count.
     """
 
     method: str
     request: Any = field(repr=False)  # it may have the prompt
     timeout: float | None = None
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
+    on_repeat: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)
 
     def with_metadata(self, metadata: Metadata) -> Invoke:
         """Return the same call with other metadata."""
@@ -168,6 +170,7 @@ def _persist(command: Invoke, end: float | None, retries: RetryPolicy) -> Flow[A
             log_retry(command.method, error, pause)
         yield Sleep(pause)
         attempt += 1
+        command.on_repeat()
 
 
 def _pause(error: RequestError, attempt: int, end: float | None, retries: RetryPolicy) -> Flow[float]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from nupic_client._core import flows, wire
 from nupic_client._core.arrays import EncodedBatch, encode_inputs
 from nupic_client._core.draft import CallOptions, Draft
-from nupic_client._core.exchange import Exchange
-from nupic_client._core.tensors import Array, ArrayLike, TextAs, decode_outputs
+from nupic_client._core.exchange import Exchange, too_long
+from nupic_client._core.tensors import Array, ArrayLike, TextAs, decode_outputs, text_bytes
 from nupic_client.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -48,6 +48,8 @@ class InferOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
+    max_output_bytes: int | None
+    """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
 
 
 class InferenceResult(Mapping[str, "Array"]):
@@ -265,29 +267,38 @@ class InferDraft:
         start: float = yield flows.ReadClock()
         metadata = tuple(self.options.metadata.items())
         log_sending(prepared.model, prepared.request_id, self.target)
+        attempts = _Counter()
         try:
-            response = yield flows.Invoke("ModelInfer", prepared.message, timeout, metadata)
+            response = yield flows.Invoke("ModelInfer", prepared.message, timeout, metadata, attempts.add)
             result = self._result(prepared, response)
         except GeneratorExit:
-            log_outcome(prepared.model, prepared.request_id, "cancelled")
+            log_outcome(prepared.model, prepared.request_id, "cancelled", attempts=attempts.count)
             raise
         except RequestError as error:
             now: float = yield flows.ReadClock()
             error.model = error.model or prepared.model
             error.request_id = error.request_id or prepared.request_id
             error.target = error.target or self.target
+            error.attempts = attempts.count
             if isinstance(error, DeadlineExceededError):
                 error.limit = self.timeout
                 error.elapsed = now - start
             log_outcome(
-                prepared.model, prepared.request_id, error, total=now - start, attempts=error.attempts
+                prepared.model, prepared.request_id, error, total=now - start, attempts=attempts.count
             )
             raise
         now = yield flows.ReadClock()
-        log_outcome(prepared.model, prepared.request_id, "finished", total=now - start)
+        log_outcome(
+            prepared.model, prepared.request_id, "finished", total=now - start, attempts=attempts.count
+        )
         return result
 
     def _result(self, prepared: PreparedInfer, response: Any) -> InferenceResult:
+        if response.id and response.id != prepared.request_id:
+            raise ProtocolError(f"the server sent an answer to another request, {response.id!r}")
+        limit = self.options.max_output_bytes
+        if limit is not None and text_bytes(response) > limit:
+            raise ProtocolError(too_long(limit))
         arrays = decode_outputs(response, self.text)
         missing = [name for name in self.outputs if name not in arrays]
         if missing:
@@ -301,7 +312,19 @@ class InferDraft:
         )
 
 
-_OF_CALL = ("timeout", "request_id", "metadata")
+class _Counter:
+    """How often a call was made."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 1
+
+    def add(self) -> None:
+        self.count += 1
+
+
+_OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
 
 
 def check_text(value: TextAs) -> TextAs:
@@ -401,7 +424,11 @@ def _complete(
     try:
         now: float = yield flows.ReadClock()
         response = yield flows.Invoke(
-            "ModelInfer", request.message, exchange.remaining(now), request.metadata
+            "ModelInfer",
+            request.message,
+            exchange.remaining(now),
+            request.metadata,
+            exchange.count_attempt,
         )
     except RequestError as error:
         now = yield flows.ReadClock()
@@ -447,6 +474,7 @@ def locate(
             error.request_id = error.request_id or options.request_id or ""
             if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and model.hint:
                 error.message = f"{error.message}; {model.hint}"
+            log_outcome(error.model, error.request_id, error, attempts=error.attempts)
             raise
         signatures[name] = found
     return found

@@ -32,7 +32,17 @@ from nupic_client.errors import ConfigurationError, ProtocolError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Array", "ArrayLike", "TextAs", "as_array", "content_of", "decode_outputs", "from_raw", "texts_of"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "TextAs",
+    "as_array",
+    "content_of",
+    "decode_outputs",
+    "from_raw",
+    "text_bytes",
+    "texts_of",
+]
 
 Array: TypeAlias = "NDArray[Any]"
 """A numpy array of any data type."""
@@ -237,6 +247,16 @@ def decode_outputs(response: Any, text: TextAs) -> dict[str, Array]:
         output.name: _decode(output, index, response.raw_output_contents, text)
         for index, output in enumerate(response.outputs)
     }
+
+
+def text_bytes(response: Any) -> int:
+    """Return how large the BYTES outputs of a ``ModelInferResponse`` are, which become objects of Python one by one."""
+    raws = response.raw_output_contents
+    return sum(
+        len(raws[index]) if index < len(raws) else sum(map(len, output.contents.bytes_contents))
+        for index, output in enumerate(response.outputs)
+        if output.datatype == "BYTES"
+    )
 
 
 def _decode(output: Any, index: int, raws: Any, text: TextAs) -> Array:

@@ -45,11 +45,10 @@ class TextStream:
     """
 
     _call: Any = None
-    _left: threading.Event | None = None
-    """Wakes the reader from its pause before another attempt; there is one only then."""
 
     def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
         self._transport = transport
+        self._left = _locked()
         self._exchange = transport.run(opening)
         self._start(self._exchange)
         fork.track(self)
@@ -109,9 +108,9 @@ class TextStream:
     def close(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._exchange.cancelled(time.monotonic())
-        if self._left is not None:
-            self._left.set()
         self._call.cancel()
+        with contextlib.suppress(RuntimeError):  # it was closed before
+            self._left.release()
 
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
@@ -145,7 +144,7 @@ class TextStream:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
         fork.disown(self._call)
         self._call = fork.ForeignCall()
-        self._left = None
+        self._left = _locked()
 
     def check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""
@@ -210,8 +209,16 @@ class TextStream:
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = exchange.retry(error, time.monotonic(), jitter)
         exchange.deadlines.waiting = None
-        left = self._left = threading.Event()
-        self._check_left(exchange)  # it may have been closed before there was something to wake us with
-        left.wait(pause)
+        self._left.acquire(timeout=pause)
         self._check_left(exchange)
         self._start(exchange)
+
+
+def _locked() -> threading.Lock:
+    """Return what ends a pause by being released.
+
+    Not an `Event`, which is Python code: an interrupt in the middle of its `set` would leave it locked for ever.
+    """
+    lock = threading.Lock()
+    lock.acquire()
+    return lock

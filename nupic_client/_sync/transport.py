@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import grpc
 import grpc.experimental
@@ -47,16 +48,17 @@ class Transport:
         fork.track(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close the client in the middle of its own calls
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
+        self._renounced: WeakSet[grpc.Channel] = WeakSet()
         self.watchdog = Watchdog()
         """Looks after the deadlines of this client's streams."""
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
-        fork.disown(self._channel, self._start_stream, self._methods, self.watchdog)
+        fork.disown(self._channel, self._start_stream, self._methods, self.watchdog, *self._renounced)
         self._begin()
 
     def stream(self, exchange: Exchange) -> Any:
@@ -67,7 +69,12 @@ class Transport:
         metadata = self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
         timeout = exchange.remaining(time.monotonic())
-        call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
+        try:
+            with self._still_open():
+                call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
+        except BaseException:
+            del channel  # the traceback has this frame, and must not keep a channel that was renounced
+            raise
         # Such a call does not keep its channel alive, and a channel that is collected closes.
         call.channel = channel
         return call
@@ -118,10 +125,22 @@ class Transport:
     def close(self) -> None:
         """Close the channel, which ends its calls; does not wait for them. Idempotent."""
         with self._lock:
-            channel, self._channel, self.closed = self._channel, None, True
+            channels = [*self._renounced] if self._channel is None else [*self._renounced, self._channel]
+            self._channel, self.closed = None, True
         self.watchdog.stop()
-        if channel is not None:
+        for channel in channels:
             channel.close()
+
+    def _renounce(self) -> None:
+        """Use another channel from now on, because Ctrl-C came while gRPC started a call.
+
+        That call may run and nobody has it in hand to cancel it. It ends with its channel: when the last stream on that
+        has ended, or the client is closed.
+        """
+        with self._lock:
+            if self._channel is not None:
+                self._renounced.add(self._channel)
+            self._channel, self._methods = None, {}
 
     def _open(self) -> grpc.Channel:
         with self._lock:
@@ -129,12 +148,13 @@ class Transport:
                 raise ConfigurationError("this client is closed: make a new one")
             if self._channel is None:
                 fork.check_process()
-                self._channel = self._connect()
-                self._start_stream = self._channel.unary_stream(
+                channel = self._connect()
+                self._start_stream = channel.unary_stream(
                     wire.method_path("ModelStreamInfer"),
                     request_serializer=wire.pb.ModelInferRequest.SerializeToString,
                     response_deserializer=None,
                 )
+                self._channel = channel  # last, because an interrupt may come anywhere
             return self._channel
 
     def _connect(self) -> grpc.Channel:
@@ -178,11 +198,15 @@ class Transport:
 
     @contextlib.contextmanager
     def _still_open(self) -> Iterator[None]:
-        """Say in our words that another thread closed the client in this moment."""
+        """Start calls in this: it says in our words that another thread closed the client, and minds interrupts."""
         try:
             yield
         except ValueError:  # gRPC's word for a closed channel
             self._open()
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._renounce()
             raise
 
     def _failed(self, rpc_error: Any) -> RequestError:

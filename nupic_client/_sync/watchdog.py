@@ -24,34 +24,41 @@ class Watchdog:
     """Call `check_deadline` of many things, each at the times it asks for.
 
     The thread is a daemon, started with the first thing and gone soon after the last. It keeps nothing alive.
-    Thread-safe.
+    Thread-safe, also when Ctrl-C interrupts it anywhere.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        # The lock is entered by itself: an interrupt inside `Condition.__enter__`, which is Python code, would leave it
+        # locked for ever.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._queue: list[tuple[float, int, weakref.ref[Watched]]] = []
         self._numbers = itertools.count()
         self._running = False
 
     def watch(self, watched: Watched, when: float) -> None:
         """Look at this for the first time at ``when``, a reading of ``time.monotonic``."""
-        with self._changed:
+        with self._lock:
             heapq.heappush(self._queue, (when, next(self._numbers), weakref.ref(watched)))
             if not self._running:
-                self._running = True
+                # That it runs is for the thread itself to say: an interrupt may come before there is one, or after.
                 threading.Thread(target=self._run, name="nupic_client.watchdog", daemon=True).start()
             elif self._queue[0][0] == when:
                 self._changed.notify()
 
     def stop(self) -> None:
         """Forget everything, which ends the thread; it starts again with the next thing to watch."""
-        with self._changed:
+        with self._lock:
             self._queue.clear()
             self._changed.notify()
 
     def _run(self) -> None:
+        with self._lock:
+            if self._running:  # another one was started in the same moment
+                return
+            self._running = True
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._queue:
                     self._running = False
                     return
@@ -65,5 +72,5 @@ class Watchdog:
             again = None if watched is None else watched.check_deadline(time.monotonic())
             del watched
             if again is not None:
-                with self._changed:
+                with self._lock:
                     heapq.heappush(self._queue, (again, number, reference))

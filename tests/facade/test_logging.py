@@ -101,7 +101,7 @@ def test_a_request_that_is_answered_at_once_is_one_line(server, lines, colour):
         )
     (line,) = lines()
     assert re.fullmatch(
-        r"model=gpt request=request-1 outcome=finished total=\S+s ttft=- tokens=- attempts=-", line
+        r"model=gpt request=request-1 outcome=finished total=\S+s ttft=- tokens=- attempts=1", line
     )
 
 
@@ -112,6 +112,17 @@ def test_a_request_that_fails_at_once_is_one_line(server, lines):
     (line,) = lines()
     assert "outcome=InferenceError" in line
     assert "s3cr3t" not in line
+
+
+@pytest.mark.parametrize("ask", ["infer", "generate", "embed"])
+def test_a_request_whose_model_could_not_be_asked_for_is_one_line(server, lines, ask):
+    server.tokens = set()
+    with InferenceClient("gpt", server.url) as client, pytest.raises(AuthenticationError):
+        getattr(client, ask)(PROMPT)
+    (line,) = lines()
+    assert "model=gpt request=" in line
+    assert "outcome=AuthenticationError(UNAUTHENTICATED)" in line
+    assert line.endswith("attempts=1")
 
 
 def test_nothing_that_was_said_is_in_any_line(server, read, caplog):
