@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -100,6 +101,8 @@ def parse_url(url: UrlLike) -> Endpoint:
     if "," in url:
         return _parse_list(url.split(","))
     text = url.strip()
+    if not text.isprintable():
+        raise ConfigurationError(f"url {url!r} is not valid: it has characters that cannot be printed")
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
@@ -107,7 +110,12 @@ def parse_url(url: UrlLike) -> Endpoint:
             raise ConfigurationError(
                 f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
             )
-        return Endpoint(f"unix:{unquote(path)}")
+        path = unquote(path)
+        if "\0" in path:
+            raise ConfigurationError(f"url {url!r} is not valid: no path has a null character")
+        if path.startswith("//"):  # which gRPC takes for the name of a host
+            path = f"/{path.lstrip('/')}"
+        return Endpoint(f"unix:{path}")
     if text.startswith("dns:"):
         name = text.removeprefix("dns:").removeprefix("///")
         _split_host_port(name, url)
@@ -156,7 +164,7 @@ class TLS:
         target_name: the name that the server's certificate is checked against, where it differs from the url's host.
 
     Raises:
-        ConfigurationError: only one of certificate and key is given.
+        ConfigurationError: a value of the wrong kind, or only one of certificate and key.
     """
 
     root_certificates: str | Path | bytes | None = None
@@ -165,6 +173,14 @@ class TLS:
     target_name: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("root_certificates", "certificate_chain", "private_key"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, (str, PathLike, bytes))):
+                raise ConfigurationError(
+                    f"tls.{name} must be a path, or the PEM text as bytes, not {type(value).__name__}"
+                )
+        if not (self.target_name is None or isinstance(self.target_name, str)):
+            raise ConfigurationError(f"tls.target_name must be a string, not {type(self.target_name).__name__}")
         if (self.certificate_chain is None) != (self.private_key is None):
             raise ConfigurationError("mutual TLS needs both certificate_chain and private_key")
 
@@ -181,6 +197,8 @@ class TLS:
             return Path(value).read_bytes()
         except OSError as error:
             raise ConfigurationError(f"tls.{name}: cannot read {str(value)!r}: {error.strerror}") from None
+        except ValueError as error:  # no path at all, such as one with a null character
+            raise ConfigurationError(f"tls.{name}: cannot read {str(value)!r}: {error}") from None
 
 
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")

@@ -141,7 +141,7 @@ def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelS
         )
     try:
         return ModelSpec(name=name, **table)
-    except (TypeError, ConfigurationError) as error:
+    except (TypeError, ValueError) as error:  # also a number too long to be shown
         raise ConfigurationError(f"{source}: model {name!r}: {error}") from None
 
 
@@ -157,7 +157,7 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting that are too big for Python
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     models = tables.get("models", {})
     tables_only = isinstance(models, dict) and all(isinstance(table, dict) for table in models.values())
