@@ -231,6 +231,17 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
     return MappingProxyType(dict(metadata))
 
 
+def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    good = isinstance(options, Mapping) and all(
+        isinstance(name, str) and isinstance(value, (str, int)) for name, value in options.items()
+    )
+    if not good:
+        raise ConfigurationError(
+            "channel_options must be a mapping of gRPC argument names to strings and integers"
+        )
+    return MappingProxyType(dict(options))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
     """Everything a connection needs to know. Immutable; its repr shows no keys.
@@ -290,7 +301,7 @@ class ClientConfig:
         return cls(
             endpoint=endpoint,
             tls=tls,
-            channel_options=MappingProxyType(dict(channel_options or {})),
+            channel_options=_check_options({} if channel_options is None else channel_options),
             connect_timeout=connect_timeout,
             token=token,
         )

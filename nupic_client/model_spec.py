@@ -61,7 +61,7 @@ class ModelSpec:
     """For the error text when the server does not have the model."""
 
     def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
+        if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(f"a model needs a name, not {self.name!r}")
         for key in ("server_name", "version", "family", "system", "description"):
             value = getattr(self, key)
@@ -77,6 +77,8 @@ class ModelSpec:
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)
         object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
+        if not all(alias.strip() for alias in self.aliases):
+            raise ConfigurationError("aliases takes names, not blanks")
         object.__setattr__(self, "stop", _strings("stop", self.stop))
 
     @property

@@ -225,8 +225,7 @@ class StreamDecoder:
 
     def _new_text(self, answer: Any) -> str:
         if self._tokens is not None:
-            ids = numbers_output(answer, self._layout.text)
-            return self._tokens.feed([int(token) for token in ids])
+            return self._new_tokens(self._tokens, answer)
         data = bytes_output(answer, self._layout.text)
         if data is None:
             return ""
@@ -238,3 +237,13 @@ class StreamDecoder:
                     f"{error}; register the model with text='delta' if it does not", request_id=answer.id
                 ) from None
         return self._utf8.feed(data)
+
+    def _new_tokens(self, tokens: TokenJoiner, answer: Any) -> str:
+        ids = numbers_output(answer, self._layout.text)
+        try:
+            return tokens.feed([int(token) for token in ids])
+        except Exception as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
+            raise ProtocolError(
+                f"output {self._layout.text!r} has token ids that cannot be decoded: {error!r}",
+                request_id=answer.id,
+            ) from error

@@ -48,7 +48,7 @@ def url(data: bytes) -> None:
     assert pickle.loads(pickle.dumps(endpoint)) == endpoint
 
 
-_NUMBERS = (0, -1, 1, 2.5, 1e-300, 1e9, 1e10, 1e308, math.inf, -math.inf, math.nan, 2**31, 2**64, 10**5000)
+_NUMBERS = (0, -1, 1, 2.5, 1e-300, 1e9, 1e10, 1e308, math.inf, -math.inf, math.nan, 2**31, 2**64, 10**400)
 
 
 def _value(choices: Choices, depth: int = 0):

@@ -110,6 +110,8 @@ def _check_failure(exchange: Exchange, error: RequestError, pieces: list[str]) -
     assert error.partial_text == exchange.text
     assert error.partial_text.startswith("".join(pieces))
     assert error.request_id
+    if "max_output_bytes" in error.message:
+        assert error.partial_text == "".join(pieces), "text after what was left out"
     assert len(error.message) < 10_000
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.partial_text) == (type(error), str(error), error.partial_text)
