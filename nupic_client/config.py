@@ -105,17 +105,7 @@ def parse_url(url: UrlLike) -> Endpoint:
         raise ConfigurationError(f"url {url!r} is not valid: it has characters that cannot be printed")
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
-        path = text.removeprefix("unix:").removeprefix("//")
-        if not path:
-            raise ConfigurationError(
-                f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
-            )
-        path = unquote(path)
-        if "\0" in path:
-            raise ConfigurationError(f"url {url!r} is not valid: no path has a null character")
-        if path.startswith("//"):  # which gRPC takes for the name of a host
-            path = f"/{path.lstrip('/')}"
-        return Endpoint(f"unix:{path}")
+        return Endpoint(f"unix:{_socket_path(text, url)}")
     if text.startswith("dns:"):
         name = text.removeprefix("dns:").removeprefix("///")
         _split_host_port(name, url)
@@ -129,6 +119,16 @@ def parse_url(url: UrlLike) -> Endpoint:
         raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
     host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
     return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
+
+
+def _socket_path(text: str, url: str) -> str:
+    path = unquote(text.removeprefix("unix:").removeprefix("//"))
+    if not path or "\0" in path:
+        raise ConfigurationError(
+            f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
+        )
+    # gRPC takes what follows two slashes for the name of a host.
+    return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
 
 def _parse_list(urls: Sequence[str]) -> Endpoint:
@@ -180,7 +180,9 @@ class TLS:
                     f"tls.{name} must be a path, or the PEM text as bytes, not {type(value).__name__}"
                 )
         if not (self.target_name is None or isinstance(self.target_name, str)):
-            raise ConfigurationError(f"tls.target_name must be a string, not {type(self.target_name).__name__}")
+            raise ConfigurationError(
+                f"tls.target_name must be a string, not {type(self.target_name).__name__}"
+            )
         if (self.certificate_chain is None) != (self.private_key is None):
             raise ConfigurationError("mutual TLS needs both certificate_chain and private_key")
 

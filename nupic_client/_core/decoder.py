@@ -242,7 +242,9 @@ class StreamDecoder:
         ids = numbers_output(answer, self._layout.text)
         try:
             return tokens.feed([int(token) for token in ids])
-        except Exception as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
+        except (
+            Exception
+        ) as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
             raise ProtocolError(
                 f"output {self._layout.text!r} has token ids that cannot be decoded: {error!r}",
                 request_id=answer.id,

@@ -71,7 +71,12 @@ def close_from_a_thread_that_does_not_read(client):
 
 
 ALL = [["a", "b", silence()], ["a", fail("broken"), silence()], ["a", UNREADABLE, silence()]]
-LEAVING = [leave_the_block, leave_the_loop, close_while_another_thread_reads, close_from_a_thread_that_does_not_read]  # fmt: skip
+LEAVING = [
+    leave_the_block,
+    leave_the_loop,
+    close_while_another_thread_reads,
+    close_from_a_thread_that_does_not_read,
+]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from nupic_client.backends import detect
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
 from .choices import Choices
+from .reference import explained
 
 DATATYPES = (*DTYPES, "BYTES", "BF16", "FP8", "", "bytes")
 _FIELDS = ("bool", "int", "int64", "uint", "uint64", "fp32", "fp64", "bytes")
@@ -46,11 +47,10 @@ def tensors(data: bytes) -> None:
         if choices.flag():
             response.raw_output_contents.append(_raw(choices))
         elif choices.flag():
-            field = getattr(output.contents, f"{choices.pick(_FIELDS)}_contents")
-            kind = type(field).__name__
+            name = choices.pick(_FIELDS)
             items = [choices.number() for _ in range(choices.below(5))]
-            field.extend([bytes([n]) for n in items] if field is output.contents.bytes_contents else items)
-            assert kind
+            values = [bytes([item]) for item in items] if name == "bytes" else items
+            getattr(output.contents, f"{name}_contents").extend(values)
     _check(response)
 
 
@@ -66,7 +66,7 @@ def _check(response) -> None:
         try:
             arrays = decode_outputs(response, text)
         except ProtocolError as error:
-            assert len(error.message) < 10_000
+            explained(error)
             continue
         for index, output in enumerate(response.outputs):
             if [item.name for item in response.outputs].count(output.name) == 1:

@@ -37,4 +37,8 @@ def _apply(seed: bytes, edits, cross) -> bytes:
 def inputs(target: str):
     """The strategy for a target."""
     seeds = corpus.inputs(target)
-    return st.one_of(_changed(seeds), _changed(seeds), st.binary(max_size=400)) if seeds else st.binary(max_size=400)
+    return (
+        st.one_of(_changed(seeds), _changed(seeds), st.binary(max_size=400))
+        if seeds
+        else st.binary(max_size=400)
+    )

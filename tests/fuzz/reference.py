@@ -13,6 +13,11 @@ def until_stop(text: str, stops) -> tuple[str, str | None]:
     return text, None
 
 
+def explained(error: BaseException) -> None:
+    """An error must say something, and not too much."""
+    assert 0 < len(str(error)) < 100_000
+
+
 def whole(pieces: list[bytes], *, cumulative: bool | None) -> bytes:
     """Return the bytes of an answer whose pieces are new text, the whole text so far, or tell by themselves."""
     pieces = [piece for piece in pieces if piece]

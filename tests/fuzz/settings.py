@@ -25,6 +25,7 @@ from nupic_client.naming import parse_model_name
 from nupic_client.registry import default_registry, get_prompt_formatter
 
 from .choices import Choices
+from .reference import explained
 
 
 def url(data: bytes) -> None:
@@ -33,7 +34,7 @@ def url(data: bytes) -> None:
     try:
         endpoint = parse_url(text.split("\n") if "\n" in text else text)
     except ConfigurationError as error:
-        assert str(error)
+        explained(error)
         return
     assert isinstance(endpoint.is_local, bool)
     assert endpoint.target.isprintable(), "gRPC takes names as C strings"
@@ -81,7 +82,7 @@ def settings(data: bytes) -> None:
         try:
             check(choices)
         except ConfigurationError as error:
-            assert str(error)
+            explained(error)
 
 
 def _timeouts(choices: Choices) -> None:
@@ -120,7 +121,9 @@ def _sampling(choices: Choices) -> None:
 
 def _client(choices: Choices) -> None:
     given = {
-        name: _value(choices) for name in ("url", "connect_timeout", "token", "channel_options") if choices.flag()
+        name: _value(choices)
+        for name in ("url", "connect_timeout", "token", "channel_options")
+        if choices.flag()
     }
     environ = {"NUPIC_URL": choices.text()} if choices.flag() else {}
     tls = TLS() if choices.flag() else None
@@ -144,7 +147,16 @@ def _messages(choices: Choices) -> None:
 
 
 def _call(choices: Choices) -> None:
-    names = ("timeout", "retries", "max_output_bytes", "metadata", "stop", "max_tokens", "request_id", "logprobs")
+    names = (
+        "timeout",
+        "retries",
+        "max_output_bytes",
+        "metadata",
+        "stop",
+        "max_tokens",
+        "request_id",
+        "logprobs",
+    )
     made = CallOptions().override({name: _value(choices) for name in names if choices.flag()})
     assert made.timeouts.total is None or made.timeouts.total > 0
 
@@ -174,7 +186,7 @@ def _check_registered(registry: ModelRegistry, spec: ModelSpec) -> None:
         try:
             assert spec.formatter("Hello")
         except PromptError as error:
-            assert str(error)
+            explained(error)
 
 
 def models_toml(data: bytes) -> None:
@@ -182,14 +194,14 @@ def models_toml(data: bytes) -> None:
     try:
         specs = specs_from_toml(data.decode(errors="surrogateescape"), "models.toml")
     except ConfigurationError as error:
-        assert "models.toml" in str(error)
+        explained(error)
         return
     registry = ModelRegistry()
     for spec in specs:
         try:
             registry.register(spec)
         except ConfigurationError as error:
-            assert str(error)
+            explained(error)
             return
         _check_registered(registry, spec)
 
@@ -211,8 +223,8 @@ def model_name(data: bytes) -> None:
         registry[name]
     except UnknownModelError as error:
         assert name not in registry
-        assert str(error)
+        explained(error)
     try:
         get_prompt_formatter(name)
     except ConfigurationError as error:
-        assert str(error)
+        explained(error)

@@ -292,8 +292,8 @@ def _check_generation(outcome: Generation, answer: Answer, stops, *, finished: b
         assert outcome.finish_reason is FinishReason.STOP
         return
     if answer.layout.finish_reason:
-        assert (outcome.finish_reason is FinishReason.OTHER) == (answer.reason == "Nonsense" or None)\
-            if answer.reason == "Nonsense" else outcome.finish_reason is not None
+        known = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+        assert outcome.finish_reason is known.get(answer.reason, FinishReason.OTHER)
     if answer.layout.output_tokens:
         assert outcome.usage.output_tokens == len(answer.pieces)
     if answer.layout.logprobs:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
 from fuzz import corpus
 from fuzz.inputs import inputs
 from fuzz.targets import TARGETS
-from hypothesis import HealthCheck, Phase, given, settings
 
 KEPT = [(target, path) for target in TARGETS for path in corpus.files(target)]
 # Deterministic here, so that a failure is the fault of a change; other numbers every time with NUPIC_FUZZ_RANDOM=1.

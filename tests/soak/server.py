@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from nupic_client._core import wire
 from nupic_client.testing import FakeTriton, RecordedRequest, Step, abort, end, fail, raw, silence, sleep
 
 from .plan import Plan
@@ -47,8 +48,6 @@ def _fault(plan: Plan, request: RecordedRequest) -> Iterator[Step]:
 
 
 def _foreign(request: RecordedRequest):
-    from nupic_client._core import wire
-
     message = wire.pb.ModelStreamInferResponse()
     message.infer_response.id = "somebody else's"
     message.infer_response.outputs.add(name="text_output", datatype="BYTES", shape=[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import subprocess
 import sys
@@ -18,12 +19,16 @@ import psutil
 
 from nupic_client import InferenceClient, StreamingClient
 
-from .plan import Plan, Seen, ViolationError, judge
+from .plan import Plan, Seen, judge
 from .ways import ASYNC, RETRIES, SYNC, User, pause_after
 
 ROOT = Path(__file__).resolve().parents[2]
 HANG = 120.0
 """Seconds after which a call counts as hanging: twice the longest deadline."""
+MEMORY = 24.0
+"""Megabytes that the allocator may keep; a leak of 1 KB a call shows within half a minute of a fast machine."""
+POOL = 4
+"""gRPC's own threads and their files, whose number goes up and down."""
 RECOVERY = 5.0
 """Seconds after a restart in which a call may still fail to connect."""
 
@@ -66,8 +71,6 @@ class Server:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path}
 
@@ -96,6 +99,9 @@ class Report:
 
     seconds: float
     seed: int
+    threads: int = 0
+    tasks: int = 0
+    hang: float = HANG
     outcomes: Counter[str] = field(default_factory=Counter)
     planned: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
@@ -104,8 +110,27 @@ class Report:
     tokens: int = 0
     kills: int = 0
     durations: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
     start: Level | None = None
     end: Level | None = None
+
+    def problems(self) -> list[str]:
+        """Return what must not be: one sentence for each kind."""
+        start, end = self.start, self.end
+        assert start is not None
+        assert end is not None
+        grown = end.memory - start.memory
+        found = {
+            f"{len(self.hangs)} calls hang: {self.hangs[:3]}": self.hangs,
+            f"{len(self.violations)} violations, such as {self.violations[:3]}": self.violations,
+            f"memory grew by {grown:.0f} MB": grown > MEMORY,
+            f"{end.python_threads} Python threads are left, {start.python_threads} were there": (
+                end.python_threads > start.python_threads
+            ),
+            f"{end.threads} threads are left, {start.threads} were there": end.threads > start.threads + POOL,
+            f"{end.files} files are open, {start.files} were": end.files > start.files + POOL,
+        }
+        return [sentence for sentence, bad in found.items() if bad]
 
     @property
     def calls(self) -> int:
@@ -131,7 +156,7 @@ class Soak:
     def __init__(
         self, seconds: float, seed: int, *, threads: int = 6, tasks: int = 12, kill_every: float = 8.0
     ) -> None:
-        self.report = Report(seconds, seed)
+        self.report = Report(seconds, seed, threads, tasks)
         self._threads, self._tasks, self._kill_every = threads, tasks, kill_every
         self._server = Server()
         self._lock = threading.Lock()
@@ -144,7 +169,10 @@ class Soak:
         try:
             warm = max(self.report.seconds * 0.2, 3.0)
             self._traffic(warm)
-            self.report = Report(self.report.seconds, self.report.seed, violations=self.report.violations)
+            warmed = self.report
+            self.report = Report(warmed.seconds, warmed.seed, self._threads, self._tasks)
+            self.report.violations += warmed.violations
+            self.report.hangs += warmed.hangs
             self.report.start = settled(None)
             kills = self._server.kills
             self._traffic(self.report.seconds)
@@ -245,6 +273,7 @@ class Soak:
         while time.monotonic() < until:
             self._over.wait(min(chance.uniform(0.5, 1.5) * self._kill_every, until - time.monotonic()))
             self._look_for_hangs()
+            self.report.memory.append(psutil.Process().memory_info().rss / 2**20)
             if time.monotonic() < until and not self.report.hangs:
                 self._server.kill()
                 time.sleep(chance.random())
@@ -269,6 +298,3 @@ def settled(level: Level | None, patience: float = 30.0) -> Level:
         if back or time.monotonic() > until or (level is None and time.monotonic() > until - patience + 2.0):
             return now
         time.sleep(0.2)
-
-
-__all__ = ["Level", "Report", "Soak", "ViolationError", "settled"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 
 from nupic_client import InferenceClient, NupicError, RetryPolicy, StreamingClient
 
@@ -119,7 +118,7 @@ def close_from_another_thread(user: User) -> list:
     timer.start()
     try:
         for text in stream:
-            given.append(text)
+            given.append(text)  # noqa: PERF402 - what came before an error counts
     except NupicError as error:
         return [(plan, Seen("".join(given), error, left=True))]
     finally:
@@ -152,10 +151,23 @@ def infer(user: User) -> list:
 
 def map_many(user: User) -> list:
     plans = _calls_of_map(user)
-    return _seen(plans, list(user.infer_client.map(_inputs(plans), concurrency=3, errors="return", timeout=60)))
+    return _seen(
+        plans, list(user.infer_client.map(_inputs(plans), concurrency=3, errors="return", timeout=60))
+    )
 
 
-SYNC = (read, read, break_off, drop, call_back, close_from_another_thread, use_a_fresh_client, generate, infer, map_many)  # fmt: skip
+SYNC = (
+    read,
+    read,
+    break_off,
+    drop,
+    call_back,
+    close_from_another_thread,
+    use_a_fresh_client,
+    generate,
+    infer,
+    map_many,
+)
 
 
 # --- async
@@ -197,7 +209,7 @@ async def cancel_a_task(user: User) -> list:
 
     async def work() -> None:
         async for text in user.stream_client.astream(plan.prompt, **user.options(plan)):
-            given.append(text)
+            given.append(text)  # noqa: PERF401 - what came before it is cancelled counts
 
     task = asyncio.ensure_future(work())
     if user.chance.random() < 0.5:
@@ -241,7 +253,3 @@ ASYNC = (aread, aread, abreak_off, acall_back, cancel_a_task, ause_a_fresh_clien
 def pause_after(outcomes: list[str]) -> float:
     """Seconds to wait, so that a server that is down is not asked a thousand times a second."""
     return 0.05 if "server killed" in outcomes else 0.0
-
-
-def sleep_after(outcomes: list[str]) -> None:
-    time.sleep(pause_after(outcomes))
