@@ -63,9 +63,9 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(f"a model needs a name, not {self.name!r}")
-        for key in ("server_name", "version", "family", "system", "description"):
+        for key in ("server_name", "version", "family", "system", "backend", "description"):
             value = getattr(self, key)
-            if not isinstance(value, str) and not (value is None and key in {"family", "system"}):
+            if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
                 raise ConfigurationError(f"{key} must be a string, not {value!r}")
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:

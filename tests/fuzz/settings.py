@@ -129,7 +129,8 @@ def _client(choices: Choices) -> None:
     tls = TLS() if choices.flag() else None
     made = ClientConfig.create(**given, environ=environ, tls=tls, allow_insecure_token=choices.flag())
     assert isinstance(made.endpoint, Endpoint)
-    assert "token" not in repr(made)
+    if isinstance(made.token, str) and len(made.token) > 20:
+        assert made.token not in repr(made)
     assert all(isinstance(name, str) for name in made.channel_options)
 
 

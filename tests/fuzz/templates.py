@@ -59,7 +59,7 @@ def _audit(event: str, args: tuple) -> None:
 def _is_traceback(event: str, args: tuple) -> bool:
     """Jinja compiles and runs one line of its own to give an exception the template's line."""
     if event == "compile":
-        return args[0] in (_RAISE, _RAISE.encode())
+        return args[0] is not None and args[0].strip() in (_RAISE, _RAISE.encode())
     return event == "exec" and _JINJA_EXCEPTION in args[0].co_names
 
 

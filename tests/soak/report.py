@@ -46,8 +46,10 @@ CI runs it for half a minute. The figures are of the last longer run (`{command}
 | calls that hung | **{hangs}** |
 | lost, repeated or foreign tokens, other violations | **{violations}** |
 | a call without a fault, p50 / p99 | {p50:.0f} ms / {p99:.0f} ms |
-| memory after the warm-up and at the end | {memory_start:.0f} MB, {memory_end:.0f} MB |
-| memory while it ran, in the order of time | {memory_on_the_way} MB |
+| size of the process, before and after | {memory_start:.0f} MB, {memory_end:.0f} MB |
+| allocated in C, before and after | {allocated_start:.1f} MB, {allocated_end:.1f} MB |
+| allocated in Python, before and after | {blocks_start:,} blocks, {blocks_end:,} blocks |
+| size of the process while it ran, in the order of time | {memory_on_the_way} MB |
 | threads (Python's) before and after | {threads_start} ({python_start}), {threads_end} ({python_end}) |
 | file descriptors before and after | {files_start}, {files_end} |
 | machine | {machine} |
@@ -64,7 +66,9 @@ The faults:
 |---|---|---|
 {planned}
 
-The times are those of a machine that runs client and server and all their users on {cpus} cores.
+Before is after a warm-up of a fifth of the time. What is allocated counts for a leak; the size of a process also has what
+the allocator keeps in reserve. The times are those of a machine that runs client and server and all their users on
+{cpus} cores.
 """
 
 
@@ -89,6 +93,10 @@ def page(report: Report, command: str) -> str:
         p99=report.duration(0.99) * 1000,
         memory_start=start.memory,
         memory_end=end.memory,
+        allocated_start=start.allocated,
+        allocated_end=end.allocated,
+        blocks_start=start.blocks,
+        blocks_end=end.blocks,
         memory_on_the_way=_on_the_way(report.memory),
         threads_start=start.threads,
         python_start=start.python_threads,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import random
 import subprocess
@@ -19,6 +18,7 @@ import psutil
 
 from nupic_client import InferenceClient, StreamingClient
 
+from .level import Level, settled
 from .plan import Plan, Seen, judge
 from .ways import ASYNC, RETRIES, SYNC, User, pause_after
 
@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HANG = 120.0
 """Seconds after which a call counts as hanging: twice the longest deadline."""
 MEMORY = 24.0
-"""Megabytes that the allocator may keep; a leak of 1 KB a call shows within half a minute of a fast machine."""
+"""Megabytes that the process may grow by: what the allocator keeps in reserve."""
+ALLOCATED = 2.0
+"""Megabytes more that C may have in use; to leak a kilobyte a call shows within half a minute."""
 POOL = 4
 """gRPC's own threads and their files, whose number goes up and down."""
 RECOVERY = 5.0
@@ -75,24 +77,6 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-@dataclass(frozen=True)
-class Level:
-    """What the process holds while no call runs."""
-
-    memory: float
-    threads: int
-    python_threads: int
-    files: int
-
-    @classmethod
-    def now(cls) -> Level:
-        gc.collect()
-        process = psutil.Process()
-        files = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
-        memory = process.memory_info().rss / 2**20
-        return cls(memory, process.num_threads(), threading.active_count(), files)
-
-
 @dataclass
 class Report:
     """What was counted."""
@@ -124,6 +108,11 @@ class Report:
             f"{len(self.hangs)} calls hang: {self.hangs[:3]}": self.hangs,
             f"{len(self.violations)} violations, such as {self.violations[:3]}": self.violations,
             f"memory grew by {grown:.0f} MB": grown > MEMORY,
+            f"{end.allocated:.1f} MB are allocated, {start.allocated:.1f} MB were": (
+                end.allocated > start.allocated + ALLOCATED
+            ),
+            f"{end.blocks} blocks of Python's are allocated, {start.blocks} were": end.blocks
+            > start.blocks * 1.25,
             f"{end.python_threads} Python threads are left, {start.python_threads} were there": (
                 end.python_threads > start.python_threads
             ),
@@ -287,14 +276,3 @@ class Soak:
     def _look_for_hangs(self) -> None:
         late = time.monotonic() - HANG
         self.report.hangs += [key for key, start in tuple(self._running.items()) if start < late]
-
-
-def settled(level: Level | None, patience: float = 30.0) -> Level:
-    """Return what is held when no call runs; wait until it is back at the given level, if it ever is."""
-    until = time.monotonic() + patience
-    while True:
-        now = Level.now()
-        back = level is not None and now.files <= level.files and now.python_threads <= level.python_threads
-        if back or time.monotonic() > until or (level is None and time.monotonic() > until - patience + 2.0):
-            return now
-        time.sleep(0.2)
