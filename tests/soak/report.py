@@ -67,8 +67,9 @@ The faults:
 {planned}
 
 Before is after a warm-up of a fifth of the time. What is allocated counts for a leak; the size of a process also has what
-the allocator keeps in reserve. The times are those of a machine that runs client and server and all their users on
-{cpus} cores.
+the allocator keeps in reserve. grpc.aio itself (1.85, measured without this library) keeps half a kilobyte for ever of each
+attempt to reach a server that is away, of which there are many here. The times are those of a machine that runs client and
+server and all their users on {cpus} cores.
 """
 
 
