@@ -18,7 +18,7 @@ import psutil
 
 from nupic_client import InferenceClient, StreamingClient
 
-from .level import Level, settled
+from .level import POOL, Level, settled
 from .plan import Plan, Seen, judge
 from .ways import ASYNC, RETRIES, SYNC, User, pause_after
 
@@ -30,9 +30,7 @@ MEMORY = 24.0
 ALLOCATED = 2.0
 """Megabytes more that C may have in use; to leak a kilobyte a call shows within half a minute."""
 AWAY = 0.002
-"""Megabytes more for a call while the server is away: grpc.aio 1.85 itself keeps half a kilobyte for each of its attempts."""
-POOL = 4
-"""gRPC's own threads and their files, whose number goes up and down."""
+"""Megabytes more for a call while the server is away: grpc.aio 1.85 keeps half a kilobyte for each of its attempts."""
 RECOVERY = 5.0
 """Seconds after a restart in which a call may still fail to connect."""
 
