@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -112,14 +113,11 @@ def parse_url(url: UrlLike) -> Endpoint:
     if "," in url:
         return _parse_list(url.split(","))
     text = url.strip()
+    if not text.isprintable():
+        raise ConfigurationError(f"url {url!r} is not valid: it has characters that cannot be printed")
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
-        path = text.removeprefix("unix:").removeprefix("//")
-        if not path:
-            raise ConfigurationError(
-                f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
-            )
-        return Endpoint(f"unix:{unquote(path)}")
+        return Endpoint(f"unix:{_socket_path(text, url)}")
     if text.startswith("dns:"):
         name = text.removeprefix("dns:").removeprefix("///")
         _split_host_port(name, url)
@@ -133,6 +131,16 @@ def parse_url(url: UrlLike) -> Endpoint:
         raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
     host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
     return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
+
+
+def _socket_path(text: str, url: str) -> str:
+    path = unquote(text.removeprefix("unix:").removeprefix("//"))
+    if not path or "\0" in path:
+        raise ConfigurationError(
+            f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
+        )
+    # gRPC takes what follows two slashes for the name of a host.
+    return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
 
 def _parse_list(urls: Sequence[str]) -> Endpoint:
@@ -168,7 +176,7 @@ class TLS:
         target_name: the name that the server's certificate is checked against, where it differs from the url's host.
 
     Raises:
-        ConfigurationError: only one of certificate and key is given.
+        ConfigurationError: a value of the wrong kind, or only one of certificate and key.
     """
 
     root_certificates: str | Path | bytes | None = None
@@ -177,6 +185,16 @@ class TLS:
     target_name: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("root_certificates", "certificate_chain", "private_key"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, (str, PathLike, bytes))):
+                raise ConfigurationError(
+                    f"tls.{name} must be a path, or the PEM text as bytes, not {type(value).__name__}"
+                )
+        if not (self.target_name is None or isinstance(self.target_name, str)):
+            raise ConfigurationError(
+                f"tls.target_name must be a string, not {type(self.target_name).__name__}"
+            )
         if (self.certificate_chain is None) != (self.private_key is None):
             raise ConfigurationError("mutual TLS needs both certificate_chain and private_key")
 
@@ -206,6 +224,8 @@ def read_pem(what: str, value: str | Path | bytes) -> bytes:
         return Path(value).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{what}: cannot read {str(value)!r}: {error.strerror}") from None
+    except ValueError as error:  # no path at all, such as one with a null character
+        raise ConfigurationError(f"{what}: cannot read {str(value)!r}: {error}") from None
 
 
 def check_token_path(shown: str, secure_url: str, *, protected: bool) -> None:
@@ -254,6 +274,17 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
         elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise ConfigurationError(f"metadata {name!r} must be a string of printable ASCII characters")
     return MappingProxyType(dict(metadata))
+
+
+def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    good = isinstance(options, Mapping) and all(
+        isinstance(name, str) and isinstance(value, (str, int)) for name, value in options.items()
+    )
+    if not good:
+        raise ConfigurationError(
+            "channel_options must be a mapping of gRPC argument names to strings and integers"
+        )
+    return MappingProxyType(dict(options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +343,7 @@ class ClientConfig:
         return cls(
             endpoint=endpoint,
             tls=tls,
-            channel_options=MappingProxyType(dict(channel_options or {})),
+            channel_options=_check_options({} if channel_options is None else channel_options),
             connect_timeout=connect_timeout,
             token=token,
         )

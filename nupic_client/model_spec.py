@@ -61,11 +61,11 @@ class ModelSpec:
     """For the error text when the server does not have the model."""
 
     def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
+        if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(f"a model needs a name, not {self.name!r}")
-        for key in ("server_name", "version", "family", "system", "description"):
+        for key in ("server_name", "version", "family", "system", "backend", "description"):
             value = getattr(self, key)
-            if not isinstance(value, str) and not (value is None and key in {"family", "system"}):
+            if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
                 raise ConfigurationError(f"{key} must be a string, not {value!r}")
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
@@ -77,6 +77,8 @@ class ModelSpec:
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)
         object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
+        if not all(alias.strip() for alias in self.aliases):
+            raise ConfigurationError("aliases takes names, not blanks")
         object.__setattr__(self, "stop", _strings("stop", self.stop))
 
     @property
@@ -141,7 +143,7 @@ def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelS
         )
     try:
         return ModelSpec(name=name, **table)
-    except (TypeError, ConfigurationError) as error:
+    except (TypeError, ValueError) as error:  # also a number too long to be shown
         raise ConfigurationError(f"{source}: model {name!r}: {error}") from None
 
 
@@ -157,7 +159,7 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting that are too big for Python
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     models = tables.get("models", {})
     tables_only = isinstance(models, dict) and all(isinstance(table, dict) for table in models.values())

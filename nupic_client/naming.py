@@ -17,7 +17,7 @@ STREAMING_SUFFIX = ".streaming"
 """NuPIC marks a GPT version that supports output streaming by this end of its name."""
 
 _NAME = re.compile(
-    r"(?P<vendor>nupic|numenta)-(?P<family>[a-z0-9]+)[.-](?P<size>[a-z0-9]+)-v(?P<version>\d+)(?:-(?P<variant>[a-z0-9]+))?",
+    r"(?P<vendor>nupic|numenta)-(?P<family>[a-z0-9]+)[.-](?P<size>[a-z0-9]+)-v(?P<version>[0-9]{1,9})(?:-(?P<variant>[a-z0-9]+))?",
     re.IGNORECASE,
 )
 

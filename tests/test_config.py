@@ -325,3 +325,33 @@ def test_values_can_be_pickled():
 
 def test_a_list_in_a_list_loses_no_server():
     assert parse_url(["a:1,b:2", "c:3"]).addresses == (("a", 1), ("b", 2), ("c", 3))
+
+
+# Found by fuzzing
+
+
+@pytest.mark.parametrize("url", ["host\0:8001", "host\x1b:8001", "unix:/run/\0", "unix:/run/a%00b"])
+def test_a_url_with_characters_that_no_name_has(url):
+    with pytest.raises(ConfigurationError, match="not valid"):
+        parse_url(url)
+
+
+def test_a_socket_path_with_two_slashes_is_a_path_and_no_host():
+    assert parse_url("unix:////run/triton.sock").target == "unix:/run/triton.sock"
+
+
+@pytest.mark.parametrize("name", ["root_certificates", "target_name"])
+def test_tls_of_another_kind_is_refused_at_once(name):
+    with pytest.raises(ConfigurationError, match=rf"tls\.{name} must be"):
+        TLS(**{name: 3})
+
+
+def test_a_certificate_path_with_a_null_character():
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        TLS(root_certificates="a\0b").pem("root_certificates")
+
+
+@pytest.mark.parametrize("options", [["grpc.x"], {"grpc.x": None}, {1: 2}, "grpc.x"])
+def test_channel_options_that_are_none(options):
+    with pytest.raises(ConfigurationError, match="channel_options"):
+        ClientConfig.create("a:1", environ={}, channel_options=options)

@@ -110,3 +110,9 @@ def test_what_is_put_together_is_taken_apart(vendor, family, separator, size, ve
 def test_a_spec_reads_the_name_of_the_server():
     spec = ModelSpec(name="sbert", server_name="nupic-sbert.base-v3")
     assert spec.parts == parse_model_name("nupic-sbert.base-v3")
+
+
+def test_a_version_that_is_no_version_is_part_of_the_name():
+    name = "nupic-gpt.large-v" + "1" * 5_000
+    assert parse_model_name(name).version is None
+    assert parse_model_name(name).family == name

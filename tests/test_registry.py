@@ -392,3 +392,25 @@ def test_each_system_has_its_configuration_folder(platform, variable, tmp_path, 
 def test_get_of_a_registry_gives_the_default_for_an_unknown_name(registry):
     assert registry.get("nope") is None
     assert registry.get("bot") is BOT
+
+
+# Found by fuzzing
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5_000, "a = " + "9" * 5_000])
+def test_toml_that_is_too_much_for_python_is_not_valid(text):
+    with pytest.raises(ConfigurationError, match=r"models\.toml is not valid TOML"):
+        specs_from_toml(text, "models.toml")
+
+
+def test_a_number_in_a_file_that_is_too_long_to_be_shown():
+    with pytest.raises(ConfigurationError, match=r"models\.toml: model 'a'"):
+        specs_from_toml("[models.a]\nversion = 0x" + "f" * 5_000, "models.toml")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": " "}, {"name": "a", "aliases": [" "]}, {"name": "a", "backend": 3}]
+)
+def test_names_that_nobody_could_ask_for(wrong):
+    with pytest.raises(ConfigurationError):
+        ModelSpec(**wrong)

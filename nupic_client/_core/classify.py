@@ -18,7 +18,7 @@ from nupic_client.errors import (
     TransportError,
 )
 
-__all__ = ["error_from_message"]
+__all__ = ["error_from_message", "shorten", "stream_error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,20 @@ _RULES = (
     ),
 )
 
+_LONGEST = 4_000
+_END = 2_000
+
+
+def shorten(words: str) -> str:
+    """Return a server's words, or beginning and end of those that no log wants: they may be as long as any message.
+
+    The rules look at these too, or a hostile text could keep them busy for hours.
+    """
+    if len(words) <= _LONGEST:
+        return words
+    return f"{words[: _LONGEST - _END]} … {words[-_END:]}"
+
+
 _REQUEST_ID_PREFIX = re.compile(r"^\[request id: .*?\] ")
 
 
@@ -120,7 +134,7 @@ def error_from_message(message: str) -> RequestError | None:
     Returns:
         The error with ``status``, ``retryable`` and ``server_message`` set.
     """
-    text = _REQUEST_ID_PREFIX.sub("", message).strip()
+    text = _REQUEST_ID_PREFIX.sub("", shorten(message)).strip()
     for rule in _RULES:
         if rule.pattern.search(text):
             return rule.error(
@@ -135,7 +149,7 @@ def error_from_message(message: str) -> RequestError | None:
 def stream_error(message: str) -> RequestError:
     """Return the error for an ``error_message`` inside a stream: a known text's, else the model's own failure."""
     return error_from_message(message) or InferenceError(
-        f"the model failed: {_last_line(message)}", status="INTERNAL", server_message=message
+        f"the model failed: {shorten(_last_line(message))}", status="INTERNAL", server_message=message
     )
 
 

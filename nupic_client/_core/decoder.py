@@ -229,8 +229,7 @@ class StreamDecoder:
     def _text(self, answer: Any, response: bytes | None) -> str:
         """Return the new text of a response, given its bytes too where more of its kind may come."""
         if self._tokens is not None:
-            ids = numbers_output(answer, self._layout.text)
-            text = self._filtered(self._tokens.feed([int(token) for token in ids]))
+            text = self._filtered(self._new_tokens(self._tokens, answer))
         else:
             data = bytes_output(answer, self._layout.text)
             text = "" if data is None else self._advance(data)
@@ -280,3 +279,15 @@ class StreamDecoder:
             self.stopped_early = True
             self._complete()
         return text
+
+    def _new_tokens(self, tokens: TokenJoiner, answer: Any) -> str:
+        ids = numbers_output(answer, self._layout.text)
+        try:
+            return tokens.feed([int(token) for token in ids])
+        except (
+            Exception
+        ) as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
+            raise ProtocolError(
+                f"output {self._layout.text!r} has token ids that cannot be decoded: {error!r}",
+                request_id=answer.id,
+            ) from error

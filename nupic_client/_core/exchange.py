@@ -194,7 +194,7 @@ class Exchange:
         if text:
             self._left -= len(text) if text.isascii() else len(text.encode())
             if self._left < 0:
-                raise self.failed(ProtocolError(too_long(self.request.max_output_bytes)), now)
+                raise self.failed(ProtocolError(too_long(self.request.max_output_bytes)), now, gap=True)
             self._pieces.append(text)
             self.stopwatch.arrived(now)
         return text
@@ -291,10 +291,22 @@ class Exchange:
             request.layout, request.stops, prompt=request.prompt, request_id=request.request_id
         )
 
-    def failed(self, error: RequestError, now: float) -> RequestError:
-        """End with an error, completed by the facts of this generation."""
+    def failed(self, error: RequestError, now: float, *, gap: bool = False) -> RequestError:
+        """End with an error, completed by the facts of this generation.
+
+        Args:
+            error: the error.
+            now: clock reading.
+            gap: whether text was left out, so that what the decoder still holds does not follow the text so far.
+
+        Raises:
+            StreamClosedError: the caller had left just before.
+        """
+        if self._state is _State.CANCELLED:
+            self.check_running()
         if self.running:
-            self._pieces.append(self._decoder.flush())
+            if not gap:
+                self._pieces.append(self._decoder.flush())
             request = self.request
             error.model = error.model or request.model
             error.target = error.target or request.target

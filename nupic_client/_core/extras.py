@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Extras"]
 
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What JSON that is not as vLLM writes it leads to."""
 _REASONS = {reason.value: reason for reason in FinishReason}
 
 
@@ -89,8 +91,10 @@ class Extras:
         if output.datatype == "BYTES":
             try:
                 return _from_json(bytes_output(answer, name))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                raise ProtocolError(f"output {name!r}: {error!r}", request_id=answer.id) from None
+            except _BROKEN as error:
+                # Some of these errors have all of the data with them; it is not worth showing.
+                found = f"{type(error).__name__}: {str(error)[:200]}"
+                raise ProtocolError(f"output {name!r}: {found}", request_id=answer.id) from None
         values = numbers_output(answer, name)
         # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends those of the
         # response.

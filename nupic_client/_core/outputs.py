@@ -13,6 +13,9 @@ from nupic_client.errors import ProtocolError
 
 __all__ = ["bytes_output", "count_output", "numbers_output"]
 
+_LONGEST_COUNT = 20
+"""Digits of the greatest number of 64 bits."""
+
 
 def bytes_output(answer: Any, name: str) -> bytes | None:
     """Return the one element of a BYTES output; None where the response does not have it or it is empty.
@@ -61,7 +64,7 @@ def count_output(answer: Any, name: str) -> int | None:
     if output.datatype == "BYTES":
         # TensorRT-LLM's LLM-API declares numbers and sends them as text.
         text = bytes_output(answer, name) or b""
-        return int(text) if text.isdigit() else None
+        return int(text) if text.isdigit() and len(text) <= _LONGEST_COUNT else None
     if index < len(answer.raw_output_contents):
         value = wire.decode_number(output.datatype, answer.raw_output_contents[index])
     else:

@@ -65,7 +65,12 @@ class TokenJoiner:
         if not new:
             return ""
         self._ids += new
-        return self._growth(self._decode(self._ids).rstrip("\ufffd"))
+        try:
+            whole = self._decode(self._ids)
+        except BaseException:
+            del self._ids[-len(new) :]  # the text of those before them can still be asked for
+            raise
+        return self._growth(whole.rstrip("\ufffd"))
 
     def flush(self) -> str:
         """Return what an unfinished character at the end stands for."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import grpc
 
-from nupic_client._core.classify import error_from_message
+from nupic_client._core.classify import error_from_message, shorten
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -117,7 +117,7 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
         sentence, retryable = _connection_failure(details)
     if details == _UNREADABLE:
         kind, sentence = ProtocolError, "the server sent a response that cannot be read"
-    shown = "" if kind is DeadlineExceededError else details
+    shown = "" if kind is DeadlineExceededError else shorten(details)
     return kind(
         f"{sentence}: {shown}" if shown else sentence,
         status=code.name,
@@ -137,6 +137,6 @@ def _pushback(error: grpc.RpcError) -> float | None:
         if name == "grpc-retry-pushback-ms":
             try:
                 return int(value) / 1000
-            except ValueError:
+            except (ValueError, OverflowError):
                 return -1.0  # the proposal: what cannot be read means "do not retry"
     return None

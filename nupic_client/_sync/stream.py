@@ -15,6 +15,7 @@ import grpc
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc import fork
+from nupic_client._grpc.drain import drain
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import RequestError
@@ -108,7 +109,7 @@ class TextStream:
     def close(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._exchange.cancelled(time.monotonic())
-        self._call.cancel()
+        self._abandon()
         with contextlib.suppress(RuntimeError):  # it was closed before
             self._left.release()
 
@@ -156,8 +157,15 @@ class TextStream:
             self._call.cancel()  # which wakes the reader, and that finds out why
         return again
 
+    def _abandon(self) -> None:
+        """Cancel the call and let gRPC free it; a thread that is reading wakes up by the former and does the latter."""
+        self._call.cancel()
+        if self._exchange.deadlines.waiting is None and self._undrained.acquire(blocking=False):
+            drain(self._call)
+
     def _start(self, exchange: Exchange) -> None:
         self._call = self._transport.stream(exchange)
+        self._undrained = threading.Lock()
         now = time.monotonic()
         first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
         if first_check is not None and exchange.attempts == 1:
@@ -175,6 +183,7 @@ class TextStream:
                         raise
                     self._again(exchange, error)
         except BaseException:
+            exchange.deadlines.waiting = None
             self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
             raise
         finally:
@@ -209,6 +218,7 @@ class TextStream:
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = exchange.retry(error, time.monotonic(), jitter)
         exchange.deadlines.waiting = None
+        self._abandon()
         self._left.acquire(timeout=pause)
         self._check_left(exchange)
         self._start(exchange)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ def family_of(
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last for an absurd nesting
         raise ConfigurationError(
             f"the tokenizer configuration {str(path)!r} cannot be read: {error}"
         ) from error
@@ -69,7 +69,14 @@ def _template_files(folder: Path) -> dict[str, str]:
     """Read the templates that newer models have in files of their own."""
     files = {"default": folder / "chat_template.jinja"}
     files |= {path.stem: path for path in sorted(folder.glob("additional_chat_templates/*.jinja"))}
-    return {name: path.read_text("utf-8") for name, path in files.items() if path.is_file()}
+    return {name: _read_template(path) for name, path in files.items() if path.is_file()}
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the chat template {str(path)!r} cannot be read: {error}") from error
 
 
 def _templates(value: Any) -> dict[str, str]:
@@ -113,13 +120,17 @@ def _special_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
     more = values.get("additional_special_tokens") or values.get("extra_special_tokens") or ()
     if isinstance(more, Mapping):
         tokens |= {str(name): _content(token) for name, token in more.items()}
-    else:
+    elif isinstance(more, Sequence) and not isinstance(more, str):
         tokens["additional_special_tokens"] = [_content(token) for token in more]
+    else:
+        raise ConfigurationError("the additional special tokens must be a list or an object")
     return {name: token for name, token in tokens.items() if token}
 
 
 def _control_tokens(values: Mapping[str, Any], tokens: Mapping[str, Any]) -> list[str]:
     added = values.get("added_tokens_decoder") or {}
+    if not isinstance(added, Mapping):
+        raise ConfigurationError("added_tokens_decoder must be an object of token ids and tokens")
     objects = [token for token in added.values() if isinstance(token, Mapping)]
     special = [_content(token) for token in objects if token.get("special")]
     for token in tokens.values():

@@ -77,6 +77,13 @@ def test_json_of_another_kind_breaks_the_protocol(data):
         StreamDecoder(VLLM).feed(text_and("a", ("logprobs", "BYTES", (1,), raw_bytes(data))))
 
 
+def test_broken_log_probabilities_are_not_repeated_in_the_error():
+    data = b"\x80" + b"[" * 20_000
+    with pytest.raises(ProtocolError, match="UnicodeDecodeError") as caught:
+        StreamDecoder(VLLM).feed(text_and("a", ("logprobs", "BYTES", (1,), raw_bytes(data))))
+    assert len(caught.value.message) < 400
+
+
 def test_tensorrt_llm_tells_numbers():
     decoder = StreamDecoder(TRTLLM)
     decoder.feed(text_and("a", floats(-0.5)))

@@ -162,3 +162,20 @@ def test_any_text_inside_a_stream_makes_a_request_error(text):
     error = stream_error(text)
     assert isinstance(error, RequestError)
     assert error.server_message == text
+
+
+def test_a_hostile_text_does_not_keep_the_rules_busy():
+    # Each of these begins a match that the rest of the text could complete: a search took hours.
+    text = "Request for unknown model: '" * 150_000
+    error = stream_error(text)
+    assert error.server_message == text
+    assert len(error.message) < 5_000
+
+
+def test_beginning_and_end_of_a_long_text_are_looked_at_and_shown():
+    long = "x" * 100_000
+    known = stream_error(f"{long} Stub process 'llm_0_0' is not healthy.")
+    assert isinstance(known, ModelUnavailableError)
+    shown = stream_error(f"first words {long} last words").message
+    assert "first words" in shown
+    assert shown.endswith("last words")

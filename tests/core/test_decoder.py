@@ -529,3 +529,42 @@ def test_after_a_stop_string_an_error_is_ignored_too():
     decoder = StreamDecoder(DELTA, ["b"])
     decoder.feed(piece("abc"))
     assert decoder.feed(error("Request was cancelled")) == ""
+
+
+# Found by fuzzing
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_token_ids_that_are_no_numbers_break_the_protocol(number):
+    decoder = StreamDecoder(AnswerLayout(text="ids", detokenize=lambda ids: "".join(map(chr, ids))))
+    decoder.feed(reply(("ids", "INT32", [1], int32(65))))
+    with pytest.raises(ProtocolError, match="cannot be decoded"):
+        decoder.feed(reply(("ids", "FP32", [1], struct.pack("<f", number))))
+
+
+def test_token_ids_that_the_tokenizer_fails_on_break_the_protocol_and_lose_no_text():
+    held = {"text": "ab\ufffd"}
+
+    def decode(ids):
+        if 7 in ids:
+            raise KeyError(7)
+        return held["text"][: len(ids)]
+
+    decoder = StreamDecoder(AnswerLayout(text="ids", detokenize=decode))
+    assert decoder.feed(reply(("ids", "INT32", [3], int32(1) + int32(2) + int32(3)))) == "ab"
+    with pytest.raises(ProtocolError, match="KeyError"):
+        decoder.feed(reply(("ids", "INT32", [1], int32(7))))
+    assert decoder.flush() == "\ufffd"
+
+
+@pytest.mark.parametrize("words", ["[" * 100_000, '[{"1": {"logprob": ' + "9" * 400 + "}}]"])
+def test_logprobs_that_are_too_much_for_python_break_the_protocol(words):
+    decoder = StreamDecoder(AnswerLayout(logprobs="logprobs"))
+    with pytest.raises(ProtocolError, match="logprobs"):
+        decoder.feed(reply(("logprobs", "BYTES", [1], raw_bytes(words.encode()))))
+
+
+def test_a_count_of_thousands_of_digits_is_unknown():
+    decoder = StreamDecoder(FULL)
+    assert decoder.feed(reply(("num_output_tokens", "BYTES", [1], raw_bytes(b"9" * 5_000)))) == ""
+    assert decoder.usage.output_tokens is None

@@ -384,3 +384,23 @@ def test_a_passed_deadline_says_how_much_had_come():
 
 def test_a_passed_deadline_that_was_not_ours_keeps_its_sentence():
     assert exchange(timeout=None).failed(DeadlineExceededError("too late"), 110.0).message == "too late"
+
+
+# Found by fuzzing and by the soak
+
+
+def test_an_error_that_comes_just_after_the_caller_left_is_not_raised():
+    left = cancelled()
+    with pytest.raises(StreamClosedError):
+        left.receive(error("engine exploded"), 103.0)
+    with pytest.raises(StreamClosedError):
+        left.ended(104.0)
+    assert left.result().text == "Hel"
+
+
+def test_text_over_the_limit_leaves_no_gap_in_the_partial_text():
+    limited = exchange(stops=("<end>",), max_output_bytes=8)
+    assert limited.receive(piece("abcde"), 101.0) == "abcde"
+    with pytest.raises(ProtocolError, match="max_output_bytes") as caught:
+        limited.receive(piece("fghij<e"), 102.0)
+    assert caught.value.partial_text == "abcde"

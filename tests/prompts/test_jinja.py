@@ -436,3 +436,32 @@ def test_template_files_win(tmp_path):
     (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("rag", "utf-8")
     assert PromptFormatter.from_tokenizer_config(tmp_path)("hi") == "file <|im_end|>"
     assert PromptFormatter.from_tokenizer_config(tmp_path, chat_template="rag")("hi") == "rag"
+
+
+# Found by fuzzing
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"added_tokens_decoder": ["<x>"]},
+        {"additional_special_tokens": 7},
+        {"extra_special_tokens": "<x>"},
+    ],
+)
+def test_a_tokenizer_configuration_with_another_shape_is_refused(more):
+    with pytest.raises(ConfigurationError, match="must be"):
+        PromptFormatter.from_tokenizer_config({"chat_template": "x", **more})
+
+
+def test_a_template_file_that_is_no_text(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text("{}", "utf-8")
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"chat_template\.jinja' cannot be read"):
+        PromptFormatter.from_tokenizer_config(tmp_path)
+
+
+def test_a_tokenizer_configuration_that_is_nested_too_deeply(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text("[" * 200_000, "utf-8")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        PromptFormatter.from_tokenizer_config(tmp_path)

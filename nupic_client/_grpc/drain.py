@@ -1,0 +1,35 @@
+"""What has to be done for a cancelled call that nobody reads any more.
+
+A call of a channel with ``SingleThreadedUnaryStream`` has a completion queue of its own, and gRPC frees both when the last
+event has been read from it. ``cancel()`` alone reads none: each stream that was left before its end would cost 13 KB for
+ever (measured with grpcio 1.85). Nor does ``cancel()`` do anything for a call that gRPC has given up itself because a
+message could not be read: the server would go on generating. gRPC has no public way to do either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+import grpc
+
+__all__ = ["drain"]
+
+
+def drain(call: Any) -> None:
+    """Cancel a call and read its last events, which cancelling makes arrive at once.
+
+    Only one thread may read a call at a time: call it where no other one can.
+
+    Args:
+        call: of a single-threaded channel; any other is left alone.
+    """
+    state, core, read = (getattr(call, name, None) for name in ("_state", "_call", "_consume_next_event"))
+    if state is None or core is None or read is None or sys.is_finalizing():
+        return
+    # Whatever another version of gRPC makes of this: leaving a stream raises nothing.
+    with contextlib.suppress(Exception):
+        core.cancel(grpc.StatusCode.CANCELLED.value[0], "the stream was left")
+        while state.due:
+            read()

@@ -1,0 +1,107 @@
+"""A stream that is left before its end costs nothing afterwards, neither here nor on the server."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import psutil
+import pytest
+
+from nupic_client import NupicError, StreamClosedError, StreamingClient
+from nupic_client.testing import FakeTriton, fail, raw, silence
+
+pytestmark = pytest.mark.fake_only("what is looked at is what the client holds")
+
+UNREADABLE = raw(b"\xff\xff\xff\xff no protobuf")
+
+
+@pytest.fixture
+def server():
+    with FakeTriton(["a", "b", silence()]) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with StreamingClient("gpt.streaming", url=server.url) as client:
+        yield client
+
+
+def leave_the_block(client):
+    with client.stream("hi") as stream:
+        assert next(stream) == "a"
+    return stream
+
+
+def leave_the_loop(client):
+    stream = client.stream("hi")
+    for _ in stream:
+        break
+    return stream
+
+
+def fail_in_the_middle(client):
+    stream = client.stream("hi")
+    with pytest.raises(NupicError):
+        for _ in stream:
+            pass
+    return stream
+
+
+def close_while_another_thread_reads(client):
+    stream = client.stream("hi")
+    assert next(stream) == "a"
+    assert next(stream) == "b"
+    closer = threading.Timer(0.05, stream.close)
+    closer.start()
+    with pytest.raises(StreamClosedError):
+        next(stream)
+    closer.join()
+    return stream
+
+
+def close_from_a_thread_that_does_not_read(client):
+    stream = client.stream("hi")
+    assert next(stream) == "a"
+    closer = threading.Thread(target=stream.close)
+    closer.start()
+    closer.join()
+    return stream
+
+
+ALL = [["a", "b", silence()], ["a", fail("broken"), silence()], ["a", UNREADABLE, silence()]]
+LEAVING = [
+    leave_the_block,
+    leave_the_loop,
+    close_while_another_thread_reads,
+    close_from_a_thread_that_does_not_read,
+]
+
+
+@pytest.mark.parametrize(
+    ("leave", "reply"),
+    [*((leave, ALL[0]) for leave in LEAVING), *((fail_in_the_middle, reply) for reply in ALL[1:])],
+)
+def test_grpc_has_nothing_left_to_tell(server, client, leave, reply):
+    server.reply = reply
+    stream = leave(client)
+    assert not stream._call._state.due, "gRPC frees a call when its last event is read"
+
+
+def test_a_stream_that_is_forgotten_takes_no_memory(client):
+    process = psutil.Process()
+    levels = []
+    for _ in range(2):
+        for _ in range(300):
+            next(client.stream("hi"))
+        gc.collect()
+        levels.append(process.memory_info().rss)
+    assert levels[1] - levels[0] < 2_000_000  # it was 13 KB for each
+
+
+def test_a_message_that_cannot_be_read_cancels_the_generation_on_the_server(server, client):
+    server.reply = ["a", UNREADABLE, silence()]
+    with pytest.raises(NupicError, match="cannot be read"):
+        client.generate("hi")
+    server.wait_for_cancellation()
