@@ -67,7 +67,7 @@ class Memory:
 
 def messages(pieces: list[Any], number: int) -> list[bytes]:
     made = [token_message(REQUEST_ID, piece) for piece in pieces]
-    return (made * (number // len(made) + 1))[:number] + [token_message(REQUEST_ID, "", final=True)]
+    return [*(made * (number // len(made) + 1))[:number], token_message(REQUEST_ID, "", final=True)]
 
 
 def exchange(stops: tuple[str, ...]) -> Exchange:
@@ -151,7 +151,10 @@ def requests_tritonclient() -> Callable[[], Any]:
     from tritonclient.grpc._utils import _get_inference_request
 
     def build() -> Any:
-        inputs = [module.InferInput("text_input", [1], "BYTES"), module.InferInput("max_tokens", [1], "INT32")]
+        inputs = [
+            module.InferInput("text_input", [1], "BYTES"),
+            module.InferInput("max_tokens", [1], "INT32"),
+        ]
         inputs[0].set_data_from_numpy(np.array([b"Hello"], dtype=np.object_))
         inputs[1].set_data_from_numpy(np.array([100], dtype=np.int32))
         request = _get_inference_request(
@@ -175,7 +178,11 @@ def requests_tritonclient() -> Callable[[], Any]:
 def requests_ours(**options: Any) -> Callable[[], Any]:
     client = StreamingClient(MODEL, "127.0.0.1:1", max_tokens=100)
     model = signature()
-    return lambda: client._draft("Hello", options).prepare(model).message.SerializeToString()
+
+    def build() -> Any:
+        return client._draft("Hello", options).prepare(model).message.SerializeToString()
+
+    return build
 
 
 TOKENS: dict[str, tuple[Callable[..., list[str]], list[Any], tuple[str, ...]]] = {

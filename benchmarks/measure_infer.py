@@ -90,7 +90,9 @@ async def in_tasks(one: Callable[[str], Any], at_once: int, number: int) -> list
 def bare_call(channel: Any) -> Any:
     from tritonclient.grpc import service_pb2 as pb
 
-    return channel.unary_unary(INFER, pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString)
+    return channel.unary_unary(
+        INFER, pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
+    )
 
 
 def bare_request(text: str) -> Any:
@@ -269,11 +271,8 @@ def bulk(way: str, url: str, model: str, size: int) -> dict[str, Any]:
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    if "size" in order:
-        figures = bulk(**order)
-    else:
-        figures = REQUESTS[order["way"]](order["url"], order["at_once"], order["number"])
-    print(json.dumps(figures))
+    measure = bulk if "size" in order else REQUESTS[order.pop("way")]
+    print(json.dumps(measure(**order)))
 
 
 if __name__ == "__main__":

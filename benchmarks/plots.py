@@ -17,6 +17,10 @@ def draw(parts: dict[str, dict[str, Any]], folder: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "nupic_client"  # the same figures give the same file
     if "blast" in parts:
         bars(parts["blast"]["data"], folder / "blast.svg")
+    if "many" in parts:
+        first_tokens(parts["many"]["data"], folder / "many.svg")
+    if "leak" in parts:
+        memory(parts["leak"]["data"], folder / "leak.svg")
 
 
 COLORS = {"bare": "#9aa5b1", "nupic_client": "#1f77b4", "tritonclient": "#d9822b"}
@@ -37,10 +41,7 @@ def bars(data: dict[str, Any], file: Path) -> None:
         pane.barh(
             names,
             rates,
-            color=[
-                COLORS[name.replace("tritonclient", "triton").split("_")[0].split(" ")[0].split(".")[0]]
-                for name in names
-            ],
+            color=[color(name) for name in names],
         )
         pane.set_title(f"{streams} stream{'s' * (streams != '1')}", fontsize=10)
         pane.set_xlabel("thousand tokens/s")
@@ -48,5 +49,55 @@ def bars(data: dict[str, Any], file: Path) -> None:
         pane.spines[["top", "right"]].set_visible(False)
         if pane is not panes[0]:
             pane.set_yticklabels([])
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+
+
+def first_tokens(data: dict[str, Any], file: Path) -> None:
+    """Draw how many of the streams have their first token after how long."""
+    import matplotlib.pyplot as plt
+
+    figure, panes = plt.subplots(1, 2, figsize=(11, 3.2), layout="constrained")
+    for pane, kind in zip(panes, ("tasks", "threads"), strict=True):
+        for way, found in data[kind].items():
+            pane.plot([seconds * 1e3 for seconds in found["first"]], range(101), label=way, color=color(way))
+        pane.set_title(f"first token, by {kind}", fontsize=10)
+        pane.set_xlabel("ms after the request")
+        pane.set_ylabel("% of the streams")
+        pane.set_xlim(left=0)
+        tidy(pane)
+    save(figure, file)
+
+
+def memory(data: dict[str, Any], file: Path) -> None:
+    """Draw the resident memory over the generations."""
+    import matplotlib.pyplot as plt
+
+    figure, pane = plt.subplots(figsize=(7, 3), layout="constrained")
+    for way, style in (("sync", "-"), ("async", "--")):
+        done = [sample["done"] / 1000 for sample in data[way]]
+        pane.plot(
+            done,
+            [sample["resident"] for sample in data[way]],
+            f"o{style}",
+            label=way,
+            color=color("nupic_client"),
+        )
+    pane.set_xlabel("thousand generations")
+    pane.set_ylabel("resident memory, MiB")
+    pane.set_ylim(bottom=0)
+    tidy(pane)
+    save(figure, file)
+
+
+def tidy(pane: Any) -> None:
+    pane.legend(fontsize=8, frameon=False)
+    pane.tick_params(labelsize=8)
+    pane.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Any, file: Path) -> None:
+    import matplotlib.pyplot as plt
+
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)

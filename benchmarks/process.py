@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import Self
 
@@ -77,6 +76,6 @@ class Watch(threading.Thread):
         self.start()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self.join()

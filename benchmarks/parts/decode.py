@@ -30,9 +30,7 @@ def run(settings: Settings) -> Outcome:
     def cost(way: str, number: int) -> dict[str, Any]:
         return in_process("benchmarks.measure_decode", {"way": way, "number": settings.scaled(number, 50)})
 
-    tokens = alternated(
-        list(TOKENS), settings.repeats, functools.partial(cost, number=NUMBER_OF_TOKENS)
-    )
+    tokens = alternated(list(TOKENS), settings.repeats, functools.partial(cost, number=NUMBER_OF_TOKENS))
     requests = alternated(
         list(REQUESTS), settings.repeats, functools.partial(cost, number=NUMBER_OF_REQUESTS)
     )
@@ -55,7 +53,9 @@ def run(settings: Settings) -> Outcome:
     ]
     outcome.data = {"tokens": tokens, "requests": requests, "prompts": prompts}
     both = ratio(tokens, "nupic_client: TextStream, both", "tritonclient: InferResult", microseconds)
-    outcome.goals.append(Goal("a token with divided characters and stop strings: time of InferResult", both, most=1))
+    outcome.goals.append(
+        Goal("a token with divided characters and stop strings: time of InferResult", both, most=1)
+    )
     return outcome
 
 
@@ -80,7 +80,11 @@ def prompt_table(found: dict[str, dict[str, float]], rounds: int) -> Table:
     characters = [sum(len(message.content) for message in conversation(turns)) for turns in TURNS]
     made = Table(
         "Prompts",
-        ("family", *(f"{turns} turn{'s' * (turns > 1)}, per second" for turns in TURNS), f"{longest} turns, µs"),
+        (
+            "family",
+            *(f"{turns} turn{'s' * (turns > 1)}, per second" for turns in TURNS),
+            f"{longest} turns, µs",
+        ),
     )
     made.note = (
         "Conversations of "

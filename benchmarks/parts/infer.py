@@ -63,9 +63,7 @@ def rivals(way: str) -> tuple[str, str]:
     return ("bare grpc.aio", "tritonclient.aio") if waits else ("bare grpcio", "tritonclient")
 
 
-def embeddings(
-    outcome: Outcome, at_once: int, number: int, found: dict[str, list[dict[str, Any]]]
-) -> None:
+def embeddings(outcome: Outcome, at_once: int, number: int, found: dict[str, list[dict[str, Any]]]) -> None:
     made = Table(
         f"Embeddings, real Triton, {at_once} at the same time",
         ("way", "embeddings/s", "of bare", "of tritonclient", "CPU µs each", "CPU of tritonclient's"),
@@ -86,10 +84,6 @@ def embeddings(
         )
     outcome.tables.append(made)
     outcome.data[f"embeddings {at_once}"] = {"number": number, "found": found}
-    if at_once > 1:
-        for ours, peer in (("nupic_client map", "tritonclient"), ("nupic_client amap", "tritonclient.aio")):
-            text = f"{at_once} embeddings at once, `{ours.split()[1]}`: rate of {peer}'s"
-            outcome.goals.append(Goal(text, 1 / ratio(found, ours, peer, wall), least=1))
 
 
 def bulk(outcome: Outcome, model: str, size: int, found: dict[str, list[dict[str, Any]]]) -> None:

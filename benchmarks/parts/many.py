@@ -63,13 +63,12 @@ def run(settings: Settings) -> Outcome:
                 ways, settings.repeats, lambda way, streams=streams: measured(way, streams, streams)
             )
             report(outcome, f"{streams:,} {kind}, one client", found)
-            outcome.data[kind] = {way: figures(runs) for way, runs in found.items()}
-            outcome.data[kind]["first"] = {way: sorted(runs[-1]["first"]) for way, runs in found.items()}
+            outcome.data[kind] = {
+                way: {"figures": figures(runs), "first": first_tokens(runs)} for way, runs in found.items()
+            }
             outcome.goals.append(completion(found, streams, tokens, kind))
         streams = settings.scaled(TASKS, 8)
-        found = alternated(
-            list(CHANNELS), settings.repeats, lambda way: measured(way, streams, streams)
-        )
+        found = alternated(list(CHANNELS), settings.repeats, lambda way: measured(way, streams, streams))
         channels(outcome, f"{streams:,} tasks on bare grpc.aio, by channels", found)
         if streams == SERVER_LIMIT:
             beyond(outcome, measured("nupic_client async", SERVER_LIMIT + BEYOND, SERVER_LIMIT))
@@ -101,6 +100,11 @@ def figures(runs: list[dict[str, Any]]) -> list[float]:
     return [median(column) for column in zip(*each, strict=True)]
 
 
+def first_tokens(runs: list[dict[str, Any]]) -> list[float]:
+    """Return the percentiles 0 to 100 of the time to the first token: medians over the runs."""
+    return [median([percentile(run["first"], percent / 100) for run in runs]) for percent in range(101)]
+
+
 def rate(run: dict[str, Any]) -> float:
     return float(run["tokens"] / run["wall"])
 
@@ -127,9 +131,7 @@ def channels(outcome: Outcome, title: str, found: dict[str, list[dict[str, Any]]
     outcome.data["channels"] = {way: figures(runs) for way, runs in found.items()}
 
 
-def completion(
-    found: dict[str, list[dict[str, Any]]], streams: int, tokens: int, kind: str
-) -> Goal:
+def completion(found: dict[str, list[dict[str, Any]]], streams: int, tokens: int, kind: str) -> Goal:
     """Every measurement ends with an error unless all tokens came; count them all the same."""
     ours = next(runs for way, runs in found.items() if way.startswith("nupic_client"))
     share = min(run["tokens"] / (streams * tokens) for run in ours)
