@@ -145,7 +145,7 @@ class Peer(asyncio.Protocol):
             frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24))
         )
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
+    def connection_lost(self, error: Exception | None) -> None:
         gathering.connected(-1)
 
     def data_received(self, data: bytes) -> None:
