@@ -85,7 +85,7 @@ def memory(data: dict[str, Any], file: Path) -> None:
         )
     pane.set_xlabel("thousand generations")
     pane.set_ylabel("resident memory, MiB")
-    pane.set_ylim(bottom=0)
+    pane.set_ylim(0, pane.get_ylim()[1] * 1.1)
     tidy(pane)
     save(figure, file)
 

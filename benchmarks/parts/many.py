@@ -41,7 +41,7 @@ FIGURES = (
     "threads",
 )
 NOTE = (
-    f"{TOKENS} tokens a stream; the server holds all but the first token of each back until all streams are open."
+    "The server holds all but the first token of each back until all streams are open."
     " Fairness is Jain's index of the streams' tokens/s: 1 if all got the same, 1/n if one got everything."
     " KiB/stream is the growth of the resident memory at its largest, with what waits to be read; threads are those"
     " of the process, gRPC's own and the callers' included."
@@ -62,7 +62,7 @@ def run(settings: Settings) -> Outcome:
             found = alternated(
                 ways, settings.repeats, lambda way, streams=streams: measured(way, streams, streams)
             )
-            report(outcome, f"{streams:,} {kind}, one client", found)
+            report(outcome, f"{streams:,} {kind}, one client, {tokens} tokens each", found)
             outcome.data[kind] = {
                 way: {"figures": figures(runs), "first": first_tokens(runs)} for way, runs in found.items()
             }
