@@ -218,11 +218,11 @@ class Peer(asyncio.Protocol):
         head = frame(HEADERS, END_HEADERS, stream, RESPONSE_HEADERS)
         request = wire.pb.ModelInferRequest.FromString(message)
         if not request.inputs:
-            self.transport.write(
-                head
-                + frame(DATA, 0, stream, prefixed(model_config()))
-                + frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
-            )
+            config = prefixed(model_config())
+            self.window -= len(config)
+            end = frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
+            self.transport.write(head + frame(DATA, 0, stream, config) + end)
+            del self.windows[stream]
             return
         given = {
             tensor.name: int.from_bytes(raw, "little")
