@@ -19,7 +19,7 @@ from benchmarks.runner import (
 )
 from benchmarks.triton_server import real_triton
 
-REQUESTS_AT_ONCE = ((1, 500), (32, 2_000))
+REQUESTS_AT_ONCE = ((1, 1_000), (32, 5_000))
 """Requests at the same time, and how many in all."""
 SIZE = 100_000_000
 BATCHED = "nupic_client map, batch_size=32"
