@@ -26,11 +26,10 @@ def measure(way: str, job: Job, warmed: Callable[[], None] = lambda: None) -> di
         answer, seconds from the model to the text of each stamped token, threads, and the largest resident memory in
         MiB.
     """
-    stamped = job.delay_us is not None
     figures: dict[str, Any] = {}
 
     def sinks(count: int) -> list[Sink]:
-        return [Sink(stamped=stamped) for _ in range(count)]
+        return [Sink(stamped=job.stamped) for _ in range(count)]
 
     def finish(answers: list[Sink], spent: tuple[float, float]) -> None:
         figures.update(summary(job, answers, spent), threads=threading.active_count())
@@ -61,7 +60,7 @@ def summary(job: Job, answers: list[Sink], spent: tuple[float, float]) -> dict[s
     if counts != {job.tokens}:
         raise SystemExit(f"{job.tokens} tokens were asked for in each answer, {sorted(counts)} came")
     latencies = []
-    if job.delay_us is not None:
+    if job.stamped:
         latencies = [(arrived - int(text)) / 1e9 for answer in answers for arrived, text in answer.texts[1:]]
     return {
         "wall": spent[0],

@@ -17,6 +17,8 @@ def draw(parts: dict[str, dict[str, Any]], folder: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "nupic_client"  # the same figures give the same file
     if "blast" in parts:
         bars(parts["blast"]["data"], folder / "blast.svg")
+    if "triton" in parts:
+        paced(parts["triton"]["data"], folder / "triton.svg")
     if "many" in parts:
         first_tokens(parts["many"]["data"], folder / "many.svg")
     if "leak" in parts:
@@ -49,6 +51,30 @@ def bars(data: dict[str, Any], file: Path) -> None:
         pane.spines[["top", "right"]].set_visible(False)
         if pane is not panes[0]:
             pane.set_yticklabels([])
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+
+
+def paced(data: dict[str, Any], file: Path) -> None:
+    """Draw what each way takes from the processor and how late it delivers, a group for each pace."""
+    import matplotlib.pyplot as plt
+
+    figure, panes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    ways = list(next(iter(data.values())))
+    height = 0.8 / len(ways)
+    for pane, column in zip(panes, ("CPU µs/token", "p99 µs"), strict=True):
+        for index, way in enumerate(ways):
+            values = [sorted(pace[way][column])[len(pace[way][column]) // 2] for pace in data.values()]
+            places = [group + index * height for group in range(len(data))]
+            lighter = 0.55 if "async" in way or "aio" in way else 1.0
+            pane.barh(places, values, height, color=color(way), alpha=lighter, label=way, edgecolor="white")
+        pane.set_yticks([group + 0.4 - height / 2 for group in range(len(data))], list(data), fontsize=8)
+        pane.invert_yaxis()
+        pane.set_xlabel("client CPU, µs a token" if column.startswith("CPU") else "delivery latency p99, µs")
+        pane.tick_params(labelsize=8)
+        pane.spines[["top", "right"]].set_visible(False)
+    panes[1].set_xscale("log")
+    panes[1].legend(fontsize=7, frameon=False)
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
 

@@ -1,22 +1,28 @@
-"""The real Triton with the models of this folder: ``with real_triton() as url``. Linux on x86_64 only."""
+"""The real Triton with the models of this folder; run with ``python -m benchmarks.triton_server`` (Linux x86_64)."""
 
 from __future__ import annotations
 
-import contextlib
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from nupic_client.local.triton.process import TritonProcess
 
-MODELS = Path(__file__).with_name("models")
+MODELS = Path(__file__).parent / "models"
 
 
-@contextlib.contextmanager
-def real_triton() -> Iterator[str]:
-    """Serve a copy of ``benchmarks/models`` with a real Triton; give its ``host:port``."""
+def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nupic-bench-") as folder:
-        models = shutil.copytree(MODELS, Path(folder) / "models")
-        with TritonProcess(models) as server:
-            yield server.url
+        models = Path(folder) / "models"
+        shutil.copytree(MODELS, models, ignore=shutil.ignore_patterns("__pycache__"))
+        process = TritonProcess(models).start()
+        try:
+            print(process.url.rpartition(":")[2], flush=True)
+            sys.stdin.read()  # the parent is gone when this returns
+        finally:
+            process.stop()
+
+
+if __name__ == "__main__":
+    main()

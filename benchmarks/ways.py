@@ -33,6 +33,7 @@ class Job:
         streams: how many answers are read at the same time.
         tokens: of each answer.
         delay_us: the model waits so long between tokens; None for a model without that input.
+        stamp: each token is the time at which the model sent it.
         hold: the blast server keeps all but the first token back until so many answers are open; None does not hold.
     """
 
@@ -41,13 +42,19 @@ class Job:
     streams: int
     tokens: int
     delay_us: int | None = None
+    stamp: bool = True
     hold: int | None = None
 
     @property
     def inputs(self) -> dict[str, int]:
         """The model's inputs besides the prompt and ``max_tokens``."""
-        inputs = {} if self.delay_us is None else {"token_delay_us": self.delay_us, "stamp": 1}
+        inputs = {} if self.delay_us is None else {"token_delay_us": self.delay_us, "stamp": int(self.stamp)}
         return inputs if self.hold is None else inputs | {"hold": self.hold}
+
+    @property
+    def stamped(self) -> bool:
+        """Whether the texts are times."""
+        return self.delay_us is not None and self.stamp
 
 
 class Sink:
@@ -198,6 +205,49 @@ def ours_async(job: Job, run: Callable[..., Any]) -> None:
     run_loop(main)
 
 
+def one_poller(job: Job, run: Callable[..., Any]) -> None:
+    """Threads that are fed by one event loop: the other way to serve many threads, tried for comparison.
+
+    One thread runs ``grpc.aio`` for all streams and hands each token over by a queue to the thread that reads it.
+    """
+    import grpc.aio
+    from tritonclient.grpc import service_pb2 as pb
+
+    loop = asyncio.new_event_loop()
+    poller = threading.Thread(target=loop.run_forever, daemon=True)
+    poller.start()
+
+    async def connect() -> Any:
+        return grpc.aio.insecure_channel(job.url)
+
+    channel = asyncio.run_coroutine_threadsafe(connect(), loop).result()
+    start = channel.unary_stream(
+        STREAM, pb.ModelInferRequest.SerializeToString, pb.ModelStreamInferResponse.FromString
+    )
+
+    async def feed(put: Callable[[str | None], None]) -> None:
+        async for response in start(bare_request(job)):
+            for content in response.infer_response.raw_output_contents:
+                put(content[4:].decode())
+        put(None)
+
+    def read(sink: Sink) -> None:
+        texts, take = sink.texts, sink.take
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        sink.asked = clock()
+        ended = asyncio.run_coroutine_threadsafe(feed(pieces.put), loop)
+        while (text := pieces.get()) is not None:
+            if not texts:
+                sink.first = clock()
+            take(text)
+        ended.result()
+
+    run(lambda sinks: in_threads(read, sinks))
+    asyncio.run_coroutine_threadsafe(channel.close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    poller.join()
+
+
 def triton_inputs(job: Job, module: Any) -> list[Any]:
     import numpy as np
 
@@ -295,6 +345,7 @@ WAYS: dict[str, Callable[..., None]] = {
     "bare grpcio": bare_sync,
     "nupic_client": ours_sync,
     "tritonclient": tritonclient_sync,
+    "bare, one poller": one_poller,
     "bare grpc.aio": bare_async,
     "nupic_client async": ours_async,
     "tritonclient.aio": tritonclient_async,
@@ -329,6 +380,6 @@ CHANNELS: dict[str, Callable[..., None]] = {
 
 def rivals(way: str) -> tuple[str, str]:
     """Return the bare way and tritonclient's way that a way is compared with."""
-    if way in {"bare grpcio", "nupic_client", "tritonclient"}:
+    if way in {"bare grpcio", "nupic_client", "tritonclient", "bare, one poller"}:
         return "bare grpcio", "tritonclient"
     return "bare grpc.aio, uvloop" if way.endswith("uvloop") else "bare grpc.aio", "tritonclient.aio"

@@ -14,7 +14,8 @@ project = "nupic_client"
 author = "The nupic_client authors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "families_table"]
-exclude_patterns = ["_build"]
+# The tables of the speed page are included by it.
+exclude_patterns = ["_build", "explanation/speed"]
 html_theme = "furo"
 html_title = "nupic_client"
 myst_heading_anchors = 3

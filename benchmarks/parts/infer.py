@@ -17,7 +17,6 @@ from benchmarks.runner import (
     ratio,
     server_process,
 )
-from benchmarks.triton_server import real_triton
 
 REQUESTS_AT_ONCE = ((1, 1_000), (32, 5_000))
 """Requests at the same time, and how many in all."""
@@ -27,7 +26,7 @@ BATCHED = "nupic_client map, batch_size=32"
 
 def run(settings: Settings) -> Outcome:
     outcome = Outcome()
-    with real_triton() as url:
+    with server_process("benchmarks.triton_server") as url:
         for at_once, number in REQUESTS_AT_ONCE:
             order = {"url": url, "at_once": at_once, "number": settings.scaled(number, 32)}
             ways = [way for way in REQUESTS if at_once > 1 or way != BATCHED]

@@ -72,6 +72,7 @@ class StreamDecoder:
         "_shortcut",
         "_stops",
         "_tokens",
+        "_usual",
         "_utf8",
         "finished",
         "stopped_early",
@@ -94,6 +95,7 @@ class StreamDecoder:
         self._extras = Extras(layout) if tells else None
         self._events: deque[TextDelta] = deque()
         self._shortcut = Shortcut()
+        self._usual = self._shortcut.known
         self._advance: Callable[[bytes], str] = self._continued
         self._shorten()
         self.stopped_early = False
@@ -147,9 +149,13 @@ class StreamDecoder:
         Raises:
             RequestError: as `receive`.
         """
-        prefix = self._shortcut.get(len(response))
-        if prefix is not None and response.startswith(prefix):
-            return self._advance(response[len(prefix) :])
+        usual = self._usual.get(len(response))
+        if usual is not None:
+            before, after, start, end, tokens = usual
+            if response.startswith(before) and response.endswith(after):
+                if tokens and self._extras is not None:
+                    self._extras.count(tokens)
+                return self._advance(response[start:end])
         if self.stopped_early:
             return ""
         return self._take(wire.parse_stream_response(response, self._request_id), response)
@@ -207,7 +213,7 @@ class StreamDecoder:
 
     def _complete(self) -> None:
         self.finished = True
-        self._shortcut.clear()  # from now on every response is looked at
+        self._shortcut.forget()
 
     def _check_id(self, found: str) -> None:
         if found and self._request_id:
@@ -220,19 +226,29 @@ class StreamDecoder:
         error.request_id = response.infer_response.id
         return error
 
-    def _text(self, answer: Any, usual: bytes | None) -> str:
-        """Return the new text of a response; ``usual`` are its bytes where more of its kind may come."""
+    def _text(self, answer: Any, response: bytes | None) -> str:
+        """Return the new text of a response, given its bytes too where more of its kind may come."""
         if self._tokens is not None:
             ids = numbers_output(answer, self._layout.text)
             text = self._filtered(self._tokens.feed([int(token) for token in ids]))
         else:
             data = bytes_output(answer, self._layout.text)
-            if data and usual and self._extras is None and len(answer.outputs) == 1:
-                self._shortcut.learn(usual, data)
             text = "" if data is None else self._advance(data)
-        if self._extras is not None:
-            self._extras.read(answer)
+        tokens = 0 if self._extras is None else self._extras.read(answer)
+        if response and tokens is not None:
+            self._learn(answer, response, tokens)
         return text
+
+    def _learn(self, answer: Any, response: bytes, tokens: int) -> None:
+        contents = answer.raw_output_contents
+        if (
+            self._tokens is None
+            and self._layout.cumulative is not True
+            and len(contents) == len(answer.outputs)
+        ):
+            names = [output.name for output in answer.outputs]
+            if self._layout.text in names:
+                self._shortcut.learn(response, contents, names.index(self._layout.text), tokens)
 
     def _continued(self, data: bytes) -> str:
         """Return the new text that the bytes of a response bring."""

@@ -41,28 +41,41 @@ class Extras:
         input_tokens, output_tokens = self._usage
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
-    def read(self, answer: Any) -> None:
+    def read(self, answer: Any) -> int | None:
         """Take what a response tells.
 
         Args:
             answer: a ``ModelInferResponse``.
 
+        Returns:
+            How many tokens it counted, or None if it told something besides, or what it tells may not be that of the
+            next one.
+
         Raises:
             ProtocolError: an output is not what it should be.
         """
         layout = self._layout
+        counted = 0
+        plain = not layout.logprobs
         if layout.finish_reason:
             reason = bytes_output(answer, layout.finish_reason)
             if reason and reason != b"None":
+                plain = False
                 self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
         if layout.input_tokens and self._usage[0] is None:  # every response repeats it
             self._usage[0] = count_output(answer, layout.input_tokens)
         if layout.output_tokens:
             count = count_output(answer, layout.output_tokens)
             if count is not None:
-                self._usage[1] = (self._usage[1] or 0) + count  # every response counts its own
+                counted = count
+                self.count(count)
         if layout.logprobs:
             self.logprobs += self._new_logprobs(answer, layout.logprobs)
+        return counted if plain else None
+
+    def count(self, tokens: int) -> None:
+        """Add to the number of output tokens: every response counts its own."""
+        self._usage[1] = (self._usage[1] or 0) + tokens
 
     def take_logprobs(self) -> tuple[TokenLogprob, ...]:
         """Return the log probabilities that came since the last call."""

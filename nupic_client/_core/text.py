@@ -21,7 +21,8 @@ class Utf8Joiner:
     __slots__ = ("_decoder", "_holds")
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # Made when a piece needs it: hardly any answer does.
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._holds = False
 
     def feed(self, data: bytes) -> str:
@@ -31,6 +32,8 @@ class Utf8Joiner:
                 return data.decode()  # nearly every piece of nearly every answer ends here
             except UnicodeDecodeError:
                 pass
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         text = self._decoder.decode(data)
         self._holds = bool(self._decoder.getstate()[0])
         return text
@@ -38,7 +41,7 @@ class Utf8Joiner:
     def flush(self) -> str:
         """Return what an unfinished character at the end stands for: U+FFFD, or nothing."""
         self._holds = False
-        return self._decoder.decode(b"", final=True)
+        return "" if self._decoder is None else self._decoder.decode(b"", final=True)
 
 
 class StopScanner:

@@ -37,14 +37,15 @@ __all__ = [
     "encode_tensor",
     "is_numeric",
     "method_path",
-    "only_element",
     "parse_stream_response",
     "pb",
     "serialize",
     "serialize_infer_request",
+    "serialized_contents",
     "signature_from_config",
     "signature_from_config_json",
     "signature_from_metadata",
+    "text_among",
 ]
 
 FINAL_PARAMETER = "triton_final_response"
@@ -308,6 +309,9 @@ def serialize_infer_request(
 
 # Field number and wire type 2, a length and bytes: https://protobuf.dev/programming-guides/encoding/
 _RAW_INPUT_TAG = bytes([pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3 | 2])
+_RAW_OUTPUT_TAG = bytes(
+    [pb.ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number << 3 | 2]
+)
 
 
 def _varint(number: int) -> bytes:
@@ -338,13 +342,29 @@ def parse_stream_response(data: bytes, request_id: str) -> Any:
 _parse_stream_response = pb.ModelStreamInferResponse.FromString
 
 
-def only_element(data: bytes) -> bytes | None:
-    """Return the first BYTES element of a serialized response with one raw content; None for any other bytes."""
+def text_among(data: bytes, count: int, index: int) -> bytes | None:
+    """Return the first BYTES element of one of the raw contents of a serialized response.
+
+    Args:
+        data: a ``ModelStreamInferResponse``, perhaps.
+        count: how many raw contents it should have.
+        index: which of them it is.
+
+    Returns:
+        The element, or None for bytes that are no such response.
+    """
     try:
         contents = _parse_stream_response(data).infer_response.raw_output_contents
     except DecodeError:
         return None
-    return contents[0][4:] if len(contents) == 1 else None
+    return contents[index][4:] if len(contents) == count else None
+
+
+def serialized_contents(contents: Iterable[bytes]) -> bytes:
+    """Return the raw contents of a response as they stand at its end."""
+    return b"".join(
+        part for content in contents for part in (_RAW_OUTPUT_TAG, _varint(len(content)), content)
+    )
 
 
 def as_last_of_stream(response: Any) -> bytes:

@@ -45,10 +45,11 @@ class TextStream:
     """
 
     _call: Any = None
+    _left: threading.Event | None = None
+    """Wakes the reader from its pause before another attempt; there is one only then."""
 
     def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
         self._transport = transport
-        self._left = threading.Event()
         self._exchange = transport.run(opening)
         self._start(self._exchange)
         fork.track(self)
@@ -108,7 +109,8 @@ class TextStream:
     def close(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._exchange.cancelled(time.monotonic())
-        self._left.set()
+        if self._left is not None:
+            self._left.set()
         self._call.cancel()
 
     def __enter__(self) -> Self:
@@ -143,7 +145,7 @@ class TextStream:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
         fork.disown(self._call)
         self._call = fork.ForeignCall()
-        self._left = threading.Event()
+        self._left = None
 
     def check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""
@@ -208,6 +210,8 @@ class TextStream:
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = exchange.retry(error, time.monotonic(), jitter)
         exchange.deadlines.waiting = None
-        self._left.wait(pause)
+        left = self._left = threading.Event()
+        self._check_left(exchange)  # it may have been closed before there was something to wake us with
+        left.wait(pause)
         self._check_left(exchange)
         self._start(exchange)

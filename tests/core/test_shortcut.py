@@ -9,24 +9,17 @@ from hypothesis import given, settings
 
 from nupic_client._core import wire
 from nupic_client._core.decoder import StreamDecoder
-from nupic_client._core.shortcut import MOST_LENGTHS, Shortcut
+from nupic_client._core.shortcut import MOST_ATTEMPTS
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.errors import ProtocolError, RequestError
 
 DELTA = AnswerLayout(cumulative=False)
 
 
-class Unlearned(Shortcut):
-    """Remembers nothing, so that every response is parsed."""
-
-    def learn(self, data, text):
-        pass
-
-
 def parsing(*arguments, **options):
     """Make a decoder that parses every response."""
     decoder = StreamDecoder(*arguments, **options)
-    decoder._shortcut = Unlearned()
+    decoder._shortcut.forget()
     return decoder
 
 
@@ -86,17 +79,21 @@ def odd_responses(draw):
 
 
 @settings(max_examples=500)
-@given(odd_responses(), st.sampled_from([b"ab", b"b", b"xy", b"cd"]), st.binary(min_size=2, max_size=2))
-def test_whatever_follows_a_learned_prefix_is_text(data, text, other):
-    shortcut = Shortcut()
-    shortcut.learn(data, text)
-    for length, prefix in shortcut.items():
-        other = other[: length - len(prefix)]
-        message = wire.pb.ModelStreamInferResponse.FromString(prefix + other)
+@given(odd_responses(), st.binary(min_size=2, max_size=2))
+def test_whatever_stands_where_text_was_is_text(data, other):
+    decoder = StreamDecoder(DELTA)
+    with contextlib.suppress(RequestError):
+        decoder.feed(data)
+    for before, after, start, end, tokens in decoder._usual.values():
+        other = other[: end - start]
+        message = wire.pb.ModelStreamInferResponse.FromString(before + other + after)
         learned = wire.pb.ModelStreamInferResponse.FromString(data)
-        assert message.infer_response.raw_output_contents[0][4:] == other
-        message.infer_response.raw_output_contents[0] = learned.infer_response.raw_output_contents[0]
+        contents = learned.infer_response.raw_output_contents
+        index = [output.name for output in learned.infer_response.outputs].index("text_output")
+        assert message.infer_response.raw_output_contents[index][4:] == other
+        message.infer_response.raw_output_contents[index] = contents[index]
         assert message == learned
+        assert tokens == 0
 
 
 @settings(max_examples=500)
@@ -112,7 +109,48 @@ def test_odd_responses_are_what_parsing_gives(kinds, order):
 def test_the_usual_response_is_learned():
     decoder = StreamDecoder(DELTA)
     assert [decoder.feed(piece(text, final=False)) for text in ("Hel", "lo ", "you")] == ["Hel", "lo ", "you"]
-    assert [len(prefix) - length for length, prefix in decoder._shortcut.items()] == [-3]
+    assert [(end - start, length - end) for length, (_, _, start, end, _) in decoder._usual.items()] == [
+        (3, 0)
+    ]
+
+
+COUNTED = AnswerLayout(
+    cumulative=False,
+    finish_reason="finish_reason",
+    input_tokens="input_tokens",
+    output_tokens="output_tokens",
+)
+
+
+def counted(text, *, tokens=1, reason=b"None", first=False):
+    """Make a response as the vLLM backend sends it."""
+    text_output = ("text_output", "BYTES", [1], raw_bytes(text.encode()))
+    others = [
+        ("finish_reason", "BYTES", [1], raw_bytes(reason)),
+        ("input_tokens", "UINT32", [1], (7).to_bytes(4, "little")),
+        ("output_tokens", "UINT32", [1], tokens.to_bytes(4, "little")),
+    ]
+    return reply(*([text_output, *others] if first else [*others, text_output]), final=False)
+
+
+@given(
+    st.lists(st.tuples(st.text("abé", max_size=3), st.integers(0, 3), st.sampled_from([b"None", b"stop"]))),
+    st.booleans(),
+)
+def test_counts_and_reasons_are_what_parsing_gives(pieces, first):
+    responses = [counted(text, tokens=n, reason=reason, first=first) for text, n, reason in pieces] + [last()]
+    quick, slow = StreamDecoder(COUNTED), parsing(COUNTED)
+    assert outcome(quick, responses) == outcome(slow, responses)
+    assert (quick.usage, quick.finish_reason) == (slow.usage, slow.finish_reason)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_response_that_counts_its_tokens_is_learned(first):
+    decoder = StreamDecoder(COUNTED)
+    for text in ("abc", "abd"):
+        assert decoder.feed(counted(text, first=first)) == text
+    assert [usual[-1] for usual in decoder._usual.values()] == [1]
+    assert decoder.usage.output_tokens == 2
 
 
 @pytest.mark.parametrize(
@@ -120,15 +158,19 @@ def test_the_usual_response_is_learned():
     [
         piece("", final=False),
         piece("abc", final=True),
-        reply(("text_output", "BYTES", [1], raw_bytes(b"abc")), ("n", "INT32", [1], b"\1\0\0\0")),
         reply(("text_output", "BYTES", [1], raw_bytes(b"", b"abc"))),
+        reply(
+            ("text_output", "BYTES", [1], raw_bytes(b"abc")),
+            ("finish_reason", "BYTES", [1], raw_bytes(b"stop")),
+        ),
+        reply(("other", "BYTES", [1], raw_bytes(b"abc"))),
     ],
 )
 def test_what_means_more_than_its_text_is_not_learned(response):
-    decoder = StreamDecoder(DELTA)
+    decoder = StreamDecoder(COUNTED)
     with contextlib.suppress(ProtocolError):
         decoder.feed(response)
-    assert not decoder._shortcut
+    assert not decoder._usual
 
 
 def test_a_usual_response_after_the_final_one_still_breaks_the_protocol():
@@ -146,8 +188,15 @@ def test_a_usual_response_of_another_request_is_noticed():
         decoder.feed(reply(("text_output", "BYTES", [1], raw_bytes(b"abd")), final=False, request_id="r2"))
 
 
-def test_no_more_lengths_are_remembered_than_pieces_of_text_have():
+def test_an_answer_without_usual_responses_is_not_tried_for_ever():
     decoder = StreamDecoder(DELTA)
-    for length in range(1, 3 * MOST_LENGTHS):
+    for length in range(1, 3 * MOST_ATTEMPTS):
         decoder.feed(piece("x" * length, final=False))
-    assert len(decoder._shortcut) == MOST_LENGTHS
+    assert len(decoder._usual) == MOST_ATTEMPTS
+
+
+def test_the_whole_text_so_far_is_never_usual():
+    decoder = StreamDecoder(AnswerLayout(cumulative=True))
+    for text in ("a", "ab", "abc"):
+        decoder.feed(piece(text, final=False))
+    assert not decoder._usual
