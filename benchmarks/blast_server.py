@@ -52,6 +52,7 @@ def model_config() -> bytes:
     types = wire.pb.model__config__pb2
     config.input.add(name="text_input", data_type=types.TYPE_STRING, dims=[1])
     config.input.add(name="max_tokens", data_type=types.TYPE_INT32, dims=[1], optional=True)
+    config.input.add(name="hold", data_type=types.TYPE_INT32, dims=[1], optional=True)
     config.output.add(name="text_output", data_type=types.TYPE_STRING, dims=[1])
     return response.SerializeToString()
 
@@ -67,16 +68,50 @@ def token_message(request_id: str, text: str, *, final: bool = False) -> bytes:
     return response.SerializeToString()
 
 
-class Answer:
-    """What is still to be sent on one stream."""
+class Gathering:
+    """Answers that wait for one another, so that a client surely has all of them open at the same time.
 
-    __slots__ = ("frames", "left", "next", "stream", "window")
+    The first answer is not held back: it is the one that opens the client's connection. It begins anew when the last
+    connection is gone.
+    """
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.seen = 0
+        self.held: list[tuple[Peer, Answer]] = []
+
+    def connected(self, change: int) -> None:
+        self.connections += change
+        if not self.connections:
+            self.seen = 0
+            self.held.clear()
+
+    def hold(self, peer: Peer, answer: Answer, most: int) -> None:
+        self.seen += 1
+        if 1 < self.seen <= most + 1:
+            answer.rest, answer.left = answer.left - 1, 1
+            self.held.append((peer, answer))
+        if self.seen == most + 1:
+            for other, held in self.held:
+                other.release(held)
+            self.held.clear()
+
+
+gathering = Gathering()
+
+
+class Answer:
+    """What is still to be sent on one stream: what may be sent now, and what is held back."""
+
+    __slots__ = ("frames", "idle", "left", "next", "rest", "stream", "window")
 
     def __init__(self, stream: int, request_id: str, tokens: int, window: int) -> None:
         self.stream = stream
         self.frames = [frame(DATA, 0, stream, prefixed(token_message(request_id, word))) for word in WORDS]
         self.next = 0
         self.left = tokens
+        self.rest = 0
+        self.idle = False
         self.window = window
 
 
@@ -93,6 +128,7 @@ class Peer(asyncio.Protocol):
         self.max_frame = 16384
         self.waiting: dict[int, bytearray] = {}
         self.windows: dict[int, int] = {}
+        self.open: dict[int, Answer] = {}
         self.answers: deque[Answer] = deque()
         self.blocked: dict[int, Answer] = {}
         self.paused = False
@@ -101,12 +137,16 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        gathering.connected(1)
         settings = struct.pack(
             ">HIHI", 3, 1000, 4, 1 << 20
         )  # streams at once; bytes of a request before its end
         transport.write(
             frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24))
         )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        gathering.connected(-1)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -151,7 +191,7 @@ class Peer(asyncio.Protocol):
             if name == 4:
                 change, self.initial_window = value - self.initial_window, value
                 self.windows = {stream: size + change for stream, size in self.windows.items()}
-                for answer in [*self.answers, *self.blocked.values()]:
+                for answer in self.open.values():
                     answer.window += change
             elif name == 5:
                 self.max_frame = value
@@ -160,19 +200,17 @@ class Peer(asyncio.Protocol):
     def take_window(self, stream: int, size: int) -> None:
         if not stream:
             self.window += size
+        elif stream in self.open:
+            self.open[stream].window += size
+            if stream in self.blocked:
+                self.answers.append(self.blocked.pop(stream))
         elif stream in self.windows:
             self.windows[stream] += size
-            for answer in self.answers:
-                if answer.stream == stream:
-                    answer.window += size
-            if stream in self.blocked:
-                answer = self.blocked.pop(stream)
-                answer.window += size
-                self.answers.append(answer)
 
     def forget(self, stream: int) -> None:
         self.windows.pop(stream, None)
         self.waiting.pop(stream, None)
+        self.open.pop(stream, None)
         self.blocked.pop(stream, None)
         self.answers = deque(answer for answer in self.answers if answer.stream != stream)
 
@@ -182,19 +220,29 @@ class Peer(asyncio.Protocol):
         if not request.inputs:
             config = prefixed(model_config())
             self.window -= len(config)
-            self.transport.write(
-                head
-                + frame(DATA, 0, stream, config)
-                + frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
-            )
+            end = frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
+            self.transport.write(head + frame(DATA, 0, stream, config) + end)
+            del self.windows[stream]
             return
-        tokens = next(
-            int.from_bytes(raw, "little")
+        given = {
+            tensor.name: int.from_bytes(raw, "little")
             for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
-            if tensor.name == "max_tokens"
-        )
+            if tensor.datatype == "INT32"
+        }
         self.transport.write(head)
-        self.answers.append(Answer(stream, request.id, tokens, self.windows[stream]))
+        answer = Answer(stream, request.id, given["max_tokens"], self.windows.pop(stream))
+        self.open[stream] = answer
+        self.answers.append(answer)
+        if "hold" in given:
+            gathering.hold(self, answer, given["hold"])
+
+    def release(self, answer: Answer) -> None:
+        """Let the rest of an answer go."""
+        answer.left, answer.rest = answer.left + answer.rest, 0
+        if answer.idle and answer.stream in self.open:
+            self.answers.append(answer)
+        answer.idle = False
+        self.send_soon()
 
     def send_soon(self) -> None:
         if not self.scheduled and self.answers and not self.paused:
@@ -231,9 +279,13 @@ class Peer(asyncio.Protocol):
         answer.next = place
         answer.window -= used
         self.window -= used
+        if answer.rest and not answer.left:
+            answer.idle = True
+            self.transport.write(b"".join(out))
+            return False
         if not answer.left and answer.window >= 512 and self.window >= 512:
             out.append(self.final(answer))
-            self.windows.pop(answer.stream, None)
+            self.open.pop(answer.stream, None)
             self.transport.write(b"".join(out))
             return False
         self.transport.write(b"".join(out))

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import inspect
 import json
-import resource
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.ways import WAYS, Job, Sink
+from benchmarks.process import peak
+from benchmarks.ways import CHANNELS, WAYS, Job, Sink
 
 
-def measure(way: str, job: Job) -> dict[str, Any]:
+def measure(way: str, job: Job, warmed: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Read the answers and return the figures.
 
+    Args:
+        way: how to read them.
+        job: what to read.
+        warmed: called when the connection is open, before what counts begins.
+
     Returns:
-        Seconds of wall clock and of this process's CPU, tokens, seconds to the first token of each answer, seconds from
-        the model to the text of each stamped token, threads, and the largest resident memory in MiB.
+        Seconds of wall clock and of this process's CPU, tokens, seconds to the first token and to the end of each
+        answer, seconds from the model to the text of each stamped token, threads, and the largest resident memory in
+        MiB.
     """
     figures: dict[str, Any] = {}
 
@@ -35,14 +42,16 @@ def measure(way: str, job: Job) -> dict[str, Any]:
 
             async def awaited() -> None:
                 await outcome
+                warmed()
                 finish(answers, await read(answers))
 
             return awaited()
+        warmed()
         finish(answers, read(answers))
         return None
 
-    WAYS[way](job, run)
-    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (WAYS | CHANNELS)[way](job, run)
+    figures["memory"] = peak()
     return figures
 
 
@@ -58,6 +67,7 @@ def summary(job: Job, answers: list[Sink], spent: tuple[float, float]) -> dict[s
         "cpu": spent[1],
         "tokens": job.tokens * job.streams,
         "first": [answer.first - answer.asked for answer in answers],
+        "whole": [answer.done - answer.asked for answer in answers],
         "latencies": latencies,
     }
 

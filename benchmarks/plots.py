@@ -19,6 +19,10 @@ def draw(parts: dict[str, dict[str, Any]], folder: Path) -> None:
         bars(parts["blast"]["data"], folder / "blast.svg")
     if "triton" in parts:
         paced(parts["triton"]["data"], folder / "triton.svg")
+    if "many" in parts:
+        first_tokens(parts["many"]["data"], folder / "many.svg")
+    if "leak" in parts:
+        memory(parts["leak"]["data"], folder / "leak.svg")
 
 
 COLORS = {"bare": "#9aa5b1", "nupic_client": "#1f77b4", "tritonclient": "#d9822b"}
@@ -71,5 +75,55 @@ def paced(data: dict[str, Any], file: Path) -> None:
         pane.spines[["top", "right"]].set_visible(False)
     panes[1].set_xscale("log")
     panes[1].legend(fontsize=7, frameon=False)
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+
+
+def first_tokens(data: dict[str, Any], file: Path) -> None:
+    """Draw how many of the streams have their first token after how long."""
+    import matplotlib.pyplot as plt
+
+    figure, panes = plt.subplots(1, 2, figsize=(11, 3.2), layout="constrained")
+    for pane, kind in zip(panes, ("tasks", "threads"), strict=True):
+        for way, found in data[kind].items():
+            pane.plot([seconds * 1e3 for seconds in found["first"]], range(101), label=way, color=color(way))
+        pane.set_title(f"first token, by {kind}", fontsize=10)
+        pane.set_xlabel("ms after the request")
+        pane.set_ylabel("% of the streams")
+        pane.set_xlim(left=0)
+        tidy(pane)
+    save(figure, file)
+
+
+def memory(data: dict[str, Any], file: Path) -> None:
+    """Draw the resident memory over the generations."""
+    import matplotlib.pyplot as plt
+
+    figure, pane = plt.subplots(figsize=(7, 3), layout="constrained")
+    for way, style in (("sync", "-"), ("async", "--")):
+        done = [sample["done"] / 1000 for sample in data[way]]
+        pane.plot(
+            done,
+            [sample["resident"] for sample in data[way]],
+            f"o{style}",
+            label=way,
+            color=color("nupic_client"),
+        )
+    pane.set_xlabel("thousand generations")
+    pane.set_ylabel("resident memory, MiB")
+    pane.set_ylim(0, pane.get_ylim()[1] * 1.1)
+    tidy(pane)
+    save(figure, file)
+
+
+def tidy(pane: Any) -> None:
+    pane.legend(fontsize=8, frameon=False)
+    pane.tick_params(labelsize=8)
+    pane.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Any, file: Path) -> None:
+    import matplotlib.pyplot as plt
+
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)

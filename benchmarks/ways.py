@@ -10,10 +10,12 @@ The loops are written out for each way, because another function call per token 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +34,7 @@ class Job:
         tokens: of each answer.
         delay_us: the model waits so long between tokens; None for a model without that input.
         stamp: each token is the time at which the model sent it.
+        hold: the blast server keeps all but the first token back until so many answers are open; None does not hold.
     """
 
     url: str
@@ -40,11 +43,13 @@ class Job:
     tokens: int
     delay_us: int | None = None
     stamp: bool = True
+    hold: int | None = None
 
     @property
     def inputs(self) -> dict[str, int]:
         """The model's inputs besides the prompt and ``max_tokens``."""
-        return {} if self.delay_us is None else {"token_delay_us": self.delay_us, "stamp": int(self.stamp)}
+        inputs = {} if self.delay_us is None else {"token_delay_us": self.delay_us, "stamp": int(self.stamp)}
+        return inputs if self.hold is None else inputs | {"hold": self.hold}
 
     @property
     def stamped(self) -> bool:
@@ -53,13 +58,13 @@ class Job:
 
 
 class Sink:
-    """What one answer brought: its texts, when it was asked for, and when the first of them came."""
+    """What one answer brought: its texts, when it was asked for, when the first of them came, and when it was complete."""
 
-    __slots__ = ("asked", "first", "take", "texts")
+    __slots__ = ("asked", "done", "first", "take", "texts")
 
     def __init__(self, *, stamped: bool) -> None:
         self.texts: list[Any] = []
-        self.asked = self.first = 0.0
+        self.asked = self.first = self.done = 0.0
         self.take: Callable[[str], None] = self._stamped if stamped else self.texts.append
 
     def _stamped(self, text: str) -> None:
@@ -85,6 +90,7 @@ def in_threads(read: Callable[[Sink], None], sinks: list[Sink]) -> tuple[float, 
     def run(sink: Sink) -> None:
         barrier.wait()
         read(sink)
+        sink.done = clock()
 
     threads = [threading.Thread(target=run, args=(sink,)) for sink in sinks]
     for thread in threads:
@@ -98,8 +104,13 @@ def in_threads(read: Callable[[Sink], None], sinks: list[Sink]) -> tuple[float, 
 
 async def in_tasks(read: Callable[[Sink], Any], sinks: list[Sink]) -> tuple[float, float]:
     """Run ``read`` for each sink in a task of its own; return wall and CPU seconds."""
+
+    async def run(sink: Sink) -> None:
+        await read(sink)
+        sink.done = clock()
+
     wall, cpu = clock(), time.process_time()
-    await asyncio.gather(*(read(sink) for sink in sinks))
+    await asyncio.gather(*(run(sink) for sink in sinks))
     return clock() - wall, time.process_time() - cpu
 
 
@@ -126,26 +137,33 @@ def bare_sync(job: Job, run: Callable[..., Any]) -> None:
         run(lambda sinks: in_threads(read, sinks))
 
 
-def bare_async(job: Job, run: Callable[..., Any]) -> None:
+def bare_async(job: Job, run: Callable[..., Any], channels: int = 1, options: Any = None) -> None:
     async def main() -> None:
         import grpc.aio
         from tritonclient.grpc import service_pb2 as pb
 
-        async with grpc.aio.insecure_channel(job.url) as channel:
-            start = channel.unary_stream(
-                STREAM, pb.ModelInferRequest.SerializeToString, pb.ModelStreamInferResponse.FromString
-            )
+        opened = [grpc.aio.insecure_channel(job.url, options) for _ in range(channels)]
+        starts = itertools.cycle(
+            [
+                channel.unary_stream(
+                    STREAM, pb.ModelInferRequest.SerializeToString, pb.ModelStreamInferResponse.FromString
+                )
+                for channel in opened
+            ]
+        )
 
-            async def read(sink: Sink) -> None:
-                texts, take = sink.texts, sink.take
-                sink.asked = clock()
-                async for response in start(bare_request(job)):
-                    for content in response.infer_response.raw_output_contents:
-                        if not texts:
-                            sink.first = clock()
-                        take(content[4:].decode())
+        async def read(sink: Sink) -> None:
+            texts, take = sink.texts, sink.take
+            sink.asked = clock()
+            async for response in next(starts)(bare_request(job)):
+                for content in response.infer_response.raw_output_contents:
+                    if not texts:
+                        sink.first = clock()
+                    take(content[4:].decode())
 
-            await run(lambda sinks: in_tasks(read, sinks))
+        await run(lambda sinks: in_tasks(read, sinks))
+        for channel in opened:
+            await channel.close()
 
     run_loop(main)
 
@@ -335,6 +353,29 @@ WAYS: dict[str, Callable[..., None]] = {
     "nupic_client async, uvloop": on_uvloop(ours_async),
 }
 """Every way by the name the tables use."""
+
+NEEDS = {"bare grpc.aio, uvloop": "uvloop", "nupic_client async, uvloop": "uvloop"}
+"""The package that a way needs and not everybody has."""
+
+
+def available(ways: Iterable[str] = WAYS) -> list[str]:
+    """Return the ways that can be measured here: those whose package is installed."""
+    return [way for way in ways if way not in NEEDS or importlib.util.find_spec(NEEDS[way])]
+
+
+def on_channels(count: int, *, shared: bool = False) -> Callable[..., None]:
+    """Return the bare async way on several channels, on one connection for all or one for each."""
+    options = [("grpc.use_local_subchannel_pool", 0 if shared else 1)]
+    return lambda job, run: bare_async(job, run, count, options)
+
+
+CHANNELS: dict[str, Callable[..., None]] = {
+    "one channel": on_channels(1),
+    "one channel, shared pool": on_channels(1, shared=True),
+    "2 channels": on_channels(2),
+    "4 channels": on_channels(4),
+}
+"""Bare grpc.aio over one connection and over several."""
 
 
 def rivals(way: str) -> tuple[str, str]:

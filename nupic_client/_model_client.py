@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -180,7 +179,7 @@ class ModelClient(Connected):
 
 def new_request_id() -> str:
     """Return an id that no other request has."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()  # as random as a UUID, whose module takes 5 ms to import
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

@@ -38,7 +38,10 @@ def streaming():
     return loaded_after("import nupic_client.streaming")
 
 
-@pytest.mark.parametrize("heavy", ["numpy", "tritonclient.grpc", "jinja2", "xllamacpp"])
+@pytest.mark.parametrize(
+    "heavy",
+    ["numpy", "tritonclient.grpc", "jinja2", "xllamacpp", "uuid", "importlib.resources", "urllib.request"],
+)
 def test_the_streaming_client_does_not_load_what_it_does_not_need(streaming, heavy):
     assert heavy not in streaming
 

@@ -17,7 +17,7 @@ from benchmarks.runner import (
     read_streams,
     server_process,
 )
-from benchmarks.ways import WAYS, Job, rivals
+from benchmarks.ways import Job, available, rivals
 
 SIZES = ((1, 40_000), (32, 2_000), (128, 500))
 """Streams at the same time, and tokens of each."""
@@ -37,7 +37,7 @@ def run(settings: Settings) -> Outcome:
     with server_process("benchmarks.blast_server") as url:
         for streams, tokens in SIZES:
             job = Job(url, MODEL, streams, settings.scaled(tokens, 20))
-            found = alternated(list(WAYS), settings.repeats, lambda way, job=job: read_streams(way, job))
+            found = alternated(available(), settings.repeats, lambda way, job=job: read_streams(way, job))
             report(outcome, streams, found)
     return outcome
 

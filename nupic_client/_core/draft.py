@@ -297,7 +297,7 @@ def start_generation(
         signature = yield from _asked(draft, _describe(draft))
         yield from _check_streaming(draft, signature)
         signatures[name] = signature
-    else:
+    elif not signature.decoupled:
         yield from _check_streaming(draft, signature)
     exchange = Exchange(draft.prepare(signature), began)
     # What the server refuses now it may have accepted before it loaded another version: ask again the next time.

@@ -134,6 +134,15 @@ def make_tensor(
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
     for element in values:
         _check_kind(spec, element)
+    dims = _dims(spec, len(values), signature)
+    batch = (1,) if signature.max_batch_size > 0 else ()
+    return InputTensor(spec.name, spec.datatype, (*batch, *dims), values)
+
+
+def _dims(spec: TensorSpec, count: int, signature: ModelSignature) -> Sequence[int]:
+    """Return the declared shape with its free dimensions filled, so that it holds this many elements."""
+    if spec.shape == (1,) and count == 1:  # nearly all inputs of text models
+        return spec.shape
     dims = list(spec.shape)
     fixed = 1
     for size in dims:
@@ -141,32 +150,34 @@ def make_tensor(
     free = [index for index, size in enumerate(dims) if size < 0]
     for index in free:
         dims[index] = 1
-    if free and fixed and len(values) % fixed == 0:
-        dims[free[-1]] = len(values) // fixed
-    elif len(values) != fixed:
+    if free and fixed and count % fixed == 0:
+        dims[free[-1]] = count // fixed
+    elif count != fixed:
         raise ConfigurationError(
             f"input {spec.name!r} of model {signature.name!r} has the shape {list(spec.shape)}:"
-            f" {len(values)} elements do not fit it"
+            f" {count} elements do not fit it"
         )
-    batch = (1,) if signature.max_batch_size > 0 else ()
-    return InputTensor(spec.name, spec.datatype, (*batch, *dims), values)
+    return dims
 
 
+_INTEGERS = [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
+_FLOATS = ("FP16", "FP32", "FP64")
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "BYTES": (str, bytes),
     "BOOL": (bool,),
-    "FP": (int, float),
-    "INT": (int,),
+    **dict.fromkeys(_FLOATS, (int, float)),
+    **dict.fromkeys(_INTEGERS, (int,)),
 }
+"""What the elements of each data type may be."""
 
 
 def _check_kind(spec: TensorSpec, element: object) -> None:
-    kind = next((name for name in _KINDS if name in spec.datatype), None)
-    if kind is None:
+    kinds = _KINDS.get(spec.datatype)
+    if kinds is None:
         raise ConfigurationError(
             f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent"
         )
-    if not isinstance(element, _KINDS[kind]) or (isinstance(element, bool) and kind != "BOOL"):
+    if not isinstance(element, kinds) or (isinstance(element, bool) and spec.datatype != "BOOL"):
         # A text may be the prompt, which error texts do not show.
         shown = repr(element) if isinstance(element, (bool, int, float)) else type(element).__name__
         raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {shown}")

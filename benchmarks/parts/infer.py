@@ -1,0 +1,109 @@
+"""Requests that are answered at once: embeddings per second on a real Triton, and tensors of 100 MB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.bulk_server import DOWNLOAD, UPLOAD
+from benchmarks.measure_infer import BULK, REQUESTS
+from benchmarks.runner import (
+    Goal,
+    Outcome,
+    Settings,
+    Table,
+    alternated,
+    in_process,
+    median,
+    ratio,
+    server_process,
+)
+
+REQUESTS_AT_ONCE = ((1, 1_000), (32, 5_000))
+"""Requests at the same time, and how many in all."""
+SIZE = 100_000_000
+BATCHED = "nupic_client map, batch_size=32"
+
+
+def run(settings: Settings) -> Outcome:
+    outcome = Outcome()
+    with server_process("benchmarks.triton_server") as url:
+        for at_once, number in REQUESTS_AT_ONCE:
+            order = {"url": url, "at_once": at_once, "number": settings.scaled(number, 32)}
+            ways = [way for way in REQUESTS if at_once > 1 or way != BATCHED]
+            found = alternated(
+                ways,
+                settings.repeats,
+                lambda way, order=order: in_process("benchmarks.measure_infer", {"way": way, **order}),
+            )
+            embeddings(outcome, at_once, order["number"], found)
+    size = settings.scaled(SIZE, 1_000_000) // 4 * 4
+    with server_process("benchmarks.bulk_server", str(size)) as url:
+        for model in (UPLOAD, DOWNLOAD):
+            order = {"url": url, "model": model, "size": size}
+            found = alternated(
+                list(BULK),
+                settings.repeats,
+                lambda way, order=order: in_process("benchmarks.measure_infer", {"way": way, **order}),
+            )
+            bulk(outcome, model, size, found)
+    return outcome
+
+
+def wall(figures: dict[str, Any]) -> float:
+    return float(figures["wall"])
+
+
+def cpu(figures: dict[str, Any]) -> float:
+    return float(figures["cpu"])
+
+
+def rivals(way: str) -> tuple[str, str]:
+    waits = "amap" in way or "aio" in way
+    return ("bare grpc.aio", "tritonclient.aio") if waits else ("bare grpcio", "tritonclient")
+
+
+def embeddings(outcome: Outcome, at_once: int, number: int, found: dict[str, list[dict[str, Any]]]) -> None:
+    made = Table(
+        f"Embeddings, real Triton, {at_once} at the same time",
+        ("way", "embeddings/s", "of bare", "of tritonclient", "CPU µs each", "CPU of tritonclient's"),
+        note="The model costs nothing. `map` works in one thread; the bare and tritonclient's way in as many threads"
+        " as requests, with a client object for each.",
+    )
+    for way, runs in found.items():
+        bare, peer = rivals(way)
+        made.rows.append(
+            (
+                way,
+                number / median([wall(figures) for figures in runs]),
+                1 / ratio(found, way, bare, wall),
+                1 / ratio(found, way, peer, wall),
+                median([cpu(figures) for figures in runs]) / number * 1e6,
+                ratio(found, way, peer, cpu),
+            )
+        )
+    outcome.tables.append(made)
+    outcome.data[f"embeddings {at_once}"] = {"number": number, "found": found}
+
+
+def bulk(outcome: Outcome, model: str, size: int, found: dict[str, list[dict[str, Any]]]) -> None:
+    made = Table(
+        f"{model.capitalize()} of {size / 1e6:,.0f} MB",
+        ("way", "ms", "of bare", "of tritonclient's", "CPU ms", "copies"),
+        note="One request on a server that neither parses nor computes. Copies: the growth of the resident memory at its"
+        " largest, in times the tensor; the caller's own array does not count, what gRPC needs does.",
+    )
+    for way, runs in found.items():
+        made.rows.append(
+            (
+                way,
+                median([wall(figures) for figures in runs]) * 1e3,
+                ratio(found, way, "bare grpcio", wall),
+                ratio(found, way, "tritonclient", wall),
+                median([cpu(figures) for figures in runs]) * 1e3,
+                median([figures["copies"] for figures in runs]),
+            )
+        )
+    outcome.tables.append(made)
+    outcome.data[model] = found
+    share = ratio(found, "nupic_client", "tritonclient", lambda figures: float(figures["copies"]))
+    outcome.goals.append(Goal(f"{model} of {size / 1e6:,.0f} MB: memory of tritonclient's", share, most=1.05))
