@@ -16,8 +16,8 @@ from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc import fork
 from nupic_client._grpc.status import error_from_rpc
-from nupic_client._sync.transport import Transport
-from nupic_client.errors import RequestError
+from nupic_client._sync.transport import Transport, abandon, settle
+from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class TextStream:
     def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
         self._transport = transport
         self._left = threading.Event()
+        self._settling = threading.Lock()
         self._exchange = transport.run(opening)
         self._start(self._exchange)
         fork.track(self)
@@ -110,6 +111,7 @@ class TextStream:
         self._exchange.cancelled(time.monotonic())
         self._left.set()
         self._call.cancel()
+        self._settle()
 
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
@@ -133,6 +135,12 @@ class TextStream:
         finally:
             self.close()
 
+    def _settle(self) -> None:
+        """Let gRPC free the call, which has ended, unless a thread is reading it: that one does it when it is told."""
+        with self._settling:
+            if self._exchange.deadlines.waiting is None:
+                settle(self._call)
+
     def _check_left(self, exchange: Exchange) -> None:
         """Raise StreamClosedError if the stream or the client was closed while this thread was waiting."""
         if self._transport.closed:
@@ -144,6 +152,7 @@ class TextStream:
         fork.disown(self._call)
         self._call = fork.ForeignCall()
         self._left = threading.Event()
+        self._settling = threading.Lock()
 
     def check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""
@@ -173,7 +182,10 @@ class TextStream:
                     if not exchange.running:
                         raise
                     self._again(exchange, error)
-        except BaseException:
+        except BaseException as error:
+            exchange.deadlines.waiting = None
+            if not isinstance(error, NupicError):
+                abandon(self._call)
             self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
             raise
         finally:
@@ -208,6 +220,7 @@ class TextStream:
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = exchange.retry(error, time.monotonic(), jitter)
         exchange.deadlines.waiting = None
+        self._settle()  # also the call of an error inside a stream, which may go on
         self._left.wait(pause)
         self._check_left(exchange)
         self._start(exchange)
