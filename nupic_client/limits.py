@@ -28,7 +28,8 @@ class Timeouts:
         total: for the whole call, from the beginning to the end of the answer, retries included. Long answers on a CPU
             take minutes.
         first_token: from sending the request to the first response. A busy server queues requests, and reading a long
-            prompt takes a CPU a while.
+            prompt takes a CPU a while. The question for the model's signature, before the first request, gets this and
+            ``connect``.
         between_tokens: from one response to the next, while somebody waits for it. This is what ends a stream whose model
             process died: the real server then sends nothing, for ever, and says that it is ready. Time that your own code
             takes between two reads does not count.
@@ -72,11 +73,12 @@ def _seconds(name: str, value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and when a request that failed is sent again: exponential backoff with full jitter.
+    """How often and when a request that failed is sent again: exponential backoff with jitter.
 
     A request is sent again only if nothing of its answer had arrived and the error is `retryable`: the server could not be
     reached, had no capacity, or was shutting down. The pause before try n is a random share of
-    ``min(maximum, initial * 2**(n - 1))``, or what the server asks for; it never reaches past the total timeout.
+    ``min(maximum, initial * 2**(n - 1))``, at least half of it after a failed connection, or what the server asks for; it
+    never reaches past the total timeout.
 
     Args:
         retries: how often to send it again; 0 switches retries off.

@@ -10,7 +10,8 @@ from nupic_client._core.draft import Draft, start_generation
 from nupic_client._core.exchange import Exchange
 from nupic_client._core.flows import Flow, Invoke, Metadata, ReadClock, within
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.errors import ModelUnavailableError, RequestError, UnknownModelError
+from nupic_client.errors import DeadlineExceededError, ModelUnavailableError, RequestError, UnknownModelError
+from nupic_client.limits import Timeouts
 from nupic_client.logs import log_outcome
 from nupic_client.naming import parse_model_name
 
@@ -35,11 +36,29 @@ def start_or_discover(
         ModelUnavailableError: none has; lists what streams there.
     """
     options = draft.options
+    limit = _patience(options.timeouts)
     try:
-        return (yield from within(_start(draft, signatures, found), options.timeouts.total, options.retries))
+        return (yield from within(_start(draft, signatures, found), limit, options.retries))
     except RequestError as error:
+        if isinstance(error, DeadlineExceededError) and limit is not None:
+            _explain(error, limit, options.timeouts)
         log_outcome(draft.model.server_name, draft.request_id, error, attempts=error.attempts)
         raise
+
+
+def _patience(timeouts: Timeouts) -> float | None:
+    """Return how long the questions before the request may take: a server that never answers them never begins either."""
+    if timeouts.first_token is None:
+        return timeouts.total
+    first_token = timeouts.first_token + (timeouts.connect or 0.0)  # the connection may have to be made first
+    return first_token if timeouts.total is None else min(first_token, timeouts.total)
+
+
+def _explain(error: DeadlineExceededError, limit: float, timeouts: Timeouts) -> None:
+    error.limit = limit
+    error.deadline = "total" if limit == timeouts.total else "first_token"
+    words = "timeout" if limit == timeouts.total else "first_token and connect timeouts"
+    error.message = f"the server did not say within {limit:g} s what the model takes and gives ({words})"
 
 
 def _start(
@@ -52,7 +71,8 @@ def _start(
     try:
         return (yield from start_generation(draft, signatures, start))
     except ModelUnavailableError as error:
-        if error.status != "NOT_FOUND" or draft.model.registered:
+        # One that may work if it is tried again is there, but not loaded now: another must not answer for it.
+        if error.status != "NOT_FOUND" or error.retryable or draft.model.registered:
             raise
         metadata = tuple(draft.options.metadata.items())
         names = yield from _ready_models(draft.options.timeouts.total, metadata)

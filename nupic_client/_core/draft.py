@@ -347,6 +347,7 @@ def _asked(draft: Draft, question: flows.Flow[T]) -> flows.Flow[T]:
         error.request_id = error.request_id or draft.request_id
         if isinstance(error, DeadlineExceededError):
             error.limit = draft.options.timeouts.total
-        if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and draft.model.hint:
+        missing = isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND"
+        if missing and not error.retryable and draft.model.hint:
             error.message = f"{error.message}; {draft.model.hint}"
         raise

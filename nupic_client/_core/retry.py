@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nupic_client.errors import RequestError
+from nupic_client.errors import ConnectionFailedError, RequestError
 from nupic_client.limits import RetryPolicy
 
 __all__ = ["next_pause"]
@@ -31,5 +31,8 @@ def next_pause(
         if pause < 0:
             return None
     else:
-        pause = jitter * min(policy.maximum, policy.initial * 2.0 ** (attempt - 1))
+        # gRPC answers every call with the failure of its last attempt to connect until the next one has succeeded: after
+        # a pause near zero the same failure is certain, although the server may be there again.
+        share = (1 + jitter) / 2 if isinstance(error, ConnectionFailedError) else jitter
+        pause = share * min(policy.maximum, policy.initial * 2.0 ** (attempt - 1))
     return pause if left is None or pause < left else None

@@ -23,9 +23,10 @@ _DEFAULTS: dict[str, str | int] = {
     "grpc.keepalive_time_ms": 310_000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.keepalive_permit_without_calls": 0,
-    # A server that comes back is found within a second; gRPC's own default backs off up to two minutes.
+    # A server that comes back is found within a second; gRPC's own default backs off up to two minutes. With its jitter
+    # of a fifth that is less than the shortest pauses of the default retries together, so they reach a server that is up.
     "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 800,
+    "grpc.max_reconnect_backoff_ms": 500,
     # By default a new channel shares the failed connection of an older one to the same target, and fails at once with
     # its "Connection refused" although the server is up again.
     "grpc.use_local_subchannel_pool": 1,

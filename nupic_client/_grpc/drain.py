@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-__all__ = ["drain"]
+__all__ = ["drain", "forget"]
 
 
 def drain(call: Any) -> None:
@@ -26,10 +26,24 @@ def drain(call: Any) -> None:
         call: of a single-threaded channel; any other is left alone.
     """
     state, core, read = (getattr(call, name, None) for name in ("_state", "_call", "_consume_next_event"))
-    if state is None or core is None or read is None or sys.is_finalizing():
+    if state is None or not state.due or core is None or read is None or sys.is_finalizing():
         return
-    # Whatever another version of gRPC makes of this: leaving a stream raises nothing.
-    with contextlib.suppress(Exception):
-        core.cancel(grpc.StatusCode.CANCELLED.value[0], "the stream was left")
-        while state.due:
-            read()
+    try:
+        # Whatever another version of gRPC makes of this: leaving a stream raises nothing.
+        with contextlib.suppress(Exception):
+            core.cancel(grpc.StatusCode.CANCELLED.value[0], "the stream was left")
+            while state.due:
+                read()
+    except BaseException:
+        forget(call)
+        raise
+
+
+def forget(call: Any) -> None:
+    """Make sure that no more events of a call are read: Ctrl-C came out of the wait for one.
+
+    gRPC frees the call itself then, with the queue of its events, but goes on counting events that never come.
+    """
+    due = getattr(getattr(call, "_state", None), "due", None)
+    if due:
+        due.clear()

@@ -80,18 +80,27 @@ _CLOSED_ADVICE = (
     " (TLS(certificate_chain=…, private_key=…))"
 )
 
+_PINGS_ADVICE = (
+    "the server ended the connection because it was pinged too often: raise grpc.keepalive_time_ms in channel_options"
+    " (300000 is what servers allow by default)"
+)
+
 
 def _connection_failure(details: str) -> tuple[str, bool]:
     """Return a sentence for a connection that failed, and whether trying again may help."""
     for words, advice in _TLS_ADVICE.items():
         if words in details:
             return advice, False
+    if "too_many_pings" in details or "Too many pings" in details:
+        return _PINGS_ADVICE, True
     # Also what a server does that is just going down, so it may be worth another try.
     return (_CLOSED_ADVICE if _CLOSED_AT_ONCE in details else "cannot reach the server"), True
 
 
 _UNREADABLE = "Exception deserializing response!"
 """What gRPC itself says, with the status INTERNAL, of bytes that are no message."""
+_NOT_HTTP2 = "Failed parsing HTTP/2"
+"""What it says, with various statuses, of bytes that are no frame. No server of models says so."""
 
 
 def error_from_rpc(error: grpc.RpcError) -> RequestError:
@@ -106,6 +115,8 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     # Both colours' errors have these two, though their common base class does not declare them.
     code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
     details: str = error.details() or ""
+    if details == _UNREADABLE:  # grpc.aio has no error for it, so that both colours give it no status
+        return ProtocolError("the server sent a response that cannot be read")
     pushback = _pushback(error)
     known = error_from_message(details)
     if known is not None:
@@ -115,8 +126,9 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     kind, sentence, retryable = STATUS_TABLE[code]
     if kind is ConnectionFailedError:
         sentence, retryable = _connection_failure(details)
-    if details == _UNREADABLE:
-        kind, sentence = ProtocolError, "the server sent a response that cannot be read"
+    if _NOT_HTTP2 in details:
+        # gRPC ends the connection, or at least the stream: the next one may be sound.
+        kind, sentence, retryable = ProtocolError, "the answer was damaged on its way", True
     shown = "" if kind is DeadlineExceededError else shorten(details)
     return kind(
         f"{sentence}: {shown}" if shown else sentence,

@@ -15,10 +15,10 @@ import grpc
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
 from nupic_client._grpc import fork
-from nupic_client._grpc.drain import drain
+from nupic_client._grpc.drain import drain, forget
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
-from nupic_client.errors import RequestError
+from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
@@ -182,8 +182,10 @@ class TextStream:
                     if not exchange.running:
                         raise
                     self._again(exchange, error)
-        except BaseException:
+        except BaseException as error:
             exchange.deadlines.waiting = None
+            if not isinstance(error, NupicError):
+                forget(self._call)
             self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
             raise
         finally:
@@ -218,7 +220,7 @@ class TextStream:
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = exchange.retry(error, time.monotonic(), jitter)
         exchange.deadlines.waiting = None
-        self._abandon()
+        self._abandon()  # also the call of an error inside a stream, which may go on
         self._left.acquire(timeout=pause)
         self._check_left(exchange)
         self._start(exchange)

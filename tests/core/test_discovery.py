@@ -15,7 +15,7 @@ from nupic_client.errors import (
     ModelUnavailableError,
     UnknownModelError,
 )
-from nupic_client.limits import Timeouts
+from nupic_client.limits import NO_RETRIES, Timeouts
 from nupic_client.registry import ModelRegistry, ModelSpec
 
 MODELS = ["acme-zephyr-7b.streaming", "acme-zephyr-7b", "llama.streaming"]
@@ -125,7 +125,34 @@ def test_a_question_for_which_no_time_is_left_fails_at_once():
 
 
 def test_without_a_deadline_no_question_has_one():
-    options = CallOptions(timeouts=Timeouts(total=None))
+    options = CallOptions(timeouts=Timeouts(total=None, first_token=None))
     flow = start_or_discover(replace(draft(UNKNOWN), options=options), {}, {})
     commands, _ = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]))
     assert [command.timeout for command in commands] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "limit"),
+    [
+        (Timeouts(total=None, first_token=5, connect=2), 7),
+        (Timeouts(total=None, first_token=5, connect=None), 5),
+        (Timeouts(total=3, first_token=5, connect=2), 3),
+        (Timeouts(total=30, first_token=None), 30),
+    ],
+)
+def test_the_questions_take_no_longer_than_the_first_token_and_the_connection_may(timeouts, limit):
+    asking = replace(draft(UNKNOWN), options=CallOptions(timeouts=timeouts))
+    commands, _ = ask(start_or_discover(asking, {}, {}), config_reply("zephyr"))
+    assert [command.timeout for command in commands] == [limit]
+    with pytest.raises(DeadlineExceededError, match=f"did not say within {limit} s") as caught:
+        ask(start_or_discover(asking, {}, {}), DeadlineExceededError("late"))
+    name = "total" if limit == timeouts.total else "first_token"
+    assert (caught.value.limit, caught.value.deadline) == (limit, name)
+
+
+def test_a_model_that_is_not_loaded_now_is_not_looked_for_under_another_name():
+    unloaded = ModelUnavailableError("has no available versions", status="NOT_FOUND", retryable=True)
+    asking = replace(draft(UNKNOWN), options=CallOptions(retries=NO_RETRIES))
+    with pytest.raises(ModelUnavailableError) as caught:
+        ask(start_or_discover(asking, {}, {}), unloaded)
+    assert caught.value.message == "has no available versions"

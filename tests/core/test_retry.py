@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from nupic_client._core.exchange import Exchange
 from nupic_client._core.flows import DrawJitter, Invoke, Sleep, within
 from nupic_client._core.retry import next_pause
+from nupic_client._grpc.channel import channel_options
+from nupic_client.config import ClientConfig
 from nupic_client.errors import (
     ConfigurationError,
     ConnectionFailedError,
     InferenceError,
     ModelUnavailableError,
+    OverloadedError,
 )
 from nupic_client.limits import NO_RETRIES, RetryPolicy, Timeouts
 
@@ -25,8 +28,12 @@ def refused(**facts):
     return ConnectionFailedError("refused", retryable=True, **facts)
 
 
+def full(**facts):
+    return OverloadedError("full", retryable=True, **facts)
+
+
 def pause(attempt, jitter, *, failure=None, left=None, policy=POLICY):
-    return next_pause(policy, failure or refused(), attempt=attempt, left=left, jitter=jitter)
+    return next_pause(policy, failure or full(), attempt=attempt, left=left, jitter=jitter)
 
 
 def test_the_longest_pause_doubles_up_to_the_maximum():
@@ -36,6 +43,18 @@ def test_the_longest_pause_doubles_up_to_the_maximum():
 @given(st.integers(1, 3), st.floats(0, 1, exclude_max=True))
 def test_the_jitter_is_full(attempt, jitter):
     assert 0 <= pause(attempt, jitter) < 3.0 + 1e-9
+
+
+def test_a_failed_connection_gets_at_least_half_of_the_pause():
+    assert [pause(attempt, 0.0, failure=refused()) for attempt in (1, 2, 3)] == [0.5, 1.0, 1.5]
+    assert pause(1, 0.5, failure=refused()) == 0.75
+
+
+def test_the_default_retries_outlast_the_pause_between_two_attempts_to_connect():
+    options = dict(channel_options(ClientConfig.create("host:1", environ={})))
+    longest = options["grpc.max_reconnect_backoff_ms"] / 1000 * 1.2  # gRPC's jitter
+    shortest = sum(pause(attempt, 0.0, failure=refused(), policy=RetryPolicy()) for attempt in (1, 2))
+    assert longest < shortest
 
 
 def test_what_cannot_help_is_not_tried():
@@ -144,7 +163,7 @@ def test_a_call_is_made_again():
     commands, result = ask(flow, refused(), 0.5, None, "answer", clock=[100.0, 101.0, 102.0, 103.0])
     kinds = [type(command) for command in commands]
     assert kinds == [Invoke, DrawJitter, Sleep, Invoke]
-    assert commands[2].seconds == 0.5
+    assert commands[2].seconds == 0.75
     assert [command.timeout for command in commands if isinstance(command, Invoke)] == [9.0, 7.0]
     assert result == "answer"
 

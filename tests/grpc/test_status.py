@@ -101,3 +101,24 @@ def test_a_message_that_is_too_large_is_not_sent_again():
     details = "SERVER: Received message larger than max (5000000 vs. 4194304)"
     error = error_from_rpc(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, details))
     assert (type(error), error.retryable) == (RequestRejectedError, False)
+
+
+def test_bytes_that_are_no_http2_are_no_failure_of_the_model():
+    details = "Stream removed (Failed parsing HTTP/2 (Unexpected CONTINUATION frame))"
+    for code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+        error = error_from_rpc(failure(code, details))
+        assert (type(error), error.status, error.retryable) == (ProtocolError, code.name, True)
+
+
+def test_a_response_that_cannot_be_read_has_no_status_of_the_server():
+    error = error_from_rpc(failure(grpc.StatusCode.INTERNAL, "Exception deserializing response!"))
+    assert (type(error), error.status, error.server_message) == (ProtocolError, "", "")
+
+
+@pytest.mark.parametrize(
+    "details", ["Too many pings", "Socket closed (GOAWAY received; Debug Text: too_many_pings)"]
+)
+def test_who_pings_too_often_is_told_what_to_change(details):
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, details))
+    assert "grpc.keepalive_time_ms" in error.message
+    assert (type(error), error.retryable) == (ConnectionFailedError, True)

@@ -51,13 +51,19 @@ class TritonServer(TritonProcess):
         repository: the folder with the models.
         options: further options for the program.
         environment: further variables for it and its models.
+        port: the port; 0 picks a free one.
     """
 
     def __init__(
-        self, repository: Path = REPOSITORY, *options: str, environment: Mapping[str, str] | None = None
+        self,
+        repository: Path = REPOSITORY,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        port: int = 0,
     ) -> None:
         super().__init__(
             repository,
+            port=port,
             # The models tell the tests with which metadata a request came.
             options=["--grpc-header-forward-pattern=x-.*", *options],
             environment=environment,
@@ -97,6 +103,7 @@ class RealTriton:
         reply: as for `FakeTriton`.
         models: signatures of the models to serve instead of the test repository.
         final: where the final mark of a streamed answer goes.
+        options: further options for the program.
     """
 
     def __init__(
@@ -105,8 +112,10 @@ class RealTriton:
         *,
         models: Iterable[ModelSignature] | None = None,
         final: FinalPlacement = "separate",
+        options: Sequence[str] = (),
     ) -> None:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
+        self._options = options
         self._check(reply)
         self._generated = models is not None
         signatures = (
@@ -122,11 +131,13 @@ class RealTriton:
         self._requests: list[EngineRequest] = []
         self._cancellations: list[Cancellation] = []
         self._listener: _Listener | None = None
-        self.server = TritonServer(
-            self._repository() if self._generated else REPOSITORY,
-            environment={"NUPIC_TEST_REPLIES": str(self._folder / "socket")},
-        )
+        self._models_folder = self._repository() if self._generated else REPOSITORY
+        self.server = self._process()
         """The process."""
+
+    def _process(self, port: int = 0) -> TritonServer:
+        environment = {"NUPIC_TEST_REPLIES": str(self._folder / "socket")}
+        return TritonServer(self._models_folder, *self._options, environment=environment, port=port)
 
     def _repository(self) -> Path:
         repository = self._folder / "models"
@@ -148,6 +159,13 @@ class RealTriton:
             self.stop()
             raise
         return self
+
+    def restart(self) -> None:
+        """Start it again on the same port; returns when its models are ready."""
+        url = self.url
+        self.server.kill()
+        self.server = self._process(int(url.rpartition(":")[2]))
+        self.server.start()
 
     @property
     def running(self) -> bool:
