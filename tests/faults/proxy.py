@@ -245,7 +245,8 @@ class Proxy:
         with self._changed:
             links = tuple(self._links)
         for link in links:
-            link.down.send(data)
+            with contextlib.suppress(OSError):  # of a connection that the client has just left
+                link.down.send(data)
 
     def heal(self) -> None:
         """Take every fault away; what was held is delivered."""
