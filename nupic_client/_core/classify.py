@@ -115,7 +115,7 @@ _END = 2_000
 def shorten(words: str) -> str:
     """Return a server's words, or beginning and end of those that no log wants: they may be as long as any message.
 
-    The rules look at these too, or a hostile text could keep them busy for hours.
+    The rules look at these too, or a hostile text could keep them busy for very long.
     """
     if len(words) <= _LONGEST:
         return words
