@@ -193,6 +193,9 @@ class Peer(asyncio.Protocol):
                 self.windows = {stream: size + change for stream, size in self.windows.items()}
                 for answer in self.open.values():
                     answer.window += change
+                # A larger window may come without any WINDOW_UPDATE; whoever still has too little is held back again.
+                self.answers.extend(self.blocked.values())
+                self.blocked.clear()
             elif name == 5:
                 self.max_frame = value
         self.transport.write(frame(SETTINGS, ACK, 0))
