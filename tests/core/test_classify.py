@@ -165,7 +165,7 @@ def test_any_text_inside_a_stream_makes_a_request_error(text):
 
 
 def test_a_hostile_text_does_not_keep_the_rules_busy():
-    # Each of these begins a match that the rest of the text could complete: searching on from each takes quadratic time or worse.
+    # Each of these begins a match that the rest of the text could complete: that is quadratic time or worse.
     text = "Request for unknown model: '" * 150_000
     error = stream_error(text)
     assert error.server_message == text
