@@ -379,9 +379,12 @@ def test_ctrl_c_in_the_middle_of_a_stream(server, reading):
         time.sleep(0.1)  # usually enough for it to wait in gRPC by now; the test holds in either case
         sent = time.time()
         process.send_signal(signal.SIGINT)
-        word, when = process.stdout.readline().split()
-        server.wait_for_cancellation()  # while the program goes on
-        _, err = process.communicate(b"\n", timeout=30)
+        try:
+            word, when = process.stdout.readline().split()
+            server.wait_for_cancellation()  # while the program goes on
+            _, err = process.communicate(b"\n", timeout=30)
+        finally:
+            process.kill()  # or the end of the block waits for it
     assert (word, err, process.returncode) == (b"interrupted", b"", 0)
     # The bound is the promise itself: gRPC looks for signals every 0.2 s while it waits.
     assert float(when) - sent < 0.5

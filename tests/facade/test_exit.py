@@ -172,10 +172,13 @@ except KeyboardInterrupt:
     command = [sys.executable, *STRICT, "-c", PROLOGUE + program, server.url]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:
-        while process.stdout.readline() != " two\n":
-            assert process.poll() is None
-        process.send_signal(getattr(signal, name))
-        _, err = process.communicate(timeout=60)
+        try:
+            while process.stdout.readline() != " two\n":
+                assert process.poll() is None
+            process.send_signal(getattr(signal, name))
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or the end of the block waits for it
     assert (process.returncode, err) == (130 if name == "SIGINT" else -signal.SIGTERM, "")
     server.wait_for_cancellation()
 
