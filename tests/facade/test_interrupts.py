@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
@@ -14,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from nupic_client._sync.watchdog import Watchdog
-from nupic_client.testing import FakeTriton, silence
 
 pytestmark = pytest.mark.fake_only("where an interrupt hits does not depend on the server")
 
@@ -37,68 +34,6 @@ def test_an_interrupt_at_any_place_of_opening_a_stream(connection):
     count, word = done.stdout.split()
     assert word == "places"
     assert int(count) > 200, "the places to interrupt were not found"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals to one process are POSIX")
-@pytest.mark.parametrize(
-    "call",
-    ["client.generate('hi')", "client.infer({'text_input': ['hi']})"],
-)
-def test_ctrl_c_in_a_request_that_is_answered_at_once(call):
-    program = textwrap.dedent(f"""
-        import signal, sys
-        from nupic_client import InferenceClient
-
-        client = InferenceClient("gpt", url=sys.argv[1])
-        print(client.generate("warm").text, flush=True)
-        try:
-            {call}
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            print("interrupted", flush=True)
-            sys.stdin.readline()
-        print(client.generate("warm").text)
-    """)
-
-    def answer(request):
-        return ["fine"] if request.prompt == "warm" else [silence()]
-
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with FakeTriton(answer) as server:
-        with subprocess.Popen([sys.executable, "-c", program, server.url], **pipes) as process:
-            try:
-                assert process.stdout.readline() == "fine\n"
-                server.wait_for_requests(2)
-                interrupt(process)
-                end = time.monotonic() + 10
-                while len(server.cancellations) < len(server.requests) - 1:
-                    assert time.monotonic() < end, "the server goes on although the program was interrupted"
-                    time.sleep(0.01)
-                assert process.communicate("\n", timeout=30)[0] == "fine\n"
-            finally:
-                process.kill()  # or the end of the block waits for it
-        assert process.returncode == 0
-
-
-def interrupt(process):
-    """Press Ctrl-C until it is noticed: Python drops an interrupt that hits a destructor or a callback, and says so."""
-    noticed = threading.Event()
-
-    def press():
-        process.send_signal(signal.SIGINT)
-        for _ in range(20):
-            if noticed.wait(1.0):
-                return
-            process.send_signal(signal.SIGINT)
-        process.kill()
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    try:
-        assert process.stdout.readline() == "interrupted\n"
-    finally:
-        noticed.set()
-        thread.join()
 
 
 def test_of_two_watchdogs_that_are_started_at_once_one_goes():
