@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from nupic_client.errors import LocalModelError
+from nupic_client.local.sizes import folder_size
 
 __all__ = [
     "SMOLLM2",
@@ -241,18 +242,10 @@ def _download(weights: Weights, folder: Path, report: Progress) -> Path:
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, total: int, report: Progress) -> None:
     while True:
-        report("download", min(_size(folder), total), total)
+        report("download", min(folder_size(folder), total), total)
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.1)
             return
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # pip removes files while we look
-            total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 def _download_error(weights: Weights, errors: IO[str]) -> LocalModelError:

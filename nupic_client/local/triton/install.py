@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nupic_client.errors import LocalModelError
+from nupic_client.local.sizes import folder_size
 from nupic_client.local.weights import Progress, cache_folder
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _run(command: Sequence[str], folder: Path, progress: Progress) -> None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_INTERVAL)
                 break
-            progress("install", min(_size(folder), _SIZE), _SIZE)
+            progress("install", min(folder_size(folder), _SIZE), _SIZE)
     finally:
         if process.poll() is None:
             process.kill()
@@ -192,14 +193,6 @@ def _run(command: Sequence[str], folder: Path, progress: Progress) -> None:
             "the real Triton cannot be installed; is there a network? To see why: "
             f"{shlex.join(str(part) for part in command)}"
         )
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves files while we look
-            total += path.lstat().st_size
-    return total
 
 
 def _packages(folder: Path, python: _Python) -> Path:
