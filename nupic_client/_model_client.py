@@ -12,6 +12,7 @@ from nupic_client._connected import Connected
 from nupic_client._core import flows
 from nupic_client._core.bearer import Bearer
 from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
+from nupic_client._core.template import Templates
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.plan import Backend
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelClient"]
 
 
-_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_found"})
+_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_found", "_templates"})
 """What a copy of a client does not take over."""
 
 
@@ -77,6 +78,7 @@ class ModelClient(Connected):
         self._async_transport = AsyncTransport(self._config, self._bearer)
         self._signatures: dict[str, ModelSignature] = {}
         self._found: dict[str, str] = {}
+        self._templates = Templates()
 
     def __getstate__(self) -> dict[str, Any]:
         # The configuration only: a copy has its own connection and asks the server itself.
@@ -136,7 +138,9 @@ class ModelClient(Connected):
             TypeError: an option that does not exist.
         """
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__, _options=_defaults(self._options, options))
+        twin.__dict__.update(
+            self.__dict__, _options=_defaults(self._options, options), _templates=Templates()
+        )
         return twin
 
     def __repr__(self) -> str:
@@ -157,6 +161,7 @@ class ModelClient(Connected):
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,
+            templates=self._templates,
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:

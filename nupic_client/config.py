@@ -60,7 +60,9 @@ class Endpoint:
         return all(is_loopback(host) for host in hosts)
 
     def __str__(self) -> str:
-        return ", ".join(_join(host, port) for host, port in self.addresses) or self.target
+        if not self.addresses:
+            return self.target
+        return ", ".join(_join(host, port) for host, port in self.addresses)
 
 
 def is_loopback(host: str) -> bool:

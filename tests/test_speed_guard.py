@@ -15,6 +15,7 @@ import pytest
 import nupic_client
 from nupic_client import StreamingClient
 from nupic_client._core import wire
+from nupic_client.backends import TensorBackend
 from nupic_client.testing import FakeTriton
 
 PACKAGE = str(Path(nupic_client.__file__).parent)
@@ -118,9 +119,19 @@ def test_most_responses_are_not_parsed(client, monkeypatch):
     parse = wire._parse_stream_response
     monkeypatch.setattr(wire, "_parse_stream_response", lambda data: parsed.append(data) or parse(data))
     read_sync(client, MANY)
-    # Each length of a piece twice: once to learn it, once to try what was learned. Then the last piece, which says why the
-    # text ends, and the final response.
-    assert len(parsed) <= 2 * len({len(word) for word in WORDS}) + 2
+    # Each length of a piece twice: once to learn it, once to try what was learned. Then the first piece, which nobody is to
+    # wait for while something is learned, the last one, which says why the text ends, and the final response.
+    assert len(parsed) <= 2 * len({len(word) for word in WORDS}) + 3
+
+
+def test_requests_with_the_same_options_are_decided_once(server, monkeypatch):
+    asked = []
+    options = TensorBackend.option_values
+    monkeypatch.setattr(TensorBackend, "option_values", lambda *a, **k: asked.append(a) or options(*a, **k))
+    with StreamingClient("gpt.streaming", url=server.url, backend="plain", max_tokens=8) as client:
+        for _ in range(5):
+            client.generate("Hello")
+    assert len(asked) == 1
 
 
 def kept_blocks(client, tokens):

@@ -9,7 +9,6 @@ Laws, observed on Triton 2.51.0:
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -63,6 +62,7 @@ class StreamDecoder:
 
     __slots__ = (
         "_advance",
+        "_begun",
         "_cumulative",
         "_events",
         "_extras",
@@ -93,7 +93,8 @@ class StreamDecoder:
         self._prompt = PromptRemover(prompt) if layout.echo and prompt else None
         tells = layout.finish_reason or layout.input_tokens or layout.output_tokens or layout.logprobs
         self._extras = Extras(layout) if tells else None
-        self._events: deque[TextDelta] = deque()
+        self._events: list[TextDelta] = []
+        self._begun = False
         self._shortcut = Shortcut()
         self._usual = self._shortcut.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -137,7 +138,7 @@ class StreamDecoder:
     def next_event(self) -> TextDelta | Literal[_Signal.NEED_DATA, _Signal.END]:
         """Return the next piece of text, `NEED_DATA`, or `END` when the answer is complete."""
         if self._events:
-            return self._events.popleft()
+            return self._events.pop(0)
         return END if self.finished else NEED_DATA
 
     def feed(self, response: bytes) -> str:
@@ -234,8 +235,9 @@ class StreamDecoder:
             data = bytes_output(answer, self._layout.text)
             text = "" if data is None else self._advance(data)
         tokens = 0 if self._extras is None else self._extras.read(answer)
-        if response and tokens is not None:
+        if response and tokens is not None and self._begun:
             self._learn(answer, response, tokens)
+        self._begun = True  # learning can wait: everybody waits for the first piece of text
         return text
 
     def _learn(self, answer: Any, response: bytes, tokens: int) -> None:

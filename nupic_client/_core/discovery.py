@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import replace
+from functools import partial
 
 from nupic_client._core import wire
-from nupic_client._core.draft import Draft, start_generation
+from nupic_client._core.draft import Draft, start_generation, start_with
 from nupic_client._core.exchange import Exchange
 from nupic_client._core.flows import Flow, Invoke, Metadata, ReadClock, within
 from nupic_client.backends.signature import ModelSignature
@@ -36,9 +37,17 @@ def start_or_discover(
         ModelUnavailableError: none has; lists what streams there.
     """
     options = draft.options
+    start: float = yield ReadClock()
+    short = draft.model.server_name in found
+    if short:
+        draft = _renamed(draft, found[draft.model.server_name])
+    signature = options.signature or signatures.get(draft.model.server_name)
+    if signature is not None and signature.decoupled:  # nothing to ask: the usual way, and the short one
+        return start_with(draft, signature, signatures, start)
     limit = _patience(options.timeouts)
+    asking = start_generation if short else partial(_start, found=found)
     try:
-        return (yield from within(_start(draft, signatures, found), limit, options.retries))
+        return (yield from within(asking(draft, signatures, start=start), limit, options.retries))
     except RequestError as error:
         if isinstance(error, DeadlineExceededError) and limit is not None:
             _explain(error, limit, options.timeouts)
@@ -62,12 +71,13 @@ def _explain(error: DeadlineExceededError, limit: float, timeouts: Timeouts) -> 
 
 
 def _start(
-    draft: Draft, signatures: MutableMapping[str, ModelSignature], found: MutableMapping[str, str]
+    draft: Draft,
+    signatures: MutableMapping[str, ModelSignature],
+    *,
+    found: MutableMapping[str, str],
+    start: float,
 ) -> Flow[Exchange]:
     name = draft.model.server_name
-    start: float = yield ReadClock()
-    if name in found:
-        return (yield from start_generation(_renamed(draft, found[name]), signatures, start))
     try:
         return (yield from start_generation(draft, signatures, start))
     except ModelUnavailableError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nupic_client._core import flows, wire
 from nupic_client._core.exchange import Exchange, PreparedRequest
-from nupic_client._core.inputs import BackendInputs, check_filled, with_inputs
+from nupic_client._core.inputs import BackendInputs
+from nupic_client._core.template import Templates
 from nupic_client._frozen import reduce_frozen
 from nupic_client.backends.detect import detect
 from nupic_client.backends.signature import ModelSignature
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["CallOptions", "Draft", "GenerateOptions", "start_generation"]
+__all__ = ["CallOptions", "Draft", "GenerateOptions", "start_generation", "start_with"]
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -198,6 +198,7 @@ class Draft:
         backend: how the model spells requests; None lets its signature decide.
         stream: whether the answer should come in pieces.
         bearer: adds the token to the metadata.
+        templates: of the client; what is decided for this generation is remembered there for the next.
     """
 
     model: ModelSpec
@@ -208,6 +209,7 @@ class Draft:
     backend: Backend | None = None
     stream: bool = True
     bearer: Bearer | None = None
+    templates: Templates = field(default_factory=Templates, repr=False, compare=False)
 
     def prepare(self, signature: ModelSignature) -> PreparedRequest:
         """Make the request for a model with this signature.
@@ -216,61 +218,24 @@ class Draft:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
         options = self.options
-        backend = self.backend or detect(signature)
-        logprobs = self._check_options(backend, signature)
-        tensors = backend.inputs(
-            signature, self.prompt, options.sampling, stream=self.stream, logprobs=logprobs
-        )
-        tensors = with_inputs(tensors, signature, options.backend_inputs)
-        check_filled(tensors, signature)
-        stops = dict.fromkeys((*options.sampling.stop_strings, *self.model.stop))
-        try:
-            message = wire.build_infer_request(
-                self.model.server_name,
-                tensors,
-                request_id=self.request_id,
-                version=self.model.version,
-                parameters={wire.EMPTY_FINAL_PARAMETER: True},
-            )
-        except ValueError as error:  # a number too large for its type, or a text that is no Unicode
-            raise ConfigurationError(f"model {signature.name!r}: {error}") from None
+        timeouts = options.timeouts
+        template = self.templates.of(self, signature)
         return PreparedRequest(
-            message=message,
-            layout=backend.layout(
-                signature, cumulative=self.model.cumulative, stream=self.stream, logprobs=logprobs
-            ),
-            stops=tuple(stops),
+            message=template.message(self),
+            layout=template.layout,
+            stops=template.stops,
             model=self.model.server_name,
             target=self.target,
             request_id=self.request_id,
-            timeout=options.timeouts.total,
-            first_token=options.timeouts.first_token,
-            between_tokens=options.timeouts.between_tokens,
+            timeout=timeouts.total,
+            first_token=timeouts.first_token,
+            between_tokens=timeouts.between_tokens,
             retries=options.retries,
             max_output_bytes=options.max_output_bytes,
             metadata=tuple(options.metadata.items()),
             prompt=self.prompt,
             bearer=self.bearer,
         )
-
-    def _check_options(self, backend: Backend, signature: ModelSignature) -> int | None:
-        """Complain about options that the model has no input for; return the log probabilities to ask for."""
-        logprobs = self.options.logprobs
-        wanted = [name for name, _ in self.options.sampling.given() if name != "stop"]
-        wanted += [] if logprobs is None else ["logprobs"]
-        missing = [name for name in wanted if not backend.supports(name, signature)]
-        if missing:
-            has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]
-            message = (
-                f"model {signature.name!r} has no input for {', '.join(missing)};"
-                f" it takes {', '.join(has) or 'no options'} (and stop, which the client does itself)"
-            )
-            if self.options.unsupported == "error":
-                raise ConfigurationError(
-                    f"{message}. Leave it out, or set unsupported='warn' to go on without it"
-                )
-            warnings.warn(message, stacklevel=2)
-        return None if "logprobs" in missing else logprobs
 
 
 def start_generation(
@@ -299,9 +264,16 @@ def start_generation(
         signatures[name] = signature
     elif not signature.decoupled:
         yield from _check_streaming(draft, signature)
-    exchange = Exchange(draft.prepare(signature), began)
+    return start_with(draft, signature, signatures, began)
+
+
+def start_with(
+    draft: Draft, signature: ModelSignature, signatures: MutableMapping[str, ModelSignature], start: float
+) -> Exchange:
+    """Make the exchange for a model whose signature is known. Arguments and errors as of `start_generation`."""
+    exchange = Exchange(draft.prepare(signature), start)
     # What the server refuses now it may have accepted before it loaded another version: ask again the next time.
-    exchange.on_misfit = partial(signatures.pop, name, None)
+    exchange.on_misfit = partial(signatures.pop, draft.model.server_name, None)
     return exchange
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -70,10 +68,10 @@ class Transport:
         channel = self._open()
         timeout = exchange.remaining(time.monotonic())
         try:
-            with self._still_open():
-                call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
-        except BaseException:
+            call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
+        except BaseException as error:
             del channel  # the traceback has this frame, and must not keep a channel that was renounced
+            self._not_started(error)
             raise
         # Such a call does not keep its channel alive, and a channel that is collected closes.
         call.channel = channel
@@ -106,8 +104,11 @@ class Transport:
             ConfigurationError: the client is closed.
         """
         method = self._method(command.method)
-        with self._still_open():
+        try:
             return method.future(command.request, timeout=command.timeout, metadata=command.metadata)
+        except BaseException as error:
+            self._not_started(error)
+            raise
 
     def finish(self, call: Any) -> Any:
         """Wait for a call that `begin` started and return its response.
@@ -179,10 +180,12 @@ class Transport:
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._method(command.method)
         try:
-            with self._still_open():
-                return method(command.request, timeout=command.timeout, metadata=command.metadata)
+            return method(command.request, timeout=command.timeout, metadata=command.metadata)
         except grpc.RpcError as rpc_error:
             raise self._failed(rpc_error) from rpc_error
+        except BaseException as error:
+            self._not_started(error)
+            raise
 
     def _method(self, name: str) -> Any:
         channel = self._open()
@@ -196,18 +199,16 @@ class Transport:
             )
         return method
 
-    @contextlib.contextmanager
-    def _still_open(self) -> Iterator[None]:
-        """Start calls in this: it says in our words that another thread closed the client, and minds interrupts."""
-        try:
-            yield
-        except ValueError:  # gRPC's word for a closed channel
+    def _not_started(self, error: BaseException) -> None:
+        """Mind what came out of gRPC's start of a call: say in our words that another thread closed the client.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        if isinstance(error, ValueError):  # gRPC's word for a closed channel
             self._open()
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                self._renounce()
-            raise
+        elif not isinstance(error, Exception):  # Ctrl-C
+            self._renounce()
 
     def _failed(self, rpc_error: Any) -> RequestError:
         error = error_from_rpc(rpc_error)

@@ -131,7 +131,11 @@ def make_tensor(
     Raises:
         ConfigurationError: the elements do not fill the declared shape, or are not of its kind.
     """
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    # Single elements first: asking for an abstract class takes several times longer.
+    if isinstance(value, (str, bytes, int, float)) or not isinstance(value, Sequence):
+        values: tuple[TensorValue, ...] = (value,)
+    else:
+        values = tuple(value)
     for element in values:
         _check_kind(spec, element)
     dims = _dims(spec, len(values), signature)

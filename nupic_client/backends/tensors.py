@@ -98,9 +98,23 @@ class TensorBackend:
             ConfigurationError: the model has no such prompt or text tensor, or a value does not fit its
                 input.
         """
+        self.check_signature(signature)
+        values = {
+            **self.prompt_values(prompt, signature),
+            **self.other_values(signature, sampling, stream=stream, logprobs=logprobs),
+        }
+        return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
+
+    def check_signature(self, signature: ModelSignature) -> None:
+        """Raise ConfigurationError where the model has no such prompt or text tensor."""
         if not _has(signature, self.prompt, self.text):
             raise self._misfit(signature)
-        values: dict[str, TensorValue | Sequence[TensorValue]] = dict(self.prompt_values(prompt, signature))
+
+    def other_values(
+        self, signature: ModelSignature, sampling: SamplingParams, *, stream: bool, logprobs: int | None
+    ) -> dict[str, TensorValue | Sequence[TensorValue]]:
+        """Return the inputs besides the prompt's, by the model's names; the same for every prompt."""
+        values: dict[str, TensorValue | Sequence[TensorValue]] = {}
         if _is_switch(self.stream_switch, signature):
             # Never ask a model that is not decoupled for a stream: that has taken whole servers down.
             values[self.stream_switch] = stream and signature.decoupled
@@ -110,7 +124,7 @@ class TensorBackend:
         for part, (switch, _) in self.reports.items():
             if self._offers(part, signature) and (part != "logprobs" or logprobs is not None):
                 values[switch] = True
-        return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
+        return values
 
     def prompt_values(
         self,
