@@ -17,6 +17,7 @@ import sys
 from collections import deque
 
 from nupic_client._core import wire
+from nupic_client._core.elements import encode_tensor
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -64,7 +65,7 @@ def token_message(request_id: str, text: str, *, final: bool = False) -> bytes:
     answer.parameters[wire.FINAL_PARAMETER].bool_param = final
     if not final:
         answer.outputs.add(name="text_output", datatype="BYTES", shape=[1])
-        answer.raw_output_contents.append(wire.encode_tensor("BYTES", [text]))
+        answer.raw_output_contents.append(encode_tensor("BYTES", [text]))
     return response.SerializeToString()
 
 

@@ -17,7 +17,9 @@ from typing import Any
 from benchmarks.blast_server import MODEL, WORDS, model_config, token_message
 from nupic_client import StreamingClient
 from nupic_client._core import wire
-from nupic_client._core.exchange import Exchange, PreparedRequest
+from nupic_client._core.exchange import Exchange
+from nupic_client._core.prepared import PreparedRequest
+from nupic_client._core.signatures import signature_from_config
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.limits import DEFAULT_MAX_OUTPUT_BYTES
@@ -128,7 +130,7 @@ def stream(answers: list[bytes], stops: tuple[str, ...] = ()) -> list[str]:
 
 
 def signature() -> Any:
-    return wire.signature_from_config(wire.pb.ModelConfigResponse.FromString(model_config()).config)
+    return signature_from_config(wire.pb.ModelConfigResponse.FromString(model_config()).config)
 
 
 def bare_request() -> Any:

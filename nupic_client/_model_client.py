@@ -17,7 +17,8 @@ from nupic_client._sync.transport import Transport
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.plan import Backend
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, TokenSource, UrlLike
+from nupic_client.config import TLS, ClientConfig, TokenSource
+from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, to_messages

@@ -2,169 +2,33 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
-from urllib.parse import unquote
 
 from nupic_client._frozen import reduce_frozen
+from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
 __all__ = [
     "DEFAULT_URL",
     "TLS",
     "ClientConfig",
-    "Endpoint",
     "TokenSource",
     "check_metadata",
     "check_token_path",
-    "is_loopback",
-    "parse_url",
     "read_pem",
 ]
 
 DEFAULT_URL = "localhost:8001"
 """NuPIC's and Triton's default gRPC port on this machine."""
-_FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
 
-UrlLike: TypeAlias = "str | Sequence[str]"
 TokenSource: TypeAlias = "str | Callable[[], str] | Callable[[], Awaitable[str]]"
 """A bearer token, or a function or coroutine function that returns it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A parsed url.
-
-    Args:
-        target: the gRPC target for one server, e.g. ``"localhost:8001"`` or ``"unix:/run/triton.sock"``.
-        secure: whether TLS is used.
-        addresses: all servers as (host, port) where a list was given, else empty.
-    """
-
-    target: str
-    secure: bool = False
-    addresses: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the server is on this machine: a loopback address, ``localhost`` or a unix socket."""
-        if self.target.startswith("unix:"):
-            return True
-        hosts = [host for host, _ in self.addresses] or [_split_host_port(self.target.rpartition("/")[2])[0]]
-        return all(is_loopback(host) for host in hosts)
-
-    def __str__(self) -> str:
-        if not self.addresses:
-            return self.target
-        return ", ".join(_join(host, port) for host, port in self.addresses)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its spelling alone: a loopback address or ``localhost``."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-_HTTP_HOST = re.compile(r"(\[[^\]]*\]|[^:/?#]*)")
-
-
-def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
-    match = re.fullmatch(
-        r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text
-    )
-    if match is None or not 1 <= int(match["port"]) <= 65535:
-        raise ConfigurationError(
-            f"url {url or text!r} is not valid: expected {_FORMS}; a port is a number from 1 to 65535"
-        )
-    return match["v6"] or match["host"], int(match["port"])
-
-
-def parse_url(url: UrlLike) -> Endpoint:
-    """Parse the url of a server.
-
-    Args:
-        url: ``host:port``, ``grpc://host:port``, ``grpcs://host:port`` (TLS), ``dns:///name:port``, ``unix:/path``, or a
-            list of the first three: all of them are used in turn (gRPC's ``round_robin``).
-
-    Returns:
-        The endpoint.
-
-    Raises:
-        ConfigurationError: anything else, with the form that was expected.
-
-    Example:
-        >>> parse_url("grpcs://gpt.example.com:443")
-        Endpoint(target='gpt.example.com:443', secure=True, addresses=())
-    """
-    if not isinstance(url, str):
-        return _parse_list(url)
-    if "," in url:
-        return _parse_list(url.split(","))
-    text = url.strip()
-    if not text.isprintable():
-        raise ConfigurationError(f"url {url!r} is not valid: it has characters that cannot be printed")
-    scheme, separator, rest = text.partition("://")
-    if text.startswith("unix:"):
-        return Endpoint(f"unix:{_socket_path(text, url)}")
-    if text.startswith("dns:"):
-        name = text.removeprefix("dns:").removeprefix("///")
-        _split_host_port(name, url)
-        return Endpoint(f"dns:///{name}")
-    if separator and scheme.lower() in {"http", "https"}:
-        raise ConfigurationError(
-            f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port (8001 by default)"
-            f" as {_HTTP_HOST.split(rest, maxsplit=1)[1] or 'host'}:8001"
-        )
-    if separator and scheme.lower() not in {"grpc", "grpcs"}:
-        raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
-    host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
-    return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
-
-
-def _socket_path(text: str, url: str) -> str:
-    path = unquote(text.removeprefix("unix:").removeprefix("//"))
-    if not path or "\0" in path:
-        raise ConfigurationError(
-            f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
-        )
-    # gRPC takes what follows two slashes for the name of a host.
-    return f"/{path.lstrip('/')}" if path.startswith("//") else path
-
-
-def _parse_list(urls: Sequence[str]) -> Endpoint:
-    if not isinstance(urls, Sequence) or not urls or not all(isinstance(item, str) for item in urls):
-        raise ConfigurationError(f"url must be a string or a non-empty list of strings, not {urls!r}")
-    endpoints = [parse_url(item) for item in urls]
-    if len(endpoints) == 1:
-        return endpoints[0]
-    if any(endpoint.target.startswith(("unix:", "dns:")) for endpoint in endpoints):
-        raise ConfigurationError(
-            f"a list of urls takes host:port, grpc:// or grpcs:// only, not {list(urls)!r}"
-        )
-    if len({endpoint.secure for endpoint in endpoints}) > 1:
-        raise ConfigurationError(
-            f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}"
-        )
-    addresses = tuple(
-        address
-        for endpoint in endpoints
-        for address in endpoint.addresses or (_split_host_port(endpoint.target),)
-    )
-    return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,16 +15,18 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nupic_client._core import wire
 from nupic_client._core.arrays import encode_inputs
 from nupic_client._core.batches import EmbeddingPlan, check_texts
 from nupic_client._core.bearer import Bearer, hide_credentials
 from nupic_client._core.classify import error_from_message
 from nupic_client._core.draft import CallOptions
-from nupic_client._core.infer import InferDraft, InferenceResult, InferOptions, check_text
+from nupic_client._core.infer_draft import InferDraft, InferOptions, check_text
+from nupic_client._core.infer_result import InferenceResult
+from nupic_client._core.signatures import signature_from_config_json
 from nupic_client._core.tensors import from_raw, texts_of
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import check_token_path, is_loopback
+from nupic_client.config import check_token_path
+from nupic_client.endpoint import is_loopback
 from nupic_client.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -199,7 +201,7 @@ class HttpInferenceClient:
         if self._signature is None:
             metadata = tuple(draft.options.metadata.items())
             config = self._call("get_model_config", self._name, self._spec.version, metadata=metadata)
-            self._signature = wire.signature_from_config_json(config)
+            self._signature = signature_from_config_json(config)
         return self._signature
 
     def _send(self, draft: InferDraft, inputs: Mapping[str, ArrayLike] | ArrayLike) -> InferenceResult:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from nupic_client._async.mapping import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core import flows, infer
+from nupic_client._core import flows, infer, locate
 from nupic_client._core.batches import EmbeddingPlan, check_texts, plan_embedding
-from nupic_client._core.infer import InferDraft, InferenceResult, InferOptions, check_text
+from nupic_client._core.infer_draft import InferDraft, InferOptions, check_text
+from nupic_client._core.infer_result import InferenceResult
 from nupic_client._core.mapping import MapSettings, Pipeline, open_embedding, open_pipeline
 from nupic_client._model_client import ModelClient, new_request_id
 from nupic_client._sync.mapping import ResultStream
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from nupic_client._core.exchange import Exchange
     from nupic_client._core.tensors import ArrayLike, TextAs
     from nupic_client.backends.plan import Backend
-    from nupic_client.config import TLS, TokenSource, UrlLike
+    from nupic_client.config import TLS, TokenSource
+    from nupic_client.endpoint import UrlLike
     from nupic_client.messages import MessageLike
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import ModelRegistry
@@ -465,7 +467,7 @@ class InferenceClient(ModelClient):
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         metadata = tuple(self._options.metadata.items())
-        return infer.wait_until_ready(self._spec, timeout=timeout, target=self.url, metadata=metadata)
+        return locate.wait_until_ready(self._spec, timeout=timeout, target=self.url, metadata=metadata)
 
 
 def _check_many(inputs: object, *kinds: type) -> None:

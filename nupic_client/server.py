@@ -13,7 +13,8 @@ from nupic_client._core.bearer import Bearer
 from nupic_client._core.server_flows import Asking
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, TokenSource, UrlLike, check_metadata
+from nupic_client.config import TLS, ClientConfig, TokenSource, check_metadata
+from nupic_client.endpoint import UrlLike
 from nupic_client.limits import Timeouts
 from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry

@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nupic_client.config import (
-    TLS,
-    ClientConfig,
-    Endpoint,
-    check_metadata,
-    parse_url,
-)
+from nupic_client.config import TLS, ClientConfig, check_metadata
+from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.errors import ConfigurationError
 from nupic_client.limits import DEFAULT_TOTAL_TIMEOUT, Timeouts
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nupic_client._core import flows
-from nupic_client._core.infer import InferDraft, InferenceResult, check_output, locate
+from nupic_client._core.infer_draft import InferDraft, check_output
+from nupic_client._core.infer_result import InferenceResult
+from nupic_client._core.locate import locate
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nupic_client._core import flows, wire
-from nupic_client._core.exchange import Exchange, PreparedRequest
+from nupic_client._core.exchange import Exchange
 from nupic_client._core.inputs import BackendInputs
+from nupic_client._core.prepared import PreparedRequest
 from nupic_client._core.template import Templates
 from nupic_client._frozen import reduce_frozen
 from nupic_client.backends.detect import detect

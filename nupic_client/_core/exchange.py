@@ -6,11 +6,10 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from logging import INFO
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nupic_client._core.bearer import hide_credentials
 from nupic_client._core.deadlines import Deadlines
@@ -27,55 +26,16 @@ from nupic_client.errors import (
     StreamClosedError,
     StreamConsumedError,
 )
-from nupic_client.limits import NO_RETRIES, RetryPolicy
 from nupic_client.logs import log_outcome, log_retry, log_sending, logger
 from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nupic_client._core.bearer import Bearer
     from nupic_client._core.flows import Flow, Metadata
-    from nupic_client.backends.plan import AnswerLayout
+    from nupic_client._core.prepared import PreparedRequest
 
-__all__ = ["Exchange", "PreparedRequest"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRequest:
-    """A request that is ready to be sent.
-
-    Args:
-        message: the ``ModelInferRequest``.
-        layout: where the parts of the answer stand.
-        stops: strings that end the text.
-        model: the server's name of the model.
-        target: the server, for error texts.
-        request_id: sent with the request and echoed by the server.
-        timeout: seconds for the whole call, or None.
-        metadata: sent with the call.
-        prompt: removed from the text where the layout says that the text may begin with it.
-        first_token: seconds until the first response, or None.
-        between_tokens: seconds from one response to the next, or None.
-        retries: how often it is sent again.
-        bearer: adds the token to the metadata.
-        max_output_bytes: a longer text is an error; None for no limit.
-    """
-
-    message: Any = field(repr=False)  # it has the prompt
-    layout: AnswerLayout
-    stops: tuple[str, ...]
-    model: str
-    target: str
-    request_id: str
-    timeout: float | None
-    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)  # it may be secret
-    prompt: str = field(default="", repr=False)
-    first_token: float | None = None
-    between_tokens: float | None = None
-    retries: RetryPolicy = NO_RETRIES
-    bearer: Bearer | None = None
-    max_output_bytes: int | None = None
+__all__ = ["Exchange", "too_long"]
 
 
 def too_long(limit: int | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from nupic_client._core import wire
 from nupic_client._core.retry import next_pause
+from nupic_client._core.signatures import signature_from_config, signature_from_metadata
 from nupic_client.backends.signature import ModelSignature
 from nupic_client.errors import (
     AuthenticationError,
@@ -107,13 +108,13 @@ def describe_model(
     try:
         request = wire.pb.ModelConfigRequest(name=model, version=version)
         response = yield Invoke("ModelConfig", request, timeout, metadata)
-        return wire.signature_from_config(response.config)
+        return signature_from_config(response.config)
     except RequestRejectedError as error:
         if error.status != "UNIMPLEMENTED":
             raise
     request = wire.pb.ModelMetadataRequest(name=model, version=version)
     response = yield Invoke("ModelMetadata", request, timeout, metadata)
-    return wire.signature_from_metadata(response)
+    return signature_from_metadata(response)
 
 
 def within(flow: Flow[T], timeout: float | None, retries: RetryPolicy = NO_RETRIES) -> Flow[T]:

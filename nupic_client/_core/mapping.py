@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from nupic_client._core import flows
 from nupic_client._core.arrays import EncodedBatch, encode_inputs
-from nupic_client._core.infer import InferDraft, InferenceResult, PreparedInfer, locate
+from nupic_client._core.infer_draft import InferDraft, PreparedInfer
+from nupic_client._core.infer_result import InferenceResult
+from nupic_client._core.locate import locate
 from nupic_client._core.window import Window
 from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 

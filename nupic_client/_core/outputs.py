@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor, decode_number, decode_numbers, is_numeric
 from nupic_client.errors import ProtocolError
 
 __all__ = ["bytes_output", "count_output", "numbers_output"]
@@ -41,7 +41,7 @@ def bytes_output(answer: Any, name: str) -> bytes | None:
         if length >= 0 and int.from_bytes(raw[:4], "little") == length:
             return raw[4:]  # type: ignore[no-any-return]  # one element, as nearly always
         try:
-            elements = wire.decode_bytes_tensor(raw)
+            elements = decode_bytes_tensor(raw)
         except ValueError as error:
             raise ProtocolError(f"output {name!r}: {error}", request_id=answer.id) from None
     elif answer.raw_output_contents:
@@ -66,7 +66,7 @@ def count_output(answer: Any, name: str) -> int | None:
         text = bytes_output(answer, name) or b""
         return int(text) if text.isdigit() and len(text) <= _LONGEST_COUNT else None
     if index < len(answer.raw_output_contents):
-        value = wire.decode_number(output.datatype, answer.raw_output_contents[index])
+        value = decode_number(output.datatype, answer.raw_output_contents[index])
     else:
         value = next(iter(_numbers(answer, index)), None)
     # NaN, infinity, a half or -1 is no count: unknown is better than wrong.
@@ -83,7 +83,7 @@ def numbers_output(answer: Any, name: str) -> list[int | float]:
     if index is None:
         return []
     output = answer.outputs[index]
-    if not wire.is_numeric(output.datatype):
+    if not is_numeric(output.datatype):
         raise ProtocolError(
             f"output {name!r} should be numbers, the server sent {output.datatype}", request_id=answer.id
         )
@@ -110,5 +110,5 @@ _CONTENTS = (
 def _numbers(answer: Any, index: int) -> list[int | float]:
     output = answer.outputs[index]
     if index < len(answer.raw_output_contents):
-        return wire.decode_numbers(output.datatype, answer.raw_output_contents[index])
+        return decode_numbers(output.datatype, answer.raw_output_contents[index])
     return next((list(found) for name in _CONTENTS if (found := getattr(output.contents, name))), [])

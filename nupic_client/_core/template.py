@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
+from nupic_client._core.elements import encode_tensor
 from nupic_client._core.inputs import check_filled, with_inputs
 from nupic_client.backends.detect import detect
 from nupic_client.backends.plan import make_tensor
@@ -111,7 +112,7 @@ class Template:
     def _completed(self, draft: Draft, text: TensorValue) -> Any:
         """Return the request for a prompt that is one text: the usual one, made with few steps."""
         try:
-            content = wire.encode_tensor("BYTES", (text,)) if type(text) is str else b""
+            content = encode_tensor("BYTES", (text,)) if type(text) is str else b""
         except ValueError:
             content = b""
         if not content:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, text: TextAs) ->
     """
     count = math.prod(shape)
     if datatype == "BYTES":
-        return _from_strings(wire.decode_bytes_tensor(raw), shape, text)
+        return _from_strings(decode_bytes_tensor(raw), shape, text)
     dtype = np.dtype("<u2") if datatype == "BF16" else DTYPES.get(datatype)
     if dtype is None:
         raise ValueError(f"its data type {datatype!r} is not one this client knows")

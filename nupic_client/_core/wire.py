@@ -1,4 +1,4 @@
-"""The only module that names protobuf messages: KServe v2 messages to and from plain values.
+"""The protobuf messages of KServe v2: where they come from, and how requests and responses are made of them and read.
 
 The message classes are those of ``tritonclient``. Importing that package the normal way runs its ``__init__``, which
 imports grpc, numpy and a JSON library and takes five times as long as all of ours, so the two generated modules are
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -22,7 +21,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+from nupic_client._core.elements import encode_tensor
+from nupic_client.backends.signature import InputTensor
 from nupic_client.errors import ProtocolError
 
 __all__ = [
@@ -32,19 +32,12 @@ __all__ = [
     "EncodedTensor",
     "as_last_of_stream",
     "build_infer_request",
-    "decode_bytes_tensor",
-    "decode_numbers",
-    "encode_tensor",
-    "is_numeric",
     "method_path",
     "parse_stream_response",
     "pb",
     "serialize",
     "serialize_infer_request",
     "serialized_contents",
-    "signature_from_config",
-    "signature_from_config_json",
-    "signature_from_metadata",
     "text_among",
 ]
 
@@ -109,95 +102,6 @@ METHODS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
 def method_path(name: str) -> str:
     """Return the gRPC path of a method of the inference service."""
     return f"/inference.GRPCInferenceService/{name}"
-
-
-_PACK = MappingProxyType(
-    {
-        "BOOL": "?",
-        "INT8": "b",
-        "INT16": "h",
-        "INT32": "i",
-        "INT64": "q",
-        "UINT8": "B",
-        "UINT16": "H",
-        "UINT32": "I",
-        "UINT64": "Q",
-        "FP16": "e",
-        "FP32": "f",
-        "FP64": "d",
-    }
-)
-
-
-def encode_tensor(datatype: str, values: Sequence[TensorValue]) -> bytes:
-    """Encode elements as the raw content of a tensor.
-
-    Args:
-        datatype: KServe v2 data type. BYTES elements are written as a little-endian u32 length and the bytes.
-        values: the elements in row-major order; ``str`` is encoded as UTF-8.
-
-    Returns:
-        The bytes for ``raw_input_contents`` or ``raw_output_contents``.
-
-    Raises:
-        ValueError: the data type is unknown, or a value does not fit it.
-    """
-    if datatype == "BYTES":
-        encoded = [value if isinstance(value, bytes) else str(value).encode() for value in values]
-        return b"".join(struct.pack("<I", len(item)) + item for item in encoded)
-    try:
-        return struct.pack(f"<{len(values)}{_PACK[datatype]}", *values)
-    except (KeyError, struct.error, OverflowError) as error:
-        raise ValueError(f"cannot encode {list(values)!r} as {datatype}: {error}") from None
-
-
-def decode_bytes_tensor(raw: bytes) -> list[bytes]:
-    """Decode the raw content of a BYTES tensor into its elements.
-
-    Raises:
-        ValueError: a length prefix and the content do not agree.
-    """
-    elements = []
-    position = 0
-    while position < len(raw):
-        end = position + 4
-        if end > len(raw):
-            raise ValueError(
-                f"a BYTES tensor ends in the middle of a length prefix, {len(raw) - position} of 4 bytes"
-            )
-        length = int.from_bytes(raw[position:end], "little")
-        if end + length > len(raw):
-            raise ValueError(
-                f"a BYTES element of {length} bytes is announced but only {len(raw) - end} follow"
-            )
-        elements.append(raw[end : end + length])
-        position = end + length
-    return elements
-
-
-def decode_number(datatype: str, raw: bytes) -> float | int | None:
-    """Decode the first element of a numeric tensor, or None where there is none.
-
-    The length of the content counts, not the declared shape: vLLM sends its token counts as scalars without shape.
-    """
-    code = _PACK.get(datatype)
-    if code is None or len(raw) < struct.calcsize(code):
-        return None
-    value: float | int = struct.unpack_from(f"<{code}", raw)[0]
-    return value
-
-
-def decode_numbers(datatype: str, raw: bytes) -> list[int | float]:
-    """Decode all elements of a numeric tensor; the length of the content counts, as for `decode_number`."""
-    code = _PACK.get(datatype)
-    if code is None:
-        return []
-    return list(struct.unpack_from(f"<{len(raw) // struct.calcsize(code)}{code}", raw))
-
-
-def is_numeric(datatype: str) -> bool:
-    """Return whether elements of this data type are numbers that can be decoded."""
-    return datatype in _PACK
 
 
 def build_infer_request(
@@ -377,61 +281,3 @@ def as_last_of_stream(response: Any) -> bytes:
 def serialize(message: Any) -> bytes:
     """Serialize a message; one that is serialized already stays as it is."""
     return message if isinstance(message, bytes) else message.SerializeToString()
-
-
-def _datatype(enum_value: int) -> str:
-    known = pb.model__config__pb2.DataType.DESCRIPTOR.values_by_number.get(enum_value)
-    if known is None:  # of a newer server: such a tensor cannot be filled, which may not matter
-        return f"TYPE_{enum_value}"
-    name: str = known.name.removeprefix("TYPE_")
-    return "BYTES" if name == "STRING" else name
-
-
-def signature_from_config(config: Any) -> ModelSignature:
-    """Read a model's signature from its ModelConfig, which says everything (optionality, decoupled, parameters)."""
-    return ModelSignature(
-        name=config.name,
-        inputs={
-            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims), item.optional)
-            for item in config.input
-        },
-        outputs={
-            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims))
-            for item in config.output
-        },
-        decoupled=config.model_transaction_policy.decoupled,
-        max_batch_size=config.max_batch_size,
-        backend=config.backend,
-        platform=config.platform,
-        parameters={name: value.string_value for name, value in config.parameters.items()},
-    )
-
-
-def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
-    """Read a model's signature from its configuration as HTTP gives it."""
-    from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
-
-    message = json_format.ParseDict(
-        dict(config), pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
-    )
-    return signature_from_config(message)
-
-
-def signature_from_metadata(metadata: Any) -> ModelSignature:
-    """Read what ModelMetadata says, for servers that speak KServe v2 but have no ModelConfig.
-
-    Metadata does not say which inputs are optional (all count as optional except ``text_input``) nor whether the model
-    is decoupled (it counts as decoupled: the stream itself shows). Shapes keep a batch dimension if there is one.
-    """
-    return ModelSignature(
-        name=metadata.name,
-        inputs={
-            item.name: TensorSpec(item.name, item.datatype, tuple(item.shape), item.name != "text_input")
-            for item in metadata.inputs
-        },
-        outputs={
-            item.name: TensorSpec(item.name, item.datatype, tuple(item.shape)) for item in metadata.outputs
-        },
-        decoupled=True,
-        platform=metadata.platform,
-    )

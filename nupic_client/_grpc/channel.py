@@ -9,7 +9,8 @@ import sys
 import grpc
 
 from nupic_client._version import __version__
-from nupic_client.config import TLS, ClientConfig, Endpoint
+from nupic_client.config import TLS, ClientConfig
+from nupic_client.endpoint import Endpoint
 from nupic_client.errors import ConfigurationError, ConnectionFailedError
 
 __all__ = ["channel_options", "channel_target", "credentials"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import warnings
 
-from nupic_client.config import is_loopback
+from nupic_client.endpoint import is_loopback
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["ExposedServerWarning", "exposure", "listening_host", "warn_if_exposed"]

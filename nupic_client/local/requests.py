@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor, decode_numbers, encode_tensor, is_numeric
 from nupic_client.local.engine import EngineRequest, ServedModel
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def _values(message: Any, index: int) -> list[TensorValue]:
         return list(getattr(item.contents, _CONTENTS.get(item.datatype, "bytes_contents")))
     raw = message.raw_input_contents[index] if index < len(message.raw_input_contents) else b""
     if item.datatype == "BYTES":
-        return list(wire.decode_bytes_tensor(raw))
-    return list(wire.decode_numbers(item.datatype, raw)) if wire.is_numeric(item.datatype) else [raw]
+        return list(decode_bytes_tensor(raw))
+    return list(decode_numbers(item.datatype, raw)) if is_numeric(item.datatype) else [raw]
 
 
 def _content(message: Any, index: int) -> bytes:
@@ -89,7 +90,7 @@ def _content(message: Any, index: int) -> bytes:
     if message.raw_input_contents:
         raw: bytes = message.raw_input_contents[index]
         return raw
-    return wire.encode_tensor(message.inputs[index].datatype, _values(message, index))
+    return encode_tensor(message.inputs[index].datatype, _values(message, index))
 
 
 def _readable(value: TensorValue) -> TensorValue:
@@ -256,7 +257,7 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
     for index, item in enumerate(message.inputs):
         wanted = declared[item.name]
         if item.datatype != wanted.datatype:
-            known = item.datatype == "BYTES" or wire.is_numeric(item.datatype)
+            known = item.datatype == "BYTES" or is_numeric(item.datatype)
             raise _invalid(
                 f"{prefix}inference input '{item.name}' data-type is "
                 f"'{item.datatype if known else '<invalid>'}', but model '{model.name}' expects "
@@ -322,7 +323,7 @@ def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> No
     # A batch of none is checked as if the shape had no batch dimension.
     count = math.prod(item.shape[1:] if batched and not item.shape[0] else item.shape)
     if item.datatype != "BYTES":
-        expected = len(wire.encode_tensor(item.datatype, [0])) * count
+        expected = len(encode_tensor(item.datatype, [0])) * count
         if len(raw) != expected:
             raise _invalid(
                 f"{prefix}input byte size mismatch for input '{item.name}' for model '{model.name}'. "

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core import wire
+from nupic_client._core.elements import encode_tensor
 from nupic_client.backends.signature import TensorSpec
 from nupic_client.local.outputs import PieceOutputs
 from nupic_client.local.requests import check_version
@@ -45,7 +46,7 @@ class ResponseWriter:
         for name, values in outputs.items():
             spec = self._spec(name)
             response.outputs.add(name=name, datatype=spec.datatype, shape=self._shape(spec, len(values)))
-            response.raw_output_contents.append(wire.encode_tensor(spec.datatype, values))
+            response.raw_output_contents.append(encode_tensor(spec.datatype, values))
         return response
 
     def final(self) -> Any:

@@ -22,6 +22,7 @@ from facade.conftest import by_async_iterator, by_iterator
 
 from nupic_client import ConfigurationError, FinishReason, InferenceError, StreamingClient
 from nupic_client._core import wire
+from nupic_client._core.elements import encode_tensor
 from nupic_client.backends import PlainBackend, TensorBackend, TrtllmEngineBackend
 from nupic_client.errors import RequestRejectedError
 from nupic_client.testing import FakeTriton, Reply, fail, raw
@@ -82,7 +83,7 @@ def test_an_error_of_vllm_comes_without_its_placeholder(read):
         answer = response.infer_response
         answer.id = request.request_id
         answer.outputs.add(name="text_output", datatype="BYTES", shape=[1])
-        answer.raw_output_contents.append(wire.encode_tensor("BYTES", ["N/A"]))
+        answer.raw_output_contents.append(encode_tensor("BYTES", ["N/A"]))
         answer.parameters["triton_final_response"].bool_param = True
         return response
 

@@ -11,6 +11,7 @@ from google.protobuf.json_format import ParseDict
 
 from nupic_client import ConfigurationError, SamplingParams
 from nupic_client._core import wire
+from nupic_client._core.signatures import signature_from_config
 from nupic_client.backends import TrtllmEngineBackend, detect
 
 FOLDER = Path(__file__).parents[1] / "triton" / "signatures"
@@ -32,7 +33,7 @@ NO_TEXT = ("sbert", "preprocessing", "postprocessing")
 def recorded(name):
     """Return the signature of a model as its server states it."""
     answer = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["ModelConfig"]
-    return wire.signature_from_config(ParseDict(answer, wire.pb.ModelConfigResponse()).config)
+    return signature_from_config(ParseDict(answer, wire.pb.ModelConfigResponse()).config)
 
 
 def request(name, sampling=None, **options):

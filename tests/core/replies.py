@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nupic_client._core import wire
-from nupic_client._core.exchange import PreparedRequest
 from nupic_client._core.flows import ReadClock
+from nupic_client._core.prepared import PreparedRequest
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.backends.signature import ModelSignature, TensorSpec
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor, decode_number, encode_tensor
+from nupic_client._core.signatures import signature_from_config, signature_from_metadata
 from nupic_client.backends.signature import InputTensor, TensorSpec
 
 NUMPY = {
@@ -35,49 +37,49 @@ NUMPY = {
 @pytest.mark.parametrize("datatype", NUMPY)
 def test_numbers_are_written_as_numpy_writes_them(datatype):
     expected = np.array([0, 1, 1], dtype=NUMPY[datatype]).tobytes()
-    assert wire.encode_tensor(datatype, [0, 1, 1]) == expected
+    assert encode_tensor(datatype, [0, 1, 1]) == expected
 
 
 @pytest.mark.parametrize("datatype", NUMPY)
 def test_the_first_number_is_read_as_numpy_wrote_it(datatype):
-    assert wire.decode_number(datatype, np.array([1, 0], dtype=NUMPY[datatype]).tobytes()) == 1
+    assert decode_number(datatype, np.array([1, 0], dtype=NUMPY[datatype]).tobytes()) == 1
 
 
 @pytest.mark.parametrize(
     ("datatype", "raw"), [("INT32", b""), ("INT32", b"\0\0\0"), ("BF16", b"\0\0"), ("", b"abcd")]
 )
 def test_where_there_is_no_number_none_is_read(datatype, raw):
-    assert wire.decode_number(datatype, raw) is None
+    assert decode_number(datatype, raw) is None
 
 
 def test_strings_and_bytes_are_written_with_their_length():
-    assert wire.encode_tensor("BYTES", ["é", b"\xff"]) == b"\x02\0\0\0\xc3\xa9\x01\0\0\0\xff"
+    assert encode_tensor("BYTES", ["é", b"\xff"]) == b"\x02\0\0\0\xc3\xa9\x01\0\0\0\xff"
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5))
 def test_what_is_written_as_bytes_is_read_again(elements):
-    raw = wire.encode_tensor("BYTES", elements)
+    raw = encode_tensor("BYTES", elements)
     assert raw == raw_bytes(*elements)
-    assert wire.decode_bytes_tensor(raw) == elements
+    assert decode_bytes_tensor(raw) == elements
 
 
 @given(st.binary(max_size=30))
 def test_any_bytes_are_elements_or_a_value_error(raw):
     try:
-        elements = wire.decode_bytes_tensor(raw)
+        elements = decode_bytes_tensor(raw)
     except ValueError:
         return
-    assert wire.encode_tensor("BYTES", elements) == raw
+    assert encode_tensor("BYTES", elements) == raw
 
 
 def test_a_length_without_its_content_is_an_error_with_both_numbers():
     with pytest.raises(ValueError, match="50 bytes is announced but only 5 follow"):
-        wire.decode_bytes_tensor(struct.pack("<I", 50) + b"12345")
+        decode_bytes_tensor(struct.pack("<I", 50) + b"12345")
 
 
 def test_a_torn_length_is_an_error():
     with pytest.raises(ValueError, match="2 of 4 bytes"):
-        wire.decode_bytes_tensor(raw_bytes(b"a") + b"\0\0")
+        decode_bytes_tensor(raw_bytes(b"a") + b"\0\0")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_a_torn_length_is_an_error():
 )
 def test_a_value_that_does_not_fit_is_a_value_error(datatype, value):
     with pytest.raises(ValueError, match=f"as {datatype}"):
-        wire.encode_tensor(datatype, [value])
+        encode_tensor(datatype, [value])
 
 
 # Requests
@@ -161,7 +163,7 @@ def model_config():
 
 
 def test_a_config_gives_the_whole_signature():
-    signature = wire.signature_from_config(model_config())
+    signature = signature_from_config(model_config())
     assert signature.inputs == {
         "text_input": TensorSpec("text_input", "BYTES", (1,)),
         "seed": TensorSpec("seed", "UINT64", (1,), optional=True),
@@ -177,7 +179,7 @@ def test_metadata_gives_what_it_says_and_counts_all_but_the_text_as_optional():
     metadata.inputs.add(name="text_input", datatype="BYTES", shape=[-1, 1])
     metadata.inputs.add(name="seed", datatype="UINT64", shape=[-1, 1])
     metadata.outputs.add(name="text_output", datatype="BYTES", shape=[-1])
-    signature = wire.signature_from_metadata(metadata)
+    signature = signature_from_metadata(metadata)
     assert signature.inputs == {
         "text_input": TensorSpec("text_input", "BYTES", (-1, 1)),
         "seed": TensorSpec("seed", "UINT64", (-1, 1), optional=True),
@@ -188,4 +190,4 @@ def test_metadata_gives_what_it_says_and_counts_all_but_the_text_as_optional():
 def test_a_data_type_of_a_newer_server_does_not_hide_the_rest_of_the_config():
     config = model_config()
     config.input.add(name="new", data_type=99, dims=[1], optional=True)
-    assert wire.signature_from_config(config).inputs["new"].datatype == "TYPE_99"
+    assert signature_from_config(config).inputs["new"].datatype == "TYPE_99"

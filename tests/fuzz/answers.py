@@ -14,6 +14,7 @@ from nupic_client import SamplingParams
 from nupic_client._core import wire
 from nupic_client._core.classify import error_from_message, stream_error
 from nupic_client._core.outputs import bytes_output, count_output, numbers_output
+from nupic_client._core.signatures import signature_from_config, signature_from_metadata
 from nupic_client._core.tensors import DTYPES, decode_outputs
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.backends import detect
@@ -104,8 +105,8 @@ def signature(data: bytes) -> None:
         max_tokens=5, temperature=0.5, top_k=3, stop=["a", "b"], seed=7, presence_penalty=1
     )
     kinds = {
-        True: (wire.pb.ModelConfigResponse, lambda m: wire.signature_from_config(m.config)),
-        False: (wire.pb.ModelMetadataResponse, wire.signature_from_metadata),
+        True: (wire.pb.ModelConfigResponse, lambda m: signature_from_config(m.config)),
+        False: (wire.pb.ModelMetadataResponse, signature_from_metadata),
     }
     message, read = kinds[choices.flag()]
     try:

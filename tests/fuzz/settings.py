@@ -18,7 +18,8 @@ from nupic_client import (
     UnknownModelError,
 )
 from nupic_client._core.draft import CallOptions
-from nupic_client.config import ClientConfig, Endpoint, check_metadata, parse_url
+from nupic_client.config import ClientConfig, check_metadata
+from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.messages import to_messages
 from nupic_client.model_spec import ModelSpec, specs_from_toml
 from nupic_client.naming import parse_model_name

@@ -15,7 +15,8 @@ from backends.signatures import BLS, BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI,
 from google.protobuf.message import DecodeError
 
 from nupic_client._core import wire
-from nupic_client._core.exchange import Exchange, PreparedRequest
+from nupic_client._core.exchange import Exchange
+from nupic_client._core.prepared import PreparedRequest
 from nupic_client.backends import TrtllmEngineBackend, detect
 from nupic_client.backends.plan import AnswerLayout
 from nupic_client.errors import IncompleteStreamError, InferenceError, ProtocolError, RequestError

@@ -8,6 +8,7 @@ from inference.tensor_server import TensorServer, signature
 
 from nupic_client import ConfigurationError, InferenceClient, ProtocolError
 from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor
 from nupic_client._core.tensors import as_array, content_of
 
 TEXT = {"text": ("BYTES", (1,))}
@@ -30,7 +31,7 @@ MODELS = (
 
 def answer(width=3, shape=None):
     def respond(request):
-        texts = wire.decode_bytes_tensor(request.raw_input_contents[0])
+        texts = decode_bytes_tensor(request.raw_input_contents[0])
         name = request.outputs[0].name
         model = next(model for model in MODELS if model.name == request.model_name)
         vectors = np.array([[len(text)] * width for text in texts], np.float32)
@@ -125,7 +126,7 @@ def test_vectors_of_tokens_are_refused(server, embed):
 
 def test_vectors_of_different_lengths_are_refused(server, embed):
     def respond(request):
-        return answer(width=len(wire.decode_bytes_tensor(request.raw_input_contents[0])[0]))(request)
+        return answer(width=len(decode_bytes_tensor(request.raw_input_contents[0])[0]))(request)
 
     server.answer = respond
     with pytest.raises(ProtocolError, match="expected vectors of 1 numbers as before, given 2"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor, decode_number
 from nupic_client.backends.signature import InputTensor
 
 TYPES = {
@@ -44,7 +45,7 @@ def text_of(message) -> bytes:
     response = message.infer_response
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         if output.name == "text_output":
-            return wire.decode_bytes_tensor(raw)[0]
+            return decode_bytes_tensor(raw)[0]
     return b""
 
 
@@ -53,8 +54,8 @@ def output_of(response, name):
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         if output.name == name:
             if output.datatype == "BYTES":
-                return wire.decode_bytes_tensor(raw)[0]
-            return wire.decode_number(output.datatype, raw)
+                return decode_bytes_tensor(raw)[0]
+            return decode_number(output.datatype, raw)
     raise KeyError(name)
 
 

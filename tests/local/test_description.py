@@ -4,7 +4,7 @@ import grpc
 import pytest
 from local.raw_client import RawClient, request
 
-from nupic_client._core import wire
+from nupic_client._core.signatures import signature_from_config
 from nupic_client.backends.signature import ModelSignature, TensorSpec
 from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.repository import Repository
@@ -110,7 +110,7 @@ def test_a_version_that_can_be_none(client, method, version, text):
 @pytest.mark.parametrize("name", ["gpt.streaming", "gpt"])
 def test_the_configuration_says_everything(client, name):
     config = client.unary("ModelConfig", name=name).config
-    assert wire.signature_from_config(config) == text_signature(name, decoupled=name == "gpt.streaming")
+    assert signature_from_config(config) == text_signature(name, decoupled=name == "gpt.streaming")
     assert (config.backend, config.default_model_filename) == ("python", "model.py")
     assert config.version_policy.latest.num_versions == 1
     assert [(group.name, group.count) for group in config.instance_group] == [(f"{name}_0", 1)]
@@ -144,7 +144,7 @@ def test_a_batch_dimension_stands_in_metadata_but_not_in_the_configuration():
         metadata = client.unary("ModelMetadata", name="embed")
         assert [list(item.shape) for item in (*metadata.inputs, *metadata.outputs)] == [[-1, 1], [-1, 4]]
         config = client.unary("ModelConfig", name="embed").config
-        assert wire.signature_from_config(config) == signature
+        assert signature_from_config(config) == signature
 
 
 def test_the_index_lists_models_and_their_state(client, server):

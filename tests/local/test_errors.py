@@ -5,6 +5,7 @@ import pytest
 from local.raw_client import RawClient, is_final, request
 
 from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor
 from nupic_client.testing import FakeTriton, fail, text_signature
 
 BATCHED = text_signature("batched", decoupled=False, options=["max_tokens"], max_batch_size=4)
@@ -268,7 +269,7 @@ def test_any_input_stands_in_for_the_prompt(client, server):
     server.reply = lambda request: [f"prompt: {request.prompt!r}"]
     (answer,) = client.stream(request(prompt=None, model="one", max_tokens=3))
     (text,) = answer.infer_response.raw_output_contents
-    assert wire.decode_bytes_tensor(text) == [b"prompt: ''"]
+    assert decode_bytes_tensor(text) == [b"prompt: ''"]
 
 
 def test_a_model_that_streams_cannot_be_called_by_unary_call(client):

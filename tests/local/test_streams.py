@@ -10,6 +10,7 @@ import pytest
 from local.raw_client import HeldOpen, RawClient, is_final, output_of, request, text_of
 
 from nupic_client._core import wire
+from nupic_client._core.elements import encode_tensor
 from nupic_client.backends.signature import ModelSignature, TensorSpec
 from nupic_client.testing import (
     FakeTriton,
@@ -186,7 +187,7 @@ def test_numbers_in_a_batch_have_the_shape_of_the_batch():
         message.inputs[0].shape[:] = [2, 1]
         response = client.unary("ModelInfer", message)
         assert list(response.outputs[0].shape) == [2, 2]
-        assert response.raw_output_contents[0] == wire.encode_tensor("FP32", [1.0, 2.0, 3.0, 4.0])
+        assert response.raw_output_contents[0] == encode_tensor("FP32", [1.0, 2.0, 3.0, 4.0])
         assert server.requests[0].inputs == {"text_input": ["a", "b"]}
         assert server.requests[0].prompt == ""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nupic_client._core import wire
+from nupic_client._core.elements import decode_bytes_tensor, decode_number, encode_tensor
 from nupic_client.backends.signature import InputTensor
 
 if TYPE_CHECKING:
@@ -119,9 +120,9 @@ def outputs_of(response: Any) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         if output.datatype == "BYTES":
-            found[output.name] = wire.decode_bytes_tensor(raw)
+            found[output.name] = decode_bytes_tensor(raw)
         else:
-            width = len(wire.encode_tensor(output.datatype, [0]))
+            width = len(encode_tensor(output.datatype, [0]))
             parts = (raw[start : start + width] for start in range(0, len(raw), width))
-            found[output.name] = [wire.decode_number(output.datatype, part) for part in parts]
+            found[output.name] = [decode_number(output.datatype, part) for part in parts]
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nupic_client._core import wire
+from nupic_client._core.signatures import signature_from_config
 from nupic_client.testing import text_signature
 from triton.raw import Answer, Raw, build, floats, ints, outputs_of, strings
 from triton.server import REPOSITORY
@@ -25,7 +26,7 @@ ANSWER = "".join(TOKENS)
 
 
 def signature(raw: Raw, model: str) -> Any:
-    return wire.signature_from_config(raw.call("ModelConfig", name=model).messages[0].config)
+    return signature_from_config(raw.call("ModelConfig", name=model).messages[0].config)
 
 
 def contents(answer: Answer) -> list[dict[str, list[Any]]]:

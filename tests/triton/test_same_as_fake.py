@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from nupic_client._core import wire
+from nupic_client._core.elements import encode_tensor
 from nupic_client._version import __version__
 from nupic_client.backends.signature import ModelSignature, TensorSpec
 from nupic_client.testing import FakeTriton, fail, text_signature
@@ -130,7 +131,7 @@ REQUESTS = {
     ),
     "a limit": build(GPT, LIMITED),
     "parameters of its own": build(GPT, PROMPT, parameters={"mine": "x", "number": 3, "flag": True}),
-    "not UTF-8": edited(build(GPT, PROMPT), with_content(wire.encode_tensor("BYTES", [b"\xff\xfe"]))),
+    "not UTF-8": edited(build(GPT, PROMPT), with_content(encode_tensor("BYTES", [b"\xff\xfe"]))),
     "a buffer too many": edited(build(GPT, PROMPT), lambda request: request.raw_input_contents.append(b"")),
     "an empty list": build(GPT, {**PROMPT, "stop": strings(shape=(0,))}),
     "a model that is not decoupled": build("gpt", PROMPT),
@@ -168,7 +169,7 @@ REQUESTS = {
     "a string cut short": edited(build(GPT, PROMPT), with_content(b"\x32\0\0\0short")),
     "a length prefix cut short": edited(build(GPT, PROMPT), with_content(b"ab")),
     "no element": edited(build(GPT, PROMPT), with_content(b"")),
-    "an element too many": edited(build(GPT, PROMPT), with_content(wire.encode_tensor("BYTES", ["a", "b"]))),
+    "an element too many": edited(build(GPT, PROMPT), with_content(encode_tensor("BYTES", ["a", "b"]))),
     "a second length prefix cut short": edited(build(GPT, PROMPT), with_content(b"\1\0\0\0ab")),
     "the last of two elements missing": edited(
         build(GPT, {**PROMPT, "stop": strings("a", "b", shape=(2,))}), with_content(b"\x0a\0\0\0ab", 1)
