@@ -7,10 +7,15 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from benchmarks.measure_first import measure_first
 from benchmarks.process import peak
 from benchmarks.ways import CHANNELS, WAYS, Job, Sink
+
+SHORT_PAUSE = 2_000
+"""Microseconds between the two tokens of the answers whose first token counts."""
 
 
 def measure(way: str, job: Job, warmed: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -74,7 +79,13 @@ def summary(job: Job, answers: list[Sink], spent: tuple[float, float]) -> dict[s
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    print(json.dumps(measure(order.pop("way"), Job(**order))))
+    way, waves = order.pop("way"), order.pop("waves")
+    job = Job(**order)
+    figures = measure(way, job)
+    if waves:
+        short = replace(job, tokens=2, delay_us=SHORT_PAUSE, stamp=False)
+        figures["waves"] = measure_first(way, short, waves)["first"]
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""First tokens on an open connection, one answer after the other: ``python -m benchmarks.measure_first '{"way": …}'``."""
+"""First tokens on an open connection, in rounds of answers: ``python -m benchmarks.measure_first '{"way": …}'``."""
 
 from __future__ import annotations
 
@@ -15,35 +15,42 @@ WARM = 20
 
 
 def measure_first(way: str, job: Job, rounds: int) -> dict[str, Any]:
-    """Return the seconds from each request to its first token, and the CPU seconds for all of them."""
-    sinks = [Sink(stamped=False) for _ in range(WARM + rounds)]
+    """Return the seconds from each request to its first token, and the CPU seconds for all of them.
+
+    Args:
+        way: how to read.
+        job: what to read: so many answers at the same time in each round.
+        rounds: how many rounds count.
+    """
+    warm = max(WARM // job.streams, 2)
+    waves = [[Sink(stamped=False) for _ in range(job.streams)] for _ in range(warm + rounds)]
     spent = 0.0
 
     async def rest(begun: Any, read: Any) -> None:
         nonlocal spent
         await begun
-        for sink in sinks[1:WARM]:
-            await read([sink])
+        for sinks in waves[1:warm]:
+            await read(sinks)
         spent = time.process_time()
-        for sink in sinks[WARM:]:
-            await read([sink])
+        for sinks in waves[warm:]:
+            await read(sinks)
         spent = time.process_time() - spent
 
     def run(read: Any) -> Any:
         nonlocal spent
-        outcome = read(sinks[:1])
+        outcome = read(waves[0])
         if inspect.iscoroutine(outcome):
             return rest(outcome, read)
-        for sink in sinks[1:WARM]:
-            read([sink])
+        for sinks in waves[1:warm]:
+            read(sinks)
         spent = time.process_time()
-        for sink in sinks[WARM:]:
-            read([sink])
+        for sinks in waves[warm:]:
+            read(sinks)
         spent = time.process_time() - spent
         return None
 
     WAYS[way](job, run)
-    return {"first": [sink.first - sink.asked for sink in sinks[WARM:]], "cpu": spent}
+    return {"first": [sink.first - sink.asked for sinks in waves[warm:] for sink in sinks], "cpu": spent}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ def color(way: str) -> str:
     return next(color for start, color in COLORS.items() if way.startswith(start))
 
 
+def middle(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
 def bars(data: dict[str, Any], file: Path) -> None:
     """Draw tokens per second of each way, a group for each number of streams."""
     import matplotlib.pyplot as plt
@@ -39,7 +44,7 @@ def bars(data: dict[str, Any], file: Path) -> None:
     figure, panes = plt.subplots(1, len(data), figsize=(11, 3.6), layout="constrained")
     for pane, (streams, ways) in zip(panes, data.items(), strict=True):
         names = list(ways)[::-1]
-        rates = [sorted(ways[name]["rate"])[len(ways[name]["rate"]) // 2] / 1000 for name in names]
+        rates = [middle(ways[name]["rate"]) / 1000 for name in names]
         pane.barh(
             names,
             rates,
@@ -64,7 +69,7 @@ def paced(data: dict[str, Any], file: Path) -> None:
     height = 0.8 / len(ways)
     for pane, column in zip(panes, ("CPU µs/token", "p99 µs"), strict=True):
         for index, way in enumerate(ways):
-            values = [sorted(pace[way][column])[len(pace[way][column]) // 2] for pace in data.values()]
+            values = [middle(pace[way][column]) if way in pace else float("nan") for pace in data.values()]
             places = [group + index * height for group in range(len(data))]
             lighter = 0.55 if "async" in way or "aio" in way else 1.0
             pane.barh(places, values, height, color=color(way), alpha=lighter, label=way, edgecolor="white")

@@ -118,9 +118,9 @@ def in_process(module: str, order: dict[str, Any], timeout: float = 600.0) -> di
     return figures
 
 
-def read_streams(way: str, job: Job) -> dict[str, Any]:
-    """Measure one way of reading streams once."""
-    return in_process("benchmarks.measure", {"way": way, **asdict(job)})
+def read_streams(way: str, job: Job, waves: int = 0) -> dict[str, Any]:
+    """Measure one way of reading streams once; then, in so many waves of short answers, the time to the first token."""
+    return in_process("benchmarks.measure", {"way": way, "waves": waves, **asdict(job)})
 
 
 def alternated(

@@ -19,7 +19,7 @@ from benchmarks.runner import (
 )
 from benchmarks.ways import Job, available, rivals
 
-SIZES = ((1, 40_000), (32, 2_000), (128, 500))
+SIZES = ((1, 30_000), (32, 1_500), (128, 375))
 """Streams at the same time, and tokens of each."""
 COLUMNS = ("way", "tokens/s", "of bare", "of tritonclient", "CPU µs/token", "first token p50 ms", "threads")
 

@@ -62,7 +62,6 @@ class StreamDecoder:
 
     __slots__ = (
         "_advance",
-        "_begun",
         "_cumulative",
         "_events",
         "_extras",
@@ -94,7 +93,6 @@ class StreamDecoder:
         tells = layout.finish_reason or layout.input_tokens or layout.output_tokens or layout.logprobs
         self._extras = Extras(layout) if tells else None
         self._events: list[TextDelta] = []
-        self._begun = False
         self._shortcut = Shortcut()
         self._usual = self._shortcut.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -235,9 +233,8 @@ class StreamDecoder:
             data = bytes_output(answer, self._layout.text)
             text = "" if data is None else self._advance(data)
         tokens = 0 if self._extras is None else self._extras.read(answer)
-        if response and tokens is not None and self._begun:
+        if response and tokens is not None and self._shortcut.worthwhile(len(response)):
             self._learn(answer, response, tokens)
-        self._begun = True  # learning can wait: everybody waits for the first piece of text
         return text
 
     def _learn(self, answer: Any, response: bytes, tokens: int) -> None:

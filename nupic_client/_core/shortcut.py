@@ -28,12 +28,24 @@ Usual: TypeAlias = "tuple[bytes, bytes, int, int, int]"
 class Shortcut:
     """The usual responses of one answer by their length."""
 
-    __slots__ = ("_left", "known")
+    __slots__ = ("_left", "_seen", "known")
 
     def __init__(self) -> None:
         self.known: dict[int, Usual] = {}
         """Look here with the length of a response; if it starts and ends with the bytes found, the rest is text."""
         self._left = MOST_ATTEMPTS
+        self._seen: set[int] = set()
+
+    def worthwhile(self, length: int) -> bool:
+        """Return whether to learn a response of this length: not the first, which may be the only one of its length.
+
+        And the first one of all brings the text that everybody waits for.
+        """
+        if length in self._seen:
+            return True
+        if len(self._seen) < MOST_ATTEMPTS:
+            self._seen.add(length)
+        return False
 
     def learn(self, data: bytes, contents: Sequence[bytes], index: int, tokens: int) -> None:
         """Remember a response that tells nothing but its text and a number of tokens.

@@ -25,8 +25,11 @@ def drain(call: Any) -> None:
     Args:
         call: of a single-threaded channel; any other is left alone.
     """
-    state, core, read = (getattr(call, name, None) for name in ("_state", "_call", "_consume_next_event"))
-    if state is None or not state.due or core is None or read is None or sys.is_finalizing():
+    state = getattr(call, "_state", None)
+    if state is None or not state.due:  # the usual case: it was read to its end
+        return
+    core, read = getattr(call, "_call", None), getattr(call, "_consume_next_event", None)
+    if core is None or read is None or sys.is_finalizing():
         return
     try:
         # Whatever another version of gRPC makes of this: leaving a stream raises nothing.

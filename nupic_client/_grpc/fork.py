@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from typing import NoReturn, Protocol
 from weakref import WeakSet
 
@@ -27,6 +28,10 @@ class Inherited(Protocol):
 
 class ForeignCall:
     """Stands where a call stood that belongs to the parent process."""
+
+    undrained = threading.Lock()
+    """As of a call of ours: held, because there is nothing to read."""
+    undrained.acquire()
 
     def __next__(self) -> NoReturn:
         """Refuse."""

@@ -108,10 +108,12 @@ class TextStream:
 
     def close(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
-        self._exchange.cancelled(time.monotonic())
+        if self._exchange.running:
+            self._exchange.cancelled(time.monotonic())
         self._abandon()
-        with contextlib.suppress(RuntimeError):  # it was closed before
-            self._left.release()
+        if self._left.locked():
+            with contextlib.suppress(RuntimeError):  # another thread did it in this moment
+                self._left.release()
 
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
@@ -124,9 +126,11 @@ class TextStream:
 
     def __del__(self) -> None:
         # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
-        with contextlib.suppress(Exception):
-            if self._call is not None:
+        try:
+            if self._call is not None and not self._call.undrained.locked():
                 self.close()
+        except Exception:  # noqa: BLE001, S110
+            pass
 
     def _pieces(self) -> Iterator[str]:
         try:
@@ -159,13 +163,15 @@ class TextStream:
 
     def _abandon(self) -> None:
         """Cancel the call and let gRPC free it; a thread that is reading wakes up by the former and does the latter."""
-        self._call.cancel()
-        if self._exchange.deadlines.waiting is None and self._undrained.acquire(blocking=False):
-            drain(self._call)
+        call = self._call
+        if call.undrained.locked():  # it was done before
+            return
+        call.cancel()
+        if self._exchange.deadlines.waiting is None and call.undrained.acquire(blocking=False):
+            drain(call)
 
     def _start(self, exchange: Exchange) -> None:
         self._call = self._transport.stream(exchange)
-        self._undrained = threading.Lock()
         now = time.monotonic()
         first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
         if first_check is not None and exchange.attempts == 1:

@@ -62,7 +62,8 @@ class Transport:
     def stream(self, exchange: Exchange) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
 
-        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
+        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method. Its
+        ``undrained`` is a lock for the one who reads its last events when it is left: see `drain`.
         """
         metadata = self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
@@ -75,6 +76,7 @@ class Transport:
             raise
         # Such a call does not keep its channel alive, and a channel that is collected closes.
         call.channel = channel
+        call.undrained = threading.Lock()
         return call
 
     def run(self, flow: flows.Flow[T]) -> T:
@@ -144,6 +146,9 @@ class Transport:
             self._channel, self._methods = None, {}
 
     def _open(self) -> grpc.Channel:
+        channel = self._channel
+        if channel is not None:  # the usual case; many threads that start streams at once need not queue here
+            return channel
         with self._lock:
             if self.closed:
                 raise ConfigurationError("this client is closed: make a new one")

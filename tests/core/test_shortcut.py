@@ -97,13 +97,21 @@ def test_whatever_stands_where_text_was_is_text(data, other):
 
 
 @settings(max_examples=500)
-@given(st.lists(odd_responses(), min_size=1, max_size=3), st.lists(st.integers(0, 2), max_size=6))
+@given(st.lists(odd_responses(), min_size=1, max_size=3), st.lists(st.integers(0, 2), max_size=9))
 def test_odd_responses_are_what_parsing_gives(kinds, order):
     responses = [kinds[number % len(kinds)] for number in order]
     options = {"request_id": "r1"}
     assert outcome(StreamDecoder(DELTA, **options), responses) == outcome(
         parsing(DELTA, **options), responses
     )
+
+
+def test_the_first_response_of_a_length_is_not_learned():
+    """It may be the only one; and the first one of all brings what everybody waits for."""
+    decoder = StreamDecoder(DELTA)
+    for text in ("Hello", " ", "you"):
+        decoder.feed(piece(text, final=False))
+    assert not decoder._usual
 
 
 def test_the_usual_response_is_learned():
@@ -168,14 +176,15 @@ def test_a_response_that_counts_its_tokens_is_learned(first):
 )
 def test_what_means_more_than_its_text_is_not_learned(response):
     decoder = StreamDecoder(COUNTED)
-    with contextlib.suppress(ProtocolError):
-        decoder.feed(response)
+    for _ in range(3):
+        with contextlib.suppress(ProtocolError):
+            decoder.feed(response)
     assert not decoder._usual
 
 
 def test_a_usual_response_after_the_final_one_still_breaks_the_protocol():
     decoder = StreamDecoder(DELTA)
-    for response in (piece("abc", final=False), piece("abd", final=False), last()):
+    for response in (*(piece(text, final=False) for text in ("abc", "abd", "abf")), last()):
         decoder.feed(response)
     with pytest.raises(ProtocolError, match="after the one marked as final"):
         decoder.feed(piece("abe", final=False))
@@ -192,6 +201,7 @@ def test_an_answer_without_usual_responses_is_not_tried_for_ever():
     decoder = StreamDecoder(DELTA)
     for length in range(1, 3 * MOST_ATTEMPTS):
         decoder.feed(piece("x" * length, final=False))
+        decoder.feed(piece("y" * length, final=False))
     assert len(decoder._usual) == MOST_ATTEMPTS
 
 
