@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.measure_first import measure_first
-from benchmarks.process import peak
+from benchmarks.process import peak, switches
 from benchmarks.ways import CHANNELS, WAYS, Job, Sink
 
 SHORT_PAUSE = 2_000
@@ -28,8 +28,8 @@ def measure(way: str, job: Job, warmed: Callable[[], None] = lambda: None) -> di
 
     Returns:
         Seconds of wall clock and of this process's CPU, tokens, seconds to the first token and to the end of each
-        answer, seconds from the model to the text of each stamped token, threads, and the largest resident memory in
-        MiB.
+        answer, seconds from the model to the text of each stamped token, threads, how often a thread gave up the processor
+        to wait, and the largest resident memory in MiB.
     """
     figures: dict[str, Any] = {}
 
@@ -38,6 +38,11 @@ def measure(way: str, job: Job, warmed: Callable[[], None] = lambda: None) -> di
 
     def finish(answers: list[Sink], spent: tuple[float, float]) -> None:
         figures.update(summary(job, answers, spent), threads=threading.active_count())
+        figures["switches"] = switches() - figures["switches"]
+
+    def begin() -> None:
+        warmed()
+        figures["switches"] = switches()
 
     def run(read: Any) -> Any:
         # The first answer opens the connection and loads what is loaded late.
@@ -47,11 +52,11 @@ def measure(way: str, job: Job, warmed: Callable[[], None] = lambda: None) -> di
 
             async def awaited() -> None:
                 await outcome
-                warmed()
+                begin()
                 finish(answers, await read(answers))
 
             return awaited()
-        warmed()
+        begin()
         finish(answers, read(answers))
         return None
 

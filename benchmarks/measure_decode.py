@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -37,6 +38,7 @@ class Call:
 
     def __init__(self, messages: list[bytes]) -> None:
         self._next = iter(messages).__next__
+        self.undrained = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
         return self

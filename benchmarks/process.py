@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -79,3 +80,12 @@ class Watch(threading.Thread):
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self.join()
+
+
+def switches() -> int:
+    """Return how often a thread of this process gave up the processor to wait; 0 on Windows, which does not count it."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw

@@ -21,7 +21,16 @@ from benchmarks.ways import Job, available, rivals
 
 SIZES = ((1, 30_000), (32, 1_500), (128, 375))
 """Streams at the same time, and tokens of each."""
-COLUMNS = ("way", "tokens/s", "of bare", "of tritonclient", "CPU µs/token", "first token p50 ms", "threads")
+COLUMNS = (
+    "way",
+    "tokens/s",
+    "of bare",
+    "of tritonclient",
+    "CPU µs/token",
+    "waits/token",
+    "first token p50 ms",
+    "threads",
+)
 
 
 def rate(figures: dict[str, Any]) -> float:
@@ -54,6 +63,7 @@ def report(outcome: Outcome, streams: int, found: dict[str, list[dict[str, Any]]
                 ratio(found, way, bare, rate),
                 ratio(found, way, peer, rate),
                 median([cpu(figures) for figures in runs]),
+                median([figures["switches"] / figures["tokens"] for figures in runs]),
                 median([percentile(figures["first"], 0.5) for figures in runs]) * 1e3,
                 runs[0]["threads"],
             )
