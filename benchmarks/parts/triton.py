@@ -27,18 +27,20 @@ from benchmarks.ways import WAYS, Job, rivals
 MODEL = "llm"
 WAYS_HERE = [name for name in WAYS if "uvloop" not in name]
 WITHOUT_POLLER = [name for name in WAYS_HERE if "poller" not in name]
-UNPACED = ((1, 3000), (32, 200), (128, 50))
+UNPACED = ((1, 2000), (32, 120), (128, 30))
 """Streams, tokens of each stream."""
 PACED = (
     (1, 20_000, 100, 150),
     (32, 20_000, 50, 12),
     (128, 20_000, 40, 6),
-    (1, 50_000, 60, 0),
+    (1, 50_000, 50, 0),
     (32, 50_000, 20, 0),
     (128, 50_000, 20, 0),
 )
 """Streams, microseconds between tokens, tokens of each stream; and how many waves of so many answers tell the time to the
 first token, which does not depend on the pace."""
+
+MOST_STREAMS = 128
 
 
 def first(share: float) -> Callable[[dict[str, Any]], float]:
@@ -78,6 +80,7 @@ def run(settings: Settings) -> Outcome:
             outcome.goals += goals(pace, found)
             if waves:
                 first_tokens(outcome, streams, found)
+    outcome.tables.append(per_core(outcome.data))
     return outcome
 
 
@@ -122,6 +125,23 @@ def first_tokens(outcome: Outcome, streams: int, found: dict[str, list[dict[str,
                 most=1.1,
             )
         )
+
+
+def per_core(data: dict[str, Any]) -> Table:
+    """Show how many streams would keep one core busy with reading: the pause between tokens by the CPU time of one."""
+    paces = [
+        (delay, data[f"{streams} x {delay // 1000} ms"])
+        for streams, delay, *_ in PACED
+        if streams == MOST_STREAMS
+    ]
+    table = Table(
+        "Streams that one core carries",
+        ("way", *(f"a token every {delay // 1000} ms" for delay, _ in paces)),
+        note=f"From the client's CPU time for a token with {MOST_STREAMS} streams. The server and the model come on top.",
+    )
+    for way in WITHOUT_POLLER:
+        table.rows.append((way, *(int(delay / median(ways[way]["CPU µs/token"])) for delay, ways in paces)))
+    return table
 
 
 def goals(pace: str, found: dict[str, list[dict[str, Any]]]) -> list[Goal]:
