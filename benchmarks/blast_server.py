@@ -102,18 +102,19 @@ gathering = Gathering()
 
 
 class Answer:
-    """What is still to be sent on one stream: what may be sent now, and what is held back."""
+    """What is still to be sent on one stream: what may be sent now, what is held back, and the last message."""
 
-    __slots__ = ("frames", "idle", "left", "next", "rest", "stream", "window")
+    __slots__ = ("frames", "idle", "last", "left", "next", "rest", "stream", "window")
 
-    def __init__(self, stream: int, request_id: str, tokens: int, window: int) -> None:
+    def __init__(self, stream: int, window: int, last: bytes) -> None:
         self.stream = stream
-        self.frames = [frame(DATA, 0, stream, prefixed(token_message(request_id, word))) for word in WORDS]
+        self.frames: list[bytes] = []
         self.next = 0
-        self.left = tokens
+        self.left = 0
         self.rest = 0
         self.idle = False
         self.window = window
+        self.last = prefixed(last)
 
 
 class Peer(asyncio.Protocol):
@@ -220,21 +221,20 @@ class Peer(asyncio.Protocol):
 
     def answer(self, stream: int, message: bytes) -> None:
         head = frame(HEADERS, END_HEADERS, stream, RESPONSE_HEADERS)
+        self.transport.write(head)
         request = wire.pb.ModelInferRequest.FromString(message)
-        if not request.inputs:
-            config = prefixed(model_config())
-            self.window -= len(config)
-            end = frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS)
-            self.transport.write(head + frame(DATA, 0, stream, config) + end)
-            del self.windows[stream]
-            return
         given = {
             tensor.name: int.from_bytes(raw, "little")
             for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
             if tensor.datatype == "INT32"
         }
-        self.transport.write(head)
-        answer = Answer(stream, request.id, given["max_tokens"], self.windows.pop(stream))
+        last = token_message(request.id, "", final=True) if request.inputs else model_config()
+        answer = Answer(stream, self.windows.pop(stream), last)
+        if request.inputs:
+            answer.left = given["max_tokens"]
+            answer.frames = [
+                frame(DATA, 0, stream, prefixed(token_message(request.id, word))) for word in WORDS
+            ]
         self.open[stream] = answer
         self.answers.append(answer)
         if "hold" in given:
@@ -299,12 +299,9 @@ class Peer(asyncio.Protocol):
         return True
 
     def final(self, answer: Answer) -> bytes:
-        message = wire.pb.ModelStreamInferResponse.FromString(answer.frames[0][14:])
-        last = prefixed(token_message(message.infer_response.id, "", final=True))
-        self.window -= len(last)
-        return frame(DATA, 0, answer.stream, last) + frame(
-            HEADERS, END_HEADERS | END_STREAM, answer.stream, TRAILERS
-        )
+        self.window -= len(answer.last)
+        end = frame(HEADERS, END_HEADERS | END_STREAM, answer.stream, TRAILERS)
+        return frame(DATA, 0, answer.stream, answer.last) + end
 
     def pause_writing(self) -> None:
         self.paused = True
