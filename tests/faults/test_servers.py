@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from triton.fixtures import require_server
 from triton.server import RealTriton
@@ -240,13 +239,8 @@ def test_shut_down_with_streams_running(server, script, table, warm):
     record(table, servers.TERMINATED_NEW, refused, again)
 
 
-def kill_model(server: RealTriton) -> None:
-    for child in psutil.Process(server.server.process.pid).children():
-        child.kill()
-
-
 def test_the_models_process_is_killed_in_mid_stream(pair, server, script, table):
-    on_piece = pair.after_two_tokens(script, lambda: kill_model(server))
+    on_piece = pair.after_two_tokens(script, server.kill_models)
     outcomes = pair.read(on_piece=on_piece, timeout=WATCHFUL)
     idle = pair.read()
     script.go_on.set()

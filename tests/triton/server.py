@@ -10,9 +10,11 @@ import socket
 import socketserver
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from typing_extensions import Self
 
@@ -42,6 +44,12 @@ __all__ = ["REPOSITORY", "RealTriton", "TritonServer"]
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE / "repository"
+
+
+def _sleeps(process: int) -> bool:
+    """Tell whether all threads of a process wait for something at this moment."""
+    stats = Path(f"/proc/{process}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(") ")[2].startswith("S") for stat in stats)
 
 
 class TritonServer(TritonProcess):
@@ -166,6 +174,20 @@ class RealTriton:
         self.server.kill()
         self.server = self._process(int(url.rpartition(":")[2]))
         self.server.start()
+
+    def kill_models(self) -> None:
+        """Kill the processes of the models (SIGKILL), each at a moment when it sleeps.
+
+        One that is killed while it holds the lock of the memory that it shares with the server takes the server with it:
+        Triton 2.51 aborts with ``boost::interprocess::lock_exception``.
+        """
+        assert self.server.process is not None
+        for child in psutil.Process(self.server.process.pid).children():
+            end = time.monotonic() + 10
+            while not _sleeps(child.pid):
+                assert time.monotonic() < end, f"process {child.pid} is never idle"
+                time.sleep(0.002)
+            child.kill()
 
     @property
     def running(self) -> bool:

@@ -10,7 +10,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from nupic_client import (
@@ -357,8 +356,7 @@ def test_a_model_whose_process_was_killed(serve_real):
     with StreamingClient("gpt.streaming", url=server.url) as client:
         stream = client.stream("hi", timeout=3)
         assert [next(stream), next(stream)] == ["one", " two"]
-        for child in psutil.Process(server.server.process.pid).children():
-            child.kill()
+        server.kill_models()
         with pytest.raises((DeadlineExceededError, ModelUnavailableError)) as caught:
             next(stream)
         assert (caught.value.partial_text, caught.value.retryable) == ("one two", False)
