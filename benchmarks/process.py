@@ -54,12 +54,14 @@ class Watch(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._ended = threading.Event()
+        self._lock = threading.Lock()  # so that no note from before `restart` is written after it
         self.restart()
 
     def restart(self) -> None:
         """Forget what was noted, and take the memory of this moment for what was there before."""
-        self.before = self.memory = resident()
-        self.threads = 0
+        with self._lock:
+            self.before = self.memory = resident()
+            self.threads = 0
 
     @property
     def growth(self) -> float:
@@ -68,8 +70,9 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while True:
-            self.memory = max(self.memory, resident())
-            self.threads = max(self.threads, os_threads() - 1)  # without this one
+            with self._lock:
+                self.memory = max(self.memory, resident())
+                self.threads = max(self.threads, os_threads() - 1)  # without this one
             if self._ended.wait(0.02):
                 return
 
