@@ -7,11 +7,11 @@ declared ``[1]`` as ``[n, 1]``. Everything else must be given as the model decla
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nupic_client._core.hints import did_you_mean
 from nupic_client._core.tensors import Array, ArrayLike, as_array, content_of
 from nupic_client._core.wire import EncodedTensor
 from nupic_client.backends.signature import ModelSignature, TensorSpec
@@ -91,10 +91,8 @@ def _only_input(signature: ModelSignature) -> str:
 def _check_names(signature: ModelSignature, named: Mapping[str, Any]) -> None:
     for name in named:
         if name not in signature.inputs:
-            near = difflib.get_close_matches(str(name), signature.inputs, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigurationError(
-                f"model {signature.name!r} has no input {name!r}: {hint}expected"
+                f"model {signature.name!r} has no input {name!r}: {did_you_mean(name, signature.inputs)}expected"
                 f" {', '.join(map(repr, signature.inputs))}"
             )
     missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in named]

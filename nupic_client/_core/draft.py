@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nupic_client._core import flows, wire
 from nupic_client._core.exchange import Exchange
+from nupic_client._core.hints import did_you_mean
 from nupic_client._core.inputs import BackendInputs
 from nupic_client._core.prepared import PreparedRequest
 from nupic_client._core.template import Templates
@@ -118,9 +118,8 @@ class CallOptions:
 
 
 def _unknown_option(name: str) -> str:
-    near = difflib.get_close_matches(name, _OPTION_TYPES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"there is no option {name!r}: {hint}the options are {', '.join(sorted(_OPTION_TYPES))}"
+    near = did_you_mean(name, _OPTION_TYPES)
+    return f"there is no option {name!r}: {near}the options are {', '.join(sorted(_OPTION_TYPES))}"
 
 
 def _request_id(value: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from nupic_client._core import flows, wire
 from nupic_client._core.draft import CallOptions
 from nupic_client._core.exchange import too_long
+from nupic_client._core.hints import did_you_mean
 from nupic_client._core.infer_result import InferenceResult
 from nupic_client._core.tensors import TextAs, decode_outputs, text_bytes
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
@@ -107,11 +107,9 @@ class InferDraft:
         """
         for name in options:
             if name not in InferOptions.__annotations__:
-                near = difflib.get_close_matches(name, InferOptions.__annotations__, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
+                known = InferOptions.__annotations__
                 raise TypeError(
-                    f"there is no option {name!r}: {hint}the options are"
-                    f" {', '.join(InferOptions.__annotations__)}"
+                    f"there is no option {name!r}: {did_you_mean(name, known)}the options are {', '.join(known)}"
                 )
         if not single and options.get("request_id") is not None:
             raise ConfigurationError("request_id: expected none here, each request gets its own")
@@ -256,10 +254,8 @@ def check_output(signature: ModelSignature, name: str) -> None:
         ConfigurationError: it has not.
     """
     if name not in signature.outputs:
-        near = difflib.get_close_matches(str(name), signature.outputs, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigurationError(
-            f"model {signature.name!r} has no output {name!r}: {hint}expected"
+            f"model {signature.name!r} has no output {name!r}: {did_you_mean(name, signature.outputs)}expected"
             f" {', '.join(map(repr, signature.outputs))}"
         )
 
