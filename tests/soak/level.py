@@ -86,8 +86,8 @@ def settled(level: Level | None, patience: float = 30.0) -> Level:
         back = (
             level is not None
             and now.files <= level.files + POOL
-            and now.threads
-            <= level.threads + POOL  # gRPC's own leave when they had nothing to do for a while
+            # gRPC's own threads leave when they had nothing to do for a while.
+            and now.threads <= level.threads + POOL
             and now.python_threads <= level.python_threads
         )
         if back or time.monotonic() > until or (level is None and time.monotonic() > until - patience + 2.0):

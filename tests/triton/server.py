@@ -49,7 +49,10 @@ REPOSITORY = HERE / "repository"
 def _sleeps(process: int) -> bool:
     """Tell whether all threads of a process wait for something at this moment."""
     stats = Path(f"/proc/{process}/task").glob("*/stat")
-    return all(stat.read_text().rpartition(") ")[2].startswith("S") for stat in stats)
+    try:
+        return all(stat.read_text().rpartition(") ")[2].startswith("S") for stat in stats)
+    except (FileNotFoundError, ProcessLookupError):  # a thread ended between the listing and the look
+        return False
 
 
 class TritonServer(TritonProcess):
