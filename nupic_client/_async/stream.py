@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from nupic_client._core.exchange import Later
 
 __all__ = ["AsyncTextStream"]
 
@@ -116,17 +119,7 @@ class AsyncTextStream:
 
     def cancel(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
-        self._cancelled = True
-        if self._exchange is not None:
-            self._exchange.cancelled(time.monotonic())
-        call, loop = self._call, self._loop
-        if call is None or loop is None or call.done():
-            return
-        if _running_loop() is loop:
-            call.cancel()
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
-                loop.call_soon_threadsafe(call.cancel)
+        self._leave()
 
     async def aclose(self) -> None:
         """Do what `cancel` does; for ``contextlib.aclosing``."""
@@ -152,7 +145,33 @@ class AsyncTextStream:
         # grpc.aio does not cancel an abandoned call; whatever is left of the interpreter, stay silent.
         with contextlib.suppress(Exception):
             if self._call is not None:
-                self.cancel()
+                self._leave(self._in_loop)
+
+    def _leave(self, later: Later | None = None) -> None:
+        """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.reaper`.
+
+        Args:
+            later: what calls a function later, outside of the destructor.
+        """
+        self._cancelled = True
+        if self._exchange is not None:
+            self._exchange.cancelled(time.monotonic(), later)
+        call, loop = self._call, self._loop
+        if call is None or loop is None or call.done():
+            return
+        if _running_loop() is loop:
+            call.cancel()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
+                loop.call_soon_threadsafe(call.cancel)
+
+    def _in_loop(self, function: Callable[[], object]) -> None:
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(function)
+            except RuntimeError:  # the loop is closed
+                if not sys.is_finalizing():
+                    function()
 
     async def _open(self) -> Exchange:
         if self._failure is not None:
@@ -303,7 +322,7 @@ class _Pieces:
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self._stream.cancel()
+            self._stream._leave(self._stream._in_loop)  # noqa: SLF001
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from nupic_client._core.flows import Flow, Metadata
     from nupic_client._core.prepared import PreparedRequest
 
+    Later = Callable[[Callable[[], object]], object]
+
 __all__ = ["Exchange", "too_long"]
 
 
@@ -293,10 +295,15 @@ class Exchange:
         came = f"{pieces} ({len(error.partial_text)} characters)" if error.pieces else "no text"
         error.message = f"{error.message}: {came} had come after {error.elapsed:.1f} s"
 
-    def cancelled(self, now: float) -> None:
-        """End because the caller left; without effect on what has already ended."""
+    def cancelled(self, now: float, later: Later | None = None) -> None:
+        """End because the caller left; without effect on what has already ended.
+
+        Args:
+            now: clock reading.
+            later: what calls a function later. A destructor gives it: what it interrupts may hold the locks of logging.
+        """
         if self.running:
-            self._close(_State.FINISHED if self.answered else _State.CANCELLED, now)
+            self._close(_State.FINISHED if self.answered else _State.CANCELLED, now, later)
 
     def check_unread(self) -> None:
         """Raise what beginning to read now would mean: as `check_running`, and one more.
@@ -359,12 +366,15 @@ class Exchange:
             logprobs=self._decoder.logprobs,
         )
 
-    def _close(self, state: _State, now: float) -> None:
+    def _close(self, state: _State, now: float, later: Later | None = None) -> None:
         self._state = state
         self.running = False
         self._end = now
         if logger.isEnabledFor(INFO):
-            self._log()
+            if later is None:
+                self._log()
+            else:
+                later(self._log)
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(self)

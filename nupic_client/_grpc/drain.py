@@ -14,19 +14,34 @@ from typing import Any
 
 import grpc
 
-__all__ = ["drain", "forget"]
+from nupic_client._grpc import reaper
+
+__all__ = ["forget", "leave"]
 
 
-def drain(call: Any) -> None:
-    """Cancel a call and read its last events, which cancelling makes arrive at once.
+def leave(call: Any) -> None:
+    """Have a call cancelled and its last events read. Returns at once and takes no lock, for destructors too.
 
     Only one thread may read a call at a time: call it where no other one can.
 
     Args:
-        call: of a single-threaded channel; any other is left alone.
+        call: of a single-threaded channel; any other is only cancelled.
     """
     state = getattr(call, "_state", None)
-    if state is None or not state.due:  # the usual case: it was read to its end
+    if state is None or state.code is None or state.due:
+        reaper.submit(_end, call)
+    # Otherwise, which is the usual case, it was read to its end.
+
+
+def _end(call: Any) -> None:
+    call.cancel()
+    _drain(call)
+
+
+def _drain(call: Any) -> None:
+    """Read the last events of a call, which cancelling it makes arrive at once."""
+    state = getattr(call, "_state", None)
+    if state is None or not state.due:
         return
     core, read = getattr(call, "_call", None), getattr(call, "_consume_next_event", None)
     if core is None or read is None or sys.is_finalizing():

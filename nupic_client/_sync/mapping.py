@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nupic_client._core import flows
 from nupic_client._core.mapping import NOTHING, Job, Outcome, Pipeline
-from nupic_client._grpc import fork
+from nupic_client._grpc import fork, reaper
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
@@ -52,6 +52,7 @@ class ResultStream(Generic[T]):
         # gRPC's thread puts calls in as they end; only the reader's thread takes them out.
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sleeping: list[tuple[float, int, Job]] = []
+        self._lease = reaper.Lease()
         self._transport = transport
         self._opening = opening
         self._inputs = iter(inputs)
@@ -92,8 +93,9 @@ class ResultStream(Generic[T]):
         Idempotent; safe from any thread.
         """
         self._closed = True
-        for call in tuple(self._calls):
-            call.cancel()
+        if self._calls:
+            reaper.submit(_cancel, tuple(self._calls))  # by another thread, because destructors come here too
+        reaper.release(self._lease)
         self._ended.put(None)  # the reader may be waiting
 
     def __enter__(self) -> Self:
@@ -123,7 +125,7 @@ class ResultStream(Generic[T]):
             return NOTHING
         self._check_open()
         try:
-            pipeline = self._pipeline = self._pipeline or self._transport.run(self._opening)
+            pipeline = self._pipeline = self._pipeline or self._open()
             # One input for each result keeps the server busy while the caller works on the results.
             if pipeline.wants_input:
                 self._read_input(pipeline)
@@ -142,6 +144,10 @@ class ResultStream(Generic[T]):
         except BaseException:
             self.close()
             raise
+
+    def _open(self) -> Pipeline:
+        reaper.hold(self._lease)
+        return self._transport.run(self._opening)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -218,3 +224,8 @@ class ResultStream(Generic[T]):
         for index, each in pipeline.finish(job, outcome):
             if self._callback is not None:
                 self._callback(index, each)
+
+
+def _cancel(calls: tuple[Any, ...]) -> None:
+    for call in calls:
+        call.cancel()

@@ -14,8 +14,8 @@ import grpc
 
 from nupic_client._core import flows
 from nupic_client._core.exchange import Exchange
-from nupic_client._grpc import fork
-from nupic_client._grpc.drain import drain, forget
+from nupic_client._grpc import fork, reaper
+from nupic_client._grpc.drain import forget, leave
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
@@ -23,6 +23,8 @@ from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from nupic_client._core.exchange import Later
 
 __all__ = ["TextStream"]
 
@@ -50,7 +52,9 @@ class TextStream:
     def __init__(self, transport: Transport, opening: flows.Flow[Exchange]) -> None:
         self._transport = transport
         self._left = _locked()
+        self._lease = reaper.Lease()
         self._exchange = transport.run(opening)
+        reaper.hold(self._lease)
         self._start(self._exchange)
         fork.track(self)
 
@@ -108,12 +112,7 @@ class TextStream:
 
     def close(self) -> None:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
-        if self._exchange.running:
-            self._exchange.cancelled(time.monotonic())
-        self._abandon()
-        if self._left.locked():
-            with contextlib.suppress(RuntimeError):  # another thread did it in this moment
-                self._left.release()
+        self._leave()
 
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
@@ -122,13 +121,14 @@ class TextStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._leave(reaper.submit if kind is GeneratorExit else None)
 
     def __del__(self) -> None:
         # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
         try:
+            reaper.release(self._lease)
             if self._call is not None and not self._call.undrained.locked():
-                self.close()
+                self._leave(reaper.submit)
         except Exception:  # noqa: BLE001, S110
             pass
 
@@ -136,8 +136,25 @@ class TextStream:
         try:
             while text := self._read():
                 yield text
+        except GeneratorExit:  # by break, or by the destructor of a generator
+            self._leave(reaper.submit)
+            raise
         finally:
             self.close()
+
+    def _leave(self, later: Later | None = None) -> None:
+        """Close the stream, without taking a lock: destructors do so, see `reaper`.
+
+        Args:
+            later: what calls a function later, outside of the destructor.
+        """
+        if self._exchange.running:
+            self._exchange.cancelled(time.monotonic(), later)
+        self._abandon()
+        reaper.release(self._lease)
+        if self._left.locked():
+            with contextlib.suppress(RuntimeError):  # another thread did it in this moment
+                self._left.release()
 
     def _check_left(self, exchange: Exchange) -> None:
         """Raise StreamClosedError if the stream or the client was closed while this thread was waiting."""
@@ -162,16 +179,17 @@ class TextStream:
         return again
 
     def _abandon(self) -> None:
-        """Cancel the call and let gRPC free it; a thread that is reading wakes up by the former and does the latter."""
+        """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself."""
         call = self._call
         if call.undrained.locked():  # it was done before
             return
-        call.cancel()
-        if self._exchange.deadlines.waiting is None and call.undrained.acquire(blocking=False):
-            drain(call)
+        if self._exchange.deadlines.waiting is not None:
+            reaper.submit(call.cancel)
+        elif call.undrained.acquire(blocking=False):
+            leave(call)
 
     def _start(self, exchange: Exchange) -> None:
-        self._call = self._transport.stream(exchange)
+        self._call = self._lease.call = self._transport.stream(exchange)
         now = time.monotonic()
         first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
         if first_check is not None and exchange.attempts == 1:

@@ -63,7 +63,7 @@ class Transport:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method. Its
-        ``undrained`` is a lock for the one who reads its last events when it is left: see `drain`.
+        ``undrained`` is a lock for the one who reads its last events when it is left: see `leave`.
         """
         metadata = self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Leaks"]
 
 _PATIENCE = 20.0
-_OF_THE_TEST = ("nupic_client.local", "faults.", "process_request_thread", "_wait_for_end")
-"""What is in the names of the threads that belong to servers and proxies."""
+_OTHERS = ("nupic_client.reaper", "nupic_client.local", "faults.", "process_request_thread", "_wait_for_end")
+"""What is in the names of the threads that belong to no client: the one of the process, and those of servers and proxies."""
 
 
 class Leaks:
@@ -52,7 +52,7 @@ class Leaks:
 
     def _left(self, ports: set[int]) -> Iterable[str]:
         for thread in threading.enumerate():
-            if thread not in self._threads and not any(name in thread.name for name in _OF_THE_TEST):
+            if thread not in self._threads and not any(name in thread.name for name in _OTHERS):
                 yield f"thread {thread.name}"
         for connection in psutil.Process().net_connections("tcp"):
             if connection.raddr and connection.raddr.port in ports:
