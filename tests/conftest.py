@@ -11,6 +11,7 @@ from types import FrameType, TracebackType
 
 import pytest
 from hypothesis import settings
+from triton.deaths import note_death, run_again_if_it_died, tell_deaths
 
 # No test may depend on being fast: Hypothesis fails an example that takes more than 200 ms, which a busy machine does.
 settings.register_profile("patient", deadline=None)
@@ -27,10 +28,23 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say in the summary where a test stood that took too long: often the summary is all there is to find out why."""
     report = yield
+    if report.failed:
+        note_death(item)
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None and call.excinfo is not None and "from pytest-timeout" in str(call.excinfo.value):
         crash.message += "\n" + "\n".join(_where_threads_stand(call.excinfo.tb))
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test again whose real Triton died of itself."""
+    return run_again_if_it_died(item, nextitem)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that were run again."""
+    tell_deaths(terminalreporter)
 
 
 def _where_threads_stand(of_test: TracebackType) -> Iterable[str]:

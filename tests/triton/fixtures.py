@@ -12,6 +12,7 @@ import pytest
 
 from nupic_client.errors import LocalModelError
 from nupic_client.local.triton.install import install
+from triton.deaths import has_died
 from triton.raw import Raw
 from triton.server import RealTriton
 
@@ -46,10 +47,10 @@ def require_server() -> None:
 def shared_server() -> RealTriton:
     """Return the running server that the tests share; it ends with the process.
 
-    A test that kills it takes nothing away from the next: that one gets a new server.
+    A test that kills it takes nothing away from the next: that one gets a new server. So does one in which it died.
     """
     server = _running_server()
-    if not server.running:
+    if not server.running or has_died(server.server):
         server.stop()
         _running_server.cache_clear()
         server = _running_server()
