@@ -117,6 +117,9 @@ class AsyncColour:
     def close(self) -> None:
         """Close the loop; idempotent."""
         if not self._loop.is_closed():
+            # What gRPC still hears of its calls it would pass on to the loop, closed or not, and complain in the next one.
+            if tasks := asyncio.all_tasks(self._loop):
+                self._loop.run_until_complete(asyncio.wait(tasks, timeout=5))
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
