@@ -8,7 +8,6 @@ message could not be read: the server would go on generating. gRPC has no public
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import Any
 
@@ -34,27 +33,14 @@ def leave(call: Any) -> None:
 
 
 def _end(call: Any) -> None:
+    """Cancel a call and read its last events, which cancelling makes arrive at once. The reaper drops what this raises."""
     call.cancel()
-    _drain(call)
-
-
-def _drain(call: Any) -> None:
-    """Read the last events of a call, which cancelling it makes arrive at once."""
-    state = getattr(call, "_state", None)
-    if state is None or not state.due:
+    state, core, read = (getattr(call, name, None) for name in ("_state", "_call", "_consume_next_event"))
+    if state is None or core is None or read is None:  # whatever another version of gRPC makes of this
         return
-    core, read = getattr(call, "_call", None), getattr(call, "_consume_next_event", None)
-    if core is None or read is None or sys.is_finalizing():
-        return
-    try:
-        # Whatever another version of gRPC makes of this: leaving a stream raises nothing.
-        with contextlib.suppress(Exception):
-            core.cancel(grpc.StatusCode.CANCELLED.value[0], "the stream was left")
-            while state.due:
-                read()
-    except BaseException:
-        forget(call)
-        raise
+    core.cancel(grpc.StatusCode.CANCELLED.value[0], "the stream was left")
+    while state.due and not sys.is_finalizing():
+        read()
 
 
 def forget(call: Any) -> None:
