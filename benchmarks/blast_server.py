@@ -16,8 +16,8 @@ import struct
 import sys
 from collections import deque
 
-from nupic_client._core import wire
-from nupic_client._core.elements import encode_tensor
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import encode_tensor
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -33,7 +33,7 @@ WORDS = [
         " the sky is blue because air scatters short waves of light more than long ones, so" * 4
     ).split()
 ]
-"""The text repeats these pieces."""
+"""The text repeats these chunks."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -273,11 +273,11 @@ class Peer(asyncio.Protocol):
         out = []
         used = 0
         while answer.left:
-            piece = frames[place]
-            if used + len(piece) > budget:
+            chunk = frames[place]
+            if used + len(chunk) > budget:
                 break
-            used += len(piece) - 9  # headers of frames do not count
-            out.append(piece)
+            used += len(chunk) - 9  # headers of frames do not count
+            out.append(chunk)
             answer.left -= 1
             place = place + 1 if place + 1 < len(frames) else 0
         answer.next = place

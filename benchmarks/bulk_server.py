@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 
 UPLOAD, DOWNLOAD = "upload", "download"
 SERVICE = "inference.GRPCInferenceService"

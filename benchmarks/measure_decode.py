@@ -17,13 +17,13 @@ from typing import Any
 
 from benchmarks.blast_server import MODEL, WORDS, model_config, token_message
 from nupic_client import StreamingClient
-from nupic_client._core import wire
-from nupic_client._core.exchange import Exchange
-from nupic_client._core.prepared import PreparedRequest
-from nupic_client._core.signatures import signature_from_config
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.wire_request import WireRequest
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.signature_messages import signature_from_config
 from nupic_client._sync.stream import TextStream
-from nupic_client.backends.plan import AnswerLayout
-from nupic_client.limits import DEFAULT_MAX_OUTPUT_BYTES
+from nupic_client.backends.protocol import OutputNames
+from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES
 
 REQUEST_ID = "0" * 32
 STOPS = ("\n\nUser:", "<|im_end|>", "###", "Observation:")
@@ -62,22 +62,22 @@ class Memory:
     def watch(self, *_: Any) -> None:
         """Nothing comes late."""
 
-    def run(self, exchange: Exchange) -> Exchange:
-        return exchange
+    def run(self, session: GenerationSession) -> GenerationSession:
+        return session
 
-    def stream(self, _: Exchange) -> Call:
+    def stream(self, _: GenerationSession) -> Call:
         return Call(self._messages)
 
 
-def messages(pieces: list[Any], number: int) -> list[bytes]:
-    made = [token_message(REQUEST_ID, piece) for piece in pieces]
+def messages(chunks: list[Any], number: int) -> list[bytes]:
+    made = [token_message(REQUEST_ID, chunk) for chunk in chunks]
     return [*(made * (number // len(made) + 1))[:number], token_message(REQUEST_ID, "", final=True)]
 
 
-def exchange(stops: tuple[str, ...]) -> Exchange:
-    request = PreparedRequest(
+def session(stops: tuple[str, ...]) -> GenerationSession:
+    request = WireRequest(
         message=None,
-        layout=AnswerLayout(cumulative=None),
+        output_names=OutputNames(cumulative=None),
         stops=stops,
         model=MODEL,
         target="memory",
@@ -88,7 +88,7 @@ def exchange(stops: tuple[str, ...]) -> Exchange:
         between_tokens=120.0,
         max_output_bytes=DEFAULT_MAX_OUTPUT_BYTES,
     )
-    return Exchange(request, time.monotonic())
+    return GenerationSession(request, time.monotonic())
 
 
 def parse(answers: list[bytes]) -> list[str]:
@@ -114,8 +114,8 @@ def parse_as_tritonclient(answers: list[bytes]) -> list[str]:
 
 
 def decode(answers: list[bytes], stops: tuple[str, ...] = ()) -> list[str]:
-    """Do what `Exchange` does for each message: recognise it, decode, look for stop strings, count and time."""
-    running = exchange(stops)
+    """Do what `GenerationSession` does for each message: recognise it, decode, look for stop strings, count and time."""
+    running = session(stops)
     receive = running.receive
     texts = []
     for data in Call(answers):
@@ -126,7 +126,7 @@ def decode(answers: list[bytes], stops: tuple[str, ...] = ()) -> list[str]:
 def stream(answers: list[bytes], stops: tuple[str, ...] = ()) -> list[str]:
     """Read a whole `TextStream`."""
     texts = []
-    for text in TextStream(Memory(answers), exchange(stops)):  # type: ignore[arg-type]  # in place of gRPC
+    for text in TextStream(Memory(answers), session(stops)):  # type: ignore[arg-type]  # in place of gRPC
         texts.append(text)
     return texts
 
@@ -184,7 +184,7 @@ def requests_ours(**options: Any) -> Callable[[], Any]:
     model = signature()
 
     def build() -> Any:
-        return client._draft("Hello", options).prepare(model).message.SerializeToString()
+        return client._request("Hello", options).prepare(model).message.SerializeToString()
 
     return build
 
@@ -213,11 +213,11 @@ def measure(way: str, number: int) -> float:
     """Return the microseconds of CPU for one token or request: the median of some batches, with the collector on."""
     run: Callable[[], Any]
     if way in TOKENS:
-        act, pieces, stops = TOKENS[way]
-        number = max(number // len(pieces), 1) * len(pieces)  # no character is left half
-        run = partial(act, messages(pieces, number), *([stops] if stops else []))
-        expected = "".join(pieces) if pieces is WORDS else SENTENCE.decode()
-        if "".join(run()) != expected * (number // len(pieces)):
+        act, chunks, stops = TOKENS[way]
+        number = max(number // len(chunks), 1) * len(chunks)  # no character is left half
+        run = partial(act, messages(chunks, number), *([stops] if stops else []))
+        expected = "".join(chunks) if chunks is WORDS else SENTENCE.decode()
+        if "".join(run()) != expected * (number // len(chunks)):
             raise SystemExit(f"{way} does not give the text that was sent")
     else:
         build = REQUESTS[way]()

@@ -233,10 +233,10 @@ def one_poller(job: Job, run: Callable[..., Any]) -> None:
 
     def read(sink: Sink) -> None:
         texts, take = sink.texts, sink.take
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        chunks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         sink.asked = clock()
-        ended = asyncio.run_coroutine_threadsafe(feed(pieces.put), loop)
-        while (text := pieces.get()) is not None:
+        ended = asyncio.run_coroutine_threadsafe(feed(chunks.put), loop)
+        while (text := chunks.get()) is not None:
             if not texts:
                 sink.first = clock()
             take(text)

@@ -11,7 +11,7 @@ BEGINNINGS = ["Once upon a time", "In the beginning", "It was a dark night"]
 
 
 async def tell(client: StreamingClient, beginning: str) -> str:
-    """Collect one story piece by piece; printing each piece would mix them up."""
+    """Collect one story chunk by chunk; printing each chunk would mix them up."""
     story = beginning
     async with client.astream(beginning, max_tokens=30) as stream:
         async for text in stream:

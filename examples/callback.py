@@ -1,4 +1,4 @@
-"""Stream with a callback, which is called with each piece of text; `generate` returns the whole."""
+"""Stream with a callback, which is called with each chunk of text; `generate` returns the whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nupic_client import StreamingClient
 
 
 def callback(text: str) -> None:
-    """Print a piece of text as soon as it is there."""
+    """Print a chunk of text as soon as it is there."""
     print(text, end="", flush=True)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nupic_client._async.stream import AsyncTextStream
-    from nupic_client._core.draft import GenerateOptions
+    from nupic_client._core.generation.request import GenerateOptions
     from nupic_client._sync.stream import TextStream
     from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
         InferOptions,
         ResultStream,
     )
-    from nupic_client.limits import RetryPolicy, Timeouts
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
@@ -80,13 +79,14 @@ if TYPE_CHECKING:
     from nupic_client.server import ServerClient
     from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
     from nupic_client.streaming import StreamingClient
+    from nupic_client.timeouts import RetryPolicy, Timeouts
 
 _HOMES = {
     "_async.stream": ("AsyncTextStream",),
-    "_core.draft": ("GenerateOptions",),
+    "_core.generation.request": ("GenerateOptions",),
     "_sync.stream": ("TextStream",),
     "config": ("TLS",),
-    "limits": ("RetryPolicy", "Timeouts"),
+    "timeouts": ("RetryPolicy", "Timeouts"),
     "conversation": ("Conversation",),
     "errors": (
         "AuthenticationError",

@@ -1,4 +1,4 @@
-"""What every client has: a connection in each colour, and its end."""
+"""What every client has: a connection for sync and one for async calls, and its end."""
 
 from __future__ import annotations
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._connected import Connected
-from nupic_client._core import flows
-from nupic_client._core.bearer import Bearer
-from nupic_client._core.draft import CallOptions, Draft, GenerateOptions
-from nupic_client._core.template import Templates
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.generation.request import CallOptions, GenerateOptions, GenerationRequest
+from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.detect import backend_of
-from nupic_client.backends.plan import Backend
-from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, TokenSource
+from nupic_client.backends.protocol import Backend
+from nupic_client.config import TLS, BearerTokenSource, ClientConfig
 from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, to_messages
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
+from nupic_client.signature import ModelSignature
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelClient"]
 
 
-_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_found", "_templates"})
+_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_found", "_request_cache"})
 """What a copy of a client does not take over."""
 
 
@@ -47,7 +47,7 @@ class ModelClient(Connected):
         registry: ModelRegistry | None = None,
         backend: Backend | str | None = None,
         tls: TLS | None = None,
-        token: TokenSource | None = None,
+        bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
         **options: Unpack[GenerateOptions],
@@ -65,7 +65,7 @@ class ModelClient(Connected):
             url,
             environ=os.environ,
             tls=tls,
-            token=token,
+            bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
             connect_timeout=self._options.timeouts.connect,
@@ -74,12 +74,12 @@ class ModelClient(Connected):
         self._begin()
 
     def _begin(self) -> None:
-        self._bearer = Bearer.of(self._config.token)
+        self._bearer = Bearer.of(self._config.bearer_token)
         self._transport = Transport(self._config, self._bearer)
         self._async_transport = AsyncTransport(self._config, self._bearer)
         self._signatures: dict[str, ModelSignature] = {}
         self._found: dict[str, str] = {}
-        self._templates = Templates()
+        self._request_cache = RequestCache()
 
     def __getstate__(self) -> dict[str, Any]:
         # The configuration only: a copy has its own connection and asks the server itself.
@@ -140,21 +140,21 @@ class ModelClient(Connected):
         """
         twin = object.__new__(type(self))
         twin.__dict__.update(
-            self.__dict__, _options=_defaults(self._options, options), _templates=Templates()
+            self.__dict__, _options=_defaults(self._options, options), _request_cache=RequestCache()
         )
         return twin
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"
 
-    def _draft(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Draft:
+    def _request(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> GenerationRequest:
         """Decide everything about a generation that can be decided without the server."""
         call = self._options.override(options)
         model = self._spec
         if not isinstance(prompt, str):
             prompt = self._render(prompt)
             model = self._chat_spec
-        return Draft(
+        return GenerationRequest(
             model=model,
             prompt=prompt,
             options=call,
@@ -162,7 +162,7 @@ class ModelClient(Connected):
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,
-            templates=self._templates,
+            request_cache=self._request_cache,
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:

@@ -17,8 +17,8 @@ from nupic_client.errors import ConfigurationError
 __all__ = [
     "DEFAULT_URL",
     "TLS",
+    "BearerTokenSource",
     "ClientConfig",
-    "TokenSource",
     "check_metadata",
     "check_token_path",
     "read_pem",
@@ -27,7 +27,7 @@ __all__ = [
 DEFAULT_URL = "localhost:8001"
 """NuPIC's and Triton's default gRPC port on this machine."""
 
-TokenSource: TypeAlias = "str | Callable[[], str] | Callable[[], Awaitable[str]]"
+BearerTokenSource: TypeAlias = "str | Callable[[], str] | Callable[[], Awaitable[str]]"
 """A bearer token, or a function or coroutine function that returns it."""
 
 
@@ -162,14 +162,14 @@ class ClientConfig:
         tls: certificates and names for a secure endpoint.
         channel_options: gRPC channel arguments, merged by name over the defaults.
         connect_timeout: seconds for making the connection, or None for gRPC's own.
-        token: the bearer token that is sent with every call.
+        bearer_token: the bearer token that is sent with every call.
     """
 
     endpoint: Endpoint
     tls: TLS | None = None
     channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
     connect_timeout: float | None = None
-    token: TokenSource | None = field(default=None, repr=False)
+    bearer_token: BearerTokenSource | None = field(default=None, repr=False)
 
     __reduce__ = reduce_frozen
 
@@ -182,7 +182,7 @@ class ClientConfig:
         tls: TLS | None = None,
         channel_options: Mapping[str, str | int] | None = None,
         connect_timeout: float | None = None,
-        token: TokenSource | None = None,
+        bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
     ) -> ClientConfig:
         """Make a configuration from what a user gives.
@@ -193,7 +193,7 @@ class ClientConfig:
             tls: needs a ``grpcs://`` url.
             channel_options: gRPC channel arguments by name.
             connect_timeout: seconds for making the connection, or None for gRPC's own.
-            token: the bearer token that is sent with every call.
+            bearer_token: the bearer token that is sent with every call.
             allow_insecure_token: send the token in plain text to another machine.
 
         Raises:
@@ -204,12 +204,12 @@ class ClientConfig:
             raise ConfigurationError(
                 f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}"
             )
-        protected = token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
+        protected = bearer_token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
         check_token_path(str(endpoint), f"grpcs://{endpoint}", protected=protected)
         return cls(
             endpoint=endpoint,
             tls=tls,
             channel_options=_check_options({} if channel_options is None else channel_options),
             connect_timeout=connect_timeout,
-            token=token,
+            bearer_token=bearer_token,
         )

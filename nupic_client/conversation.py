@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core.exchange import Exchange
-from nupic_client._core.history import estimate_tokens, trimmed
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._history import estimate_tokens, trimmed
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
@@ -20,7 +20,7 @@ from nupic_client.streaming import AsyncCallback, Callback, StreamingClient, che
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from nupic_client._core.draft import GenerateOptions
+    from nupic_client._core.generation.request import GenerateOptions
 
 __all__ = ["Conversation"]
 
@@ -28,13 +28,13 @@ AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 
 
 class Conversation:
-    """A conversation with one model: `send` streams its answer and keeps the history.
+    """A conversation with one model: `stream` streams its answer and keeps the history.
 
     **What is kept.** An answer that came to its end is kept, with the message it answers. One that you left before its
     end is kept as far as it came: that is what was said. If nothing had come, or if the answer failed with an error,
     both are dropped, so that you can send the message again.
 
-    **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest exchanges are left out
+    **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest sessions are left out
     until system prompt, history and new message fit beside ``reserve`` tokens for the answer. The system prompt and the
     new message are always sent. Tokens are estimated as one for every three bytes of text unless ``count_tokens`` is
     given. The history itself is never shortened.
@@ -58,7 +58,7 @@ class Conversation:
             from nupic_client import Conversation, StreamingClient
 
             conversation = Conversation(StreamingClient("smollm2"), system="You are a helpful assistant.")
-            for text in conversation.send("What is the capital of France?"):
+            for text in conversation.stream("What is the capital of France?"):
                 print(text, end="", flush=True)
             print(conversation.messages[-1].content)
     """
@@ -103,7 +103,7 @@ class Conversation:
         """What was said so far, without the system prompt."""
         return tuple(self._messages)
 
-    def send(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
+    def stream(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
         """Say something and return the answer as a stream.
 
         Args:
@@ -118,18 +118,18 @@ class Conversation:
         """
         return self._begin(lambda prompt, keep: self._client._stream(prompt, options, keep), text)  # noqa: SLF001
 
-    def asend(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
-        """Say something and return the answer as an async stream; the async twin of `send`."""
+    def astream(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
+        """Say something and return the answer as an async stream; the async twin of `stream`."""
         return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
 
-    def say(
+    def generate(
         self, text: str, *, callback: Callback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Say something and return the complete answer. Blocks.
 
         Args:
             text: the user's message.
-            callback: called with each piece of text as it arrives.
+            callback: called with each chunk of text as it arrives.
             **options: as for `StreamingClient.generate`.
 
         Raises:
@@ -137,13 +137,13 @@ class Conversation:
             NupicError: as for `StreamingClient.generate`.
         """
         check_callback(callback)
-        return self._client._deliver(self.send(text, **options), callback)  # noqa: SLF001
+        return self._client._deliver(self.stream(text, **options), callback)  # noqa: SLF001
 
-    async def asay(
+    async def agenerate(
         self, text: str, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
-        """Say something and return the complete answer; the async twin of `say`."""
-        return await self._client._adeliver(self.asend(text, **options), callback)  # noqa: SLF001
+        """Say something and return the complete answer; the async twin of `generate`."""
+        return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
 
     def clear(self) -> None:
         """Forget what was said; the system prompt stays."""
@@ -192,7 +192,7 @@ class Conversation:
         return f"Conversation({self._client!r}, {len(self._messages)} messages)"
 
     def _begin(
-        self, start: Callable[[list[Message], Callable[[Exchange], None]], AnyStream], text: str
+        self, start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream], text: str
     ) -> AnyStream:
         last = self._last()
         if last is not None and not last.closed:
@@ -201,9 +201,9 @@ class Conversation:
             )
         question = user(text)
 
-        def keep(exchange: Exchange) -> None:
-            if exchange.failure is None and (exchange.text or exchange.finished):
-                self._messages += [question, assistant(exchange.text)]
+        def keep(session: GenerationSession) -> None:
+            if session.failure is None and (session.text or session.finished):
+                self._messages += [question, assistant(session.text)]
 
         stream = start(self._prompt(question), keep)
         # Weak, so that an answer that is dropped is cancelled like every other stream.

@@ -172,7 +172,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
         deadline: str = "total",
         limit: float | None = None,
         elapsed: float | None = None,
-        pieces: int = 0,
+        chunks: int = 0,
         model: str = "",
         target: str = "",
         request_id: str = "",
@@ -201,8 +201,8 @@ class DeadlineExceededError(TransportError, TimeoutError):
         """Its value in seconds."""
         self.elapsed: float | None = elapsed
         """Seconds since the call was made."""
-        self.pieces: int = pieces
-        """How many pieces of text had arrived."""
+        self.chunks: int = chunks
+        """How many chunks of text had arrived."""
 
 
 class AuthenticationError(TransportError):

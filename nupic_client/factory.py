@@ -41,7 +41,7 @@ class ClientFactory:
             model: a friendly name of the registry or the server's own name of a model.
             url: the server; by default port 8001 of this machine for gRPC and port 8000 for HTTP.
             protocol: ``"grpc"``, or ``"http"`` where ``tritonclient[http]`` is installed.
-            **options: as for `InferenceClient`; over HTTP ``registry``, ``text``, ``timeout``, ``token`` and
+            **options: as for `InferenceClient`; over HTTP ``registry``, ``text``, ``timeout``, ``bearer_token`` and
                 ``allow_insecure_token``.
 
         Returns:

@@ -15,16 +15,15 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nupic_client._core.arrays import encode_inputs
-from nupic_client._core.batches import EmbeddingPlan, check_texts
-from nupic_client._core.bearer import Bearer, hide_credentials
-from nupic_client._core.classify import error_from_message
-from nupic_client._core.draft import CallOptions
-from nupic_client._core.infer_draft import InferDraft, InferOptions, check_text
-from nupic_client._core.infer_result import InferenceResult
-from nupic_client._core.signatures import signature_from_config_json
-from nupic_client._core.tensors import from_raw, texts_of
-from nupic_client.backends.signature import ModelSignature
+from nupic_client._core.calls.auth import Bearer, hide_credentials
+from nupic_client._core.generation.request import CallOptions
+from nupic_client._core.inference.arrays import from_raw, texts_of
+from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts
+from nupic_client._core.inference.inputs import encode_inputs
+from nupic_client._core.inference.request import InferenceRequest, InferOptions, check_text
+from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.kserve.error_messages import error_from_message
+from nupic_client._core.kserve.signature_messages import signature_from_config_json
 from nupic_client.config import check_token_path
 from nupic_client.endpoint import is_loopback
 from nupic_client.errors import (
@@ -39,14 +38,15 @@ from nupic_client.errors import (
 )
 from nupic_client.naming import unary_name
 from nupic_client.registry import ModelRegistry, default_registry
+from nupic_client.signature import ModelSignature
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-    from nupic_client._core.flows import Metadata
-    from nupic_client._core.tensors import ArrayLike, TextAs
+    from nupic_client._core.calls.flows import Metadata
+    from nupic_client._core.inference.arrays import ArrayLike, TextAs
 
 __all__ = ["HttpInferenceClient"]
 
@@ -64,8 +64,8 @@ class HttpInferenceClient:
         url: ``host:port`` with or without ``http://``, or ``https://…``. Default: ``localhost:8000``.
         registry: where the model is looked up. Default: the models that come with the package.
         text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
-        timeout: seconds to wait for the server to connect, and for each piece of its answer.
-        token: a bearer token that is sent with every request, or a function that returns it: as for `StreamingClient`.
+        timeout: seconds to wait for the server to connect, and for each chunk of its answer.
+        bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
 
     A copy, also one that was pickled, has the configuration and makes its own connections.
@@ -88,7 +88,7 @@ class HttpInferenceClient:
         registry: ModelRegistry | None = None,
         text: TextAs = "str",
         timeout: float = 600.0,
-        token: str | Callable[[], str] | None = None,
+        bearer_token: str | Callable[[], str] | None = None,
         allow_insecure_token: bool = False,
     ) -> None:
         self._spec = (registry or default_registry()).resolve(model)
@@ -100,15 +100,15 @@ class HttpInferenceClient:
         self._address = rest.rstrip("/")
         self._secure = scheme == "https"
         self._timeout = CallOptions().override({"timeout": timeout}).timeouts.total
-        self._token = token
+        self._bearer_token = bearer_token
         host = urlsplit(f"//{self._address}").hostname or ""
-        protected = token is None or self._secure or is_loopback(host) or allow_insecure_token
+        protected = bearer_token is None or self._secure or is_loopback(host) or allow_insecure_token
         check_token_path(self._address, f"https://{self._address}", protected=protected)
         self._begin()
 
     def _begin(self) -> None:
         self._http = _load()
-        self._bearer = Bearer.of(self._token)
+        self._bearer = Bearer.of(self._bearer_token)
         self._connections = threading.local()
         self._signature: ModelSignature | None = None
 
@@ -138,7 +138,7 @@ class HttpInferenceClient:
             ConfigurationError: the inputs or options do not fit the model.
             RequestError: the request failed.
         """
-        return self._send(self._draft(options), inputs)
+        return self._send(self._request(options), inputs)
 
     def embed(
         self,
@@ -160,13 +160,13 @@ class HttpInferenceClient:
             ConfigurationError: as for `InferenceClient.embed`.
             RequestError: a request failed.
         """
-        draft = self._draft(options)
-        plan = EmbeddingPlan(
-            draft, self._describe(draft), check_texts(texts), output=output, batch_size=batch_size
+        request = self._request(options)
+        batcher = EmbeddingBatcher(
+            request, self._describe(request), check_texts(texts), output=output, batch_size=batch_size
         )
-        for index, inputs in enumerate(plan.inputs()):
-            plan.add(index, self._send(plan.draft, inputs))
-        return plan.matrix()
+        for index, inputs in enumerate(batcher.inputs()):
+            batcher.add(index, self._send(batcher.request, inputs))
+        return batcher.matrix()
 
     def close(self) -> None:
         """Close this thread's connection; those of other threads close when they end. Idempotent."""
@@ -186,10 +186,10 @@ class HttpInferenceClient:
     def __repr__(self) -> str:
         return f"HttpInferenceClient({self._name!r}, url={self.url!r})"
 
-    def _draft(self, options: InferOptions) -> InferDraft:
+    def _request(self, options: InferOptions) -> InferenceRequest:
         if options.get("timeout") is not None:
             raise ConfigurationError("timeout: over HTTP it belongs to the client, not to a call")
-        return InferDraft.create(
+        return InferenceRequest.create(
             self._spec,
             {"text": self._text, **options},
             defaults=CallOptions(),
@@ -197,37 +197,39 @@ class HttpInferenceClient:
             new_id=lambda: uuid.uuid4().hex,
         )
 
-    def _describe(self, draft: InferDraft) -> ModelSignature:
+    def _describe(self, request: InferenceRequest) -> ModelSignature:
         if self._signature is None:
-            metadata = tuple(draft.options.metadata.items())
+            metadata = tuple(request.options.metadata.items())
             config = self._call("get_model_config", self._name, self._spec.version, metadata=metadata)
             self._signature = signature_from_config_json(config)
         return self._signature
 
-    def _send(self, draft: InferDraft, inputs: Mapping[str, ArrayLike] | ArrayLike) -> InferenceResult:
-        signature = self._describe(draft)
+    def _send(
+        self, request: InferenceRequest, inputs: Mapping[str, ArrayLike] | ArrayLike
+    ) -> InferenceResult:
+        signature = self._describe(request)
         batch = encode_inputs(signature, inputs)
-        draft.check(signature)
+        request.check(signature)
         tensors = []
         for tensor in batch.tensors:
             item = self._http.InferInput(tensor.name, list(tensor.shape), tensor.datatype)
             contents = b"".join(tensor.contents)
             item.set_data_from_numpy(from_raw(tensor.datatype, tensor.shape, contents, "bytes"))
             tensors.append(item)
-        request_id = draft.options.request_id or draft.new_id()
+        request_id = request.options.request_id or request.new_id()
         answer = self._call(
             "infer",
             self._name,
             tensors,
             model_version=self._spec.version,
-            outputs=[self._http.InferRequestedOutput(name) for name in draft.outputs] or None,
+            outputs=[self._http.InferRequestedOutput(name) for name in request.outputs] or None,
             request_id=request_id,
-            metadata=tuple(draft.options.metadata.items()),
-            parameters=dict(draft.parameters) or None,
+            metadata=tuple(request.options.metadata.items()),
+            parameters=dict(request.parameters) or None,
         )
-        return self._result(draft, answer)
+        return self._result(request, answer)
 
-    def _result(self, draft: InferDraft, answer: Any) -> InferenceResult:
+    def _result(self, request: InferenceRequest, answer: Any) -> InferenceResult:
         response: Mapping[str, Any] = answer.get_response()
         arrays = {}
         for output in response["outputs"]:
@@ -235,7 +237,7 @@ class HttpInferenceClient:
             array = answer.as_numpy(name)
             try:
                 arrays[name] = (
-                    texts_of(array) if output["datatype"] == "BYTES" and draft.text == "str" else array
+                    texts_of(array) if output["datatype"] == "BYTES" and request.text == "str" else array
                 )
             except ValueError as error:
                 raise ProtocolError(f"output {name!r} is broken: {error}", model=self._name) from None

@@ -6,15 +6,16 @@ import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from nupic_client._async.mapping import AsyncResultStream
+from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core import flows, infer, locate
-from nupic_client._core.batches import EmbeddingPlan, check_texts, plan_embedding
-from nupic_client._core.infer_draft import InferDraft, InferOptions, check_text
-from nupic_client._core.infer_result import InferenceResult
-from nupic_client._core.mapping import MapSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._core.calls import flows, models
+from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._core.inference.call import complete, infer
+from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
+from nupic_client._core.inference.request import InferenceRequest, InferOptions, check_text
+from nupic_client._core.inference.result import InferenceResult
 from nupic_client._model_client import ModelClient, new_request_id
-from nupic_client._sync.mapping import ResultStream
+from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.results import Generation
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from nupic_client._core.draft import GenerateOptions
-    from nupic_client._core.exchange import Exchange
-    from nupic_client._core.tensors import ArrayLike, TextAs
-    from nupic_client.backends.plan import Backend
-    from nupic_client.config import TLS, TokenSource
+    from nupic_client._core.generation.request import GenerateOptions
+    from nupic_client._core.generation.session import GenerationSession
+    from nupic_client._core.inference.arrays import ArrayLike, TextAs
+    from nupic_client.backends.protocol import Backend
+    from nupic_client.config import TLS, BearerTokenSource
     from nupic_client.endpoint import UrlLike
     from nupic_client.messages import MessageLike
     from nupic_client.prompts import PromptFormatter
@@ -60,7 +61,7 @@ class InferenceClient(ModelClient):
         registry: where the model is looked up. Default: the models that come with the package.
         backend: how the model spells the requests of `generate`, see `StreamingClient`.
         tls: certificates and names for a ``grpcs://`` url.
-        token: a bearer token, or a function that returns it, see `StreamingClient`.
+        bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, put over the defaults.
         formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
@@ -89,7 +90,7 @@ class InferenceClient(ModelClient):
         registry: ModelRegistry | None = None,
         backend: Backend | str | None = None,
         tls: TLS | None = None,
-        token: TokenSource | None = None,
+        bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
         formatter: PromptFormatter | str | None = None,
@@ -103,7 +104,7 @@ class InferenceClient(ModelClient):
             registry=registry,
             backend=backend,
             tls=tls,
-            token=token,
+            bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
             **options,
@@ -137,7 +138,7 @@ class InferenceClient(ModelClient):
                 result = client.infer(["a sentence", "another one"])
                 result["embedding"].shape
         """
-        return self._transport.run(infer.infer(self._infer_draft(options), inputs, self._signatures))
+        return self._transport.run(infer(self._inference_request(options), inputs, self._signatures))
 
     async def ainfer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs; the async twin of `infer`. Task-safe.
@@ -152,7 +153,7 @@ class InferenceClient(ModelClient):
             TypeError: an option that does not exist.
         """
         return await self._async_transport.run(
-            infer.infer(self._infer_draft(options), inputs, self._signatures)
+            infer(self._inference_request(options), inputs, self._signatures)
         )
 
     def embed(
@@ -193,12 +194,14 @@ class InferenceClient(ModelClient):
                 vectors = client.embed(["a sentence", "another one"])
         """
         opening = self._embedding(texts, options, output, batch_size)
-        plan = self._transport.run(opening)
-        pipeline = open_embedding(plan, concurrency)
-        with ResultStream[tuple[int, InferenceResult]](self._transport, pipeline, plan.inputs()) as results:
+        batcher = self._transport.run(opening)
+        pipeline = open_embedding(batcher, concurrency)
+        with ResultStream[tuple[int, InferenceResult]](
+            self._transport, pipeline, batcher.inputs()
+        ) as results:
             for index, result in results:
-                plan.add(index, result)
-        return plan.matrix()
+                batcher.add(index, result)
+        return batcher.matrix()
 
     async def aembed(
         self,
@@ -224,14 +227,14 @@ class InferenceClient(ModelClient):
             TypeError: an option that does not exist.
         """
         opening = self._embedding(texts, options, output, batch_size)
-        plan = await self._async_transport.run(opening)
-        pipeline = open_embedding(plan, concurrency)
+        batcher = await self._async_transport.run(opening)
+        pipeline = open_embedding(batcher, concurrency)
         results: AsyncResultStream[tuple[int, InferenceResult]]
-        results = AsyncResultStream(self._async_transport, pipeline, plan.inputs())
+        results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs())
         async with results:
             async for index, result in results:
-                plan.add(index, result)
-        return plan.matrix()
+                batcher.add(index, result)
+        return batcher.matrix()
 
     def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
@@ -257,7 +260,7 @@ class InferenceClient(ModelClient):
 
                 print(client.generate("Once upon a time", max_tokens=100).text)
         """
-        outcome = self._transport.run(infer.complete(self._draft(prompt, options), self._signatures))
+        outcome = self._transport.run(complete(self._request(prompt, options), self._signatures))
         if isinstance(outcome, Generation):
             return outcome
         with TextStream(self._transport, _opened(outcome)) as stream:
@@ -278,9 +281,7 @@ class InferenceClient(ModelClient):
             RequestError: as for `generate`.
             TypeError: an option that does not exist.
         """
-        outcome = await self._async_transport.run(
-            infer.complete(self._draft(prompt, options), self._signatures)
-        )
+        outcome = await self._async_transport.run(complete(self._request(prompt, options), self._signatures))
         if isinstance(outcome, Generation):
             return outcome
         request_id = outcome.request.request_id
@@ -358,7 +359,7 @@ class InferenceClient(ModelClient):
             raise ConfigurationError(
                 f"callback must be a plain function, not {callback!r}; amap takes async ones"
             )
-        opening = self._mapping(
+        opening = self._bulk(
             options,
             callback,
             concurrency=concurrency,
@@ -428,7 +429,7 @@ class InferenceClient(ModelClient):
                     print(result.only.shape)
         """
         _check_many(inputs, Iterable, AsyncIterable)
-        opening = self._mapping(
+        opening = self._bulk(
             options,
             callback,
             concurrency=concurrency,
@@ -438,9 +439,9 @@ class InferenceClient(ModelClient):
         )
         return AsyncResultStream(self._async_transport, opening, inputs, callback)
 
-    def _infer_draft(self, options: InferOptions, *, single: bool = True) -> InferDraft:
+    def _inference_request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
         """Decide everything that can be decided without the server."""
-        return InferDraft.create(
+        return InferenceRequest.create(
             self._spec,
             {"text": self._text, **options},
             defaults=self._options,
@@ -451,23 +452,23 @@ class InferenceClient(ModelClient):
 
     def _embedding(
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
-    ) -> flows.Flow[EmbeddingPlan]:
+    ) -> flows.Flow[EmbeddingBatcher]:
         if options.get("outputs") is not None:
             raise ConfigurationError("outputs: expected none here; choose the vectors with output=")
-        draft = self._infer_draft(options, single=False)
-        return plan_embedding(
-            draft, check_texts(texts), self._signatures, output=output, batch_size=batch_size
+        request = self._inference_request(options, single=False)
+        return prepare_embedding(
+            request, check_texts(texts), self._signatures, output=output, batch_size=batch_size
         )
 
-    def _mapping(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
+    def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function, not {callback!r}")
-        draft = self._infer_draft(options, single=False)
-        return open_pipeline(draft, MapSettings(**settings), self._signatures)
+        request = self._inference_request(options, single=False)
+        return open_pipeline(request, BulkSettings(**settings), self._signatures)
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         metadata = tuple(self._options.metadata.items())
-        return locate.wait_until_ready(self._spec, timeout=timeout, target=self.url, metadata=metadata)
+        return models.wait_until_ready(self._spec, timeout=timeout, target=self.url, metadata=metadata)
 
 
 def _check_many(inputs: object, *kinds: type) -> None:
@@ -478,7 +479,7 @@ def _check_many(inputs: object, *kinds: type) -> None:
         )
 
 
-def _opened(exchange: Exchange) -> flows.Flow[Exchange]:
+def _opened(session: GenerationSession) -> flows.Flow[GenerationSession]:
     """The opening of a stream whose model is known already."""
     yield from ()
-    return exchange
+    return session

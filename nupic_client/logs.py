@@ -63,7 +63,7 @@ def log_outcome(
         request_id: of the request; empty where it had none yet.
         outcome: a word, or the error; of that only its kind, because a server's words may repeat the prompt.
         total: seconds it took.
-        first_token: seconds until the first piece of text.
+        first_token: seconds until the first chunk of text.
         tokens: how many tokens the server says it made.
         attempts: how often the request was sent.
     """

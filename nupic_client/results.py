@@ -67,19 +67,19 @@ class Timing:
         total: from sending the request to the end of the answer.
         time_to_first_token: from sending the request to the first text; None when no text came.
         inter_token_latency: time between two tokens. The mean is (last - first) / (output tokens - 1); where the
-            server does not count tokens each piece of text counts as one. The percentiles are over the pieces.
+            server does not count tokens each chunk of text counts as one. The percentiles are over the chunks.
             None with fewer than two.
         tokens_per_second: 1 / mean inter-token latency; None where the server does not count tokens.
-        pieces: how many pieces of text arrived.
-        pieces_per_second: 1 / mean time between two pieces; None with fewer than two.
+        chunks: how many chunks of text arrived.
+        chunks_per_second: 1 / mean time between two chunks; None with fewer than two.
     """
 
     total: float
     time_to_first_token: float | None = None
     inter_token_latency: Latency | None = None
     tokens_per_second: float | None = None
-    pieces: int = 0
-    pieces_per_second: float | None = None
+    chunks: int = 0
+    chunks_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class TokenLogprob:
         token: its text; None where the backend tells numbers only.
         token_id: its number in the model's vocabulary, or None.
         rank: 1 for the likeliest token at its place, or None.
-        likeliest: the likeliest tokens at its place, as many as the server told, the likeliest first; the chosen one
+        top_logprobs: the likeliest tokens at its place, as many as the server told, the likeliest first; the chosen one
             is among them.
     """
 
@@ -99,7 +99,7 @@ class TokenLogprob:
     token: str | None = None
     token_id: int | None = None
     rank: int | None = None
-    likeliest: tuple[TokenLogprob, ...] = ()
+    top_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +132,11 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of new text.
+    """A chunk of new text.
 
     Args:
         text: the new text, never empty.
-        logprobs: how likely the tokens were that came since the piece before, where ``logprobs=`` asked for it.
+        logprobs: how likely the tokens were that came since the chunk before, where ``logprobs=`` asked for it.
     """
 
     text: str

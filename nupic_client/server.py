@@ -8,17 +8,17 @@ from typing import Any
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._connected import Connected
-from nupic_client._core import flows
-from nupic_client._core.bearer import Bearer
-from nupic_client._core.server_flows import Asking
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.calls.server import ServerQueries
 from nupic_client._sync.transport import Transport
-from nupic_client.backends.signature import ModelSignature
-from nupic_client.config import TLS, ClientConfig, TokenSource, check_metadata
+from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
 from nupic_client.endpoint import UrlLike
-from nupic_client.limits import Timeouts
 from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
+from nupic_client.signature import ModelSignature
+from nupic_client.timeouts import Timeouts
 
 __all__ = ["ServerClient"]
 
@@ -34,7 +34,7 @@ class ServerClient(Connected):
         metadata: gRPC metadata (HTTP/2 headers) sent with each call.
         registry: where friendly names are from.
         tls: certificates and names for a ``grpcs://`` url.
-        token: a bearer token, or a function that returns it, see `StreamingClient`.
+        bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, put over the defaults.
 
@@ -59,7 +59,7 @@ class ServerClient(Connected):
         metadata: Mapping[str, str | bytes] | None = None,
         registry: ModelRegistry | None = None,
         tls: TLS | None = None,
-        token: TokenSource | None = None,
+        bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
     ) -> None:
@@ -69,17 +69,17 @@ class ServerClient(Connected):
             environ=os.environ,
             tls=tls,
             channel_options=channel_options,
-            token=token,
+            bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
         )
         self._registry = registry or default_registry()
         self._metadata = tuple(check_metadata(metadata or {}).items())
         self._timeout = Timeouts.of(timeout).total
-        self._ask = Asking(self._timeout, self._metadata)
+        self._queries = ServerQueries(self._timeout, self._metadata)
         self._begin()
 
     def _begin(self) -> None:
-        bearer = Bearer.of(self._config.token)
+        bearer = Bearer.of(self._config.bearer_token)
         self._transport = Transport(self._config, bearer)
         self._async_transport = AsyncTransport(self._config, bearer)
 
@@ -97,29 +97,29 @@ class ServerClient(Connected):
         """The server, as gRPC addresses it."""
         return str(self._config.endpoint)
 
-    def live(self) -> bool:
+    def is_live(self) -> bool:
         """Return whether the server runs. A server that cannot be reached does not.
 
         Raises:
             RequestError: it answers otherwise than a server of this protocol, or certificates or credentials are wrong.
         """
-        return self._transport.run(self._ask.live())
+        return self._transport.run(self._queries.is_live())
 
-    async def alive(self) -> bool:
-        """Return whether the server runs; the async twin of `live`."""
-        return await self._async_transport.run(self._ask.live())
+    async def ais_live(self) -> bool:
+        """Return whether the server runs; the async twin of `is_live`."""
+        return await self._async_transport.run(self._queries.is_live())
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Return whether the server takes requests. A server that cannot be reached does not.
 
         Raises:
-            RequestError: as for `live`.
+            RequestError: as for `is_live`.
         """
-        return self._transport.run(self._ask.ready())
+        return self._transport.run(self._queries.is_ready())
 
-    async def aready(self) -> bool:
-        """Return whether the server takes requests; the async twin of `ready`."""
-        return await self._async_transport.run(self._ask.ready())
+    async def ais_ready(self) -> bool:
+        """Return whether the server takes requests; the async twin of `is_ready`."""
+        return await self._async_transport.run(self._queries.is_ready())
 
     def metadata(self) -> ServerInfo:
         """Return the server's name, version and extensions.
@@ -127,11 +127,11 @@ class ServerClient(Connected):
         Raises:
             RequestError: the call failed.
         """
-        return self._transport.run(self._ask.metadata())
+        return self._transport.run(self._queries.metadata())
 
     async def ametadata(self) -> ServerInfo:
         """Return the server's name, version and extensions; the async twin of `metadata`."""
-        return await self._async_transport.run(self._ask.metadata())
+        return await self._async_transport.run(self._queries.metadata())
 
     def models(self, *, details: bool = True) -> list[ModelInfo]:
         """Return the models of the server, sorted by name and version.
@@ -142,13 +142,13 @@ class ServerClient(Connected):
         Raises:
             RequestError: the call failed; a server may restrict this one.
         """
-        return self._transport.run(self._ask.models(self._registry, details=details))
+        return self._transport.run(self._queries.models(self._registry, details=details))
 
     async def amodels(self, *, details: bool = True) -> list[ModelInfo]:
         """Return the models of the server; the async twin of `models`."""
-        return await self._async_transport.run(self._ask.models(self._registry, details=details))
+        return await self._async_transport.run(self._queries.models(self._registry, details=details))
 
-    def model_ready(self, model: str, version: str = "") -> bool:
+    def is_model_ready(self, model: str, version: str = "") -> bool:
         """Return whether a model takes requests. One that does not exist, on a server that answers, does not.
 
         Note that a model whose process died goes on saying that it is ready (seen on Triton 2.51.0).
@@ -158,13 +158,13 @@ class ServerClient(Connected):
             version: its version; empty for the server's choice.
 
         Raises:
-            RequestError: as for `live`.
+            RequestError: as for `is_live`.
         """
-        return self._transport.run(self._ask.model_ready(self._name(model), version))
+        return self._transport.run(self._queries.is_model_ready(self._name(model), version))
 
-    async def amodel_ready(self, model: str, version: str = "") -> bool:
-        """Return whether a model takes requests; the async twin of `model_ready`."""
-        return await self._async_transport.run(self._ask.model_ready(self._name(model), version))
+    async def ais_model_ready(self, model: str, version: str = "") -> bool:
+        """Return whether a model takes requests; the async twin of `is_model_ready`."""
+        return await self._async_transport.run(self._queries.is_model_ready(self._name(model), version))
 
     def signature(self, model: str, version: str = "") -> ModelSignature:
         """Return what a model takes and gives: inputs, outputs, whether it streams, its backend and parameters.
@@ -177,11 +177,11 @@ class ServerClient(Connected):
             ModelUnavailableError: the server does not have the model.
             RequestError: the call failed.
         """
-        return self._transport.run(self._ask.signature(self._name(model), version))
+        return self._transport.run(self._queries.signature(self._name(model), version))
 
     async def asignature(self, model: str, version: str = "") -> ModelSignature:
         """Return what a model takes and gives; the async twin of `signature`."""
-        return await self._async_transport.run(self._ask.signature(self._name(model), version))
+        return await self._async_transport.run(self._queries.signature(self._name(model), version))
 
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
         """Return what a model has done since the server started.
@@ -194,11 +194,11 @@ class ServerClient(Connected):
             ModelUnavailableError: the server does not have the model.
             RequestError: the call failed.
         """
-        return self._transport.run(self._ask.statistics(self._name(model), version))
+        return self._transport.run(self._queries.statistics(self._name(model), version))
 
     async def astatistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
         """Return what a model has done since the server started; the async twin of `statistics`."""
-        return await self._async_transport.run(self._ask.statistics(self._name(model), version))
+        return await self._async_transport.run(self._queries.statistics(self._name(model), version))
 
     def load(self, model: str, *, config: str | None = None) -> None:
         """Load a model, or load it again. Returns when it is loaded.
@@ -212,11 +212,11 @@ class ServerClient(Connected):
         Raises:
             RequestError: the server refuses, or the model cannot be loaded.
         """
-        self._transport.run(self._ask.load(self._name(model), config))
+        self._transport.run(self._queries.load(self._name(model), config))
 
     async def aload(self, model: str, *, config: str | None = None) -> None:
         """Load a model; the async twin of `load`."""
-        await self._async_transport.run(self._ask.load(self._name(model), config))
+        await self._async_transport.run(self._queries.load(self._name(model), config))
 
     def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload a model. Returns when the server has taken the order, which may be before it is done.
@@ -228,11 +228,11 @@ class ServerClient(Connected):
         Raises:
             RequestError: the server refuses.
         """
-        self._transport.run(self._ask.unload(self._name(model), dependents=dependents))
+        self._transport.run(self._queries.unload(self._name(model), dependents=dependents))
 
     async def aunload(self, model: str, *, dependents: bool = False) -> None:
         """Unload a model; the async twin of `unload`."""
-        await self._async_transport.run(self._ask.unload(self._name(model), dependents=dependents))
+        await self._async_transport.run(self._queries.unload(self._name(model), dependents=dependents))
 
     def wait_until_ready(self, model: str = "", timeout: float | None = 60.0) -> None:
         """Block until the server, and the model if one is named, is ready.

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core import flows
-from nupic_client._core.discovery import start_or_discover
-from nupic_client._core.draft import Draft, GenerateOptions
-from nupic_client._core.exchange import Exchange
+from nupic_client._core.calls import flows
+from nupic_client._core.generation.opening import start_or_discover
+from nupic_client._core.generation.request import GenerateOptions, GenerationRequest
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._model_client import ModelClient
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
@@ -25,9 +25,9 @@ __all__ = ["AsyncCallback", "Callback", "Prompt", "StreamingClient"]
 Prompt: TypeAlias = "str | Iterable[MessageLike]"
 """A text that is sent as it is, or a conversation that the model's prompt formatter renders."""
 Callback: TypeAlias = "Callable[[str], object]"
-"""Called with each piece of text."""
+"""Called with each chunk of text."""
 AsyncCallback: TypeAlias = "Callable[[str], Awaitable[object] | object]"
-"""Called with each piece of text; what it returns is awaited if it can be."""
+"""Called with each chunk of text; what it returns is awaited if it can be."""
 
 
 class StreamingClient(ModelClient):
@@ -45,7 +45,7 @@ class StreamingClient(ModelClient):
         backend: how the model spells requests and answers: a name such as ``"vllm"`` or an object, see
             `nupic_client.backends`. Default: found out from what the server says about the model.
         tls: certificates and names for a ``grpcs://`` url.
-        token: a bearer token that is sent with every call, or a function or coroutine function that returns it. A
+        bearer_token: a bearer token that is sent with every call, or a function or coroutine function that returns it. A
             function is called at the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, put over the defaults.
@@ -72,7 +72,7 @@ class StreamingClient(ModelClient):
 
         Args:
             prompt: a text, sent as it is, or a list of messages, rendered by the model's prompt formatter.
-            callback: called with each piece of text as it arrives, on this thread. An exception in it cancels the
+            callback: called with each chunk of text as it arrives, on this thread. An exception in it cancels the
                 generation and is raised here.
             **options: of this call, see `GenerateOptions`.
 
@@ -94,7 +94,7 @@ class StreamingClient(ModelClient):
         return self._deliver(self.stream(prompt, **options), callback)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
-        """Send a prompt and return its text as a stream: iterate over it for the pieces as they arrive.
+        """Send a prompt and return its text as a stream: iterate over it for the chunks as they arrive.
 
         Blocks only to ask for the model's signature, once. Thread-safe. Leaving the stream cancels the generation.
 
@@ -170,16 +170,16 @@ class StreamingClient(ModelClient):
         return self._astream(prompt, options)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
-        return TextStream(self._transport, self._start(self._draft(prompt, options), on_end))
+        return TextStream(self._transport, self._start(self._request(prompt, options), on_end))
 
     def _astream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> AsyncTextStream:
-        draft = self._draft(prompt, options)
-        return AsyncTextStream(self._async_transport, self._start(draft, on_end), draft.request_id)
+        request = self._request(prompt, options)
+        return AsyncTextStream(self._async_transport, self._start(request, on_end), request.request_id)
 
-    def _start(self, draft: Draft, on_end: OnEnd) -> flows.Flow[Exchange]:
-        exchange = yield from start_or_discover(draft, self._signatures, self._found)
-        exchange.on_end = on_end
-        return exchange
+    def _start(self, request: GenerationRequest, on_end: OnEnd) -> flows.Flow[GenerationSession]:
+        session = yield from start_or_discover(request, self._signatures, self._found)
+        session.on_end = on_end
+        return session
 
     def _deliver(self, stream: TextStream, callback: Callback | None) -> Generation:
         with stream:
@@ -198,7 +198,7 @@ class StreamingClient(ModelClient):
             return await stream.result()
 
 
-OnEnd: TypeAlias = "Callable[[Exchange], None] | None"
+OnEnd: TypeAlias = "Callable[[GenerationSession], None] | None"
 
 
 def check_callback(callback: Callback | None) -> None:

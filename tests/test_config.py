@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nupic_client.config import TLS, ClientConfig, check_metadata
 from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.errors import ConfigurationError
-from nupic_client.limits import DEFAULT_TOTAL_TIMEOUT, Timeouts
+from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT, Timeouts
 
 # Urls
 

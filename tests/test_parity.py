@@ -1,4 +1,4 @@
-"""The two colours have the same members, parameters and defaults, apart from the renames that are listed here."""
+"""The two flavours have the same members, parameters and defaults, apart from the renames that are listed here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import inspect
 import pytest
 
 from nupic_client import InferenceClient, ServerClient
-from nupic_client._async.mapping import AsyncResultStream
+from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
-from nupic_client._sync.mapping import ResultStream
+from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.streaming import StreamingClient
@@ -59,24 +59,24 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("sync", "colour", "renamed"), PAIRS)
-def test_both_colours_have_the_same_members(sync, colour, renamed):
+@pytest.mark.parametrize(("sync", "flavour", "renamed"), PAIRS)
+def test_both_colours_have_the_same_members(sync, flavour, renamed):
     expected = {renamed.get(name, name) for name in members(sync) - ONLY_SYNC.get(sync, set())}
-    assert expected == members(colour) - ONLY_ASYNC[sync]
+    assert expected == members(flavour) - ONLY_ASYNC[sync]
 
 
-@pytest.mark.parametrize(("sync", "colour", "renamed"), PAIRS)
-def test_both_colours_have_the_same_parameters(sync, colour, renamed):
+@pytest.mark.parametrize(("sync", "flavour", "renamed"), PAIRS)
+def test_both_colours_have_the_same_parameters(sync, flavour, renamed):
     for name in members(sync) - ONLY_SYNC.get(sync, set()):
         twin = renamed.get(name, name)
         if not isinstance(own(sync)[name], property):
-            assert parameters(getattr(sync, name)) == parameters(getattr(colour, twin)), name
+            assert parameters(getattr(sync, name)) == parameters(getattr(flavour, twin)), name
 
 
-@pytest.mark.parametrize(("sync", "colour", "renamed"), PAIRS)
-def test_properties_of_one_colour_are_properties_of_the_other(sync, colour, renamed):
+@pytest.mark.parametrize(("sync", "flavour", "renamed"), PAIRS)
+def test_properties_of_one_colour_are_properties_of_the_other(sync, flavour, renamed):
     properties = {name for name in members(sync) if isinstance(own(sync)[name], property)}
-    assert properties == {name for name in members(colour) if isinstance(own(colour)[name], property)}
+    assert properties == {name for name in members(flavour) if isinstance(own(flavour)[name], property)}
 
 
 LIFE = [
@@ -95,14 +95,14 @@ FACADES = {
         *LIFE,
     ],
     ServerClient: [
-        ("live", "alive"),
+        ("is_live", "ais_live"),
         *(
             (name, f"a{name}")
             for name in (
-                "ready",
+                "is_ready",
                 "metadata",
                 "models",
-                "model_ready",
+                "is_model_ready",
                 "signature",
                 "statistics",
                 "load",
@@ -112,19 +112,19 @@ FACADES = {
         *LIFE,
     ],
 }
-TWINS = [(client, sync, colour) for client, pairs in FACADES.items() for sync, colour in pairs]
+TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
 WITHOUT_IO = {"with_options"}
 DO_NOT_AWAIT = {"astream", "amap"}
 
 
-@pytest.mark.parametrize(("client", "sync", "colour"), TWINS)
-def test_a_method_of_a_client_and_its_twin_have_the_same_parameters(client, sync, colour):
-    assert parameters(getattr(client, sync)) == parameters(getattr(client, colour))
+@pytest.mark.parametrize(("client", "sync", "flavour"), TWINS)
+def test_a_method_of_a_client_and_its_twin_have_the_same_parameters(client, sync, flavour):
+    assert parameters(getattr(client, sync)) == parameters(getattr(client, flavour))
 
 
-@pytest.mark.parametrize(("client", "sync", "colour"), TWINS)
-def test_a_method_of_a_client_and_its_twin_take_the_same_types(client, sync, colour):
-    types = [dict(getattr(client, name).__annotations__) for name in (sync, colour)]
+@pytest.mark.parametrize(("client", "sync", "flavour"), TWINS)
+def test_a_method_of_a_client_and_its_twin_take_the_same_types(client, sync, flavour):
+    types = [dict(getattr(client, name).__annotations__) for name in (sync, flavour)]
     for types_of_one in types:
         # An async callback may also be a coroutine function, and async inputs an async iterable.
         for name in ("return", "callback", "inputs") if sync == "map" else ("return", "callback"):
@@ -134,7 +134,7 @@ def test_a_method_of_a_client_and_its_twin_take_the_same_types(client, sync, col
 
 @pytest.mark.parametrize("client", FACADES)
 def test_what_waits_is_async_and_what_does_not_is_not(client):
-    waiting = {colour for _, colour in FACADES[client]} - DO_NOT_AWAIT
+    waiting = {flavour for _, flavour in FACADES[client]} - DO_NOT_AWAIT
     found = {name for name, value in own(client).items() if inspect.iscoroutinefunction(value)}
     assert {name for name in found if not name.startswith("_") or name.startswith("__")} == waiting
 

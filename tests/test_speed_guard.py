@@ -14,7 +14,7 @@ import pytest
 
 import nupic_client
 from nupic_client import StreamingClient
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.backends import TensorBackend
 from nupic_client.testing import FakeTriton
 
@@ -83,7 +83,7 @@ async def read_async(client, tokens):
     assert count == tokens
 
 
-# The same on CPython 3.10 to 3.13. Seven of them are our functions: the loop, the read, the exchange, the decoder.
+# The same on CPython 3.10 to 3.13. Seven of them are our functions: the loop, the read, the session, the decoder.
 # Parsing adds about 15, numpy more.
 SYNC_CALLS = 20
 
@@ -119,8 +119,8 @@ def test_most_responses_are_not_parsed(client, monkeypatch):
     parse = wire._parse_stream_response
     monkeypatch.setattr(wire, "_parse_stream_response", lambda data: parsed.append(data) or parse(data))
     read_sync(client, MANY)
-    # Each length of a piece three times: the first one, which may be the only one, the second to learn it, and once to try
-    # what was learned. Then the last piece, which says why the text ends, and the final response.
+    # Each length of a chunk three times: the first one, which may be the only one, the second to learn it, and once to try
+    # what was learned. Then the last chunk, which says why the text ends, and the final response.
     assert len(parsed) <= 3 * len({len(word) for word in WORDS}) + 2
 
 

@@ -117,10 +117,10 @@ def first_tokens(outcome: Outcome, streams: int, found: dict[str, list[dict[str,
         shares = [ratio(found, way, other, first(0.5)) for other in rivals(way)]
         table.rows.append((way, *medians(FIRST_COLUMNS, runs), *shares))
     outcome.tables.append(table)
-    for way, colour in (("nupic_client", "sync"), ("nupic_client async", "async")):
+    for way, flavour in (("nupic_client", "sync"), ("nupic_client async", "async")):
         outcome.goals.append(
             Goal(
-                f"{named(streams)} at once: first token (median) of bare, {colour}",
+                f"{named(streams)} at once: first token (median) of bare, {flavour}",
                 ratio(found, way, rivals(way)[0], first(0.5)),
                 most=1.1,
             )

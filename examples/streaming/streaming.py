@@ -24,7 +24,7 @@ from nupic_client import (
 
 
 def show(text: str) -> None:
-    """Print a piece of text as soon as it is there: the callback of the generation."""
+    """Print a chunk of text as soon as it is there: the callback of the generation."""
     print(text, end="", flush=True)
 
 
@@ -50,9 +50,9 @@ def generate_somewhere(model: str, url: str | None, prompt: str) -> Generation:
 
 
 def report(timing: Timing) -> None:
-    """Print how fast it was; where the server does not count tokens, each piece of text counts as one."""
+    """Print how fast it was; where the server does not count tokens, each chunk of text counts as one."""
     if timing.time_to_first_token is not None:
-        rate = timing.tokens_per_second or timing.pieces_per_second or 0.0
+        rate = timing.tokens_per_second or timing.chunks_per_second or 0.0
         print(f"\n\nTime to first token: {timing.time_to_first_token:.2f} s, {rate:.1f} tokens/s")
 
 

@@ -16,8 +16,8 @@ import grpc
 import grpc.aio
 
 from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
-from nupic_client._core import flows
-from nupic_client._core.exchange import Exchange
+from nupic_client._core.calls import flows
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
@@ -26,16 +26,16 @@ from nupic_client.results import Event, Finished, Generation
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from nupic_client._core.exchange import Later
+    from nupic_client._core.generation.session import Later
 
 __all__ = ["AsyncTextStream"]
 
 
 class AsyncTextStream:
-    """The text of one generation, piece by piece, as it is generated.
+    """The text of one generation, chunk by chunk, as it is generated.
 
     Made by `StreamingClient.astream`; the request is sent by ``async with`` or the first read. Iterate over it for
-    pieces of text, or over `events()` for typed events. Leaving it cancels the generation on the server: the end of an
+    chunks of text, or over `events()` for typed events. Leaving it cancels the generation on the server: the end of an
     ``async with`` block, ``break`` out of an ``async for`` loop, an exception, cancelling the task that reads,
     `cancel()` from any thread or task, or dropping it.
 
@@ -52,11 +52,13 @@ class AsyncTextStream:
 
     _call: Any = None
 
-    def __init__(self, transport: AsyncTransport, opening: flows.Flow[Exchange], request_id: str) -> None:
+    def __init__(
+        self, transport: AsyncTransport, opening: flows.Flow[GenerationSession], request_id: str
+    ) -> None:
         self._transport = transport
         self._opening = opening
         self._request_id = request_id
-        self._exchange: Exchange | None = None
+        self._session: GenerationSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cancelled = False
         self._failure: NupicError | None = None
@@ -69,36 +71,36 @@ class AsyncTextStream:
     @property
     def text(self) -> str:
         """The text so far."""
-        return "" if self._exchange is None else self._exchange.text
+        return "" if self._session is None else self._session.text
 
     @property
     def closed(self) -> bool:
         """Whether the generation has ended, in whatever way."""
-        if self._exchange is None:
+        if self._session is None:
             return self._cancelled or self._failure is not None
-        return not self._exchange.running
+        return not self._session.running
 
     def __aiter__(self) -> AsyncIterator[str]:
-        """Yield pieces of text; leaving the loop before its end closes the stream.
+        """Yield chunks of text; leaving the loop before its end closes the stream.
 
         Raises:
             RequestError: the generation failed; ``partial_text`` has the text so far.
             StreamClosedError: the stream was closed.
             StreamConsumedError: it was already read to its end.
         """
-        if self._exchange is not None:
-            self._exchange.check_unread()
-        return _Pieces(self)
+        if self._session is not None:
+            self._session.check_unread()
+        return _Chunks(self)
 
     async def __anext__(self) -> str:
-        """Return the next piece of text. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
+        """Return the next chunk of text. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
         text = await self._read()
         if not text:
             raise StopAsyncIteration
         return text
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield a `TextDelta` for each piece of text and `Finished` at the end. Raises as `__aiter__`."""
+        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`."""
         async for text in self:
             yield self._ended().delta(text)
         yield Finished(self._ended().result())
@@ -132,7 +134,7 @@ class AsyncTextStream:
             RequestError: the model's signature could not be asked for.
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
-        if self._exchange is None:
+        if self._session is None:
             await self._open()
         return self
 
@@ -154,8 +156,8 @@ class AsyncTextStream:
             later: what calls a function later, outside of the destructor.
         """
         self._cancelled = True
-        if self._exchange is not None:
-            self._exchange.cancelled(time.monotonic(), later)
+        if self._session is not None:
+            self._session.cancelled(time.monotonic(), later)
         call, loop = self._call, self._loop
         if call is None or loop is None or call.done():
             return
@@ -173,122 +175,122 @@ class AsyncTextStream:
                 if not sys.is_finalizing():
                     function()
 
-    async def _open(self) -> Exchange:
+    async def _open(self) -> GenerationSession:
         if self._failure is not None:
             raise self._failure
         if self.closed:
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = running_loop()
         try:
-            exchange = await self._transport.run(self._opening)
-            await self._start(exchange)
+            session = await self._transport.run(self._opening)
+            await self._start(session)
         except NupicError as error:
             self._failure = error
             raise
         except BaseException:
             self._cancelled = True  # half of the opening is done and cannot be done again
             raise
-        self._exchange = exchange
+        self._session = session
         fork.track(self)
         if self._cancelled:  # while it was being opened
             self.cancel()
-        return exchange
+        return session
 
-    def _ended(self) -> Exchange:
-        if self._exchange is None:
+    def _ended(self) -> GenerationSession:
+        if self._session is None:
             raise self._failure or StreamClosedError("this stream was closed before its request was sent")
-        return self._exchange
+        return self._session
 
-    def _check_left(self, exchange: Exchange) -> None:
+    def _check_left(self, session: GenerationSession) -> None:
         """Raise StreamClosedError if the stream or the client was closed while this task was waiting."""
         if self._transport.closed:
-            exchange.cancelled(time.monotonic())
-        exchange.check_running()
+            session.cancelled(time.monotonic())
+        session.check_running()
 
     def after_fork(self) -> None:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
-        fork.disown(self._call)
+        fork.leak_in_child(self._call)
         self._call = fork.ForeignCall()
 
     def check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again."""
-        exchange = self._exchange
-        if exchange is None or not exchange.running:
+        session = self._session
+        if session is None or not session.running:
             return None
-        again = exchange.deadlines.check(now)
+        again = session.deadlines.check(now)
         if again is None:
             self._call.cancel()  # which wakes the reader, and that finds out why
         return again
 
-    async def _start(self, exchange: Exchange) -> None:
-        self._call = await self._transport.stream(exchange)
+    async def _start(self, session: GenerationSession) -> None:
+        self._call = await self._transport.stream(session)
         now = time.monotonic()
-        first_check = exchange.deadlines.check(now) if exchange.deadlines.watched else None
-        if first_check is not None and exchange.attempts == 1:
+        first_check = session.deadlines.check(now) if session.deadlines.watched else None
+        if first_check is not None and session.attempts == 1:
             asyncio.get_running_loop().call_later(first_check - now, _look_after, weakref.ref(self))
 
     async def _read(self) -> str:
-        """Return the next piece of text, or nothing at the end."""
-        exchange = self._exchange or await self._open()
+        """Return the next chunk of text, or nothing at the end."""
+        session = self._session or await self._open()
         try:
             while True:
                 try:
-                    return await self._receive(exchange)
+                    return await self._receive(session)
                 except RequestError as error:
-                    if not exchange.running:
+                    if not session.running:
                         raise
-                    await self._again(exchange, error)
+                    await self._again(session, error)
         except BaseException:
             self.cancel()
             raise
         finally:
-            exchange.deadlines.waiting = None
+            session.deadlines.waiting = None
 
-    async def _receive(self, exchange: Exchange) -> str:
+    async def _receive(self, session: GenerationSession) -> str:
         call = self._call
         clock = time.monotonic
-        deadlines = exchange.deadlines
+        deadlines = session.deadlines
         deadlines.waiting = clock()
         try:
-            while exchange.running:
+            while session.running:
                 response = await call.read()
                 now = deadlines.waiting = clock()
                 if response is grpc.aio.EOF:
-                    exchange.ended(now)
+                    session.ended(now)
                     break
-                text = exchange.receive(response, now)
-                if exchange.stopped_early:
+                text = session.receive(response, now)
+                if session.stopped_early:
                     self.cancel()
                 if text:
                     return text
-            exchange.check_running()
+            session.check_running()
         except grpc.RpcError as rpc_error:
-            self._broken(exchange, rpc_error)
+            self._broken(session, rpc_error)
         except asyncio.CancelledError as cancellation:
             # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
             if task_is_cancelled():
                 raise
-            self._check_left(exchange)
-            if exchange.deadlines.expired is None:
+            self._check_left(session)
+            if session.deadlines.expired is None:
                 raise
-            self._broken(exchange, cancellation)
-        return exchange.consumed()
+            self._broken(session, cancellation)
+        return session.consumed()
 
-    def _broken(self, exchange: Exchange, cause: BaseException) -> None:
-        self._check_left(exchange)
-        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else exchange.deadlines.error()
-        error = exchange.broken(failure, time.monotonic())
+    def _broken(self, session: GenerationSession, cause: BaseException) -> None:
+        self._check_left(session)
+        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else session.deadlines.error()
+        error = session.broken(failure, time.monotonic())
         if error is not None:
-            raise error from exchange.cause(cause)
+            raise error from session.cause(cause)
 
-    async def _again(self, exchange: Exchange, error: RequestError) -> None:
+    async def _again(self, session: GenerationSession, error: RequestError) -> None:
         """Send the request again after a pause, or raise the error if that is not worth it."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
-        pause = exchange.retry(error, time.monotonic(), jitter)
-        exchange.deadlines.waiting = None
+        pause = session.retry(error, time.monotonic(), jitter)
+        session.deadlines.waiting = None
         await asyncio.sleep(pause)
-        self._check_left(exchange)
-        await self._start(exchange)
+        self._check_left(session)
+        await self._start(session)
 
 
 def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
@@ -300,7 +302,7 @@ def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
         asyncio.get_running_loop().call_later(again - now, _look_after, reference)
 
 
-class _Pieces:
+class _Chunks:
     """The iterator of one ``async for``: dropped by ``break``, and then it closes the stream.
 
     A class and not an async generator: ``break`` leaves one of those open until the loop gets round to it.

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from nupic_client._core import flows, wire
-from nupic_client._core.bearer import Bearer, authorized
-from nupic_client._core.exchange import Exchange
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
@@ -50,22 +51,22 @@ class AsyncTransport:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the channels are the parent's."""
-        fork.disown(self._channels, *self._channels.values())
+        fork.leak_in_child(self._channels, *self._channels.values())
         self._begin()
 
-    async def stream(self, exchange: Exchange) -> Any:
+    async def stream(self, session: GenerationSession) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
-        metadata = await self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
+        metadata = await self.run(session.sign())  # may take long, and the client may be closed meanwhile
         channel = await self._open()
-        timeout = exchange.remaining(time.monotonic())
+        timeout = session.remaining(time.monotonic())
         return channel.unary_stream(
             wire.method_path("ModelStreamInfer"),
             request_serializer=wire.pb.ModelInferRequest.SerializeToString,
             response_deserializer=None,
-        )(exchange.request.message, timeout=timeout, metadata=metadata)
+        )(session.request.message, timeout=timeout, metadata=metadata)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""

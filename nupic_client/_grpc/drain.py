@@ -15,10 +15,10 @@ import grpc
 
 from nupic_client._grpc import reaper
 
-__all__ = ["forget", "leave"]
+__all__ = ["cancel_and_drain", "discard_events"]
 
 
-def leave(call: Any) -> None:
+def cancel_and_drain(call: Any) -> None:
     """Have a call cancelled and its last events read. Returns at once and takes no lock, for destructors too.
 
     Only one thread may read a call at a time: call it where no other one can.
@@ -43,7 +43,7 @@ def _end(call: Any) -> None:
         read()
 
 
-def forget(call: Any) -> None:
+def discard_events(call: Any) -> None:
     """Make sure that no more events of a call are read: Ctrl-C came out of the wait for one.
 
     gRPC frees the call itself then, with the queue of its events, but goes on counting events that never come.

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from nupic_client.errors import ConfigurationError, StreamClosedError
 
-__all__ = ["ForeignCall", "check_process", "disown", "note_aio", "track"]
+__all__ = ["ForeignCall", "check_process", "leak_in_child", "note_aio", "track"]
 
 
 class Inherited(Protocol):
@@ -65,7 +65,7 @@ def track(item: Inherited) -> None:
     _living.add(item)
 
 
-def disown(*things: object) -> None:
+def leak_in_child(*things: object) -> None:
     """Keep things of the parent for ever: no destructor may run, not even when the interpreter ends."""
     for thing in things:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

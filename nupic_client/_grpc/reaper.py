@@ -20,7 +20,7 @@ from typing import Any
 
 from nupic_client._grpc import fork
 
-__all__ = ["Lease", "hold", "release", "submit"]
+__all__ = ["Registration", "register", "submit", "unregister"]
 
 _LINGER = 5.0
 """Seconds without a note after which the thread looks whether it is needed."""
@@ -28,7 +28,7 @@ _FAREWELL = 1.0
 """Seconds that the end of the interpreter waits for the last notes."""
 
 
-class Lease:
+class Registration:
     """Who holds one may leave notes, and its call does not become garbage."""
 
     __slots__ = ("call",)
@@ -38,7 +38,7 @@ class Lease:
 
 
 class _Reaper:
-    """The thread and its notes: a daemon, started with the first lease and gone soon after the last."""
+    """The thread and its notes: a daemon, started with the first registration and gone soon after the last."""
 
     def __init__(self) -> None:
         self._begin()
@@ -46,28 +46,28 @@ class _Reaper:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()  # of starting and ending; never taken to leave a note
-        self._leases: set[Lease] = set()
+        self._leases: set[Registration] = set()
         self._notes: queue.SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = queue.SimpleQueue()
         self._running = False
         # No destructor of a call may run when the interpreter ends and gRPC's threads stand still where they are.
-        fork.disown(self._leases)
+        fork.leak_in_child(self._leases)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child, which has neither the thread nor a right to the parent's calls."""
-        fork.disown(self._notes)
+        fork.leak_in_child(self._notes)
         self._begin()
 
-    def hold(self, lease: Lease) -> None:
-        """Make sure that the thread runs until the lease is released."""
-        self._leases.add(lease)
+    def register(self, registration: Registration) -> None:
+        """Make sure that the thread runs until the registration is released."""
+        self._leases.add(registration)
         if not self._running:
             with self._lock:
                 if not self._running:
                     # That it runs is for the thread itself to say: an interrupt may come before there is one, or after.
                     threading.Thread(target=self._run, name="nupic_client.reaper", daemon=True).start()
 
-    def release(self, lease: Lease) -> None:
-        self._leases.discard(lease)
+    def unregister(self, registration: Registration) -> None:
+        self._leases.discard(registration)
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> None:
         self._notes.put((function, arguments))
@@ -99,7 +99,7 @@ class _Reaper:
 
     def _ends(self) -> bool:
         with self._lock:
-            self._running = False  # first: who holds a lease from here on starts another thread
+            self._running = False  # first: who holds a registration from here on starts another thread
             self._running = bool(self._leases) or not self._notes.empty()
             return not self._running
 
@@ -108,14 +108,14 @@ _reaper = _Reaper()
 atexit.register(_reaper.finish)
 
 
-def hold(lease: Lease) -> None:
-    """Let the holder of a lease leave notes, until `release`. Starts the thread if need be."""
-    _reaper.hold(lease)
+def register(registration: Registration) -> None:
+    """Let the holder of a registration leave notes, until `release`. Starts the thread if need be."""
+    _reaper.register(registration)
 
 
-def release(lease: Lease) -> None:
-    """Take a lease back; for destructors too."""
-    _reaper.release(lease)
+def unregister(registration: Registration) -> None:
+    """Take a registration back; for destructors too."""
+    _reaper.unregister(registration)
 
 
 def submit(function: Callable[..., object], *arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""The meaning of a gRPC status: one table, for both colours."""
+"""The meaning of a gRPC status: one table, for sync and async calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import grpc
 
-from nupic_client._core.classify import error_from_message, shorten
+from nupic_client._core.kserve.error_messages import error_from_message, shorten
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -112,10 +112,12 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     Returns:
         The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` the given one.
     """
-    # Both colours' errors have these two, though their common base class does not declare them.
+    # Sync and async errors both have these two, though their common base class does not declare them.
     code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
     details: str = error.details() or ""
-    if details == _UNREADABLE:  # grpc.aio has no error for it, so that both colours give it no status
+    if (
+        details == _UNREADABLE
+    ):  # grpc.aio has no error for it, so that neither sync nor async calls give it a status
         return ProtocolError("the server sent a response that cannot be read")
     pushback = _pushback(error)
     known = error_from_message(details)

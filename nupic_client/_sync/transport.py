@@ -11,9 +11,10 @@ from weakref import WeakSet
 import grpc
 import grpc.experimental
 
-from nupic_client._core import flows, wire
-from nupic_client._core.bearer import Bearer, authorized
-from nupic_client._core.exchange import Exchange
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import error_from_rpc
@@ -50,26 +51,26 @@ class Transport:
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
-        self._renounced: WeakSet[grpc.Channel] = WeakSet()
+        self._replaced: WeakSet[grpc.Channel] = WeakSet()
         self.watchdog = Watchdog()
         """Looks after the deadlines of this client's streams."""
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
-        fork.disown(self._channel, self._start_stream, self._methods, self.watchdog, *self._renounced)
+        fork.leak_in_child(self._channel, self._start_stream, self._methods, self.watchdog, *self._replaced)
         self._begin()
 
-    def stream(self, exchange: Exchange) -> Any:
+    def stream(self, session: GenerationSession) -> Any:
         """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method. Its
         ``undrained`` is a lock for the one who reads its last events when it is left: see `leave`.
         """
-        metadata = self.run(exchange.sign())  # may take long, and the client may be closed meanwhile
+        metadata = self.run(session.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
-        timeout = exchange.remaining(time.monotonic())
+        timeout = session.remaining(time.monotonic())
         try:
-            call = self._start_stream(exchange.request.message, timeout=timeout, metadata=metadata)
+            call = self._start_stream(session.request.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
             del channel  # the traceback has this frame, and must not keep a channel that was renounced
             self._not_started(error)
@@ -128,13 +129,13 @@ class Transport:
     def close(self) -> None:
         """Close the channel, which ends its calls; does not wait for them. Idempotent."""
         with self._lock:
-            channels = [*self._renounced] if self._channel is None else [*self._renounced, self._channel]
+            channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
         self.watchdog.stop()
         for channel in channels:
             channel.close()
 
-    def _renounce(self) -> None:
+    def _replace_channel(self) -> None:
         """Use another channel from now on, because Ctrl-C came while gRPC started a call.
 
         That call may run and nobody has it in hand to cancel it. It ends with its channel: when the last stream on that
@@ -142,7 +143,7 @@ class Transport:
         """
         with self._lock:
             if self._channel is not None:
-                self._renounced.add(self._channel)
+                self._replaced.add(self._channel)
             self._channel, self._methods = None, {}
 
     def _open(self) -> grpc.Channel:
@@ -213,7 +214,7 @@ class Transport:
         if isinstance(error, ValueError):  # gRPC's word for a closed channel
             self._open()
         elif not isinstance(error, Exception):  # Ctrl-C
-            self._renounce()
+            self._replace_channel()
 
     def _failed(self, rpc_error: Any) -> RequestError:
         error = error_from_rpc(rpc_error)

@@ -9,21 +9,21 @@ from __future__ import annotations
 from nupic_client.backends.detect import BACKENDS, backend_of, detect
 from nupic_client.backends.matrix import support_matrix, support_table
 from nupic_client.backends.plain import PlainBackend
-from nupic_client.backends.plan import DEFAULT_MAX_TOKENS, AnswerLayout, Backend, make_tensor
-from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, Backend, OutputNames, make_tensor
 from nupic_client.backends.tensors import TensorBackend
 from nupic_client.backends.trtllm import TrtllmBackend
 from nupic_client.backends.trtllm_engine import Tokenizer, TrtllmEngineBackend
 from nupic_client.backends.trtllm_llmapi import TrtllmLlmapiBackend
 from nupic_client.backends.vllm import VllmBackend
+from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
 __all__ = [
     "BACKENDS",
     "DEFAULT_MAX_TOKENS",
-    "AnswerLayout",
     "Backend",
     "InputTensor",
     "ModelSignature",
+    "OutputNames",
     "PlainBackend",
     "TensorBackend",
     "TensorSpec",

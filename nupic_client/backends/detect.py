@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nupic_client.backends.plain import PlainBackend
-from nupic_client.backends.plan import Backend
+from nupic_client.backends.protocol import Backend
 from nupic_client.backends.trtllm import TrtllmBackend
 from nupic_client.backends.trtllm_engine import TrtllmEngineBackend
 from nupic_client.backends.trtllm_llmapi import TrtllmLlmapiBackend
@@ -13,7 +13,7 @@ from nupic_client.backends.vllm import VllmBackend
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from nupic_client.backends.signature import ModelSignature
+    from nupic_client.signature import ModelSignature
 
 __all__ = ["BACKENDS", "backend_of", "detect"]
 

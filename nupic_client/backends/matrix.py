@@ -41,8 +41,8 @@ def _features(backend: TensorBackend) -> dict[str, str]:
     options = {f"`{option}`": _tensors(backend.options.get(option, ())) for option in OPTION_NAMES}
     if options["`stop`"] == _NONE:
         options["`stop`"] = "client"
-    reports = {
-        feature: _tensors(backend.reports.get(part, ())[1:])
+    optional_outputs = {
+        feature: _tensors(backend.optional_outputs.get(part, ())[1:])
         for feature, part in (
             ("finish reason", "finish_reason"),
             ("input tokens", "input_tokens"),
@@ -54,11 +54,11 @@ def _features(backend: TensorBackend) -> dict[str, str]:
         "prompt": _tensors((backend.prompt,)),
         "text": _tensors((backend.text,)),
         "a streamed response holds": _TEXT[backend.cumulative],
-        "asks for a stream": _tensors((backend.stream_switch,)),
-        "leaves the prompt out": _tensors((backend.no_echo_switch,)),
+        "asks for a stream": _tensors((backend.stream_input,)),
+        "leaves the prompt out": _tensors((backend.exclude_prompt_input,)),
         **options,
         "`max_tokens` is always sent": "yes" if backend.needs_max_tokens else "no",
-        **reports,
+        **optional_outputs,
     }
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from nupic_client.backends.tensors import REPORTS, TensorBackend
+from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
-    from nupic_client.backends.signature import ModelSignature
+    from nupic_client.signature import ModelSignature
 
 __all__ = ["PlainBackend"]
 
@@ -26,16 +26,16 @@ class PlainBackend(TensorBackend):
         prompt: the input for the prompt.
         text: the output with the text.
         echo: whether the text begins with the prompt, which is then removed. None: remove it from an answer
-            that comes as a whole, if it is there; leave the pieces of a stream alone, because a text may
+            that comes as a whole, if it is there; leave the chunks of a stream alone, because a text may
             begin like its prompt.
     """
 
     name = "plain"
     options = MappingProxyType({option: (option,) for option in OPTION_NAMES})
-    stream_switch = "stream"
-    no_echo_switch = "exclude_input_in_output"
-    reports = REPORTS
-    remedy = "choose a model whose name ends in '.streaming'"
+    stream_input = "stream"
+    exclude_prompt_input = "exclude_input_in_output"
+    optional_outputs = OPTIONAL_OUTPUTS
+    streaming_hint = "choose a model whose name ends in '.streaming'"
 
     def __init__(
         self, *, prompt: str = "text_input", text: str = "text_output", echo: bool | None = None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nupic_client.backends.plan import DEFAULT_MAX_TOKENS, AnswerLayout, make_tensor
+from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, OutputNames, make_tensor
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nupic_client.backends.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
     from nupic_client.sampling import SamplingParams
+    from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
-__all__ = ["COUNTS", "REPORTS", "TensorBackend"]
+__all__ = ["COUNTS", "OPTIONAL_OUTPUTS", "TensorBackend"]
 
 COUNTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -23,7 +23,7 @@ COUNTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 """Token counts as vLLM and TensorRT-LLM spell them: the input that asks, the output that answers."""
-REPORTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"finish_reason": ("return_finish_reason", "finish_reason"), **COUNTS}
 )
 """Finish reason and token counts as vLLM spells them."""
@@ -40,7 +40,7 @@ class TensorBackend:
         ...     name = "acme"
         ...     prompt = "PROMPT"
         ...     text = "COMPLETION"
-        ...     stream_switch = "STREAM"
+        ...     stream_input = "STREAM"
         ...     options = {"max_tokens": ("OUTPUT_LEN",), "temperature": ("TEMPERATURE",)}
         >>> AcmeBackend().name
         'acme'
@@ -55,18 +55,18 @@ class TensorBackend:
     options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """The input of each option; where releases differ, all its names, and the first that a model declares
     counts."""
-    stream_switch: ClassVar[str] = ""
-    """The BOOL input that asks for an answer in pieces; empty where there is none."""
-    no_echo_switch: ClassVar[str] = ""
+    stream_input: ClassVar[str] = ""
+    """The BOOL input that asks for an answer in chunks; empty where there is none."""
+    exclude_prompt_input: ClassVar[str] = ""
     """The BOOL input that asks to leave the prompt out of the text; empty where there is none."""
-    reports: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
-    """What to ask for besides the text: a field of `AnswerLayout` to the BOOL input that asks and the output
+    optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
+    """What to ask for besides the text: a field of `OutputNames` to the BOOL input that asks and the output
     that answers. ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
     cumulative: ClassVar[bool | None] = None
     """Whether a streamed response holds the whole text so far; None lets the responses decide."""
     needs_max_tokens: ClassVar[bool] = False
     """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
-    remedy: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
+    streaming_hint: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
     """What makes a model that is not decoupled stream, for the error text."""
 
     def matches(self, signature: ModelSignature) -> bool:
@@ -74,8 +74,8 @@ class TensorBackend:
         return _has(signature, self.prompt, self.text)
 
     def refuse_streaming(self, signature: ModelSignature) -> str | None:  # noqa: ARG002 - others look at it
-        """Return `remedy`: asked for a stream that they cannot give, models fail or worse."""
-        return self.remedy
+        """Return `streaming_hint`: asked for a stream that they cannot give, models fail or worse."""
+        return self.streaming_hint
 
     def supports(self, option: str, signature: ModelSignature) -> bool:
         """Return whether the model declares an input for the option, or offers log probabilities."""
@@ -108,20 +108,20 @@ class TensorBackend:
     def check_signature(self, signature: ModelSignature) -> None:
         """Raise ConfigurationError where the model has no such prompt or text tensor."""
         if not _has(signature, self.prompt, self.text):
-            raise self._misfit(signature)
+            raise self._signature_error(signature)
 
     def other_values(
         self, signature: ModelSignature, sampling: SamplingParams, *, stream: bool, logprobs: int | None
     ) -> dict[str, TensorValue | Sequence[TensorValue]]:
         """Return the inputs besides the prompt's, by the model's names; the same for every prompt."""
         values: dict[str, TensorValue | Sequence[TensorValue]] = {}
-        if _is_switch(self.stream_switch, signature):
+        if _is_switch(self.stream_input, signature):
             # Never ask a model that is not decoupled for a stream: that has taken whole servers down.
-            values[self.stream_switch] = stream and signature.decoupled
-        if _is_switch(self.no_echo_switch, signature):
-            values[self.no_echo_switch] = True
+            values[self.stream_input] = stream and signature.decoupled
+        if _is_switch(self.exclude_prompt_input, signature):
+            values[self.exclude_prompt_input] = True
         values.update(self.option_values(signature, sampling, logprobs=logprobs))
-        for part, (switch, _) in self.reports.items():
+        for part, (switch, _) in self.optional_outputs.items():
             if self._offers(part, signature) and (part != "logprobs" or logprobs is not None):
                 values[switch] = True
         return values
@@ -154,24 +154,24 @@ class TensorBackend:
         }
         return values
 
-    def layout(
+    def output_names(
         self,
         signature: ModelSignature,
         *,
         cumulative: bool | None,
         stream: bool = True,
         logprobs: int | None = None,
-    ) -> AnswerLayout:
-        """Return the layout: the text, and what `inputs` asked for besides."""
+    ) -> OutputNames:
+        """Return the output_names: the text, and what `inputs` asked for besides."""
         wanted = {
             part: output
-            for part, (_, output) in self.reports.items()
+            for part, (_, output) in self.optional_outputs.items()
             if self._offers(part, signature) and (part != "logprobs" or logprobs is not None)
         }
         streams = stream and signature.decoupled
         if cumulative is None:
             cumulative = self.is_cumulative(signature) if streams else False
-        return AnswerLayout(
+        return OutputNames(
             text=self.text,
             cumulative=cumulative,
             echo=self.may_echo(signature, stream=streams),
@@ -184,18 +184,18 @@ class TensorBackend:
 
     def may_echo(self, signature: ModelSignature, *, stream: bool) -> bool:
         """Return whether the text may begin with the prompt: whole answers do where no input prevents it."""
-        return not stream and not _is_switch(self.no_echo_switch, signature)
+        return not stream and not _is_switch(self.exclude_prompt_input, signature)
 
     def _input_of(self, option: str, signature: ModelSignature) -> str | None:
         return next((name for name in self.options.get(option, ()) if name in signature.inputs), None)
 
     def _offers(self, part: str, signature: ModelSignature) -> bool:
-        if part not in self.reports:
+        if part not in self.optional_outputs:
             return False
-        switch, output = self.reports[part]
+        switch, output = self.optional_outputs[part]
         return _is_switch(switch, signature) and output in signature.outputs
 
-    def _misfit(self, signature: ModelSignature) -> ConfigurationError:
+    def _signature_error(self, signature: ModelSignature) -> ConfigurationError:
         return ConfigurationError(
             f"model {signature.name!r} does not take a text and give a text as backend {self.name!r} does:"
             f" it has the inputs {list(signature.inputs)} and outputs {list(signature.outputs)}, expected"

@@ -15,8 +15,8 @@ from nupic_client.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nupic_client.backends.signature import ModelSignature, TensorValue
     from nupic_client.sampling import SamplingParams
+    from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
 
@@ -43,12 +43,12 @@ class TrtllmBackend(TensorBackend):
             "frequency_penalty": ("frequency_penalty",),
         }
     )
-    stream_switch = "stream"
-    no_echo_switch = "exclude_input_in_output"
-    reports = TRTLLM_REPORTS
+    stream_input = "stream"
+    exclude_prompt_input = "exclude_input_in_output"
+    optional_outputs = TRTLLM_REPORTS
     cumulative = False
     needs_max_tokens = True
-    remedy = "deploy tensorrt_llm, and tensorrt_llm_bls where it is used, with `decoupled_mode:true`"
+    streaming_hint = "deploy tensorrt_llm, and tensorrt_llm_bls where it is used, with `decoupled_mode:true`"
 
     def matches(self, signature: ModelSignature) -> bool:
         """Return whether the model takes text, ``max_tokens`` and lists of words, as only these do."""

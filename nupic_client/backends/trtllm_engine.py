@@ -17,9 +17,9 @@ from nupic_client.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nupic_client.backends.plan import AnswerLayout
-    from nupic_client.backends.signature import ModelSignature, TensorValue
+    from nupic_client.backends.protocol import OutputNames
     from nupic_client.sampling import SamplingParams
+    from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["Tokenizer", "TrtllmEngineBackend"]
 
@@ -61,12 +61,12 @@ class TrtllmEngineBackend(TensorBackend):
             "frequency_penalty": ("frequency_penalty",),
         }
     )
-    stream_switch = "streaming"
-    no_echo_switch = "exclude_input_in_output"
-    reports = TRTLLM_REPORTS
+    stream_input = "streaming"
+    exclude_prompt_input = "exclude_input_in_output"
+    optional_outputs = TRTLLM_REPORTS
     cumulative = False
     needs_max_tokens = True
-    remedy = "deploy it with `decoupled_mode:true`"
+    streaming_hint = "deploy it with `decoupled_mode:true`"
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self._tokenizer = tokenizer
@@ -119,17 +119,19 @@ class TrtllmEngineBackend(TensorBackend):
         check_logprobs(signature, sampling, logprobs)
         return super().option_values(signature, sampling, logprobs=logprobs)
 
-    def layout(
+    def output_names(
         self,
         signature: ModelSignature,
         *,
         cumulative: bool | None,
         stream: bool = True,
         logprobs: int | None = None,
-    ) -> AnswerLayout:
-        """Return the layout: token ids and how they become text."""
-        layout = super().layout(signature, cumulative=cumulative, stream=stream, logprobs=logprobs)
-        return replace(layout, detokenize=self._text_of)
+    ) -> OutputNames:
+        """Return the output_names: token ids and how they become text."""
+        output_names = super().output_names(
+            signature, cumulative=cumulative, stream=stream, logprobs=logprobs
+        )
+        return replace(output_names, detokenize=self._text_of)
 
     def _text_of(self, ids: Sequence[int]) -> str:
         tokenizer = self._tokenizer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nupic_client.backends.tensors import TensorBackend
 
 if TYPE_CHECKING:
-    from nupic_client.backends.signature import ModelSignature
+    from nupic_client.signature import ModelSignature
 
 __all__ = ["TrtllmLlmapiBackend"]
 
@@ -34,12 +34,12 @@ class TrtllmLlmapiBackend(TensorBackend):
 
     name = "trtllm_llmapi"
     options = MappingProxyType({option: (f"{_PREFIX}{option}",) for option in _OPTIONS})
-    stream_switch = "streaming"
-    no_echo_switch = f"{_PREFIX}exclude_input_from_output"
-    reports = MappingProxyType({"finish_reason": ("return_finish_reason", "finish_reason")})
+    stream_input = "streaming"
+    exclude_prompt_input = f"{_PREFIX}exclude_input_from_output"
+    optional_outputs = MappingProxyType({"finish_reason": ("return_finish_reason", "finish_reason")})
     cumulative = True
     needs_max_tokens = True  # the LLM-API's own default ends a text after 32 tokens
-    remedy = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"
+    streaming_hint = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"
 
     def matches(self, signature: ModelSignature) -> bool:
         """Return whether the model takes text and options that are named as only here."""

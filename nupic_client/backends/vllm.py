@@ -9,14 +9,14 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nupic_client.backends.plan import DEFAULT_MAX_TOKENS
-from nupic_client.backends.tensors import REPORTS, TensorBackend
+from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS
+from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nupic_client.backends.signature import ModelSignature, TensorValue
+    from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["VllmBackend"]
 
@@ -32,9 +32,9 @@ class VllmBackend(TensorBackend):
 
     name = "vllm"
     options = MappingProxyType(dict.fromkeys(OPTION_NAMES, (_SAMPLING,)))
-    stream_switch = "stream"
-    no_echo_switch = "exclude_input_in_output"
-    reports = MappingProxyType({**REPORTS, "logprobs": ("return_logprobs", "logprobs")})
+    stream_input = "stream"
+    exclude_prompt_input = "exclude_input_in_output"
+    optional_outputs = MappingProxyType({**OPTIONAL_OUTPUTS, "logprobs": ("return_logprobs", "logprobs")})
     cumulative = False
     needs_max_tokens = True  # vLLM's own default ends a text after 16 tokens
 

@@ -18,7 +18,7 @@ def stream_answer(start: Callable[[], TextStream], write: Callable[[str], object
 
     Args:
         start: sends the request.
-        write: called with each piece of text.
+        write: called with each chunk of text.
 
     Raises:
         NupicError: the request is wrong or failed.

@@ -141,7 +141,7 @@ class _Chat:
         """Send a message; the conversation keeps it if there is an answer, even half of one."""
         output = TextOutput()
         try:
-            answer = stream_answer(lambda: self._conversation.send(text), output.write)
+            answer = stream_answer(lambda: self._conversation.stream(text), output.write)
         except KeyboardInterrupt:
             if not is_interactive():
                 raise

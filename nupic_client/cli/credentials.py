@@ -74,7 +74,7 @@ def credentials(arguments: argparse.Namespace) -> dict[str, Any]:
         if given:
             raise ConfigurationError(f"--local does not go with {' and '.join(given)}: it needs none of them")
         return {}
-    options: dict[str, Any] = {"token": token_of(arguments, default=TOKEN_VARIABLE)}
+    options: dict[str, Any] = {"bearer_token": token_of(arguments, default=TOKEN_VARIABLE)}
     if arguments.allow_insecure_token:
         options["allow_insecure_token"] = True
     tls = {field: getattr(arguments, name) for name, field in _TLS.items() if getattr(arguments, name)}

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _ignore(text: str) -> None:
-    """Show nothing of a piece of text: with --json it is in the object at the end."""
+    """Show nothing of a chunk of text: with --json it is in the object at the end."""
 
 
 def _conversation(prompt: str, arguments: argparse.Namespace, client: StreamingClient) -> str | list[Message]:

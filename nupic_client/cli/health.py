@@ -104,12 +104,12 @@ def _examine(client: nupic_client.ServerClient, model: str) -> _Health:
         name, version = info.name, info.version
     return _Health(
         url=client.url,
-        live=client.live(),
-        ready=client.ready(),
+        live=client.is_live(),
+        ready=client.is_ready(),
         name=name,
         version=version,
         model=model or None,
-        model_ready=client.model_ready(model) if model else None,
+        model_ready=client.is_model_ready(model) if model else None,
     )
 
 

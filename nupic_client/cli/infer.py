@@ -21,7 +21,7 @@ from nupic_client.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nupic_client.backends.signature import ModelSignature
+    from nupic_client.signature import ModelSignature
 
 __all__ = ["add_command", "run"]
 

@@ -23,7 +23,7 @@ def summary(generation: Generation) -> str:
     if timing.time_to_first_token is not None:
         parts.append(f"time to first token {timing.time_to_first_token:.2f} s")
     if tokens is None:
-        rate, count, unit = timing.pieces_per_second, timing.pieces, "piece"
+        rate, count, unit = timing.chunks_per_second, timing.chunks, "chunk"
     else:
         rate, count, unit = timing.tokens_per_second, tokens, "token"
     if rate is not None:

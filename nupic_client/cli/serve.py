@@ -135,7 +135,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     token = token_of(arguments)
     limits = {name: value for name in _LIMITS if (value := getattr(arguments, name)) is not None}
     if not arguments.triton:
-        return {**options, "token": token, "limits": local.ServerLimits(**limits)}
+        return {**options, "bearer_token": token, "limits": local.ServerLimits(**limits)}
     if token is not None:
         raise ConfigurationError(
             "--triton does not go with --token-file and --token-env, Triton knows no tokens: let in only clients with a"

@@ -40,13 +40,13 @@ def complain(message: str) -> None:
 
 
 class TextOutput:
-    """Write pieces of text to stdout as they come, and end the last line."""
+    """Write chunks of text to stdout as they come, and end the last line."""
 
     def __init__(self) -> None:
         self._line_is_open = False
 
     def write(self, text: str) -> None:
-        """Write a piece of text and flush it."""
+        """Write a chunk of text and flush it."""
         sys.stdout.write(text)
         sys.stdout.flush()
         self._line_is_open = not text.endswith("\n")

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nupic_client.local.embedded import LocalServer
-    from nupic_client.local.engine import (
+    from nupic_client.local.engines.engine import (
+        Chunk,
         Engine,
         EngineError,
         EngineRequest,
-        Piece,
         ServedModel,
         text_signature,
     )
-    from nupic_client.local.exposure import ExposedServerWarning
-    from nupic_client.local.limits import ServerLimits
-    from nupic_client.local.tls import ServerTLS
+    from nupic_client.local.kserve.exposure import ExposedServerWarning
+    from nupic_client.local.kserve.limits import ServerLimits
+    from nupic_client.local.kserve.tls import ServerTLS
     from nupic_client.local.triton.server import TritonServer
 
 __all__ = [
+    "Chunk",
     "Engine",
     "EngineError",
     "EngineRequest",
     "ExposedServerWarning",
     "LocalServer",
-    "Piece",
     "ServedModel",
     "ServerLimits",
     "ServerTLS",
@@ -41,10 +41,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ExposedServerWarning": "exposure",
+    "ExposedServerWarning": "kserve.exposure",
     "LocalServer": "embedded",
-    "ServerLimits": "limits",
-    "ServerTLS": "tls",
+    "ServerLimits": "kserve.limits",
+    "ServerTLS": "kserve.tls",
     "TritonServer": "triton.server",
 }
 
@@ -55,7 +55,7 @@ logging.getLogger("nupic_client.local").addHandler(logging.NullHandler())
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'engine')}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'engines.engine')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from nupic_client.errors import ConfigurationError, LocalModelError
-from nupic_client.local.embedding import EmbeddingEngine, embedding_signature
-from nupic_client.local.engine import ServedModel, text_signature
-from nupic_client.local.exposure import listening_host, warn_if_exposed
-from nupic_client.local.limits import ServerLimits
-from nupic_client.local.llama import LlamaEngine
-from nupic_client.local.repository import Repository
-from nupic_client.local.server import InferenceServer
-from nupic_client.local.tls import ServerTLS
-from nupic_client.local.tokens import check_tokens
-from nupic_client.local.weights import Progress, locate_weights
+from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
+from nupic_client.local.engines.engine import ServedModel, text_signature
+from nupic_client.local.engines.llama import LlamaEngine
+from nupic_client.local.engines.weights import Progress, locate_weights
+from nupic_client.local.kserve.auth import check_bearer_tokens
+from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
+from nupic_client.local.kserve.limits import ServerLimits
+from nupic_client.local.kserve.repository import Repository
+from nupic_client.local.kserve.server import InferenceServer
+from nupic_client.local.kserve.tls import ServerTLS
 
 if TYPE_CHECKING:
     import os
@@ -55,7 +55,7 @@ class LocalServer:
         expose: let other machines use it. Starting it then gives an `ExposedServerWarning`, which says how it
             is protected.
         tls: the certificate to serve with TLS; `url` then begins with ``grpcs://``.
-        token: the bearer token, or several, without which no call is answered, not even about health.
+        bearer_token: the bearer token, or several, without which no call is answered, not even about health.
         limits: how much clients may ask for.
         threads: threads to compute with. More than one only helps on an idle machine.
         context: size of the context in tokens: a prompt and its answer must fit.
@@ -81,7 +81,7 @@ class LocalServer:
         *,
         expose: bool = False,
         tls: ServerTLS | None = None,
-        token: str | Collection[str] | None = None,
+        bearer_token: str | Collection[str] | None = None,
         limits: ServerLimits | None = None,
         threads: int = 1,
         context: int = 2048,
@@ -96,7 +96,7 @@ class LocalServer:
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls
-        self._tokens = check_tokens(token)
+        self._bearer_tokens = check_bearer_tokens(bearer_token)
         self._limits = limits or ServerLimits()
         self._threads = threads
         self._context = context
@@ -117,7 +117,7 @@ class LocalServer:
         """
         if self._running is not None:
             return self
-        tls, tokens = self._tls, self._tokens
+        tls, tokens = self._tls, self._bearer_tokens
         warn_if_exposed(
             self._host,
             tls=tls is not None,
@@ -130,7 +130,7 @@ class LocalServer:
             host=self._host,
             port=self._port,
             credentials=None if tls is None else tls.credentials(),
-            tokens=tokens,
+            bearer_tokens=tokens,
             limits=self._limits,
         )
         self.url = running.server.url if tls is None else f"grpcs://{running.server.url}"

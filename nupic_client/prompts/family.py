@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nupic_client.prompts.draft import Draft
+from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.turn import Rule, Turn
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Job:
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
-Script: TypeAlias = Callable[["Family", Job, Draft], None]
+Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]
 """A family's own renderer, for a template that is more than text around messages."""
 
 

@@ -259,12 +259,12 @@ class PromptFormatter:
         )
         if not allow_control_tokens:
             self._check_contents(conversation)
-        draft = render(family, job)
+        builder = render(family, job)
         if not allow_control_tokens:
-            forged = draft.find_forged((*self._control_tokens, *family.seams))
+            forged = builder.find_forged((*self._control_tokens, *family.seams))
             if forged is not None:
                 raise self._forgery(conversation, forged[1], forged[0])
-        return draft.text()
+        return builder.text()
 
     def __repr__(self) -> str:
         return f"<PromptFormatter {self._family.name}>"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
-    from nupic_client.prompts.draft import Draft
+    from nupic_client.prompts.builder import PromptBuilder
     from nupic_client.prompts.family import Job
 
 __all__ = ["JinjaScript", "jinja_family"]
@@ -51,7 +51,7 @@ class JinjaScript:
     chosen: str | None = None
     special_tokens: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, family: Family, job: Job, draft: Draft) -> None:
+    def __call__(self, family: Family, job: Job, builder: PromptBuilder) -> None:
         """Render the job. The template's own words and the contents cannot be told apart."""
         reserved = [name for name in _RESERVED if name in job.variables]
         if reserved:
@@ -64,7 +64,7 @@ class JinjaScript:
             "messages": [{"role": message.role, "content": message.content} for message in job.messages],
             "add_generation_prompt": job.add_generation_prompt,
         }
-        draft.say(self._render(family, self._choose(job.variables), variables, job))
+        builder.literal(self._render(family, self._choose(job.variables), variables, job))
 
     def __reduce__(self) -> tuple[type[JinjaScript], tuple[Any, ...]]:
         return JinjaScript, (dict(self.templates), self.chosen, dict(self.special_tokens))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nupic_client.errors import ConfigurationError
-from nupic_client.prompts import (
+from nupic_client.prompts.families import (
     chatml,
     cohere,
     deepseek,

@@ -1,4 +1,4 @@
-"""The one renderer: turns a conversation into a draft by what a family says about itself."""
+"""The one renderer: turns a conversation into a builder by what a family says about itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nupic_client.errors import PromptError
-from nupic_client.prompts.draft import Draft
+from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.family import Family, Job, Place, Rule, Turn
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["allowed", "check", "render"]
 
 
-def render(family: Family, job: Job) -> Draft:
+def render(family: Family, job: Job) -> PromptBuilder:
     """Render a conversation.
 
     Args:
@@ -25,25 +25,25 @@ def render(family: Family, job: Job) -> Draft:
         job: the conversation and the options.
 
     Returns:
-        The draft of the prompt.
+        The builder of the prompt.
 
     Raises:
         PromptError: the official template refuses this conversation.
     """
     check(family, job.messages)
-    draft = Draft()
+    builder = PromptBuilder()
     if family.script is not None:
-        family.script(family, job, draft)
-        return draft
-    draft.say(family.start)
-    _say_front(family, job, draft)
-    _say_turns(family, job.messages, draft)
+        family.script(family, job, builder)
+        return builder
+    builder.literal(family.start)
+    _say_front(family, job, builder)
+    _say_turns(family, job.messages, builder)
     has_turns = len(job.messages) > 1 or job.messages[0].role != "system"
     if not job.add_generation_prompt:
-        draft.say(family.ending)
+        builder.literal(family.ending)
     elif has_turns or not family.generation_needs_turn:
-        draft.say(family.generation)
-    return draft
+        builder.literal(family.generation)
+    return builder
 
 
 def allowed(family: Family) -> str:
@@ -94,7 +94,7 @@ def _late_system(family: Family) -> Turn | Rule:
     return family.system if family.late_system is None else family.late_system
 
 
-def _say_front(family: Family, job: Job, draft: Draft) -> None:
+def _say_front(family: Family, job: Job, builder: PromptBuilder) -> None:
     """Say the system prompt, where it is not part of a later turn."""
     turn = family.system
     if isinstance(turn, Rule):
@@ -102,8 +102,8 @@ def _say_front(family: Family, job: Job, draft: Draft) -> None:
     if family.system_place is Place.FRONT:
         systems = [(index, message) for index, message in enumerate(job.messages) if message.role == "system"]
         for position, (index, message) in enumerate(systems):
-            draft.say(turn.after if position else "")
-            draft.quote(message.content, index)
+            builder.literal(turn.after if position else "")
+            builder.content(message.content, index)
         return
     if family.system_place is not Place.TURN:
         return
@@ -111,12 +111,12 @@ def _say_front(family: Family, job: Job, draft: Draft) -> None:
         turn = replace(turn, before=turn.before.replace("{date}", job.printed_date))
     if job.messages[0].role == "system":
         if len(job.messages) > 1 or not family.system_needs_turn:
-            draft.turn(turn, job.messages[0].content, 0)
+            builder.turn(turn, job.messages[0].content, 0)
     elif family.default_system is not None:
-        draft.say(turn.before + family.default_system.replace("{date}", job.printed_date) + turn.after)
+        builder.literal(turn.before + family.default_system.replace("{date}", job.printed_date) + turn.after)
 
 
-def _say_turns(family: Family, messages: Sequence[Message], draft: Draft) -> None:
+def _say_turns(family: Family, messages: Sequence[Message], builder: PromptBuilder) -> None:
     has_system = messages[0].role == "system"
     late_system: Turn | Rule = _late_system(family)
     if family.system_place is Place.FRONT:
@@ -128,11 +128,11 @@ def _say_turns(family: Family, messages: Sequence[Message], draft: Draft) -> Non
         if index == 0 and has_system:
             continue
         if index == folded_into:
-            _quote_folded(family, messages, index, draft)
+            _quote_folded(family, messages, index, builder)
         elif index == last and message.role == "assistant" and family.last_assistant is not None:
-            draft.turn(family.last_assistant, message.content, index)
+            builder.turn(family.last_assistant, message.content, index)
         else:
-            draft.turn(turns[message.role], message.content, index)
+            builder.turn(turns[message.role], message.content, index)
 
 
 def _folded_into(family: Family, messages: Sequence[Message]) -> int:
@@ -145,7 +145,7 @@ def _folded_into(family: Family, messages: Sequence[Message]) -> int:
     return -1
 
 
-def _quote_folded(family: Family, messages: Sequence[Message], index: int, draft: Draft) -> None:
+def _quote_folded(family: Family, messages: Sequence[Message], index: int, builder: PromptBuilder) -> None:
     system, user = family.system, family.user
     if isinstance(system, Rule) or isinstance(user, Rule):  # pragma: no cover  # such a family folds nothing
         return
@@ -157,8 +157,8 @@ def _quote_folded(family: Family, messages: Sequence[Message], index: int, draft
         gap = gap if text else gap.rstrip()
     else:
         text = user.clean(text)
-    draft.say(user.before + system.before)
-    draft.quote(messages[0].content, 0)
-    draft.say(gap)
-    draft.quote(text, index)
-    draft.say(user.after)
+    builder.literal(user.before + system.before)
+    builder.content(messages[0].content, 0)
+    builder.literal(gap)
+    builder.content(text, index)
+    builder.literal(user.after)

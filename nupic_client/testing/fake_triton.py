@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from nupic_client.backends.signature import ModelSignature
-from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
-from nupic_client.local.limits import UNLIMITED, ServerLimits
-from nupic_client.local.repository import Repository
-from nupic_client.local.scripted import ReplySource, ScriptedEngine
-from nupic_client.local.server import InferenceServer
+from nupic_client.local.engines.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
+from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
+from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
+from nupic_client.local.kserve.repository import Repository
+from nupic_client.local.kserve.server import InferenceServer
+from nupic_client.signature import ModelSignature
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,7 +59,7 @@ class FakeTriton:
             place.
         explicit: whether clients may load and unload models.
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
-        tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
+        bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
         limits: how much clients may ask for; no limits if they are not given.
 
     Raises:
@@ -81,7 +81,7 @@ class FakeTriton:
         port: int = 0,
         explicit: bool = False,
         credentials: Any = None,
-        tokens: Collection[str] | None = None,
+        bearer_tokens: Collection[str] | None = None,
         limits: ServerLimits = UNLIMITED,
     ) -> None:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
@@ -101,7 +101,7 @@ class FakeTriton:
             on_request=self._received,
             on_call=self._called,
             credentials=credentials,
-            tokens=tokens,
+            bearer_tokens=bearer_tokens,
             limits=limits,
         )
         self._changed = threading.Condition()
@@ -151,13 +151,13 @@ class FakeTriton:
     # --- what it says
 
     @property
-    def tokens(self) -> Collection[str] | None:
+    def bearer_tokens(self) -> Collection[str] | None:
         """The bearer tokens that are accepted; may be set while the server runs."""
-        return self._server.tokens
+        return self._server.bearer_tokens
 
-    @tokens.setter
-    def tokens(self, tokens: Collection[str] | None) -> None:
-        self._server.tokens = tokens
+    @bearer_tokens.setter
+    def bearer_tokens(self, tokens: Collection[str] | None) -> None:
+        self._server.bearer_tokens = tokens
 
     @property
     def reply(self) -> ReplySource:

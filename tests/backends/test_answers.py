@@ -7,15 +7,15 @@ import struct
 from itertools import pairwise
 
 import pytest
-from core.replies import last, piece, prepared, raw_bytes, reply, reply_message
+from core.replies import chunk, last, prepared, raw_bytes, reply, reply_message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client import FinishReason, Generation, TextDelta, Usage
-from nupic_client._core.decoder import END, StreamDecoder
-from nupic_client._core.exchange import Exchange
-from nupic_client._core.pieces import PromptRemover, TokenJoiner
-from nupic_client.backends import AnswerLayout
+from nupic_client._core.generation.decoder import END, StreamDecoder
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.text import PromptRemover, TokenJoiner
+from nupic_client.backends import OutputNames
 from nupic_client.errors import ProtocolError
 from nupic_client.results import TokenLogprob
 
@@ -40,8 +40,8 @@ def vllm_json(*positions, name="logprobs"):
 
 # Log probabilities
 
-VLLM = AnswerLayout(cumulative=False, logprobs="logprobs")
-TRTLLM = AnswerLayout(cumulative=False, logprobs="output_log_probs")
+VLLM = OutputNames(cumulative=False, logprobs="logprobs")
+TRTLLM = OutputNames(cumulative=False, logprobs="output_log_probs")
 HELLO = {
     "15": {"logprob": -1.5, "rank": 2, "decoded_token": "Hello"},
     "7": {"logprob": -0.5, "rank": 1, "decoded_token": "Hi"},
@@ -53,7 +53,7 @@ def test_vllms_json_has_the_chosen_token_first_and_the_likeliest_besides():
     decoder.feed(text_and("Hello", vllm_json(HELLO)))
     (told,) = decoder.logprobs
     assert (told.token, told.token_id, told.logprob, told.rank) == ("Hello", 15, -1.5, 2)
-    assert [(item.token, item.logprob) for item in told.likeliest] == [("Hi", -0.5), ("Hello", -1.5)]
+    assert [(item.token, item.logprob) for item in told.top_logprobs] == [("Hi", -0.5), ("Hello", -1.5)]
 
 
 def test_each_response_of_vllm_tells_its_own_tokens():
@@ -106,11 +106,11 @@ def test_numbers_of_another_type_break_the_protocol():
 
 
 def test_log_probabilities_that_were_not_asked_for_are_none():
-    decoder = StreamDecoder(AnswerLayout(cumulative=False, finish_reason="finish_reason"))
+    decoder = StreamDecoder(OutputNames(cumulative=False, finish_reason="finish_reason"))
     decoder.feed(text_and("a", floats(-0.5)))
     assert decoder.logprobs is None
     assert decoder.take_logprobs() is None
-    assert StreamDecoder(AnswerLayout()).logprobs is None
+    assert StreamDecoder(OutputNames()).logprobs is None
 
 
 def test_events_carry_the_log_probabilities_of_their_piece():
@@ -125,27 +125,27 @@ def test_events_carry_the_log_probabilities_of_their_piece():
 
 
 def test_the_generation_has_all_log_probabilities():
-    exchange = Exchange(prepared(layout=TRTLLM), 0.0)
-    text = exchange.receive(text_and("a", floats(-0.5)), 1.0)
-    assert exchange.delta(text) == TextDelta("a", (TokenLogprob(logprob=-0.5),))
-    exchange.receive(text_and("b", floats(-0.25), final=True), 2.0)
-    exchange.ended(2.0)
-    result = exchange.result()
+    session = GenerationSession(prepared(output_names=TRTLLM), 0.0)
+    text = session.receive(text_and("a", floats(-0.5)), 1.0)
+    assert session.delta(text) == TextDelta("a", (TokenLogprob(logprob=-0.5),))
+    session.receive(text_and("b", floats(-0.25), final=True), 2.0)
+    session.ended(2.0)
+    result = session.result()
     assert isinstance(result, Generation)
     assert [told.logprob for told in result.logprobs] == [-0.5, -0.25]
     assert "logprob" not in repr(result)
 
 
 def test_a_generation_without_them_has_none():
-    exchange = Exchange(prepared(), 0.0)
-    assert exchange.delta(exchange.receive(piece("a", final=True), 1.0)) == TextDelta("a")
-    exchange.ended(2.0)
-    assert exchange.result().logprobs is None
+    session = GenerationSession(prepared(), 0.0)
+    assert session.delta(session.receive(chunk("a", final=True), 1.0)) == TextDelta("a")
+    session.ended(2.0)
+    assert session.result().logprobs is None
 
 
 # Usage and finish reason
 
-FULL = AnswerLayout(
+FULL = OutputNames(
     cumulative=True,
     finish_reason="finish_reason",
     input_tokens="num_input_tokens",
@@ -192,36 +192,36 @@ def test_reasons_are_understood(reason, meaning):
 
 # The repeated prompt
 
-ECHO = AnswerLayout(cumulative=False, echo=True)
+ECHO = OutputNames(cumulative=False, echo=True)
 
 
 def test_the_prompt_is_removed_from_a_whole_answer():
     decoder = StreamDecoder(ECHO, prompt="Once upon")
-    assert decoder.feed(piece("Once upon a time", final=True)) == " a time"
+    assert decoder.feed(chunk("Once upon a time", final=True)) == " a time"
 
 
 def test_a_stop_string_of_the_prompt_ends_nothing():
     decoder = StreamDecoder(ECHO, ["<end>"], prompt="Say <end> now")
-    assert decoder.feed(piece("Say <end> now: yes<end>no")) == ": yes"
+    assert decoder.feed(chunk("Say <end> now: yes<end>no")) == ": yes"
     assert decoder.finish_reason is FinishReason.STOP
 
 
 def test_an_answer_that_only_resembles_the_prompt_is_whole():
     decoder = StreamDecoder(ECHO, prompt="Once upon")
-    assert decoder.feed(piece("Once", final=True)) == "Once"
+    assert decoder.feed(chunk("Once", final=True)) == "Once"
     assert decoder.flush() == ""
 
 
 def test_without_echo_a_text_may_begin_like_its_prompt():
-    assert StreamDecoder(AnswerLayout(cumulative=False), prompt="ha").feed(piece("hahaha")) == "hahaha"
+    assert StreamDecoder(OutputNames(cumulative=False), prompt="ha").feed(chunk("hahaha")) == "hahaha"
 
 
 @given(st.text("ab", max_size=5), st.text("ab", max_size=8), st.lists(st.integers(0, 8), max_size=3))
-def test_removing_the_prompt_does_not_depend_on_the_pieces(prompt, text, cuts):
+def test_removing_the_prompt_does_not_depend_on_the_chunks(prompt, text, cuts):
     remover = PromptRemover(prompt)
     borders = pairwise([0, *sorted(cuts), len(text)])
-    pieces = [text[start:stop] for start, stop in borders]
-    result = "".join(map(remover.feed, pieces)) + remover.flush()
+    chunks = [text[start:stop] for start, stop in borders]
+    result = "".join(map(remover.feed, chunks)) + remover.flush()
     assert result == text.removeprefix(prompt)
 
 
@@ -232,7 +232,7 @@ def decode(tokens):
     return bytes(tokens).decode(errors="replace")
 
 
-ENGINE = AnswerLayout(text="output_ids", cumulative=False, detokenize=decode)
+ENGINE = OutputNames(text="output_ids", cumulative=False, detokenize=decode)
 
 
 def test_token_ids_become_text():
@@ -259,10 +259,10 @@ def test_a_stop_string_is_found_over_tokens():
 def test_characters_are_never_torn_apart(text, size):
     data = text.encode()
     decoder = StreamDecoder(ENGINE)
-    pieces = [decoder.feed(ids(*data[start : start + size])) for start in range(0, len(data), size)]
-    pieces.append(decoder.feed(last()))
-    assert "".join(pieces) == text
-    assert all("\ufffd" not in piece for piece in pieces) or "\ufffd" in text
+    chunks = [decoder.feed(ids(*data[start : start + size])) for start in range(0, len(data), size)]
+    chunks.append(decoder.feed(last()))
+    assert "".join(chunks) == text
+    assert all("\ufffd" not in chunk for chunk in chunks) or "\ufffd" in text
 
 
 def test_an_answer_that_ends_inside_a_character_keeps_what_there_is():

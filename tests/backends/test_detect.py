@@ -147,10 +147,10 @@ def test_a_backend_of_your_own_is_a_few_names():
     assert Acme().supports("temperature", PASCAL)
     assert not Acme().supports("top_p", PASCAL)
     assert not Acme().supports("logprobs", PASCAL)
-    assert Acme().layout(PASCAL, cumulative=None).cumulative is None
+    assert Acme().output_names(PASCAL, cumulative=None).cumulative is None
 
 
 def test_an_input_that_only_has_the_name_of_a_switch_is_left_alone():
     odd = changed(PLAIN, inputs={**PLAIN.inputs, **specs("stream INT32\nexclude_input_in_output BYTES")})
     assert [tensor.name for tensor in PlainBackend().inputs(odd, "Hi", sampling())] == ["text_input"]
-    assert PlainBackend().layout(odd, cumulative=None, stream=False).echo
+    assert PlainBackend().output_names(odd, cumulative=None, stream=False).echo

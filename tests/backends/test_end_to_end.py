@@ -21,8 +21,8 @@ from backends.signatures import (
 from facade.conftest import by_async_iterator, by_iterator
 
 from nupic_client import ConfigurationError, FinishReason, InferenceError, StreamingClient
-from nupic_client._core import wire
-from nupic_client._core.elements import encode_tensor
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client.backends import PlainBackend, TensorBackend, TrtllmEngineBackend
 from nupic_client.errors import RequestRejectedError
 from nupic_client.testing import FakeTriton, Reply, fail, raw
@@ -34,13 +34,13 @@ def read(request):
 
 
 def generate(read, signature, reply, *, backend=None, final="separate", **options):
-    """Return pieces, generation and the recorded request."""
+    """Return chunks, generation and the recorded request."""
     with (
         FakeTriton(reply, models=[signature], final=final) as server,
         StreamingClient(signature.name, url=server.url, backend=backend) as client,
     ):
-        pieces, generation = read(client, "Once", **options)
-        return pieces, generation, server.requests[0]
+        chunks, generation = read(client, "Once", **options)
+        return chunks, generation, server.requests[0]
 
 
 def test_vllm(read):
@@ -62,10 +62,10 @@ def test_vllm(read):
             "logprobs": "null",
         }
 
-    pieces, generation, request = generate(
+    chunks, generation, request = generate(
         read, VLLM, steps, final="with_last", logprobs=True, temperature=0.5, stop=["x"]
     )
-    assert pieces == ["Hel", "lo", "!"]
+    assert chunks == ["Hel", "lo", "!"]
     assert generation.finish_reason is FinishReason.LENGTH
     assert (generation.usage.input_tokens, generation.usage.output_tokens) == (4, 4)
     assert [told.token for told in generation.logprobs] == ["Hel", "lo"]
@@ -111,10 +111,10 @@ def test_trtllm(read, signature):
         ],
         input_tokens=3,
     )
-    pieces, generation, request = generate(
+    chunks, generation, request = generate(
         read, signature, reply, top_k=1, seed=2**64 - 1, stop=["a", "b"], logprobs=True
     )
-    assert pieces == ["Once", " upon"]
+    assert chunks == ["Once", " upon"]
     assert generation.finish_reason is None
     assert (generation.usage.input_tokens, generation.usage.output_tokens) == (3, 3)
     assert [told.logprob for told in generation.logprobs] == [-0.5, -1.0]
@@ -124,14 +124,14 @@ def test_trtllm(read, signature):
 
 
 def test_a_stop_word_that_the_server_left_in_the_text_is_cut(read):
-    pieces, generation, _ = generate(read, BLS, ["so ", "EN", "D and"], stop="END")
-    assert "".join(pieces) == "so "
+    chunks, generation, _ = generate(read, BLS, ["so ", "EN", "D and"], stop="END")
+    assert "".join(chunks) == "so "
     assert generation.finish_reason is FinishReason.STOP
 
 
 def test_trtllm_that_accumulates_tokens(read):
-    pieces, generation, _ = generate(read, BLS_ACCUMULATING, ["ha", "haha", "haha \ufffd", "haha é"])
-    assert generation.text == "".join(pieces) == "haha é"
+    chunks, generation, _ = generate(read, BLS_ACCUMULATING, ["ha", "haha", "haha \ufffd", "haha é"])
+    assert generation.text == "".join(chunks) == "haha é"
 
 
 def test_the_traceback_of_a_bls_model_ends_with_what_happened(read):
@@ -145,10 +145,10 @@ def test_the_traceback_of_a_bls_model_ends_with_what_happened(read):
 
 
 def test_trtllm_llmapi(read):
-    pieces, generation, request = generate(
+    chunks, generation, request = generate(
         read, LLMAPI, Reply(["Once", "Once upon", "Once upon a"], finish_reason="stop"), stop="time"
     )
-    assert (pieces, generation.text) == (["Once", " upon", " a"], "Once upon a")
+    assert (chunks, generation.text) == (["Once", " upon", " a"], "Once upon a")
     assert generation.finish_reason is FinishReason.STOP
     assert generation.usage.output_tokens is None
     assert list(request.inputs["sampling_param_stop"]) == ["time"]
@@ -171,10 +171,10 @@ class Words:
 
 def test_trtllm_engine(read):
     steps = [{"output_ids": list(part)} for part in ("Hé".encode()[:2], "Hé".encode()[2:], b"!\x02")]
-    pieces, generation, request = generate(
+    chunks, generation, request = generate(
         read, ENGINE, Reply(steps, honour_max_tokens=False), backend=TrtllmEngineBackend(Words())
     )
-    assert pieces == ["H", "é", "!"]
+    assert chunks == ["H", "é", "!"]
     assert generation.text == "Hé!"
     assert list(request.inputs["input_ids"]) == list(b"Once")
     assert (request.inputs["input_lengths"], request.inputs["end_id"]) == (4, 2)
@@ -191,7 +191,7 @@ def test_an_own_backend(read):
         prompt = "PROMPT"
         text = "COMPLETION"
         options: ClassVar = {"max_tokens": ("OUTPUT_LEN",)}
-        stream_switch = "STREAM"
+        stream_input = "STREAM"
         cumulative = True
 
     acme = changed(
@@ -200,18 +200,18 @@ def test_an_own_backend(read):
         outputs=results("COMPLETION BYTES"),
         max_batch_size=1,
     )
-    pieces, _, request = generate(read, acme, ["ha", "haha"], backend=Acme(), max_tokens=2)
-    assert pieces == ["ha", "ha"]
+    chunks, _, request = generate(read, acme, ["ha", "haha"], backend=Acme(), max_tokens=2)
+    assert chunks == ["ha", "ha"]
     assert dict(request.inputs) == {"PROMPT": "Once", "OUTPUT_LEN": 2, "STREAM": True}
     with pytest.raises(ConfigurationError, match="give backend="):
         generate(read, acme, ["x"])
 
 
 def test_a_plain_model_that_repeats_the_prompt(read):
-    pieces, _, _ = generate(read, PLAIN, ["On", "ce upon", " a time"], backend=PlainBackend(echo=True))
-    assert "".join(pieces) == " upon a time"
-    pieces, _, _ = generate(read, PLAIN, ["On", "ce upon", " a time"])
-    assert "".join(pieces) == "Once upon a time"
+    chunks, _, _ = generate(read, PLAIN, ["On", "ce upon", " a time"], backend=PlainBackend(echo=True))
+    assert "".join(chunks) == " upon a time"
+    chunks, _, _ = generate(read, PLAIN, ["On", "ce upon", " a time"])
+    assert "".join(chunks) == "Once upon a time"
 
 
 def test_a_server_that_loaded_another_release_is_asked_again(read):

@@ -4,7 +4,7 @@ import pytest
 from core.replies import signature
 
 from nupic_client.backends.plain import PlainBackend
-from nupic_client.backends.plan import AnswerLayout
+from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
@@ -77,8 +77,8 @@ EXTRAS = ["finish_reason", "num_input_tokens", "num_output_tokens"]
 def test_what_the_model_offers_besides_the_text_is_asked_for(extra):
     takes = signature((f"return_{extra}", "BOOL"), outputs=(("text_output", "BYTES"), (extra, "BYTES")))
     assert sent(takes)[f"return_{extra}"] == ("BOOL", (1,), (True,))
-    layout = BACKEND.layout(takes, cumulative=None)
-    assert [layout.finish_reason, layout.input_tokens, layout.output_tokens] == [
+    output_names = BACKEND.output_names(takes, cumulative=None)
+    assert [output_names.finish_reason, output_names.input_tokens, output_names.output_tokens] == [
         extra if name == extra else None for name in EXTRAS
     ]
 
@@ -96,7 +96,7 @@ def test_what_the_model_offers_besides_the_text_is_asked_for(extra):
 )
 def test_half_an_offer_is_none(takes):
     assert set(sent(takes)) == {"text_input"}
-    assert BACKEND.layout(takes, cumulative=True) == AnswerLayout(text="text_output", cumulative=True)
+    assert BACKEND.output_names(takes, cumulative=True) == OutputNames(text="text_output", cumulative=True)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import warnings
 
 import pytest
 from backends.signatures import BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed, without
-from core.replies import drive, error, piece
+from core.replies import chunk, drive, error
 
-from nupic_client._core import wire
-from nupic_client._core.draft import CallOptions, Draft, start_generation
-from nupic_client._core.flows import Invoke, ReadClock
+from nupic_client._core.calls.flows import Invoke, ReadClock
+from nupic_client._core.generation.request import CallOptions, GenerationRequest, start_generation
+from nupic_client._core.kserve import wire
 from nupic_client.backends import BACKENDS, PlainBackend, VllmBackend
 from nupic_client.errors import ConfigurationError, ConnectionFailedError, RequestError
 from nupic_client.registry import ModelSpec
@@ -20,8 +20,8 @@ READY = wire.pb.ModelReadyResponse(ready=True)
 NOT_READY = wire.pb.ModelReadyResponse(ready=False)
 
 
-def draft(name="llm", backend=None, *, prompt="Hi", stream=True, text="auto", **options):
-    return Draft(
+def make_request(name="llm", backend=None, *, prompt="Hi", stream=True, text="auto", **options):
+    return GenerationRequest(
         model=ModelSpec(name=name, text=text),
         prompt=prompt,
         options=CallOptions().override(options),
@@ -51,8 +51,8 @@ def config(signature):
     return response
 
 
-def names(exchange):
-    return [tensor.name for tensor in exchange.request.message.inputs]
+def names(session):
+    return [tensor.name for tensor in session.request.message.inputs]
 
 
 @pytest.mark.parametrize(
@@ -60,36 +60,36 @@ def names(exchange):
     [(VLLM, "sampling_parameters"), (ENSEMBLE, "stop_words"), (PLAIN, "text_input")],
 )
 def test_the_backend_is_chosen_by_the_config_in_one_round_trip(signature, name):
-    commands, exchange = drive(start_generation(draft(stop="x"), {}), 0.0, config(signature))
+    commands, session = drive(start_generation(make_request(stop="x"), {}), 0.0, config(signature))
     assert [type(command) for command in commands] == [ReadClock, Invoke]
     assert commands[1].method == "ModelConfig"
-    assert name in names(exchange)
+    assert name in names(session)
 
 
 def test_accumulating_models_are_cumulative_by_their_parameters():
-    _, exchange = drive(start_generation(draft(), {}), 0.0, config(BLS_ACCUMULATING))
-    assert exchange.request.layout.cumulative is True
+    _, session = drive(start_generation(make_request(), {}), 0.0, config(BLS_ACCUMULATING))
+    assert session.request.output_names.cumulative is True
 
 
 def test_the_registrys_word_on_the_text_wins():
-    _, exchange = drive(start_generation(draft(text="delta"), {}), 0.0, config(BLS_ACCUMULATING))
-    assert exchange.request.layout.cumulative is False
+    _, session = drive(start_generation(make_request(text="delta"), {}), 0.0, config(BLS_ACCUMULATING))
+    assert session.request.output_names.cumulative is False
 
 
 def test_a_given_backend_is_used():
-    _, exchange = drive(start_generation(draft(backend=PlainBackend()), {}), 0.0, config(VLLM))
-    assert "sampling_parameters" not in names(exchange)
+    _, session = drive(start_generation(make_request(backend=PlainBackend()), {}), 0.0, config(VLLM))
+    assert "sampling_parameters" not in names(session)
 
 
 def test_an_unknown_kind_of_model_is_an_error_and_is_not_remembered():
     known = {}
     with pytest.raises(ConfigurationError, match="give backend="):
-        drive(start_generation(draft(), known), 0.0, config(changed(PLAIN, outputs={})))
+        drive(start_generation(make_request(), known), 0.0, config(changed(PLAIN, outputs={})))
     assert known == {}
 
 
 @pytest.mark.parametrize(
-    ("signature", "remedy"),
+    ("signature", "streaming_hint"),
     [
         (LLMAPI, "`decoupled: True` under `triton_config` in its model.yaml"),
         (ENSEMBLE, "decoupled_mode:true"),
@@ -99,23 +99,28 @@ def test_an_unknown_kind_of_model_is_an_error_and_is_not_remembered():
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_a_stream_of_a_model_that_cannot_is_refused_before_anything_is_sent(signature, remedy):
+def test_a_stream_of_a_model_that_cannot_is_refused_before_anything_is_sent(signature, streaming_hint):
     known = {}
-    with pytest.raises(ConfigurationError, match=f"'llm' does not stream.*{remedy}"):
-        drive(start_generation(draft(), known), 0.0, config(changed(signature, decoupled=False)), NOT_READY)
+    with pytest.raises(ConfigurationError, match=f"'llm' does not stream.*{streaming_hint}"):
+        drive(
+            start_generation(make_request(), known),
+            0.0,
+            config(changed(signature, decoupled=False)),
+            NOT_READY,
+        )
     assert known == {}
 
 
 @pytest.mark.parametrize("signature", [LLMAPI, PLAIN], ids=lambda value: value.name)
 def test_a_streaming_twin_is_named(signature):
     with pytest.raises(ConfigurationError, match=r"use 'llm\.streaming', which this server has"):
-        drive(start_generation(draft(), {}), 0.0, config(changed(signature, decoupled=False)), READY)
+        drive(start_generation(make_request(), {}), 0.0, config(changed(signature, decoupled=False)), READY)
 
 
 def test_a_whole_answer_of_such_a_model_is_fine():
     plain = changed(PLAIN, decoupled=False)
-    _, exchange = drive(start_generation(draft(prompt="Once", stream=False), {}), 0.0, config(plain))
-    assert exchange.receive(piece("Once upon", final=True), 1.0) == " upon"
+    _, session = drive(start_generation(make_request(prompt="Once", stream=False), {}), 0.0, config(plain))
+    assert session.receive(chunk("Once upon", final=True), 1.0) == " upon"
 
 
 def test_a_backend_may_take_such_a_model_as_a_stream_of_one_piece():
@@ -124,25 +129,25 @@ def test_a_backend_may_take_such_a_model_as_a_stream_of_one_piece():
             return None
 
     plain = changed(PLAIN, decoupled=False)
-    commands, exchange = drive(start_generation(draft(backend=OnePiece()), {}), 0.0, config(plain))
+    commands, session = drive(start_generation(make_request(backend=OnePiece()), {}), 0.0, config(plain))
     assert len(commands) == 2
-    assert exchange.receive(piece("all of it", final=True), 1.0) == "all of it"
+    assert session.receive(chunk("all of it", final=True), 1.0) == "all of it"
 
 
 def test_the_signature_may_be_given_and_then_nothing_is_asked():
     known = {}
-    commands, exchange = drive(start_generation(draft(signature=VLLM), known), 0.0)
+    commands, session = drive(start_generation(make_request(signature=VLLM), known), 0.0)
     assert [type(command) for command in commands] == [ReadClock]
-    assert "sampling_parameters" in names(exchange)
+    assert "sampling_parameters" in names(session)
     assert known == {}
 
 
 def test_a_given_signature_is_held_to_the_same_rules():
     plain = changed(PLAIN, decoupled=False)
     with pytest.raises(ConfigurationError, match="does not stream"):
-        drive(start_generation(draft(signature=plain), {}), 0.0, NOT_READY)
+        drive(start_generation(make_request(signature=plain), {}), 0.0, NOT_READY)
     with pytest.raises(ConfigurationError, match="must be a ModelSignature, not str"):
-        draft(signature="vllm")
+        make_request(signature="vllm")
 
 
 @pytest.mark.parametrize(
@@ -157,28 +162,28 @@ def test_a_given_signature_is_held_to_the_same_rules():
 )
 def test_the_config_is_asked_for_again_when_the_server_says_that_the_model_changed(text):
     known = {}
-    _, exchange = drive(start_generation(draft(), known), 0.0, config(PLAIN))
+    _, session = drive(start_generation(make_request(), known), 0.0, config(PLAIN))
     assert list(known) == ["llm"]
     with pytest.raises(RequestError):
-        exchange.receive(error(text), 1.0)
+        session.receive(error(text), 1.0)
     assert known == {}
-    _, second = drive(start_generation(draft(stop="x"), known), 0.0, config(ENSEMBLE))
+    _, second = drive(start_generation(make_request(stop="x"), known), 0.0, config(ENSEMBLE))
     assert "stop_words" in names(second)
 
 
 @pytest.mark.parametrize("text", ["engine exploded", "Request was cancelled"])
 def test_other_failures_leave_it_as_it_is(text):
     known = {}
-    _, exchange = drive(start_generation(draft(), known), 0.0, config(PLAIN))
+    _, session = drive(start_generation(make_request(), known), 0.0, config(PLAIN))
     with pytest.raises(RequestError):
-        exchange.receive(error(text), 1.0)
+        session.receive(error(text), 1.0)
     assert list(known) == ["llm"]
 
 
 def test_a_broken_connection_leaves_it_as_it_is():
     known = {}
-    _, exchange = drive(start_generation(draft(), known), 0.0, config(PLAIN))
-    assert exchange.broken(ConnectionFailedError("gone"), 1.0) is not None
+    _, session = drive(start_generation(make_request(), known), 0.0, config(PLAIN))
+    assert session.broken(ConnectionFailedError("gone"), 1.0) is not None
     assert list(known) == ["llm"]
 
 
@@ -186,14 +191,18 @@ def test_a_broken_connection_leaves_it_as_it_is():
 
 
 def test_further_sampling_parameters_are_merged_into_vllms_json():
-    made = draft(max_tokens=5, backend_inputs={"sampling_parameters": {"min_tokens": 2, "max_tokens": 9}})
+    made = make_request(
+        max_tokens=5, backend_inputs={"sampling_parameters": {"min_tokens": 2, "max_tokens": 9}}
+    )
     message = made.prepare(VLLM).message
     index = [tensor.name for tensor in message.inputs].index("sampling_parameters")
     assert json.loads(message.raw_input_contents[index][4:]) == {"max_tokens": 9, "min_tokens": 2}
 
 
 def test_a_mapping_for_an_input_that_the_backend_does_not_send_is_json_too():
-    request = draft(backend=PlainBackend(), backend_inputs={"embedding_request": {"a": [1]}}).prepare(VLLM)
+    request = make_request(backend=PlainBackend(), backend_inputs={"embedding_request": {"a": [1]}}).prepare(
+        VLLM
+    )
     index = [tensor.name for tensor in request.message.inputs].index("embedding_request")
     assert request.message.raw_input_contents[index][4:] == b'{"a": [1]}'
 
@@ -203,41 +212,41 @@ def test_a_mapping_for_an_input_that_the_backend_does_not_send_is_json_too():
 )
 def test_a_mapping_that_cannot_be_merged_is_an_error(extra):
     with pytest.raises(ConfigurationError, match="cannot be sent as JSON"):
-        draft(backend_inputs=extra).prepare(VLLM)
+        make_request(backend_inputs=extra).prepare(VLLM)
 
 
 @pytest.mark.parametrize(("given", "kept"), [(True, 0), (False, None), (None, None), (0, 0), (5, 5)])
 def test_log_probabilities_are_an_option(given, kept):
-    assert draft(logprobs=given).options.logprobs == kept
+    assert make_request(logprobs=given).options.logprobs == kept
 
 
 @pytest.mark.parametrize("wrong", [-1, 101, "yes", 0.5])
 def test_another_value_is_an_error(wrong):
     with pytest.raises(ConfigurationError, match="logprobs must be True, False or an integer from 0 to 100"):
-        draft(logprobs=wrong)
+        make_request(logprobs=wrong)
 
 
 def test_log_probabilities_are_asked_for_where_they_are_wanted():
-    request = draft(logprobs=True).prepare(VLLM)
-    assert request.layout.logprobs == "logprobs"
+    request = make_request(logprobs=True).prepare(VLLM)
+    assert request.output_names.logprobs == "logprobs"
     assert "return_logprobs" in [tensor.name for tensor in request.message.inputs]
-    assert draft().prepare(VLLM).layout.logprobs is None
+    assert make_request().prepare(VLLM).output_names.logprobs is None
 
 
 def test_a_model_without_log_probabilities_says_so():
     with pytest.raises(ConfigurationError, match="no input for logprobs; it takes max_tokens "):
-        draft(logprobs=True).prepare(PLAIN)
+        make_request(logprobs=True).prepare(PLAIN)
     with pytest.warns(UserWarning, match="no input for logprobs"):
-        request = draft(logprobs=True, unsupported="warn").prepare(PLAIN)
-    assert request.layout.logprobs is None
+        request = make_request(logprobs=True, unsupported="warn").prepare(PLAIN)
+    assert request.output_names.logprobs is None
 
 
 def test_what_a_backend_cannot_take_may_be_a_warning():
     with pytest.warns(UserWarning, match="no input for min_p"):
-        draft(min_p=0.5, unsupported="warn").prepare(ENSEMBLE)
+        make_request(min_p=0.5, unsupported="warn").prepare(ENSEMBLE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draft(min_p=0.5).prepare(VLLM)
+        make_request(min_p=0.5).prepare(VLLM)
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
@@ -255,8 +264,8 @@ def test_no_backend_asks_a_model_that_is_not_decoupled_for_a_stream(backend):
 def test_required_inputs_are_checked_for_every_backend():
     odd = changed(VLLM, inputs={**VLLM.inputs, "image": changed_spec(VLLM.inputs["image"])})
     with pytest.raises(ConfigurationError, match="requires the input 'image'"):
-        draft(backend=VllmBackend()).prepare(odd)
-    draft(backend_inputs={"image": ["data"]}).prepare(odd)
+        make_request(backend=VllmBackend()).prepare(odd)
+    make_request(backend_inputs={"image": ["data"]}).prepare(odd)
 
 
 def changed_spec(spec):
@@ -265,4 +274,4 @@ def changed_spec(spec):
 
 def test_a_missing_seed_is_named():
     with pytest.raises(ConfigurationError, match="no input for seed"):
-        draft(seed=1).prepare(without(ENSEMBLE, "seed"))
+        make_request(seed=1).prepare(without(ENSEMBLE, "seed"))

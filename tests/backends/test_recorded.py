@@ -10,8 +10,8 @@ from backends.signatures import sent
 from google.protobuf.json_format import ParseDict
 
 from nupic_client import ConfigurationError, SamplingParams
-from nupic_client._core import wire
-from nupic_client._core.signatures import signature_from_config
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.signature_messages import signature_from_config
 from nupic_client.backends import TrtllmEngineBackend, detect
 
 FOLDER = Path(__file__).parents[1] / "triton" / "signatures"
@@ -99,7 +99,7 @@ def test_the_llm_api():
 def test_whether_a_bls_accumulates_is_read_from_its_parameters():
     for name, cumulative in (("tensorrt_llm_bls", False), ("tensorrt_llm_bls_accumulate", True)):
         signature = recorded(name)
-        assert detect(signature).layout(signature, cumulative=None).cumulative is cumulative
+        assert detect(signature).output_names(signature, cumulative=None).cumulative is cumulative
 
 
 class Letters:

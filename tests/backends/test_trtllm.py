@@ -4,7 +4,7 @@ import pytest
 from backends.signatures import BLS, BLS_ACCUMULATING, ENSEMBLE, changed, sent, specs, without
 
 from nupic_client import SamplingParams
-from nupic_client.backends import DEFAULT_MAX_TOKENS, AnswerLayout, TrtllmBackend
+from nupic_client.backends import DEFAULT_MAX_TOKENS, OutputNames, TrtllmBackend
 from nupic_client.errors import ConfigurationError
 
 BACKEND = TrtllmBackend()
@@ -91,26 +91,26 @@ def test_a_model_that_is_not_decoupled_is_refused_with_what_to_do():
     ],
 )
 def test_accumulated_tokens_make_the_text_cumulative(signature, cumulative):
-    assert BACKEND.layout(signature, cumulative=None).cumulative is cumulative
+    assert BACKEND.output_names(signature, cumulative=None).cumulative is cumulative
 
 
 def test_what_is_known_about_the_model_wins():
-    assert BACKEND.layout(BLS_ACCUMULATING, cumulative=False).cumulative is False
-    assert BACKEND.layout(BLS, cumulative=True).cumulative is True
+    assert BACKEND.output_names(BLS_ACCUMULATING, cumulative=False).cumulative is False
+    assert BACKEND.output_names(BLS, cumulative=True).cumulative is True
 
 
 def test_a_whole_answer_is_not_cumulative():
-    assert BACKEND.layout(BLS_ACCUMULATING, cumulative=None, stream=False).cumulative is False
+    assert BACKEND.output_names(BLS_ACCUMULATING, cumulative=None, stream=False).cumulative is False
 
 
 def test_the_layout_has_what_was_asked_for():
-    assert BACKEND.layout(ENSEMBLE, cumulative=None, logprobs=0) == AnswerLayout(
+    assert BACKEND.output_names(ENSEMBLE, cumulative=None, logprobs=0) == OutputNames(
         cumulative=False,
         input_tokens="num_input_tokens",
         output_tokens="num_output_tokens",
         logprobs="output_log_probs",
     )
-    assert BACKEND.layout(ENSEMBLE, cumulative=None).logprobs is None
+    assert BACKEND.output_names(ENSEMBLE, cumulative=None).logprobs is None
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 0.5}])
@@ -134,4 +134,6 @@ def test_a_deployment_without_the_switches_is_served():
         ENSEMBLE, "stream", "exclude_input_in_output", "return_num_input_tokens", "return_num_output_tokens"
     )
     assert set(inputs(bare)) == {"text_input", "max_tokens"}
-    assert BACKEND.layout(bare, cumulative=None, stream=False) == AnswerLayout(cumulative=False, echo=True)
+    assert BACKEND.output_names(bare, cumulative=None, stream=False) == OutputNames(
+        cumulative=False, echo=True
+    )

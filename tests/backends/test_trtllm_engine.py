@@ -109,9 +109,9 @@ def test_log_probabilities_follow_the_engines_rules():
 
 
 def test_the_layout_tells_where_the_token_ids_stand_and_how_they_become_text():
-    layout = BACKEND.layout(ENGINE, cumulative=None)
-    assert (layout.text, layout.cumulative, layout.echo) == ("output_ids", False, False)
-    assert layout.detokenize([72, 105, 256]) == "Hi"
+    output_names = BACKEND.output_names(ENGINE, cumulative=None)
+    assert (output_names.text, output_names.cumulative, output_names.echo) == ("output_ids", False, False)
+    assert output_names.detokenize([72, 105, 256]) == "Hi"
 
 
 def test_a_model_that_is_not_decoupled_is_refused():

@@ -4,7 +4,7 @@ import pytest
 from backends.signatures import LLMAPI, changed, sent, specs, without
 
 from nupic_client import SamplingParams
-from nupic_client.backends import DEFAULT_MAX_TOKENS, AnswerLayout, TrtllmLlmapiBackend
+from nupic_client.backends import DEFAULT_MAX_TOKENS, OutputNames, TrtllmLlmapiBackend
 
 BACKEND = TrtllmLlmapiBackend()
 
@@ -51,11 +51,11 @@ def test_the_input_that_cancels_is_never_taken_for_stop_strings():
 
 
 def test_every_response_holds_the_whole_text_so_far():
-    assert BACKEND.layout(LLMAPI, cumulative=None) == AnswerLayout(
+    assert BACKEND.output_names(LLMAPI, cumulative=None) == OutputNames(
         cumulative=True, finish_reason="finish_reason"
     )
-    assert BACKEND.layout(LLMAPI, cumulative=None, stream=False).cumulative is False
-    assert BACKEND.layout(LLMAPI, cumulative=False).cumulative is False
+    assert BACKEND.output_names(LLMAPI, cumulative=None, stream=False).cumulative is False
+    assert BACKEND.output_names(LLMAPI, cumulative=False).cumulative is False
 
 
 def test_the_shipped_default_is_refused_with_what_to_do():
@@ -66,7 +66,7 @@ def test_the_shipped_default_is_refused_with_what_to_do():
 
 def test_an_older_release_without_the_finish_reason_is_served():
     old = without(LLMAPI, "return_finish_reason", "finish_reason")
-    assert BACKEND.layout(old, cumulative=None) == AnswerLayout(cumulative=True)
+    assert BACKEND.output_names(old, cumulative=None) == OutputNames(cumulative=True)
 
 
 def test_a_stop_input_with_too_little_room_is_left_to_the_client():

@@ -6,7 +6,7 @@ import pytest
 from backends.signatures import VLLM, changed, sent, without
 
 from nupic_client import SamplingParams
-from nupic_client.backends import DEFAULT_MAX_TOKENS, AnswerLayout, VllmBackend
+from nupic_client.backends import DEFAULT_MAX_TOKENS, OutputNames, VllmBackend
 from nupic_client.sampling import OPTION_NAMES
 
 BACKEND = VllmBackend()
@@ -78,7 +78,7 @@ def test_older_releases_without_additional_outputs_are_served():
         VLLM, "return_finish_reason", "return_num_input_tokens", "return_num_output_tokens", "return_logprobs"
     )
     assert set(inputs(old)) == {"text_input", "stream", "sampling_parameters", "exclude_input_in_output"}
-    assert BACKEND.layout(old, cumulative=None) == AnswerLayout(cumulative=False)
+    assert BACKEND.output_names(old, cumulative=None) == OutputNames(cumulative=False)
     assert not BACKEND.supports("logprobs", old)
 
 
@@ -93,14 +93,14 @@ def test_a_batch_dimension_is_put_in_front_where_there_is_one():
 
 
 def test_the_layout_has_what_was_asked_for():
-    assert BACKEND.layout(VLLM, cumulative=None) == AnswerLayout(
+    assert BACKEND.output_names(VLLM, cumulative=None) == OutputNames(
         text="text_output",
         cumulative=False,
         finish_reason="finish_reason",
         input_tokens="num_input_tokens",
         output_tokens="num_output_tokens",
     )
-    assert BACKEND.layout(VLLM, cumulative=None, logprobs=0).logprobs == "logprobs"
+    assert BACKEND.output_names(VLLM, cumulative=None, logprobs=0).logprobs == "logprobs"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_layout_has_what_was_asked_for():
     ],
 )
 def test_only_a_whole_answer_that_cannot_be_told_otherwise_may_repeat_the_prompt(signature, stream, echo):
-    assert BACKEND.layout(signature, cumulative=None, stream=stream).echo is echo
+    assert BACKEND.output_names(signature, cumulative=None, stream=stream).echo is echo
 
 
 def test_a_model_that_is_not_decoupled_is_refused():

@@ -11,7 +11,7 @@ from cli.processes import cli_program, needs_the_model, run_cli
 from local.certificates import ROOTS, pair
 
 from nupic_client.cli.program import parser
-from nupic_client.local.embedding import embedding_signature
+from nupic_client.local.engines.embedding import embedding_signature
 from nupic_client.testing import FakeTriton, text_signature
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and addresses of POSIX")
@@ -38,7 +38,7 @@ def guarded(files):
     mine = [(files / f"server-{name}").read_bytes() for name in ("key.pem", "cert.pem")]
     credentials = grpc.ssl_server_credentials([tuple(mine)], ROOTS, require_client_auth=True)
     models = [text_signature("smollm2.streaming"), embedding_signature("smollm2-embed", 2)]
-    with FakeTriton(models=models, credentials=credentials, tokens={SECRET}) as server:
+    with FakeTriton(models=models, credentials=credentials, bearer_tokens={SECRET}) as server:
         yield server
 
 
@@ -144,7 +144,7 @@ def test_the_usual_variable_is_named_where_its_token_must_not_go(main, capsys, m
 @posix
 def test_a_token_may_go_over_a_network_that_protects_it(main, capsys, monkeypatch):
     monkeypatch.setenv("NUPIC_TOKEN", SECRET)
-    with FakeTriton(tokens={SECRET}) as server:
+    with FakeTriton(bearer_tokens={SECRET}) as server:
         # An address that is not known to be of this machine, though it is.
         url = server.url.replace("127.0.0.1", "0.0.0.0")
         assert main("models", "--url", url) == 2

@@ -12,7 +12,7 @@ import pytest
 from cli.processes import CLI, SUMMARY, Terminal, cli_program, needs_the_model, run_cli
 
 from nupic_client import StreamingClient, user
-from nupic_client.local.weights import locate_weights
+from nupic_client.local.engines.weights import locate_weights
 
 pytestmark = needs_the_model
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -27,16 +27,16 @@ def generation(*, reason=FinishReason.STOP, tokens=None, **timing):
         (
             "time to first token 0.12 s · 98.4 tokens/s · 57 tokens · stop",
             generation(
-                tokens=57, time_to_first_token=0.12, tokens_per_second=98.4, pieces=40, pieces_per_second=60.0
+                tokens=57, time_to_first_token=0.12, tokens_per_second=98.4, chunks=40, chunks_per_second=60.0
             ),
         ),
         (
-            "time to first token 0.12 s · 60.0 pieces/s · 40 pieces · stop",
-            generation(time_to_first_token=0.12, pieces=40, pieces_per_second=60.0),
+            "time to first token 0.12 s · 60.0 chunks/s · 40 chunks · stop",
+            generation(time_to_first_token=0.12, chunks=40, chunks_per_second=60.0),
         ),
         (
-            "time to first token 2.00 s · 1 piece",
-            generation(reason=None, time_to_first_token=2.0, pieces=1),
+            "time to first token 2.00 s · 1 chunk",
+            generation(reason=None, time_to_first_token=2.0, chunks=1),
         ),
         ("0 tokens · length", generation(reason=FinishReason.LENGTH, tokens=0)),
     ],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nupic_client._core import wire
-from nupic_client._core.flows import ReadClock
-from nupic_client._core.prepared import PreparedRequest
-from nupic_client.backends.plan import AnswerLayout
-from nupic_client.backends.signature import ModelSignature, TensorSpec
+from nupic_client._core.calls.flows import ReadClock
+from nupic_client._core.generation.wire_request import WireRequest
+from nupic_client._core.kserve import wire
+from nupic_client.backends.protocol import OutputNames
+from nupic_client.signature import ModelSignature, TensorSpec
 
 FINAL = wire.FINAL_PARAMETER
 
@@ -34,8 +34,8 @@ def reply_message(*outputs, final=None, request_id="r1", error=""):
     return response
 
 
-def piece(data, *, final=None, shape=(1,), name="text_output"):
-    """Make a response with a piece of text."""
+def chunk(data, *, final=None, shape=(1,), name="text_output"):
+    """Make a response with a chunk of text."""
     data = data.encode() if isinstance(data, str) else data
     return reply((name, "BYTES", shape, raw_bytes(data)), final=final)
 
@@ -70,7 +70,7 @@ def prepared(**changes):
     """Make a request that is ready to be sent."""
     values = {
         "message": wire.pb.ModelInferRequest(model_name="llm"),
-        "layout": AnswerLayout(cumulative=False),
+        "output_names": OutputNames(cumulative=False),
         "stops": (),
         "model": "llm",
         "target": "host:8001",
@@ -78,7 +78,7 @@ def prepared(**changes):
         "timeout": 10.0,
         "metadata": (),
     }
-    return PreparedRequest(**(values | changes))
+    return WireRequest(**(values | changes))
 
 
 def drive(flow, *replies):

@@ -37,9 +37,9 @@ def stream(client):
 
 
 def iterator(client):
-    pieces = iter(client.stream("endless"))
-    next(pieces)
-    Knot(pieces)
+    chunks = iter(client.stream("endless"))
+    next(chunks)
+    Knot(chunks)
 
 
 def block(client):
@@ -47,9 +47,9 @@ def block(client):
         with client.stream("endless") as stream:
             yield from stream
 
-    pieces = words()
-    next(pieces)
-    Knot(pieces)
+    chunks = words()
+    next(chunks)
+    Knot(chunks)
 
 
 def results(client):

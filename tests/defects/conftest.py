@@ -1,4 +1,4 @@
-"""What the tests of known defects share: a server, a client, both colours, and programs of their own."""
+"""What the tests of known defects share: a server, a client, both flavours, and programs of their own."""
 
 from __future__ import annotations
 

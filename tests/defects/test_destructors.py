@@ -59,9 +59,9 @@ def test_the_thread_goes_after_the_last_lease_and_comes_again(monkeypatch):
     monkeypatch.setattr(reaper, "_LINGER", 0.02)
     mine = reaper._Reaper()
     for _ in range(2):
-        leases, done = [reaper.Lease(), reaper.Lease()], threading.Event()
-        for lease in leases:
-            mine.hold(lease)
+        leases, done = [reaper.Registration(), reaper.Registration()], threading.Event()
+        for registration in leases:
+            mine.hold(registration)
         mine.release(leases[0])
         wait_until(lambda: mine._running)
         time.sleep(0.1)
@@ -76,12 +76,12 @@ def test_the_thread_goes_after_the_last_lease_and_comes_again(monkeypatch):
 def test_of_two_threads_that_are_started_at_once_one_goes(monkeypatch):
     monkeypatch.setattr(reaper, "_LINGER", 0.02)
     mine, before = reaper._Reaper(), set(threading.enumerate())
-    leases = [reaper.Lease(), reaper.Lease()]
+    leases = [reaper.Registration(), reaper.Registration()]
     with mine._lock:  # neither can say that it runs before the other is started
-        for lease in leases:
-            mine.hold(lease)
+        for registration in leases:
+            mine.hold(registration)
         assert len(set(threading.enumerate()) - before) == 2
     wait_until(lambda: len(set(threading.enumerate()) - before) == 1)
-    for lease in leases:
-        mine.release(lease)
+    for registration in leases:
+        mine.release(registration)
     wait_until(lambda: not set(threading.enumerate()) - before)

@@ -141,7 +141,7 @@ def test_streams_in_reference_cycles(client, server):
 def test_abandoned_clients_that_were_never_used(make):
     growth = Growth()
     for _ in range(MANY):
-        make("gpt.streaming", "localhost:1", token="token")
+        make("gpt.streaming", "localhost:1", bearer_token="token")
     growth.check(slack=10)
 
 
@@ -151,7 +151,7 @@ def test_abandoned_clients_that_were_used(server):
         client = StreamingClient("gpt.streaming", server.url)
         assert client.generate("good").text == "one two"
         if number % 10 == 0:
-            assert ServerClient(server.url).live()
+            assert ServerClient(server.url).is_live()
             stream = client.stream("endless")
             next(stream)
             del stream

@@ -81,7 +81,10 @@ def test_t16_nothing_is_printed_whatever_happens(client, server, generate, capfd
     client.close()
     with pytest.raises(ConfigurationError):
         generate(client, "hi")
-    with StreamingClient("gpt", "localhost:1", retries=0) as nowhere, pytest.raises(ConnectionFailedError):
+    with (
+        StreamingClient("gpt", "localhost:1", max_retries=0) as nowhere,
+        pytest.raises(ConnectionFailedError),
+    ):
         generate(nowhere, "hi")
     assert capfd.readouterr() == ("", "")
 

@@ -27,7 +27,7 @@ from nupic_client import (
     StreamingClient,
     Timeouts,
 )
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client._grpc.channel import channel_options
 from nupic_client.config import ClientConfig
 from nupic_client.testing import FakeTriton, abort, end, fail, silence
@@ -107,7 +107,7 @@ def test_t07_errors_are_typed_without_the_metadata_that_crashes_servers(client, 
     """Only ``triton_grpc_error: true`` gives errors a status, and Triton 2.51 crashes over it."""
     server.reply = [fail("Request for unknown model: 'gpt.streaming' has no available versions")]
     with pytest.raises(ModelUnavailableError):
-        generate(client, "hi", retries=0)
+        generate(client, "hi", max_retries=0)
     assert not [sent for sent in server.metadata if "triton_grpc_error" in sent]
 
 
@@ -130,7 +130,7 @@ def test_t09_an_exception_while_requests_are_made_is_not_a_cancellation(server):
     async def main():
         with pytest.raises(ZeroDivisionError):
             [result async for result in client.amap(inputs())]
-        with StreamingClient("gpt.streaming", url=server.url, token=token) as other:
+        with StreamingClient("gpt.streaming", url=server.url, bearer_token=token) as other:
             with pytest.raises(ZeroDivisionError):
                 await other.agenerate("hi")
 
@@ -204,7 +204,7 @@ def test_t14_a_request_is_tried_again_and_spread_over_servers(generate):
         for server in servers:
             server.reply = [abort("RESOURCE_EXHAUSTED", "busy")]
         with pytest.raises(OverloadedError) as caught:
-            generate(client, "hi", retries=RetryPolicy(retries=2, initial=0.01))
+            generate(client, "hi", max_retries=RetryPolicy(max_retries=2, initial_backoff=0.01))
         assert caught.value.attempts == 3
         assert sum(len(server.requests) for server in servers) == asked + 3
 

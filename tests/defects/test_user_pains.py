@@ -87,12 +87,12 @@ def test_pain04_a_server_that_falls_silent_does_not_hang_the_program(client, ser
 
 
 def test_pain05_the_text_is_neither_torn_nor_repeated(client, server, generate):
-    """Characters are torn, spaces are lost, and each piece repeats the text so far."""
-    pieces = []
+    """Characters are torn, spaces are lost, and each chunk repeats the text so far."""
+    chunks = []
     smile = "\N{SMILING FACE WITH OPEN MOUTH}".encode()
     server.reply = ["a ", smile[:2], smile[2:], " b"]
-    assert generate(client, "hi", callback=pieces.append).text == "a \N{SMILING FACE WITH OPEN MOUTH} b"
-    assert "".join(pieces) == "a \N{SMILING FACE WITH OPEN MOUTH} b"
+    assert generate(client, "hi", callback=chunks.append).text == "a \N{SMILING FACE WITH OPEN MOUTH} b"
+    assert "".join(chunks) == "a \N{SMILING FACE WITH OPEN MOUTH} b"
     server.reply = ["one", "one two", "one two three"]
     assert generate(client, "hi").text == "one two three"
 
@@ -151,8 +151,10 @@ def test_pain10_stop_strings_and_templates_are_the_clients_business(server, gene
     """Stop words stay in the text or are missed, the prompt is echoed, the template is the wrong one."""
     server.reply = ["Blue", ".<|im", "_end|>", "\nuser: more"]
     with StreamingClient("gpt.streaming", server.url, formatter="chatml") as client:
-        assert generate(client, [user("Which colour?")]).text == "Blue."
-    assert server.requests[0].prompt == ("<|im_start|>user\nWhich colour?<|im_end|>\n<|im_start|>assistant\n")
+        assert generate(client, [user("Which flavour?")]).text == "Blue."
+    assert server.requests[0].prompt == (
+        "<|im_start|>user\nWhich flavour?<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_pain11_what_the_model_does_not_take_is_not_sent(server, generate):
@@ -170,7 +172,7 @@ def test_pain12_a_timeout_says_which_and_what_had_come(client, server, generate)
     """It is not clear what the timeouts mean and which of them has passed."""
     server.reply = ENDLESS
     with pytest.raises(
-        DeadlineExceededError, match=r"within the timeout of 0.2 s: 2 pieces of text"
+        DeadlineExceededError, match=r"within the timeout of 0.2 s: 2 chunks of text"
     ) as caught:
         generate(client, "hi", timeout=0.2)
     assert isinstance(caught.value, TimeoutError)
@@ -233,21 +235,21 @@ def test_pain15_what_happens_goes_to_a_logger_and_never_what_was_said(client, ca
 
 def test_pain16_tls_trouble_is_said_in_words(server, generate):
     """Whatever is wrong with TLS is "failed to connect to all addresses"."""
-    with StreamingClient("gpt.streaming", f"grpcs://{server.url}", retries=0) as client:
+    with StreamingClient("gpt.streaming", f"grpcs://{server.url}", max_retries=0) as client:
         with pytest.raises(ConnectionFailedError, match="does not speak TLS on this port"):
             generate(client, "hi")
 
 
 def test_pain17_a_slow_reader_loses_nothing(client, server):
     """A client that reads slowly is disconnected, or fills the memory."""
-    pieces = [f"{number};" * 200 for number in range(500)]
-    server.reply = pieces
+    chunks = [f"{number};" * 200 for number in range(500)]
+    server.reply = chunks
     other = client.stream("hi")
     stream = client.stream("hi")
-    assert next(stream) == pieces[0]
+    assert next(stream) == chunks[0]
     time.sleep(0.3)  # the server is done, or waits for the reader
-    assert list(stream) == pieces[1:]
-    assert list(other) == pieces
+    assert list(stream) == chunks[1:]
+    assert list(other) == chunks
 
 
 def test_pain18_a_trace_goes_on_in_the_server(client, server, generate):

@@ -1,4 +1,4 @@
-"""One text for every colour and server: a scenario is written once.
+"""One text for every flavour and server: a scenario is written once.
 
 It is read in all the ways a stream can be read, from `FakeTriton` and from the real server. What only the fake
 one can do, such as breaking a call with a status of its own, is marked ``fake_only`` with the reason.
@@ -22,14 +22,14 @@ Read = Callable[..., "tuple[list[str], Generation]"]
 
 
 def by_callback(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
-    pieces: list[str] = []
-    return pieces, client.generate(prompt, callback=pieces.append, **options)
+    chunks: list[str] = []
+    return chunks, client.generate(prompt, callback=chunks.append, **options)
 
 
 def by_iterator(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
     with client.stream(prompt, **options) as stream:
-        pieces = list(stream)
-    return pieces, stream.result()
+        chunks = list(stream)
+    return chunks, stream.result()
 
 
 def by_events(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
@@ -39,29 +39,29 @@ def by_events(client: StreamingClient, prompt: object, **options: object) -> tup
 
 def by_next(client: StreamingClient, prompt: object, **options: object) -> tuple[list[str], Generation]:
     stream = client.stream(prompt, **options)
-    pieces = []
-    while (piece := next(stream, None)) is not None:
-        pieces.append(piece)
-    return pieces, stream.result()
+    chunks = []
+    while (chunk := next(stream, None)) is not None:
+        chunks.append(chunk)
+    return chunks, stream.result()
 
 
 def by_async_callback(
     client: StreamingClient, prompt: object, **options: object
 ) -> tuple[list[str], Generation]:
-    pieces: list[str] = []
+    chunks: list[str] = []
 
     async def callback(text: str) -> None:
         await asyncio.sleep(0)
-        pieces.append(text)
+        chunks.append(text)
 
-    return pieces, asyncio.run(client.agenerate(prompt, callback=callback, **options))
+    return chunks, asyncio.run(client.agenerate(prompt, callback=callback, **options))
 
 
 def by_function_in_async(
     client: StreamingClient, prompt: object, **options: object
 ) -> tuple[list[str], Generation]:
-    pieces: list[str] = []
-    return pieces, asyncio.run(client.agenerate(prompt, callback=pieces.append, **options))
+    chunks: list[str] = []
+    return chunks, asyncio.run(client.agenerate(prompt, callback=chunks.append, **options))
 
 
 def by_async_iterator(
@@ -69,8 +69,8 @@ def by_async_iterator(
 ) -> tuple[list[str], Generation]:
     async def read() -> tuple[list[str], Generation]:
         async with client.astream(prompt, **options) as stream:
-            pieces = [text async for text in stream]
-        return pieces, await stream.result()
+            chunks = [text async for text in stream]
+        return chunks, await stream.result()
 
     return asyncio.run(read())
 
@@ -109,7 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test with all colours, and where it may use any server with both."""
+    """Run each test with all flavours, and where it may use any server with both."""
     fake_only = metafunc.definition.get_closest_marker("fake_only")
     servers = [serve_fake] if fake_only else [serve_fake, serve_real]
     pairs = [

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from nupic_client import FinishReason, ProtocolError, StreamClosedError, StreamConsumedError, TransportError
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton, abort, raw, silence
 
 PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -229,8 +229,8 @@ def test_a_cancelled_task_stays_cancelled_although_the_stream_is_closed_too(clie
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_an_answer_that_breaks_the_protocol_is_cancelled_although_the_stream_is_held(client, server, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_an_answer_that_breaks_the_protocol_is_cancelled_although_the_stream_is_held(client, server, flavour):
     def wrong(request):
         response = wire.pb.ModelStreamInferResponse()
         response.infer_response.outputs.add(name="text_output", datatype="FP32", shape=[1])
@@ -238,7 +238,7 @@ def test_an_answer_that_breaks_the_protocol_is_cancelled_although_the_stream_is_
         return [raw(response), silence()]
 
     server.reply = wrong
-    if colour == "sync":
+    if flavour == "sync":
         stream = client.stream("hi")
         with pytest.raises(ProtocolError):
             next(stream)

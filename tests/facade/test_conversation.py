@@ -1,4 +1,4 @@
-"""A conversation keeps what was really said, in every colour."""
+"""A conversation keeps what was really said, in every flavour."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from nupic_client.testing import FakeTriton, fail, silence
 
 
 def by_say(conversation, text, **options):
-    return conversation.say(text, **options).text
+    return conversation.generate(text, **options).text
 
 
 def by_send(conversation, text, **options):
-    return "".join(conversation.send(text, **options))
+    return "".join(conversation.stream(text, **options))
 
 
 def by_asay(conversation, text, **options):
-    return asyncio.run(conversation.asay(text, **options)).text
+    return asyncio.run(conversation.agenerate(text, **options)).text
 
 
 def by_asend(conversation, text, **options):
     async def read() -> str:
-        return "".join([piece async for piece in conversation.asend(text, **options)])
+        return "".join([chunk async for chunk in conversation.astream(text, **options)])
 
     return asyncio.run(read())
 
@@ -99,13 +99,13 @@ def test_a_failure_to_open_does_not_block_the_conversation(talk, server):
 def test_an_answer_that_was_left_is_kept_as_far_as_it_came(client, server):
     conversation = Conversation(client)
     server.reply = ["half", silence()]
-    for _ in conversation.send("one"):
+    for _ in conversation.stream("one"):
         break
     server.wait_for_cancellation()
     assert conversation.messages == (user("one"), assistant("half"))
 
     async def main() -> None:
-        async for _ in conversation.asend("two"):
+        async for _ in conversation.astream("two"):
             break
 
     asyncio.run(main())
@@ -116,7 +116,7 @@ def test_an_answer_that_was_left_is_kept_as_far_as_it_came(client, server):
 def test_an_answer_of_which_nothing_came_is_dropped(client, server):
     conversation = Conversation(client)
     server.reply = [silence()]
-    with conversation.send("one"):
+    with conversation.stream("one"):
         pass
     assert conversation.messages == ()
 
@@ -131,19 +131,19 @@ def test_an_empty_answer_that_came_to_its_end_is_kept(talk, client, server):
 def test_one_answer_at_a_time(client, server):
     conversation = Conversation(client)
     server.reply = ["half", silence()]
-    stream = conversation.send("one")
+    stream = conversation.stream("one")
     next(stream)
     with pytest.raises(StreamStateError, match="still being generated"):
-        conversation.send("two")
+        conversation.stream("two")
     stream.close()
     server.reply = ["whole"]
-    assert conversation.say("two").text == "whole"
+    assert conversation.generate("two").text == "whole"
 
 
 def test_a_dropped_answer_is_cancelled(client, server):
     conversation = Conversation(client)
     server.reply = ["half", silence()]
-    next(conversation.send("one"))
+    next(conversation.stream("one"))
     server.wait_for_cancellation()
 
 
@@ -152,7 +152,7 @@ def test_the_oldest_exchanges_are_left_out_when_the_context_is_full(client, serv
         client, system="S", context_length=100, reserve=20, count_tokens=lambda text: len(text.split()) * 10
     )
     for index in range(5):
-        conversation.say(f"message{index}")
+        conversation.generate(f"message{index}")
     assert len(conversation.messages) == 10
     prompt = server.requests[-1].prompt
     assert "message4" in prompt
@@ -162,27 +162,27 @@ def test_the_oldest_exchanges_are_left_out_when_the_context_is_full(client, serv
 
 def test_the_new_message_is_always_sent(client, server):
     conversation = Conversation(client, context_length=10)
-    conversation.say("a very long message " * 20)
+    conversation.generate("a very long message " * 20)
     assert "a very long message" in server.requests[0].prompt
 
 
 def test_the_system_prompt_may_change_and_the_history_be_cleared(client, server):
     conversation = Conversation(client, system="A")
-    conversation.say("one")
+    conversation.generate("one")
     conversation.clear()
     conversation.system = "B"
-    conversation.say("two")
+    conversation.generate("two")
     assert conversation.messages == (user("two"), assistant("answer 1"))
     assert server.requests[1].prompt.startswith("<|im_start|>system\nB<|im_end|>\n<|im_start|>user\ntwo")
 
 
 def test_a_conversation_is_saved_and_loaded(client, tmp_path):
     conversation = Conversation(client, system="Sei höflich. 🎉")
-    conversation.say("one")
+    conversation.generate("one")
     conversation.save(tmp_path / "talk.json")
     loaded = Conversation.load(tmp_path / "talk.json", client)
     assert (loaded.system, loaded.messages) == (conversation.system, conversation.messages)
-    assert loaded.say("two").text == "answer 2"
+    assert loaded.generate("two").text == "answer 2"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_coroutine_function_is_no_callback_of_say(client, server):
     async def callback(text: str) -> None: ...
 
     with pytest.raises(ConfigurationError):
-        Conversation(client).say("hi", callback=callback)
+        Conversation(client).generate("hi", callback=callback)
     assert not server.requests
 
 
@@ -244,7 +244,7 @@ def test_a_message_that_is_no_text_is_refused(talk, client, server):
 
 def test_what_was_said_before_is_given_as_messages_or_mappings(client, server):
     conversation = Conversation(client, messages=[user("one"), {"role": "assistant", "content": "two"}])
-    conversation.say("three")
+    conversation.generate("three")
     assert server.requests[0].prompt.count("<|im_start|>") == 4
     assert [message.content for message in conversation.messages] == ["one", "two", "three", "answer 2"]
 
@@ -252,8 +252,8 @@ def test_what_was_said_before_is_given_as_messages_or_mappings(client, server):
 def test_the_system_prompt_of_the_model_is_used_where_none_is_given(server):
     registry = ModelRegistry([ModelSpec(name="gpt.streaming", family="chatml", system="From the registry.")])
     with StreamingClient("gpt.streaming", url=server.url, registry=registry) as client:
-        Conversation(client).say("one")
-        Conversation(client, system="").say("one")
+        Conversation(client).generate("one")
+        Conversation(client, system="").generate("one")
     assert server.requests[0].prompt.startswith("<|im_start|>system\nFrom the registry.<|im_end|>")
     assert server.requests[1].prompt.startswith("<|im_start|>system\n<|im_end|>")
 
@@ -262,17 +262,17 @@ def test_the_context_length_of_the_model_is_used_where_none_is_given(server):
     registry = ModelRegistry([ModelSpec(name="gpt.streaming", family="chatml", context_length=40)])
     with StreamingClient("gpt.streaming", url=server.url, registry=registry) as client:
         conversation = Conversation(client)
-        conversation.say("a first message of some length")
-        conversation.say("two")
+        conversation.generate("a first message of some length")
+        conversation.generate("two")
         longer = Conversation(client, messages=conversation.messages, context_length=4000)
-        longer.say("three")
+        longer.generate("three")
     assert "first message" not in server.requests[1].prompt
     assert "first message" in server.requests[2].prompt
 
 
 def test_an_answer_that_is_left_after_its_end_is_kept_whole(client):
     conversation = Conversation(client)
-    with conversation.send("one") as stream:
+    with conversation.stream("one") as stream:
         assert list(stream) == ["answer 1"]
     stream.close()
     assert conversation.messages == (user("one"), assistant("answer 1"))
@@ -280,7 +280,7 @@ def test_an_answer_that_is_left_after_its_end_is_kept_whole(client):
 
 def test_its_repr_has_no_content(client):
     conversation = Conversation(client, system="secret")
-    conversation.say("hidden")
+    conversation.generate("hidden")
     assert "secret" not in repr(conversation)
     assert "hidden" not in repr(conversation)
     assert "2 messages" in repr(conversation)

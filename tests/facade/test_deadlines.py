@@ -1,4 +1,4 @@
-"""Nothing waits for ever, in every colour; and what is worth it is tried again."""
+"""Nothing waits for ever, in every flavour; and what is worth it is tried again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait_until(condition) -> None:
         time.sleep(0.02)
 
 
-QUICK = RetryPolicy(retries=2, initial=0.01, maximum=0.02)
+QUICK = RetryPolicy(max_retries=2, initial_backoff=0.01, max_backoff=0.02)
 
 
 def test_a_server_that_never_begins(read, client, server):
@@ -42,7 +42,7 @@ def test_a_server_that_never_begins(read, client, server):
     with pytest.raises(DeadlineExceededError, match=r"no response came within 0\.2 s") as caught:
         read(client, "hi", timeout=Timeouts(first_token=0.2))
     error = caught.value
-    assert (error.deadline, error.limit, error.pieces, error.partial_text) == ("first_token", 0.2, 0, "")
+    assert (error.deadline, error.limit, error.chunks, error.partial_text) == ("first_token", 0.2, 0, "")
     assert error.elapsed >= 0.2
     server.wait_for_cancellation()
 
@@ -52,7 +52,7 @@ def test_a_server_that_falls_silent(read, client, server):
     with pytest.raises(DeadlineExceededError, match="fell silent") as caught:
         read(client, "hi", timeout=Timeouts(between_tokens=0.2))
     error = caught.value
-    assert (error.deadline, error.limit, error.pieces, error.partial_text) == (
+    assert (error.deadline, error.limit, error.chunks, error.partial_text) == (
         "between_tokens",
         0.2,
         2,
@@ -81,11 +81,11 @@ def test_time_that_the_reading_task_takes_does_not_count(client, server):
     server.reply = ["one", " two", " three"]
 
     async def main() -> list[str]:
-        pieces = []
+        chunks = []
         async for text in client.astream("hi", timeout=Timeouts(first_token=0.1, between_tokens=0.1)):
-            pieces.append(text)
+            chunks.append(text)
             await asyncio.sleep(0.3)
-        return pieces
+        return chunks
 
     assert asyncio.run(main()) == ["one", " two", " three"]
 
@@ -145,7 +145,7 @@ def failing(times, *steps):
 
 def test_a_server_without_capacity_is_asked_again(read, client, server):
     server.reply = failing(2, abort("RESOURCE_EXHAUSTED", "full"))
-    _, generation = read(client, "hi", retries=QUICK)
+    _, generation = read(client, "hi", max_retries=QUICK)
     assert (generation.text, generation.attempts) == ("fine", 3)
     assert len(server.requests) == 3
     assert len({request.request_id for request in server.requests}) == 1
@@ -154,7 +154,7 @@ def test_a_server_without_capacity_is_asked_again(read, client, server):
 def test_a_broken_connection_is_tried_again_and_the_error_counts(read, client, server):
     server.reply = [abort("UNAVAILABLE", "gone")]
     with pytest.raises(ConnectionFailedError) as caught:
-        read(client, "hi", retries=QUICK)
+        read(client, "hi", max_retries=QUICK)
     assert (caught.value.attempts, caught.value.retryable) == (3, True)
     assert "attempts 3" in str(caught.value)
 
@@ -162,7 +162,7 @@ def test_a_broken_connection_is_tried_again_and_the_error_counts(read, client, s
 def test_retries_are_switched_off(read, client, server):
     server.reply = [abort("UNAVAILABLE", "gone")]
     with pytest.raises(ConnectionFailedError) as caught:
-        read(client, "hi", retries=0)
+        read(client, "hi", max_retries=0)
     assert caught.value.attempts == 1
     assert len(server.requests) == 1
 
@@ -170,12 +170,12 @@ def test_retries_are_switched_off(read, client, server):
 def test_nothing_is_sent_again_once_text_had_come(read, client, server):
     server.reply = ["one", abort("UNAVAILABLE", "gone")]
     with pytest.raises(ConnectionFailedError) as caught:
-        read(client, "hi", retries=QUICK)
+        read(client, "hi", max_retries=QUICK)
     assert (caught.value.attempts, caught.value.partial_text, caught.value.retryable) == (1, "one", False)
 
 
 def test_a_server_that_shuts_down_is_asked_again(read, server):
-    with StreamingClient("gpt.streaming", url=server.url, retries=QUICK) as client:
+    with StreamingClient("gpt.streaming", url=server.url, max_retries=QUICK) as client:
         assert read(client, "hi")[1].text == "Hello world"
         server.exiting = True
         with pytest.raises(ModelUnavailableError) as caught:
@@ -185,16 +185,16 @@ def test_a_server_that_shuts_down_is_asked_again(read, server):
 
 def test_a_retry_never_outlives_the_total_timeout(read, client, server):
     server.reply = [abort("UNAVAILABLE", "gone")]
-    patient = RetryPolicy(retries=5, initial=60, maximum=60)
+    patient = RetryPolicy(max_retries=5, initial_backoff=60, max_backoff=60)
     begin = time.monotonic()
     with pytest.raises(ConnectionFailedError):
-        read(client, "hi", retries=patient, timeout=0.5)
+        read(client, "hi", max_retries=patient, timeout=0.5)
     assert time.monotonic() - begin < 30, "it must not wait for its pauses of up to a minute"
 
 
 def test_closing_a_stream_ends_its_pause(client, server):
     server.reply = [abort("UNAVAILABLE", "gone")]
-    stream = client.stream("hi", retries=RetryPolicy(retries=100, initial=30, maximum=30))
+    stream = client.stream("hi", max_retries=RetryPolicy(max_retries=100, initial_backoff=30, max_backoff=30))
     server.wait_for_requests()
     threading.Timer(0.1, stream.close).start()
     with pytest.raises((StreamClosedError, ConnectionFailedError)):
@@ -209,7 +209,9 @@ def test_the_question_for_the_signature_is_asked_again(read):
     threading.Timer(0.3, restarted.start).start()
     try:
         with StreamingClient(
-            "gpt.streaming", url=url, retries=RetryPolicy(retries=50, initial=0.2, maximum=0.2)
+            "gpt.streaming",
+            url=url,
+            max_retries=RetryPolicy(max_retries=50, initial_backoff=0.2, max_backoff=0.2),
         ) as client:
             assert read(client, "hi")[1].text == "fine"
     finally:

@@ -16,7 +16,7 @@ from nupic_client import (
     StreamingClient,
     TransportError,
 )
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton, end, raw, silence
 
 pytestmark = pytest.mark.fake_only("only a fake server breaks the protocol")
@@ -150,8 +150,8 @@ def test_an_end_without_a_final_mark(read, client, server):
 
 def test_thousands_of_empty_responses(read, client, server):
     server.reply = [*[response(name="")] * 5_000, text(b"there"), response(name="", final=True), end()]
-    pieces, generation = read(client, "hi")
-    assert pieces in ([], ["there"])
+    chunks, generation = read(client, "hi")
+    assert chunks in ([], ["there"])
     assert generation.text == "there"
 
 
@@ -164,7 +164,7 @@ def test_an_endless_stream_ends_with_the_total_timeout(read, client, server, ste
     still_usable(read, client, server)
 
 
-def test_a_text_over_the_limit_in_many_pieces(read, client, server):
+def test_a_text_over_the_limit_in_many_chunks(read, client, server):
     server.reply = [*["0123456789"] * 50, silence()]
     with pytest.raises(ProtocolError, match=r"max_output_bytes allows \(105 bytes\)") as caught:
         read(client, "hi", max_output_bytes=105)
@@ -213,4 +213,4 @@ def test_a_limit_that_is_none(client, value):
 def test_a_server_that_is_no_triton(read):
     with FakeTriton(models=[]) as server, StreamingClient("gpt.streaming", url=server.url) as client:
         with pytest.raises(TransportError):
-            read(client, "hi", retries=0)
+            read(client, "hi", max_retries=0)

@@ -70,14 +70,14 @@ def test_a_failure_is_one_line_without_the_servers_words(server, client, read, l
 def test_a_failure_before_the_first_token_has_its_status_and_attempts(server, client, read, lines):
     server.reply = [abort("RESOURCE_EXHAUSTED", "busy")]
     with pytest.raises(Exception, match="busy"):
-        read(client, PROMPT, retries=RetryPolicy(retries=1, initial=0.01))
+        read(client, PROMPT, max_retries=RetryPolicy(max_retries=1, initial_backoff=0.01))
     (line,) = lines()
     assert "outcome=OverloadedError(RESOURCE_EXHAUSTED)" in line
     assert "ttft=- tokens=- attempts=2" in line
 
 
 def test_a_failure_before_the_request_could_be_sent_is_one_line(server, read, lines):
-    server.tokens = set()
+    server.bearer_tokens = set()
     with StreamingClient("gpt.streaming", server.url) as client, pytest.raises(AuthenticationError):
         read(client, PROMPT, request_id=ID)
     (line,) = lines()
@@ -92,11 +92,11 @@ def test_leaving_is_one_line(client, lines):
     assert "outcome=cancelled" in line
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_request_that_is_answered_at_once_is_one_line(server, lines, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_request_that_is_answered_at_once_is_one_line(server, lines, flavour):
     with InferenceClient("gpt", server.url) as client:
         inputs = {"text_input": [PROMPT]}
-        client.infer(inputs, request_id=ID) if colour == "sync" else asyncio.run(
+        client.infer(inputs, request_id=ID) if flavour == "sync" else asyncio.run(
             client.ainfer(inputs, request_id=ID)
         )
     (line,) = lines()
@@ -116,7 +116,7 @@ def test_a_request_that_fails_at_once_is_one_line(server, lines):
 
 @pytest.mark.parametrize("ask", ["infer", "generate", "embed"])
 def test_a_request_whose_model_could_not_be_asked_for_is_one_line(server, lines, ask):
-    server.tokens = set()
+    server.bearer_tokens = set()
     with InferenceClient("gpt", server.url) as client, pytest.raises(AuthenticationError):
         getattr(client, ask)(PROMPT)
     (line,) = lines()
@@ -128,14 +128,14 @@ def test_a_request_whose_model_could_not_be_asked_for_is_one_line(server, lines,
 def test_nothing_that_was_said_is_in_any_line(server, read, caplog):
     caplog.set_level(logging.DEBUG, logger="nupic_client")
     source = iter(["old-s3cr3t", TOKEN])
-    server.tokens = {TOKEN}
+    server.bearer_tokens = {TOKEN}
     options = {"metadata": {"x-key": HEADER}, "formatter": "chatml"}
-    with StreamingClient("gpt.streaming", server.url, token=lambda: next(source), **options) as client:
+    with StreamingClient("gpt.streaming", server.url, bearer_token=lambda: next(source), **options) as client:
         read(client, [user(PROMPT)])
         server.reply = [abort("UNAVAILABLE", PROMPT)]
         with pytest.raises(Exception, match="UNAVAILABLE"):
-            read(client, PROMPT, retries=RetryPolicy(retries=1, initial=0.01))
-    with StreamingClient("gpt.streaming", server.url, token="wrong-s3cr3t") as client:
+            read(client, PROMPT, max_retries=RetryPolicy(max_retries=1, initial_backoff=0.01))
+    with StreamingClient("gpt.streaming", server.url, bearer_token="wrong-s3cr3t") as client:
         with pytest.raises(AuthenticationError):
             read(client, PROMPT)
     shown = [record.getMessage() for record in caplog.records if record.name == "nupic_client"]

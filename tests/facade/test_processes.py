@@ -185,13 +185,13 @@ def test_a_plain_fork_that_ends_like_a_program(tmp_path, server):
         server,
         """
         servers = ServerClient(sys.argv[1])
-        assert servers.live()
+        assert servers.is_live()
         stream = client.stream("endless")
         next(stream)
         pid = os.fork()
         if pid == 0:
             assert generate(client) == "one two"
-            assert servers.live()
+            assert servers.is_live()
             sys.exit(0)
         assert os.waitpid(pid, 0)[1] == 0
         assert next(stream) == " two"
@@ -207,7 +207,7 @@ def clients(url):
             backend="vllm",
             channel_options={"grpc.keepalive_time_ms": 400_000},
             timeout=Timeouts(total=7, between_tokens=3),
-            retries=RetryPolicy(retries=1),
+            max_retries=RetryPolicy(max_retries=1),
             metadata={"x-tenant": "blue"},
             backend_inputs={"extra": 3},
             temperature=0.25,
@@ -258,14 +258,14 @@ def test_a_copy_of_a_closed_client_is_open(client):
 def test_a_conversation_copies_what_was_said(server, duplicate):
     with StreamingClient("gpt.streaming", url=server.url, formatter="chatml") as client:
         conversation = Conversation(client, system="be brief")
-        conversation.say("hello")
-        stream = conversation.send("more")
+        conversation.generate("hello")
+        stream = conversation.stream("more")
         next(stream)
         other = duplicate(conversation)
         stream.close()
         with other._client:
             assert (other.system, len(other.messages)) == ("be brief", 2)
-            other.say("and you?")
+            other.generate("and you?")
             assert len(other.messages) == 4
             assert other._client._transport is not client._transport
 
@@ -273,7 +273,7 @@ def test_a_conversation_copies_what_was_said(server, duplicate):
 def test_configuration_values_survive_a_pickle():
     for value in (
         Timeouts(total=3),
-        RetryPolicy(retries=1),
+        RetryPolicy(max_retries=1),
         SamplingParams(stop=("a",)),
         TLS(target_name="gpt.example.com"),
     ):

@@ -1,4 +1,4 @@
-"""What a call gives, in every colour."""
+"""What a call gives, in every flavour."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from nupic_client.testing import abort, end, fail, silence, sleep, text_signatur
 
 
 def test_pieces_arrive_one_by_one_and_the_result_has_them_all(read, client, server):
-    pieces, generation = read(client, "hi")
-    assert pieces == ["Hello", " wor", "ld"]
+    chunks, generation = read(client, "hi")
+    assert chunks == ["Hello", " wor", "ld"]
     assert generation.text == str(generation) == "Hello world"
     assert generation.finish_reason == "stop"
     assert generation.usage.output_tokens == 3
@@ -52,7 +52,7 @@ def test_the_timing_is_in_order(read, client, server):
     _, generation = read(client, "hi")
     timing = generation.timing
     assert 0 < timing.time_to_first_token < timing.total
-    assert timing.pieces == 2
+    assert timing.chunks == 2
     assert timing.inter_token_latency.mean >= 0.04
     assert timing.inter_token_latency.p50 <= timing.inter_token_latency.p99
 
@@ -63,29 +63,29 @@ def test_the_last_piece_is_not_lost_wherever_the_final_mark_stands(read, serve, 
         serve(["one", " two"], final=final) as server,
         StreamingClient("gpt.streaming", url=server.url) as client,
     ):
-        pieces, _ = read(client, "hi")
-    assert pieces == ["one", " two"]
+        chunks, _ = read(client, "hi")
+    assert chunks == ["one", " two"]
 
 
 def test_an_answer_without_any_token_is_an_empty_text(read, client, server):
     server.reply = []
-    pieces, generation = read(client, "hi")
-    assert (pieces, generation.text, generation.timing.time_to_first_token) == ([], "", None)
+    chunks, generation = read(client, "hi")
+    assert (chunks, generation.text, generation.timing.time_to_first_token) == ([], "", None)
 
 
 def test_characters_are_never_torn_apart(read, client, server):
     data = "grün 🎉 完".encode()
     server.reply = [data[index : index + 1] for index in range(len(data))]
-    pieces, generation = read(client, "hi")
+    chunks, generation = read(client, "hi")
     assert generation.text == "grün 🎉 完"
-    assert "\ufffd" not in "".join(pieces)
-    assert "".join(pieces) == generation.text
+    assert "\ufffd" not in "".join(chunks)
+    assert "".join(chunks) == generation.text
 
 
 def test_a_stop_string_over_borders_ends_the_text_and_the_generation(read, client, server):
     server.reply = ["Hello <", "|e", "nd|", "> and more", silence()]
-    pieces, generation = read(client, "hi", stop="<|end|>")
-    assert "".join(pieces) == generation.text == "Hello "
+    chunks, generation = read(client, "hi", stop="<|end|>")
+    assert "".join(chunks) == generation.text == "Hello "
     assert generation.finish_reason is FinishReason.STOP
     server.wait_for_cancellation()
 
@@ -197,9 +197,9 @@ def test_an_option_the_model_does_not_have_is_an_error_before_sending(read, serv
 def test_cumulative_texts_become_new_text(read, server):
     server.reply = ["Once", "Once upon", "Once upon a", "Once upon a time"]
     with StreamingClient("gpt.streaming", url=server.url) as client:
-        pieces, generation = read(client, "hi")
+        chunks, generation = read(client, "hi")
     assert generation.text == "Once upon a time"
-    assert "".join(pieces) == generation.text
+    assert "".join(chunks) == generation.text
 
 
 def test_a_model_that_says_delta_is_believed(read, server):

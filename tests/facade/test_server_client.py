@@ -1,4 +1,4 @@
-"""What a server is asked, in both colours; and how short names find models there."""
+"""What a server is asked, in both flavours; and how short names find models there."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from nupic_client.testing import FakeTriton, text_signature
 
 @pytest.fixture(params=["sync", "async"])
 def ask(request):
-    """Call a method by its sync name, in either colour."""
+    """Call a method by its sync name, in either flavour."""
 
     def call(server_client, method, *args, **kwargs):
         if request.param == "sync":
             return getattr(server_client, method)(*args, **kwargs)
-        name = {"live": "alive", "wait_until_ready": "await_until_ready"}.get(method, f"a{method}")
+        name = {"wait_until_ready": "await_until_ready"}.get(method, f"a{method}")
         return asyncio.run(getattr(server_client, name)(*args, **kwargs))
 
     return call
@@ -46,20 +46,20 @@ def server_client(server):
 
 
 def test_a_running_server_is_live_and_ready(ask, server_client):
-    assert ask(server_client, "live") is True
-    assert ask(server_client, "ready") is True
+    assert ask(server_client, "is_live") is True
+    assert ask(server_client, "is_ready") is True
 
 
 def test_a_server_that_is_gone_is_neither(ask, server_client, server):
     server.stop()
-    assert ask(server_client, "live") is False
-    assert ask(server_client, "ready") is False
-    assert ask(server_client, "model_ready", "gpt") is False
+    assert ask(server_client, "is_live") is False
+    assert ask(server_client, "is_ready") is False
+    assert ask(server_client, "is_model_ready", "gpt") is False
 
 
 def test_an_exiting_server_is_not_ready(ask, server_client, server):
     server.exiting = True
-    assert ask(server_client, "ready") is False
+    assert ask(server_client, "is_ready") is False
 
 
 def test_metadata(ask, server_client):
@@ -115,10 +115,10 @@ def test_a_signature(ask, server_client):
 
 
 def test_model_ready(ask, server_client, server):
-    assert ask(server_client, "model_ready", "gpt") is True
-    assert ask(server_client, "model_ready", "nope") is False
+    assert ask(server_client, "is_model_ready", "gpt") is True
+    assert ask(server_client, "is_model_ready", "nope") is False
     server.models_ready["gpt"] = False
-    assert ask(server_client, "model_ready", "gpt") is False
+    assert ask(server_client, "is_model_ready", "gpt") is False
 
 
 def test_wait_until_ready_says_what_is_missing(ask, server_client, server):
@@ -143,7 +143,7 @@ def test_a_closed_client_says_so(ask, server_client):
 def test_async_context_manager(server):
     async def main() -> bool:
         async with ServerClient(server.url) as client:
-            return await client.aready()
+            return await client.ais_ready()
 
     assert asyncio.run(main())
 

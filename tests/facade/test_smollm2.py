@@ -1,4 +1,4 @@
-"""A real language model behind the embedded server: the same text in every colour."""
+"""A real language model behind the embedded server: the same text in every flavour."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def client(url: str) -> Iterator[StreamingClient]:
 
 
 def test_every_colour_reads_the_same_text(read, client):
-    pieces, generation = read(client, QUESTION)
+    chunks, generation = read(client, QUESTION)
     assert generation.text == "The capital of France is Paris."
-    assert "".join(pieces) == generation.text
-    assert len(pieces) > 3
+    assert "".join(chunks) == generation.text
+    assert len(chunks) > 3
     assert generation.finish_reason == "stop"
-    assert generation.usage.output_tokens >= len(pieces)
+    assert generation.usage.output_tokens >= len(chunks)
     assert generation.usage.input_tokens > 10
     assert generation.timing.tokens_per_second > 0
 
@@ -55,8 +55,8 @@ def test_the_prompt_of_a_conversation_needs_no_system_message_for_a_good_answer(
 
 def test_a_conversation_remembers(client):
     conversation = Conversation(client)
-    conversation.say("What is the capital of France?")
-    conversation.say("Name one river in that city.")
+    conversation.generate("What is the capital of France?")
+    conversation.generate("Name one river in that city.")
     assert len(conversation.messages) == 4
     assert all(message.content for message in conversation.messages)
 

@@ -22,7 +22,7 @@ from nupic_client.testing import FakeTriton, abort, silence
 
 pytestmark = pytest.mark.fake_only("whose task is cancelled does not depend on the server")
 
-PATIENT = {"timeout": None, "retries": RetryPolicy(retries=9, initial=5000, maximum=5000)}
+PATIENT = {"timeout": None, "max_retries": RetryPolicy(max_retries=9, initial_backoff=5000, max_backoff=5000)}
 """Pauses of hours: who waits for the end of one would hang."""
 modern = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.11 brought it")
 
@@ -115,7 +115,7 @@ def test_while_it_connects(deaf, call):
 
 
 def test_a_client_that_is_closed_while_it_connects(deaf):
-    with StreamingClient("gpt", deaf, retries=0) as client:
+    with StreamingClient("gpt", deaf, max_retries=0) as client:
         threading.Timer(0.2, client.close).start()
         with pytest.raises((StreamClosedError, TransportError, ConfigurationError), match="closed"):
             client.generate("hi")
@@ -163,7 +163,7 @@ def test_while_it_fetches_the_token(server, kind):
     source = {"function": function, "coroutine": coroutine}[kind]
 
     async def main() -> None:
-        with StreamingClient("gpt.streaming", server.url, token=source) as client:
+        with StreamingClient("gpt.streaming", server.url, bearer_token=source) as client:
             await cancel_where_it_waits(asyncio.create_task(client.agenerate("hi")))
         released.set()  # or the end of the loop waits for the thread
 

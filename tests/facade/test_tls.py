@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from nupic_client import TLS, ConfigurationError, ConnectionFailedError, ServerClient, StreamingClient
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton
 
 pytestmark = pytest.mark.fake_only("the real server runs without TLS here")
@@ -81,8 +81,8 @@ def test_mutual_tls_lets_a_known_client_in(read):
         assert read_with(read, url, TLS(root_certificates=ROOTS, **client_certificate())) == "Hello"
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_mutual_tls_shows_the_server_who_asks(colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_mutual_tls_shows_the_server_who_asks(flavour):
     seen = []
 
     def live(_request, context):
@@ -101,7 +101,7 @@ def test_mutual_tls_shows_the_server_who_asks(colour):
     server.start()
     tls = TLS(root_certificates=ROOTS, **client_certificate())
     with ServerClient(f"grpcs://127.0.0.1:{port}", tls=tls) as client:
-        assert client.live() if colour == "sync" else asyncio.run(client.alive())
+        assert client.is_live() if flavour == "sync" else asyncio.run(client.ais_live())
     server.stop(None).wait()
     assert seen == [[b"somebody@example.com"]]
 
@@ -191,13 +191,13 @@ def test_a_file_that_cannot_be_read_is_an_error_before_sending(read, tmp_path):
         read_with(read, "grpcs://localhost:1", tls)
 
 
-@pytest.mark.parametrize("ask", ["live", "alive", "wait", "await"])
+@pytest.mark.parametrize("ask", ["is_live", "ais_live", "wait", "await"])
 def test_waiting_does_not_help_against_a_certificate(ask):
     with serving() as url, ServerClient(url) as client:
         with pytest.raises(ConnectionFailedError, match="of an authority that is not trusted here"):
             {
-                "live": client.live,
-                "alive": lambda: asyncio.run(client.alive()),
+                "is_live": client.is_live,
+                "ais_live": lambda: asyncio.run(client.ais_live()),
                 "wait": client.wait_until_ready,
                 "await": lambda: asyncio.run(client.await_until_ready()),
             }[ask]()

@@ -38,16 +38,16 @@ class Source:
 
 @pytest.fixture
 def guarded():
-    with FakeTriton(["Hel", "lo"], tokens={SECRET}) as server:
+    with FakeTriton(["Hel", "lo"], bearer_tokens={SECRET}) as server:
         yield server
 
 
 def quick(retries):
-    return RetryPolicy(retries=retries, initial=0.01)
+    return RetryPolicy(max_retries=retries, initial_backoff=0.01)
 
 
 def connect(server, token, **options):
-    return StreamingClient("gpt.streaming", server.url, token=token, **options)
+    return StreamingClient("gpt.streaming", server.url, bearer_token=token, **options)
 
 
 def authorizations(server):
@@ -76,7 +76,7 @@ def test_a_function_is_asked_once_for_many_calls(guarded, read):
 
 def test_a_token_that_the_server_refuses_is_fetched_anew(guarded, read):
     source = Source("first", SECRET)
-    with connect(guarded, source, retries=0) as client:
+    with connect(guarded, source, max_retries=0) as client:
         assert read(client, "hi")[1].text == "Hello"
     assert source.asked == 2
     assert authorizations(guarded) == ["Bearer first"] + [f"Bearer {SECRET}"] * 2
@@ -84,9 +84,9 @@ def test_a_token_that_the_server_refuses_is_fetched_anew(guarded, read):
 
 def test_a_token_that_expires_later_is_fetched_anew_for_a_generation(guarded, read):
     source = Source(SECRET, "second")
-    with connect(guarded, source, retries=0) as client:
+    with connect(guarded, source, max_retries=0) as client:
         assert read(client, "hi")[1].attempts == 1
-        guarded.tokens = {"second"}
+        guarded.bearer_tokens = {"second"}
         generation = read(client, "hi")[1]
     assert (generation.text, generation.attempts, source.asked) == ("Hello", 2, 2)
     assert guarded.calls[-2:] == ("ModelStreamInfer", "ModelStreamInfer")
@@ -96,7 +96,7 @@ def test_a_refused_token_is_fetched_anew_only_once(guarded, read):
     source = Source(SECRET, "second", "third")
     with connect(guarded, source) as client:
         read(client, "hi")
-        guarded.tokens = set()
+        guarded.bearer_tokens = set()
         with pytest.raises(AuthenticationError, match="the token is missing or not valid") as caught:
             read(client, "hi")
     assert (caught.value.attempts, source.asked) == (2, 2)
@@ -106,9 +106,12 @@ def test_a_refused_token_is_fetched_anew_only_once(guarded, read):
 def test_the_renewal_leaves_the_retries_as_they_are(read):
     source = Source("first", SECRET)
     replies = [[abort("RESOURCE_EXHAUSTED", "busy")], ["Hello"]]
-    with FakeTriton(tokens={"first"}) as server, connect(server, source, retries=quick(1)) as client:
+    with (
+        FakeTriton(bearer_tokens={"first"}) as server,
+        connect(server, source, max_retries=quick(1)) as client,
+    ):
         read(client, "hi")
-        server.tokens = {SECRET}
+        server.bearer_tokens = {SECRET}
         server.reply = lambda request: replies.pop(0)
         generation = read(client, "hi")[1]
     assert generation.attempts == 3
@@ -215,34 +218,34 @@ def test_a_token_does_not_go_over_a_network_in_plain_text(make, url):
     with pytest.raises(
         ConfigurationError, match=r"in plain text.*grpcs://.*allow_insecure_token=True"
     ) as caught:
-        make(url, token=SECRET)
+        make(url, bearer_token=SECRET)
     assert SECRET not in str(caught.value)
-    make(url, token=SECRET, allow_insecure_token=True).close()
+    make(url, bearer_token=SECRET, allow_insecure_token=True).close()
 
 
 @pytest.mark.parametrize("url", ["localhost:1", "127.0.0.9:1", "[::1]:1", "unix:/x", "grpcs://gpt.example:1"])
 def test_a_token_goes_to_this_machine_and_over_tls(url):
-    StreamingClient("gpt", url, token=SECRET).close()
+    StreamingClient("gpt", url, bearer_token=SECRET).close()
 
 
 # The other clients
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_the_questions_to_a_server_carry_it(guarded, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_the_questions_to_a_server_carry_it(guarded, flavour):
     source = Source("first", SECRET)
-    with ServerClient(guarded.url, token=source) as server:
-        assert server.ready() if colour == "sync" else asyncio.run(server.aready())
+    with ServerClient(guarded.url, bearer_token=source) as server:
+        assert server.is_ready() if flavour == "sync" else asyncio.run(server.ais_ready())
     assert authorizations(guarded) == ["Bearer first", f"Bearer {SECRET}"]
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_generation_that_comes_at_once_carries_it(guarded, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_generation_that_comes_at_once_carries_it(guarded, flavour):
     source = Source(SECRET, "second")
-    with InferenceClient("gpt", guarded.url, token=source) as client:
+    with InferenceClient("gpt", guarded.url, bearer_token=source) as client:
         client.generate("hi")
-        guarded.tokens = {"second"}
-        generation = client.generate("hi") if colour == "sync" else asyncio.run(client.agenerate("hi"))
+        guarded.bearer_tokens = {"second"}
+        generation = client.generate("hi") if flavour == "sync" else asyncio.run(client.agenerate("hi"))
     assert generation.text == "Hello"
     assert source.asked == 2
 
@@ -253,7 +256,7 @@ def test_a_generation_that_comes_at_once_carries_it(guarded, colour):
 def test_no_object_shows_a_token(guarded, read):
     with connect(guarded, SECRET) as client:
         stream = client.stream("hi")
-        shown = [client, client._config, client._bearer, stream, stream._exchange.request, client._transport]
+        shown = [client, client._config, client._bearer, stream, stream._session.request, client._transport]
         assert not [item for item in shown if SECRET in repr(item)]
         stream.close()
 
@@ -270,7 +273,9 @@ def everything(error):
 @pytest.mark.parametrize(
     "step", [abort("INTERNAL", ECHO), abort("UNAUTHENTICATED", ECHO), fail(ECHO)], ids=str
 )
-@pytest.mark.parametrize("source", [{"token": SECRET}, {"token": lambda: SECRET}], ids=["text", "function"])
+@pytest.mark.parametrize(
+    "source", [{"bearer_token": SECRET}, {"bearer_token": lambda: SECRET}], ids=["text", "function"]
+)
 def test_a_server_that_repeats_a_token_does_not_make_us_show_it(read, step, source):
     with FakeTriton([step]) as server, StreamingClient("gpt.streaming", server.url, **source) as client:
         with pytest.raises(RequestError, match="I know …, do not tell anybody about …") as caught:
@@ -294,7 +299,7 @@ def test_nor_when_the_answer_comes_at_once(how):
         return [item async for item in client.amap([{"text_input": ["a"]}])]
 
     with FakeTriton([abort("INTERNAL", ECHO)]) as server:
-        with InferenceClient("gpt", server.url, token=SECRET) as client:
+        with InferenceClient("gpt", server.url, bearer_token=SECRET) as client:
             with pytest.raises(RequestError, match="I know …") as caught:
                 {
                     "generate": lambda: client.generate("hi"),
@@ -307,6 +312,6 @@ def test_nor_when_the_answer_comes_at_once(how):
 
 def test_a_token_of_few_characters_is_no_secret_that_could_be_hidden(read):
     with FakeTriton([fail("a bad day")]) as server:
-        with StreamingClient("gpt.streaming", server.url, token="a") as client:
+        with StreamingClient("gpt.streaming", server.url, bearer_token="a") as client:
             with pytest.raises(RequestError, match="a bad day"):
                 read(client, "hi")

@@ -40,10 +40,10 @@ def warm() -> None:
     """Let gRPC open once what it keeps for the life of the process."""
     with FakeTriton() as server:
         for make in COLOURS:
-            colour = make()
+            flavour = make()
             client = StreamingClient("gpt.streaming", url=server.url)
-            assert colour.read(client).error == "none"
-            colour.leave(client)
+            assert flavour.read(client).error == "none"
+            flavour.leave(client)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from faults.reading import Colour, Outcome
     from faults.rows import Row
     from nupic_client import StreamingClient
-    from nupic_client.local.engine import EngineRequest
+    from nupic_client.local.engines.engine import EngineRequest
 
 __all__ = ["Script", "check", "until_whole"]
 
@@ -55,14 +55,14 @@ def check(row: Row, outcome: Outcome) -> None:
     assert outcome.seconds < row.limit + _SLACK, outcome
 
 
-def until_whole(colour: Colour, client: StreamingClient, within: float) -> tuple[Outcome, float]:
+def until_whole(flavour: Colour, client: StreamingClient, within: float) -> tuple[Outcome, float]:
     """Generate until a whole answer comes; return it and how long that took.
 
     Errors before it are of the connection, until gRPC tries again to make one.
     """
     begin = time.monotonic()
     while True:
-        outcome = colour.read(client)
+        outcome = flavour.read(client)
         seconds = time.monotonic() - begin
         if outcome.error == "none":
             assert outcome.text == WHOLE, outcome

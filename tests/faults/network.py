@@ -106,7 +106,7 @@ def calm_down(proxy: Proxy) -> None:
     proxy.hang_up()
 
 
-def unreachable(fault: str, where: str, ended_by: str = "retries", limit: float = 1.5) -> Row:
+def unreachable(fault: str, where: str, ended_by: str = "max_retries", limit: float = 1.5) -> Row:
     return Row(fault, where, UNREACHABLE, "", ended_by, limit, retryable=True, attempts=3)
 
 
@@ -124,7 +124,7 @@ def damaged(fault: str, where: str, detail: str = "", text: str = "") -> Row:
 
 def damaged_each_time(fault: str, detail: str) -> Row:
     error = (f"ProtocolError ({detail})",)
-    return Row(fault, BEFORE_TOKEN, error, "", "retries", 1.5, retryable=True, attempts=3)
+    return Row(fault, BEFORE_TOKEN, error, "", "max_retries", 1.5, retryable=True, attempts=3)
 
 
 def harmless(

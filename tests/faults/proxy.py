@@ -169,8 +169,8 @@ class _Link:
             for end in self._sockets:
                 if reset:
                     # Closing without lingering sends a RST.
-                    layout = "hh" if sys.platform == "win32" else "ii"
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(layout, 1, 0))
+                    output_names = "hh" if sys.platform == "win32" else "ii"
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(output_names, 1, 0))
                 with contextlib.suppress(
                     OSError
                 ):  # wakes the other pump, which would keep the connection open

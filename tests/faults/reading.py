@@ -1,4 +1,4 @@
-"""A generation in either colour, and the facts that are left of it."""
+"""A generation in either flavour, and the facts that are left of it."""
 
 from __future__ import annotations
 

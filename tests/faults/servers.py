@@ -11,7 +11,9 @@ NOT_LOADED = "ModelUnavailableError (UNAVAILABLE)"
 
 
 def gone(where: str) -> Row:
-    return Row("server killed (SIGKILL)", where, UNREACHABLE, "", "retries", 1.5, retryable=True, attempts=3)
+    return Row(
+        "server killed (SIGKILL)", where, UNREACHABLE, "", "max_retries", 1.5, retryable=True, attempts=3
+    )
 
 
 KILLED_IDLE = gone(BEFORE_CALL)
@@ -45,7 +47,7 @@ TERMINATED_NEW = Row(
     "a new request meanwhile",
     (NOT_LOADED,),
     "",
-    "retries",
+    "max_retries",
     1.5,
     retryable=True,
     attempts=3,

@@ -77,8 +77,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
     start = Transport.stream
 
-    def stream(self: Transport, exchange: Any) -> Any:
-        made.append(start(self, exchange))
+    def stream(self: Transport, session: Any) -> Any:
+        made.append(start(self, session))
         return made[-1]
 
     monkeypatch.setattr(Transport, "stream", stream)

@@ -45,7 +45,7 @@ def served(name: str) -> Iterator[tuple[Any, Script, Proxy]]:
 
 
 def read_with_fault(
-    scenario: Scenario, colour: Colour, client: StreamingClient, script: Script, proxy: Proxy
+    scenario: Scenario, flavour: Colour, client: StreamingClient, script: Script, proxy: Proxy
 ) -> Outcome:
     """Generate, with the fault at its moment."""
 
@@ -62,7 +62,7 @@ def read_with_fault(
     else:
         scenario.inject(proxy)
     try:
-        return colour.read(client, on_piece, timeout=scenario.timeouts)
+        return flavour.read(client, on_piece, timeout=scenario.timeouts)
     finally:
         script.on_request = lambda: None
         if not scenario.endless:
@@ -73,27 +73,27 @@ def read_with_fault(
 def test_a_fault_of_the_network(scenario: Scenario, make_colour: Any, name: str, warm: None, table: Table):
     with served(name) as (server, script, proxy), contextlib.ExitStack() as stack:
         leaks = Leaks()
-        colour = stack.enter_context(contextlib.closing(make_colour()))
+        flavour = stack.enter_context(contextlib.closing(make_colour()))
         client = StreamingClient(
             "gpt.streaming",
             url=scenario.url or proxy.url,
             timeout=replace(PATIENT, connect=scenario.timeouts.connect),
-            retries=RetryPolicy(initial=0.2, maximum=0.4),
+            max_retries=RetryPolicy(initial_backoff=0.2, max_backoff=0.4),
             channel_options=scenario.channel_options,
         )
         if scenario.row.where != BEFORE_CONNECTION:
-            until_whole(colour, client, 10)
-        outcome = read_with_fault(scenario, colour, client, script, proxy)
+            until_whole(flavour, client, 10)
+        outcome = read_with_fault(scenario, flavour, client, script, proxy)
         check(scenario.row, outcome)
         proxy.heal()
         server.reply = script if not scenario.endless else Script()
         streams = [outcome.stream]
         again = None
         if not (scenario.channel_options and scenario.row.where == BEFORE_CONNECTION) and not scenario.url:
-            whole, again = until_whole(colour, client, 10)
+            whole, again = until_whole(flavour, client, 10)
             streams.append(whole.stream)
         script.go_on.set()
-        colour.leave(client)
+        flavour.leave(client)
         gone = weakref.ref(client)
         del client
         leaks.check([proxy.port], [gone, *streams])

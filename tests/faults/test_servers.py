@@ -1,4 +1,4 @@
-"""Faults of the real server: killed, frozen, shut down, without its model. Both colours meet each at the same time."""
+"""Faults of the real server: killed, frozen, shut down, without its model. Both flavours meet each at the same time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def server(_server: RealTriton, script: Script) -> RealTriton:
 
 
 class Pair:
-    """A client in each colour, which do everything at the same time.
+    """A client in each flavour, which do everything at the same time.
 
     Args:
         url: of the server.
@@ -74,7 +74,7 @@ class Pair:
         self._checked = checked
         self.leaks = Leaks()
         self.clients = [StreamingClient(MODEL, url=url, timeout=PATIENT) for _ in COLOURS]
-        self.colours: list[Colour] = [make() for make in COLOURS]
+        self.flavours: list[Colour] = [make() for make in COLOURS]
         self._streams: list[weakref.ref[Any]] = []
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="faults.pair")
 
@@ -83,34 +83,34 @@ class Pair:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         gone = [weakref.ref(client) for client in self.clients]
-        for colour in self.colours:
-            colour.leave(self.clients.pop(0))
+        for flavour in self.flavours:
+            flavour.leave(self.clients.pop(0))
         self._pool.shutdown()
         if kind is None and self._checked:
             self.leaks.check([int(self.url.rpartition(":")[2])], [*gone, *self._streams])
 
     def read(self, **options: Any) -> list[Outcome]:
-        """Generate in both colours; the options are those of `Colour.read`."""
+        """Generate in both flavours; the options are those of `Colour.read`."""
         futures = [
-            self._pool.submit(colour.read, client, **options)
-            for colour, client in zip(self.colours, self.clients, strict=True)
+            self._pool.submit(flavour.read, client, **options)
+            for flavour, client in zip(self.flavours, self.clients, strict=True)
         ]
         outcomes = [future.result(120) for future in futures]
         self._streams += [outcome.stream for outcome in outcomes]
         return outcomes
 
     def recover(self, within: float = BACK) -> float:
-        """Generate in both colours until both have a whole answer; return how long that took."""
+        """Generate in both flavours until both have a whole answer; return how long that took."""
         futures = [
-            self._pool.submit(until_whole, colour, client, within)
-            for colour, client in zip(self.colours, self.clients, strict=True)
+            self._pool.submit(until_whole, flavour, client, within)
+            for flavour, client in zip(self.flavours, self.clients, strict=True)
         ]
         found = [future.result(120) for future in futures]
         self._streams += [outcome.stream for outcome, _ in found]
         return max(seconds for _, seconds in found)
 
     def after_two_tokens(self, script: Script, action: Callable[[], None]) -> Callable[[int], None]:
-        """Return what to call with each piece: both stop at the second, then the action is done, once."""
+        """Return what to call with each chunk: both stop at the second, then the action is done, once."""
         script.go_on.clear()
         barrier = threading.Barrier(2, action)
 
@@ -183,7 +183,7 @@ def test_started_again_between_two_calls(pair, server, table, in_vain):
     pair.recover()
     kill(server)
     if in_vain:
-        pair.read(retries=0)
+        pair.read(max_retries=0)
     server.restart()
     begin = time.monotonic()
     again = pair.recover()
@@ -225,7 +225,7 @@ def test_shut_down_with_streams_running(server, script, table, warm):
             server.server.terminate()
             end = time.monotonic() + 30
             with ServerClient(server.url) as operator:
-                while operator.ready():
+                while operator.is_ready():
                     assert time.monotonic() < end
             refused.extend(late.read())
             script.go_on.set()
@@ -255,15 +255,16 @@ def test_the_model_is_unloaded_and_loaded_again_under_load(pair, server, table):
     sync, asynchronous = pair.clients
     outcomes: list[Outcome] = []
 
-    def load(colour: Any, client: StreamingClient) -> None:
+    def load(flavour: Any, client: StreamingClient) -> None:
         while not stop.is_set():
-            outcomes.append(colour.read(client))
+            outcomes.append(flavour.read(client))
 
     pair.recover()
-    colours = [COLOURS[0]() for _ in range(8)] + [COLOURS[1]() for _ in range(8)]
+    flavours = [COLOURS[0]() for _ in range(8)] + [COLOURS[1]() for _ in range(8)]
     with ThreadPoolExecutor(16, thread_name_prefix="faults.load") as pool:
         futures = [
-            pool.submit(load, colour, sync if colour.name == "sync" else asynchronous) for colour in colours
+            pool.submit(load, flavour, sync if flavour.name == "sync" else asynchronous)
+            for flavour in flavours
         ]
         wait_until(lambda: len(outcomes) > 32)
         with ServerClient(server.url) as operator:
@@ -273,8 +274,8 @@ def test_the_model_is_unloaded_and_loaded_again_under_load(pair, server, table):
         stop.set()
         for future in futures:
             future.result(120)
-    for colour in colours:
-        colour.close()
+    for flavour in flavours:
+        flavour.close()
     again = pair.recover()
     record(table, servers.RELOADED, outcomes, again)
 

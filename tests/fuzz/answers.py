@@ -11,11 +11,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from nupic_client import SamplingParams
-from nupic_client._core import wire
-from nupic_client._core.classify import error_from_message, stream_error
-from nupic_client._core.outputs import bytes_output, count_output, numbers_output
-from nupic_client._core.signatures import signature_from_config, signature_from_metadata
-from nupic_client._core.tensors import DTYPES, decode_outputs
+from nupic_client._core.inference.arrays import DTYPES, decode_outputs
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.error_messages import error_from_message, stream_error
+from nupic_client._core.kserve.scalar_outputs import bytes_output, count_output, numbers_output
+from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.backends import detect
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
@@ -120,7 +120,7 @@ def signature(data: bytes) -> None:
             if not found.decoupled:
                 backend.refuse_streaming(found)
             inputs = backend.inputs(found, "a prompt", sampling, stream=stream, logprobs=logprobs)
-            backend.layout(found, cumulative=None, stream=stream, logprobs=logprobs)
+            backend.output_names(found, cumulative=None, stream=stream, logprobs=logprobs)
             wire.build_infer_request(found.name, inputs, request_id="r")
         except ConfigurationError:
             continue

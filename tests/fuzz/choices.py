@@ -47,6 +47,6 @@ class Choices:
         return self.bytes(self.number()).decode(errors="replace")
 
     def cuts(self, data: bytes, most: int = 12) -> list[bytes]:
-        """Split data at chosen places; pieces may be empty."""
+        """Split data at chosen places; chunks may be empty."""
         places = sorted(self.number(2) % (len(data) + 1) for _ in range(self.below(most)))
         return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]

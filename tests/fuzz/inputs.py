@@ -14,7 +14,7 @@ _WORDS = (
 
 
 def _changed(seeds: list[bytes]):
-    """A seed with a few edits: cut, doubled, overwritten, and with pieces of another seed."""
+    """A seed with a few edits: cut, doubled, overwritten, and with chunks of another seed."""
     place = st.integers(0, 2**16)
     word = st.sampled_from(_WORDS) | st.binary(max_size=8)
     edit = st.tuples(place, st.integers(0, 12), word)

@@ -18,21 +18,21 @@ def explained(error: BaseException) -> None:
     assert 0 < len(str(error)) < 100_000
 
 
-def whole(pieces: list[bytes], *, cumulative: bool | None) -> bytes:
-    """Return the bytes of an answer whose pieces are new text, the whole text so far, or tell by themselves."""
-    pieces = [piece for piece in pieces if piece]
+def whole(chunks: list[bytes], *, cumulative: bool | None) -> bytes:
+    """Return the bytes of an answer whose chunks are new text, the whole text so far, or tell by themselves."""
+    chunks = [chunk for chunk in chunks if chunk]
     if cumulative is None:
-        cumulative = _looks_cumulative(pieces)
-    return b"".join(pieces) if not cumulative else pieces[-1] if pieces else b""
+        cumulative = _looks_cumulative(chunks)
+    return b"".join(chunks) if not cumulative else chunks[-1] if chunks else b""
 
 
-def _looks_cumulative(pieces: list[bytes]) -> bool:
+def _looks_cumulative(chunks: list[bytes]) -> bool:
     """The documented rule: the second begins with the first and the third with the second, and the first has a word."""
-    if len(pieces) < 2 or not _grows(pieces[0], pieces[1]):
+    if len(chunks) < 2 or not _grows(chunks[0], chunks[1]):
         return False
-    if not any(map(str.isalnum, pieces[0].decode(errors="ignore"))):
+    if not any(map(str.isalnum, chunks[0].decode(errors="ignore"))):
         return False
-    return len(pieces) == 2 or _grows(pieces[1], pieces[2])
+    return len(chunks) == 2 or _grows(chunks[1], chunks[2])
 
 
 def _grows(one: bytes, other: bytes) -> bool:

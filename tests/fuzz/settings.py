@@ -17,7 +17,7 @@ from nupic_client import (
     Timeouts,
     UnknownModelError,
 )
-from nupic_client._core.draft import CallOptions
+from nupic_client._core.generation.request import CallOptions
 from nupic_client.config import ClientConfig, check_metadata
 from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.messages import to_messages
@@ -96,9 +96,9 @@ def _timeouts(choices: Choices) -> None:
 
 
 def _retries(choices: Choices) -> None:
-    names = ("retries", "initial", "maximum")
+    names = ("max_retries", "initial", "maximum")
     made = RetryPolicy(**{name: _value(choices) for name in names if choices.flag()})
-    assert 0 <= made.retries <= 100
+    assert 0 <= made.max_retries <= 100
     assert made.initial is None or made.initial > 0
     RetryPolicy.of(_value(choices))
 
@@ -123,15 +123,15 @@ def _sampling(choices: Choices) -> None:
 def _client(choices: Choices) -> None:
     given = {
         name: _value(choices)
-        for name in ("url", "connect_timeout", "token", "channel_options")
+        for name in ("url", "connect_timeout", "bearer_token", "channel_options")
         if choices.flag()
     }
     environ = {"NUPIC_URL": choices.text()} if choices.flag() else {}
     tls = TLS() if choices.flag() else None
     made = ClientConfig.create(**given, environ=environ, tls=tls, allow_insecure_token=choices.flag())
     assert isinstance(made.endpoint, Endpoint)
-    if isinstance(made.token, str) and len(made.token) > 20:
-        assert made.token not in repr(made)
+    if isinstance(made.bearer_token, str) and len(made.bearer_token) > 20:
+        assert made.bearer_token not in repr(made)
     assert all(isinstance(name, str) for name in made.channel_options)
 
 
@@ -151,7 +151,7 @@ def _messages(choices: Choices) -> None:
 def _call(choices: Choices) -> None:
     names = (
         "timeout",
-        "retries",
+        "max_retries",
         "max_output_bytes",
         "metadata",
         "stop",

@@ -1,7 +1,7 @@
-"""Targets: a whole response stream through the exchange, of every backend. No connection, no clock.
+"""Targets: a whole response stream through the session, of every backend. No connection, no clock.
 
-Whatever comes, the exchange ends in exactly one way, the only exceptions are `RequestError`s, and the text is what the
-reference makes of the pieces that arrived: nothing lost, nothing doubled, nothing of another request.
+Whatever comes, the session ends in exactly one way, the only exceptions are `RequestError`s, and the text is what the
+reference makes of the chunks that arrived: nothing lost, nothing doubled, nothing of another request.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import cache
 from backends.signatures import BLS, BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed
 from google.protobuf.message import DecodeError
 
-from nupic_client._core import wire
-from nupic_client._core.exchange import Exchange
-from nupic_client._core.prepared import PreparedRequest
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.wire_request import WireRequest
+from nupic_client._core.kserve import wire
 from nupic_client.backends import TrtllmEngineBackend, detect
-from nupic_client.backends.plan import AnswerLayout
+from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import IncompleteStreamError, InferenceError, ProtocolError, RequestError
 from nupic_client.results import FinishReason, Generation
 
@@ -39,7 +39,7 @@ class _Tokenizer:
 
 
 @cache
-def layouts() -> tuple[AnswerLayout, ...]:
+def all_output_names() -> tuple[OutputNames, ...]:
     """Where the answer stands, for every backend, as the backends themselves say it."""
     vllm, trtllm, engine = detect(VLLM), detect(ENSEMBLE), TrtllmEngineBackend(_Tokenizer())
     plans = [
@@ -57,17 +57,17 @@ def layouts() -> tuple[AnswerLayout, ...]:
         (engine, ENGINE, None, 0, True),
     ]
     made = [
-        backend.layout(signature, cumulative=cumulative, stream=stream, logprobs=logprobs)
+        backend.output_names(signature, cumulative=cumulative, stream=stream, logprobs=logprobs)
         for backend, signature, cumulative, logprobs, stream in plans
     ]
-    echoing = AnswerLayout(cumulative=False, echo=True)
+    echoing = OutputNames(cumulative=False, echo=True)
     return (*made, echoing)
 
 
-def new_exchange(layout: AnswerLayout, stops=(), limit: int | None = None) -> Exchange:
-    request = PreparedRequest(
+def new_exchange(output_names: OutputNames, stops=(), limit: int | None = None) -> GenerationSession:
+    request = WireRequest(
         message=None,
-        layout=layout,
+        output_names=output_names,
         stops=tuple(stops),
         model="llm",
         target="host:8001",
@@ -77,42 +77,42 @@ def new_exchange(layout: AnswerLayout, stops=(), limit: int | None = None) -> Ex
         prompt=PROMPT,
         max_output_bytes=limit,
     )
-    return Exchange(request, 0.0)
+    return GenerationSession(request, 0.0)
 
 
-def play(exchange: Exchange, responses) -> tuple[Generation | RequestError, list[str]]:
-    """Read responses as the streams do; return how it ended and the pieces that the reader was given."""
-    pieces: list[str] = []
+def play(session: GenerationSession, responses) -> tuple[Generation | RequestError, list[str]]:
+    """Read responses as the streams do; return how it ended and the chunks that the reader was given."""
+    chunks: list[str] = []
     try:
         for now, response in enumerate(responses, 1):
-            text = exchange.receive(wired(response), float(now))
+            text = session.receive(wired(response), float(now))
             if text:
-                pieces.append(text)
-                exchange.delta(text)
-            if exchange.stopped_early:
-                exchange.cancelled(float(now))
+                chunks.append(text)
+                session.delta(text)
+            if session.stopped_early:
+                session.cancelled(float(now))
                 break
         else:
-            exchange.ended(1e6)
+            session.ended(1e6)
     except RequestError as error:
-        _check_failure(exchange, error, pieces)
-        return error, pieces
-    result = exchange.result()
-    assert not exchange.running
-    assert exchange.failure is None
-    assert result.text == "".join(pieces) == exchange.text
+        _check_failure(session, error, chunks)
+        return error, chunks
+    result = session.result()
+    assert not session.running
+    assert session.failure is None
+    assert result.text == "".join(chunks) == session.text
     assert result.usage.output_tokens is None or result.usage.output_tokens >= 0
-    return result, pieces
+    return result, chunks
 
 
-def _check_failure(exchange: Exchange, error: RequestError, pieces: list[str]) -> None:
-    assert exchange.failure is error
-    assert not exchange.running
-    assert error.partial_text == exchange.text
-    assert error.partial_text.startswith("".join(pieces))
+def _check_failure(session: GenerationSession, error: RequestError, chunks: list[str]) -> None:
+    assert session.failure is error
+    assert not session.running
+    assert error.partial_text == session.text
+    assert error.partial_text.startswith("".join(chunks))
     assert error.request_id
     if "max_output_bytes" in error.message:
-        assert error.partial_text == "".join(pieces), "text after what was left out"
+        assert error.partial_text == "".join(chunks), "text after what was left out"
     assert len(error.message) < 10_000
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.partial_text) == (type(error), str(error), error.partial_text)
@@ -134,16 +134,16 @@ def parse(data: bytes):
 
 
 def stream_raw(data: bytes) -> None:
-    """Frames of raw protobuf bytes: any bytes as responses, for the layout of any backend."""
+    """Frames of raw protobuf bytes: any bytes as responses, for the output_names of any backend."""
     choices = Choices(data)
-    layout = choices.pick(layouts())
+    output_names = choices.pick(all_output_names())
     stops = ("<end>", "é") if choices.flag() else ()
     limit = choices.pick((None, 8, 1000))
     responses = []
     while choices.more:
         responses.append(choices.block())
-    outcome, pieces = play(new_exchange(layout, stops, limit), responses)
-    delivered = sum(len(piece.encode()) for piece in pieces)
+    outcome, chunks = play(new_exchange(output_names, stops, limit), responses)
+    delivered = sum(len(chunk.encode()) for chunk in chunks)
     # A byte that is no text becomes a replacement character of three bytes.
     assert delivered <= (3 * len(data) if limit is None else limit)
     if isinstance(outcome, Generation) and not stops:
@@ -157,41 +157,41 @@ def _is_final(response) -> bool:
 
 @dataclass
 class Answer:
-    """A valid answer: its pieces as the backend sends them, and what it tells besides."""
+    """A valid answer: its chunks as the backend sends them, and what it tells besides."""
 
-    layout: AnswerLayout
-    pieces: list[bytes]
+    output_names: OutputNames
+    chunks: list[bytes]
     with_last: bool
     reason: str
     omit_id: bool
 
     @classmethod
     def chosen(cls, choices: Choices) -> Answer:
-        layout = choices.pick(layouts())
+        output_names = choices.pick(all_output_names())
         text = choices.block()
-        if layout.echo and choices.flag():
+        if output_names.echo and choices.flag():
             text = PROMPT.encode() + text
-        pieces = choices.cuts(text)
-        if layout.cumulative or (layout.cumulative is None and choices.flag()):
-            pieces = [b"".join(pieces[: index + 1]) for index in range(len(pieces))]
+        chunks = choices.cuts(text)
+        if output_names.cumulative or (output_names.cumulative is None and choices.flag()):
+            chunks = [b"".join(chunks[: index + 1]) for index in range(len(chunks))]
         return cls(
-            layout,
-            pieces,
+            output_names,
+            chunks,
             with_last=choices.flag(),
             reason=choices.pick(("stop", "length", "abort", "Nonsense")),
             omit_id=choices.flag(),
         )
 
     def text(self, count: int) -> str:
-        """The text of so many pieces, by the reference."""
-        pieces = self.pieces[:count]
-        if self.layout.detokenize is not None:
-            return decode_ids(b"".join(pieces))
-        text = whole(pieces, cumulative=self.layout.cumulative).decode(errors="replace")
-        return without_prompt(text, PROMPT) if self.layout.echo else text
+        """The text of so many chunks, by the reference."""
+        chunks = self.chunks[:count]
+        if self.output_names.detokenize is not None:
+            return decode_ids(b"".join(chunks))
+        text = whole(chunks, cumulative=self.output_names.cumulative).decode(errors="replace")
+        return without_prompt(text, PROMPT) if self.output_names.echo else text
 
     def responses(self) -> list:
-        last = len(self.pieces) - 1
+        last = len(self.chunks) - 1
         made = [self._response(index, final=self.with_last and index == last) for index in range(last + 1)]
         if not self.with_last:
             made.append(self._message(final=True))
@@ -205,23 +205,23 @@ class Answer:
 
     def _response(self, index: int, *, final: bool):
         message = self._message(final=final)
-        layout, piece = self.layout, self.pieces[index]
-        if layout.detokenize is None:
-            add(message, layout.text, "BYTES", len(piece).to_bytes(4, "little") + piece)
+        output_names, chunk = self.output_names, self.chunks[index]
+        if output_names.detokenize is None:
+            add(message, output_names.text, "BYTES", len(chunk).to_bytes(4, "little") + chunk)
         else:
-            ids = b"".join(token.to_bytes(4, "little") for token in piece)
-            add(message, layout.text, "INT32", ids)
-        if layout.finish_reason:
-            word = self.reason.encode() if index == len(self.pieces) - 1 else b"None"
-            add(message, layout.finish_reason, "BYTES", len(word).to_bytes(4, "little") + word)
-        for name in (layout.input_tokens, layout.output_tokens):
+            ids = b"".join(token.to_bytes(4, "little") for token in chunk)
+            add(message, output_names.text, "INT32", ids)
+        if output_names.finish_reason:
+            word = self.reason.encode() if index == len(self.chunks) - 1 else b"None"
+            add(message, output_names.finish_reason, "BYTES", len(word).to_bytes(4, "little") + word)
+        for name in (output_names.input_tokens, output_names.output_tokens):
             if name:
                 add(message, name, "UINT32", (1).to_bytes(4, "little"))
-        if layout.logprobs and layout.detokenize is None and layout.logprobs == "logprobs":
+        if output_names.logprobs and output_names.detokenize is None and output_names.logprobs == "logprobs":
             word = json.dumps([{"7": {"logprob": -0.5, "rank": 1, "decoded_token": "x"}}]).encode()
-            add(message, layout.logprobs, "BYTES", len(word).to_bytes(4, "little") + word)
-        elif layout.logprobs:
-            add(message, layout.logprobs, "FP32", b"\0\0\0\xbf")
+            add(message, output_names.logprobs, "BYTES", len(word).to_bytes(4, "little") + word)
+        elif output_names.logprobs:
+            add(message, output_names.logprobs, "FP32", b"\0\0\0\xbf")
         return message
 
 
@@ -274,14 +274,14 @@ def stream_faulty(data: bytes) -> None:
     stops = ("<end>", "é", "nd>!") if choices.flag() else ()
     answer = Answer.chosen(choices)
     responses = answer.responses()
-    arrived = len(answer.pieces)
+    arrived = len(answer.chunks)
     expected: type = Generation
     if fault is not None:
         make, expected = FAULTS[fault]
         at = choices.below(len(responses))
         arrived = min(at, arrived)
         responses = make(responses, at, choices)
-    outcome, _ = play(new_exchange(answer.layout, stops), responses)
+    outcome, _ = play(new_exchange(answer.output_names, stops), responses)
     if isinstance(outcome, Generation):
         _check_generation(outcome, answer, stops, finished=fault is None)
         return
@@ -293,18 +293,18 @@ def stream_faulty(data: bytes) -> None:
 
 
 def _check_generation(outcome: Generation, answer: Answer, stops, *, finished: bool) -> None:
-    text, stop = until_stop(answer.text(len(answer.pieces)), stops)
+    text, stop = until_stop(answer.text(len(answer.chunks)), stops)
     assert outcome.text == text
     assert finished or stop is not None
     if stop is not None:
         assert outcome.finish_reason is FinishReason.STOP
         return
-    if answer.layout.finish_reason:
+    if answer.output_names.finish_reason:
         known = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
         assert outcome.finish_reason is known.get(answer.reason, FinishReason.OTHER)
-    if answer.layout.output_tokens:
-        assert outcome.usage.output_tokens == len(answer.pieces)
-    if answer.layout.logprobs:
+    if answer.output_names.output_tokens:
+        assert outcome.usage.output_tokens == len(answer.chunks)
+    if answer.output_names.logprobs:
         assert outcome.logprobs is not None
 
 
@@ -316,7 +316,7 @@ def stream_mutated(data: bytes) -> None:
     wires = [bytearray(message.SerializeToString()) for message in answer.responses()]
     for _ in range(1 + choices.below(8)):
         _damage(wires, choices)
-    play(new_exchange(answer.layout, stops, choices.pick((None, 4, 100))), [bytes(w) for w in wires])
+    play(new_exchange(answer.output_names, stops, choices.pick((None, 4, 100))), [bytes(w) for w in wires])
 
 
 def _damage(wires: list[bytearray], choices: Choices) -> None:

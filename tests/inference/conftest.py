@@ -1,4 +1,4 @@
-"""One text for both colours: the blocking method and its async twin are called by the same name."""
+"""One text for both flavours: the blocking method and its async twin are called by the same name."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ class AsyncInputs(Async):
         return super().map(given, take, **options)
 
 
-@pytest.fixture(params=[Blocking, Async], ids=lambda colour: colour.name)
-def colour(request: pytest.FixtureRequest) -> Callable[[InferenceClient], Any]:
-    """Make the caller of one colour from a client."""
+@pytest.fixture(params=[Blocking, Async], ids=lambda flavour: flavour.name)
+def flavour(request: pytest.FixtureRequest) -> Callable[[InferenceClient], Any]:
+    """Make the caller of one flavour from a client."""
     return request.param
 
 
-@pytest.fixture(params=[Blocking, Async, AsyncInputs], ids=lambda colour: colour.name)
+@pytest.fixture(params=[Blocking, Async, AsyncInputs], ids=lambda flavour: flavour.name)
 def map_colour(request: pytest.FixtureRequest) -> Callable[[InferenceClient], Any]:
-    """Make the caller of one colour of ``map`` from a client."""
+    """Make the caller of one flavour of ``map`` from a client."""
     return request.param

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 from typing_extensions import Self
 
-from nupic_client._core import wire
-from nupic_client.backends.signature import ModelSignature, TensorSpec
+from nupic_client._core.kserve import wire
+from nupic_client.signature import ModelSignature, TensorSpec
 
 DATATYPES = (
     *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),

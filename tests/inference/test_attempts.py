@@ -29,41 +29,45 @@ def server():
         yield server
 
 
-def ask(colour, client, method, *args, **options):
-    return getattr(colour(client), method)(*args, retries=RetryPolicy(retries=2, initial=0.01), **options)
+def ask(flavour, client, method, *args, **options):
+    return getattr(flavour(client), method)(
+        *args, max_retries=RetryPolicy(max_retries=2, initial_backoff=0.01), **options
+    )
 
 
-def test_a_generation_counts_them(colour, server, lines):
+def test_a_generation_counts_them(flavour, server, lines):
     with InferenceClient("gpt", server.url) as client:
-        assert ask(colour, client, "generate", "hi").attempts == 3
+        assert ask(flavour, client, "generate", "hi").attempts == 3
     (line,) = lines()
     assert line.endswith("attempts=3")
 
 
-def test_a_generation_that_fails_counts_them(colour, server, lines):
+def test_a_generation_that_fails_counts_them(flavour, server, lines):
     server.reply = [BUSY]
     with InferenceClient("gpt", server.url) as client, pytest.raises(OverloadedError) as caught:
-        ask(colour, client, "generate", "hi")
+        ask(flavour, client, "generate", "hi")
     assert caught.value.attempts == 3
     (line,) = lines()
     assert line.endswith("attempts=3")
 
 
-def test_a_request_for_arrays_counts_them(colour, server, lines):
-    with InferenceClient("gpt", server.url, retries=RetryPolicy(retries=2, initial=0.01)) as client:
-        colour(client).infer(INPUTS)
+def test_a_request_for_arrays_counts_them(flavour, server, lines):
+    with InferenceClient(
+        "gpt", server.url, max_retries=RetryPolicy(max_retries=2, initial_backoff=0.01)
+    ) as client:
+        flavour(client).infer(INPUTS)
     (line,) = lines()
     assert line.endswith("attempts=3")
 
 
-def test_the_renewal_of_a_token_counts(colour, lines):
+def test_the_renewal_of_a_token_counts(flavour, lines):
     tokens = iter(["old", "new"])
-    with FakeTriton(["fine"], tokens={"old"}) as server:
-        with InferenceClient("gpt", server.url, token=lambda: next(tokens)) as client:
+    with FakeTriton(["fine"], bearer_tokens={"old"}) as server:
+        with InferenceClient("gpt", server.url, bearer_token=lambda: next(tokens)) as client:
             client.infer(INPUTS)
-            server.tokens = {"new"}
-            assert colour(client).generate("hi").attempts == 2
-            colour(client).infer(INPUTS)
+            server.bearer_tokens = {"new"}
+            assert flavour(client).generate("hi").attempts == 2
+            flavour(client).infer(INPUTS)
     assert [line.rpartition("attempts=")[2] for line in lines()] == ["1", "2", "1"]
 
 
@@ -79,43 +83,43 @@ def serve(change):
     return TensorServer(signature("m", specs, optional=("text", "x")), answer=answer)
 
 
-def test_an_answer_to_another_request_is_a_protocol_error(colour):
+def test_an_answer_to_another_request_is_a_protocol_error(flavour):
     def change(response):
         response.id = "somebody-else"
 
     with serve(change) as server, InferenceClient("m", server.url) as client:
         with pytest.raises(ProtocolError, match="somebody-else") as caught:
-            colour(client).infer({"x": [1.0]}, request_id="mine")
+            flavour(client).infer({"x": [1.0]}, request_id="mine")
     assert caught.value.request_id == "mine"
 
 
-def test_an_answer_without_an_id_is_tolerated(colour):
+def test_an_answer_without_an_id_is_tolerated(flavour):
     with serve(lambda response: response.ClearField("id")) as server:
         with InferenceClient("m", server.url) as client:
-            assert colour(client).infer({"x": [1.0]}, request_id="mine").request_id == "mine"
+            assert flavour(client).infer({"x": [1.0]}, request_id="mine").request_id == "mine"
 
 
-def test_texts_over_the_limit_are_a_protocol_error_and_numbers_are_not_limited(colour):
+def test_texts_over_the_limit_are_a_protocol_error_and_numbers_are_not_limited(flavour):
     with serve(lambda response: None) as server, InferenceClient("m", server.url) as client:
         texts = ["x" * 6] * 10  # 10 bytes each with the length before it
         with pytest.raises(ProtocolError, match=r"max_output_bytes allows \(99 bytes\)"):
-            colour(client).infer({"text": texts}, max_output_bytes=99)
-        assert len(colour(client).infer({"text": texts}, max_output_bytes=100).only) == 10
-        assert len(colour(client).infer({"text": texts}, max_output_bytes=None).only) == 10
-        assert len(colour(client).infer({"x": [1.0] * 100}, max_output_bytes=1).only) == 100
+            flavour(client).infer({"text": texts}, max_output_bytes=99)
+        assert len(flavour(client).infer({"text": texts}, max_output_bytes=100).only) == 10
+        assert len(flavour(client).infer({"text": texts}, max_output_bytes=None).only) == 10
+        assert len(flavour(client).infer({"x": [1.0] * 100}, max_output_bytes=1).only) == 100
     with (
         serve(lambda response: None) as server,
         InferenceClient("m", server.url, max_output_bytes=9) as client,
     ):
         with pytest.raises(ProtocolError, match="max_output_bytes"):
-            colour(client).infer({"text": ["x" * 6]})
+            flavour(client).infer({"text": ["x" * 6]})
 
 
-def test_typed_contents_count_as_well(colour):
+def test_typed_contents_count_as_well(flavour):
     def change(response):
         response.outputs[0].contents.bytes_contents.extend([b"x" * 50])
         del response.raw_output_contents[:]
 
     with serve(change) as server, InferenceClient("m", server.url) as client:
         with pytest.raises(ProtocolError, match="max_output_bytes"):
-            colour(client).infer({"text": ["hi"]}, max_output_bytes=49)
+            flavour(client).infer({"text": ["hi"]}, max_output_bytes=49)

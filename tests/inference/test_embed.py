@@ -7,9 +7,9 @@ import pytest
 from inference.tensor_server import TensorServer, signature
 
 from nupic_client import ConfigurationError, InferenceClient, ProtocolError
-from nupic_client._core import wire
-from nupic_client._core.elements import decode_bytes_tensor
-from nupic_client._core.tensors import as_array, content_of
+from nupic_client._core.inference.arrays import as_array, content_of
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor
 
 TEXT = {"text": ("BYTES", (1,))}
 MODELS = (
@@ -62,10 +62,10 @@ def server(shared):
 
 
 @pytest.fixture
-def embed(server, colour):
+def embed(server, flavour):
     def call(model, texts, **options):
         with InferenceClient(model, server.url) as client:
-            return colour(client).embed(texts, **options)
+            return flavour(client).embed(texts, **options)
 
     return call
 

@@ -26,9 +26,9 @@ def server(request):
 
 
 @pytest.fixture
-def generate(server, colour):
+def generate(server, flavour):
     with InferenceClient("gpt.streaming", server.url) as client:
-        yield colour(client).generate
+        yield flavour(client).generate
 
 
 def test_the_text_comes_whole(server, generate):
@@ -51,10 +51,10 @@ def test_stop_strings_end_the_text(generate):
     assert generate("Hi", stop="wor").text == "Hello "
 
 
-def test_a_conversation_is_rendered(server, colour):
+def test_a_conversation_is_rendered(server, flavour):
     registry = ModelRegistry([ModelSpec(name="bot", server_name="gpt.streaming", family="chatml")])
     with InferenceClient("bot", server.url, registry=registry) as client:
-        colour(client).generate([user("Hi")])
+        flavour(client).generate([user("Hi")])
     assert server.requests[0].prompt.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
 
 
@@ -80,23 +80,23 @@ def test_a_deadline_is_kept(server, generate):
     assert caught.value.limit == 0.2
 
 
-def test_the_readiness_of_either_model_is_enough(server, colour):
+def test_the_readiness_of_either_model_is_enough(server, flavour):
     with InferenceClient("gpt.streaming", server.url) as client:
-        colour(client).wait(5)
+        flavour(client).wait(5)
 
 
-def test_a_model_that_is_not_ready_is_said(server, colour):
+def test_a_model_that_is_not_ready_is_said(server, flavour):
     for name in server.models_ready:
         server.models_ready[name] = False
     client = InferenceClient("gpt.streaming", server.url)
     with client, pytest.raises(DeadlineExceededError, match=r"gpt\.streaming"):
-        colour(client).wait(0.1)
+        flavour(client).wait(0.1)
     with InferenceClient("gpt", server.url) as client, pytest.raises(DeadlineExceededError, match="gpt"):
-        colour(client).wait(0.1)
+        flavour(client).wait(0.1)
 
 
-def test_a_server_that_is_not_there_is_said(colour):
+def test_a_server_that_is_not_there_is_said(flavour):
     with FakeTriton() as server:
         url = server.url
     with InferenceClient("gpt.streaming", url) as client, pytest.raises(DeadlineExceededError):
-        colour(client).wait(0.1)
+        flavour(client).wait(0.1)

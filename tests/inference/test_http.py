@@ -206,7 +206,7 @@ SIGNED = {"authorization": f"Bearer {SECRET}"}
 @pytest.mark.parametrize("token", [SECRET, lambda: SECRET], ids=["text", "function"])
 def test_a_token_goes_with_every_request(token, monkeypatch):
     monkeypatch.setattr(Connection, "tokens", {SECRET})
-    client(token=token).infer("a", metadata={"x-tenant": "blue"})
+    client(bearer_token=token).infer("a", metadata={"x-tenant": "blue"})
     assert Connection.headers == [{"x-tenant": "blue", **SIGNED}] * 2
 
 
@@ -216,13 +216,13 @@ def test_without_a_token_there_is_no_header():
 
 
 def test_an_authorization_of_ones_own_is_left_alone():
-    client(token="other").infer("a", metadata=SIGNED)
+    client(bearer_token="other").infer("a", metadata=SIGNED)
     assert Connection.headers == [SIGNED] * 2
 
 
 def test_a_function_is_asked_again_when_its_token_is_refused(monkeypatch):
     tokens = iter(["f1rst", SECRET])
-    it = client(token=lambda: next(tokens))
+    it = client(bearer_token=lambda: next(tokens))
     monkeypatch.setattr(Connection, "tokens", {"f1rst"})
     it.infer("a")
     monkeypatch.setattr(Connection, "tokens", {SECRET})
@@ -234,7 +234,7 @@ def test_a_function_is_asked_again_when_its_token_is_refused(monkeypatch):
 def test_a_refused_token_is_an_error_that_does_not_show_it(token, monkeypatch):
     monkeypatch.setattr(Connection, "tokens", set())
     with pytest.raises(AuthenticationError, match="wants valid credentials: who is …") as caught:
-        client(token=token).infer("a")
+        client(bearer_token=token).infer("a")
     shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
     assert SECRET not in shown
     assert (caught.value.status, caught.value.server_message) == ("UNAUTHENTICATED", "who is …?")
@@ -243,7 +243,7 @@ def test_a_refused_token_is_an_error_that_does_not_show_it(token, monkeypatch):
 def test_credentials_that_do_not_suffice_are_typed(monkeypatch):
     monkeypatch.setattr(Connection, "failure", ServerError("not you", "403"))
     with pytest.raises(AuthenticationError, match="do not allow it: not you") as caught:
-        client(token=SECRET).infer("a")
+        client(bearer_token=SECRET).infer("a")
     assert caught.value.status == "PERMISSION_DENIED"
 
 
@@ -256,7 +256,7 @@ async def fetched():
 )
 def test_what_is_no_token_is_an_error_that_does_not_show_it(token, words):
     with pytest.raises(ConfigurationError, match=words) as caught:
-        client(token=token).infer("a")
+        client(bearer_token=token).infer("a")
     assert SECRET not in str(caught.value)
 
 
@@ -265,16 +265,16 @@ def test_a_token_does_not_go_over_a_network_in_plain_text(url):
     with pytest.raises(
         ConfigurationError, match=r"in plain text.*https://.*allow_insecure_token=True"
     ) as caught:
-        client(url=url, token=SECRET)
+        client(url=url, bearer_token=SECRET)
     assert SECRET not in str(caught.value)
-    client(url=url, token=SECRET, allow_insecure_token=True).close()
+    client(url=url, bearer_token=SECRET, allow_insecure_token=True).close()
 
 
 @pytest.mark.parametrize(
     "url", [None, "localhost", "LOCALHOST:1", "127.0.0.9:1/base", "[::1]:1", "https://gpt.example"]
 )
 def test_a_token_goes_to_this_machine_and_over_tls(url):
-    client(url=url, token=SECRET).close()
+    client(url=url, bearer_token=SECRET).close()
 
 
 # --- copies
@@ -286,7 +286,7 @@ def test_a_token_goes_to_this_machine_and_over_tls(url):
     ids=["copy", "deep", "pickle"],
 )
 def test_a_copy_has_the_configuration_and_its_own_connection(copied, connections):
-    original = client(token=SECRET, text="bytes", model="echo")
+    original = client(bearer_token=SECRET, text="bytes", model="echo")
     original.infer("a")
     twin = copied(original)
     original.close()
@@ -298,5 +298,5 @@ def test_a_copy_has_the_configuration_and_its_own_connection(copied, connections
 
 
 def test_no_object_shows_a_token():
-    it = client(token=SECRET)
+    it = client(bearer_token=SECRET)
     assert SECRET not in f"{it!r}{it._bearer!r}"

@@ -24,7 +24,7 @@ from nupic_client import (
     RequestRejectedError,
     TransportError,
 )
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 
 SAMPLES = {
     "BOOL": np.array([[True, False, True]]),
@@ -66,12 +66,12 @@ def server(shared):
 
 
 @pytest.fixture
-def call(server, colour):
+def call(server, flavour):
     """Call a model: ``call("name", inputs)``."""
 
     def infer(model, inputs, **options):
         with InferenceClient(model, server.url) as client:
-            return colour(client).infer(inputs, **options)
+            return flavour(client).infer(inputs, **options)
 
     return infer
 
@@ -114,10 +114,10 @@ def test_texts_come_back_as_str_or_bytes_by_choice(call):
     assert call("echo-BYTES", given, text="bytes").only.tolist() == [[b"a", "ä".encode()]]
 
 
-def test_the_choice_of_text_can_be_the_clients(server, colour):
+def test_the_choice_of_text_can_be_the_clients(server, flavour):
     with InferenceClient("texts", server.url, text="bytes") as client:
-        assert colour(client).infer("a").only.tolist() == [[b"a"]]
-        assert colour(client).infer("a", text="str").only.tolist() == [["a"]]
+        assert flavour(client).infer("a").only.tolist() == [[b"a"]]
+        assert flavour(client).infer("a", text="str").only.tolist() == [["a"]]
 
 
 def test_bytes_that_are_no_text_are_an_error_that_names_the_way_out(call):
@@ -346,19 +346,19 @@ def test_the_servers_refusal_is_a_typed_error_with_its_facts(server, call):
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_an_unknown_model_is_said_with_the_registrys_nearest(server, colour):
+def test_an_unknown_model_is_said_with_the_registrys_nearest(server, flavour):
     registry = ModelRegistry([ModelSpec(name="batched-one", server_name="batched")])
     client = InferenceClient("batched-on", server.url, registry=registry)
     with client, pytest.raises(ModelUnavailableError, match="batched-one") as caught:
-        colour(client).infer([1])
+        flavour(client).infer([1])
     assert caught.value.model == "batched-on"
 
 
-def test_a_deadline_is_kept_and_explained(colour):
+def test_a_deadline_is_kept_and_explained(flavour):
     with TensorServer(MODELS[-1]) as server, InferenceClient("twin", server.url) as client:
         server.gate.clear()
         with pytest.raises(DeadlineExceededError) as caught:
-            colour(client).infer(1.0, timeout=0.2)
+            flavour(client).infer(1.0, timeout=0.2)
         assert caught.value.limit == 0.2
         assert caught.value.elapsed >= 0.1
 
@@ -369,28 +369,28 @@ def test_the_deadline_covers_the_question_for_the_signature(server):
         assert client.infer(1.0, timeout=None).only == 1.0
 
 
-def test_the_signature_is_asked_for_once(colour):
+def test_the_signature_is_asked_for_once(flavour):
     with TensorServer(MODELS[-1]) as server, InferenceClient("twin", server.url) as client:
         for _ in range(3):
-            colour(client).infer(1.0)
+            flavour(client).infer(1.0)
         assert server.configs == 1
 
 
-def test_the_signature_is_asked_for_again_after_a_refusal(colour):
+def test_the_signature_is_asked_for_again_after_a_refusal(flavour):
     def answer(request):
         raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "unexpected inference input 'x'")
 
     with TensorServer(MODELS[-1], answer=answer) as server, InferenceClient("twin", server.url) as client:
         for _ in range(2):
             with pytest.raises(RequestRejectedError):
-                colour(client).infer(1.0)
+                flavour(client).infer(1.0)
         assert server.configs == 2
 
 
-def test_a_signature_that_is_given_is_not_asked_for(colour):
+def test_a_signature_that_is_given_is_not_asked_for(flavour):
     with TensorServer(MODELS[-1]) as server:
         with InferenceClient("twin", server.url, signature=MODELS[-1]) as client:
-            assert colour(client).infer(1.0).only == 1.0
+            assert flavour(client).infer(1.0).only == 1.0
         assert server.configs == 0
 
 
@@ -400,7 +400,7 @@ def test_a_server_without_model_config_is_asked_for_its_metadata(server, call):
     assert call("decoupled", 1.0).only == 1.0
 
 
-def test_a_refusal_of_the_configuration_is_not_taken_for_its_absence(colour):
+def test_a_refusal_of_the_configuration_is_not_taken_for_its_absence(flavour):
     class Strict(TensorServer):
         def _config(self, request, context):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
@@ -408,7 +408,7 @@ def test_a_refusal_of_the_configuration_is_not_taken_for_its_absence(colour):
     with Strict(MODELS[-1]) as server:
         client = InferenceClient("twin", server.url)
         with client, pytest.raises(RequestRejectedError, match="no"):
-            colour(client).infer(1.0)
+            flavour(client).infer(1.0)
 
 
 def test_the_twin_that_answers_at_once_is_meant_by_a_streaming_name(server, call):
@@ -430,11 +430,11 @@ def test_with_options_shares_the_connection(server):
         assert client.with_options(timeout=5).infer(1.0).only == 1.0
 
 
-def test_a_closed_client_says_so(server, colour):
+def test_a_closed_client_says_so(server, flavour):
     client = InferenceClient("twin", server.url)
     client.close()
     with pytest.raises(ConfigurationError, match="closed"):
-        colour(client).infer(1.0)
+        flavour(client).infer(1.0)
 
 
 def test_closing_the_client_ends_a_call_that_waits_for_its_answer():

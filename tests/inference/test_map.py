@@ -23,9 +23,10 @@ from nupic_client import (
     StreamConsumedError,
     TransportError,
 )
-from nupic_client._core import flows, wire
-from nupic_client._core.mapping import Pipeline
-from nupic_client._sync.mapping import ResultStream
+from nupic_client._core.calls import flows
+from nupic_client._core.inference.bulk import Pipeline
+from nupic_client._core.kserve import wire
+from nupic_client._sync.bulk import ResultStream
 from nupic_client.testing import FakeTriton, text_signature
 
 MODELS = (
@@ -434,9 +435,9 @@ def test_closing_the_client_ends_a_map(server):
         ([1], {"request_id": "x"}, "request_id: expected none here"),
     ],
 )
-def test_wrong_arguments_are_said(client, colour, inputs, options, message):
+def test_wrong_arguments_are_said(client, flavour, inputs, options, message):
     with pytest.raises(ConfigurationError, match=message):
-        colour(client).map(inputs, **options)
+        flavour(client).map(inputs, **options)
 
 
 def test_a_blocking_map_takes_no_async_callback(client):
@@ -515,18 +516,18 @@ class Pausing(Pipeline):
 
 
 def test_jobs_may_pause(client):
-    opening = client._mapping({}, None, concurrency=2)
+    opening = client._bulk({}, None, concurrency=2)
 
     def pausing():
         pipeline = yield from opening
-        return Pausing(pipeline._draft, pipeline._signature, pipeline._settings)
+        return Pausing(pipeline._request, pipeline._signature, pipeline._settings)
 
     with ResultStream(client._transport, pausing(), range(6)) as results:
         assert [value(result) for result in results] == list(range(6))
 
 
 @pytest.mark.timeout(300)
-def test_memory_stays_flat_over_ten_thousand_inputs(server, client, colour):
+def test_memory_stays_flat_over_ten_thousand_inputs(server, client, flavour):
     server.keep_requests = False
     peaks = []
 
@@ -541,7 +542,7 @@ def test_memory_stays_flat_over_ten_thousand_inputs(server, client, colour):
 
     counted = itertools.count()
     try:
-        if colour.name == "blocking":
+        if flavour.name == "blocking":
             for _ in client.map(inputs()):
                 next(counted)
         else:
@@ -570,16 +571,16 @@ def test_a_request_that_could_not_be_taken_is_sent_again(server, client, map_col
         return echo(request)
 
     server.answer = answer
-    client = client.with_options(retries=RetryPolicy(retries=1, initial=0.01))
+    client = client.with_options(max_retries=RetryPolicy(max_retries=1, initial_backoff=0.01))
     results = map_colour(client).map(range(4))
     assert [value(result) for result in results] == [0, 1, 2, 3]
 
 
 def test_the_token_goes_with_every_request_and_is_fetched_anew_when_it_expires(map_colour):
     tokens = ["first", "second"]
-    with FakeTriton(models=[text_signature("gpt", decoupled=False)], tokens={"first"}) as server:
-        with InferenceClient("gpt", server.url, token=lambda: tokens.pop(0)) as client:
+    with FakeTriton(models=[text_signature("gpt", decoupled=False)], bearer_tokens={"first"}) as server:
+        with InferenceClient("gpt", server.url, bearer_token=lambda: tokens.pop(0)) as client:
             assert len(list(map_colour(client).map(["a", "b"]))) == 2
-            server.tokens = {"second"}
+            server.bearer_tokens = {"second"}
             assert len(list(map_colour(client).map(["a", "b"], concurrency=1))) == 2
     assert tokens == []

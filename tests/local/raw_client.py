@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import grpc
 
-from nupic_client._core import wire
-from nupic_client._core.elements import decode_bytes_tensor, decode_number
-from nupic_client.backends.signature import InputTensor
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_number
+from nupic_client.signature import InputTensor
 
 TYPES = {
     "text_input": "BYTES",

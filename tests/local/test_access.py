@@ -16,10 +16,10 @@ from nupic_client import (
     LocalServer,
     ServerClient,
 )
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.local import ExposedServerWarning, ServerTLS, TritonServer
-from nupic_client.local.exposure import exposure
-from nupic_client.local.tokens import is_authorized
+from nupic_client.local.kserve.auth import is_authorized
+from nupic_client.local.kserve.exposure import exposure
 from nupic_client.testing import FakeTriton
 
 SECRET = "s3cr3t-t0k3n"
@@ -58,7 +58,7 @@ def test_loopback_is_the_default_and_gives_no_warning(host):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with local_server(host=host) as server, ServerClient(server.url) as client:
-            assert client.live()
+            assert client.is_live()
 
 
 def test_an_exposed_server_listens_on_every_address():
@@ -66,7 +66,7 @@ def test_an_exposed_server_listens_on_every_address():
         server = local_server(expose=True).start()
     assert server._host == "0.0.0.0"
     with ServerClient(server.url) as client:
-        assert client.live()
+        assert client.is_live()
     server.stop()
 
 
@@ -100,7 +100,7 @@ def test_the_warning_says_who_and_with_what(protection, words):
 def test_the_warning_names_the_protection_of_the_server():
     tls = ServerTLS(**pair(), client_authorities=ROOTS)
     with told("use it with the token and a certificate", "TLS is on"):
-        local_server(expose=True, tls=tls, token=SECRET).start().stop()
+        local_server(expose=True, tls=tls, bearer_token=SECRET).start().stop()
 
 
 # --- TLS
@@ -114,7 +114,7 @@ def test_a_server_with_tls(tmp_path):
     with local_server(tls=ServerTLS(**files)) as server:
         assert server.url.startswith("grpcs://127.0.0.1:")
         with ServerClient(server.url, tls=TLS(root_certificates=ROOTS)) as client:
-            assert client.ready()
+            assert client.is_ready()
         with ServerClient(server.url.removeprefix("grpcs://")) as client:
             with pytest.raises(ConnectionFailedError, match="it may want TLS"):
                 client.models()
@@ -166,20 +166,20 @@ def test_a_key_is_not_shown():
 
 @pytest.mark.parametrize("token", [SECRET, [SECRET, "an0ther"], {SECRET}])
 def test_a_server_with_a_token(token):
-    with local_server(token=token) as server:
-        with ServerClient(server.url, token=SECRET) as client:
+    with local_server(bearer_token=token) as server:
+        with ServerClient(server.url, bearer_token=SECRET) as client:
             assert client.models()
         for wrong in (None, "wrong", f"{SECRET}x", SECRET[:-1]):
-            with ServerClient(server.url, token=wrong) as client:
+            with ServerClient(server.url, bearer_token=wrong) as client:
                 with pytest.raises(AuthenticationError, match="the token is missing or not valid") as caught:
-                    client.live()
+                    client.is_live()
             assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [*wire.METHODS, "NoSuchMethod"])
 def test_every_call_needs_the_token(name):
     """Also those about health, those that do not exist, and before anything of their message is read."""
-    with FakeTriton(tokens={SECRET}) as server, RawClient(server.url) as client:
+    with FakeTriton(bearer_tokens={SECRET}) as server, RawClient(server.url) as client:
         call = client.channel.stream_stream(wire.method_path(name))
         with pytest.raises(grpc.RpcError) as caught:
             list(call(iter([b"\xff no message"]), timeout=30))
@@ -214,12 +214,12 @@ def test_a_call_without_metadata_has_no_token():
 @pytest.mark.parametrize("token", ["", "with blank", f"{SECRET}\n", [], ["good", ""]])
 def test_a_token_that_no_client_could_send_is_an_error_that_does_not_show_it(token):
     with pytest.raises(ConfigurationError, match="token") as caught:
-        LocalServer(token=token)
+        LocalServer(bearer_token=token)
     assert SECRET not in str(caught.value)
 
 
 def test_an_answer_needs_both_the_token_and_the_model():
-    with local_server(token=SECRET) as server, RawClient(server.url) as client:
+    with local_server(bearer_token=SECRET) as server, RawClient(server.url) as client:
         call = client.stream(
             request(model="smollm2.streaming"), metadata=[("authorization", f"Bearer {SECRET}")]
         )

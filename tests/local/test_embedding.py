@@ -13,9 +13,9 @@ import pytest
 
 from nupic_client import InferenceClient, LocalServer
 from nupic_client.errors import InferenceError
-from nupic_client.local.embedding import EmbeddingEngine
-from nupic_client.local.engine import EngineError, EngineRequest
-from nupic_client.local.weights import locate_weights
+from nupic_client.local.engines.embedding import EmbeddingEngine
+from nupic_client.local.engines.engine import EngineError, EngineRequest
+from nupic_client.local.engines.weights import locate_weights
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None
@@ -117,8 +117,8 @@ def test_the_engine_is_loaded_by_the_first_request(weights):
         list(engine.generate(ask("a"), threading.Event()))
     engine.path = weights
     assert engine._host.server is None
-    (piece,) = engine.generate(ask("a"), threading.Event())
-    assert len(piece.outputs["embedding"]) == 576
+    (chunk,) = engine.generate(ask("a"), threading.Event())
+    assert len(chunk.outputs["embedding"]) == 576
     engine.close()
     engine.close()
     with pytest.raises(EngineError, match="not loaded"):

@@ -4,8 +4,8 @@ import grpc
 import pytest
 from local.raw_client import RawClient, is_final, request
 
-from nupic_client._core import wire
-from nupic_client._core.elements import decode_bytes_tensor
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor
 from nupic_client.testing import FakeTriton, fail, text_signature
 
 BATCHED = text_signature("batched", decoupled=False, options=["max_tokens"], max_batch_size=4)

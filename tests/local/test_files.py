@@ -11,8 +11,8 @@ import pytest
 from cli.processes import environment, needs_the_model
 from local.raw_client import RawClient, request, text_of
 
-from nupic_client._core import wire
-from nupic_client.local.weights import locate_weights
+from nupic_client._core.kserve import wire
+from nupic_client.local.engines.weights import locate_weights
 from nupic_client.testing import FakeTriton
 
 # What the server does to files, as Python itself sees it: whatever a request makes it do, an audit event tells.
@@ -137,9 +137,9 @@ def answer_of(client, name, message):
 
 
 def refusal_of(client, name, message):
-    content, refusal = answer_of(client, name, message)
+    content, status_error = answer_of(client, name, message)
     assert content == b""
-    return refusal
+    return status_error
 
 
 def paths(watched):
@@ -164,17 +164,17 @@ def test_the_watch_sees_what_is_opened(watched):
 
 def test_names_and_versions_are_no_paths(client, watched):
     for path in [*paths(watched), "../../../../etc/passwd", "smollm2/../smollm2", "smollm2\0", "%2e%2e"]:
-        for refusal in (
+        for status_error in (
             refusal_of(client, "ModelInfer", request(model=path)),
             refusal_of(client, "ModelConfig", wire.pb.ModelConfigRequest(name=path)),
             refusal_of(client, "ModelMetadata", wire.pb.ModelMetadataRequest(name=path)),
         ):
-            assert refusal.startswith("NOT_FOUND: Request for unknown model")
+            assert status_error.startswith("NOT_FOUND: Request for unknown model")
         assert not client.unary("ModelReady", name=path).ready
         for message in client.stream(request(model=path)):
             assert "is not found" in message.error_message
-        refusal = refusal_of(client, "ModelInfer", request(model="smollm2", version=path))
-        assert refusal.startswith("INVALID_ARGUMENT: failed to get model version")
+        status_error = refusal_of(client, "ModelInfer", request(model="smollm2", version=path))
+        assert status_error.startswith("INVALID_ARGUMENT: failed to get model version")
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
@@ -183,16 +183,18 @@ def test_models_are_not_loaded_on_request(client, watched, method):
         message = wire.METHODS[method][0](model_name="smollm2", repository_name=path)
         message.parameters["config"].string_param = '{"backend": "python"}'
         message.parameters["file:1/model.py"].bytes_param = b"import os"
-        refusal = refusal_of(client, method, message)
-        assert refusal.startswith(
+        status_error = refusal_of(client, method, message)
+        assert status_error.startswith(
             ("UNAVAILABLE: explicit model load / unload is not allowed", "UNIMPLEMENTED")
         )
 
 
 def test_there_is_one_repository_and_it_has_no_path(client, watched):
     for path in paths(watched):
-        refusal = refusal_of(client, "RepositoryIndex", wire.pb.RepositoryIndexRequest(repository_name=path))
-        assert refusal == "UNIMPLEMENTED: 'repository_name' specification is not supported"
+        status_error = refusal_of(
+            client, "RepositoryIndex", wire.pb.RepositoryIndexRequest(repository_name=path)
+        )
+        assert status_error == "UNIMPLEMENTED: 'repository_name' specification is not supported"
 
 
 def hostile_settings(path):
@@ -218,8 +220,8 @@ def hostile_settings(path):
 @pytest.mark.parametrize("method", hostile_settings(""))
 def test_memory_and_log_files_are_nothing_to_ask_for(client, watched, method):
     for path in paths(watched):
-        refusal = refusal_of(client, method, hostile_settings(path)[method])
-        assert refusal.startswith("UNIMPLEMENTED: ")
+        status_error = refusal_of(client, method, hostile_settings(path)[method])
+        assert status_error.startswith("UNIMPLEMENTED: ")
 
 
 def test_every_method_that_is_offered_is_known():
@@ -278,8 +280,8 @@ def test_texts_are_texts(client, watched, template):
 @pytest.mark.parametrize("method", [*wire.METHODS, "TraceSetting"])
 def test_messages_that_are_none(client, method):
     for data in (b"\xff", b"\n\x05abc"):
-        refusal = refusal_of(client, method, data)
-        assert refusal.startswith(("INTERNAL: Exception deserializing request!", "UNIMPLEMENTED"))
+        status_error = refusal_of(client, method, data)
+        assert status_error.startswith(("INTERNAL: Exception deserializing request!", "UNIMPLEMENTED"))
     for _ in range(20):
         answer_of(client, method, os.urandom(200))
 
@@ -290,8 +292,8 @@ def test_a_server_that_loads_models_takes_no_files_either():
             message = wire.pb.RepositoryModelLoadRequest(model_name="gpt")
             message.parameters["config"].string_param = "{}"
             message.parameters[name].bytes_param = b"import os"
-            refusal = refusal_of(client, "RepositoryModelLoad", message)
-            assert refusal == (
+            status_error = refusal_of(client, "RepositoryModelLoad", message)
+            assert status_error == (
                 "INVALID_ARGUMENT: failed to load 'gpt', this server takes no files from its clients"
             )
         message = wire.pb.RepositoryModelLoadRequest(model_name="gpt", repository_name="/etc")

@@ -15,10 +15,10 @@ from nupic_client import (
     ServerClient,
     StreamingClient,
 )
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.local import ServerLimits
-from nupic_client.local.gate import Gate, GateFull
-from nupic_client.local.limits import UNLIMITED
+from nupic_client.local.kserve.admission import AdmissionQueue, QueueFull
+from nupic_client.local.kserve.limits import UNLIMITED
 from nupic_client.testing import FakeTriton, silence, text_signature
 
 PATIENCE = 30.0
@@ -39,7 +39,7 @@ def status_of(call, *arguments, **options):
 
 def waiting(server):
     """Return how many requests stand before the models of a server."""
-    return len(server._server._answers._gate._line)
+    return len(server._server._handler._admission._line)
 
 
 def limited(reply=("ok",), **limits):
@@ -98,9 +98,9 @@ def test_questions_are_answered_whatever_the_models_are_busy_with(busy):
     server, client, _ = busy
     assert client.unary("ModelConfig", name="gpt").config.name == "gpt"
     with ServerClient(server.url) as asking:
-        assert asking.live()
-        assert asking.ready()
-        assert asking.model_ready("gpt.streaming")
+        assert asking.is_live()
+        assert asking.is_ready()
+        assert asking.is_model_ready("gpt.streaming")
         assert asking.models()
 
 
@@ -136,7 +136,7 @@ def test_stopping_ends_those_that_wait(busy):
 
 def test_the_client_tries_again_later(busy):
     server, _, calls = busy
-    with StreamingClient("gpt.streaming", server.url, retries=RetryPolicy(retries=0)) as client:
+    with StreamingClient("gpt.streaming", server.url, max_retries=RetryPolicy(max_retries=0)) as client:
         with pytest.raises(OverloadedError, match="has no capacity for this now") as caught:
             client.generate("hi")
     assert caught.value.retryable
@@ -151,8 +151,8 @@ def test_the_client_tries_again_later(busy):
 
     room = threading.Thread(target=make_room)
     room.start()
-    many = RetryPolicy(retries=100, initial=0.2, maximum=0.2)
-    with StreamingClient("gpt.streaming", server.url, retries=many) as client:
+    many = RetryPolicy(max_retries=100, initial_backoff=0.2, max_backoff=0.2)
+    with StreamingClient("gpt.streaming", server.url, max_retries=many) as client:
         generation = client.generate("hi")
     room.join()
     assert generation.text == "in the end"
@@ -160,7 +160,7 @@ def test_the_client_tries_again_later(busy):
 
 
 def test_requests_of_one_stream_are_taken_one_after_the_other_when_there_are_too_many():
-    """Else each of them would have a thread, and most of them a refusal."""
+    """Else each of them would have a thread, and most of them a status_error."""
     requests = [request(request_id=str(number)) for number in range(50)]
     with limited(max_running=1, max_waiting=1) as server, RawClient(server.url) as client:
         answers = list(client.streams(requests))
@@ -179,7 +179,7 @@ def test_a_stream_that_ends_while_requests_are_left():
         server.wait_for_cancellation()
         held.close()
         server.reply = ["free"]
-        wait_until(lambda: server._server._answers._gate._inside == 0, "leaving")
+        wait_until(lambda: server._server._handler._admission._inside == 0, "leaving")
         assert client.text(request()) == "free"
         assert len(server.requests) == 2
 
@@ -192,11 +192,11 @@ def test_a_failure_gives_the_place_back():
         for _ in range(3):
             (answer,) = client.stream(request())
             assert "oops" in answer.error_message
-        assert server._server._answers._gate._inside == 0
+        assert server._server._handler._admission._inside == 0
 
 
 def test_the_line_is_served_in_its_order():
-    gate = Gate(1, 5)
+    gate = AdmissionQueue(1, 5)
     order, threads = [], []
 
     def pass_through(number):
@@ -209,7 +209,7 @@ def test_the_line_is_served_in_its_order():
             threads.append(threading.Thread(target=pass_through, args=(number,)))
             threads[-1].start()
             wait_until(lambda number=number: len(gate._line) == number + 1, "waiting")
-        with pytest.raises(GateFull, match="1 run and 5 wait"), gate.passed(threading.Event()):
+        with pytest.raises(QueueFull, match="1 run and 5 wait"), gate.passed(threading.Event()):
             pytest.fail("it came through")
     for thread in threads:
         thread.join()
@@ -243,7 +243,7 @@ def test_connections_are_counted():
                 live = other.unary_unary(wire.method_path("ServerLive"))
                 assert status_of(live, b"", timeout=PATIENCE)[0] == "UNAVAILABLE"
         with ServerClient(server.url) as client:
-            wait_until(client.live, "another connection")
+            wait_until(client.is_live, "another connection")
 
 
 # --- clients that do not read
@@ -255,20 +255,20 @@ def test_a_client_that_does_not_read_loses_its_place():
         call = client.stream(request())  # the transport takes a few of them
         server.wait_for_cancellation(timeout=PATIENCE)
         server.reply = ["next"]
-        wait_until(lambda: server._server._answers._gate._inside == 0, "leaving")
+        wait_until(lambda: server._server._handler._admission._inside == 0, "leaving")
         assert client.text(request()) == "next"
         assert status_of(list, call)[0] == "CANCELLED"
 
 
 def test_a_client_that_reads_slowly_gets_everything():
-    pieces = ["x" * (1 << 20)] * 12
+    chunks = ["x" * (1 << 20)] * 12
     with limited(max_running=1, read_timeout=5.0) as server, RawClient(server.url) as client:
-        server.reply = pieces
+        server.reply = chunks
         got = []
         for message in client.stream(request()):
             got.append(text_of(message))
             time.sleep(0.02)
-    assert b"".join(got).decode() == "".join(pieces)
+    assert b"".join(got).decode() == "".join(chunks)
 
 
 # --- requests that are made to be hard

@@ -21,10 +21,10 @@ from local.raw_client import RawClient, is_final, output_of, request, text_of
 
 from nupic_client.errors import ConfigurationError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
-from nupic_client.local import llama as llama_module
-from nupic_client.local.engine import EngineError, EngineRequest
-from nupic_client.local.llama import LlamaEngine
-from nupic_client.local.weights import locate_weights
+from nupic_client.local.engines import llama as llama_module
+from nupic_client.local.engines.engine import EngineError, EngineRequest
+from nupic_client.local.engines.llama import LlamaEngine
+from nupic_client.local.engines.weights import locate_weights
 
 ON_CI_PLATFORM = sys.platform == "linux" and platform.machine() == "x86_64"
 pytestmark = pytest.mark.skipif(
@@ -188,11 +188,11 @@ def test_an_answer_ends_where_the_context_is_full(weights):
 
 
 def test_characters_of_several_tokens_come_whole(client):
-    pieces = [
+    chunks = [
         text_of(item) for item in client.stream(ask("🎉🚀🦜🎉🚀🦜🎉🚀🦜", temperature=0.0, max_tokens=24))
     ]
-    assert all("\ufffd" not in piece.decode() for piece in pieces)
-    assert "🎉" in b"".join(pieces).decode()
+    assert all("\ufffd" not in chunk.decode() for chunk in chunks)
+    assert "🎉" in b"".join(chunks).decode()
 
 
 # --- cancels and concurrency
@@ -363,7 +363,7 @@ def test_a_script_may_end_in_mid_generation(weights, ending, status, prompt):
     script = f"""if True:
         import grpc, time
         from nupic_client.local import LocalServer, ServerLimits
-        from nupic_client._core import wire
+        from nupic_client._core.kserve import wire
         server = LocalServer(model_path={str(weights)!r}).start()
         call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
         message = wire.pb.ModelInferRequest(model_name="smollm2.streaming")
@@ -468,8 +468,8 @@ def test_an_engine_that_is_not_loaded_or_closed_says_so(weights):
 def test_odd_chunks_are_read_or_skipped():
     reader = llama_module._ChunkReader()
     assert list(reader.read("odd")) == []
-    piece, last = reader.read([{"choices": [{"text": "a"}]}, {"choices": [{"finish_reason": "stop"}]}])
-    assert (piece.text, last.finish_reason) == (b"a", "stop")
+    chunk, last = reader.read([{"choices": [{"text": "a"}]}, {"choices": [{"finish_reason": "stop"}]}])
+    assert (chunk.text, last.finish_reason) == (b"a", "stop")
     with pytest.raises(EngineError, match="boom"):
         list(reader.read({"error": "boom"}))
     with pytest.raises(EngineError, match="boom"):
@@ -514,7 +514,7 @@ def test_an_engine_that_cannot_be_imported_says_what_to_do(module, text, tmp_pat
 def test_an_engine_may_be_closed_as_soon_as_it_is_loaded(weights):
     """In another process: a deletion that hangs keeps the interpreter lock, so nothing here could end it."""
     script = f"""if True:
-        from nupic_client.local.llama import LlamaEngine
+        from nupic_client.local.engines.llama import LlamaEngine
         for _ in range(4):
             engine = LlamaEngine()
             engine.load({str(weights)!r})

@@ -12,11 +12,11 @@ import pytest
 from local.raw_client import RawClient, request, text_of
 
 from nupic_client.errors import ConfigurationError
-from nupic_client.local import executor as executor_module
-from nupic_client.local.executor import DaemonExecutor
-from nupic_client.local.outbox import Outbox
-from nupic_client.local.repository import Repository
-from nupic_client.local.server import InferenceServer
+from nupic_client.local.kserve import executor as executor_module
+from nupic_client.local.kserve.executor import DaemonExecutor
+from nupic_client.local.kserve.repository import Repository
+from nupic_client.local.kserve.response_queue import ResponseQueue
+from nupic_client.local.kserve.server import InferenceServer
 from nupic_client.testing import FakeTriton, silence, sleep
 
 
@@ -137,7 +137,7 @@ def test_a_script_that_never_stops_its_server_ends_quietly():
     script = """if True:
         import grpc
         from nupic_client.testing import FakeTriton, silence
-        from nupic_client._core import wire
+        from nupic_client._core.kserve import wire
         server = FakeTriton(["a", silence()]).start()
         call = grpc.insecure_channel(server.url).unary_stream(wire.method_path("ModelStreamInfer"))
         message = wire.pb.ModelInferRequest(model_name="gpt.streaming")
@@ -165,13 +165,13 @@ def test_an_executor_does_not_run_what_was_cancelled():
 
 
 def test_a_closed_outbox_takes_and_gives_nothing():
-    outbox = Outbox()
-    outbox.open_producer()
-    assert outbox.put(1)
-    outbox.close("last")
-    outbox.close("later")
-    assert not outbox.put(2)
-    assert list(outbox) == ["last"]
+    response_queue = ResponseQueue()
+    response_queue.open_producer()
+    assert response_queue.put(1)
+    response_queue.close("last")
+    response_queue.close("later")
+    assert not response_queue.put(2)
+    assert list(response_queue) == ["last"]
 
 
 def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
@@ -179,7 +179,7 @@ def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
         raise RuntimeError("secret of the server")
 
     with FakeTriton() as server, RawClient(server.url) as client:
-        monkeypatch.setattr("nupic_client.local.answers.decode_request", broken)
+        monkeypatch.setattr("nupic_client.local.kserve.handler.decode_request", broken)
         with pytest.raises(grpc.RpcError) as caught:
             list(client.stream(request()))
         assert caught.value.code() is grpc.StatusCode.INTERNAL
@@ -188,12 +188,12 @@ def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
 
 def test_a_producer_is_patient_while_the_consumer_reads_the_items_of_others():
     stalled = []
-    outbox = Outbox(patience=1.0, on_stall=lambda: stalled.append(True))
-    outbox.open_producer()
-    threads = [threading.Thread(target=lambda: [outbox.put(n) for n in range(20)]) for _ in range(4)]
+    response_queue = ResponseQueue(patience=1.0, on_stall=lambda: stalled.append(True))
+    response_queue.open_producer()
+    threads = [threading.Thread(target=lambda: [response_queue.put(n) for n in range(20)]) for _ in range(4)]
     for thread in threads:
         thread.start()
-    items = iter(outbox)
+    items = iter(response_queue)
     for _ in range(80):
         next(items)
         time.sleep(0.02)  # all in all longer than one producer's patience
@@ -204,8 +204,8 @@ def test_a_producer_is_patient_while_the_consumer_reads_the_items_of_others():
 
 def test_a_producer_whose_items_nobody_takes_ends_it():
     stalled = []
-    outbox = Outbox(patience=0.05, on_stall=lambda: stalled.append(True))
-    outbox.open_producer()
-    assert [outbox.put(n) for n in range(6)] == [True] * 4 + [False] * 2
+    response_queue = ResponseQueue(patience=0.05, on_stall=lambda: stalled.append(True))
+    response_queue.open_producer()
+    assert [response_queue.put(n) for n in range(6)] == [True] * 4 + [False] * 2
     assert stalled == [True]
-    assert outbox.closed.is_set()
+    assert response_queue.closed.is_set()

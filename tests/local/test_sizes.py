@@ -2,7 +2,7 @@
 
 import threading
 
-from nupic_client.local.sizes import folder_size
+from nupic_client.local.engines.sizes import folder_size
 
 
 def test_every_file_below_counts(tmp_path):

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from local.raw_client import HeldOpen, RawClient, is_final, output_of, request, text_of
 
-from nupic_client._core import wire
-from nupic_client._core.elements import encode_tensor
-from nupic_client.backends.signature import ModelSignature, TensorSpec
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import encode_tensor
+from nupic_client.signature import ModelSignature, TensorSpec
 from nupic_client.testing import (
     FakeTriton,
     Reply,
@@ -38,7 +38,11 @@ def client(server):
         yield client
 
 
-REPORTS = {"return_finish_reason": True, "return_num_input_tokens": True, "return_num_output_tokens": True}
+OPTIONAL_OUTPUTS = {
+    "return_finish_reason": True,
+    "return_num_input_tokens": True,
+    "return_num_output_tokens": True,
+}
 
 
 def reports_of(messages):
@@ -92,13 +96,13 @@ def test_a_token_may_be_empty_or_cut_inside_a_character(client, server):
 
 
 def test_facts_stand_on_every_response_if_they_are_asked_for(client):
-    messages = list(client.stream(request("two words", marker=False, **REPORTS)))
+    messages = list(client.stream(request("two words", marker=False, **OPTIONAL_OUTPUTS)))
     assert reports_of(messages) == [(b"None", 2, 1)] * 3 + [(b"stop", 2, 0)]
 
 
 def test_facts_of_an_answer_with_the_mark_on_its_last_content(client, server):
     server.reply = Reply(["a", "b"], final="with_last", input_tokens=9)
-    messages = list(client.stream(request(**REPORTS)))
+    messages = list(client.stream(request(**OPTIONAL_OUTPUTS)))
     assert reports_of(messages) == [(b"None", 9, 1), (b"stop", 9, 1)]
 
 
@@ -159,7 +163,7 @@ def test_the_version_asked_for_is_the_version_of_the_answer(client):
 
 
 def test_a_model_that_answers_once_gives_one_message_on_a_stream(client):
-    (answer,) = client.stream(request(model="gpt", **REPORTS))
+    (answer,) = client.stream(request(model="gpt", **OPTIONAL_OUTPUTS))
     assert (text_of(answer), is_final(answer)) == (b"abc", True)
     assert reports_of([answer]) == [(b"stop", 1, 3)]
 

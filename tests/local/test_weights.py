@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from nupic_client.errors import LocalModelError
-from nupic_client.local import weights as module
-from nupic_client.local.weights import (
+from nupic_client.local.engines import weights as module
+from nupic_client.local.engines.weights import (
     SMOLLM2,
     Weights,
     cache_folder,
@@ -205,7 +205,7 @@ def test_a_killed_fetch_harms_nothing_and_is_cleaned_up_later(index):
 def fetch_script(tiny, at_extraction="pass"):
     return f"""if True:
         import os
-        from nupic_client.local.weights import Weights, fetch_weights
+        from nupic_client.local.engines.weights import Weights, fetch_weights
         def progress(what, done, total):
             if what == "extract":
                 {at_extraction}

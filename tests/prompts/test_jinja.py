@@ -305,9 +305,9 @@ def test_long_conversations_are_within_the_budget():
 
 
 def test_raise_exception_keeps_the_words_short():
-    with pytest.raises(PromptError) as refusal:
+    with pytest.raises(PromptError) as status_error:
         render("{{ raise_exception('no' * 10000) }}")
-    assert len(str(refusal.value)) < 600
+    assert len(str(status_error.value)) < 600
 
 
 def test_a_formatter_can_be_called_while_a_template_runs():

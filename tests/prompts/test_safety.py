@@ -89,11 +89,11 @@ def test_no_text_makes_more_turns_than_were_given(family, data):
 def test_every_control_token_is_refused_and_named(family, token):
     formatter = FAMILIES[family]
     for content in (token, f"a{token}b", f"long text {token}"):
-        with pytest.raises(PromptError) as refusal:
+        with pytest.raises(PromptError) as status_error:
             formatter([user(content)])
-        assert str(refusal.value).startswith(
+        assert str(status_error.value).startswith(
             f"message 0 (user) contains {token!r}"
-        ) or "allow_control" in str(refusal.value)
+        ) or "allow_control" in str(status_error.value)
     assert token.strip() in formatter(f"a{token}b", allow_control_tokens=True)
 
 

@@ -51,7 +51,7 @@ class Plan:
         delay: seconds before each.
         seed: where the bytes of the answer are cut; 0 leaves every token whole.
         fault: what goes wrong, or nothing.
-        at: before which piece.
+        at: before which chunk.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Plan:
         )
         if chance.random() < 0.6:
             return plan
-        return replace(plan, fault=chance.choice(faults), at=chance.randint(0, len(plan.pieces())))
+        return replace(plan, fault=chance.choice(faults), at=chance.randint(0, len(plan.chunks())))
 
     @classmethod
     def parse(cls, prompt: str) -> Plan:
@@ -81,7 +81,7 @@ class Plan:
     def prompt(self) -> str:
         return json.dumps(asdict(self))
 
-    def pieces(self) -> list[bytes]:
+    def chunks(self) -> list[bytes]:
         """The responses' texts, cut in the middle of characters too."""
         tokens = [f"⟦{self.name}:{index}⟧".encode() for index in range(self.tokens)]
         if not self.seed:
@@ -91,8 +91,8 @@ class Plan:
         return [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 
     def text(self, count: int | None = None) -> str:
-        """The text of the first pieces."""
-        return b"".join(self.pieces()[:count]).decode(errors="replace")
+        """The text of the first chunks."""
+        return b"".join(self.chunks()[:count]).decode(errors="replace")
 
     @property
     def timeouts(self) -> Timeouts:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton, RecordedRequest, Step, abort, end, fail, raw, silence, sleep
 
 from .plan import Plan
@@ -19,13 +19,13 @@ _seen_once: set[str] = set()
 def answer(request: RecordedRequest) -> Iterator[Step]:
     """Play the plan in the prompt."""
     plan = Plan.parse(request.prompt)
-    for index, piece in enumerate(plan.pieces()):
+    for index, chunk in enumerate(plan.chunks()):
         if plan.fault and index == plan.at:
             yield from _fault(plan, request)
         if plan.delay:
             yield sleep(plan.delay)
-        yield piece
-    if plan.fault and plan.at >= len(plan.pieces()):
+        yield chunk
+    if plan.fault and plan.at >= len(plan.chunks()):
         yield from _fault(plan, request)
 
 

@@ -63,5 +63,5 @@ def test_the_judge_knows_what_is_right():
 def test_pieces_cut_anywhere_are_the_same_text():
     cut = Plan("x", tokens=20, seed=5)
     assert cut.text() == Plan("x", tokens=20).text()
-    assert cut.pieces() != Plan("x", tokens=20).pieces()
+    assert cut.chunks() != Plan("x", tokens=20).chunks()
     assert Plan.parse(cut.prompt) == cut

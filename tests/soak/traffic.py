@@ -175,8 +175,8 @@ class Soak:
         """Let everybody use one pair of clients for some seconds, and wait until all have left."""
         self._over.clear()
         with (
-            StreamingClient("gpt.streaming", self._server.url, retries=RETRIES) as streams,
-            InferenceClient("gpt", self._server.url, retries=RETRIES) as infers,
+            StreamingClient("gpt.streaming", self._server.url, max_retries=RETRIES) as streams,
+            InferenceClient("gpt", self._server.url, max_retries=RETRIES) as infers,
         ):
             users = [self._user(f"t{index}", streams, infers) for index in range(self._threads)]
             loop_users = [self._user(f"a{index}", streams, infers) for index in range(self._tasks)]

@@ -10,7 +10,7 @@ from nupic_client import InferenceClient, NupicError, RetryPolicy, StreamingClie
 
 from .plan import STREAM_FAULTS, UNARY_FAULTS, Plan, Seen
 
-RETRIES = RetryPolicy(retries=2, initial=0.01, maximum=0.05)
+RETRIES = RetryPolicy(max_retries=2, initial_backoff=0.01, max_backoff=0.05)
 
 
 class User:
@@ -42,7 +42,7 @@ class User:
         return {"timeout": plan.timeouts, "request_id": plan.name, "max_tokens": 10_000}
 
     def fresh(self) -> StreamingClient:
-        return StreamingClient("gpt.streaming", self._url, retries=RETRIES)
+        return StreamingClient("gpt.streaming", self._url, max_retries=RETRIES)
 
 
 def _text(result) -> str:
@@ -69,14 +69,14 @@ def _seen(plans: list[Plan], results: list) -> list[tuple[Plan, Seen]]:
 # --- blocking
 
 
-def read(user: User, client: StreamingClient | None = None, *, pieces: int | None = None) -> list:
-    """Read a stream to its end, or some pieces of it."""
+def read(user: User, client: StreamingClient | None = None, *, chunks: int | None = None) -> list:
+    """Read a stream to its end, or some chunks of it."""
     plan, given = user.plan(), []
     try:
         with (client or user.stream_client).stream(plan.prompt, **user.options(plan)) as stream:
             for text in stream:
                 given.append(text)
-                if len(given) == pieces:
+                if len(given) == chunks:
                     return [(plan, Seen("".join(given), left=True))]
         assert stream.result().text == "".join(given)
     except NupicError as error:
@@ -85,7 +85,7 @@ def read(user: User, client: StreamingClient | None = None, *, pieces: int | Non
 
 
 def break_off(user: User) -> list:
-    return read(user, pieces=user.chance.randint(1, 8))
+    return read(user, chunks=user.chance.randint(1, 8))
 
 
 def drop(user: User) -> list:
@@ -173,13 +173,13 @@ SYNC = (
 # --- async
 
 
-async def aread(user: User, client: StreamingClient | None = None, *, pieces: int | None = None) -> list:
+async def aread(user: User, client: StreamingClient | None = None, *, chunks: int | None = None) -> list:
     plan, given = user.plan(), []
     try:
         async with (client or user.stream_client).astream(plan.prompt, **user.options(plan)) as stream:
             async for text in stream:
                 given.append(text)
-                if len(given) == pieces:
+                if len(given) == chunks:
                     return [(plan, Seen("".join(given), left=True))]
     except NupicError as error:
         return [(plan, Seen("".join(given), error))]
@@ -187,7 +187,7 @@ async def aread(user: User, client: StreamingClient | None = None, *, pieces: in
 
 
 async def abreak_off(user: User) -> list:
-    return await aread(user, pieces=user.chance.randint(1, 8))
+    return await aread(user, chunks=user.chance.randint(1, 8))
 
 
 async def acall_back(user: User) -> list:

@@ -48,11 +48,11 @@ def run_again_if_it_died(item: pytest.Item, nextitem: pytest.Item | None) -> boo
     ):  # which all tests have that use the real server
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    optional_outputs = runtestprotocol(item, log=False, nextitem=nextitem)
     if item.stash.get(_noted, False):
         _deaths.append(item.nodeid)
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    for report in reports:
+        optional_outputs = runtestprotocol(item, log=False, nextitem=nextitem)
+    for report in optional_outputs:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from nupic_client._core import wire
-from nupic_client._core.elements import decode_bytes_tensor, decode_number, encode_tensor
-from nupic_client.backends.signature import InputTensor
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_number, encode_tensor
+from nupic_client.signature import InputTensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from typing_extensions import Self
 
-from nupic_client._core import wire
-from nupic_client.local.engine import (
+from nupic_client._core.kserve import wire
+from nupic_client.local.engines.engine import (
     EngineError,
     EngineRequest,
     FinalPlacement,
@@ -28,9 +28,9 @@ from nupic_client.local.engine import (
     StreamEnd,
     text_signature,
 )
-from nupic_client.local.outputs import joined
-from nupic_client.local.responses import ResponseWriter
-from nupic_client.local.scripted import ReplySource, ScriptedEngine
+from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
+from nupic_client.local.kserve.outputs import joined
+from nupic_client.local.kserve.responses import ResponseWriter
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.process import TritonProcess
 from nupic_client.testing import Cancellation
@@ -38,7 +38,7 @@ from nupic_client.testing import Cancellation
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
-    from nupic_client.backends.signature import ModelSignature
+    from nupic_client.signature import ModelSignature
 
 __all__ = ["REPOSITORY", "RealTriton", "TritonServer"]
 
@@ -302,7 +302,7 @@ class RealTriton:
     # --- the models' questions
 
     def _converse(self, connection: socket.socket) -> None:
-        """Answer one request: read the question, write the pieces, and notice when the model hangs up."""
+        """Answer one request: read the question, write the chunks, and notice when the model hangs up."""
         with connection.makefile("rb") as lines:
             request = self._read(json.loads(lines.readline()))
             with self._changed:
@@ -323,14 +323,14 @@ class RealTriton:
     def _answers(self, request: EngineRequest, cancelled: threading.Event) -> Generator[dict[str, Any]]:
         model = self._models[request.model]
         writer = ResponseWriter(model, request)
-        pieces = model.engine.generate(request, cancelled)
+        chunks = model.engine.generate(request, cancelled)
         final = False
         try:
-            for piece in pieces if model.signature.decoupled else joined(pieces):
-                if piece.raw is not None:
-                    yield _as_it_is(piece.raw)
+            for chunk in chunks if model.signature.decoupled else joined(chunks):
+                if chunk.raw is not None:
+                    yield _as_it_is(chunk.raw)
                     continue
-                response, final = writer.content(piece), piece.final
+                response, final = writer.content(chunk), chunk.final
                 outputs = [] if response is None else _outputs(response)
                 if outputs or final:
                     yield {"outputs": outputs, "final": final}
@@ -344,7 +344,7 @@ class RealTriton:
             if not final and not cancelled.is_set():
                 yield {"outputs": [], "final": True}
         finally:
-            pieces.close()
+            chunks.close()
 
     def _read(self, question: dict[str, Any]) -> EngineRequest:
         inputs: dict[str, Any] = {}

@@ -16,11 +16,11 @@ from nupic_client import (
     ServerClient,
     StreamingClient,
 )
-from nupic_client._core import wire
+from nupic_client._core.kserve import wire
 from nupic_client.local import ExposedServerWarning, ServerTLS, TritonServer, text_signature
+from nupic_client.local.engines.weights import locate_weights
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.process import TritonProcess
-from nupic_client.local.weights import locate_weights
 
 pytestmark = [pytest.mark.usefixtures("needs_triton"), pytest.mark.timeout(240, func_only=True)]
 
@@ -130,7 +130,7 @@ def test_a_queue_that_is_full_is_an_error_that_is_worth_another_try(tmp_path):
     )
     go = tmp_path / "go"
     process = TritonProcess(tmp_path / "models", environment={"NUPIC_TEST_GO": str(go)})
-    with process as server, InferenceClient("slow", server.url, retries=0) as client:
+    with process as server, InferenceClient("slow", server.url, max_retries=0) as client:
         outcomes, refused = [], threading.Semaphore(0)
 
         def ask():

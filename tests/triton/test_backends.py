@@ -52,7 +52,7 @@ Read = "Callable[..., tuple[list[str], Any]]"
 
 @pytest.fixture(params=[by_iterator, by_async_iterator], ids=["sync", "async"])
 def read(request: pytest.FixtureRequest, real_triton: RealTriton) -> Any:
-    """Return what generates with a model in one colour: its pieces and the generation."""
+    """Return what generates with a model in one flavour: its chunks and the generation."""
 
     def generate(model: str, prompt: str = PROMPT, **options: Any) -> Any:
         backend = options.pop("backend", ENGINE if model == "tensorrt_llm" else None)
@@ -67,15 +67,15 @@ def read(request: pytest.FixtureRequest, real_triton: RealTriton) -> Any:
 
 @pytest.mark.parametrize("model", EXACT)
 def test_the_text_is_exact(read, model):
-    pieces, generation = read(model)
-    assert generation.text == "".join(pieces) == ANSWER
-    assert len(pieces) > 1
+    chunks, generation = read(model)
+    assert generation.text == "".join(chunks) == ANSWER
+    assert len(chunks) > 1
 
 
 @pytest.mark.parametrize("model", ["ensemble", "tensorrt_llm_bls"])
 def test_what_the_server_has_damaged_is_passed_on_as_it_is(read, model):
-    pieces, generation = read(model)
-    assert generation.text == "".join(pieces) == DAMAGED
+    chunks, generation = read(model)
+    assert generation.text == "".join(chunks) == DAMAGED
     assert read(model, "plain")[1].text.startswith("You said: plain ")
 
 
@@ -103,17 +103,17 @@ def test_a_long_answer_is_not_cut_by_the_models_own_small_limit(read, model):
 
 
 def test_vllm_tells_everything(read):
-    pieces, generation = read("vllm_model", logprobs=True)
+    chunks, generation = read("vllm_model", logprobs=True)
     assert generation.finish_reason is FinishReason.STOP
     assert (generation.usage.input_tokens, generation.usage.output_tokens) == (2, len(TOKENS))
-    assert [told.token for told in generation.logprobs] == pieces
+    assert [told.token for told in generation.logprobs] == chunks
     assert {told.logprob for told in generation.logprobs} == {-0.5}
 
 
 @pytest.mark.parametrize("model", ["vllm_model", "llmapi"])
 def test_the_limit_is_the_reason(read, model):
-    pieces, generation = read(model, max_tokens=2)
-    assert (pieces, generation.finish_reason) == (TOKENS[:2], FinishReason.LENGTH)
+    chunks, generation = read(model, max_tokens=2)
+    assert (chunks, generation.finish_reason) == (TOKENS[:2], FinishReason.LENGTH)
 
 
 @pytest.mark.parametrize("model", [*THREE_STEPS, "tensorrt_llm"])
@@ -151,8 +151,8 @@ def test_the_server_accepts_every_option(read, model):
 
 @pytest.mark.parametrize("model", STREAMING)
 def test_a_stop_string_ends_the_text_and_is_not_in_it(read, model):
-    pieces, generation = read(model, "one STOP two", stop=["STOP", "never"])
-    assert generation.text == "".join(pieces) == "You said: one "
+    chunks, generation = read(model, "one STOP two", stop=["STOP", "never"])
+    assert generation.text == "".join(chunks) == "You said: one "
     assert generation.finish_reason is FinishReason.STOP
 
 
@@ -203,8 +203,8 @@ def test_a_model_without_text_is_refused(read, model):
 
 
 def test_an_answer_without_tokens(read):
-    pieces, generation = read("vllm_model", "[repeat=0]")
-    assert (pieces, generation.text) == ([], "")
+    chunks, generation = read("vllm_model", "[repeat=0]")
+    assert (chunks, generation.text) == ([], "")
     assert generation.timing.time_to_first_token is None
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from nupic_client._core import wire
-from nupic_client._core.signatures import signature_from_config
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.signature_messages import signature_from_config
 from nupic_client.testing import text_signature
 from triton.raw import Answer, Raw, build, floats, ints, outputs_of, strings
 from triton.server import REPOSITORY
@@ -266,16 +266,16 @@ def trtllm(model: str, prompt: str = PROMPT, *, limit: int = 100, stream: bool =
 
 @pytest.mark.parametrize("model", ["ensemble", "tensorrt_llm_bls"])
 def test_an_ensemble_and_a_bls_stream_deltas_that_may_be_damaged(raw, model):
-    pieces = texts(raw.stream(trtllm(model)))
-    assert pieces[:3] == ["You", " sa", "id:"]
+    chunks = texts(raw.stream(trtllm(model)))
+    assert chunks[:3] == ["You", " sa", "id:"]
     # Each response is decoded alone: the server's own U+FFFD, which no client can repair.
-    assert "\ufffd" in "".join(pieces)
+    assert "\ufffd" in "".join(chunks)
 
 
 def test_a_bls_that_accumulates_streams_the_whole_text_each_time(raw):
-    pieces = texts(raw.stream(trtllm("tensorrt_llm_bls_accumulate")))
-    assert pieces[:2] == ["You", "You sa"]
-    assert pieces[-1] == ANSWER
+    chunks = texts(raw.stream(trtllm("tensorrt_llm_bls_accumulate")))
+    assert chunks[:2] == ["You", "You sa"]
+    assert chunks[-1] == ANSWER
 
 
 def test_the_final_mark_of_an_ensemble_is_on_its_last_response(raw):

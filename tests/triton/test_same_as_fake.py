@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from nupic_client._core import wire
-from nupic_client._core.elements import encode_tensor
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._version import __version__
-from nupic_client.backends.signature import ModelSignature, TensorSpec
+from nupic_client.signature import ModelSignature, TensorSpec
 from nupic_client.testing import FakeTriton, fail, text_signature
 from triton.raw import Answer, Raw, build, floats, ints, strings
 

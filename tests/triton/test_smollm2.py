@@ -15,8 +15,8 @@ from cli.processes import cli_program, run_cli
 from nupic_client import InferenceClient, LocalServer, StreamingClient, user
 from nupic_client.errors import ConfigurationError, InferenceError, LocalModelError
 from nupic_client.local import TritonServer
+from nupic_client.local.engines.weights import locate_weights
 from nupic_client.local.triton import install as installation
-from nupic_client.local.weights import locate_weights
 
 pytestmark = [pytest.mark.usefixtures("needs_triton"), pytest.mark.timeout(240, func_only=True)]
 

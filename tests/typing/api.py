@@ -68,9 +68,9 @@ StreamingClient(
 StreamingClient(
     "smollm2", "grpcs://a:1", tls=TLS(root_certificates=Path("ca.pem")), channel_options={"grpc.x": 1}
 )
-StreamingClient("smollm2", token="secret", allow_insecure_token=True)
-StreamingClient("smollm2", token=lambda: "secret")
-StreamingClient("smollm2", token=afetch_token)
+StreamingClient("smollm2", bearer_token="secret", allow_insecure_token=True)
+StreamingClient("smollm2", bearer_token=lambda: "secret")
+StreamingClient("smollm2", bearer_token=afetch_token)
 StreamingClient("smollm2", formatter="chatml", registry=default_registry())
 StreamingClient("smollm2", formatter=get_prompt_formatter("chatml"))
 assert_type(client.url, str)
@@ -81,7 +81,7 @@ StreamingClient()  # type: ignore[call-arg]
 StreamingClient(5)  # type: ignore[arg-type]
 StreamingClient("smollm2", port=8001)  # type: ignore[call-arg]
 StreamingClient("smollm2", tls="ca.pem")  # type: ignore[arg-type]
-StreamingClient("smollm2", token=b"secret")  # type: ignore[arg-type]
+StreamingClient("smollm2", bearer_token=b"secret")  # type: ignore[arg-type]
 client.url = "other:1"  # type: ignore[misc]
 
 # Callback

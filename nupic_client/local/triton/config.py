@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nupic_client.backends.signature import ModelSignature, TensorSpec
+    from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["config_text"]
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nupic_client.errors import LocalModelError
-from nupic_client.local.sizes import folder_size
-from nupic_client.local.weights import Progress, cache_folder
+from nupic_client.local.engines.sizes import folder_size
+from nupic_client.local.engines.weights import Progress, cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

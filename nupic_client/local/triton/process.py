@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from typing_extensions import Self
 
 from nupic_client.errors import LocalModelError, RequestError
-from nupic_client.local.address import check_address, free_port, join_address, url_of
+from nupic_client.local.kserve.address import check_address, free_port, join_address, url_of
 from nupic_client.local.triton.install import install
 from nupic_client.server import ServerClient
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nupic_client.local.weights import Progress
+    from nupic_client.local.engines.weights import Progress
 
 __all__ = ["TritonProcess"]
 
@@ -224,7 +224,7 @@ class TritonProcess:
             return  # it would not let us in; that it listens says that its models are loaded
         with ServerClient(self.url, timeout=START_TIMEOUT) as client:
             try:
-                ready = client.ready()
+                ready = client.is_ready()
             except RequestError as error:
                 raise self.failed(f"does not answer: {error}") from error
         if not ready:

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING
 from typing_extensions import Self
 
 from nupic_client.errors import ConfigurationError, LocalModelError
-from nupic_client.local.embedding import embedding_signature
-from nupic_client.local.engine import text_signature
-from nupic_client.local.exposure import listening_host, warn_if_exposed
-from nupic_client.local.tls import ServerTLS
+from nupic_client.local.engines.embedding import embedding_signature
+from nupic_client.local.engines.engine import text_signature
+from nupic_client.local.engines.weights import Progress, locate_weights
+from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
+from nupic_client.local.kserve.tls import ServerTLS
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.install import check_machine
 from nupic_client.local.triton.process import TritonProcess
-from nupic_client.local.weights import Progress, locate_weights
 
 if TYPE_CHECKING:
     import os
     from types import TracebackType
 
-    from nupic_client.backends.signature import ModelSignature
+    from nupic_client.signature import ModelSignature
 
 __all__ = ["TritonServer"]
 
-_STUB = Path(__file__).with_name("stub") / "model.py"
+_PYTHON_MODEL = Path(__file__).with_name("python_model") / "model.py"
 _PACKAGE = Path(__file__).parents[2]
 _PATIENCE = 2
 """Seconds that running answers may take to end when the server is told to stop."""
@@ -171,7 +171,7 @@ class TritonServer:
     def _write_model(self, models: Path, signature: ModelSignature) -> None:
         version = models / signature.name / "1"
         version.mkdir(parents=True)
-        shutil.copy(_STUB, version)
+        shutil.copy(_PYTHON_MODEL, version)
         text = config_text(replace(signature, parameters=self._parameters))
         (version.parent / "config.pbtxt").write_text(text)
 

@@ -1,4 +1,4 @@
-"""A model that asks the test what to answer: a request goes to a socket, and its pieces come back."""
+"""A model that asks the test what to answer: a request goes to a socket, and its chunks come back."""
 
 import base64
 import json

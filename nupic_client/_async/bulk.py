@@ -1,0 +1,261 @@
+"""Many requests at once, read by awaiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nupic_client._async.transport import AsyncTransport, running_loop
+from nupic_client._core.calls import flows
+from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
+from nupic_client._grpc import fork
+from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
+
+__all__ = ["AsyncResultStream"]
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+
+class AsyncResultStream(Generic[T]):
+    """The results of many inputs, as `InferenceClient.amap` gives them.
+
+    Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
+    it cancels what is on its way: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
+    an exception, cancelling the task that reads, `cancel()` from any thread or task, or dropping it. One task
+    reads.
+
+    Example:
+        .. code-block:: python
+
+            async with client.amap(batches, concurrency=8) as results:
+                async for result in results:
+                    print(result.only.shape)
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        opening: flows.Flow[Pipeline],
+        inputs: Iterable[Any] | AsyncIterable[Any],
+        callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
+    ) -> None:
+        self._tasks: dict[asyncio.Task[Any], Job | None] = {}
+        self._inbox: _Inbox | None = None
+        self._transport = transport
+        self._opening = opening
+        self._async_inputs = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
+        self._inputs = iter(()) if isinstance(inputs, AsyncIterable) else iter(inputs)
+        self._callback = callback
+        self._pipeline: Pipeline | None = None
+        self._reading_input = False
+        self._closed = False
+        self._consumed = False
+        fork.track(self)
+
+    def after_fork(self) -> None:
+        """Leave the parent's calls alone in a forked child; reading them there is an error."""
+        fork.leak_in_child(self._tasks, self._inbox)
+        self._tasks, self._inbox = {}, None
+        self._closed = True
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Yield results; leaving the loop before its end closes the stream.
+
+        Raises:
+            NupicError: an input could not be answered, unless errors are returned.
+            StreamClosedError: the stream was closed.
+            StreamConsumedError: it was already read to its end.
+        """
+        if self._consumed:
+            raise StreamConsumedError("these results were already read to their end")
+        return _Results(self)
+
+    async def __anext__(self) -> T:
+        """Return the next result. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
+        result: Any = await self._read()
+        if result is NOTHING:
+            raise StopAsyncIteration
+        return result  # type: ignore[no-any-return]  # the facade says what T is
+
+    def cancel(self) -> None:
+        """Cancel what is on its way and read no more inputs. Returns at once.
+
+        Idempotent; safe from any thread.
+        """
+        self._closed = True
+        inbox = self._inbox
+        if inbox is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
+                inbox.run(_cancel, tuple(self._tasks), inbox)
+
+    async def aclose(self) -> None:
+        """Do what `cancel` does; for ``contextlib.aclosing``."""
+        self.cancel()
+
+    async def __aenter__(self) -> Self:
+        """Return the stream; the end of the block closes it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        # Dropped requests must not go on costing the server. Whatever is left of the interpreter, be silent.
+        with contextlib.suppress(Exception):
+            self.cancel()
+
+    async def _read(self) -> Any:
+        """Return the next result, or `NOTHING` at the end."""
+        if self._consumed:
+            return NOTHING
+        self._check_open()
+        inbox = self._inbox = self._inbox or _Inbox()
+        try:
+            pipeline = await self._open()
+            # One input for each result keeps the server busy while the caller works on the results.
+            self._read_input(pipeline, inbox)
+            while True:
+                self._check_open()
+                await self._collect(pipeline, inbox)
+                result = pipeline.take()
+                if result is not NOTHING:
+                    return result
+                if pipeline.finished:
+                    self._consumed = True
+                    return NOTHING
+                if not self._read_input(pipeline, inbox):
+                    await inbox.wait()
+        except BaseException:
+            self.cancel()
+            raise
+
+    async def _open(self) -> Pipeline:
+        if self._pipeline is None:
+            self._pipeline = await self._transport.run(self._opening)
+        return self._pipeline
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StreamClosedError(
+                "these results were closed before their end, which cancelled what was on its way (leaving an"
+                " async for loop closes them too: use anext(results) to read single ones)"
+            )
+
+    def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
+        """Read one input if one is wanted, or begin to; return False if there is nothing to do but wait."""
+        if not pipeline.wants_input or self._reading_input:
+            return False
+        if self._async_inputs is not None:
+            # In a task of its own, so that inputs that are slow to come do not hold up the results.
+            self._tasks[inbox.start(_next(self._async_inputs))] = None
+            self._reading_input = True
+        else:
+            self._feed(pipeline, inbox, next(self._inputs, NOTHING))
+        return True
+
+    def _feed(self, pipeline: Pipeline, inbox: _Inbox, inputs: Any) -> None:
+        for job in pipeline.end() if inputs is NOTHING else pipeline.feed(inputs):
+            self._tasks[inbox.start(self._transport.run(job.flow))] = job
+
+    async def _collect(self, pipeline: Pipeline, inbox: _Inbox) -> None:
+        """Take in what has ended, without waiting."""
+        while inbox.ended:
+            task = inbox.ended.popleft()
+            job = self._tasks.pop(task)
+            if job is None:
+                self._reading_input = False
+                self._feed(pipeline, inbox, task.result())
+                continue
+            outcome: Outcome
+            try:
+                outcome = task.result()
+            except NupicError as error:
+                outcome = error
+            for index, each in pipeline.finish(job, outcome):
+                if self._callback is not None:
+                    answer = self._callback(index, each)
+                    if inspect.isawaitable(answer):
+                        await answer
+
+
+class _Inbox:
+    """The tasks that have ended, apart from the stream: running tasks must not keep a dropped stream alive."""
+
+    __slots__ = ("_loop", "_news", "ended")
+
+    def __init__(self) -> None:
+        self._loop = running_loop()
+        self._news = asyncio.Event()
+        self.ended: deque[asyncio.Task[Any]] = deque()
+
+    def start(self, work: Any) -> asyncio.Task[Any]:
+        task = self._loop.create_task(work)
+        task.add_done_callback(self._end)
+        return task
+
+    async def wait(self) -> None:
+        """Wait until a task has ended or `wake` was called."""
+        await self._news.wait()
+        self._news.clear()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def run(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call a function in the loop: now if that is running here."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            function(*arguments)
+        else:
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled():
+            task.exception()  # asyncio complains about an exception that nobody has looked at
+        self.ended.append(task)
+        self._news.set()
+
+
+class _Results(Generic[T]):
+    """The iterator of one ``async for``: dropped by ``break``, and then it closes the stream.
+
+    A class and not an async generator: ``break`` leaves one of those open until the loop gets round to it.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: AsyncResultStream[T]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        return await self._stream.__anext__()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self._stream.cancel()
+
+
+def _cancel(tasks: tuple[asyncio.Task[Any], ...], inbox: _Inbox) -> None:
+    for task in tasks:
+        task.cancel()
+    inbox.wake()
+
+
+async def _next(inputs: AsyncIterator[Any]) -> Any:
+    return await anext(inputs, NOTHING)

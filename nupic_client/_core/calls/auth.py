@@ -1,0 +1,154 @@
+"""The bearer token of a client: when it is fetched, what is sent, and whether a refused one is fetched anew."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from nupic_client._core.calls.flows import FetchToken, Flow, Invoke, Metadata, intercept_calls
+from nupic_client.errors import AuthenticationError, ConfigurationError, RequestError
+
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    from nupic_client.config import BearerTokenSource
+
+    T = TypeVar("T")
+
+__all__ = ["Bearer", "authorized", "check_bearer_token", "hide_credentials"]
+
+_HEADER = "authorization"
+_SHORTEST_SECRET = 4
+"""Characters that a credential has at least to be looked for: fewer are found in every sentence."""
+
+
+class Bearer:
+    """A client's token: fetched at the first call, kept until the server refuses it. Thread-safe.
+
+    Threads that need it at the same moment may each fetch it.
+
+    Args:
+        source: the token, or what returns it.
+    """
+
+    __slots__ = ("_kept", "_source")
+
+    def __init__(self, source: BearerTokenSource) -> None:
+        self._source = source
+        self._kept = None if callable(source) else check_bearer_token(source)
+
+    @classmethod
+    def of(cls, source: BearerTokenSource | None) -> Bearer | None:
+        """Return the bearer of a source, or None where there is none."""
+        return None if source is None else cls(source)
+
+    def sign(self, metadata: Metadata) -> Flow[Metadata]:
+        """Return the metadata with the token; metadata that brings its own ``authorization`` stays as it is.
+
+        Raises:
+            ConfigurationError: the source gives what is no token, or must be awaited in a call that blocks.
+        """
+        if any(name == _HEADER for name, _ in metadata):
+            return metadata
+        token = self._kept
+        if token is None:
+            source: Any = self._source  # a text was kept from the beginning
+            token = self._kept = check_bearer_token((yield FetchToken(source)))
+        return (*metadata, (_HEADER, f"Bearer {token}"))
+
+    def renews(self, error: RequestError, metadata: Metadata, sent: Metadata) -> bool:
+        """Tell whether a call is worth sending again with another token, and forget the one it was sent with.
+
+        Args:
+            error: what the call ended with.
+            metadata: of the call.
+            sent: what `sign` made of it.
+        """
+        refused = isinstance(error, AuthenticationError) and error.status == "UNAUTHENTICATED"
+        if not refused or not callable(self._source) or sent == metadata:
+            return False
+        if sent[-1][1] == f"Bearer {self._kept}":
+            self._kept = None  # else another call has already fetched the next one
+        return True
+
+    def __repr__(self) -> str:
+        return "Bearer(…)"
+
+
+def authorized(flow: Flow[T], bearer: Bearer | None) -> Flow[T]:
+    """Run a flow with the token in the metadata of its calls."""
+    return flow if bearer is None else intercept_calls(flow, lambda call: _authorized(call, bearer))
+
+
+def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
+    sent = yield from bearer.sign(call.metadata)
+    try:
+        return (yield from _hiding(call, sent))
+    except AuthenticationError as error:
+        if not bearer.renews(error, call.metadata, sent):
+            raise
+    sent = yield from bearer.sign(call.metadata)
+    call.on_repeat()
+    return (yield from _hiding(call, sent))
+
+
+def _hiding(call: Invoke, sent: Metadata) -> Flow[Any]:
+    """Make a call whose errors do not show what it was sent with."""
+    try:
+        return (yield call.with_metadata(sent))
+    except RequestError as error:
+        if hide_credentials(error, sent):
+            raise error from None  # what gRPC has to say has it too
+        raise
+
+
+def hide_credentials(error: RequestError, sent: Metadata) -> bool:
+    """Take the credentials that a call was sent with out of its error: a server may repeat what it was sent.
+
+    Args:
+        error: what the call ended with; its texts are changed.
+        sent: the metadata of the call.
+
+    Returns:
+        Whether they were there.
+    """
+    hidden = False
+    for name, value in sent:
+        if name != _HEADER or not isinstance(value, str):
+            continue
+        secret = value.rpartition(" ")[2]
+        if len(secret) >= _SHORTEST_SECRET and secret in f"{error.message}{error.server_message}":
+            hidden = True
+            error.message = error.message.replace(secret, "…")
+            error.server_message = error.server_message.replace(secret, "…")
+            error.args = (error.message,)
+    return hidden
+
+
+def check_bearer_token(token: Any) -> str:
+    """Return a token that can be sent.
+
+    Raises:
+        ConfigurationError: it is none. It is not shown.
+    """
+    if inspect.isawaitable(token):
+        if inspect.iscoroutine(token):
+            token.close()  # or Python complains that nobody awaited it
+        raise ConfigurationError(
+            "bearer_token is an async function, which a blocking call cannot await: use the client's async methods, or give"
+            " a plain function"
+        )
+    if not isinstance(token, str) or not token:
+        raise ConfigurationError(
+            f"bearer_token must be a non-empty string or a function that returns one, not {_kind(token)}"
+        )
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError(
+            "bearer_token has characters that cannot be sent, such as a line break at its end: strip() it, and give it"
+            " without 'Bearer '"
+        )
+    return token
+
+
+def _kind(value: object) -> str:
+    return "an empty one" if value == "" else type(value).__name__

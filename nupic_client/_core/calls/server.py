@@ -1,0 +1,137 @@
+"""What can be asked of a server, as flows: see `nupic_client._core.calls.flows`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nupic_client._core.calls.flows import Flow, Invoke, Metadata, describe_model
+from nupic_client._core.kserve import wire
+from nupic_client.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+    RequestRejectedError,
+)
+from nupic_client.naming import parse_model_name
+from nupic_client.prompts import guess_family
+from nupic_client.registry import ModelRegistry
+from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
+from nupic_client.signature import ModelSignature
+
+__all__ = ["ServerQueries"]
+
+
+class ServerQueries:
+    """The questions to one server.
+
+    Args:
+        timeout: seconds for each call, or None for no limit.
+        metadata: sent with each call.
+    """
+
+    def __init__(self, timeout: float | None, metadata: Metadata) -> None:
+        self._timeout = timeout
+        self._metadata = metadata
+
+    def is_live(self) -> Flow[bool]:
+        """Ask whether the server runs; one that cannot be reached does not."""
+        return self._flag("ServerLive", lambda response: response.live)
+
+    def is_ready(self) -> Flow[bool]:
+        """Ask whether the server takes requests; one that cannot be reached does not."""
+        return self._flag("ServerReady", lambda response: response.ready)
+
+    def is_model_ready(self, model: str, version: str) -> Flow[bool]:
+        """Ask whether a model takes requests; one that does not exist does not."""
+        return self._flag("ModelReady", lambda response: response.ready, name=model, version=version)
+
+    def metadata(self) -> Flow[ServerInfo]:
+        """Ask for the server's name, version and extensions."""
+        response = yield self._invoke("ServerMetadata")
+        return ServerInfo(name=response.name, version=response.version, extensions=tuple(response.extensions))
+
+    def signature(self, model: str, version: str) -> Flow[ModelSignature]:
+        """Ask what a model takes and gives."""
+        return (yield from describe_model(model, version, timeout=self._timeout, metadata=self._metadata))
+
+    def models(self, registry: ModelRegistry, *, details: bool) -> Flow[list[ModelInfo]]:
+        """Ask for all models, and with ``details`` each one that is ready for its configuration."""
+        index = yield self._invoke("RepositoryIndex")
+        models = []
+        for entry in index.models:
+            signature = None
+            if details and entry.state == "READY":
+                signature = yield from self._signature_if_told(entry.name, entry.version)
+            models.append(_model_info(entry, registry, signature))
+        return sorted(models, key=lambda model: (model.name, model.version))
+
+    def statistics(self, model: str, version: str) -> Flow[list[ModelStatistics]]:
+        """Ask what a model has done; without a name all of them."""
+        response = yield self._invoke("ModelStatistics", name=model, version=version)
+        return [_statistics(entry) for entry in response.model_stats]
+
+    def load(self, model: str, config: str | None) -> Flow[None]:
+        """Ask the server to load a model."""
+        request = wire.pb.RepositoryModelLoadRequest(model_name=model)
+        if config is not None:
+            request.parameters["config"].string_param = config
+        yield Invoke("RepositoryModelLoad", request, self._timeout, self._metadata)
+
+    def unload(self, model: str, *, dependents: bool) -> Flow[None]:
+        """Ask the server to unload a model."""
+        request = wire.pb.RepositoryModelUnloadRequest(model_name=model)
+        request.parameters["unload_dependents"].bool_param = dependents
+        yield Invoke("RepositoryModelUnload", request, self._timeout, self._metadata)
+
+    def _invoke(self, method: str, **fields: str) -> Invoke:
+        return Invoke(method, wire.METHODS[method][0](**fields), self._timeout, self._metadata)
+
+    def _flag(self, method: str, read: Callable[[Any], bool], **fields: str) -> Flow[bool]:
+        try:
+            response = yield self._invoke(method, **fields)
+        except ConnectionFailedError as error:
+            if not error.retryable:  # there is a server, but its certificate or ours is not right
+                raise
+            return False
+        except (ModelUnavailableError, DeadlineExceededError):
+            return False
+        return read(response)
+
+    def _signature_if_told(self, model: str, version: str) -> Flow[ModelSignature | None]:
+        try:
+            return (yield from self.signature(model, version))
+        except (ModelUnavailableError, RequestRejectedError):
+            return None  # it was unloaded in this moment, or the server does not tell
+
+
+def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:
+    spec = registry.get(entry.name)
+    return ModelInfo(
+        name=entry.name,
+        version=entry.version,
+        state=entry.state,
+        reason=entry.reason,
+        streams=None if signature is None else signature.decoupled,
+        backend="" if signature is None else signature.backend or signature.platform,
+        family=spec.family if spec is not None and spec.family else guess_family(entry.name),
+        friendly_name=None if spec is None else spec.name,
+        parts=parse_model_name(entry.name),
+    )
+
+
+def _statistics(entry: Any) -> ModelStatistics:
+    parts = {
+        name: Durations(
+            count=getattr(entry.inference_stats, name).count,
+            total=getattr(entry.inference_stats, name).ns / 1e9,
+        )
+        for name in ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
+    }
+    return ModelStatistics(
+        name=entry.name,
+        version=entry.version,
+        inference_count=entry.inference_count,
+        execution_count=entry.execution_count,
+        **parts,
+    )

@@ -1,0 +1,1 @@
+"""One text: the request, its session, and how responses become text."""

@@ -1,0 +1,310 @@
+"""The answer of one request: responses in, text and its end out.
+
+Laws, observed on Triton 2.51.0:
+
+1. The last response carries ``triton_final_response``: it is either the last content or an empty response after it.
+2. An error is a text in ``error_message`` with gRPC status OK. It ends the answer; early errors carry no final mark.
+3. A stream that ends without either was cut short, however regular its end looks.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from nupic_client._core.generation.details import AnswerDetails
+from nupic_client._core.generation.fast_path import FastPath
+from nupic_client._core.generation.text import (
+    CumulativeText,
+    PromptRemover,
+    StopScanner,
+    TokenJoiner,
+    Utf8Joiner,
+)
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.error_messages import stream_error
+from nupic_client._core.kserve.scalar_outputs import bytes_output, numbers_output
+from nupic_client.errors import IncompleteStreamError, ProtocolError
+from nupic_client.results import FinishReason, TextDelta, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nupic_client.backends.protocol import OutputNames
+
+__all__ = ["END", "NEED_DATA", "StreamDecoder"]
+
+
+class _Signal(Enum):
+    NEED_DATA = "NEED_DATA"
+    END = "END"
+
+
+NEED_DATA: Final = _Signal.NEED_DATA
+"""`StreamDecoder.next_event`: give the next response to `StreamDecoder.receive` first."""
+END: Final = _Signal.END
+"""`StreamDecoder.next_event`: the answer is complete."""
+
+
+class StreamDecoder:
+    """Decode the responses of one request.
+
+    Two ways to use it: `feed` returns the new text of a response (the short way, for the hot path); `receive` and
+    `next_event` give events.
+
+    Args:
+        output_names: where the parts of the answer stand.
+        stops: strings that end the text, whether or not the backend knows them.
+        prompt: removed where the output_names says that the text may begin with it.
+        request_id: a response with another id than this is an error; empty for not looking. Responses without an id
+            are taken as they are.
+
+    Example:
+        >>> decoder = StreamDecoder(OutputNames())
+        >>> decoder.next_event() is NEED_DATA
+        True
+    """
+
+    __slots__ = (
+        "_advance",
+        "_cumulative",
+        "_details",
+        "_events",
+        "_fast_path",
+        "_known_frames",
+        "_output_names",
+        "_prompt",
+        "_request_id",
+        "_stops",
+        "_tokens",
+        "_utf8",
+        "finished",
+        "stopped_early",
+    )
+
+    def __init__(
+        self, output_names: OutputNames, stops: Iterable[str] = (), *, prompt: str = "", request_id: str = ""
+    ) -> None:
+        self._output_names = output_names
+        self._request_id = request_id
+        self._utf8 = Utf8Joiner()
+        self._cumulative = (
+            None if output_names.cumulative is False else CumulativeText(cumulative=output_names.cumulative)
+        )
+        stops = tuple(stops)
+        self._stops = StopScanner(stops) if stops else None
+        self._tokens = None if output_names.detokenize is None else TokenJoiner(output_names.detokenize)
+        self._prompt = PromptRemover(prompt) if output_names.echo and prompt else None
+        tells = (
+            output_names.finish_reason
+            or output_names.input_tokens
+            or output_names.output_tokens
+            or output_names.logprobs
+        )
+        self._details = AnswerDetails(output_names) if tells else None
+        self._events: list[TextDelta] = []
+        self._fast_path = FastPath()
+        self._known_frames = self._fast_path.known
+        self._advance: Callable[[bytes], str] = self._continued
+        self._shorten()
+        self.stopped_early = False
+        """Whether a stop string ended the text while the server may still be generating."""
+        self.finished = False
+        """Whether the answer is complete: by the final mark or by a stop string."""
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the text ended, once `finished`; None where the backend does not say."""
+        if self.stopped_early:
+            return FinishReason.STOP
+        return None if self._details is None else self._details.finish_reason
+
+    @property
+    def usage(self) -> Usage:
+        """The token counts so far."""
+        return Usage() if self._details is None else self._details.usage
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """The log probabilities so far; None where they were not asked for."""
+        return (
+            tuple(self._details.logprobs)
+            if self._details is not None and self._output_names.logprobs
+            else None
+        )
+
+    def take_logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Return the log probabilities that came since the last call; None where they were not asked for."""
+        return (
+            self._details.take_logprobs()
+            if self._details is not None and self._output_names.logprobs
+            else None
+        )
+
+    def receive(self, response: bytes | None) -> None:
+        """Take the next response, or None for the end of the stream.
+
+        Raises:
+            RequestError: the response is an error or breaks the protocol, or the stream was cut short.
+        """
+        text = self.feed(response) if response is not None else self.end()
+        if text:
+            self._events.append(TextDelta(text, self.take_logprobs()))
+
+    def next_event(self) -> TextDelta | Literal[_Signal.NEED_DATA, _Signal.END]:
+        """Return the next chunk of text, `NEED_DATA`, or `END` when the answer is complete."""
+        if self._events:
+            return self._events.pop(0)
+        return END if self.finished else NEED_DATA
+
+    def feed(self, response: bytes) -> str:
+        """Take the next response and return its new text, which is empty if nothing is certain yet.
+
+        Args:
+            response: a serialized ``ModelStreamInferResponse``.
+
+        Raises:
+            RequestError: as `receive`.
+        """
+        usual = self._known_frames.get(len(response))
+        if usual is not None:
+            before, after, start, end, tokens = usual
+            if response.startswith(before) and response.endswith(after):
+                if tokens and self._details is not None:
+                    self._details.count(tokens)
+                return self._advance(response[start:end])
+        if self.stopped_early:
+            return ""
+        return self._take(wire.parse_stream_response(response, self._request_id), response)
+
+    def _take(self, message: Any, response: bytes) -> str:
+        if message.error_message:
+            raise self._failed(message)
+        answer = message.infer_response
+        if answer.id != self._request_id:
+            self._check_id(answer.id)
+        if self.finished:
+            raise ProtocolError(
+                "the server sent another response after the one marked as final", request_id=answer.id
+            )
+        parameters = answer.parameters
+        final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
+        text = self._text(answer, None if final else response) if len(answer.outputs) else ""
+        if final and not self.finished:
+            text += self._finish()
+        return text
+
+    def end(self) -> str:
+        """Take the end of the stream (status OK).
+
+        Raises:
+            IncompleteStreamError: no response was marked as final.
+        """
+        if not self.finished:
+            raise IncompleteStreamError(
+                "the server ended the stream before the answer was complete: no response was marked as final"
+            )
+        return ""
+
+    def flush(self) -> str:
+        """Return the text that was held back for a decision that can no longer come: the stream broke."""
+        text = self._flushed()
+        if self._prompt is not None:
+            text = self._prompt.feed(text) + self._prompt.flush()
+        if self._stops is None or self.stopped_early:
+            return "" if self.stopped_early else text
+        text = self._stops.feed(text)
+        self.stopped_early = self._stops.matched is not None
+        return text if self.stopped_early else text + self._stops.flush()
+
+    def _flushed(self) -> str:
+        if self._tokens is not None:
+            return self._tokens.flush()
+        data = self._cumulative.flush() if self._cumulative is not None else b""
+        return (self._utf8.feed(data) if data else "") + self._utf8.flush()
+
+    def _finish(self) -> str:
+        text = self.flush()
+        self._complete()
+        return text
+
+    def _complete(self) -> None:
+        self.finished = True
+        self._fast_path.forget()
+
+    def _check_id(self, found: str) -> None:
+        if found and self._request_id:
+            raise ProtocolError(
+                f"the server sent an answer to another request, {found!r}", request_id=self._request_id
+            )
+
+    def _failed(self, response: Any) -> Exception:
+        error = stream_error(response.error_message)
+        error.request_id = response.infer_response.id
+        return error
+
+    def _text(self, answer: Any, response: bytes | None) -> str:
+        """Return the new text of a response, given its bytes too where more of its kind may come."""
+        if self._tokens is not None:
+            text = self._filtered(self._new_tokens(self._tokens, answer))
+        else:
+            data = bytes_output(answer, self._output_names.text)
+            text = "" if data is None else self._advance(data)
+        tokens = 0 if self._details is None else self._details.read(answer)
+        if response and tokens is not None and self._fast_path.should_learn(len(response)):
+            self._learn(answer, response, tokens)
+        return text
+
+    def _learn(self, answer: Any, response: bytes, tokens: int) -> None:
+        contents = answer.raw_output_contents
+        if (
+            self._tokens is None
+            and self._output_names.cumulative is not True
+            and len(contents) == len(answer.outputs)
+        ):
+            names = [output.name for output in answer.outputs]
+            if self._output_names.text in names:
+                self._fast_path.learn(response, contents, names.index(self._output_names.text), tokens)
+
+    def _continued(self, data: bytes) -> str:
+        """Return the new text that the bytes of a response bring."""
+        if self._cumulative is not None:
+            try:
+                data = self._cumulative.feed(data)
+            except ValueError as error:
+                raise ProtocolError(
+                    f"{error}; register the model with text='delta' if it does not",
+                    request_id=self._request_id,
+                ) from None
+            self._shorten()
+        return self._filtered(self._utf8.feed(data))
+
+    def _shorten(self) -> None:
+        """Leave out the steps that have nothing to do, or nothing any more."""
+        if self._cumulative is not None and self._cumulative.decided_delta:
+            self._cumulative = None
+        if self._cumulative is None and self._prompt is None and self._stops is None:
+            self._advance = self._utf8.feed
+
+    def _filtered(self, text: str) -> str:
+        if self._prompt is not None:
+            text = self._prompt.feed(text)
+        if self._stops is None:
+            return text
+        text = self._stops.feed(text)
+        if self._stops.matched is not None:
+            self.stopped_early = True
+            self._complete()
+        return text
+
+    def _new_tokens(self, tokens: TokenJoiner, answer: Any) -> str:
+        ids = numbers_output(answer, self._output_names.text)
+        try:
+            return tokens.feed([int(token) for token in ids])
+        except (
+            Exception
+        ) as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
+            raise ProtocolError(
+                f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}",
+                request_id=answer.id,
+            ) from error

@@ -1,0 +1,131 @@
+"""What an answer tells besides its text: why it ended, how many tokens it took, and how likely they were."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.kserve.scalar_outputs import bytes_output, count_output, numbers_output
+from nupic_client.errors import ProtocolError
+from nupic_client.results import FinishReason, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from nupic_client.backends.protocol import OutputNames
+
+__all__ = ["AnswerDetails"]
+
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What JSON that is not as vLLM writes it leads to."""
+_REASONS = {reason.value: reason for reason in FinishReason}
+
+
+class AnswerDetails:
+    """Collect what the responses of one request tell besides the text.
+
+    Args:
+        output_names: where it stands.
+    """
+
+    __slots__ = ("_fresh", "_output_names", "_usage", "finish_reason", "logprobs")
+
+    def __init__(self, output_names: OutputNames) -> None:
+        self._output_names = output_names
+        self._usage: list[int | None] = [None, None]
+        self._fresh = 0
+        self.finish_reason: FinishReason | None = None
+        """Why the text ended; None as long as no response says."""
+        self.logprobs: list[TokenLogprob] = []
+        """The log probabilities so far."""
+
+    @property
+    def usage(self) -> Usage:
+        """The token counts so far."""
+        input_tokens, output_tokens = self._usage
+        return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+
+    def read(self, answer: Any) -> int | None:
+        """Take what a response tells.
+
+        Args:
+            answer: a ``ModelInferResponse``.
+
+        Returns:
+            How many tokens it counted, or None if it told something besides, or what it tells may not be that of the
+            next one.
+
+        Raises:
+            ProtocolError: an output is not what it should be.
+        """
+        output_names = self._output_names
+        counted = 0
+        plain = not output_names.logprobs
+        if output_names.finish_reason:
+            reason = bytes_output(answer, output_names.finish_reason)
+            if reason and reason != b"None":
+                plain = False
+                self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
+        if output_names.input_tokens and self._usage[0] is None:  # every response repeats it
+            self._usage[0] = count_output(answer, output_names.input_tokens)
+        if output_names.output_tokens:
+            count = count_output(answer, output_names.output_tokens)
+            if count is not None:
+                counted = count
+                self.count(count)
+        if output_names.logprobs:
+            self.logprobs += self._new_logprobs(answer, output_names.logprobs)
+        return counted if plain else None
+
+    def count(self, tokens: int) -> None:
+        """Add to the number of output tokens: every response counts its own."""
+        self._usage[1] = (self._usage[1] or 0) + tokens
+
+    def take_logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Return the log probabilities that came since the last call."""
+        fresh, self._fresh = self.logprobs[self._fresh :], len(self.logprobs)
+        return tuple(fresh)
+
+    def _new_logprobs(self, answer: Any, name: str) -> list[TokenLogprob]:
+        output = next((output for output in answer.outputs if output.name == name), None)
+        if output is None:
+            return []
+        if output.datatype == "BYTES":
+            try:
+                return _from_json(bytes_output(answer, name))
+            except _BROKEN as error:
+                # Some of these errors have all of the data with them; it is not worth showing.
+                found = f"{type(error).__name__}: {str(error)[:200]}"
+                raise ProtocolError(f"output {name!r}: {found}", request_id=answer.id) from None
+        values = numbers_output(answer, name)
+        # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends those of the
+        # response.
+        known = [item.logprob for item in self.logprobs]
+        new = values[len(known) :] if len(values) >= len(known) and values[: len(known)] == known else values
+        return [TokenLogprob(logprob=float(value)) for value in new]
+
+
+def _from_json(data: bytes | None) -> list[TokenLogprob]:
+    """Read vLLM's JSON: null, or for each token ``{token_id: {"logprob", "rank", "decoded_token"}, ...}``.
+
+    The chosen token comes first, the likeliest ones after it.
+    """
+    return [_from_position(position) for position in json.loads(data or b"null") or () if position]
+
+
+def _from_position(position: dict[str, dict[str, Any]]) -> TokenLogprob:
+    chosen, *others = (
+        TokenLogprob(
+            logprob=float(facts["logprob"]),
+            token=facts.get("decoded_token"),
+            token_id=int(token_id),
+            rank=facts.get("rank"),
+        )
+        for token_id, facts in position.items()
+    )
+    top_logprobs = sorted((chosen, *others), key=lambda item: -item.logprob)
+    return TokenLogprob(
+        logprob=chosen.logprob,
+        token=chosen.token,
+        token_id=chosen.token_id,
+        rank=chosen.rank,
+        top_logprobs=tuple(top_logprobs),
+    )

@@ -1,0 +1,200 @@
+"""What the requests of a client with the same options have in common, decided once: all but the prompt and the id."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.generation.backend_inputs import check_filled, with_inputs
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import encode_tensor
+from nupic_client.backends.detect import detect
+from nupic_client.backends.protocol import make_tensor
+from nupic_client.backends.tensors import TensorBackend
+from nupic_client.errors import ConfigurationError
+from nupic_client.sampling import OPTION_NAMES
+
+if TYPE_CHECKING:
+    from nupic_client._core.generation.request import CallOptions, GenerationRequest
+    from nupic_client.backends.protocol import Backend
+    from nupic_client.signature import InputTensor, ModelSignature, TensorValue
+
+__all__ = ["RequestCache", "RequestTemplate"]
+
+
+class RequestTemplate:
+    """A request for a model with this signature that lacks the prompt and the id. Immutable.
+
+    Args:
+        request: what is wanted; its prompt and id do not matter.
+        signature: of the model.
+
+    Raises:
+        ConfigurationError: the model cannot do what is asked.
+    """
+
+    __slots__ = (
+        "_backend",
+        "_logprobs",
+        "_options",
+        "_prompt_names",
+        "_rest",
+        "_signature",
+        "_text",
+        "lasting",
+        "output_names",
+        "stops",
+    )
+
+    def __init__(self, request: GenerationRequest, signature: ModelSignature) -> None:
+        self._options = options = request.options
+        self._signature = signature
+        self._backend = backend = request.backend or detect(signature)
+        missing = _unsupported(options, backend, signature)
+        self._logprobs = None if "logprobs" in missing else options.logprobs
+        self.lasting = not missing
+        """Whether further requests may be made from it: a warning is to be given for each of them."""
+        self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
+        """The strings that end the text."""
+        self.output_names = backend.output_names(
+            signature, cumulative=request.model.cumulative, stream=request.stream, logprobs=self._logprobs
+        )
+        """Where the parts of the answer stand."""
+        self._prompt_names: tuple[str, ...] = ()
+        self._rest: Any = None
+        self._text: Any = None
+        self._fill_rest(request)
+
+    def fits(self, request: GenerationRequest, signature: ModelSignature) -> bool:
+        """Return whether it is for these options and this signature."""
+        return self._options is request.options and self._signature is signature
+
+    def message(self, request: GenerationRequest) -> Any:
+        """Return the request as a new ``ModelInferRequest``.
+
+        Raises:
+            ConfigurationError: the model cannot do what is asked; nothing was sent.
+        """
+        if self._rest is not None:
+            values = self._backend.prompt_values(request.prompt, self._signature)  # type: ignore[attr-defined]
+            if (*values,) == self._prompt_names:
+                if self._text is not None:
+                    return self._completed(request, *values.values())
+                message = self._built(request, self._made(values))
+                message.MergeFrom(self._rest)
+                return message
+        return self._whole(request)
+
+    def _fill_rest(self, request: GenerationRequest) -> None:
+        """Make the part that all requests share, where the backend promises that there is one."""
+        backend, signature, options = self._backend, self._signature, self._options
+        if not isinstance(backend, TensorBackend) or type(backend).inputs is not TensorBackend.inputs:
+            return  # it may look at the prompt for every input
+        prompt = backend.prompt_values(request.prompt, signature)
+        others = backend.other_values(
+            signature, options.sampling, stream=request.stream, logprobs=self._logprobs
+        )
+        if not prompt.keys().isdisjoint((*others, *options.backend_inputs)):
+            return  # what else is sent in the prompt's input may depend on the prompt
+        backend.check_signature(signature)
+        tensors = with_inputs(self._made(others), signature, options.backend_inputs)
+        check_filled([*self._made(prompt), *tensors], signature)
+        self._prompt_names = (*prompt,)
+        self._rest = self._built(None, tensors)
+        if len(prompt) == 1:
+            ((name, text),) = prompt.items()
+            if isinstance(text, str) and signature.inputs[name].datatype == "BYTES":
+                self._text = self._built(request, self._made({name: ""}))
+                del self._text.raw_input_contents[:]
+                self._text.MergeFrom(self._rest)
+
+    def _completed(self, request: GenerationRequest, text: TensorValue) -> Any:
+        """Return the request for a prompt that is one text: the usual one, made with few steps."""
+        try:
+            content = encode_tensor("BYTES", (text,)) if type(text) is str else b""
+        except ValueError:
+            content = b""
+        if not content:
+            return self._whole(request)  # which says what is wrong
+        message = wire.pb.ModelInferRequest()
+        message.CopyFrom(self._text)
+        message.id = request.request_id
+        message.raw_input_contents.insert(0, content)
+        return message
+
+    def _whole(self, request: GenerationRequest) -> Any:
+        """Return a request that shares nothing with others."""
+        tensors = self._backend.inputs(
+            self._signature,
+            request.prompt,
+            self._options.sampling,
+            stream=request.stream,
+            logprobs=self._logprobs,
+        )
+        tensors = with_inputs(tensors, self._signature, self._options.backend_inputs)
+        check_filled(tensors, self._signature)
+        message = self._built(request, tensors)
+        message.MergeFrom(self._built(None, []))
+        return message
+
+    def _made(self, values: Mapping[str, TensorValue | Sequence[TensorValue]]) -> list[InputTensor]:
+        signature = self._signature
+        return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
+
+    def _built(self, request: GenerationRequest | None, tensors: list[InputTensor]) -> Any:
+        """Return the part of a request that a request gives, or without one the part that is the same for all."""
+        try:
+            if request is None:
+                return wire.build_infer_request("", tensors, parameters={wire.EMPTY_FINAL_PARAMETER: True})
+            return wire.build_infer_request(
+                request.model.server_name,
+                tensors,
+                request_id=request.request_id,
+                version=request.model.version,
+            )
+        except ValueError as error:  # a number too large for its type, or a text that is no Unicode
+            raise ConfigurationError(f"model {self._signature.name!r}: {error}") from None
+
+
+class RequestCache:
+    """The templates of one client: the last one for each model and way of asking. Thread-safe."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], RequestTemplate] = {}
+
+    def of(self, request: GenerationRequest, signature: ModelSignature) -> RequestTemplate:
+        """Return a template for a request.
+
+        Raises:
+            ConfigurationError: the model cannot do what is asked.
+        """
+        model = request.model
+        key = (model.server_name, model.version, model.stop, model.cumulative, request.stream)
+        template = self._kept.get(key)
+        if template is None or not template.fits(request, signature):
+            template = RequestTemplate(request, signature)
+            if template.lasting:
+                self._kept[key] = template
+        return template
+
+
+def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:
+    """Return the options that the model has no input for, and complain about them."""
+    wanted = [name for name, _ in options.sampling.given() if name != "stop"]
+    wanted += [] if options.logprobs is None else ["logprobs"]
+    missing = [name for name in wanted if not backend.supports(name, signature)]
+    if missing:
+        has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]
+        message = (
+            f"model {signature.name!r} has no input for {', '.join(missing)};"
+            f" it takes {', '.join(has) or 'no options'} (and stop, which the client does itself)"
+        )
+        if options.unsupported == "error":
+            raise ConfigurationError(
+                f"{message}. Leave it out, or set unsupported='warn' to go on without it"
+            )
+        warnings.warn(message, stacklevel=2)
+    return missing

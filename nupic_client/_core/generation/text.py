@@ -1,0 +1,237 @@
+"""Text out of chunks: UTF-8, whole texts to new text, stop strings, the echoed prompt and token ids.
+
+Laws: the text does not depend on how its bytes were split; a character is never torn apart; nothing is lost.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["CumulativeText", "PromptRemover", "StopScanner", "TokenJoiner", "Utf8Joiner"]
+
+
+class Utf8Joiner:
+    """Decode UTF-8 that arrives in chunks split anywhere.
+
+    Bytes that are no UTF-8 at all become U+FFFD, as decoding the whole at once would give: a model stopping at
+    ``max_tokens`` in the middle of a character must not cost the user the whole answer.
+    """
+
+    __slots__ = ("_decoder", "_holds")
+
+    def __init__(self) -> None:
+        # Made when a chunk needs it: hardly any answer does.
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._holds = False
+
+    def feed(self, data: bytes) -> str:
+        """Return the characters that are complete by now."""
+        if not self._holds:
+            try:
+                return data.decode()  # nearly every chunk of nearly every answer ends here
+            except UnicodeDecodeError:
+                pass
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = self._decoder.decode(data)
+        self._holds = bool(self._decoder.getstate()[0])
+        return text
+
+    def flush(self) -> str:
+        """Return what an unfinished character at the end stands for: U+FFFD, or nothing."""
+        self._holds = False
+        return "" if self._decoder is None else self._decoder.decode(b"", final=True)
+
+
+class StopScanner:
+    """Find stop strings in a text that arrives in chunks.
+
+    The text ends where, reading letter by letter, the first stop string is complete (the longest of those complete at
+    the same place). What could be the beginning of a stop string is held back until that is decided.
+    """
+
+    __slots__ = ("_held", "_starts", "_stops", "matched")
+
+    def __init__(self, stops: Iterable[str]) -> None:
+        self._stops = tuple(stops)
+        self._starts = frozenset(stop[0] for stop in self._stops)
+        self._held = ""
+        self.matched: str | None = None
+        """The stop string that ended the text, or None."""
+
+    def feed(self, text: str) -> str:
+        """Return the text that is certainly before any stop string; `matched` tells whether one was found."""
+        text = self._held + text
+        if self._starts.isdisjoint(text):
+            self._held = ""
+            return text
+        ends = [(start + len(stop), start, stop) for stop in self._stops if (start := text.find(stop)) >= 0]
+        if ends:
+            _, start, self.matched = min(ends)
+            self._held = ""
+            return text[:start]
+        keep = self._longest_beginning(text)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def flush(self) -> str:
+        """Return what was held back: no more text comes, so it is no stop string."""
+        held, self._held = self._held, ""
+        return held
+
+    def _longest_beginning(self, text: str) -> int:
+        """Return the length of the longest end of the text that begins a stop string."""
+        longest = 0
+        for stop in self._stops:
+            for length in range(min(len(stop) - 1, len(text)), longest, -1):
+                if text.endswith(stop[:length]):
+                    longest = length
+                    break
+        return longest
+
+
+class CumulativeText:
+    """Turn chunks that may each hold the whole text so far into new text. Works on bytes, before they are decoded.
+
+    Some backends send the text so far with every response, others only what is new, and a plain model's signature does
+    not tell. With ``cumulative=None`` the chunks decide: when the second chunk begins with the first and is longer, it
+    is held back for one chunk; if the third begins with the second, the chunks are cumulative. Only chunks that contain
+    a letter or a digit count, because runs of spaces or dashes grow in ordinary text too. If the answer ends while the
+    question is open, the second chunk is taken as the whole text.
+    """
+
+    __slots__ = ("_cumulative", "_held", "_seen", "_tail")
+
+    def __init__(self, *, cumulative: bool | None) -> None:
+        self._cumulative = cumulative
+        self._seen = b""
+        self._held: bytes | None = None
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what is new in this chunk.
+
+        Raises:
+            ValueError: the chunks are cumulative and this one does not continue the text so far.
+        """
+        if self._cumulative is False or not chunk:
+            return chunk
+        if self._cumulative:
+            return self._growth(chunk)
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._cumulative = len(chunk) > len(held) and chunk.startswith(held)
+            return self._growth(chunk) if self._cumulative else held + chunk
+        if not self._seen:
+            self._seen = chunk
+            return chunk
+        if len(chunk) > len(self._seen) and chunk.startswith(self._seen) and _has_word(self._seen):
+            self._held = chunk
+            return b""
+        self._cumulative = False
+        return chunk
+
+    @property
+    def decided_delta(self) -> bool:
+        """Whether the chunks are known to hold only what is new: `feed` gives them back as they are from now on."""
+        return self._cumulative is False
+
+    def flush(self) -> bytes:
+        """Return what is still held back at the end of the answer."""
+        held, self._held = self._held, None
+        tail, self._tail = self._tail, b""
+        return held[len(self._seen) :] if held is not None else tail
+
+    def _growth(self, chunk: bytes) -> bytes:
+        # A detokeniser that renders an unfinished character as U+FFFD replaces it in a later chunk: wait for that one.
+        whole = chunk
+        while whole.endswith(_REPLACEMENT) and len(whole) - len(_REPLACEMENT) >= len(self._seen):
+            whole = whole[: -len(_REPLACEMENT)]
+        if not whole.startswith(self._seen):
+            raise ValueError(
+                "a response does not continue the text before it, although the model sends the whole text"
+            )
+        new = whole[len(self._seen) :]
+        self._seen = whole
+        self._tail = chunk[len(whole) :]
+        return new
+
+
+_REPLACEMENT = "\ufffd".encode()
+
+
+def _has_word(data: bytes) -> bool:
+    return any(map(str.isalnum, data.decode(errors="ignore")))
+
+
+class PromptRemover:
+    """Remove the prompt from the beginning of a text, if the whole of it is there.
+
+    What could be the prompt is held back until that is decided; then the rest of the text passes untouched.
+
+    Args:
+        prompt: what the text may begin with.
+    """
+
+    __slots__ = ("_decided", "_held", "_prompt")
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._held = ""
+        self._decided = not prompt
+
+    def feed(self, text: str) -> str:
+        """Return the text that is certainly not the prompt."""
+        if self._decided:
+            return text
+        self._held += text
+        if len(self._held) < len(self._prompt) and self._prompt.startswith(self._held):
+            return ""
+        self._decided = True
+        return self.flush().removeprefix(self._prompt)
+
+    def flush(self) -> str:
+        """Return what was held back: no more text comes, so it is not the whole prompt."""
+        held, self._held = self._held, ""
+        return held
+
+
+class TokenJoiner:
+    """Turn token ids that arrive in chunks into text, without tearing characters apart.
+
+    A token may be a part of a character, and a tokenizer shows that as U+FFFD at the end: all tokens so far
+    are decoded each time, and such an end waits for the tokens that complete it.
+
+    Args:
+        decode: returns the text of token ids.
+    """
+
+    __slots__ = ("_decode", "_ids", "_length")
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._length = 0
+
+    def feed(self, ids: Sequence[int]) -> str:
+        """Return the text that the tokens complete; -1 is padding, not a token."""
+        new = [token for token in ids if token >= 0]
+        if not new:
+            return ""
+        self._ids += new
+        try:
+            whole = self._decode(self._ids)
+        except BaseException:
+            del self._ids[-len(new) :]  # the text of those before them can still be asked for
+            raise
+        return self._growth(whole.rstrip("\ufffd"))
+
+    def flush(self) -> str:
+        """Return what an unfinished character at the end stands for."""
+        return self._growth(self._decode(self._ids)) if self._ids else ""
+
+    def _growth(self, whole: str) -> str:
+        new = whole[self._length :]
+        self._length = max(self._length, len(whole))
+        return new

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: inputs, requests, results, embeddings, many at once."""

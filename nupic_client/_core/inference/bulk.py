@@ -1,0 +1,247 @@
+"""Many inputs to one model: the requests to make of them and the order of results. Nothing here waits.
+
+A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` gives,
+hands its outcome to `Pipeline.finish`, and gives out what `Pipeline.take` returns.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.models import resolve_model
+from nupic_client._core.inference.bulk_window import InFlightWindow
+from nupic_client._core.inference.inputs import EncodedBatch, encode_inputs
+from nupic_client._core.inference.request import InferenceRequest, SerializedRequest
+from nupic_client._core.inference.result import InferenceResult
+from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
+
+if TYPE_CHECKING:
+    from nupic_client._core.inference.arrays import ArrayLike
+    from nupic_client._core.inference.embedding import EmbeddingBatcher
+    from nupic_client.signature import ModelSignature
+
+__all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "open_embedding", "open_pipeline"]
+
+Outcome: TypeAlias = "InferenceResult | NupicError"
+"""What became of one input."""
+Found: TypeAlias = "list[tuple[int, Outcome]]"
+
+NOTHING: Final = object()
+"""`Pipeline.take`: the next result is not there yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkSettings:
+    """How many inputs are worked on, validated. Immutable.
+
+    Args:
+        concurrency: how many requests may run at the same time.
+        ordered: whether results come in the order of the inputs, or as they complete, with their index.
+        errors: whether the error of an input is raised or returned in its place.
+        batch_size: how many rows of inputs go into one request at most; None sends each input by itself.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+
+    concurrency: int = 32
+    ordered: bool = True
+    errors: Literal["raise", "return"] = "raise"
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_count("concurrency", self.concurrency)
+        if self.batch_size is not None:
+            _check_count("batch_size", self.batch_size)
+        if self.errors not in {"raise", "return"}:
+            raise ConfigurationError(f"errors must be 'raise' or 'return', not {self.errors!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number above 0, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A request to be made.
+
+    Args:
+        number: the window's number of it.
+        flow: makes it and returns its result.
+        rows: how many rows each of its inputs has; empty where the input is sent by itself.
+    """
+
+    number: int
+    flow: flows.Flow[InferenceResult]
+    rows: tuple[int, ...] = ()
+
+
+class Pipeline:
+    """The state of one ``map``.
+
+    Args:
+        request: what each request is made of.
+        signature: of the model.
+        settings: of the map.
+
+    Raises:
+        ConfigurationError: ``batch_size`` is more than the model takes.
+    """
+
+    def __init__(self, request: InferenceRequest, signature: ModelSignature, settings: BulkSettings) -> None:
+        self._request = request
+        self._signature = signature
+        self._settings = settings
+        self._batch_size = settings.batch_size or 0
+        if self._batch_size > max(signature.max_batch_size, 1):
+            raise ConfigurationError(
+                f"batch_size: expected at most {max(signature.max_batch_size, 1)}, which is what model"
+                f" {signature.name!r} takes, given {self._batch_size}"
+            )
+        self._window = InFlightWindow[Outcome](
+            settings.concurrency, ordered=settings.ordered, job_size=max(self._batch_size, 1)
+        )
+        self._group: list[EncodedBatch] = []
+        self._group_start = 0
+        self._count = 0
+        self._exhausted = False
+
+    @property
+    def wants_input(self) -> bool:
+        """Whether there is room for another input and there may be one."""
+        return not self._exhausted and self._window.has_room
+
+    @property
+    def finished(self) -> bool:
+        """Whether all results were given out."""
+        return self._exhausted and self._window.idle
+
+    def feed(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> list[Job]:
+        """Take the next input and return the jobs to start now."""
+        index = self._count
+        self._count += 1
+        if not self._batch_size:
+            return [Job(self._window.start((index,)), self._single(inputs))]
+        try:
+            batch = encode_inputs(self._signature, inputs)
+        except ConfigurationError as error:
+            return [*self._close_group(), Job(self._window.start((index,)), _failed(error))]
+        jobs = []
+        rows = sum(item.rows or 1 for item in self._group) + (batch.rows or 1)
+        if self._group and (rows > self._batch_size or not self._group[0].fits(batch)):
+            jobs = self._close_group()
+        if not self._group:
+            self._group_start = index
+        self._group.append(batch)
+        if sum(item.rows or 1 for item in self._group) >= self._batch_size:
+            jobs += self._close_group()
+        return jobs
+
+    def end(self) -> list[Job]:
+        """Note that there is no more input and return the jobs to start now."""
+        self._exhausted = True
+        return self._close_group()
+
+    def finish(self, job: Job, outcome: Outcome) -> Found:
+        """Take the outcome of a job; return what the callback is to be called with: (index, outcome)."""
+        indexes = self._window.items(job.number)
+        outcomes = [outcome] * len(indexes) if isinstance(outcome, NupicError) else _split(outcome, job.rows)
+        outcomes = [
+            _of_item(each, index) if isinstance(each, NupicError) else each
+            for index, each in zip(indexes, outcomes, strict=True)
+        ]
+        self._window.finish(job.number, outcomes)
+        return [
+            (index, each)
+            for index, each in zip(indexes, outcomes, strict=True)
+            if self._settings.errors == "return" or not isinstance(each, NupicError)
+        ]
+
+    def take(self) -> Any:
+        """Return the next result, with its index where results come as they complete, or `NOTHING`.
+
+        Raises:
+            NupicError: the input's, where errors are raised.
+        """
+        taken = self._window.take()
+        if taken is None:
+            return NOTHING
+        index, outcome = taken
+        if isinstance(outcome, NupicError) and self._settings.errors == "raise":
+            raise outcome
+        return outcome if self._settings.ordered else (index, outcome)
+
+    def _close_group(self) -> list[Job]:
+        group, self._group = self._group, []
+        if not group:
+            return []
+        number = self._window.start(range(self._group_start, self._group_start + len(group)))
+        rows = tuple(item.rows or 1 for item in group) if len(group) > 1 else ()
+        return [Job(number, self._send(EncodedBatch.joined(group)), rows)]
+
+    def _single(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> flows.Flow[InferenceResult]:
+        return (yield from self._send(encode_inputs(self._signature, inputs)))
+
+    def _send(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
+        prepared: SerializedRequest = self._request.prepare(self._signature, batch)
+        request = self._request
+        flow = request.call(prepared, request.timeout)
+        return (yield from flows.with_deadline(flow, request.timeout, request.options.retry))
+
+
+def open_pipeline(
+    request: InferenceRequest, settings: BulkSettings, signatures: MutableMapping[str, ModelSignature]
+) -> flows.Flow[Pipeline]:
+    """Find the model and make the pipeline to it.
+
+    Raises:
+        ConfigurationError: as `Pipeline`.
+        RequestError: the server could not be asked.
+    """
+    signature = yield from resolve_model(request.model, request.options, signatures)
+    return Pipeline(request, signature, settings)
+
+
+def open_embedding(batcher: EmbeddingBatcher, concurrency: int) -> flows.Flow[Pipeline]:
+    """Make the pipeline for the requests of an embedding."""
+    yield from ()
+    return Pipeline(batcher.request, batcher.signature, BulkSettings(concurrency=concurrency, ordered=False))
+
+
+def _failed(error: NupicError) -> flows.Flow[InferenceResult]:
+    raise error
+    yield  # type: ignore[unreachable]  # what makes it a flow
+
+
+def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
+    """Return the rows of each input of a batch."""
+    if not rows:
+        return [result]
+    for name, array in result.items():
+        if array.shape[:1] != (sum(rows),):
+            error = ProtocolError(
+                f"output {name!r}: expected a batch of {sum(rows)}, which is what was sent, given the shape"
+                f" {list(array.shape)}",
+                model=result.model,
+                request_id=result.request_id,
+            )
+            return [error] * len(rows)
+    outcomes: list[Outcome] = []
+    start = 0
+    for count in rows:
+        outcomes.append(result.rows(start, start + count))
+        start += count
+    return outcomes
+
+
+def _of_item(error: NupicError, index: int) -> NupicError:
+    """Return the error with the index of the input in its text; inputs of one request have one error each."""
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    own.message = f"item {index}: {error.message}"
+    return own

@@ -1,0 +1,181 @@
+"""Texts to one matrix of embeddings: the tensors that hold them, the requests, and where each row belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.models import resolve_model
+from nupic_client._core.inference.request import InferenceRequest, check_output
+from nupic_client._core.inference.result import InferenceResult
+from nupic_client.errors import ConfigurationError, ProtocolError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nupic_client._core.inference.arrays import Array
+    from nupic_client.signature import ModelSignature, TensorSpec
+
+__all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]
+
+_FLOATS = ("FP32", "FP16", "BF16", "FP64")
+
+
+def check_texts(texts: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the texts as a tuple; a single text is one of its own.
+
+    Raises:
+        ConfigurationError: one of them is not a text.
+    """
+    found = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Iterable) else None
+    if found is None:
+        raise ConfigurationError(f"texts: expected a str or a list of str, given {type(texts).__name__}")
+    for index, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ConfigurationError(f"texts[{index}]: expected a str, given {type(text).__name__}")
+    return found
+
+
+class EmbeddingBatcher:
+    """The requests for the embeddings of some texts, and the matrix they fill.
+
+    Args:
+        request: what each request is made of.
+        signature: of the model.
+        texts: the texts.
+        output: name of the output with the embeddings; None for the only one of floating-point numbers.
+        batch_size: how many texts go into one request; None for the most that the model takes.
+
+    Raises:
+        ConfigurationError: the model does not turn a text into floating-point numbers, or takes smaller
+            batches.
+    """
+
+    def __init__(
+        self,
+        request: InferenceRequest,
+        signature: ModelSignature,
+        texts: Sequence[str],
+        *,
+        output: str | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.signature = signature
+        self._texts = texts
+        self._input = _text_input(signature)
+        self._output = _vector_output(signature, output)
+        self._size = _batch_size(signature, batch_size)
+        self._matrix: NDArray[np.float32] | None = None
+        self.request = replace(request, outputs=(self._output.name,))
+        """What each request is made of: it asks for the embeddings only."""
+
+    def inputs(self) -> Iterator[dict[str, Array]]:
+        """Yield the inputs of each request."""
+        ones = (1,) * len(self._input.shape)
+        for start in range(0, len(self._texts), self._size):
+            chunk = np.array(self._texts[start : start + self._size], dtype=object)
+            batched = self.signature.max_batch_size > 0
+            yield {self._input.name: chunk.reshape((len(chunk), *ones) if batched else ones)}
+
+    def add(self, index: int, result: InferenceResult) -> None:
+        """Take the result of the request with this index.
+
+        Raises:
+            ProtocolError: it does not have one vector for each text, or the vectors differ in length.
+        """
+        start = index * self._size
+        count = len(self._texts[start : start + self._size])
+        array = result[self._output.name]
+        length = array.shape[-1] if array.ndim else 1
+        if array.size != count * length:
+            raise ProtocolError(
+                f"output {self._output.name!r}: expected one vector for each of {count} texts, given the"
+                f" shape {list(array.shape)}; infer(texts) returns it as it is",
+                model=result.model,
+                request_id=result.request_id,
+            )
+        if self._matrix is None:
+            self._matrix = np.empty((len(self._texts), length), np.float32)
+        if self._matrix.shape[1] != length:
+            raise ProtocolError(
+                f"output {self._output.name!r}: expected vectors of {self._matrix.shape[1]} numbers as"
+                f" before, given {length}",
+                model=result.model,
+                request_id=result.request_id,
+            )
+        self._matrix[start : start + count] = array.reshape(count, length)
+
+    def matrix(self) -> NDArray[np.float32]:
+        """Return a row for each text; of no texts no row, as wide as the model declares, else 0."""
+        if self._matrix is None:
+            declared = self._output.shape[-1] if self._output.shape else 0
+            return np.empty((0, max(declared, 0)), np.float32)
+        return self._matrix
+
+
+def prepare_embedding(
+    request: InferenceRequest,
+    texts: Sequence[str],
+    signatures: MutableMapping[str, ModelSignature],
+    **choices: Any,
+) -> flows.Flow[EmbeddingBatcher]:
+    """Find the model and plan the requests; arguments as those of `EmbeddingBatcher`.
+
+    Raises:
+        ConfigurationError: the model does not embed texts.
+        RequestError: the server could not be asked.
+    """
+    signature = yield from resolve_model(request.model, request.options, signatures)
+    return EmbeddingBatcher(request, signature, texts, **choices)
+
+
+def _text_input(signature: ModelSignature) -> TensorSpec:
+    required = [spec for spec in signature.inputs.values() if not spec.optional]
+    texts = [spec for spec in required or signature.inputs.values() if spec.datatype == "BYTES"]
+    if len(texts) != 1 or len(required) > 1:
+        given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.inputs.values())
+        raise ConfigurationError(
+            f"embed: expected a model with one BYTES input, given {signature.name!r} with {given}:"
+            " use infer(inputs)"
+        )
+    if any(size not in {-1, 1} for size in texts[0].shape):
+        raise ConfigurationError(
+            f"embed: expected an input for one text, given {texts[0].name!r} of the shape"
+            f" {list(texts[0].shape)}: use infer(inputs)"
+        )
+    return texts[0]
+
+
+def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
+    if name is not None:
+        check_output(signature, name)
+        if signature.outputs[name].datatype not in _FLOATS:
+            raise ConfigurationError(
+                f"output {name!r}: expected one of {', '.join(_FLOATS)}, given"
+                f" {signature.outputs[name].datatype}"
+            )
+        return signature.outputs[name]
+    found = [spec for spec in signature.outputs.values() if spec.datatype in _FLOATS]
+    if len(found) != 1:
+        given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.outputs.values())
+        raise ConfigurationError(
+            f"embed: expected a model with one output of floating-point numbers, given"
+            f" {signature.name!r} with {given}:"
+            + (" choose one with output=" if found else " use infer(inputs)")
+        )
+    return found[0]
+
+
+def _batch_size(signature: ModelSignature, asked: int | None) -> int:
+    most = max(signature.max_batch_size, 1)
+    if asked is None:
+        return most
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= most:
+        raise ConfigurationError(
+            f"batch_size: expected 1 to {most}, which is what model {signature.name!r} takes, given {asked!r}"
+        )
+    return asked

@@ -1,0 +1,166 @@
+"""What a caller gives as inputs, matched with the model's names, data types, shapes and batch.
+
+A model with a batch dimension (``max_batch_size`` above 0) declares its shapes without it. One item may be
+given without it too. Dimensions of size 1 at the end may be left out, so that a list of n texts fits a
+declared ``[1]`` as ``[n, 1]``. Everything else must be given as the model declares it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nupic_client._core.inference.arrays import Array, ArrayLike, as_array, content_of
+from nupic_client._core.kserve.wire import EncodedTensor
+from nupic_client._suggest import did_you_mean
+from nupic_client.errors import ConfigurationError
+from nupic_client.signature import ModelSignature, TensorSpec
+
+__all__ = ["EncodedBatch", "encode_inputs", "fit_shape"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """The inputs of a request.
+
+    Args:
+        tensors: the inputs, in the order the caller gave them.
+        rows: the size of the batch; None for a model without a batch dimension.
+    """
+
+    tensors: tuple[EncodedTensor, ...]
+    rows: int | None
+
+    def fits(self, other: EncodedBatch) -> bool:
+        """Return whether the two can be sent as one request: the same inputs, alike in all but the batch."""
+        return (
+            self.rows is not None
+            and other.rows is not None
+            and [(tensor.name, tensor.shape[1:]) for tensor in self.tensors]
+            == [(tensor.name, tensor.shape[1:]) for tensor in other.tensors]
+        )
+
+    @classmethod
+    def joined(cls, batches: Iterable[EncodedBatch]) -> EncodedBatch:
+        """Return batches that fit each other as one, row after row."""
+        batches = tuple(batches)
+        if len(batches) == 1:
+            return batches[0]
+        rows = sum(batch.rows or 0 for batch in batches)
+        tensors = [
+            EncodedTensor(
+                parts[0].name,
+                parts[0].datatype,
+                (rows, *parts[0].shape[1:]),
+                tuple(content for part in parts for content in part.contents),
+            )
+            for parts in zip(*(batch.tensors for batch in batches), strict=True)
+        ]
+        return cls(tuple(tensors), rows)
+
+
+def encode_inputs(signature: ModelSignature, inputs: Mapping[str, ArrayLike] | ArrayLike) -> EncodedBatch:
+    """Match what the caller gives with what the model declares.
+
+    Args:
+        signature: of the model.
+        inputs: arrays by the name of the input, or the value of the only input.
+
+    Raises:
+        ConfigurationError: a name, data type or shape is not the model's, an input is missing, or the batch
+            is too large; names the input, what was expected and what was given.
+    """
+    named = inputs if isinstance(inputs, Mapping) else {_only_input(signature): inputs}
+    _check_names(signature, named)
+    tensors = tuple(_encode(signature, signature.inputs[name], value) for name, value in named.items())
+    return EncodedBatch(tensors, _rows(signature, tensors))
+
+
+def _only_input(signature: ModelSignature) -> str:
+    required = [name for name, spec in signature.inputs.items() if not spec.optional]
+    candidates = required or list(signature.inputs)
+    if len(candidates) != 1:
+        raise ConfigurationError(
+            f"model {signature.name!r} has {len(candidates)} inputs: expected a mapping of name to array for"
+            f" {', '.join(map(repr, candidates))}, given a single value"
+        )
+    return candidates[0]
+
+
+def _check_names(signature: ModelSignature, named: Mapping[str, Any]) -> None:
+    for name in named:
+        if name not in signature.inputs:
+            raise ConfigurationError(
+                f"model {signature.name!r} has no input {name!r}: {did_you_mean(name, signature.inputs)}expected"
+                f" {', '.join(map(repr, signature.inputs))}"
+            )
+    missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in named]
+    if missing or not named:
+        raise ConfigurationError(
+            f"model {signature.name!r}: expected the input"
+            f" {', '.join(map(repr, missing or signature.inputs))}, given {', '.join(map(repr, named)) or 'none'}"
+        )
+
+
+def _encode(signature: ModelSignature, spec: TensorSpec, value: ArrayLike) -> EncodedTensor:
+    array = as_array(spec.name, spec.datatype, value)
+    shape = fit_shape(spec, array, batched=signature.max_batch_size > 0)
+    return EncodedTensor(spec.name, spec.datatype, shape, (content_of(spec.datatype, array),))
+
+
+def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ...]:
+    """Return the full shape to send an array with.
+
+    Args:
+        spec: the input as the model declares it.
+        array: what is sent.
+        batched: whether a batch dimension stands before the declared ones.
+
+    Raises:
+        ConfigurationError: the array does not have the declared shape.
+    """
+    given = array.shape
+    declared = (-1, *spec.shape) if batched else spec.shape
+    candidates = [given]
+    if batched:
+        candidates.append((1, *given))
+    ends = declared[len(given) :]
+    if ends and (not given or set(ends) == {1}):
+        candidates.append(given + (1,) * len(ends))
+    for shape in candidates:
+        if len(shape) == len(declared) and all(
+            want in (-1, size) for want, size in zip(declared, shape, strict=True)
+        ):
+            return shape
+    batch = " (the first dimension is the batch; a single item may leave it out)" if batched else ""
+    raise ConfigurationError(
+        f"input {spec.name!r}: expected the shape {_dims(declared, batched=batched)}{batch}, given"
+        f" {_dims(given)}"
+    )
+
+
+def _dims(shape: tuple[int, ...], *, batched: bool = False) -> str:
+    sizes = ["any" if size < 0 else str(size) for size in shape]
+    if batched:
+        sizes[0] = "batch"
+    return f"[{', '.join(sizes)}]"
+
+
+def _rows(signature: ModelSignature, tensors: tuple[EncodedTensor, ...]) -> int | None:
+    if not signature.max_batch_size:
+        return None
+    first = tensors[0]
+    for tensor in tensors:
+        if tensor.shape[0] != first.shape[0]:
+            raise ConfigurationError(
+                f"input {tensor.name!r}: expected the batch size {first.shape[0]} of input {first.name!r},"
+                f" given {tensor.shape[0]}"
+            )
+    if first.shape[0] > signature.max_batch_size:
+        raise ConfigurationError(
+            f"input {first.name!r}: expected a batch of at most {signature.max_batch_size}, which is what"
+            f" model {signature.name!r} takes, given {first.shape[0]}: infer sends one request; embed(texts) and"
+            " map(items, batch_size=…) make several"
+        )
+    return first.shape[0]

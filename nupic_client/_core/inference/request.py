@@ -1,0 +1,267 @@
+"""A request that is answered at once, as the caller asks for it: validated, then sent, then decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from nupic_client._core.calls import flows
+from nupic_client._core.generation.request import CallOptions
+from nupic_client._core.generation.session import too_long
+from nupic_client._core.inference.arrays import TextAs, decode_outputs, text_bytes
+from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.kserve import wire
+from nupic_client._suggest import did_you_mean
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
+from nupic_client.logs import log_outcome, log_sending
+
+if TYPE_CHECKING:
+    from nupic_client._core.inference.inputs import EncodedBatch
+    from nupic_client.registry import ModelSpec
+    from nupic_client.signature import ModelSignature
+
+__all__ = ["InferOptions", "InferenceRequest", "SerializedRequest", "check_output", "check_text"]
+
+
+class InferOptions(TypedDict, total=False):
+    """The keyword options of a request that is answered at once."""
+
+    outputs: Sequence[str] | None
+    """The outputs to return, by name; all if it is not given."""
+    parameters: Mapping[str, bool | int | float | str] | None
+    """Request parameters of the protocol, such as ``priority``."""
+    text: TextAs
+    """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
+    timeout: float | None
+    """Seconds for the whole call."""
+    request_id: str | None
+    """Sent with the request and shown in errors; made up when it is not given."""
+    metadata: Mapping[str, str | bytes] | None
+    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    max_output_bytes: int | None
+    """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerializedRequest:
+    """A request that is ready to be sent.
+
+    Args:
+        message: the serialized ``ModelInferRequest``.
+        model: the server's name of the model.
+        request_id: sent with the request.
+    """
+
+    message: bytes = field(repr=False)
+    model: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceRequest:
+    """Requests that were validated but not yet matched with the model's signature.
+
+    Args:
+        model: what to call.
+        options: timeout, metadata and request id.
+        target: the server, for error texts.
+        new_id: makes request ids.
+        outputs: names of the outputs to return; none asks for all.
+        parameters: request parameters.
+        text: what BYTES elements become.
+    """
+
+    model: ModelSpec
+    options: CallOptions
+    target: str
+    new_id: Callable[[], str] = field(repr=False)
+    outputs: tuple[str, ...] = ()
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    text: TextAs = "str"
+
+    @classmethod
+    def create(
+        cls,
+        model: ModelSpec,
+        options: InferOptions,
+        *,
+        defaults: CallOptions,
+        target: str,
+        new_id: Callable[[], str],
+        single: bool = True,
+    ) -> InferenceRequest:
+        """Make a request from the options of a call.
+
+        Args:
+            model: what to call.
+            options: of the call.
+            defaults: the client's options.
+            target: the server, for error texts.
+            new_id: makes request ids.
+            single: whether it is for one request only, which may have an id of the caller's.
+
+        Raises:
+            ConfigurationError: a value is wrong.
+            TypeError: an option does not exist; the message names the nearest one.
+        """
+        for name in options:
+            if name not in InferOptions.__annotations__:
+                known = InferOptions.__annotations__
+                raise TypeError(
+                    f"there is no option {name!r}: {did_you_mean(name, known)}the options are {', '.join(known)}"
+                )
+        if not single and options.get("request_id") is not None:
+            raise ConfigurationError("request_id: expected none here, each request gets its own")
+        outputs = options.get("outputs") or ()
+        if isinstance(outputs, str):
+            raise ConfigurationError(f"outputs: expected a list of names, given the str {outputs!r}")
+        call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
+        return cls(
+            model=model,
+            options=defaults.override(call),
+            target=target,
+            new_id=new_id,
+            outputs=tuple(outputs),
+            parameters=MappingProxyType(dict(options.get("parameters") or {})),
+            text=check_text(options.get("text", "str")),
+        )
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for the whole call."""
+        return self.options.timeouts.total
+
+    def check(self, signature: ModelSignature) -> None:
+        """Check that the model answers once and has the outputs.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        if signature.decoupled:
+            raise ConfigurationError(
+                f"model {signature.name!r} streams its answer (it is decoupled): expected a model that"
+                " answers once; use generate() for its text, or StreamingClient"
+            )
+        for name in self.outputs:
+            check_output(signature, name)
+
+    def prepare(self, signature: ModelSignature, batch: EncodedBatch) -> SerializedRequest:
+        """Make the request.
+
+        Raises:
+            ConfigurationError: the model cannot do what is asked; nothing was sent.
+        """
+        self.check(signature)
+        request_id = self.options.request_id or self.new_id()
+        try:
+            message = wire.serialize_infer_request(
+                signature.name,
+                batch.tensors,
+                request_id=request_id,
+                version=self.model.version,
+                outputs=self.outputs,
+                parameters=self.parameters,
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"parameters: {error}") from None
+        return SerializedRequest(message=message, model=signature.name, request_id=request_id)
+
+    def call(self, prepared: SerializedRequest, timeout: float | None) -> flows.Flow[InferenceResult]:
+        """Send a request and return its result.
+
+        Raises:
+            RequestError: it failed.
+        """
+        start: float = yield flows.ReadClock()
+        metadata = tuple(self.options.metadata.items())
+        log_sending(prepared.model, prepared.request_id, self.target)
+        attempts = _Counter()
+        try:
+            response = yield flows.Invoke("ModelInfer", prepared.message, timeout, metadata, attempts.add)
+            result = self._result(prepared, response)
+        except GeneratorExit:
+            log_outcome(prepared.model, prepared.request_id, "cancelled", attempts=attempts.count)
+            raise
+        except RequestError as error:
+            now: float = yield flows.ReadClock()
+            error.model = error.model or prepared.model
+            error.request_id = error.request_id or prepared.request_id
+            error.target = error.target or self.target
+            error.attempts = attempts.count
+            if isinstance(error, DeadlineExceededError):
+                error.limit = self.timeout
+                error.elapsed = now - start
+            log_outcome(
+                prepared.model, prepared.request_id, error, total=now - start, attempts=attempts.count
+            )
+            raise
+        now = yield flows.ReadClock()
+        log_outcome(
+            prepared.model, prepared.request_id, "finished", total=now - start, attempts=attempts.count
+        )
+        return result
+
+    def _result(self, prepared: SerializedRequest, response: Any) -> InferenceResult:
+        if response.id and response.id != prepared.request_id:
+            raise ProtocolError(f"the server sent an answer to another request, {response.id!r}")
+        limit = self.options.max_output_bytes
+        if limit is not None and text_bytes(response) > limit:
+            raise ProtocolError(too_long(limit))
+        arrays = decode_outputs(response, self.text)
+        missing = [name for name in self.outputs if name not in arrays]
+        if missing:
+            raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
+        return InferenceResult(
+            arrays,
+            model=response.model_name or prepared.model,
+            version=response.model_version,
+            request_id=response.id or prepared.request_id,
+            parameters={name: _parameter(value) for name, value in response.parameters.items()},
+        )
+
+
+class _Counter:
+    """How often a call was made."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 1
+
+    def add(self) -> None:
+        self.count += 1
+
+
+_OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
+
+
+def check_text(value: TextAs) -> TextAs:
+    """Return what BYTES elements shall become.
+
+    Raises:
+        ConfigurationError: neither ``"str"`` nor ``"bytes"``.
+    """
+    if value not in {"str", "bytes"}:
+        raise ConfigurationError(f"text must be 'str' or 'bytes', not {value!r}")
+    return value
+
+
+def check_output(signature: ModelSignature, name: str) -> None:
+    """Check that a model has an output.
+
+    Raises:
+        ConfigurationError: it has not.
+    """
+    if name not in signature.outputs:
+        raise ConfigurationError(
+            f"model {signature.name!r} has no output {name!r}: {did_you_mean(name, signature.outputs)}expected"
+            f" {', '.join(map(repr, signature.outputs))}"
+        )
+
+
+def _parameter(value: Any) -> bool | int | float | str:
+    chosen = value.WhichOneof("parameter_choice")
+    result: bool | int | float | str = getattr(value, chosen) if chosen else ""
+    return result

@@ -1,0 +1,94 @@
+"""The outputs of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nupic_client._core.inference.arrays import Array
+
+__all__ = ["InferenceResult"]
+
+
+class InferenceResult(Mapping[str, "Array"]):
+    """The outputs of a model as numpy arrays, by name. Immutable.
+
+    Numeric arrays are read-only views of the server's response; ``array.copy()`` can be changed. BF16 comes
+    as float32. Where the model has one output only, the result itself can stand for that array:
+    ``numpy.asarray(result)``.
+
+    Example:
+        .. code-block:: python
+
+            result = client.infer({"x": array})
+            result["y"].shape
+    """
+
+    __slots__ = ("_arrays", "model", "parameters", "request_id", "version")
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Array],
+        *,
+        model: str,
+        version: str = "",
+        request_id: str = "",
+        parameters: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+    ) -> None:
+        self._arrays = dict(arrays)
+        self.model: str = model
+        """The server's name of the model."""
+        self.version: str = version
+        """The version that answered."""
+        self.request_id: str = request_id
+        """The id the request was sent with."""
+        self.parameters: Mapping[str, bool | int | float | str] = parameters
+        """The response parameters."""
+
+    @property
+    def only(self) -> Array:
+        """The array of the only output.
+
+        Raises:
+            ConfigurationError: there is more than one, or none.
+        """
+        if len(self._arrays) != 1:
+            raise ConfigurationError(
+                f"expected one output, model {self.model!r} gave"
+                f" {', '.join(map(repr, self._arrays)) or 'none'}: name the one you want, as in result[name]"
+            )
+        return next(iter(self._arrays.values()))
+
+    def rows(self, start: int, stop: int) -> InferenceResult:
+        """Return a part of a batch: views of these rows of every output."""
+        arrays = {name: array[start:stop] for name, array in self._arrays.items()}
+        return InferenceResult(
+            arrays,
+            model=self.model,
+            version=self.version,
+            request_id=self.request_id,
+            parameters=self.parameters,
+        )
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - numpy's
+        array = self.only
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
+        return f"InferenceResult(model={self.model!r}, {outputs})"

@@ -1,0 +1,69 @@
+"""What a model takes and gives, read from the messages that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nupic_client._core.kserve import wire
+from nupic_client.signature import ModelSignature, TensorSpec
+
+__all__ = ["signature_from_config", "signature_from_config_json", "signature_from_metadata"]
+
+
+def _datatype(enum_value: int) -> str:
+    known = wire.pb.model__config__pb2.DataType.DESCRIPTOR.values_by_number.get(enum_value)
+    if known is None:  # of a newer server: such a tensor cannot be filled, which may not matter
+        return f"TYPE_{enum_value}"
+    name: str = known.name.removeprefix("TYPE_")
+    return "BYTES" if name == "STRING" else name
+
+
+def signature_from_config(config: Any) -> ModelSignature:
+    """Read a model's signature from its ModelConfig, which says everything (optionality, decoupled, parameters)."""
+    return ModelSignature(
+        name=config.name,
+        inputs={
+            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims), item.optional)
+            for item in config.input
+        },
+        outputs={
+            item.name: TensorSpec(item.name, _datatype(item.data_type), tuple(item.dims))
+            for item in config.output
+        },
+        decoupled=config.model_transaction_policy.decoupled,
+        max_batch_size=config.max_batch_size,
+        backend=config.backend,
+        platform=config.platform,
+        parameters={name: value.string_value for name, value in config.parameters.items()},
+    )
+
+
+def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
+    """Read a model's signature from its configuration as HTTP gives it."""
+    from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
+
+    message = json_format.ParseDict(
+        dict(config), wire.pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
+    )
+    return signature_from_config(message)
+
+
+def signature_from_metadata(metadata: Any) -> ModelSignature:
+    """Read what ModelMetadata says, for servers that speak KServe v2 but have no ModelConfig.
+
+    Metadata does not say which inputs are optional (all count as optional except ``text_input``) nor whether the model
+    is decoupled (it counts as decoupled: the stream itself shows). Shapes keep a batch dimension if there is one.
+    """
+    return ModelSignature(
+        name=metadata.name,
+        inputs={
+            item.name: TensorSpec(item.name, item.datatype, tuple(item.shape), item.name != "text_input")
+            for item in metadata.inputs
+        },
+        outputs={
+            item.name: TensorSpec(item.name, item.datatype, tuple(item.shape)) for item in metadata.outputs
+        },
+        decoupled=True,
+        platform=metadata.platform,
+    )

@@ -1,0 +1,231 @@
+"""Many requests at once, read by blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nupic_client._core.calls import flows
+from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
+from nupic_client._grpc import fork, reaper
+from nupic_client._sync.transport import Transport
+from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
+
+__all__ = ["ResultStream"]
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+
+class ResultStream(Generic[T]):
+    """The results of many inputs, as `InferenceClient.map` gives them.
+
+    Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
+    it cancels what is on its way: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
+    `close()` from any thread, or dropping it. One thread reads; no other thread runs anything of the
+    caller's.
+
+    Example:
+        .. code-block:: python
+
+            with client.map(batches, concurrency=8) as results:
+                for result in results:
+                    print(result.only.shape)
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        opening: flows.Flow[Pipeline],
+        inputs: Iterable[Any],
+        callback: Callable[[int, Any], object] | None = None,
+    ) -> None:
+        self._calls: dict[Any, Job] = {}
+        # gRPC's thread puts calls in as they end; only the reader's thread takes them out.
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._sleeping: list[tuple[float, int, Job]] = []
+        self._registration = reaper.Registration()
+        self._transport = transport
+        self._opening = opening
+        self._inputs = iter(inputs)
+        self._callback = callback
+        self._pipeline: Pipeline | None = None
+        self._closed = False
+        self._consumed = False
+        fork.track(self)
+
+    def after_fork(self) -> None:
+        """Leave the parent's calls alone in a forked child; reading them there is an error."""
+        fork.leak_in_child(self._calls, self._ended)
+        self._calls, self._ended = {}, queue.SimpleQueue()
+        self._closed = True
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield results; leaving the loop before its end closes the stream.
+
+        Raises:
+            NupicError: an input could not be answered, unless errors are returned.
+            StreamClosedError: the stream was closed.
+            StreamConsumedError: it was already read to its end.
+        """
+        if self._consumed:
+            raise StreamConsumedError("these results were already read to their end")
+        return self._results()
+
+    def __next__(self) -> T:
+        """Return the next result. Raises as `__iter__`, and ``StopIteration`` at the end."""
+        result: Any = self._read()
+        if result is NOTHING:
+            raise StopIteration
+        return result  # type: ignore[no-any-return]  # the facade says what T is
+
+    def close(self) -> None:
+        """Cancel what is on its way and read no more inputs. Returns at once.
+
+        Idempotent; safe from any thread.
+        """
+        self._closed = True
+        if self._calls:
+            reaper.submit(_cancel, tuple(self._calls))  # by another thread, because destructors come here too
+        reaper.unregister(self._registration)
+        self._ended.put(None)  # the reader may be waiting
+
+    def __enter__(self) -> Self:
+        """Return the stream; the end of the block closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Dropped requests must not go on costing the server. Whatever is left of the interpreter, be silent.
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def _results(self) -> Iterator[T]:
+        try:
+            while (result := self._read()) is not NOTHING:
+                yield result
+        finally:
+            self.close()
+
+    def _read(self) -> Any:
+        """Return the next result, or `NOTHING` at the end."""
+        if self._consumed:
+            return NOTHING
+        self._check_open()
+        try:
+            pipeline = self._pipeline = self._pipeline or self._open()
+            # One input for each result keeps the server busy while the caller works on the results.
+            if pipeline.wants_input:
+                self._read_input(pipeline)
+            while True:
+                self._collect(pipeline)
+                result = pipeline.take()
+                if result is not NOTHING:
+                    return result
+                if pipeline.finished:
+                    self._consumed = True
+                    return NOTHING
+                if pipeline.wants_input:
+                    self._read_input(pipeline)
+                else:
+                    self._wait(pipeline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> Pipeline:
+        reaper.register(self._registration)
+        return self._transport.run(self._opening)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StreamClosedError(
+                "these results were closed before their end, which cancelled what was on its way (leaving a"
+                " for loop closes them too: use next(results) to read single ones)"
+            )
+
+    def _read_input(self, pipeline: Pipeline) -> None:
+        try:
+            inputs = next(self._inputs)
+        except StopIteration:
+            jobs = pipeline.end()
+        else:
+            jobs = pipeline.feed(inputs)
+        for job in jobs:
+            self._advance(pipeline, replace(job, flow=self._transport.authorized(job.flow)), None)
+
+    def _collect(self, pipeline: Pipeline) -> None:
+        """Take in what has ended, without waiting."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._take_in(pipeline, self._ended.get_nowait())
+        while self._sleeping and self._sleeping[0][0] <= time.monotonic():
+            self._advance(pipeline, heapq.heappop(self._sleeping)[2], None)
+
+    def _wait(self, pipeline: Pipeline) -> None:
+        """Wait until a call ends, a pause is over or the stream is closed."""
+        timeout = max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
+        with contextlib.suppress(queue.Empty):
+            self._take_in(pipeline, self._ended.get(timeout=timeout))
+
+    def _take_in(self, pipeline: Pipeline, call: Any) -> None:
+        self._check_open()
+        job = self._calls.pop(call)
+        try:
+            reply = self._transport.finish(call)
+        except NupicError as error:
+            self._advance(pipeline, job, None, error)
+        else:
+            self._advance(pipeline, job, reply)
+
+    def _advance(self, pipeline: Pipeline, job: Job, reply: Any, error: NupicError | None = None) -> None:
+        """Let a job's flow go on until it must wait or ends."""
+        try:
+            while True:
+                command = job.flow.send(reply) if error is None else job.flow.throw(error)
+                error = None
+                if isinstance(command, flows.Invoke):
+                    try:
+                        self._call(job, command)
+                    except NupicError as failure:
+                        error = failure
+                        continue
+                    return
+                if isinstance(command, flows.Sleep):
+                    wake = time.monotonic() + command.seconds
+                    heapq.heappush(self._sleeping, (wake, job.number, job))
+                    return
+                reply = self._transport.perform(command)
+        except StopIteration as stop:
+            self._finish(pipeline, job, stop.value)
+        except NupicError as failure:
+            self._finish(pipeline, job, failure)
+
+    def _call(self, job: Job, command: flows.Invoke) -> None:
+        call = self._transport.begin(command)
+        self._calls[call] = job
+        call.add_done_callback(self._ended.put)
+        if self._closed:  # in this moment, by another thread
+            call.cancel()
+
+    def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:
+        for index, each in pipeline.finish(job, outcome):
+            if self._callback is not None:
+                self._callback(index, each)
+
+
+def _cancel(calls: tuple[Any, ...]) -> None:
+    for call in calls:
+        call.cancel()

@@ -1,0 +1,1 @@
+"""What generates the text: llama.cpp with its weights, or a script."""

@@ -1,0 +1,232 @@
+"""What the server asks of a language model: the engine protocol, its requests and its chunks of text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from nupic_client.signature import ModelSignature, TensorSpec, TensorValue
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = [
+    "Chunk",
+    "Engine",
+    "EngineError",
+    "EngineRequest",
+    "FinalPlacement",
+    "ServedModel",
+    "StreamAbort",
+    "StreamEnd",
+    "text_signature",
+]
+
+FinalPlacement: TypeAlias = Literal["separate", "with_last"]
+"""Where the final mark goes: in a response of its own, if the client asks for one, or on the last content."""
+
+
+class EngineError(Exception):
+    """The model failed; the message reaches the client as the model's own words."""
+
+
+class StreamAbort(Exception):  # noqa: N818 - a control, not a fault
+    """An engine raises this to end the whole RPC with a gRPC status."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(code, details)
+        self.code = code
+        self.details = details
+
+
+class StreamEnd(Exception):  # noqa: N818 - a control, not a fault
+    """An engine raises this to end the whole RPC with status OK, whatever is still missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """One request as the server received it, decoded.
+
+    Args:
+        model: the model's name.
+        version: the version asked for; empty for the server's choice.
+        request_id: the client's id; may be empty.
+        prompt: the text input; empty if there is none or it is not text.
+        inputs: every input by name: a value where it has one element, else a list. BYTES elements are
+            ``str``, or ``bytes`` where they are not UTF-8.
+        parameters: the request parameters.
+        metadata: the metadata of the RPC.
+        method: ``"ModelInfer"`` or ``"ModelStreamInfer"``.
+        outputs: the outputs asked for; empty means all.
+        final: where the model puts its final mark.
+    """
+
+    model: str
+    version: str = ""
+    request_id: str = ""
+    prompt: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}))
+    method: str = "ModelStreamInfer"
+    outputs: tuple[str, ...] = ()
+    final: FinalPlacement = "separate"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One step of an answer, which becomes one response.
+
+    Args:
+        text: the text as UTF-8, possibly cut inside a character; None says that there is nothing to send but
+            the facts beside it, which go out only if the request asked for them.
+        finish_reason: ``"stop"`` or ``"length"`` on the last chunk, else None.
+        input_tokens: number of tokens of the prompt, where the engine knows it.
+        output_tokens: number of tokens in this chunk.
+        final: whether the response carries the final mark; nothing may follow.
+        outputs: other outputs by name, sent in their order; may include the text output.
+        raw: a ready-made ``ModelStreamInferResponse``, or bytes to be sent as one, instead of everything
+            else.
+    """
+
+    text: bytes | None = None
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int = 0
+    final: bool = False
+    outputs: Mapping[str, TensorValue | Sequence[TensorValue]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    raw: Any = None
+
+
+class Engine(Protocol):
+    """A model that answers requests. Called from many threads at once."""
+
+    def generate(self, request: EngineRequest, cancelled: threading.Event) -> Iterator[Chunk]:
+        """Yield the answer chunk by chunk.
+
+        Args:
+            request: what the client asks for.
+            cancelled: set when nobody wants the answer any more; the engine then stops promptly (within 50
+                ms) and returns. The iterator may also be closed.
+
+        Yields:
+            The chunks, as soon as they are there.
+
+        Raises:
+            EngineError: the model failed.
+            StreamAbort: end the RPC with a status.
+            StreamEnd: end the RPC with status OK.
+        """
+        ...
+
+
+_OPTIONS = (
+    TensorSpec("max_tokens", "INT32", optional=True),
+    TensorSpec("temperature", "FP32", optional=True),
+    TensorSpec("top_p", "FP32", optional=True),
+    TensorSpec("top_k", "INT32", optional=True),
+    TensorSpec("min_p", "FP32", optional=True),
+    TensorSpec("seed", "UINT64", optional=True),
+    TensorSpec("repetition_penalty", "FP32", optional=True),
+    TensorSpec("presence_penalty", "FP32", optional=True),
+    TensorSpec("frequency_penalty", "FP32", optional=True),
+    TensorSpec("stop", "BYTES", (-1,), optional=True),
+    TensorSpec("return_finish_reason", "BOOL", optional=True),
+    TensorSpec("return_num_input_tokens", "BOOL", optional=True),
+    TensorSpec("return_num_output_tokens", "BOOL", optional=True),
+)
+_FACTS = (
+    TensorSpec("finish_reason", "BYTES"),
+    TensorSpec("num_input_tokens", "UINT32"),
+    TensorSpec("num_output_tokens", "UINT32"),
+)
+
+
+def text_signature(
+    name: str,
+    *,
+    decoupled: bool = True,
+    options: Sequence[str] | None = None,
+    max_batch_size: int = 0,
+    extra_inputs: Sequence[TensorSpec] = (),
+    outputs_before: Sequence[TensorSpec] = (),
+) -> ModelSignature:
+    """Return the signature of a text model: ``text_input`` in, ``text_output`` out.
+
+    Args:
+        name: the model's name.
+        decoupled: whether the model streams.
+        options: names of the optional inputs to declare, e.g. ``["max_tokens"]``; None declares every
+            sampling option and the ``return_*`` switches, whose outputs are then declared too.
+        max_batch_size: above 0 every shape has a batch dimension in front, so that a text is ``[1, 1]``.
+        extra_inputs: more inputs.
+        outputs_before: outputs that stand before ``text_output``.
+
+    Returns:
+        The signature, for a `ServedModel`.
+
+    Raises:
+        ValueError: an option that does not exist.
+
+    Example:
+        >>> list(text_signature("plain", options=["max_tokens"]).inputs)
+        ['text_input', 'max_tokens']
+    """
+    known = {option.name for option in _OPTIONS}
+    wanted = known if options is None else set(options)
+    if wanted - known:
+        raise ValueError(f"there is no option {min(wanted - known)!r}; there are {sorted(known)}")
+    inputs = [
+        TensorSpec("text_input", "BYTES"),
+        *(item for item in _OPTIONS if item.name in wanted),
+        *extra_inputs,
+    ]
+    facts = [item for item in _FACTS if f"return_{item.name}" in wanted]
+    outputs = [*outputs_before, TensorSpec("text_output", "BYTES"), *facts]
+    return ModelSignature(
+        name=name,
+        inputs={item.name: item for item in inputs},
+        outputs={item.name: item for item in outputs},
+        decoupled=decoupled,
+        max_batch_size=max_batch_size,
+        backend="python",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as the server offers it.
+
+    Args:
+        name: the name clients ask for.
+        signature: its inputs and outputs, e.g. from `text_signature`.
+        engine: what answers.
+        final: where the final mark of a streamed answer goes.
+        versions: its versions; the last one is the default.
+    """
+
+    name: str
+    signature: ModelSignature
+    engine: Engine
+    final: FinalPlacement = "separate"
+    versions: tuple[str, ...] = ("1",)
+
+    @property
+    def text_input(self) -> str:
+        """Name of the input that holds the prompt; empty if there is none."""
+        return _text_tensor(self.signature.inputs, "text_input")
+
+    @property
+    def text_output(self) -> str:
+        """Name of the output that holds the text; empty if there is none."""
+        return _text_tensor(self.signature.outputs, "text_output")
+
+
+def _text_tensor(specs: Mapping[str, TensorSpec], usual: str) -> str:
+    if usual in specs:
+        return usual
+    return next((name for name, item in specs.items() if item.datatype == "BYTES" and not item.optional), "")

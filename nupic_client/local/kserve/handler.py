@@ -1,0 +1,144 @@
+"""One request in, its responses out: what unary calls and streams have in common."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.kserve import wire
+from nupic_client.local.engines.engine import (
+    Chunk,
+    EngineError,
+    EngineRequest,
+    ServedModel,
+    StreamAbort,
+    StreamEnd,
+)
+from nupic_client.local.kserve.admission import AdmissionQueue, QueueFull
+from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
+from nupic_client.local.kserve.outputs import joined
+from nupic_client.local.kserve.requests import StatusError, check_request, decode_request, id_prefix
+from nupic_client.local.kserve.responses import ResponseWriter
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from nupic_client.local.kserve.repository import Repository
+
+__all__ = ["FailedAnswer", "InferenceHandler"]
+
+_log = logging.getLogger("nupic_client.local")
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAnswer:
+    """A request failed: the status a unary call ends with, and the message a stream sends instead."""
+
+    code: str
+    text: str
+    message: Any
+
+
+class InferenceHandler:
+    """Answer requests with the engines of a repository. Thread-safe.
+
+    Args:
+        repository: the models.
+        on_request: called with every request before anything is checked.
+        limits: how many requests may run and wait.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        on_request: Callable[[EngineRequest], None],
+        limits: ServerLimits = UNLIMITED,
+    ) -> None:
+        self._repository = repository
+        self._admission = AdmissionQueue(limits.max_running, limits.max_waiting)
+        self._on_request = on_request
+
+    def once(self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event) -> Any:
+        """Answer a unary call: a ModelInferResponse, raw bytes, or a FailedAnswer."""
+        with closing(self._handler(message, metadata, cancelled, "ModelInfer")) as answers:
+            first, *_ = [*answers, wire.pb.ModelInferResponse(model_name=message.model_name, id=message.id)]
+        return first.infer_response if isinstance(first, wire.pb.ModelStreamInferResponse) else first
+
+    def stream(
+        self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event
+    ) -> Generator[Any]:
+        """Answer a request on a stream: ModelStreamInferResponse messages or raw bytes."""
+        with closing(self._handler(message, metadata, cancelled, "ModelStreamInfer")) as answers:
+            for answer in answers:
+                yield answer.message if isinstance(answer, FailedAnswer) else answer
+
+    def _handler(
+        self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event, method: str
+    ) -> Generator[Any]:
+        known = self._repository.models.get(message.model_name)
+        request = decode_request(message, known, metadata=metadata, method=method)
+        self._on_request(request)
+        writer = ResponseWriter(known, request)
+        try:
+            model = self._repository.find_ready(message.model_name, message.model_version)
+            _check_method(model, method)
+            check_request(message, model)
+            with self._admission.passed(cancelled) as came:
+                if came:
+                    yield from self._counted(model, request, writer, cancelled)
+        except StatusError as status_error:
+            response = writer.error(status_error.message, reached_model=status_error.reached_model)
+            yield FailedAnswer(status_error.code, status_error.message, response)
+        except QueueFull as full:
+            text = f"{id_prefix(message)}Exceeds maximum queue size: {full}; try again later"
+            yield FailedAnswer("UNAVAILABLE", text, writer.error(text, reached_model=False))
+
+    def _counted(
+        self, model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
+    ) -> Generator[Any]:
+        try:
+            yield from _engine_answers(model, request, writer, cancelled)
+        except EngineError as error:
+            self._repository.count(model.name, ok=False)
+            yield FailedAnswer("INTERNAL", str(error), writer.error(str(error)))
+        else:
+            self._repository.count(model.name, ok=True)
+
+
+def _check_method(model: ServedModel, method: str) -> None:
+    if method == "ModelInfer" and model.signature.decoupled:
+        raise StatusError(
+            "UNIMPLEMENTED", "ModelInfer RPC doesn't support models with decoupled transaction policy"
+        )
+
+
+def _engine_answers(
+    model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
+) -> Iterator[Any]:
+    with closing(_guarded(model, request, cancelled)) as chunks:
+        for chunk in chunks if model.signature.decoupled else joined(chunks):
+            if chunk.raw is not None:
+                yield chunk.raw
+                continue
+            response = writer.content(chunk)
+            if response is not None:
+                yield wire.pb.ModelStreamInferResponse(infer_response=response)
+            if chunk.final:
+                break
+    asked = request.parameters.get(wire.EMPTY_FINAL_PARAMETER) is True
+    if asked and not writer.finished and not cancelled.is_set():
+        yield wire.pb.ModelStreamInferResponse(infer_response=writer.final())
+
+
+def _guarded(model: ServedModel, request: EngineRequest, cancelled: threading.Event) -> Generator[Chunk]:
+    """Turn a mistake in an engine, or in a test's own reply function, into a model error that names it."""
+    try:
+        yield from model.engine.generate(request, cancelled)
+    except (EngineError, StreamAbort, StreamEnd):
+        raise
+    except Exception as error:
+        _log.exception("the engine of model %r failed", model.name)
+        raise EngineError(f"{type(error).__name__}: {error}") from error

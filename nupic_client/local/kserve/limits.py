@@ -1,0 +1,64 @@
+"""What a server bears: bounds for everything a client could ask too much of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["UNLIMITED", "ServerLimits"]
+
+_LEAST = {"max_waiting": 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Bounds of an embedded server; None stands for no bound.
+
+    What is over a bound is refused at once with an error that says so, and that clients may send again later
+    where later may help. Questions about health and models are answered whatever the models are busy with.
+
+    Args:
+        max_request_bytes: size of a request message, also of one that comes compressed.
+        max_running: requests that models work on at a time.
+        max_waiting: requests that wait for that, in the order of their arrival.
+        max_calls: inference calls, that is streams and single requests, that are open at a time.
+        max_connections: connections at a time. gRPC closes those above it without a word.
+        max_tokens: tokens a request may ask for; the context of the model bounds an answer in any case.
+        read_timeout: seconds a client may take to read a chunk of an answer before its call is cancelled.
+
+    Raises:
+        ConfigurationError: a bound is out of its range.
+    """
+
+    max_request_bytes: int | None = 4 << 20
+    max_running: int | None = 4
+    max_waiting: int = 124
+    max_calls: int | None = 256
+    max_connections: int | None = 256
+    max_tokens: int | None = None
+    read_timeout: float | None = 60.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.name != "max_waiting":
+                continue
+            if field.name == "read_timeout":
+                if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                    raise ConfigurationError(f"read_timeout must be a number of seconds > 0, not {value!r}")
+                continue
+            least = _LEAST.get(field.name, 1)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+                raise ConfigurationError(f"{field.name} must be a whole number >= {least}, not {value!r}")
+
+    @property
+    def max_on_stream(self) -> int | None:
+        """Requests of one stream that are taken at a time: more could only be refused, so they are not read."""
+        return None if self.max_running is None else self.max_running + self.max_waiting
+
+
+UNLIMITED = ServerLimits(
+    max_request_bytes=None, max_running=None, max_calls=None, max_connections=None, read_timeout=None
+)
+"""No bounds at all, for servers of tests."""

@@ -1,0 +1,361 @@
+"""From a ModelInferRequest to an `EngineRequest`: decoding, and the real server's checks with its own words.
+
+The texts are those of Triton 2.51; clients sort errors by them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor, is_numeric
+from nupic_client.local.engines.engine import EngineRequest, ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nupic_client.signature import TensorSpec, TensorValue
+
+__all__ = ["StatusError", "check_request", "check_version", "decode_request", "id_prefix"]
+
+_PREFIX = 4
+"""Bytes that state the length of a string."""
+_MOST_DIGITS = 19
+"""Digits of the largest number that a version can be."""
+
+
+class StatusError(Exception):
+    """The request does not fit.
+
+    Args:
+        code: name of the gRPC status a unary call ends with.
+        message: the real server's text.
+        reached_model: whether the response names the model and carries the final mark.
+    """
+
+    def __init__(self, code: str, message: str, *, reached_model: bool = False) -> None:
+        super().__init__(code, message, reached_model)
+        self.code = code
+        self.message = message
+        self.reached_model = reached_model
+
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+_FIELDS = {
+    "bool_contents": "BOOL",
+    "int_contents": "INT32",
+    "int64_contents": "INT64",
+    "uint_contents": "UINT32",
+    "uint64_contents": "UINT64",
+    "fp32_contents": "FP32",
+    "fp64_contents": "FP64",
+    "bytes_contents": "BYTES",
+}
+"""The fields of typed contents and what the server calls them."""
+
+
+def _values(message: Any, index: int) -> list[TensorValue]:
+    """Return the elements of one input, from raw contents or from typed contents.
+
+    Raises:
+        ValueError: its strings are cut off.
+    """
+    item = message.inputs[index]
+    if not message.raw_input_contents:
+        return list(getattr(item.contents, _CONTENTS.get(item.datatype, "bytes_contents")))
+    raw = message.raw_input_contents[index] if index < len(message.raw_input_contents) else b""
+    if item.datatype == "BYTES":
+        return list(decode_bytes_tensor(raw))
+    return list(decode_numbers(item.datatype, raw)) if is_numeric(item.datatype) else [raw]
+
+
+def _content(message: Any, index: int) -> bytes:
+    """Return the content of one input as it would be sent raw."""
+    if message.raw_input_contents:
+        raw: bytes = message.raw_input_contents[index]
+        return raw
+    return encode_tensor(message.inputs[index].datatype, _values(message, index))
+
+
+def _readable(value: TensorValue) -> TensorValue:
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _parameter(value: Any) -> bool | int | float | str:
+    chosen = value.WhichOneof("parameter_choice")
+    result: bool | int | float | str = getattr(value, chosen) if chosen else ""
+    return result
+
+
+def decode_request(
+    message: Any, model: ServedModel | None, *, metadata: Mapping[str, str | bytes], method: str
+) -> EngineRequest:
+    """Decode a request as far as it can be decoded; inputs that cannot are left out.
+
+    Args:
+        message: the ModelInferRequest.
+        model: the model it is for, if it exists.
+        metadata: metadata of the RPC.
+        method: name of the method.
+
+    Returns:
+        The request, also for tests that look at what a client sent.
+    """
+    inputs: dict[str, Any] = {}
+    for index, item in enumerate(message.inputs):
+        try:
+            values = [_readable(value) for value in _values(message, index)]
+        except ValueError:
+            continue
+        declared = model.signature.inputs.get(item.name) if model else None
+        many = len(values) != 1 or (declared is not None and -1 in declared.shape)
+        inputs[item.name] = values if many else values[0]
+    prompt = inputs.get(model.text_input if model else "text_input", "")
+    return EngineRequest(
+        model=message.model_name,
+        version=message.model_version,
+        request_id=message.id,
+        prompt=prompt if isinstance(prompt, str) else "",
+        inputs=inputs,
+        parameters={name: _parameter(value) for name, value in message.parameters.items()},
+        metadata=metadata,
+        method=method,
+        outputs=tuple(item.name for item in message.outputs),
+        final=model.final if model else "separate",
+    )
+
+
+def check_version(text: str) -> str:
+    """Return the version that a request means, as the server reads numbers: ``"1"`` for ``" 1x"``.
+
+    Raises:
+        StatusError: it is no number.
+    """
+    digits = re.match(r"\s*([+-]?)0*(\d+)", text, re.ASCII)
+    # Python takes long for numbers of a million digits, or refuses them.
+    number = int(digits[1] + digits[2]) if digits and len(digits[2]) <= _MOST_DIGITS else None
+    if number is None or not -(2**63) <= number < 2**63:
+        raise _invalid(
+            f"failed to get model version from specified version string '{text}' (details: stol), version "
+            "should be an integral value > 0"
+        )
+    if number < 0:
+        raise _invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
+    return str(number)
+
+
+def check_request(message: Any, model: ServedModel) -> None:
+    """Check a request against the model's signature, in the order of the real server.
+
+    Args:
+        message: the ModelInferRequest.
+        model: the model it is for.
+
+    Raises:
+        StatusError: with the real server's text.
+    """
+    _check_parameters(message)
+    _check_contents(message, model)
+    for item in message.outputs:
+        if item.name not in model.signature.outputs:
+            raise _invalid(f"unexpected inference output '{item.name}' for model '{model.name}'")
+    _check_inputs(message, model)
+
+
+def _invalid(text: str) -> StatusError:
+    return StatusError("INVALID_ARGUMENT", text)
+
+
+def id_prefix(message: Any) -> str:
+    """Return what the server puts before some of its texts about a request."""
+    return f"[request id: {message.id or '<id_unknown>'}] "
+
+
+def _check_parameters(message: Any) -> None:
+    for name, value in message.parameters.items():
+        if not name.startswith("triton_"):
+            continue
+        if name != wire.EMPTY_FINAL_PARAMETER:
+            raise _invalid(
+                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
+                f"keys starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
+            )
+        if value.WhichOneof("parameter_choice") != "bool_param":
+            raise _invalid(f"invalid value type for '{name}' parameter, expected bool_param.")
+
+
+def _check_contents(message: Any, model: ServedModel) -> None:
+    """Check that each input comes once and has a content, of whatever kind."""
+    times = Counter(item.name for item in message.inputs)
+    twice = next((name for name, count in times.items() if count > 1), None)
+    if twice is not None:
+        raise _invalid(f"{id_prefix(message)}input '{twice}' already exists in request")
+    for index, item in enumerate(message.inputs):
+        typed = item.HasField("contents")
+        if typed and message.raw_input_contents:
+            raise _invalid(
+                "contents field must not be specified when using raw_input_contents for "
+                f"'{item.name}' for model '{model.name}'"
+            )
+        right = _CONTENTS.get(item.datatype)
+        wrong = next((name for name in _FIELDS if name != right and getattr(item.contents, name)), None)
+        if wrong is not None:
+            raise _invalid(
+                f"unexpected explicit tensor data for input tensor '{item.name}' for model '{model.name}' of "
+                f"type '{_FIELDS[wrong]}', expected datatype '{item.datatype}'"
+            )
+        if not typed and index >= len(message.raw_input_contents):
+            raise _invalid(
+                f"unable to find data for input tensor '{item.name}' for model '{model.name}' in request."
+            )
+
+
+def _check_inputs(message: Any, model: ServedModel) -> None:
+    declared = model.signature.inputs
+    prefix = id_prefix(message)
+    given = [item.name for item in message.inputs]
+    required = sum(not spec.optional for spec in declared.values())
+    # It only counts: an optional input stands in for one that is required.
+    if not required <= len(given) <= len(declared):
+        missing = [name for name, spec in declared.items() if not spec.optional and name not in given]
+        expected = (
+            f"expected {required} inputs"
+            if required == len(declared)
+            else f"expected number of inputs between {required} and {len(declared)}"
+        )
+        raise _invalid(
+            f"{prefix}{expected} but got {len(given)} inputs for model '{model.name}'. Got input(s) "
+            f"{_names(given)}, but missing required input(s) {_names(missing)}. Please provide all "
+            "required input(s)."
+        )
+    unexpected = next((name for name in given if name not in declared), None)
+    if unexpected is not None:
+        raise _invalid(f"unexpected inference input '{unexpected}' for model '{model.name}'")
+    if model.signature.max_batch_size:
+        _check_batch(message, model, prefix)
+    for index, item in enumerate(message.inputs):
+        wanted = declared[item.name]
+        if item.datatype != wanted.datatype:
+            known = item.datatype == "BYTES" or is_numeric(item.datatype)
+            raise _invalid(
+                f"{prefix}inference input '{item.name}' data-type is "
+                f"'{item.datatype if known else '<invalid>'}', but model '{model.name}' expects "
+                f"'{wanted.datatype}'"
+            )
+        _check_shape(item, wanted, model, prefix)
+        _check_content(item, _content(message, index), model, prefix)
+
+
+def _check_batch(message: Any, model: ServedModel, prefix: str) -> None:
+    for item in message.inputs:
+        if not item.shape:
+            raise _invalid(
+                f"{prefix}input '{item.name}' has no shape but model requires batch dimension for "
+                f"'{model.name}'"
+            )
+        if item.shape[0] != message.inputs[0].shape[0]:
+            raise _invalid(
+                f"{prefix}input '{item.name}' batch size does not match other inputs for '{model.name}'"
+            )
+
+
+def _names(names: list[str]) -> str:
+    return "[" + ",".join(f"'{name}'" for name in names) + "]"
+
+
+def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str) -> None:
+    batched = model.signature.max_batch_size > 0
+    expected = (-1, *wanted.shape) if batched else wanted.shape
+    shape = tuple(item.shape)
+    if len(shape) == len(expected) and -1 in shape[batched:]:
+        raise _invalid(
+            f"{prefix}All input dimensions should be specified for input '{item.name}' for model "
+            f"'{model.name}', got {_dimensions(shape)}"
+        )
+    if len(shape) != len(expected) or any(
+        want not in (-1, size) for want, size in zip(expected, shape, strict=False)
+    ):
+        note = (
+            "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be "
+            "prepended to each input shape. If you want to specify the full shape including the batch dim "
+            "in your input dims config, try setting max_batch_size to zero. See the model configuration docs "
+            "for more info on max_batch_size."
+        )
+        raise _invalid(
+            f"{prefix}unexpected shape for input '{item.name}' for model '{model.name}'. Expected "
+            f"{_dimensions(expected)}, got {_dimensions(shape)}. {note if batched else ''}"
+        )
+    if batched and shape[0] > model.signature.max_batch_size:
+        raise _invalid(
+            f"{prefix}inference request batch-size must be <= {model.signature.max_batch_size} for "
+            f"'{model.name}'"
+        )
+
+
+def _dimensions(shape: tuple[int, ...]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"
+
+
+def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> None:
+    """Check that the content has as many elements as the shape says."""
+    batched = model.signature.max_batch_size > 0
+    # A batch of none is checked as if the shape had no batch dimension.
+    count = math.prod(item.shape[1:] if batched and not item.shape[0] else item.shape)
+    if item.datatype != "BYTES":
+        expected = len(encode_tensor(item.datatype, [0])) * count
+        if len(raw) != expected:
+            raise _invalid(
+                f"{prefix}input byte size mismatch for input '{item.name}' for model '{model.name}'. "
+                f"Expected {expected}, got {len(raw)}"
+            )
+        return
+    subject = f"for inference input '{item.name}'"
+    found = position = length = missing = 0
+    while position < len(raw):
+        if len(raw) - position < _PREFIX:
+            raise _invalid(
+                f"{prefix}incomplete string length indicator {subject} for model '{model.name}', expecting "
+                f"{_PREFIX} bytes but only {len(raw) - position} bytes available. Please make sure the "
+                "string length indicator is in one buffer."
+            )
+        length = int.from_bytes(raw[position : position + _PREFIX], "little")
+        position += _PREFIX + length
+        missing = position - len(raw)
+        found += 1
+    if found > count:
+        raise _invalid(
+            f"{prefix}unexpected number of string elements {found} {subject} for model '{model.name}', "
+            f"expecting {count}"
+        )
+    if found < count:
+        raise _invalid(
+            f"{prefix}expected {count} string elements {subject} for model '{model.name}', got {found}"
+        )
+    if missing > 0:  # only the model itself notices
+        raise StatusError(
+            "INVALID_ARGUMENT",
+            f"incomplete string data {subject}, expecting string of length {length} but only "
+            f"{length - missing} bytes available",
+            reached_model=True,
+        )

@@ -1,0 +1,90 @@
+"""From chunks of an answer to response messages, as the real server writes them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import encode_tensor
+from nupic_client.local.kserve.outputs import ChunkOutputs
+from nupic_client.local.kserve.requests import check_version
+from nupic_client.signature import TensorSpec
+
+if TYPE_CHECKING:
+    from nupic_client.local.engines.engine import Chunk, EngineRequest, ServedModel
+
+__all__ = ["ResponseWriter"]
+
+
+class ResponseWriter:
+    """Write the responses to one request. Not thread-safe: one request is answered by one thread.
+
+    Args:
+        model: the model that answers; None if the request names none that exists.
+        request: the request.
+    """
+
+    def __init__(self, model: ServedModel | None, request: EngineRequest) -> None:
+        self._model = model
+        self._request = request
+        self._version = model.versions[-1] if model else ""
+        self._marked = request.method == "ModelStreamInfer"
+        self._outputs = ChunkOutputs(model.text_output if model else "text_output", request)
+        self.finished = False
+        """Whether a response with the final mark was written."""
+
+    def content(self, chunk: Chunk) -> Any:
+        """Return the ModelInferResponse of a chunk, or None where there is nothing to send."""
+        outputs = self._outputs.of(chunk)
+        if not outputs:
+            return None
+        response = self._response(final=chunk.final)
+        response.model_version = (
+            check_version(self._request.version) if self._request.version else self._version
+        )
+        for name, values in outputs.items():
+            spec = self._spec(name)
+            response.outputs.add(name=name, datatype=spec.datatype, shape=self._shape(spec, len(values)))
+            response.raw_output_contents.append(encode_tensor(spec.datatype, values))
+        return response
+
+    def final(self) -> Any:
+        """Return the empty ModelInferResponse that marks the end."""
+        return self._response(final=True)
+
+    def error(self, message: str, *, reached_model: bool = True) -> Any:
+        """Return the ModelStreamInferResponse that carries an error.
+
+        Only a request that reached its model has the model's name and the final mark in it.
+        """
+        self.finished = True
+        if reached_model:
+            return wire.pb.ModelStreamInferResponse(
+                error_message=message, infer_response=self._response(final=True)
+            )
+        return wire.pb.ModelStreamInferResponse(
+            error_message=message, infer_response=wire.pb.ModelInferResponse(id=self._request.request_id)
+        )
+
+    def _response(self, *, final: bool) -> Any:
+        # Without content the version is what was asked for, which usually is nothing.
+        response = wire.pb.ModelInferResponse(
+            model_name=self._request.model, model_version=self._request.version, id=self._request.request_id
+        )
+        if self._marked:
+            response.parameters[wire.FINAL_PARAMETER].bool_param = final
+        self.finished = self.finished or final
+        return response
+
+    def _spec(self, name: str) -> TensorSpec:
+        declared = self._model.signature.outputs.get(name) if self._model else None
+        return declared or TensorSpec(name, "BYTES")
+
+    def _shape(self, spec: TensorSpec, count: int) -> list[int]:
+        """Return the shape of ``count`` elements: what the declared dimensions leave open is solved for."""
+        known = math.prod(size for size in spec.shape if size != -1)
+        shape = [count // known if size == -1 else size for size in spec.shape]
+        if self._model and self._model.signature.max_batch_size:
+            return [1 if -1 in spec.shape else count // known, *shape]
+        return shape

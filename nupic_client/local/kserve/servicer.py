@@ -1,0 +1,357 @@
+"""The KServe v2 gRPC service: every method of the real server that this one offers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from nupic_client._core.kserve import wire
+from nupic_client._version import __version__
+from nupic_client.local.engines.engine import StreamAbort, StreamEnd
+from nupic_client.local.kserve.handler import FailedAnswer, InferenceHandler
+from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
+from nupic_client.local.kserve.requests import StatusError, check_version
+from nupic_client.local.kserve.response_queue import ResponseQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from nupic_client.local.kserve.repository import Repository
+
+__all__ = ["Servicer"]
+
+_log = logging.getLogger("nupic_client.local")
+
+_EXITING = "Server exiting"
+_UNREADABLE = object()
+"""Stands for a request that is no message."""
+_NO_MESSAGE = "Exception deserializing request!"
+_NO_FILES = "this server takes no files from its clients"
+_EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
+
+
+class Servicer:
+    """Answer the calls of any number of clients. Thread-safe.
+
+    Args:
+        repository: the models and the state of the server.
+        handler: what answers inference requests.
+        executor: where generations run; it must run any number of tasks at once.
+        limits: how much may be asked of it.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        handler: InferenceHandler,
+        executor: Executor,
+        limits: ServerLimits = UNLIMITED,
+    ) -> None:
+        self._limits = limits
+        self._repository = repository
+        self._handler = handler
+        self._executor = executor
+        self._stopping = threading.Event()
+        self._running: set[Callable[[], None]] = set()
+        self._lock = threading.Lock()
+
+    def handler(self) -> Any:
+        """Return the service for ``grpc.Server.add_generic_rpc_handlers``."""
+        unary: Mapping[str, Callable[[Any, Any], Any]] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelInfer": self._model_infer,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._model_load,
+            "RepositoryModelUnload": self._model_unload,
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                _refusals_as_status(call),
+                request_deserializer=_deserializer(name),
+                response_serializer=_serialize,
+            )
+            for name, call in unary.items()
+        }
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+            self._model_stream_infer,
+            request_deserializer=_deserializer("ModelStreamInfer"),
+            response_serializer=_serialize,
+        )
+        return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
+
+    def stop(self) -> None:
+        """End every running call, and every later one at once, with UNAVAILABLE."""
+        self._stopping.set()
+        with self._lock:
+            running = tuple(self._running)
+        for end in running:
+            end()
+
+    @contextmanager
+    def _registered(self, end: Callable[[], None], context: Any) -> Iterator[None]:
+        """Let `stop` and the end of the RPC, for whatever reason, call ``end``."""
+        most = self._limits.max_calls
+        with self._lock:
+            full = most is not None and len(self._running) >= most
+            if not full:
+                self._running.add(end)
+        if full:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"this server takes at most {most} inference calls at a time; try again later",
+            )
+        try:
+            if self._stopping.is_set() or not context.add_callback(end):
+                end()
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(end)
+
+    # --- health and description
+
+    def _check_running(self, text: str) -> None:
+        if self._repository.exiting:
+            raise StatusError("UNAVAILABLE", text)
+
+    def _server_live(self, _request: Any, _context: Any) -> Any:
+        self._check_running(_EXITING)
+        return wire.pb.ServerLiveResponse(live=True)
+
+    def _server_ready(self, _request: Any, _context: Any) -> Any:
+        self._check_running(_EXITING)
+        return wire.pb.ServerReadyResponse(ready=self._repository.ready)
+
+    def _server_metadata(self, _request: Any, _context: Any) -> Any:
+        return wire.pb.ServerMetadataResponse(
+            name="nupic_client", version=__version__, extensions=_EXTENSIONS
+        )
+
+    def _model_ready(self, request: Any, _context: Any) -> Any:
+        self._check_running("Server not ready")
+        version = check_version(request.version) if request.version else ""
+        model = self._repository.models.get(request.name)
+        known = model is not None and (not version or version in model.versions)
+        return wire.pb.ModelReadyResponse(ready=known and self._repository.is_ready(request.name))
+
+    def _model_metadata(self, request: Any, _context: Any) -> Any:
+        model = self._repository.find(request.name, request.version)
+        signature = model.signature
+        response = wire.pb.ModelMetadataResponse(name=model.name, versions=model.versions, platform="python")
+        batch = (-1,) if signature.max_batch_size else ()
+        for field, specs in ((response.inputs, signature.inputs), (response.outputs, signature.outputs)):
+            for spec in specs.values():
+                field.add(name=spec.name, datatype=spec.datatype, shape=(*batch, *spec.shape))
+        return response
+
+    def _model_config(self, request: Any, _context: Any) -> Any:
+        signature = self._repository.find(request.name, request.version).signature
+        response = wire.pb.ModelConfigResponse()
+        config = response.config
+        config.name = request.name
+        config.backend = signature.backend
+        config.platform = signature.platform
+        config.max_batch_size = signature.max_batch_size
+        config.version_policy.latest.num_versions = 1
+        if signature.decoupled:
+            config.model_transaction_policy.decoupled = True
+        if signature.backend:
+            config.instance_group.add(name=f"{request.name}_0", count=1, kind="KIND_CPU")
+            config.optimization.input_pinned_memory.enable = True
+            config.optimization.output_pinned_memory.enable = True
+        if signature.backend == "python":
+            config.default_model_filename = "model.py"
+        for spec in signature.inputs.values():
+            config.input.add(
+                name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape, optional=spec.optional
+            )
+        for spec in signature.outputs.values():
+            config.output.add(name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape)
+        for name, value in signature.parameters.items():
+            config.parameters[name].string_value = value
+        return response
+
+    def _model_statistics(self, request: Any, _context: Any) -> Any:
+        version = check_version(request.version) if request.version else ""
+        known = self._repository.models
+        if request.name and request.name not in known:
+            raise StatusError("INVALID_ARGUMENT", f"requested model '{request.name}' is not available")
+        if request.name and version and version not in known[request.name].versions:
+            raise StatusError(
+                "INVALID_ARGUMENT", f"requested model version is not available for model '{request.name}'"
+            )
+        names = [request.name] if request.name else known
+        response = wire.pb.ModelStatisticsResponse()
+        for name in names:
+            good, bad = self._repository.counts(name)
+            version = self._repository.models[name].versions[-1]
+            item = response.model_stats.add(
+                name=name, version=version, inference_count=good, execution_count=good
+            )
+            item.inference_stats.success.count = good
+            item.inference_stats.fail.count = bad
+        return response
+
+    # --- the repository
+
+    def _repository_index(self, request: Any, _context: Any) -> Any:
+        if request.repository_name:
+            raise StatusError("UNIMPLEMENTED", "'repository_name' specification is not supported")
+        response = wire.pb.RepositoryIndexResponse()
+        for name, model in sorted(self._repository.models.items()):
+            ready = self._repository.is_ready(name)
+            if ready or not request.ready:
+                for version in model.versions:
+                    response.models.add(name=name, version=version, state="READY" if ready else "UNAVAILABLE")
+        return response
+
+    def _model_load(self, request: Any, _context: Any) -> Any:
+        if request.repository_name:
+            raise StatusError("UNIMPLEMENTED", "'repository_name' specification is not supported")
+        if self._repository.explicit and any(name.startswith("file:") for name in request.parameters):
+            # The real server writes such files to a folder of its own. A configuration is not looked at here.
+            raise StatusError("INVALID_ARGUMENT", f"failed to load '{request.model_name}', {_NO_FILES}")
+        self._set_loaded(request.model_name, loaded=True)
+        return wire.pb.RepositoryModelLoadResponse()
+
+    def _model_unload(self, request: Any, _context: Any) -> Any:
+        self._set_loaded(request.model_name, loaded=False)
+        return wire.pb.RepositoryModelUnloadResponse()
+
+    def _set_loaded(self, name: str, *, loaded: bool) -> None:
+        if not self._repository.explicit:
+            raise StatusError(
+                "UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled"
+            )
+        if loaded and name not in self._repository.models:
+            raise StatusError(
+                "INVALID_ARGUMENT", f"failed to load '{name}', failed to poll from model repository"
+            )
+        self._repository.set_ready(name, ready=loaded)
+
+    # --- inference
+
+    def _model_infer(self, request: Any, context: Any) -> Any:
+        cancelled = threading.Event()
+        try:
+            with self._registered(cancelled.set, context):
+                answer = self._handler.once(request, _metadata(context), cancelled)
+        except StreamAbort as abort:
+            context.abort(_status(abort.code), abort.details)
+        except StreamEnd:
+            return wire.pb.ModelInferResponse()
+        if self._stopping.is_set():
+            context.abort(grpc.StatusCode.UNAVAILABLE, _EXITING)
+        if isinstance(answer, FailedAnswer):
+            context.abort(_status(answer.code), answer.text)
+        return answer
+
+    def _model_stream_infer(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
+        most = self._limits.max_on_stream
+        response_queue: ResponseQueue[Any] = ResponseQueue(
+            producers=None if most is None else most + 1,  # what reads the requests is one of them
+            patience=self._limits.read_timeout,
+            on_stall=context.cancel,
+        )
+        response_queue.open_producer()
+
+        def end() -> None:
+            response_queue.close(StreamAbort("UNAVAILABLE", _EXITING))
+
+        with self._registered(end, context):
+            self._executor.submit(self._read_stream, requests, _metadata(context), response_queue)
+            for item in response_queue:
+                if isinstance(item, StreamEnd):
+                    break
+                if isinstance(item, StreamAbort):
+                    response_queue.close()
+                    context.abort(_status(item.code), item.details)
+                yield item
+            response_queue.close()
+
+    def _read_stream(
+        self, requests: Iterator[Any], metadata: Mapping[str, str | bytes], response_queue: ResponseQueue[Any]
+    ) -> None:
+        try:
+            for request in requests:
+                if request is _UNREADABLE:
+                    response_queue.close(StreamAbort("INTERNAL", _NO_MESSAGE))
+                    break
+                if not response_queue.open_producer():
+                    break
+                self._executor.submit(self._answer_on_stream, request, metadata, response_queue)
+        except Exception:  # noqa: BLE001 - grpcio raises a bare Exception here when the RPC is over
+            response_queue.close()
+        finally:
+            response_queue.close_producer()
+
+    def _answer_on_stream(
+        self, request: Any, metadata: Mapping[str, str | bytes], response_queue: ResponseQueue[Any]
+    ) -> None:
+        answers = self._handler.stream(request, metadata, response_queue.closed)
+        try:
+            for message in answers:
+                if not response_queue.put(message):
+                    break
+        except (StreamAbort, StreamEnd) as control:
+            response_queue.put(control)
+        except Exception as error:  # noqa: BLE001 - the client must not take silence for an answer
+            _log.exception("a request could not be answered")
+            response_queue.put(StreamAbort("INTERNAL", f"the server failed: {type(error).__name__}"))
+        finally:
+            answers.close()  # tells the engine
+            response_queue.close_producer()
+
+
+def _deserializer(method: str) -> Callable[[bytes], Any]:
+    # Of an error here gRPC would print a page for the operator, as often as a client likes.
+    read = wire.METHODS[method][0].FromString
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return read(data)
+        except Exception:  # noqa: BLE001 - protobuf's errors differ from one implementation to the other
+            return _UNREADABLE
+
+    return deserialize
+
+
+def _serialize(message: Any) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
+
+
+def _config_type(datatype: str) -> int:
+    name = "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
+    number: int = wire.pb.model__config__pb2.DataType.Value(name)
+    return number
+
+
+def _status(code: str) -> Any:
+    return grpc.StatusCode[code]
+
+
+def _metadata(context: Any) -> Mapping[str, str | bytes]:
+    return {item.key: item.value for item in context.invocation_metadata()}
+
+
+def _refusals_as_status(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def answered(request: Any, context: Any) -> Any:
+        if request is _UNREADABLE:
+            context.abort(grpc.StatusCode.INTERNAL, _NO_MESSAGE)
+        try:
+            return call(request, context)
+        except StatusError as status_error:
+            context.abort(_status(status_error.code), status_error.message)
+
+    return answered

@@ -1,0 +1,87 @@
+"""A prompt in the making: which parts the family says itself, and which it quotes from a message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nupic_client.prompts.turn import Rule, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["PromptBuilder"]
+
+
+class PromptBuilder:
+    """The parts of one prompt, in order.
+
+    The distinction between a family's own words and quoted content is what the safety check needs: a control
+    token is legitimate only where no quoted character is part of it.
+    """
+
+    __slots__ = ("_parts", "_quotes")
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._quotes: list[tuple[int, int]] = []
+
+    def literal(self, text: str) -> None:
+        """Append the family's own words."""
+        self._parts.append(text)
+
+    def content(self, text: str, message: int) -> None:
+        """Append the content, or what is left of it, of the message with this index."""
+        if text:
+            self._quotes.append((len(self._parts), message))
+            self._parts.append(text)
+
+    def turn(self, turn: Turn | Rule, content: str, message: int) -> None:
+        """Append a message in its turn; nothing where it has none."""
+        if isinstance(turn, Rule) or (turn.skip_empty and not content):
+            return
+        self.literal(turn.before)
+        self.content(turn.clean(content), message)
+        self.literal(turn.after)
+
+    def text(self) -> str:
+        """Return the prompt."""
+        return "".join(self._parts)
+
+    def find_forged(self, tokens: Iterable[str]) -> tuple[str, int] | None:
+        """Find a token that quoted content is part of.
+
+        Args:
+            tokens: the strings only the family itself may say.
+
+        Returns:
+            The token and the index of a message that it is made of; None where all is well.
+        """
+        # The start of the text is the start of a line: a line marker may stand there.
+        text = "\n" + self.text()
+        spans = self._spans(start=1)
+        for token in tokens:
+            cursor = 0
+            at = text.find(token)
+            while at >= 0:
+                # The next span that does not end before the token: spans and hits both go forward.
+                while cursor < len(spans) and spans[cursor][1] <= at:
+                    cursor += 1
+                if cursor == len(spans):
+                    break
+                if spans[cursor][0] < at + len(token):
+                    return token, spans[cursor][2]
+                at = text.find(token, at + 1)
+        return None
+
+    def _spans(self, start: int) -> list[tuple[int, int, int]]:
+        spans = []
+        quotes = iter(self._quotes)
+        quoted, message = next(quotes, (-1, -1))
+        position = start
+        for number, part in enumerate(self._parts):
+            end = position + len(part)
+            if number == quoted:
+                spans.append((position, end, message))
+                quoted, message = next(quotes, (-1, -1))
+            position = end
+        return spans

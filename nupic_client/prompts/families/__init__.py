@@ -1,0 +1,1 @@
+"""The prompt formats of the model families, one small module each."""

@@ -1,0 +1,116 @@
+"""How long to wait and how often to try: the deadlines and the retries of a call."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
+
+DEFAULT_TOTAL_TIMEOUT = 600.0
+"""Seconds a generation may take when nothing else is said: long answers on a CPU take minutes, nothing takes forever."""
+
+DEFAULT_MAX_OUTPUT_BYTES = 64 * 2**20
+"""Bytes of text that an answer may have when nothing else is said: a hundred times what the longest contexts hold."""
+
+# 31 years. gRPC counts nanoseconds in 64 bits: a call with more than those hold would time out at once.
+_LONGEST_TIMEOUT = 1e9
+_MOST_RETRIES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds; None waits without limit.
+
+    Args:
+        total: for the whole call, from the beginning to the end of the answer, retries included. Long answers on a CPU
+            take minutes.
+        first_token: from sending the request to the first response. A busy server queues requests, and reading a long
+            prompt takes a CPU a while. The question for the model's signature, before the first request, gets this and
+            ``connect``.
+        between_tokens: from one response to the next, while somebody waits for it. This is what ends a stream whose model
+            process died: the real server then sends nothing, for ever, and says that it is ready. Time that your own code
+            takes between two reads does not count.
+        connect: for making the connection, when it is not there yet. It belongs to the connection, so it is taken from the
+            client; a call cannot change it.
+
+    Raises:
+        ConfigurationError: not a positive number.
+    """
+
+    total: float | None = DEFAULT_TOTAL_TIMEOUT
+    first_token: float | None = 300.0
+    between_tokens: float | None = 120.0
+    connect: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("total", "first_token", "between_tokens", "connect"):
+            shown = "timeout" if name == "total" else f"timeout {name}"
+            object.__setattr__(self, name, _seconds(shown, getattr(self, name)))
+
+    @classmethod
+    def of(cls, value: float | Timeouts | None) -> Timeouts:
+        """Return the value itself, or the timeouts with this total."""
+        return value if isinstance(value, Timeouts) else cls(total=value)
+
+    def override(self, value: float | Timeouts | None) -> Timeouts:
+        """Return the value if it is `Timeouts`, else these with the value as total."""
+        return value if isinstance(value, Timeouts) else replace(self, total=value)
+
+
+def _seconds(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not 0 < number <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"{name} must be a positive number of seconds or None for no limit, not {value!r}"
+        )
+    return float(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and when a request that failed is sent again: exponential backoff with jitter.
+
+    A request is sent again only if nothing of its answer had arrived and the error is `retryable`: the server could not be
+    reached, had no capacity, or was shutting down. The pause before try n is a random share of
+    ``min(max_backoff, initial_backoff * 2**(n - 1))``, at least half of it after a failed connection, or what the server
+    asks for; it never reaches past the total timeout.
+
+    Args:
+        max_retries: how often to send it again; 0 switches retries off.
+        initial_backoff: longest first pause, in seconds.
+        max_backoff: longest pause, in seconds.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+
+    max_retries: int = 2
+    initial_backoff: float = 0.5
+    max_backoff: float = 8.0
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.max_retries, int)
+            or isinstance(self.max_retries, bool)
+            or not 0 <= self.max_retries <= _MOST_RETRIES
+        ):
+            raise ConfigurationError(
+                f"max_retries must be an integer from 0 to {_MOST_RETRIES} (0 switches them off), not {self.max_retries!r}"
+            )
+        _seconds("initial_backoff", self.initial_backoff)
+        _seconds("max_backoff", self.max_backoff)
+
+    @classmethod
+    def of(cls, value: int | RetryPolicy | None) -> RetryPolicy:
+        """Return the value itself, the policy with this number of retries, or for None the default one."""
+        if isinstance(value, RetryPolicy):
+            return value
+        return cls() if value is None else cls(max_retries=value)
+
+
+NO_RETRIES = RetryPolicy(max_retries=0)

@@ -1,0 +1,275 @@
+"""What a server is asked: driven by hand, without a server, and through one where that says more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from nupic_client import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    Durations,
+    InferenceError,
+    ModelRegistry,
+    ModelSpec,
+    ModelStatistics,
+    ModelUnavailableError,
+    RequestError,
+    RequestRejectedError,
+    ServerClient,
+    StreamingClient,
+)
+from nupic_client._core.calls.server import ServerQueries
+from nupic_client._core.kserve import wire
+from nupic_client.testing import FakeTriton, fail, text_signature
+
+pb = wire.pb
+ASK = ServerQueries(7.0, (("authorization", "Bearer x"),))
+
+
+def drive(flow, *replies):
+    """Answer a flow's calls; return the calls and what the flow returned."""
+    calls = []
+    try:
+        call = next(flow)
+        for reply in replies:
+            calls.append(call)
+            call = flow.throw(reply) if isinstance(reply, Exception) else flow.send(reply)
+    except StopIteration as stop:
+        return calls, stop.value
+    raise AssertionError(f"the flow asks on: {call}")
+
+
+def index(*entries):
+    fields = ("name", "version", "state", "reason")
+    models = [
+        pb.RepositoryIndexResponse.ModelIndex(**dict(zip(fields, entry, strict=False))) for entry in entries
+    ]
+    return pb.RepositoryIndexResponse(models=models)
+
+
+@pytest.mark.parametrize(
+    ("flow", "method", "response"),
+    [
+        (ASK.is_live, "ServerLive", pb.ServerLiveResponse),
+        (ASK.is_ready, "ServerReady", pb.ServerReadyResponse),
+        (lambda: ASK.is_model_ready("gpt", "2"), "ModelReady", pb.ModelReadyResponse),
+    ],
+)
+class TestFlags:
+    @pytest.mark.parametrize("answer", [True, False])
+    def test_the_answer_is_returned(self, flow, method, response, answer):
+        key = "live" if method == "ServerLive" else "ready"
+        (call,), flag = drive(flow(), response(**{key: answer}))
+        assert flag is answer
+        assert (call.method, call.timeout, call.metadata) == (method, 7.0, (("authorization", "Bearer x"),))
+
+    @pytest.mark.parametrize("error", [ConnectionFailedError, ModelUnavailableError, DeadlineExceededError])
+    def test_no_answer_is_a_no(self, flow, method, response, error):
+        assert drive(flow(), error("no", retryable=True))[1] is False
+
+    def test_wrong_credentials_are_an_error(self, flow, method, response):
+        with pytest.raises(AuthenticationError):
+            drive(flow(), AuthenticationError("no"))
+
+
+def test_the_model_and_version_asked_for_are_sent():
+    (call,), _ = drive(ASK.is_model_ready("gpt", "2"), pb.ModelReadyResponse(ready=True))
+    assert (call.request.name, call.request.version) == ("gpt", "2")
+    (call,), _ = drive(ASK.statistics("gpt", "2"), pb.ModelStatisticsResponse())
+    assert (call.request.name, call.request.version) == ("gpt", "2")
+
+
+def test_metadata_of_the_server():
+    response = pb.ServerMetadataResponse(name="triton", version="2.51.0", extensions=["a", "b"])
+    _, info = drive(ASK.metadata(), response)
+    assert (info.name, info.version, info.extensions) == ("triton", "2.51.0", ("a", "b"))
+
+
+def test_models_are_sorted_and_described_by_the_registry():
+    registry = ModelRegistry([ModelSpec(name="bot", server_name="b.streaming", family="zephyr")])
+    entries = index(("b.streaming", "2", "READY"), ("b.streaming", "1", "LOADING"), ("a", "", "", "broken"))
+    calls, models = drive(ASK.models(registry, details=False), entries)
+    assert [call.method for call in calls] == ["RepositoryIndex"]
+    assert [(model.name, model.version, model.ready) for model in models] == [
+        ("a", "", False),
+        ("b.streaming", "1", False),
+        ("b.streaming", "2", True),
+    ]
+    assert (models[0].friendly_name, models[0].family, models[0].reason) == (None, None, "broken")
+    assert (models[2].friendly_name, models[2].family, models[2].streams) == ("bot", "zephyr", None)
+
+
+def test_a_family_is_guessed_where_the_registry_knows_none():
+    registry = ModelRegistry([ModelSpec(name="z", server_name="zephyr-7b-beta")])
+    _, models = drive(ASK.models(registry, details=False), index(("zephyr-7b-beta", "1", "READY")))
+    assert (models[0].friendly_name, models[0].family) == ("z", "zephyr")
+
+
+def test_details_are_asked_of_models_that_are_ready():
+    entries = index(("a", "1", "READY"), ("b", "1", "UNAVAILABLE"))
+    config = pb.ModelConfigResponse()
+    config.config.name = "a"
+    config.config.backend = "vllm"
+    config.config.model_transaction_policy.decoupled = True
+    calls, models = drive(ASK.models(ModelRegistry(), details=True), entries, config)
+    assert [call.method for call in calls] == ["RepositoryIndex", "ModelConfig"]
+    assert (calls[1].request.name, calls[1].request.version) == ("a", "1")
+    assert (models[0].streams, models[0].backend) == (True, "vllm")
+    assert (models[1].streams, models[1].backend) == (None, "")
+
+
+def test_an_ensemble_is_told_by_its_platform():
+    config = pb.ModelConfigResponse()
+    config.config.name = "a"
+    config.config.platform = "ensemble"
+    _, models = drive(ASK.models(ModelRegistry(), details=True), index(("a", "1", "READY")), config)
+    assert models[0].backend == "ensemble"
+
+
+@pytest.mark.parametrize("error", [ModelUnavailableError("gone"), RequestRejectedError("not told")])
+def test_a_model_that_vanishes_while_it_is_asked_is_listed_without_details(error):
+    _, models = drive(ASK.models(ModelRegistry(), details=True), index(("a", "1", "READY")), error)
+    assert (models[0].name, models[0].streams) == ("a", None)
+
+
+def test_other_failures_of_the_details_are_raised():
+    with pytest.raises(ConnectionFailedError):
+        drive(
+            ASK.models(ModelRegistry(), details=True),
+            index(("a", "1", "READY")),
+            ConnectionFailedError("broken"),
+        )
+
+
+def test_load_sends_a_configuration_only_where_one_is_given():
+    (call,), nothing = drive(ASK.load("gpt", None), pb.RepositoryModelLoadResponse())
+    assert nothing is None
+    assert (call.method, call.request.model_name) == ("RepositoryModelLoad", "gpt")
+    assert not call.request.parameters
+    (call,), _ = drive(ASK.load("gpt", '{"backend": "python"}'), pb.RepositoryModelLoadResponse())
+    assert call.request.parameters["config"].string_param == '{"backend": "python"}'
+    assert (call.timeout, call.metadata) == (7.0, (("authorization", "Bearer x"),))
+
+
+@pytest.mark.parametrize("dependents", [True, False])
+def test_unload_says_whether_dependents_go_too(dependents):
+    response = pb.RepositoryModelUnloadResponse()
+    (call,), _ = drive(ASK.unload("gpt", dependents=dependents), response)
+    assert (call.method, call.request.model_name) == ("RepositoryModelUnload", "gpt")
+    assert call.request.parameters["unload_dependents"].bool_param is dependents
+
+
+def test_statistics_are_in_seconds():
+    response = pb.ModelStatisticsResponse()
+    entry = response.model_stats.add(name="gpt", version="1", inference_count=6, execution_count=3)
+    entry.inference_stats.success.count = 2
+    entry.inference_stats.success.ns = 3_000_000_000
+    entry.inference_stats.queue.ns = 5
+    _, (statistics,) = drive(ASK.statistics("", ""), response)
+    nothing = Durations(count=0, total=0.0)
+    assert statistics == ModelStatistics(
+        name="gpt",
+        version="1",
+        inference_count=6,
+        execution_count=3,
+        success=Durations(count=2, total=3.0),
+        fail=nothing,
+        queue=Durations(count=0, total=5e-9),
+        compute_input=nothing,
+        compute_infer=nothing,
+        compute_output=nothing,
+    )
+    assert (statistics.success.mean, nothing.mean) == (1.5, None)
+
+
+# --- through a server
+
+
+@pytest.fixture
+def server():
+    with FakeTriton(explicit=True) as server:
+        yield server
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(request, server):
+    """Call a method of a client by its sync name, in either flavour."""
+    with ServerClient(server.url) as client:
+
+        def call(method, *args, **kwargs):
+            if request.param == "sync":
+                return getattr(client, method)(*args, **kwargs)
+            return asyncio.run(getattr(client, f"a{method}")(*args, **kwargs))
+
+        yield call
+
+
+def test_requests_are_counted(ask, server):
+    with StreamingClient("gpt.streaming", url=server.url) as client:
+        client.generate("Hi")
+        client.generate("Hi")
+        server.reply = [fail("boom")]
+        with pytest.raises(InferenceError):
+            client.generate("Hi")
+    by_name = {statistics.name: statistics for statistics in ask("statistics")}
+    assert sorted(by_name) == ["gpt", "gpt.streaming"]
+    assert (by_name["gpt.streaming"].success.count, by_name["gpt.streaming"].fail.count) == (2, 1)
+    assert by_name["gpt"].success.count == 0
+    (one,) = ask("statistics", "gpt.streaming")
+    assert one == by_name["gpt.streaming"]
+    with pytest.raises(ModelUnavailableError):
+        ask("statistics", "nope")
+
+
+def test_a_model_is_unloaded_and_loaded_again(ask):
+    ask("unload", "gpt")
+    assert ask("is_model_ready", "gpt") is False
+    model = {model.name: model for model in ask("models")}["gpt"]
+    assert (model.ready, model.streams) == (False, None)
+    ask("load", "gpt")
+    assert ask("is_model_ready", "gpt") is True
+    ask("load", "gpt", config='{"backend": "python"}')
+    ask("unload", "gpt", dependents=True)
+    assert ask("is_model_ready", "gpt") is False
+
+
+def test_a_model_that_does_not_exist_cannot_be_loaded(ask):
+    with pytest.raises(RequestError, match="nope"):
+        ask("load", "nope")
+
+
+def test_a_server_without_model_control_refuses():
+    with FakeTriton() as server, ServerClient(server.url) as client:
+        with pytest.raises(RequestError):
+            client.unload("gpt")
+        with pytest.raises(RequestError):
+            client.load("gpt")
+        assert client.is_model_ready("gpt") is True
+
+
+def test_friendly_names_are_known_to_every_question():
+    registry = ModelRegistry([ModelSpec(name="bot", server_name="gpt.streaming")])
+    with (
+        FakeTriton(models=[text_signature("gpt.streaming")], explicit=True) as server,
+        ServerClient(server.url, registry=registry) as client,
+    ):
+        assert client.is_model_ready("bot")
+        assert client.signature("bot").name == "gpt.streaming"
+        assert client.statistics("bot")[0].name == "gpt.streaming"
+        client.wait_until_ready("bot", timeout=5)
+        client.unload("bot")
+        assert not client.is_model_ready("bot")
+        client.load("bot")
+        assert client.is_model_ready("bot")
+        assert client.models()[0].friendly_name == "bot"
+
+
+def test_no_timeout_and_a_wrong_one(server):
+    with ServerClient(server.url, timeout=None) as client:
+        assert client.is_live()
+    with pytest.raises(ConfigurationError):
+        ServerClient(server.url, timeout=0)

@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import pytest
+from core.replies import chunk, error, last, prepared
+
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.kserve import wire
+from nupic_client.backends.protocol import OutputNames
+from nupic_client.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    IncompleteStreamError,
+    InferenceError,
+    ProtocolError,
+    StreamClosedError,
+    StreamConsumedError,
+)
+from nupic_client.results import FinishReason, Usage
+from nupic_client.signature import InputTensor
+
+
+def session(**changes):
+    return GenerationSession(prepared(**changes), start=100.0)
+
+
+def finished(**changes):
+    """Make an session that ran to its end."""
+    done = session(**changes)
+    done.receive(chunk("Hel", final=False), 101.0)
+    done.receive(chunk("lo", final=True), 102.0)
+    done.ended(103.0)
+    return done
+
+
+def failed():
+    """Make an session that failed after three letters."""
+    broken = session()
+    broken.receive(chunk("Hel", final=False), 101.0)
+    with pytest.raises(InferenceError):
+        broken.receive(error("engine exploded"), 102.0)
+    return broken
+
+
+def cancelled():
+    """Make an session that the caller left after three letters."""
+    left = session()
+    left.receive(chunk("Hel", final=False), 101.0)
+    left.cancelled(102.0)
+    return left
+
+
+# Running
+
+
+def test_a_new_exchange_is_running_and_has_no_text():
+    new = session()
+    assert new.running
+    assert not new.answered
+    assert new.text == ""
+
+
+def test_received_text_is_returned_and_kept():
+    running = session()
+    assert running.receive(chunk("Hel"), 101.0) == "Hel"
+    assert running.receive(chunk("lo"), 102.0) == "lo"
+    assert running.text == "Hello"
+
+
+def test_reading_the_text_in_between_changes_nothing():
+    running = session()
+    running.receive(chunk("Hel"), 101.0)
+    assert running.text == running.text == "Hel"
+    running.receive(chunk("lo"), 102.0)
+    assert running.text == "Hello"
+
+
+def test_a_running_exchange_may_be_read():
+    running = session()
+    running.check_running()
+    running.check_unread()
+
+
+def test_responses_without_text_are_no_chunks():
+    running = session()
+    running.receive(chunk(""), 101.0)
+    running.receive(chunk("a", final=True), 102.0)
+    running.ended(103.0)
+    assert running.result().timing.chunks == 1
+    assert running.result().timing.time_to_first_token == 2.0
+
+
+def test_the_remaining_time_counts_from_the_start():
+    assert session(timeout=10.0).remaining(103.0) == 7.0
+
+
+def test_the_remaining_time_is_never_negative():
+    assert session(timeout=10.0).remaining(200.0) == 0.0
+
+
+def test_without_a_timeout_there_is_no_remaining_time():
+    assert session(timeout=None).remaining(103.0) is None
+
+
+# Finished
+
+
+def test_a_finished_exchange_gives_its_generation():
+    generation = finished().result()
+    assert generation.text == "Hello"
+    assert generation.finish_reason is None
+    assert (generation.model, generation.request_id, generation.attempts) == ("llm", "r1", 1)
+    assert generation.usage == Usage()
+    assert (generation.timing.total, generation.timing.time_to_first_token) == (3.0, 1.0)
+
+
+def test_a_complete_answer_still_runs_until_the_call_has_ended():
+    complete = session()
+    complete.receive(chunk("Hello", final=True), 101.0)
+    assert complete.answered
+    assert complete.running
+
+
+def test_a_finished_exchange_may_be_asked_for_the_end_again():
+    done = finished()
+    done.check_running()
+    done.check_unread()
+
+
+def test_a_finished_exchange_that_was_read_cannot_be_read_again():
+    done = finished()
+    assert done.consumed() == ""
+    done.check_running()
+    with pytest.raises(StreamConsumedError, match="result"):
+        done.check_unread()
+
+
+def test_cancelling_a_finished_exchange_changes_nothing():
+    done = finished()
+    done.cancelled(200.0)
+    assert done.result() == finished().result()
+
+
+def test_an_error_after_the_end_changes_nothing():
+    done = finished()
+    late = ConnectionFailedError("gone")
+    assert done.failed(late, 200.0) is late
+    assert done.result().text == "Hello"
+
+
+# Stop strings
+
+
+def test_a_stop_string_completes_the_answer_early():
+    stopped = session(stops=("<end>",))
+    assert stopped.receive(chunk("a<end>b"), 101.0) == "a"
+    assert stopped.stopped_early
+    assert stopped.answered
+
+
+def test_leaving_after_a_stop_string_is_a_finished_generation():
+    stopped = session(stops=("<end>",))
+    stopped.receive(chunk("a<end>b"), 101.0)
+    stopped.cancelled(101.5)
+    generation = stopped.result()
+    assert (generation.text, generation.finish_reason) == ("a", FinishReason.STOP)
+    assert generation.timing.total == 1.5
+
+
+def test_a_stop_string_of_which_only_a_part_came_belongs_to_the_text():
+    running = session(stops=("<end>",))
+    running.receive(chunk("a<en"), 101.0)
+    running.receive(last(), 102.0)
+    running.ended(102.0)
+    assert running.result().text == "a<en"
+
+
+# Cancelled
+
+
+def test_a_cancelled_exchange_gives_what_had_arrived():
+    generation = cancelled().result()
+    assert (generation.text, generation.finish_reason) == ("Hel", FinishReason.CANCELLED)
+    assert generation.timing.total == 2.0
+
+
+@pytest.mark.parametrize("check", ["check_running", "check_unread"])
+def test_a_cancelled_exchange_cannot_be_read(check):
+    with pytest.raises(StreamClosedError, match="closed before its end"):
+        getattr(cancelled(), check)()
+
+
+def test_cancelling_twice_keeps_the_first_time():
+    left = cancelled()
+    left.cancelled(200.0)
+    assert left.result().timing.total == 2.0
+
+
+def test_leaving_after_the_final_response_is_a_finished_generation():
+    complete = session()
+    complete.receive(chunk("Hello", final=True), 101.0)
+    complete.cancelled(102.0)
+    assert complete.result().finish_reason is None
+    complete.check_running()
+
+
+# Failed
+
+
+def test_an_error_is_completed_with_the_facts_of_the_generation():
+    broken = session()
+    broken.attempts = 3
+    broken.receive(chunk("Hel", final=False), 101.0)
+    with pytest.raises(InferenceError) as caught:
+        broken.receive(error("engine exploded", request_id=""), 102.0)
+    found = caught.value
+    assert (found.model, found.target, found.request_id) == ("llm", "host:8001", "r1")
+    assert (found.attempts, found.partial_text) == (3, "Hel")
+
+
+def test_facts_that_the_error_has_already_are_kept():
+    running = session()
+    given = ConnectionFailedError("gone", model="m", target="t", request_id="x")
+    found = running.failed(given, 101.0)
+    assert (found.model, found.target, found.request_id) == ("m", "t", "x")
+
+
+def test_the_partial_text_has_what_was_held_back_for_a_stop_string():
+    running = session(stops=("<end>",))
+    running.receive(chunk("a<e"), 101.0)
+    assert running.text == "a"
+    assert running.failed(ConnectionFailedError("gone"), 102.0).partial_text == "a<e"
+
+
+def test_the_partial_text_has_what_was_held_back_as_maybe_cumulative():
+    running = session(output_names=OutputNames(cumulative=None))
+    running.receive(chunk("Once"), 101.0)
+    running.receive(chunk("Once upon"), 101.5)
+    assert running.failed(ConnectionFailedError("gone"), 102.0).partial_text == "Once upon"
+
+
+def test_a_failed_exchange_raises_the_same_error_again():
+    broken = failed()
+    errors = []
+    for ask in (broken.result, broken.check_running, broken.check_unread):
+        with pytest.raises(InferenceError) as caught:
+            ask()
+        errors.append(caught.value)
+    assert len(set(map(id, errors))) == 1
+
+
+def test_a_second_failure_does_not_replace_the_first():
+    broken = failed()
+    broken.failed(ConnectionFailedError("gone"), 200.0)
+    with pytest.raises(InferenceError):
+        broken.result()
+
+
+def test_cancelling_a_failed_exchange_changes_nothing():
+    broken = failed()
+    broken.cancelled(200.0)
+    with pytest.raises(InferenceError):
+        broken.result()
+
+
+def test_before_the_first_text_a_retryable_error_stays_retryable():
+    assert session().failed(ConnectionFailedError("gone", retryable=True), 101.0).retryable
+
+
+def test_after_the_first_text_no_error_is_retryable():
+    running = session()
+    running.receive(chunk("a"), 101.0)
+    assert not running.failed(ConnectionFailedError("gone", retryable=True), 102.0).retryable
+
+
+def test_a_passed_deadline_says_which_and_after_how_long():
+    found = session(timeout=10.0).failed(DeadlineExceededError("too late"), 110.25)
+    assert (found.deadline, found.limit, found.elapsed) == ("total", 10.0, 10.25)
+
+
+def test_a_broken_protocol_ends_the_exchange():
+    running = session()
+    running.receive(last(), 101.0)
+    with pytest.raises(ProtocolError):
+        running.receive(last(), 102.0)
+    assert not running.running
+
+
+# The end of the call
+
+
+def test_a_stream_that_ends_before_its_answer_is_incomplete_and_keeps_the_text():
+    running = session()
+    running.receive(chunk("Hel", final=False), 101.0)
+    with pytest.raises(IncompleteStreamError) as caught:
+        running.ended(102.0)
+    assert (caught.value.partial_text, caught.value.model) == ("Hel", "llm")
+    assert not running.running
+
+
+def test_a_call_that_breaks_before_the_end_of_the_answer_is_a_failure():
+    running = session()
+    running.receive(chunk("Hel", final=False), 101.0)
+    found = running.broken(ConnectionFailedError("gone"), 102.0)
+    assert found.partial_text == "Hel"
+    with pytest.raises(ConnectionFailedError):
+        running.result()
+
+
+def test_a_call_that_breaks_after_the_end_of_the_answer_is_no_failure():
+    running = session()
+    running.receive(chunk("Hello", final=True), 101.0)
+    assert running.broken(ConnectionFailedError("gone"), 102.0) is None
+    assert running.result().text == "Hello"
+
+
+class ChunksThatGrowWhileTheyAreRead(list):
+    """What the reading thread does to the list while another thread joins it, made certain."""
+
+    def __iter__(self):
+        yield from [self[index] for index in range(len(self))]
+        self.append("!")
+
+
+def test_asking_for_the_text_while_another_thread_receives_loses_nothing():
+    running = session()
+    running._chunks = ChunksThatGrowWhileTheyAreRead(["a", "b"])
+    assert running.text == "ab"
+    assert list.__len__(running._chunks) == 3
+
+
+def test_the_repr_of_a_request_shows_neither_prompt_nor_metadata():
+    message = wire.build_infer_request(
+        "llm", [InputTensor("text_input", "BYTES", (1,), ("my secret prompt",))]
+    )
+    request = prepared(message=message, metadata=(("authorization", "Bearer secret"),))
+    assert "secret" not in repr(request)
+
+
+def test_the_repr_of_an_input_does_not_show_its_values():
+    assert "secret" not in repr(InputTensor("text_input", "BYTES", (1,), ("my secret prompt",)))
+
+
+# What others are told
+
+
+def test_the_end_is_told_once_in_whatever_way_it_comes():
+    for ending in (finished, failed, cancelled):
+        told = []
+        done = ending()
+        done.on_end = told.append
+        done.cancelled(200.0)
+        assert told == []
+        running = session()
+        running.on_end = told.append
+        running.cancelled(101.0)
+        running.cancelled(102.0)
+        assert told == [running]
+
+
+def test_only_an_answer_that_came_to_its_end_is_finished():
+    assert [ending().finished for ending in (session, finished, failed, cancelled)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_the_failure_is_the_error_it_ended_with():
+    assert [type(ending().failure) for ending in (session, finished, cancelled)] == [type(None)] * 3
+    assert isinstance(failed().failure, InferenceError)
+
+
+def test_a_passed_deadline_says_how_much_had_come():
+    running = session(timeout=10.0)
+    assert "no text had come after 10.0 s" in running.failed(DeadlineExceededError("too late"), 110.0).message
+    running = session(timeout=10.0)
+    running.receive(chunk("Hel"), 101.0)
+    message = running.failed(DeadlineExceededError("too late"), 110.0).message
+    assert message == (
+        "the answer was not complete within the timeout of 10 s: 1 chunk of text (3 characters) had come after 10.0 s"
+    )
+
+
+def test_a_passed_deadline_that_was_not_ours_keeps_its_sentence():
+    assert session(timeout=None).failed(DeadlineExceededError("too late"), 110.0).message == "too late"
+
+
+# Found by fuzzing and by the soak
+
+
+def test_an_error_that_comes_just_after_the_caller_left_is_not_raised():
+    left = cancelled()
+    with pytest.raises(StreamClosedError):
+        left.receive(error("engine exploded"), 103.0)
+    with pytest.raises(StreamClosedError):
+        left.ended(104.0)
+    assert left.result().text == "Hel"
+
+
+def test_text_over_the_limit_leaves_no_gap_in_the_partial_text():
+    limited = session(stops=("<end>",), max_output_bytes=8)
+    assert limited.receive(chunk("abcde"), 101.0) == "abcde"
+    with pytest.raises(ProtocolError, match="max_output_bytes") as caught:
+        limited.receive(chunk("fghij<e"), 102.0)
+    assert caught.value.partial_text == "abcde"

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nupic_client._core.generation.text import CumulativeText, StopScanner, Utf8Joiner
+
+ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+SMALL_TEXT = st.text("ab<", max_size=30)
+STOPS = st.lists(st.text("ab<", min_size=1, max_size=4), min_size=1, max_size=4, unique=True)
+
+
+def split(data, cuts):
+    """Cut a sequence at the given places, wherever they are."""
+    places = sorted({cut % (len(data) + 1) for cut in cuts})
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+CUTS = st.lists(st.integers(0, 1000), max_size=12)
+
+
+def joined(chunks):
+    joiner = Utf8Joiner()
+    return "".join([joiner.feed(chunk) for chunk in chunks]) + joiner.flush()
+
+
+def scanned(stops, chunks):
+    scanner = StopScanner(stops)
+    text = ""
+    for chunk in chunks:
+        text += scanner.feed(chunk)
+        if scanner.matched is not None:
+            return text, scanner.matched
+    return text + scanner.flush(), None
+
+
+def letter_by_letter(stops, text):
+    """The oracle: the first stop string to be complete ends the text, the longest of those complete at one place."""
+    for end in range(1, len(text) + 1):
+        complete = [stop for stop in stops if text[:end].endswith(stop)]
+        if complete:
+            longest = max(complete, key=len)
+            return text[: end - len(longest)], longest
+    return text, None
+
+
+# UTF-8
+
+
+@given(ANY_TEXT, CUTS)
+def test_any_split_of_utf8_gives_the_same_text(text, cuts):
+    assert joined(split(text.encode(), cuts)) == text
+
+
+@given(st.binary(max_size=40), CUTS)
+def test_any_split_of_any_bytes_gives_what_decoding_the_whole_gives(data, cuts):
+    assert joined(split(data, cuts)) == data.decode(errors="replace")
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\xe2", b"\x82", b"\xac", b"\xf0\x9f", b"a", b"", b"\xff", b"\xc3"]), max_size=12
+    )
+)
+def test_pieces_of_characters_give_what_decoding_the_whole_gives(chunks):
+    assert joined(chunks) == b"".join(chunks).decode(errors="replace")
+
+
+def test_a_character_is_given_when_its_last_byte_has_come():
+    joiner = Utf8Joiner()
+    assert [joiner.feed(bytes([byte])) for byte in "€".encode()] == ["", "", "€"]
+
+
+def test_an_unfinished_character_at_the_end_is_one_replacement_character():
+    joiner = Utf8Joiner()
+    assert joiner.feed(b"a\xe2\x82") == "a"
+    assert joiner.flush() == "\ufffd"
+
+
+def test_after_the_flush_nothing_is_left():
+    joiner = Utf8Joiner()
+    joiner.feed(b"\xe2")
+    joiner.flush()
+    assert joiner.flush() == ""
+    assert joiner.feed(b"ok") == "ok"
+
+
+# Stop strings
+
+
+@given(STOPS, SMALL_TEXT, CUTS)
+def test_the_stop_scanner_agrees_with_reading_letter_by_letter(stops, text, cuts):
+    assert scanned(stops, split(text, cuts)) == letter_by_letter(stops, text)
+
+
+@given(STOPS, SMALL_TEXT)
+def test_single_letters_give_the_same_as_the_whole_text(stops, text):
+    assert scanned(stops, list(text)) == scanned(stops, [text])
+
+
+@given(STOPS, SMALL_TEXT, CUTS)
+def test_no_more_is_held_back_than_what_may_begin_a_stop_string(stops, text, cuts):
+    scanner = StopScanner(stops)
+    given_text = ""
+    for chunk in split(text, cuts):
+        given_text += scanner.feed(chunk)
+        if scanner.matched is not None:
+            return
+    held = text[len(given_text) :]
+    assert held == "" or any(stop.startswith(held) for stop in stops)
+
+
+def test_text_without_the_first_letter_of_a_stop_string_is_given_at_once():
+    scanner = StopScanner(["END"])
+    assert scanner.feed("a story") == "a story"
+    assert scanner.flush() == ""
+
+
+def test_the_beginning_of_a_stop_string_is_held_back_and_given_when_it_was_none():
+    scanner = StopScanner(["<end>"])
+    assert scanner.feed("a <e") == "a "
+    assert scanner.feed("m>") == "<em>"
+    assert scanner.matched is None
+
+
+def test_a_stop_string_over_a_border_ends_the_text():
+    scanner = StopScanner(["<end>"])
+    assert scanner.feed("a <e") == "a "
+    assert scanner.feed("nd> b") == ""
+    assert scanner.matched == "<end>"
+
+
+def test_the_longest_of_those_complete_at_one_place_wins():
+    scanner = StopScanner(["c", "bc", "abc"])
+    assert scanner.feed("xabc") == "x"
+    assert scanner.matched == "abc"
+
+
+def test_the_first_to_be_complete_wins_over_one_that_begins_earlier():
+    scanner = StopScanner(["abcd", "b"])
+    assert scanner.feed("xabcd") == "xa"
+    assert scanner.matched == "b"
+
+
+# Cumulative texts
+
+
+def whole_texts(chunks):
+    return ["".join(chunks[: index + 1]) for index in range(len(chunks))]
+
+
+def grown(chunks, cumulative):
+    text = CumulativeText(cumulative=cumulative)
+    return b"".join([text.feed(chunk) for chunk in chunks]) + text.flush()
+
+
+@given(ANY_TEXT, CUTS)
+def test_declared_cumulative_pieces_give_the_whole_text(text, cuts):
+    chunks = [chunk.encode() for chunk in whole_texts(split(text, cuts))]
+    assert grown(chunks, True).decode() == text
+
+
+@given(st.lists(st.binary(max_size=6), max_size=8))
+def test_declared_new_text_goes_through_unchanged(chunks):
+    assert grown(chunks, False) == b"".join(chunks)
+
+
+@given(st.lists(st.text("abc ", min_size=1, max_size=5), min_size=1, max_size=8))
+def test_growing_pieces_that_start_with_a_word_are_found_to_be_cumulative(tails):
+    chunks = [chunk.encode() for chunk in whole_texts(["word", *tails])]
+    assert grown(chunks, None) == chunks[-1]
+
+
+def test_pieces_that_do_not_grow_are_new_text():
+    assert grown([b"Hello", b" there", b" there"], None) == b"Hello there there"
+
+
+def test_runs_of_dashes_are_new_text():
+    assert grown([b"-", b"--", b"---", b"----"], None) == b"-" * 10
+
+
+def test_a_second_piece_that_only_looks_cumulative_is_not_lost():
+    assert grown([b"ha", b"haha", b"!"], None) == b"hahaha!"
+
+
+def test_two_pieces_of_which_one_continues_the_other_are_the_whole_text():
+    assert grown([b"Hello", b"Hello you"], None) == b"Hello you"
+
+
+def test_one_piece_is_new_text():
+    assert grown([b"Hello"], None) == b"Hello"
+
+
+def test_empty_pieces_decide_nothing():
+    assert grown([b"", b"Hello", b"", b"Hello you", b"", b"Hello you all"], None) == b"Hello you all"
+
+
+def test_a_repeated_whole_text_adds_nothing():
+    assert grown([b"Hello", b"Hello", b"Hello you"], True) == b"Hello you"
+
+
+def test_a_replacement_character_at_the_end_waits_for_the_real_one():
+    text = CumulativeText(cumulative=True)
+    assert text.feed("caf\ufffd".encode()) == b"caf"
+    assert text.feed("café".encode()) == "é".encode()
+    assert text.flush() == b""
+
+
+def test_a_replacement_character_at_the_very_end_is_given_by_the_flush():
+    text = CumulativeText(cumulative=True)
+    text.feed("caf\ufffd".encode())
+    assert text.flush() == "\ufffd".encode()
+    assert text.flush() == b""
+
+
+def test_a_declared_cumulative_text_that_changes_its_beginning_is_an_error():
+    text = CumulativeText(cumulative=True)
+    text.feed(b"Hello")
+    with pytest.raises(ValueError, match="does not continue"):
+        text.feed(b"Goodbye")
+
+
+def test_a_replacement_character_that_was_cut_is_text():
+    assert grown(["\ufffd".encode()[:1], "\ufffd".encode(), "\ufffd!".encode()], True) == "\ufffd!".encode()
