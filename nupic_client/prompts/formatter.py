@@ -64,9 +64,9 @@ class PromptFormatter:
     ) -> PromptFormatter:
         """Make a formatter of a Jinja chat template, as Hugging Face renders it.
 
-        The template runs in Jinja2's immutable sandbox with a bounded number of steps; see
-        `nupic_client.prompts.sandbox` for what is bounded. Besides the given tokens, whatever looks like a
-        control token or a role marker in the template's source is refused in content.
+        The template runs in Jinja2's immutable sandbox, which keeps it from Python's internals but does not
+        bound its time or memory: take it from where you take the weights. Besides the given tokens, whatever
+        looks like a control token or a role marker in the template's source is refused in content.
 
         Args:
             template: the template's source.

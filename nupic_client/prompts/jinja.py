@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["JinjaScript", "jinja_family"]
 
 _MAX_MESSAGE = 500
+# The longest prompt, in characters: some four million tokens, which few models read and every machine holds.
+# What the messages say comes on top, eight times: a template may print it again, or escape it for JSON. So it
+# stops a template that prints without end, and never a conversation that is long itself.
+_LONGEST = 16 * 2**20
+_LONGEST_PER_CHARACTER = 8
 _RESERVED = ("messages", "strftime_now", "raise_exception")
 
 # What a control token looks like, in whatever text it stands.
@@ -75,26 +80,26 @@ class JinjaScript:
         try:
             from jinja2 import TemplateSyntaxError  # noqa: PLC0415  # an optional extra
 
-            from nupic_client.prompts.budget import Budget  # noqa: PLC0415
-            from nupic_client.prompts.sandbox import BoundedEnvironment  # noqa: PLC0415
+            from nupic_client.prompts.sandbox import chat_environment  # noqa: PLC0415
         except ImportError as error:
             raise ConfigurationError(
                 "rendering a Jinja chat template needs jinja2: pip install 'nupic-client[jinja]'"
             ) from error
-        environment = BoundedEnvironment()
+        environment = chat_environment()
         compiled = {}
         for name, source in self.templates.items():
-            try:  # a handful of templates, and the error names one
-                # Jinja calls filters while it compiles, where all their arguments are constants.
-                with Budget(source):
-                    compiled[name] = environment.from_string(source)
-            except TemplateSyntaxError as error:  # a handful of templates, and the error names one
+            try:
+                compiled[name] = environment.from_string(source)
+            except TemplateSyntaxError as error:
                 raise ConfigurationError(
                     f"the chat template {name!r} has an error in line {error.lineno}: {error.message}"
                 ) from error
-            except (SyntaxError, RecursionError, ValueError, OverflowError, MemoryError) as error:
-                # What Python's own compiler says to nesting or numbers that are too big for it.
-                raise ConfigurationError(f"the chat template {name!r} cannot be compiled: {error}") from error
+            except Exception as error:
+                # What Python's own compiler says to nesting or numbers that are too big for it: SyntaxError,
+                # RecursionError, MemoryError and more. Jinja also calls filters here, where all is constant.
+                raise ConfigurationError(
+                    f"the chat template {name!r} cannot be compiled: {_said(error)}"
+                ) from error
         return compiled
 
     def _choose(self, variables: Mapping[str, Any]) -> str:
@@ -108,22 +113,33 @@ class JinjaScript:
         template = self.compiled[name]
         from jinja2 import TemplateError  # noqa: PLC0415  # an optional extra
 
-        from nupic_client.prompts.budget import Budget, BudgetError  # noqa: PLC0415
         from nupic_client.prompts.sandbox import strftime_now  # noqa: PLC0415
 
+        longest = _LONGEST + _LONGEST_PER_CHARACTER * sum(len(message.content) for message in job.messages)
+        left, pieces = longest, []
         try:
-            with Budget(variables):
-                return template.render(variables, strftime_now=strftime_now(job.day))
-        except BudgetError as error:
-            raise PromptError(f"the chat template of {family.name} was stopped: {error}") from error
+            for piece in template.generate(variables, strftime_now=strftime_now(job.day)):
+                pieces.append(piece)
+                left -= len(piece)
+                if left < 0:
+                    break
         except TemplateError as error:
             said = str(error)[:_MAX_MESSAGE]
             raise PromptError(
                 f"the chat template of {family.name} refuses this conversation: {said}"
             ) from error
         except Exception as error:  # a template is foreign code: it can fail in any way
-            said = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
-            raise PromptError(f"the chat template of {family.name} failed: {said}") from error
+            raise PromptError(f"the chat template of {family.name} failed: {_said(error)}") from error
+        if left < 0:
+            raise PromptError(
+                f"the chat template of {family.name} was stopped: the prompt of this conversation must have at "
+                f"most {longest:,} characters, not more. Look for a loop that prints too often in the template"
+            )
+        return "".join(pieces)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
 
 
 def jinja_family(

@@ -1,7 +1,8 @@
 """Targets: chat templates and tokenizer configurations, which are foreign code and foreign data.
 
-A template may fail, but only with our errors; it may not take for ever, print without bounds, or reach out of the sandbox:
-an audit hook sees whatever it would open, import, run or connect to.
+A template may fail, but only with our errors; it may not print without bounds, or reach out of the sandbox: an audit hook
+sees whatever it would open, import, run or connect to. It may take long, or much memory: what does is no finding, and stays
+out of the corpus.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import json
 import sys
 import tempfile
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import jinja2.constants  # or the first template that calls `lipsum` imports it
 import jinja2.debug  # noqa: F401 - or the first template that fails imports it
 
 from nupic_client import ConfigurationError, PromptError
@@ -31,10 +32,8 @@ CONVERSATIONS = (
         {"role": "user", "content": "a" * 300},
     ],
 )
-LONGEST = 40_000_000
-"""More characters than a budget's steps print, for conversations as small as these."""
-SLOWEST = 20.0
-"""Seconds of CPU; an endless template ends within about a second on a quiet machine."""
+LONGEST = 17 * 2**20
+"""More characters than a prompt may have, for conversations as small as these."""
 
 _FORBIDDEN = (
     "open", "exec", "compile", "import", "os.", "subprocess.", "socket.", "shutil.", "ctypes.", "pty.", "marshal.",
@@ -80,14 +79,12 @@ def watched():
 def chat_template(data: bytes) -> None:
     """Any text as a template, with conversations that are more or less harmless."""
     source = data.decode(errors="surrogateescape")
-    before = time.thread_time()
     try:
         formatter = PromptFormatter.from_jinja(source, bos_token="<s>", eos_token="</s>")
     except ConfigurationError as error:
         explained(error)
         return
     _render(formatter)
-    assert time.thread_time() - before < SLOWEST, "this template takes too long"
 
 
 def _render(formatter: PromptFormatter) -> None:

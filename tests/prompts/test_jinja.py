@@ -1,4 +1,4 @@
-"""Formatters made of Jinja templates: as Hugging Face renders, and with everything bounded."""
+"""Formatters made of Jinja templates: as Hugging Face renders, and in its sandbox."""
 
 # ruff: noqa: E501  # tables read better with one case on a line
 
@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import pickle
 import sys
-import time
 
 import pytest
 
@@ -102,6 +101,7 @@ def test_pickle_and_equality():
         ("{{ {'b': 1, 'a': 2} | tojson(indent=2, sort_keys=true) }}", '{\n  "a": 2,\n  "b": 1\n}'),
         ("{{ ['é'] | tojson(ensure_ascii=true, separators=(',', ':')) }}", '["\\u00e9"]'),
         ("{{ strftime_now('%Y-%m-%d') }}", "2031-03-05"),
+        ("{{ strftime_now('%d %b, in week 10') }}", "05 Mar, in week 10"),
         ("{% generation %}{% set a = 1 %}x{{ a }}{% endgeneration %}{{ a }}", "x1"),
         ("{{ missing }}|{{ missing is defined }}|{{ tools is none }}|{{ documents is none }}", "|False|True|True"),
         ("{{ bos_token is defined }}{{ bos_token }}", "False"),
@@ -148,13 +148,25 @@ def test_any_role_is_the_template_s_business():
     assert render("{{ messages[0].role }}", [{"role": "tool", "content": ""}]) == "tool"
 
 
-def test_templates_cannot_change_messages():
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages.append(1) }}",
+        "{{ messages.clear() }}",
+        "{{ messages[0].update({'role': 'x'}) }}",
+        "{{ tools.append(1) }}",
+        "{{ tools[0].pop('name') }}",
+        "{{ (tools[0] | attr('setdefault'))('x', 1) }}",
+        "{{ tools[0]['tags'].add(1) }}",
+    ],
+)
+def test_templates_cannot_change_what_they_are_given(template):
     messages = [{"role": "user", "content": "hi"}]
-    with pytest.raises(PromptError):
-        render("{{ messages.append(1) }}", messages)
-    with pytest.raises(PromptError):
-        render("{{ messages[0].update({'role': 'x'}) }}", messages)
+    tools = [{"name": "f", "tags": {1}}]
+    with pytest.raises(PromptError, match="the chat template of jinja"):
+        render(template, messages, tools=tools)
     assert messages == [{"role": "user", "content": "hi"}]
+    assert tools == [{"name": "f", "tags": {1}}]
 
 
 @pytest.mark.parametrize("template", ["{% if %}", "{{ x", "{% nope %}", "{{ x|nope }}", "{% endfor %}"])
@@ -169,6 +181,7 @@ def test_syntax_error(template):
         "{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}",
         "{% for a in x %}" * 30 + "{% endfor %}" * 30,
         "{{ 1" + "+1" * 50_000 + " }}",
+        "{{ 10**5000 }}",
     ],
 )
 def test_template_that_cannot_be_compiled(template):
@@ -177,11 +190,7 @@ def test_template_that_cannot_be_compiled(template):
 
 
 def test_without_jinja2(monkeypatch, tmp_path):
-    for name in [
-        name
-        for name in sys.modules
-        if name.split(".")[0] == "jinja2" or name.endswith((".sandbox", ".budget"))
-    ]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "jinja2" or name.endswith(".sandbox")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'nupic-client\[jinja\]'"):
@@ -190,89 +199,79 @@ def test_without_jinja2(monkeypatch, tmp_path):
         PromptFormatter.from_tokenizer_config({"chat_template": CHATML})
 
 
-NEST = "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"
-TUPLES = "{% set ns = namespace(x=(1,)) %}{% for i in range(99) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}"
-BIG = "{% set big = 'a' * 1000000 %}"
+DEEP = "{% set ns = namespace(x=[1]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}"
 
-ENDLESS = {
-    "nested loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "loops that filter": "{% for a in range(99999) %}{% for b in range(99999) if false %}{% endfor %}{% endfor %}",
-    "loops in a set block": "{% for a in range(999) %}{% set b %}{% for c in range(9999) %}{% endfor %}{% endset %}{% endfor %}",
-    "a loop over much text": "{% for a in range(99999) %}" + "x" * 100_000 + "{% endfor %}",
-    "loop lengths": "{% for a in range(99999) %}{% for b in range(99999)|select %}{{ loop.length }}{% break %}{% endfor %}{% endfor %}",
-    "lists": "{% for a in range(99999) %}{% set x = range(99999)|list %}{% endfor %}",
-    "mapped calls": "{% for a in range(99999) %}{% set x = range(99999)|map('upper')|list %}{% endfor %}",
-    "sorting": "{% for a in range(99999) %}{% set x = range(99999)|sort %}{% endfor %}",
-    "comparing": BIG + "{% for a in range(99999) %}{{ 'b' in big }}{% endfor %}",
-    "slicing": BIG + "{% for a in range(99999) %}{% set x = big[1:] %}{% endfor %}",
-    "methods": BIG + "{% for a in range(99999) %}{% set x = big.upper() %}{% endfor %}",
-    "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+FAILING = {
     "recursive macro": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-    "recursive loop": "{% for a in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
+    "recursive loop": "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}",
     "recursive block": "{% block a %}{{ self.a() }}{% endblock %}",
-    "string product": "{{ 'a' * 10**10 }}",
-    "reversed product": "{{ 10**10 * 'a' }}",
-    "bytes product": "{{ 'a'.encode() * 10**10 }}",
-    "safe string product": "{{ 'a'|safe * 10**10 }}",
-    "list product": "{{ [1] * 10**10 }}",
-    "power": "{{ 10**(10**10) }}",
-    "growing numbers": "{% set ns = namespace(x=3) %}{% for i in range(999) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
-    "doubling": "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
-    "concatenating": "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
-    "set blocks": "{% set x = 'aaaa' %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 99,
-    "doubling lists": "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
-    "printing a nest": NEST + "{{ ns.x }}",
-    "nest as json": NEST + "{{ ns.x|tojson }}",
-    "comparing nests": NEST + "{{ ns.x == ns.y }}",
-    "looking for a nest": NEST + "{{ [ns.x].index(ns.y) }}",
-    "nest in a namespace": "{% set ns = namespace(x=1) %}{% set ns.x = ns %}{{ ns }}",
-    "hashing a nest": TUPLES + "{{ {ns.x: 1} }}",
-    "nest as a key": TUPLES + "{{ {}[ns.x] }}",
-    "getting a nest": TUPLES + "{{ {}.get(ns.x) }}",
-    "center filter": "{{ 'x'|center(10**9) }}",
-    "mapped center filter": "{{ range(9)|map('center', 1000000000)|list }}",
-    "center method": "{{ 'x'.center(1000000000) }}",
-    "ljust": "{{ 'x'.ljust(1000000000) }}",
-    "zfill": "{{ 'x'.zfill(1000000000) }}",
-    "to_bytes": "{{ (1).to_bytes(1000000000, 'big') }}",
-    "round": "{{ 1|round(1000000000) }}",
-    "json indent": "{{ [1]|tojson(indent=1000000000) }}",
-    "indent": "{{ ('\n' * 100000)|indent(9999) }}",
-    "expandtabs": "{{ ('\t' * 100000).expandtabs(9999) }}",
-    "percent": "{{ '%1000000000d' % 1 }}",
-    "percent bytes": "{{ '%1000000000d'.encode() % 1 }}",
-    "percent star": "{{ '%*d' % (1000000000, 1) }}",
-    "percent fields": "{{ ('%(a)s' * 100000) % {'a': 'a' * 100000} }}",
-    "format filter": "{{ '%1000000000d'|format(1) }}",
-    "format": "{{ '{:1000000000d}'.format(1) }}",
-    "format argument": "{{ '{:{}}'.format(1, 1000000000) }}",
-    "format fields": "{{ ('{0}' * 100000).format('a' * 100000) }}",
-    "format_map": "{{ '{a:1000000000}'.format_map({'a': 1}) }}",
-    "replace filter": "{{ ('a' * 100000)|replace('a', 'b' * 100000) }}",
-    "replace method": "{{ ('a' * 100000).replace('', 'b' * 100000) }}",
-    "replace bytes": "{{ ('a' * 100000).encode().replace('a'.encode(), ('b' * 100000).encode()) }}",
-    "join filter": "{{ range(99999)|join('b' * 100000) }}",
-    "join generator": "{{ range(99999)|map('string')|join('b' * 100000) }}",
-    "join method": "{{ ('b' * 100000).join('a' * 100000) }}",
-    "translate": "{{ 'a'.translate({97: 'b' * 100000}) }}",
-    "punycode": "{{ 'é'.encode('punycode') }}",
-    "sum of lists": "{{ range(99999)|batch(1)|sum(start=[]) }}",
-    "striptags": "{{ ('<!-- -->' * 10000)|striptags }}",
-    "urlize": "{{ ('http://a.b ' * 10000)|urlize }}",
-    "range": "{{ range(10**9)|list }}",
-    "date width": "{{ strftime_now('%1000000000Y') }}",
-    "random text": "{{ lipsum(1000000) }}",
-    "folded constants": "{{ 'a'" + "|replace('a', 'aaaaaaaaaa')" * 30 + " }}",
-}  # fmt: skip
+    "printing a deep list": DEEP + "{{ ns.x }}",
+    "a deep list as json": DEEP + "{{ ns.x | tojson }}",
+    "a range that is too long": "{{ range(10**9) | list }}",
+    "more memory than there is": "{{ 'a' * 10**18 }}",
+    "a number that is too long to print": "{{ (messages | length + 9) ** 5000 }}",
+    "a product that is too long": "{{ 'a' * 10**30 }}",
+    "a division by zero": "{{ 1 / 0 }}",
+    "a wrong type": "{{ 1 + 'a' }}",
+    "an object that is no JSON": "{{ cycler | tojson }}",
+    "an undefined attribute": "{{ missing.attribute }}",
+}
 
 
-@pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
-def test_an_endless_template_is_stopped(template):
-    start = time.perf_counter()
-    formatter = PromptFormatter.from_jinja(template, family="hostile")
-    with pytest.raises(PromptError, match="the chat template of hostile"):
+@pytest.mark.parametrize("template", FAILING.values(), ids=FAILING)
+def test_a_template_that_fails_is_a_prompt_error(template):
+    formatter = PromptFormatter.from_jinja(template, family="acme")
+    with pytest.raises(PromptError, match="the chat template of acme"):
         formatter("hi")
-    assert time.perf_counter() - start < 20  # about one second at most; tests may share the machine
+
+
+@pytest.mark.parametrize(
+    "error", [RecursionError, MemoryError, OverflowError, SyntaxError, KeyError, OSError]
+)
+def test_any_exception_is_a_prompt_error(error):
+    def fail():
+        raise error("words")
+
+    with pytest.raises(PromptError, match=f"the chat template of jinja failed: {error.__name__}: .?words"):
+        render("{{ fail() }}", fail=fail)
+
+
+def test_variables_that_nest_too_deeply():
+    tools = []
+    for _ in range(99_999):
+        tools = [tools]
+    with pytest.raises(PromptError, match="the chat template of jinja failed: RecursionError"):
+        render("{{ tools | tojson }}", tools=tools)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}" + "x" * 10_000 + "{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{{ messages[0].content * 10000 }}{% endfor %}",
+        "{{ messages[0].content * 9999999 }}",
+    ],
+    ids=["words", "expressions", "one piece"],
+)
+def test_a_template_that_prints_too_much_is_stopped(template):
+    with pytest.raises(PromptError, match=r"jinja was stopped: .* at most 16,777,232 characters, not more"):
+        render(template)
+
+
+def test_a_template_that_prints_too_much_is_stopped_at_once(monkeypatch):
+    monkeypatch.setattr("nupic_client.prompts.jinja._LONGEST", 84)
+    turns = []
+    template = "{% for a in range(99999) %}{{ note(a) or 'ten chars.' }}{% endfor %}"
+    with pytest.raises(PromptError, match="at most 100 characters"):
+        render(template, note=turns.append)
+    assert turns == list(range(11))
+
+
+def test_a_long_conversation_may_have_a_long_prompt(monkeypatch):
+    monkeypatch.setattr("nupic_client.prompts.jinja._LONGEST", 0)
+    assert render("{% for a in range(8) %}{{ messages[0].content }}{% endfor %}", "x" * 100) == "x" * 800
+    with pytest.raises(PromptError, match="at most 800 characters"):
+        render("{% for a in range(8) %}{{ messages[0].content }}{% endfor %}!", "x" * 100)
 
 
 @pytest.mark.parametrize(
@@ -284,24 +283,28 @@ def test_an_endless_template_is_stopped(template):
         "{{ '{0.__class__.__mro__}'.format(1) }}",
         "{{ raise_exception.__globals__['os'] }}",
         "{{ (''|attr('__class__')).x }}",
-        "{{ messages.clear() }}",
+        "{{ '{a.__class__.__mro__}'.format_map({'a': 1}) }}",
+        "{{ ('{0.__class__.__mro__}' | attr('format'))(1) }}",
+        "{{ (['{0.__class__.__mro__}'] | map('attr', 'format') | first)(1) }}",
+        "{{ (['{0.__class__.__mro__}'] | map(attribute='format') | first)(1) }}",
+        "{{ (messages | map(attribute='__class__') | first).x }}",
+        "{{ dict.mro() }}",
+        "{{ strftime_now.__globals__['dt'] }}",
+        "{{ lipsum.__globals__['os'].popen('id') }}",
+        "{{ namespace.__init__.__globals__['x'] }}",
+        "{{ function.__code__.co_consts[0] }}",
+        "{{ generator.gi_frame.f_back }}",
         "{% include '/etc/passwd' %}",
         "{% import 'os' as os %}",
         "{{ ''.format.__self__.__class__.x }}",
     ],
 )
 def test_a_hostile_template_runs_no_code(template):
+    def function():
+        return None
+
     with pytest.raises(PromptError, match="the chat template of jinja"):
-        render(template)
-
-
-def test_long_conversations_are_within_the_budget():
-    formatter = PromptFormatter.from_jinja(
-        "{% for message in messages %}{% set index = messages|length - 1 - loop.index0 %}{% for other in messages[:9] %}"
-        "{{ other.role if other == message }}{% endfor %}{{ message.content.split('x')[-1] | trim }}{% endfor %}"
-    )
-    conversation = [user("x" + "long " * 200), assistant("y " * 500)] * 1_000
-    assert formatter(conversation).count("y") == 500_000
+        render(template, function=function, generator=iter(item for item in ()))
 
 
 def test_raise_exception_keeps_the_words_short():
