@@ -22,11 +22,20 @@
         └── ProtocolError                       the server: it broke the protocol
             └── IncompleteStreamError           the stream ended before the answer was complete
 
-All of them can be pickled and copied. Facts are attributes, the sentence is ``str(error)``. An exception of the
-underlying gRPC library is never raised to the caller: it is only the ``__cause__``.
+All of them can be pickled and copied. Facts are attributes, the sentence is ``str(error)``. An error is never edited: one
+that learns more is made anew, so that ``str``, ``repr`` and ``args`` always agree. An exception of the underlying gRPC
+library is never raised to the caller: it is only the ``__cause__``.
 """
 
 from __future__ import annotations
+
+import copy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from typing_extensions import Self
 
 __all__ = [
     "AuthenticationError",
@@ -66,6 +75,11 @@ class NupicError(Exception):
 
 class ConfigurationError(NupicError, ValueError):
     """A url, option or value is wrong. Raised before anything is sent."""
+
+    def __init__(self, message: str, *, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter: str = parameter
+        """The argument that is wrong, as ``"max_tokens"`` or ``"tls.private_key"``; empty where it is not one alone."""
 
 
 class PromptError(NupicError, ValueError):
@@ -138,8 +152,38 @@ class RequestError(NupicError):
         """How often the request was sent."""
         self.retry_after: float | None = retry_after
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
+        self.args = (self._sentence(),)
 
     def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        super().__setstate__(state)
+        self.args = (self._sentence(),)
+
+    def with_facts(self, **facts: Any) -> Self:
+        """Return this error with other facts or another message. Its cause, context and traceback are the same.
+
+        Args:
+            **facts: attributes by name, ``message`` among them.
+        """
+        error = copy.copy(self)
+        error.__dict__.update(facts)
+        error.args = (error._sentence(),)
+        error.__cause__, error.__context__ = self.__cause__, self.__context__
+        error.__suppress_context__ = self.__suppress_context__
+        return error.with_traceback(self.__traceback__)
+
+    def completed(self, **facts: str) -> Self:
+        """Return this error with those of the facts that it lacks: ``model``, ``target`` and ``request_id``.
+
+        Args:
+            **facts: attributes by name; one that is known already stays.
+        """
+        missing = {name: value for name, value in facts.items() if value and not getattr(self, name)}
+        return self.with_facts(**missing) if missing else self
+
+    def _sentence(self) -> str:
         facts = [
             f"{name} {value}"
             for name, value in (

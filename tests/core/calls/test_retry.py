@@ -96,7 +96,7 @@ def test_a_number_replaces_the_total_timeout_only():
     assert base.override(Timeouts()) == Timeouts()
 
 
-# In an session
+# In a session
 
 SHUTTING_DOWN = "Request for unknown model: 'llm' has no available versions"
 
@@ -105,7 +105,7 @@ def session(**changes):
     return GenerationSession(prepared(**({"retry": POLICY} | changes)), 100.0)
 
 
-def test_a_retryable_error_before_anything_came_leaves_the_exchange_running():
+def test_a_retryable_error_before_anything_came_leaves_the_session_running():
     running = session()
     with pytest.raises(ModelUnavailableError) as caught:
         running.receive(error(SHUTTING_DOWN), 101.0)
@@ -143,7 +143,7 @@ def test_the_models_own_failure_is_not_sent_again():
     assert not running.running
 
 
-def test_a_pause_that_does_not_fit_ends_the_exchange():
+def test_a_pause_that_does_not_fit_ends_the_session():
     running = session(timeout=2.0)
     failure = running.broken(refused(retry_after=5.0), 101.0)
     with pytest.raises(ConnectionFailedError):

@@ -24,7 +24,7 @@ def session(**changes):
 
 
 def finished(**changes):
-    """Make an session that ran to its end."""
+    """Make a session that ran to its end."""
     done = session(**changes)
     done.receive(chunk("Hel", final=False), 101.0)
     done.receive(chunk("lo", final=True), 102.0)
@@ -33,7 +33,7 @@ def finished(**changes):
 
 
 def failed():
-    """Make an session that failed after three letters."""
+    """Make a session that failed after three letters."""
     broken = session()
     broken.receive(chunk("Hel", final=False), 101.0)
     with pytest.raises(InferenceError):
@@ -42,7 +42,7 @@ def failed():
 
 
 def cancelled():
-    """Make an session that the caller left after three letters."""
+    """Make a session that the caller left after three letters."""
     left = session()
     left.receive(chunk("Hel", final=False), 101.0)
     left.cancelled(102.0)
@@ -52,7 +52,7 @@ def cancelled():
 # Running
 
 
-def test_a_new_exchange_is_running_and_has_no_text():
+def test_a_new_session_is_running_and_has_no_text():
     new = session()
     assert new.running
     assert not new.answered
@@ -74,7 +74,7 @@ def test_reading_the_text_in_between_changes_nothing():
     assert running.text == "Hello"
 
 
-def test_a_running_exchange_may_be_read():
+def test_a_running_session_may_be_read():
     running = session()
     running.check_running()
     running.check_unread()
@@ -104,7 +104,7 @@ def test_without_a_timeout_there_is_no_remaining_time():
 # Finished
 
 
-def test_a_finished_exchange_gives_its_generation():
+def test_a_finished_session_gives_its_generation():
     generation = finished().result()
     assert generation.text == "Hello"
     assert generation.finish_reason is None
@@ -120,13 +120,13 @@ def test_a_complete_answer_still_runs_until_the_call_has_ended():
     assert complete.running
 
 
-def test_a_finished_exchange_may_be_asked_for_the_end_again():
+def test_a_finished_session_may_be_asked_for_the_end_again():
     done = finished()
     done.check_running()
     done.check_unread()
 
 
-def test_a_finished_exchange_that_was_read_cannot_be_read_again():
+def test_a_finished_session_that_was_read_cannot_be_read_again():
     done = finished()
     assert done.consumed() == ""
     done.check_running()
@@ -134,7 +134,7 @@ def test_a_finished_exchange_that_was_read_cannot_be_read_again():
         done.check_unread()
 
 
-def test_cancelling_a_finished_exchange_changes_nothing():
+def test_cancelling_a_finished_session_changes_nothing():
     done = finished()
     done.cancelled(200.0)
     assert done.result() == finished().result()
@@ -177,14 +177,14 @@ def test_a_stop_string_of_which_only_a_part_came_belongs_to_the_text():
 # Cancelled
 
 
-def test_a_cancelled_exchange_gives_what_had_arrived():
+def test_a_cancelled_session_gives_what_had_arrived():
     generation = cancelled().result()
     assert (generation.text, generation.finish_reason) == ("Hel", FinishReason.CANCELLED)
     assert generation.timing.total == 2.0
 
 
 @pytest.mark.parametrize("check", ["check_running", "check_unread"])
-def test_a_cancelled_exchange_cannot_be_read(check):
+def test_a_cancelled_session_cannot_be_read(check):
     with pytest.raises(StreamClosedError, match="closed before its end"):
         getattr(cancelled(), check)()
 
@@ -238,7 +238,7 @@ def test_the_partial_text_has_what_was_held_back_as_maybe_cumulative():
     assert running.failed(ConnectionFailedError("gone"), 102.0).partial_text == "Once upon"
 
 
-def test_a_failed_exchange_raises_the_same_error_again():
+def test_a_failed_session_raises_the_same_error_again():
     broken = failed()
     errors = []
     for ask in (broken.result, broken.check_running, broken.check_unread):
@@ -255,7 +255,7 @@ def test_a_second_failure_does_not_replace_the_first():
         broken.result()
 
 
-def test_cancelling_a_failed_exchange_changes_nothing():
+def test_cancelling_a_failed_session_changes_nothing():
     broken = failed()
     broken.cancelled(200.0)
     with pytest.raises(InferenceError):
@@ -277,7 +277,7 @@ def test_a_passed_deadline_says_which_and_after_how_long():
     assert (found.deadline, found.limit, found.elapsed) == ("total", 10.0, 10.25)
 
 
-def test_a_broken_protocol_ends_the_exchange():
+def test_a_broken_protocol_ends_the_session():
     running = session()
     running.receive(last(), 101.0)
     with pytest.raises(ProtocolError):
