@@ -26,7 +26,7 @@ def test_a_summary() -> None:
 
 
 def test_a_model_that_fails() -> None:
-    """What had come before the failure is not lost."""
+    """The text before the failure is not lost."""
     with (
         FakeTriton(["Short", fail("out of memory")]) as server,
         StreamingClient("gpt.streaming", url=server.url) as client,

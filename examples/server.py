@@ -1,4 +1,4 @@
-"""Ask a server what it is, what it has, and what its models have done."""
+"""Print the version of a server, its models, and the number of their requests."""
 
 from __future__ import annotations
 
