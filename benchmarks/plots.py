@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 
-def draw(parts: dict[str, dict[str, Any]], folder: Path) -> None:
-    """Draw what was measured; without matplotlib the old plots stay."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
+def can_draw(names: Iterable[str]) -> bool:
+    """Return whether these parts have no plots, or matplotlib is there to draw them."""
+    return PLOTS.keys().isdisjoint(names) or importlib.util.find_spec("matplotlib") is not None
+
+
+def draw(records: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Draw what was measured, ``<part>.svg`` for each part that has a plot; needs matplotlib."""
+    names = PLOTS.keys() & records
+    if not names:
+        return
+    if not can_draw(names):
         print("no plots: pip install 'nupic-client[bench]'")
         return
+    import matplotlib as mpl
+
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "nupic_client"  # the same figures give the same file
-    if "blast" in parts:
-        bars(parts["blast"]["data"], folder / "blast.svg")
-    if "triton" in parts:
-        paced(parts["triton"]["data"], folder / "triton.svg")
-    if "many" in parts:
-        first_tokens(parts["many"]["data"], folder / "many.svg")
-    if "leak" in parts:
-        memory(parts["leak"]["data"], folder / "leak.svg")
+    for name in sorted(names):
+        PLOTS[name](records[name]["data"], folder / f"{name}.svg")
 
 
 COLORS = {"bare": "#9aa5b1", "nupic_client": "#1f77b4", "tritonclient": "#d9822b"}
@@ -132,3 +135,7 @@ def save(figure: Any, file: Path) -> None:
 
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
+
+
+PLOTS = {"blast": bars, "triton": paced, "many": first_tokens, "leak": memory}
+"""What draws the figures of a part."""

@@ -1,57 +1,63 @@
-"""Write what was measured as Markdown tables and plots, from the JSON files of the parts."""
+"""Write the figures of a run as Markdown tables and plots."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plots import draw
-from benchmarks.runner import Goal, Table
+from benchmarks import plots
+from benchmarks.runner import Goal, Table, line
 
 ORDER = ("blast", "triton", "many", "start", "decode", "infer", "leak")
 
 
-def load(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the figures of each part that was measured."""
-    files = {name: folder / f"{name}.json" for name in ORDER}
-    return {
-        name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.exists()
-    }
+def write(records: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Write what a run measured: ``<part>.md`` and the plot of each part, and its rows of ``goals.md``.
+
+    What other parts have in that folder stays as it is, so that a part can be measured alone.
+
+    Args:
+        records: what the JSON files of the parts have.
+        folder: where tables and plots belong.
+    """
+    for name, record in records.items():
+        tables = [Table(**table).markdown() for table in record["tables"]]
+        (folder / f"{name}.md").write_text("\n".join([*tables, machine(record)]), encoding="utf-8")
+    file = folder / "goals.md"
+    others = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    file.write_text(goals(records, others), encoding="utf-8")
+    plots.draw(records, folder)
 
 
-def write(folder: Path) -> None:
-    """Write ``goals.md``, ``machine.md``, one ``<part>.md`` for each part, and the plots."""
-    parts = load(folder)
-    for name, part in parts.items():
-        tables = [Table(**table).markdown() for table in part["tables"]]
-        (folder / f"{name}.md").write_text("\n".join(tables), encoding="utf-8")
-    (folder / "goals.md").write_text(goals(parts), encoding="utf-8")
-    (folder / "machine.md").write_text(machine(parts), encoding="utf-8")
-    draw(parts, folder)
+def goals(records: dict[str, dict[str, Any]], others: list[str]) -> str:
+    """Return the table of all goals: new rows for the parts that were measured, the old ones for the other parts.
+
+    Args:
+        records: what was measured.
+        others: the lines of the table so far.
+    """
+    text = Table("Goals", ("what", "measured", "goal", "", "part")).markdown()
+    for part in ORDER:
+        if part in records:
+            lines = [line((*goal(fields), part)) for fields in records[part]["goals"]]
+        else:
+            lines = [old for old in others if old.endswith(f"| {part} |")]
+        text += "".join(f"{each}\n" for each in lines)
+    return text
 
 
-def goals(parts: dict[str, dict[str, Any]]) -> str:
-    table = Table("Goals", ("what", "measured", "goal", ""))
-    for part in parts.values():
-        for fields in part["goals"]:
-            goal = Goal(**{name: value for name, value in fields.items() if name != "met"})
-            bound = f"at most {goal.most:g}" if goal.most is not None else f"at least {goal.least:g}"
-            table.rows.append((goal.text, float(goal.value), bound, "met" if goal.met else "**missed**"))
-    return table.markdown()
+def goal(fields: dict[str, Any]) -> tuple[str, float, str, str]:
+    """Return a goal as a row: what it is about, the value, its bound and whether it was met."""
+    one = Goal(**{name: value for name, value in fields.items() if name != "met"})
+    bound = f"at most {one.most:g}" if one.most is not None else f"at least {one.least:g}"
+    return one.text, float(one.value), bound, "met" if one.met else "**missed**"
 
 
-def machine(parts: dict[str, dict[str, Any]]) -> str:
-    lines = []
-    seen: dict[str, list[str]] = {}
-    for name, part in parts.items():
-        facts = part["machine"]
-        packages = ", ".join(f"{package} {number}" for package, number in facts["packages"].items() if number)
-        text = (
-            f"{facts['day']}, {facts['processor']}, {facts['cores']} cores, {facts['system']},"
-            f" Python {facts['python']}, {packages}; medians of {part['settings']['repeats']}"
-        )
-        seen.setdefault(text, []).append(name)
-    for text, names in seen.items():
-        lines.append(f"{text} ({', '.join(names)}).")
-    return "\n".join(lines) + "\n"
+def machine(record: dict[str, Any]) -> str:
+    """Return a sentence about where and when the figures were taken."""
+    facts = record["machine"]
+    packages = ", ".join(f"{package} {number}" for package, number in facts["packages"].items() if number)
+    return (
+        f"Measured on {facts['day']}: {facts['processor']}, {facts['cores']} cores, {facts['system']},"
+        f" Python {facts['python']}, {packages}; repeats: {record['settings']['repeats']}.\n"
+    )

@@ -32,8 +32,7 @@ class Table:
 
     def markdown(self) -> str:
         rule = ["---" if index == 0 else "---:" for index in range(len(self.columns))]
-        lines = [self.columns, rule, *([shown(value) for value in row] for row in self.rows)]
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        table = "\n".join(line(row) for row in (self.columns, rule, *self.rows))
         return f"**{self.title}**\n\n{table}\n" + (f"\n{self.note}\n" if self.note else "")
 
 
@@ -80,6 +79,11 @@ class Settings:
 
     def scaled(self, number: int, least: int = 1) -> int:
         return max(int(number * self.scale), least)
+
+
+def line(row: Sequence[Any]) -> str:
+    """Return a row of a Markdown table."""
+    return "| " + " | ".join(shown(value) for value in row) + " |"
 
 
 def shown(value: Any) -> str:

@@ -11,7 +11,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 from nupic_client import __version__
 
 project = "nupic_client"
-author = "The nupic_client authors"
+author = "nupic_client contributors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "families_table"]
 # The tables of the speed page are included by it.

@@ -60,10 +60,10 @@ def test_a_part_writes_tables_figures_and_goals(part, tmp_path):
         shares = [index for index, name in enumerate(table["columns"]) if name.startswith("of ")]
         assert all(row[index] > 0 for row in table["rows"] for index in shares)
         assert table["title"] in (tmp_path / f"{part}.md").read_text(encoding="utf-8")
+    assert f"{record['machine']['cores']} cores" in (tmp_path / f"{part}.md").read_text(encoding="utf-8")
     goals = (tmp_path / "goals.md").read_text(encoding="utf-8")
     assert record["goals"]
     assert all(goal["text"] in goals for goal in record["goals"])
-    assert f"({part})" in (tmp_path / "machine.md").read_text(encoding="utf-8")
 
 
 def test_a_part_that_does_not_exist_is_refused(tmp_path):
@@ -77,6 +77,74 @@ def test_a_part_that_does_not_exist_is_refused(tmp_path):
     assert done.returncode == 2
     assert "the parts are start, decode" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def goal(text, value):
+    return {"text": text, "value": value, "most": 1.0, "least": None, "met": value <= 1.0}
+
+
+def record_of(*goals):
+    facts = {"day": "2026-01-02", "processor": "abacus", "cores": 2, "system": "Linux", "python": "3.11.7"}
+    table = {"title": "Figures", "columns": ["way", "ms"], "rows": [["ours", 1.5]], "note": ""}
+    return {
+        "machine": facts | {"packages": {"grpcio": "1.85.1", "uvloop": None}},
+        "settings": {"repeats": 3},
+        "tables": [table],
+        "goals": list(goals),
+    }
+
+
+def test_a_part_that_is_measured_alone_replaces_its_own_goals_only(benchmarks, tmp_path):
+    report = benchmarks("report")
+    report.write({"infer": record_of(goal("upload", 0.5)), "start": record_of(goal("import", 0.5))}, tmp_path)
+    report.write({"start": record_of(goal("import", 1.5), goal("first token", 1.0))}, tmp_path)
+    assert (tmp_path / "goals.md").read_text(encoding="utf-8").splitlines()[4:] == [
+        "| import | 1.50 | at most 1 | **missed** | start |",
+        "| first token | 1.00 | at most 1 | met | start |",
+        "| upload | 0.50 | at most 1 | met | infer |",
+    ]
+    assert (
+        (tmp_path / "infer.md")
+        .read_text(encoding="utf-8")
+        .endswith(
+            "| ours | 1.50 |\n\nMeasured on 2026-01-02: abacus, 2 cores, Linux, Python 3.11.7, grpcio 1.85.1; repeats: 3.\n"
+        )
+    )
+
+
+@pytest.fixture
+def run_main(benchmarks, tmp_path, monkeypatch):
+    """What runs the program without measuring anything; `out` and `docs` are the folders that it writes to."""
+    program, runner = benchmarks("__main__"), benchmarks("runner")
+    outcome = runner.Outcome([runner.Table("Figures", ("way", "ms"), [("ours", 1.5)])])
+    for part in ("start", "blast"):
+        monkeypatch.setattr(benchmarks(f"parts.{part}"), "run", lambda settings: outcome)
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(program, "RESULTS", tmp_path / "out")
+    monkeypatch.setattr(program, "DOCS", tmp_path / "docs")
+    return program.main
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_the_docs_get_tables_when_they_are_to_and_never_figures(run_main, tmp_path, update):
+    assert run_main(["start"] + ["--update-docs"] * update) == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"start.json", "start.md", "goals.md"}
+    written = {file.name for file in (tmp_path / "docs").iterdir()}
+    assert written == ({"start.md", "goals.md"} if update else set())
+
+
+def test_the_docs_never_get_tables_without_their_plots(run_main, benchmarks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmarks("plots").importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        run_main(["blast", "--update-docs"])
+    assert "matplotlib" in capsys.readouterr().err
+    assert list((tmp_path / "docs").iterdir()) == []
+
+
+def test_the_figures_stay_out_of_the_repository(benchmarks):
+    results = benchmarks("__main__").RESULTS.relative_to(ROOT).as_posix()
+    assert f"{results}/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert list((ROOT / "docs" / "explanation").rglob("*.json")) == []
 
 
 def test_ways_whose_package_is_missing_are_left_out(benchmarks, monkeypatch):

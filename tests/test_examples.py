@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cli.processes import Program, environment, needs_the_model, run
 
-from nupic_client.testing import FakeTriton, abort, silence, text_signature
+from nupic_client.backends import ModelSignature, TensorSpec
+from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STREAMING = EXAMPLES / "streaming" / "streaming.py"
@@ -47,7 +48,17 @@ def streaming_by_default(port):
 
 def test_every_example_is_tested():
     found = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
-    assert found == {"callback.py", "iterator.py", "async_iterator.py", "streaming/streaming.py"}
+    assert found == {
+        "async_iterator.py",
+        "callback.py",
+        "conversation.py",
+        "embed.py",
+        "fake_triton.py",
+        "iterator.py",
+        "map.py",
+        "server.py",
+        "streaming/streaming.py",
+    }
 
 
 def test_callback(server):
@@ -65,6 +76,66 @@ def test_async_iterator(server):
     finished = example(EXAMPLES / "async_iterator.py", "--url", server.url)
     stories = finished.stdout.split("Hello, world!\n\n")
     assert stories == ["Once upon a time", "In the beginning", "It was a dark night", ""]
+
+
+@pytest.fixture
+def embedder():
+    """A server whose vectors say how often a text has an `a` and a `t`; it fails on sentence 3."""
+
+    def vectors(request):
+        texts = request.inputs["text_input"]
+        texts = [texts] if isinstance(texts, str) else texts
+        if any("number 3." in text for text in texts):
+            return [fail("no vector for 3")]
+        return [{"embedding": [float(text.count(letter)) for text in texts for letter in "at"]}]
+
+    signature = ModelSignature(
+        "smollm2-embed",
+        inputs={"text_input": TensorSpec("text_input", "BYTES")},
+        outputs={"embedding": TensorSpec("embedding", "FP32", (2,))},
+        max_batch_size=8,
+    )
+    with FakeTriton(vectors, models=[signature]) as server:
+        yield server
+
+
+def test_embed(embedder):
+    finished = example(EXAMPLES / "embed.py", "--url", embedder.url, "attat")
+    assert finished.stdout.splitlines() == [
+        "16.000  A cat sits on the mat.",
+        "9.000  It rained all day in Rome.",
+        "8.000  The stock market fell.",
+    ]
+    assert finished.stderr == ""
+
+
+def test_map(embedder):
+    finished = example(EXAMPLES / "map.py", "--url", embedder.url, "--count", "5")
+    failure, count = finished.stdout.splitlines()
+    assert failure.startswith("sentence 3: ")
+    assert "no vector for 3" in failure
+    assert count == "4 vectors"
+
+
+def test_conversation(server):
+    finished = example(EXAMPLES / "conversation.py", "--url", server.url, stdin=b"Hi\nAnd now?\n")
+    assert finished.stdout == "Hello, world!\nHello, world!\n4 messages\n"
+    assert "Hello, world!<|im_end|>\n<|im_start|>user\nAnd now?" in server.requests[1].prompt
+
+
+def test_server(server):
+    finished = example(EXAMPLES / "server.py", "--url", server.url)
+    first, *models = finished.stdout.splitlines()
+    assert re.fullmatch(r"nupic_client \d+\.\d+\.\d+\S*", first)
+    assert models == [
+        "gpt.streaming: READY, streams, 0 requests",
+        "smollm2.streaming: READY, streams, 0 requests",
+    ]
+
+
+def test_fake_triton():
+    finished = example(EXAMPLES / "fake_triton.py")
+    assert (finished.stdout, finished.stderr) == ("2 tests passed\n", "")
 
 
 def test_streaming(server):
