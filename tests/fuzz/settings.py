@@ -99,7 +99,7 @@ def _retries(choices: Choices) -> None:
     names = ("max_retries", "initial_backoff", "max_backoff")
     made = RetryPolicy(**{name: _value(choices) for name in names if choices.flag()})
     assert 0 <= made.max_retries <= 100
-    assert made.initial_backoff is None or made.initial > 0
+    assert made.initial_backoff is None or made.initial_backoff > 0
     RetryPolicy.of(_value(choices))
 
 
