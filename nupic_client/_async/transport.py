@@ -19,7 +19,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
@@ -179,12 +179,7 @@ class AsyncTransport:
         return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error)
-        if self.closed and error.status == "CANCELLED":
-            error.message = "the client was closed before the answer came"
-            error.retryable = False
-        error.target = str(self.config.endpoint)
-        return error
+        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
