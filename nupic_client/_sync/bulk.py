@@ -98,6 +98,10 @@ class ResultStream(Generic[T]):
         reaper.unregister(self._registration)
         self._ended.put(None)  # the reader may be waiting
 
+    def cancel(self) -> None:
+        """Do what `close` does; the async stream has only this name."""
+        self.close()
+
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self

@@ -114,6 +114,10 @@ class TextStream:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._leave()
 
+    def cancel(self) -> None:
+        """Do what `close` does; the async stream has only this name."""
+        self.close()
+
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self
