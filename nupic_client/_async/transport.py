@@ -49,7 +49,7 @@ class AsyncTransport:
         # A grpc.aio channel belongs to the loop it was made in, and keeps it alive.
         self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin anew in a forked child: the channels are the parent's."""
         fork.leak_in_child(self._channels, *self._channels.values())
         self._begin()
