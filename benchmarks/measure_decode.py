@@ -58,10 +58,6 @@ class Memory:
 
     def __init__(self, messages: list[bytes]) -> None:
         self._messages = messages
-        self.watchdog = self
-
-    def watch(self, *_: Any) -> None:
-        """Nothing comes late."""
 
     def run(self, session: GenerationSession) -> GenerationSession:
         return session

@@ -60,7 +60,7 @@ class AsyncResultStream(Generic[T]):
         self._consumed = False
         fork.track(self)
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Leave the parent's calls alone in a forked child; reading them there is an error."""
         fork.leak_in_child(self._tasks, self._inbox)
         self._tasks, self._inbox = {}, None

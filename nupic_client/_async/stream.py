@@ -150,7 +150,7 @@ class AsyncTextStream:
                 self._leave(self._in_loop)
 
     def _leave(self, later: Later | None = None) -> None:
-        """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.reaper`.
+        """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.housekeeping`.
 
         Args:
             later: what calls a function later, outside of the destructor.
@@ -207,12 +207,12 @@ class AsyncTextStream:
             session.cancelled(time.monotonic())
         session.check_running()
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
         fork.leak_in_child(self._call)
         self._call = fork.ForeignCall()
 
-    def check_deadline(self, now: float) -> float | None:
+    def _check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again."""
         session = self._session
         if session is None or not session.running:
@@ -297,7 +297,7 @@ def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
     """Check a stream's deadlines, and again later; the loop must not keep a stream alive that was dropped."""
     stream = reference()
     now = time.monotonic()
-    again = None if stream is None else stream.check_deadline(now)
+    again = None if stream is None else stream._check_deadline(now)  # noqa: SLF001 - no method for users
     if again is not None:
         asyncio.get_running_loop().call_later(again - now, _look_after, reference)
 

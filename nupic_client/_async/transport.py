@@ -19,7 +19,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
@@ -49,7 +49,7 @@ class AsyncTransport:
         # A grpc.aio channel belongs to the loop it was made in, and keeps it alive.
         self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin anew in a forked child: the channels are the parent's."""
         fork.leak_in_child(self._channels, *self._channels.values())
         self._begin()
@@ -179,11 +179,7 @@ class AsyncTransport:
         return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error).with_facts(target=str(self.config.endpoint))
-        if self.closed and error.status == "CANCELLED":
-            message = "the client was closed before the answer came"
-            return error.with_facts(message=message, retryable=False)
-        return error
+        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

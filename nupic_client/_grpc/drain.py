@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from nupic_client._grpc import reaper
+from nupic_client._grpc import housekeeping
 
 __all__ = ["cancel_and_drain", "discard_events"]
 
@@ -28,12 +28,12 @@ def cancel_and_drain(call: Any) -> None:
     """
     state = getattr(call, "_state", None)
     if state is None or state.code is None or state.due:
-        reaper.submit(_end, call)
+        housekeeping.submit(_end, call)
     # Otherwise, which is the usual case, it was read to its end.
 
 
 def _end(call: Any) -> None:
-    """Cancel a call and read its last events, which cancelling makes arrive at once. The reaper drops what this raises."""
+    """Cancel a call and read its last events, which cancelling makes arrive at once. Whatever this raises is dropped."""
     call.cancel()
     state, core, read = (getattr(call, name, None) for name in ("_state", "_call", "_consume_next_event"))
     if state is None or core is None or read is None:  # whatever another version of gRPC makes of this

@@ -19,9 +19,9 @@ __all__ = ["ForeignCall", "check_process", "leak_in_child", "note_aio", "track"]
 
 
 class Inherited(Protocol):
-    """What has to let go of the parent's things in a forked child."""
+    """A thing that has to let go of the parent's things in a forked child."""
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Let go of them. Called in the child, where no other thread runs."""
         ...
 
@@ -61,7 +61,7 @@ _living: WeakSet[Inherited] = WeakSet()
 
 
 def track(item: Inherited) -> None:
-    """Let go of the parent's things by ``item.after_fork()`` in every child that is forked from now on."""
+    """Let go of the parent's things by ``item._after_fork()`` in every child that is forked from now on."""
     _living.add(item)
 
 
@@ -88,7 +88,7 @@ def check_process() -> None:
 def _after_fork() -> None:
     _Process.aio_broken = _Process.aio_used
     for item in list(_living):
-        item.after_fork()
+        item._after_fork()  # noqa: SLF001 - no method for users
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,7 +14,7 @@ import grpc
 
 from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._grpc import fork, reaper
+from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.drain import cancel_and_drain, discard_events
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
@@ -52,9 +52,9 @@ class TextStream:
     def __init__(self, transport: Transport, opening: flows.Flow[GenerationSession]) -> None:
         self._transport = transport
         self._closed_signal = _locked()
-        self._registration = reaper.Registration()
+        self._registration = housekeeping.Registration()
         self._session = transport.run(opening)
-        reaper.register(self._registration)
+        housekeeping.register(self._registration)
         self._start(self._session)
         fork.track(self)
 
@@ -114,6 +114,10 @@ class TextStream:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._leave()
 
+    def cancel(self) -> None:
+        """Do what `close` does; the async stream has only this name."""
+        self.close()
+
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self
@@ -121,14 +125,14 @@ class TextStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave(reaper.submit if kind is GeneratorExit else None)
+        self._leave(housekeeping.submit if kind is GeneratorExit else None)
 
     def __del__(self) -> None:
         # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
         try:
-            reaper.unregister(self._registration)
+            housekeeping.unregister(self._registration)
             if self._call is not None and not self._call.undrained.locked():
-                self._leave(reaper.submit)
+                self._leave(housekeeping.submit)
         except Exception:  # noqa: BLE001, S110
             pass
 
@@ -137,13 +141,13 @@ class TextStream:
             while text := self._read():
                 yield text
         except GeneratorExit:  # by break, or by the destructor of a generator
-            self._leave(reaper.submit)
+            self._leave(housekeeping.submit)
             raise
         finally:
             self.close()
 
     def _leave(self, later: Later | None = None) -> None:
-        """Close the stream, without taking a lock: destructors do so, see `reaper`.
+        """Close the stream, without taking a lock: destructors do so, see `housekeeping`.
 
         Args:
             later: what calls a function later, outside of the destructor.
@@ -151,7 +155,7 @@ class TextStream:
         if self._session.running:
             self._session.cancelled(time.monotonic(), later)
         self._cancel_call()
-        reaper.unregister(self._registration)
+        housekeeping.unregister(self._registration)
         if self._closed_signal.locked():
             with contextlib.suppress(RuntimeError):  # another thread did it in this moment
                 self._closed_signal.release()
@@ -162,14 +166,14 @@ class TextStream:
             session.cancelled(time.monotonic())
         session.check_running()
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
         fork.leak_in_child(self._call)
         self._call = fork.ForeignCall()
         self._closed_signal = _locked()
 
-    def check_deadline(self, now: float) -> float | None:
-        """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""
+    def _check_deadline(self, now: float) -> float | None:
+        """Cancel the call if the server was silent for too long; return when to look again."""
         session = self._session
         if not session.running:
             return None
@@ -184,7 +188,7 @@ class TextStream:
         if call.undrained.locked():  # it was done before
             return
         if self._session.deadlines.waiting is not None:
-            reaper.submit(call.cancel)
+            housekeeping.submit(call.cancel)
         elif call.undrained.acquire(blocking=False):
             cancel_and_drain(call)
 
@@ -193,7 +197,7 @@ class TextStream:
         now = time.monotonic()
         first_check = session.deadlines.check(now) if session.deadlines.watched else None
         if first_check is not None and session.attempts == 1:
-            self._transport.watchdog.watch(self, first_check)
+            housekeeping.watch(self, first_check)
 
     def _read(self) -> str:
         """Return the next chunk of text, or nothing at the end."""

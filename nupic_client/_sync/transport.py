@@ -17,8 +17,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import error_from_rpc
-from nupic_client._sync.watchdog import Watchdog
+from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
 
@@ -52,12 +51,10 @@ class Transport:
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
         self._replaced: WeakSet[grpc.Channel] = WeakSet()
-        self.watchdog = Watchdog()
-        """Looks after the deadlines of this client's streams."""
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
-        fork.leak_in_child(self._channel, self._start_stream, self._methods, self.watchdog, *self._replaced)
+        fork.leak_in_child(self._channel, self._start_stream, self._methods, *self._replaced)
         self._begin()
 
     def stream(self, session: GenerationSession) -> Any:
@@ -131,7 +128,6 @@ class Transport:
         with self._lock:
             channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
-        self.watchdog.stop()
         for channel in channels:
             channel.close()
 
@@ -217,8 +213,4 @@ class Transport:
             self._replace_channel()
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error).with_facts(target=str(self.config.endpoint))
-        if self.closed and error.status == "CANCELLED":
-            message = "the client was closed before the answer came"
-            return error.with_facts(message=message, retryable=False)
-        return error
+        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)

@@ -42,6 +42,13 @@ def leave_the_loop(client):
     return stream
 
 
+def cancel_it(client):
+    stream = client.stream("hi")
+    assert next(stream) == "a"
+    stream.cancel()
+    return stream
+
+
 def fail_in_the_middle(client):
     stream = client.stream("hi")
     with pytest.raises(NupicError):
@@ -75,6 +82,7 @@ ALL = [["a", "b", silence()], ["a", fail("broken"), silence()], ["a", UNREADABLE
 LEAVING = [
     leave_the_block,
     leave_the_loop,
+    cancel_it,
     close_while_another_thread_reads,
     close_from_a_thread_that_does_not_read,
 ]

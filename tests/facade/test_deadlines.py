@@ -18,13 +18,19 @@ from nupic_client import (
     StreamingClient,
     Timeouts,
 )
+from nupic_client._grpc import housekeeping
 from nupic_client.testing import FakeTriton, abort, silence, sleep
 
 pytestmark = pytest.mark.fake_only("its deadlines are shorter than the real server sometimes takes")
 
 
-def watchdogs() -> int:
-    return sum(thread.name == "nupic_client.watchdog" for thread in threading.enumerate())
+def housekeepers() -> int:
+    return sum(thread.name == "nupic_client.housekeeping" for thread in threading.enumerate())
+
+
+@pytest.fixture
+def _hasty(monkeypatch):
+    monkeypatch.setattr(housekeeping, "_LINGER", 0.05)
 
 
 def wait_until(condition) -> None:
@@ -90,37 +96,33 @@ def test_time_that_the_reading_task_takes_does_not_count(client, server):
     assert asyncio.run(main()) == ["one", " two", " three"]
 
 
-def test_all_streams_of_a_client_share_one_watchdog(client, server):
+@pytest.mark.usefixtures("_hasty")
+def test_all_streams_of_all_clients_share_one_thread(client, server):
     server.reply = ["one", silence()]
-    wait_until(lambda: watchdogs() == 0)
-    streams = [client.stream("hi", timeout=Timeouts(between_tokens=0.5)) for _ in range(20)]
+    with StreamingClient("gpt.streaming", url=server.url) as other:
+        streams = [each.stream("hi", timeout=Timeouts(between_tokens=0.5)) for each in (client, other) * 10]
 
-    def read(stream):
-        with pytest.raises(DeadlineExceededError):
-            list(stream)
+        def read(stream):
+            with pytest.raises(DeadlineExceededError):
+                list(stream)
 
-    readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
-    for reader in readers:
-        reader.start()
-    assert watchdogs() == 1
-    for reader in readers:
-        reader.join(30)
-    assert not any(reader.is_alive() for reader in readers)
+        readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
+        for reader in readers:
+            reader.start()
+        assert housekeepers() == 1
+        for reader in readers:
+            reader.join(30)
+        assert not any(reader.is_alive() for reader in readers)
 
 
-def test_the_watchdog_keeps_no_stream_alive_and_goes_with_the_last(client, server):
+@pytest.mark.usefixtures("_hasty")
+def test_the_thread_keeps_no_stream_alive_and_goes_with_the_last(client, server):
     server.reply = ["one", silence()]
     # The deadline has not passed when the stream is dropped: the cancellation comes from the drop alone.
     next(client.stream("hi", timeout=Timeouts(between_tokens=30, first_token=0.5)))
     gc.collect()
     server.wait_for_cancellation()
-    wait_until(lambda: watchdogs() == 0)
-
-
-def test_a_closed_client_leaves_no_watchdog(server):
-    with StreamingClient("gpt.streaming", url=server.url) as client:
-        client.generate("hi")
-    wait_until(lambda: watchdogs() == 0)
+    wait_until(lambda: housekeepers() == 0)
 
 
 def test_the_loop_keeps_no_async_stream_alive(client, server):
