@@ -10,7 +10,7 @@ import grpc
 import ml_dtypes
 import numpy as np
 import pytest
-from inference.tensor_server import DATATYPES, RefusedError, TensorServer, echo, signature
+from inference.tensor_server import RefusedError, TensorServer, echo, signature
 
 from nupic_client import (
     ConfigurationError,
@@ -25,6 +25,7 @@ from nupic_client import (
     TransportError,
 )
 from nupic_client._core.kserve import wire
+from nupic_client._datatypes import DATATYPES
 
 SAMPLES = {
     "BOOL": np.array([[True, False, True]]),

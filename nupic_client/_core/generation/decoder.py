@@ -23,7 +23,7 @@ from nupic_client._core.generation.text import (
 )
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.error_messages import stream_error
-from nupic_client._core.kserve.scalar_outputs import bytes_output, numbers_output
+from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client.errors import IncompleteStreamError, ProtocolError
 from nupic_client.results import FinishReason, TextDelta, TokenLogprob, Usage
 
@@ -245,26 +245,26 @@ class StreamDecoder:
 
     def _text(self, answer: Any, response: bytes | None) -> str:
         """Return the new text of a response, given its bytes too where more of its kind may come."""
+        outputs = ScalarOutputs(answer)
         if self._tokens is not None:
-            text = self._filtered(self._new_tokens(self._tokens, answer))
+            text = self._filtered(self._new_tokens(self._tokens, outputs))
         else:
-            data = bytes_output(answer, self._output_names.text)
+            data = outputs.text(self._output_names.text)
             text = "" if data is None else self._advance(data)
-        tokens = 0 if self._details is None else self._details.read(answer)
+        tokens = 0 if self._details is None else self._details.read(outputs)
         if response and tokens is not None and self._fast_path.should_learn(len(response)):
-            self._learn(answer, response, tokens)
+            self._learn(answer, outputs.index(self._output_names.text), response, tokens)
         return text
 
-    def _learn(self, answer: Any, response: bytes, tokens: int) -> None:
+    def _learn(self, answer: Any, index: int | None, response: bytes, tokens: int) -> None:
         contents = answer.raw_output_contents
         if (
-            self._tokens is None
+            index is not None
+            and self._tokens is None
             and self._output_names.cumulative is not True
             and len(contents) == len(answer.outputs)
         ):
-            names = [output.name for output in answer.outputs]
-            if self._output_names.text in names:
-                self._fast_path.learn(response, contents, names.index(self._output_names.text), tokens)
+            self._fast_path.learn(response, contents, index, tokens)
 
     def _continued(self, data: bytes) -> str:
         """Return the new text that the bytes of a response bring."""
@@ -297,14 +297,11 @@ class StreamDecoder:
             self._complete()
         return text
 
-    def _new_tokens(self, tokens: TokenJoiner, answer: Any) -> str:
-        ids = numbers_output(answer, self._output_names.text)
+    def _new_tokens(self, tokens: TokenJoiner, outputs: ScalarOutputs) -> str:
+        ids = outputs.numbers(self._output_names.text)
         try:
             return tokens.feed([int(token) for token in ids])
-        except (
-            Exception
-        ) as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
-            raise ProtocolError(
-                f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}",
-                request_id=answer.id,
+        except Exception as error:  # NaN as an id, or whatever the caller's tokenizer raises
+            raise outputs.error(
+                f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}"
             ) from error

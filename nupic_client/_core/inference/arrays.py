@@ -2,31 +2,28 @@
 
 Laws:
 
-1. Nothing is converted behind the caller's back. An array must have the model's data type. Plain Python
-values have no
+1. Nothing is converted behind the caller's back. An array must have the model's data type. Plain Python values have no
    data type of their own, so they take the model's where they fit it.
 2. Contents are little-endian and row-major, a BYTES element is a u32 length and the bytes. See
    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
-3. A numeric array is copied once on its way out, into the message that is sent, and not at all on its way in:
-what is
-   decoded is a read-only view of the response.
+3. A numeric array is copied once on its way out, into the message that is sent, and not at all on its way in: a decoded
+   array is a read-only view of the response.
 
-numpy has no bfloat16. BF16 goes out from a ``ml_dtypes.bfloat16`` array as it is, or from a float32 array
-rounded to the nearest (ties to even), and comes in as float32, which holds every BF16 value exactly.
+numpy has no bfloat16. BF16 is sent from a ``ml_dtypes.bfloat16`` array as it is, or from a float32 array rounded to the
+nearest (ties to even). It is received as float32, which holds every BF16 value exactly.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nupic_client._core.kserve.codec import decode_bytes_tensor
+from nupic_client._core.kserve.codec import decode_bytes_tensor, encode_tensor, typed_elements
+from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
@@ -51,40 +48,12 @@ ArrayLike: TypeAlias = Any
 TextAs: TypeAlias = Literal["str", "bytes"]
 """What the elements of a BYTES output become."""
 
-DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
-    {
-        "BOOL": np.dtype("?"),
-        "INT8": np.dtype("i1"),
-        "INT16": np.dtype("<i2"),
-        "INT32": np.dtype("<i4"),
-        "INT64": np.dtype("<i8"),
-        "UINT8": np.dtype("u1"),
-        "UINT16": np.dtype("<u2"),
-        "UINT32": np.dtype("<u4"),
-        "UINT64": np.dtype("<u8"),
-        "FP16": np.dtype("<f2"),
-        "FP32": np.dtype("<f4"),
-        "FP64": np.dtype("<f8"),
-    }
-)
-"""The numpy data type of each KServe v2 data type that has one of its own."""
-
-_CONTENTS = MappingProxyType(
-    {
-        "BOOL": "bool_contents",
-        "INT8": "int_contents",
-        "INT16": "int_contents",
-        "INT32": "int_contents",
-        "INT64": "int64_contents",
-        "UINT8": "uint_contents",
-        "UINT16": "uint_contents",
-        "UINT32": "uint_contents",
-        "UINT64": "uint64_contents",
-        "FP32": "fp32_contents",
-        "FP64": "fp64_contents",
-        "BYTES": "bytes_contents",
-    }
-)
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    name: np.dtype(datatype.numpy_name).newbyteorder("<")
+    for name, datatype in DATATYPES.items()
+    if datatype.numpy_name
+}
+"""The numpy data type of each KServe v2 data type that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +115,7 @@ def as_array(name: str, datatype: str, value: ArrayLike) -> Array:
 def content_of(datatype: str, array: Array) -> bytes | memoryview:
     """Return the raw contents of what `as_array` made; without a copy where it is numeric and contiguous."""
     if datatype == "BYTES":
-        chunks: list[bytes] = []
-        for item in array.ravel().tolist():
-            data = item if isinstance(item, bytes) else item.encode()
-            chunks.append(struct.pack("<I", len(data)))
-            chunks.append(data)
-        return b"".join(chunks)
+        return encode_tensor(datatype, array.ravel().tolist())
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""
 
 
@@ -299,11 +263,9 @@ def from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, text: TextAs) ->
 
 
 def _from_values(output: Any, shape: tuple[int, ...], text: TextAs) -> Array:
-    """Read typed contents: Triton sends raw ones, other servers of the protocol may send these."""
-    field = _CONTENTS.get(output.datatype)
-    if field is None:
+    values = typed_elements(output)
+    if values is None:
         raise ValueError(f"its data type {output.datatype!r} needs raw contents, and there are none")
-    values = getattr(output.contents, field)
     if output.datatype == "BYTES":
         return _from_strings(list(values), shape, text)
     if len(values) != math.prod(shape):

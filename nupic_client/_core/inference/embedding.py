@@ -12,6 +12,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import resolve_model
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]
 
-_FLOATS = ("FP32", "FP16", "BF16", "FP64")
+_FLOATS = tuple(name for name, datatype in DATATYPES.items() if datatype.is_float)
 
 
 def check_texts(texts: str | Iterable[str]) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def test_more_than_one_element_breaks_the_protocol():
 
 
 def test_another_data_type_breaks_the_protocol():
-    with pytest.raises(ProtocolError, match="should be BYTES, the server sent INT32"):
+    with pytest.raises(ProtocolError, match="must be BYTES, not INT32"):
         StreamDecoder(DELTA).feed(reply(("text_output", "INT32", [1], int32(1))))
 
 
@@ -521,7 +521,7 @@ def test_a_count_that_cannot_be_one_is_unknown(datatype, raw):
 def test_fewer_raw_contents_than_outputs_break_the_protocol():
     response = reply_message(("num_output_tokens", "INT32", [1], int32(2)))
     response.infer_response.outputs.add(name="text_output", datatype="BYTES", shape=[1])
-    with pytest.raises(ProtocolError, match="'text_output' has no content"):
+    with pytest.raises(ProtocolError, match="'text_output' has no contents"):
         StreamDecoder(DELTA).feed(response.SerializeToString())
 
 
