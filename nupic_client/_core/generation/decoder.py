@@ -9,8 +9,7 @@ Laws, observed on Triton 2.51.0:
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.generation.details import AnswerDetails
 from nupic_client._core.generation.fast_path import FastPath
@@ -25,51 +24,30 @@ from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.error_messages import stream_error
 from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client.errors import IncompleteStreamError, ProtocolError
-from nupic_client.results import FinishReason, TextDelta, TokenLogprob, Usage
+from nupic_client.results import FinishReason, TokenLogprob, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nupic_client.backends.protocol import OutputNames
 
-__all__ = ["END", "NEED_DATA", "StreamDecoder"]
-
-
-class _Signal(Enum):
-    NEED_DATA = "NEED_DATA"
-    END = "END"
-
-
-NEED_DATA: Final = _Signal.NEED_DATA
-"""`StreamDecoder.next_event`: give the next response to `StreamDecoder.receive` first."""
-END: Final = _Signal.END
-"""`StreamDecoder.next_event`: the answer is complete."""
+__all__ = ["StreamDecoder"]
 
 
 class StreamDecoder:
-    """Decode the responses of one request.
-
-    Two ways to use it: `feed` returns the new text of a response (the short way, for the hot path); `receive` and
-    `next_event` give events.
+    """Decode the responses of one request: call `feed` with each, and `end` when the stream ends.
 
     Args:
-        output_names: where the parts of the answer stand.
+        output_names: names of the outputs that hold the answer.
         stops: strings that end the text, whether or not the backend knows them.
-        prompt: removed where the output_names says that the text may begin with it.
-        request_id: a response with another id than this is an error; empty for not looking. Responses without an id
-            are taken as they are.
-
-    Example:
-        >>> decoder = StreamDecoder(OutputNames())
-        >>> decoder.next_event() is NEED_DATA
-        True
+        prompt: removed from the beginning of the text where ``output_names.echo`` says that it may stand there.
+        request_id: a response with another id is an error, one without an id is accepted; empty accepts any id.
     """
 
     __slots__ = (
         "_advance",
         "_cumulative",
         "_details",
-        "_events",
         "_fast_path",
         "_known_frames",
         "_output_names",
@@ -102,7 +80,6 @@ class StreamDecoder:
             or output_names.logprobs
         )
         self._details = AnswerDetails(output_names) if tells else None
-        self._events: list[TextDelta] = []
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -141,22 +118,6 @@ class StreamDecoder:
             else None
         )
 
-    def receive(self, response: bytes | None) -> None:
-        """Take the next response, or None for the end of the stream.
-
-        Raises:
-            RequestError: the response is an error or breaks the protocol, or the stream was cut short.
-        """
-        text = self.feed(response) if response is not None else self.end()
-        if text:
-            self._events.append(TextDelta(text, self.take_logprobs()))
-
-    def next_event(self) -> TextDelta | Literal[_Signal.NEED_DATA, _Signal.END]:
-        """Return the next chunk of text, `NEED_DATA`, or `END` when the answer is complete."""
-        if self._events:
-            return self._events.pop(0)
-        return END if self.finished else NEED_DATA
-
     def feed(self, response: bytes) -> str:
         """Take the next response and return its new text, which is empty if nothing is certain yet.
 
@@ -164,7 +125,7 @@ class StreamDecoder:
             response: a serialized ``ModelStreamInferResponse``.
 
         Raises:
-            RequestError: as `receive`.
+            RequestError: the response is an error or breaks the protocol.
         """
         usual = self._known_frames.get(len(response))
         if usual is not None:
