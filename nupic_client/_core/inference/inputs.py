@@ -13,7 +13,7 @@ from typing import Any
 
 from nupic_client._core.inference.arrays import Array, ArrayLike, as_array, content_of
 from nupic_client._core.kserve.wire import EncodedTensor
-from nupic_client._suggest import did_you_mean
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -92,8 +92,8 @@ def _check_names(signature: ModelSignature, named: Mapping[str, Any]) -> None:
     for name in named:
         if name not in signature.inputs:
             raise ConfigurationError(
-                f"model {signature.name!r} has no input {name!r}: {did_you_mean(name, signature.inputs)}expected"
-                f" {', '.join(map(repr, signature.inputs))}"
+                f"model {signature.name!r} has no input {name!r}: {did_you_mean(name, signature.inputs)}the inputs are"
+                f" {listed(signature.inputs)}"
             )
     missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in named]
     if missing or not named:

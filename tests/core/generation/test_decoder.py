@@ -164,7 +164,7 @@ def test_a_length_prefix_that_lies_breaks_the_protocol(raw):
 
 
 def test_more_than_one_element_breaks_the_protocol():
-    with pytest.raises(ProtocolError, match="should have one element, the server sent 2"):
+    with pytest.raises(ProtocolError, match="must have one element, not 2"):
         StreamDecoder(DELTA).feed(reply(("text_output", "BYTES", [2], raw_bytes(b"a", b"b"))))
 
 

@@ -15,7 +15,7 @@ CONFIG = wire.pb.model__config__pb2.DataType.DESCRIPTOR.values_by_name
 
 
 def test_the_table_has_every_data_type_of_a_model_configuration():
-    assert {config_name(name) for name in DATATYPES} == CONFIG.keys() - {"TYPE_INVALID"}
+    assert {config_name(name) for name in DATATYPES} == set(CONFIG) - {"TYPE_INVALID"}
 
 
 @pytest.mark.parametrize("name", DATATYPES)
