@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._suggest import listed
@@ -38,7 +37,7 @@ class InferenceResult(Mapping[str, "Array"]):
         model: str,
         version: str = "",
         request_id: str = "",
-        parameters: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+        parameters: Mapping[str, bool | int | float | str] = {},
     ) -> None:
         self._arrays = dict(arrays)
         self.model: str = model
