@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.naming import ModelName, parse_model_name
 from nupic_client.prompts import PromptFormatter, formatter_for
@@ -130,7 +131,8 @@ def _sampling(options: Mapping[str, Any]) -> SamplingParams:
     except TypeError:
         unknown = sorted(set(options) - set(OPTION_NAMES))
         raise ConfigurationError(
-            f"sampling has no option {unknown[0]!r}: there are {', '.join(OPTION_NAMES)}"
+            f"sampling has no option {unknown[0]!r}: {did_you_mean(unknown[0], OPTION_NAMES)}the options are"
+            f" {listed(OPTION_NAMES)}"
         ) from None
 
 
@@ -139,7 +141,8 @@ def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelS
     unknown = sorted(table.keys() - known)
     if unknown:
         raise ConfigurationError(
-            f"{source}: model {name!r} has the unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}"
+            f"{source}: model {name!r} has the unknown key {unknown[0]!r}: {did_you_mean(unknown[0], known)}the keys"
+            f" are {listed(sorted(known))}"
         )
     try:
         return ModelSpec(name=name, **table)

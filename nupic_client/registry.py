@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import pkgutil
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
@@ -101,12 +101,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             raise ConfigurationError(f"a model name must be a non-empty string, not {name!r}")
         if name in self:
             return self[name]
-        near = self._close(name)
-        hint = (
-            f"the registry has {', '.join(map(repr, near))}"
-            if near
-            else f"the registry has {', '.join(self._specs)}"
-        )
+        hint = f"{self._did_you_mean(name)}the registry has {listed(self._specs)}"
         return ModelSpec(name=name, family=guess_family(name), hint=hint)
 
     def __getitem__(self, name: str) -> ModelSpec:
@@ -117,14 +112,11 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         """
         spec = self._specs.get(name) or self._specs.get(self._names.get(name, ""))
         if spec is None:
-            near = self._close(name)
-            hint = (
-                f"did you mean {' or '.join(map(repr, near))}?"
-                if near
-                else f"there are {', '.join(self._specs)}"
-            )
             raise _UnknownNameError(
-                f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs)
+                f"no model {name!r} in the registry: {self._did_you_mean(name)}"
+                f"the models are {listed(self._specs) or 'none'}",
+                model=name,
+                known=tuple(self._specs),
             )
         return spec
 
@@ -140,8 +132,8 @@ class ModelRegistry(Mapping[str, ModelSpec]):
     def __repr__(self) -> str:
         return f"ModelRegistry({', '.join(self._specs)})"
 
-    def _close(self, name: str) -> list[str]:
-        return difflib.get_close_matches(str(name), [*self._specs, *self._names], n=3)
+    def _did_you_mean(self, name: str) -> str:
+        return did_you_mean(name, [*self._specs, *self._names], most=3)
 
 
 class _NamingMapping(Mapping[str, str]):

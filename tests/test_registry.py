@@ -97,11 +97,11 @@ def test_an_unknown_name_is_taken_as_the_servers_name(registry):
 
 
 def test_an_unknown_name_has_a_hint_with_the_nearest_names(registry):
-    assert registry.resolve("suport-bot").hint == "the registry has 'support-bot'"
+    assert registry.resolve("suport-bot").hint == "did you mean 'support-bot'? the registry has 'support-bot'"
 
 
 def test_an_unknown_name_like_no_other_has_a_hint_with_all_names(registry):
-    assert registry.resolve("xyz").hint == "the registry has support-bot"
+    assert registry.resolve("xyz").hint == "the registry has 'support-bot'"
 
 
 @pytest.mark.parametrize("name", ["", "  ", None, 5, ["bot"]])
@@ -117,7 +117,7 @@ def test_looking_up_an_unknown_name_is_an_error_with_the_nearest_names(registry)
 
 
 def test_looking_up_a_name_like_no_other_is_an_error_with_all_names(registry):
-    with pytest.raises(UnknownModelError, match="there are support-bot"):
+    with pytest.raises(UnknownModelError, match="in the registry: the models are 'support-bot'"):
         registry["xyz"]
 
 
@@ -249,7 +249,12 @@ def test_a_file_without_models_has_none():
         ("[models]\na = 5", "expected one table"),
         ("models = 5", "expected one table"),
         ("[[models]]", "expected one table"),
-        ("[models.a]\nfoo = 1", "'a' has the unknown key 'foo'; the keys are aliases"),
+        ("[models.a]\nfoo = 1", "'a' has the unknown key 'foo': the keys are 'aliases'"),
+        ("[models.a]\nfamilly = 'b'", r"unknown key 'familly': did you mean 'family'\?"),
+        (
+            "[models.a]\nsampling.top_b = 1",
+            r"no option 'top_b': did you mean 'top_p'\? the options are 'max_tokens'",
+        ),
         ("[models.a]\nname = 'b'", "unknown key 'name'"),
         ("[models.a]\ntext = 'all'", "model 'a': text must be one of"),
         ("[models.a]\ntext = []", "model 'a'"),

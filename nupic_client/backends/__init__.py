@@ -7,7 +7,6 @@ usually of a small class that derives from `TensorBackend`.
 from __future__ import annotations
 
 from nupic_client.backends.detect import BACKENDS, backend_of, detect
-from nupic_client.backends.matrix import support_matrix, support_table
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, Backend, OutputNames, make_tensor
 from nupic_client.backends.tensors import TensorBackend
@@ -36,6 +35,4 @@ __all__ = [
     "backend_of",
     "detect",
     "make_tensor",
-    "support_matrix",
-    "support_table",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import Backend
 from nupic_client.backends.trtllm import TrtllmBackend
@@ -41,9 +42,10 @@ def detect(signature: ModelSignature) -> Backend:
             return backend
     inputs = ", ".join(f"{spec.name} {spec.datatype}" for spec in signature.inputs.values()) or "none"
     outputs = ", ".join(f"{spec.name} {spec.datatype}" for spec in signature.outputs.values()) or "none"
+    names = listed(backend.name for backend in BACKENDS)
     raise ConfigurationError(
         f"it is not known how model {signature.name!r} takes and gives text (its inputs: {inputs};"
-        f" its outputs: {outputs}): give backend=, {_suggestion(signature)}one of {_names()}, or an object of"
+        f" its outputs: {outputs}): give backend=, {_suggestion(signature)}one of {names}, or an object of"
         " your own, see nupic_client.backends.TensorBackend"
     )
 
@@ -61,17 +63,17 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
         for known in BACKENDS:
             if known.name == backend:
                 return known
-        raise ConfigurationError(f"there is no backend {backend!r}: there are {_names()}, or give an object")
+        names = [known.name for known in BACKENDS]
+        raise ConfigurationError(
+            f"there is no backend {backend!r}: {did_you_mean(backend, names)}the backends are {listed(names)}, or give an"
+            " object of your own"
+        )
     if isinstance(backend, type) or not (backend is None or isinstance(backend, Backend)):
         raise ConfigurationError(
             "backend must be a name or an object with the methods of nupic_client.backends.Backend,"
             f" not {backend!r}"
         )
     return backend
-
-
-def _names() -> str:
-    return ", ".join(repr(backend.name) for backend in BACKENDS)
 
 
 def _suggestion(signature: ModelSignature) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError
 from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
@@ -164,24 +165,13 @@ def _dims(spec: TensorSpec, count: int, signature: ModelSignature) -> Sequence[i
     return dims
 
 
-_INTEGERS = [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
-_FLOATS = ("FP16", "FP32", "FP64")
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "BYTES": (str, bytes),
-    "BOOL": (bool,),
-    **dict.fromkeys(_FLOATS, (int, float)),
-    **dict.fromkeys(_INTEGERS, (int,)),
-}
-"""What the elements of each data type may be."""
-
-
 def _check_kind(spec: TensorSpec, element: object) -> None:
-    kinds = _KINDS.get(spec.datatype)
-    if kinds is None:
+    datatype = DATATYPES.get(spec.datatype)
+    if datatype is None or not datatype.kinds:
         raise ConfigurationError(
             f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent"
         )
-    if not isinstance(element, kinds) or (isinstance(element, bool) and spec.datatype != "BOOL"):
+    if not isinstance(element, datatype.kinds) or (isinstance(element, bool) and spec.datatype != "BOOL"):
         # A text may be the prompt, which error texts do not show.
         shown = repr(element) if isinstance(element, (bool, int, float)) else type(element).__name__
         raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {shown}")

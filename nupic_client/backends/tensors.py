@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTS", "OPTIONAL_OUTPUTS", "TensorBackend"]
 
-COUNTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "input_tokens": ("return_num_input_tokens", "num_input_tokens"),
-        "output_tokens": ("return_num_output_tokens", "num_output_tokens"),
-    }
-)
-"""Token counts as vLLM and TensorRT-LLM spell them: the input that asks, the output that answers."""
-OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"finish_reason": ("return_finish_reason", "finish_reason"), **COUNTS}
-)
-"""Finish reason and token counts as vLLM spells them."""
+COUNTS: Mapping[str, tuple[str, str]] = {
+    "input_tokens": ("return_num_input_tokens", "num_input_tokens"),
+    "output_tokens": ("return_num_output_tokens", "num_output_tokens"),
+}
+"""Token counts of vLLM and TensorRT-LLM: the input that asks for a count, the output that holds it."""
+OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = {
+    "finish_reason": ("return_finish_reason", "finish_reason"),
+    **COUNTS,
+}
+"""Finish reason and token counts of vLLM."""
 
 
 class TensorBackend:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
 
-TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {**COUNTS, "logprobs": ("return_log_probs", "output_log_probs")}
-)
-"""What the engine and the models around it tell besides the text."""
+TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = {
+    **COUNTS,
+    "logprobs": ("return_log_probs", "output_log_probs"),
+}
+"""The outputs that the engine and the models around it offer besides the text."""
 
 
 class TrtllmBackend(TensorBackend):

@@ -107,7 +107,9 @@ def test_a_backend_may_be_an_object_or_left_open():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigurationError, match="no backend 'vlm': there are 'vllm', "):
+    with pytest.raises(
+        ConfigurationError, match="no backend 'vlm': did you mean 'vllm'\\? the backends are 'vllm', "
+    ):
         backend_of("vlm")
 
 

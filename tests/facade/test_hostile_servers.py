@@ -64,8 +64,8 @@ def still_usable(read, client, server):
 
 
 BROKEN = {
-    "another data type": (response(bytes(4), datatype="FP32"), "should be BYTES"),
-    "no data type": (response(bytes(4), datatype=""), "should be BYTES"),
+    "another data type": (response(bytes(4), datatype="FP32"), "must be BYTES"),
+    "no data type": (response(bytes(4), datatype=""), "must be BYTES"),
     "two elements": (response(bytes_tensor(b"a", b"b"), shape=(2,)), "one element"),
     "a length prefix that is too long": (response(b"\xff\xff\xff\x7fshort"), "text_output"),
     "a length prefix that is too short": (response(b"\x01\x00\x00\x00longer"), "text_output"),

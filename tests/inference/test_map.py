@@ -197,7 +197,7 @@ def test_an_input_that_does_not_fit_is_an_error_of_its_own(client, map_colour):
         "ConfigurationError",
         "InferenceResult",
     ]
-    assert "item 1: input 'x': expected INT64" in str(results[1])
+    assert "item 1: input 'x' must be INT64" in str(results[1])
 
 
 def test_errors_can_be_returned(server, client, map_colour):
@@ -429,7 +429,7 @@ def test_closing_the_client_ends_a_map(server):
         (
             [1],
             {"batch_size": 2},
-            "batch_size: expected at most 1, which is what model 'single' takes, given 2",
+            "batch_size must be at most 1, the most that model 'single' takes, not 2",
         ),
         ([1], {"errors": "ignore"}, "errors must be 'raise' or 'return', not 'ignore'"),
         ([1], {"callback": 1}, "callback must be a function, not 1"),
@@ -494,7 +494,9 @@ class TestBatches:
             return response
 
         server.answer = answer
-        with pytest.raises(ProtocolError, match=r"item 0: output 'y': expected a batch of 3, .* shape \[1\]"):
+        with pytest.raises(
+            ProtocolError, match=r"item 0: output 'y' must have the batch size 3 .* shape \[1\]"
+        ):
             map_colour(client).map([[n] for n in range(3)], batch_size=3)
 
     def test_texts_too(self, server, map_colour):

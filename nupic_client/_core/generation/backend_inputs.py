@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.backends.protocol import make_tensor
 from nupic_client.errors import ConfigurationError
 
@@ -35,8 +36,8 @@ def with_inputs(
     for name, value in extra.items():
         if name not in signature.inputs:
             raise ConfigurationError(
-                f"backend_inputs: model {signature.name!r} has no input {name!r};"
-                f" it has {', '.join(signature.inputs)}"
+                f"backend_inputs: model {signature.name!r} has no input {name!r}:"
+                f" {did_you_mean(name, signature.inputs)}the inputs are {listed(signature.inputs)}"
             )
         if isinstance(value, Mapping):
             value = _merged_json(name, value, made.get(name))  # noqa: PLW2901 - the same value, spelled out

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.kserve.scalar_outputs import bytes_output, count_output, numbers_output
-from nupic_client.errors import ProtocolError
 from nupic_client.results import FinishReason, TokenLogprob, Usage
 
 if TYPE_CHECKING:
+    from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
     from nupic_client.backends.protocol import OutputNames
 
 __all__ = ["AnswerDetails"]
@@ -43,11 +42,11 @@ class AnswerDetails:
         input_tokens, output_tokens = self._usage
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
-    def read(self, answer: Any) -> int | None:
+    def read(self, outputs: ScalarOutputs) -> int | None:
         """Take what a response tells.
 
         Args:
-            answer: a ``ModelInferResponse``.
+            outputs: of the response.
 
         Returns:
             How many tokens it counted, or None if it told something besides, or what it tells may not be that of the
@@ -60,19 +59,19 @@ class AnswerDetails:
         counted = 0
         plain = not output_names.logprobs
         if output_names.finish_reason:
-            reason = bytes_output(answer, output_names.finish_reason)
+            reason = outputs.text(output_names.finish_reason)
             if reason and reason != b"None":
                 plain = False
                 self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
         if output_names.input_tokens and self._usage[0] is None:  # every response repeats it
-            self._usage[0] = count_output(answer, output_names.input_tokens)
+            self._usage[0] = outputs.count(output_names.input_tokens)
         if output_names.output_tokens:
-            count = count_output(answer, output_names.output_tokens)
+            count = outputs.count(output_names.output_tokens)
             if count is not None:
                 counted = count
                 self.count(count)
         if output_names.logprobs:
-            self.logprobs += self._new_logprobs(answer, output_names.logprobs)
+            self.logprobs += self._new_logprobs(outputs, output_names.logprobs)
         return counted if plain else None
 
     def count(self, tokens: int) -> None:
@@ -84,21 +83,17 @@ class AnswerDetails:
         fresh, self._fresh = self.logprobs[self._fresh :], len(self.logprobs)
         return tuple(fresh)
 
-    def _new_logprobs(self, answer: Any, name: str) -> list[TokenLogprob]:
-        output = next((output for output in answer.outputs if output.name == name), None)
-        if output is None:
-            return []
-        if output.datatype == "BYTES":
+    def _new_logprobs(self, outputs: ScalarOutputs, name: str) -> list[TokenLogprob]:
+        if outputs.datatype(name) == "BYTES":
             try:
-                return _from_json(bytes_output(answer, name))
+                return _from_json(outputs.text(name))
             except _BROKEN as error:
                 # Some of these errors have all of the data with them; it is not worth showing.
                 found = f"{type(error).__name__}: {str(error)[:200]}"
-                raise ProtocolError(f"output {name!r}: {found}", request_id=answer.id) from None
-        values = numbers_output(answer, name)
-        # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends those of the
-        # response.
-        known = [item.logprob for item in self.logprobs]
+                raise outputs.error(f"output {name!r}: {found}") from None
+        values = outputs.numbers(name)
+        # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends only the new ones.
+        known = tuple(item.logprob for item in self.logprobs)
         new = values[len(known) :] if len(values) >= len(known) and values[: len(known)] == known else values
         return [TokenLogprob(logprob=float(value)) for value in new]
 

@@ -99,8 +99,8 @@ class Pipeline:
         self._batch_size = settings.batch_size or 0
         if self._batch_size > max(signature.max_batch_size, 1):
             raise ConfigurationError(
-                f"batch_size: expected at most {max(signature.max_batch_size, 1)}, which is what model"
-                f" {signature.name!r} takes, given {self._batch_size}"
+                f"batch_size must be at most {max(signature.max_batch_size, 1)}, the most that model"
+                f" {signature.name!r} takes, not {self._batch_size}"
             )
         self._window = InFlightWindow[Outcome](
             settings.concurrency, ordered=settings.ordered, job_size=max(self._batch_size, 1)
@@ -223,7 +223,7 @@ def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
     for name, array in result.items():
         if array.shape[:1] != (sum(rows),):
             error = ProtocolError(
-                f"output {name!r}: expected a batch of {sum(rows)}, which is what was sent, given the shape"
+                f"output {name!r} must have the batch size {sum(rows)} of the request, not the shape"
                 f" {list(array.shape)}",
                 model=result.model,
                 request_id=result.request_id,

@@ -16,7 +16,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -76,25 +76,22 @@ def _load_messages() -> ModuleType:
 pb: Any = _load_messages()
 """The generated module ``service_pb2``."""
 
-METHODS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
-    {
-        name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
-        for name in (
-            "ServerLive",
-            "ServerReady",
-            "ServerMetadata",
-            "ModelReady",
-            "ModelMetadata",
-            "ModelConfig",
-            "ModelInfer",
-            "ModelStatistics",
-            "RepositoryIndex",
-            "RepositoryModelLoad",
-            "RepositoryModelUnload",
-        )
-    }
-    | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
-)
+METHODS: Mapping[str, tuple[Any, Any]] = {
+    name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
+    for name in (
+        "ServerLive",
+        "ServerReady",
+        "ServerMetadata",
+        "ModelReady",
+        "ModelMetadata",
+        "ModelConfig",
+        "ModelInfer",
+        "ModelStatistics",
+        "RepositoryIndex",
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
+    )
+} | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
 """Request and response class of each method of the service."""
 
 
@@ -110,7 +107,7 @@ def build_infer_request(
     request_id: str = "",
     version: str = "",
     outputs: Iterable[str] = (),
-    parameters: Mapping[str, bool | int | str] = MappingProxyType({}),
+    parameters: Mapping[str, bool | int | str] = {},
 ) -> Any:
     """Build a ModelInferRequest.
 
@@ -177,7 +174,7 @@ def serialize_infer_request(
     request_id: str = "",
     version: str = "",
     outputs: Iterable[str] = (),
-    parameters: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+    parameters: Mapping[str, bool | int | float | str] = {},
 ) -> bytes:
     """Build and serialize a ModelInferRequest, copying the contents of its tensors only once.
 
