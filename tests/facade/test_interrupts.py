@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.fake_only("where an interrupt hits does not depend on the server")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.fake_only("where an interrupt hits does not depend on the server"),
+]
 
 PROGRAM = Path(__file__).with_name("interrupts.py")
 
