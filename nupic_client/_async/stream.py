@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -19,6 +19,7 @@ from nupic_client._async.transport import AsyncTransport, running_loop, task_is_
 from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
+from nupic_client._grpc.call import AsyncStreamCall, NoCall, foreign_call
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
@@ -50,7 +51,7 @@ class AsyncTextStream:
             print((await stream.result()).timing.time_to_first_token)
     """
 
-    _call: Any = None
+    _call: AsyncStreamCall | NoCall = NoCall()
 
     def __init__(
         self, transport: AsyncTransport, opening: flows.Flow[GenerationSession], request_id: str
@@ -146,8 +147,7 @@ class AsyncTextStream:
     def __del__(self) -> None:
         # grpc.aio does not cancel an abandoned call; whatever is left of the interpreter, stay silent.
         with contextlib.suppress(Exception):
-            if self._call is not None:
-                self._leave(self._in_loop)
+            self._leave(self._in_loop)
 
     def _leave(self, later: Later | None = None) -> None:
         """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.housekeeping`.
@@ -158,14 +158,7 @@ class AsyncTextStream:
         self._cancelled = True
         if self._session is not None:
             self._session.cancelled(time.monotonic(), later)
-        call, loop = self._call, self._loop
-        if call is None or loop is None or call.done():
-            return
-        if _running_loop() is loop:
-            call.cancel()
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
-                loop.call_soon_threadsafe(call.cancel)
+        self._call.cancel()
 
     def _in_loop(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -210,7 +203,7 @@ class AsyncTextStream:
     def _after_fork(self) -> None:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
         fork.leak_in_child(self._call)
-        self._call = fork.ForeignCall()
+        self._call = foreign_call()
 
     def _check_deadline(self, now: float) -> float | None:
         """Cancel the call if the server was silent for too long; return when to look again."""
@@ -247,13 +240,13 @@ class AsyncTextStream:
             session.deadlines.waiting = None
 
     async def _receive(self, session: GenerationSession) -> str:
-        call = self._call
+        read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
         deadlines.waiting = clock()
         try:
             while session.running:
-                response = await call.read()
+                response = await read()
                 now = deadlines.waiting = clock()
                 if response is grpc.aio.EOF:
                     session.ended(now)
@@ -325,10 +318,3 @@ class _Chunks:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self._stream._leave(self._stream._in_loop)  # noqa: SLF001
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 
 from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork, housekeeping
-from nupic_client._grpc.drain import cancel_and_drain, discard_events
+from nupic_client._grpc.call import NoCall, StreamCall, foreign_call
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
@@ -47,7 +47,7 @@ class TextStream:
             print(stream.result().timing.time_to_first_token)
     """
 
-    _call: Any = None
+    _call: StreamCall | NoCall = NoCall()
 
     def __init__(self, transport: Transport, opening: flows.Flow[GenerationSession]) -> None:
         self._transport = transport
@@ -131,7 +131,7 @@ class TextStream:
         # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
         try:
             housekeeping.unregister(self._registration)
-            if self._call is not None and not self._call.undrained.locked():
+            if not self._call.is_drained:
                 self._leave(housekeeping.submit)
         except Exception:  # noqa: BLE001, S110
             pass
@@ -169,7 +169,7 @@ class TextStream:
     def _after_fork(self) -> None:
         """Leave the parent's call alone in a forked child; reading it there is an error."""
         fork.leak_in_child(self._call)
-        self._call = fork.ForeignCall()
+        self._call = foreign_call()
         self._closed_signal = _locked()
 
     def _check_deadline(self, now: float) -> float | None:
@@ -185,12 +185,12 @@ class TextStream:
     def _cancel_call(self) -> None:
         """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself."""
         call = self._call
-        if call.undrained.locked():  # it was done before
+        if call.is_drained:
             return
         if self._session.deadlines.waiting is not None:
-            housekeeping.submit(call.cancel)
-        elif call.undrained.acquire(blocking=False):
-            cancel_and_drain(call)
+            call.cancel_soon()
+        else:
+            call.drain_once()
 
     def _start(self, session: GenerationSession) -> None:
         self._call = self._registration.call = self._transport.stream(session)
@@ -213,20 +213,20 @@ class TextStream:
         except BaseException as error:
             session.deadlines.waiting = None
             if not isinstance(error, NupicError):
-                discard_events(self._call)
+                self._call.discard_events()
             self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
             raise
         finally:
             session.deadlines.waiting = None
 
     def _receive(self, session: GenerationSession) -> str:
-        call = self._call
+        read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
         deadlines.waiting = clock()
         try:
             while session.running:
-                response = next(call)
+                response = read()
                 now = deadlines.waiting = clock()
                 text = session.receive(response, now)
                 if session.stopped_early:

@@ -66,14 +66,14 @@ WAYS = (
 def check_taken(calls: list[Any]) -> None:
     """Wait until all events of the calls are taken, which a thread does."""
     end = time.monotonic() + 20
-    while left := [call._state.due for call in calls if call._state.due]:
+    while left := [due for call in calls if (due := call.call._state.due)]:
         assert time.monotonic() < end, left
         time.sleep(0.001)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Collect the calls that are made, as gRPC has them."""
+    """Collect the calls that are made."""
     made: list[Any] = []
     start = Transport.stream
 
