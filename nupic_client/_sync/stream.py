@@ -15,8 +15,8 @@ import grpc
 from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork, housekeeping
-from nupic_client._grpc.call import NoCall, StreamCall, foreign_call
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc.call import NoCall, StreamCall
+from nupic_client._grpc.stream import BaseTextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TextStream"]
 
 
-class TextStream:
+class TextStream(BaseTextStream):
     """The text of one generation, chunk by chunk, as it is generated.
 
     Made by `StreamingClient.stream`, which has sent the request already. Iterate over it for chunks of text, or over
@@ -47,31 +47,19 @@ class TextStream:
             print(stream.result().timing.time_to_first_token)
     """
 
-    _call: StreamCall | NoCall = NoCall()
+    _transport: Transport
+    _session: GenerationSession
+    _call: StreamCall | NoCall
 
     def __init__(self, transport: Transport, opening: flows.Flow[GenerationSession]) -> None:
-        self._transport = transport
+        session = transport.run(opening)
+        super().__init__(transport, session.request.request_id)
         self._closed_signal = _locked()
         self._registration = housekeeping.Registration()
-        self._session = transport.run(opening)
+        self._session = session
         housekeeping.register(self._registration)
         self._start(self._session)
         fork.track(self)
-
-    @property
-    def request_id(self) -> str:
-        """The id the request was sent with."""
-        return self._session.request.request_id
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return self._session.text
-
-    @property
-    def closed(self) -> bool:
-        """Whether the generation has ended, in whatever way."""
-        return not self._session.running
 
     def __iter__(self) -> Iterator[str]:
         """Yield chunks of text; leaving the loop before its end closes the stream.
@@ -160,27 +148,9 @@ class TextStream:
             with contextlib.suppress(RuntimeError):  # another thread did it in this moment
                 self._closed_signal.release()
 
-    def _check_left(self, session: GenerationSession) -> None:
-        """Raise StreamClosedError if the stream or the client was closed while this thread was waiting."""
-        if self._transport.closed:
-            session.cancelled(time.monotonic())
-        session.check_running()
-
     def _after_fork(self) -> None:
-        """Leave the parent's call alone in a forked child; reading it there is an error."""
-        fork.leak_in_child(self._call)
-        self._call = foreign_call()
+        super()._after_fork()
         self._closed_signal = _locked()
-
-    def _check_deadline(self, now: float) -> float | None:
-        """Cancel the call if the server was silent for too long; return when to look again."""
-        session = self._session
-        if not session.running:
-            return None
-        again = session.deadlines.check(now)
-        if again is None:
-            self._call.cancel()  # which wakes the reader, and that finds out why
-        return again
 
     def _cancel_call(self) -> None:
         """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself."""
@@ -194,9 +164,8 @@ class TextStream:
 
     def _start(self, session: GenerationSession) -> None:
         self._call = self._registration.call = self._transport.stream(session)
-        now = time.monotonic()
-        first_check = session.deadlines.check(now) if session.deadlines.watched else None
-        if first_check is not None and session.attempts == 1:
+        first_check = self._first_check(session)
+        if first_check is not None:
             housekeeping.watch(self, first_check)
 
     def _read(self) -> str:
@@ -237,10 +206,7 @@ class TextStream:
         except StopIteration:
             session.ended(clock())
         except grpc.RpcError as rpc_error:
-            self._check_left(session)
-            error = session.broken(error_from_rpc(rpc_error), clock())
-            if error is not None:
-                raise error from session.cause(rpc_error)
+            self._broken(session, rpc_error)
         return session.consumed()
 
     def _again(self, session: GenerationSession, error: RequestError) -> None:
