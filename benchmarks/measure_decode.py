@@ -57,9 +57,6 @@ class Memory:
     def __init__(self, messages: list[bytes]) -> None:
         self._messages = messages
 
-    def run(self, session: GenerationSession) -> GenerationSession:
-        return session
-
     def stream(self, _: GenerationSession) -> StreamCall:
         return StreamCall(Call(self._messages), None)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows, models
-from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
 from nupic_client._core.inference.call import complete, infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, InferOptions, check_text
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from nupic_client._core.generation.request import GenerateOptions
-    from nupic_client._core.generation.session import GenerationSession
     from nupic_client._core.inference.arrays import ArrayLike, TextAs
     from nupic_client.backends.protocol import Backend
     from nupic_client.config import TLS, BearerTokenSource
@@ -195,7 +194,7 @@ class InferenceClient(ModelClient):
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = self._transport.run(opening)
-        pipeline = open_embedding(batcher, concurrency)
+        pipeline = embedding_pipeline(batcher, concurrency)
         with ResultStream[tuple[int, InferenceResult]](
             self._transport, pipeline, batcher.inputs()
         ) as results:
@@ -228,7 +227,7 @@ class InferenceClient(ModelClient):
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = await self._async_transport.run(opening)
-        pipeline = open_embedding(batcher, concurrency)
+        pipeline = embedding_pipeline(batcher, concurrency)
         results: AsyncResultStream[tuple[int, InferenceResult]]
         results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs())
         async with results:
@@ -263,7 +262,7 @@ class InferenceClient(ModelClient):
         outcome = self._transport.run(complete(self._request(prompt, options), self._signatures))
         if isinstance(outcome, Generation):
             return outcome
-        with TextStream(self._transport, _opened(outcome)) as stream:
+        with TextStream(self._transport, outcome) as stream:
             return stream.result()
 
     async def agenerate(
@@ -285,7 +284,7 @@ class InferenceClient(ModelClient):
         if isinstance(outcome, Generation):
             return outcome
         request_id = outcome.request.request_id
-        async with AsyncTextStream(self._async_transport, _opened(outcome), request_id) as stream:
+        async with AsyncTextStream(self._async_transport, outcome, request_id) as stream:
             return await stream.result()
 
     @overload
@@ -477,9 +476,3 @@ def _check_many(inputs: object, *kinds: type) -> None:
             f"inputs: expected an iterable of what infer takes, given {type(inputs).__name__}: put a single"
             " input into a list"
         )
-
-
-def _opened(session: GenerationSession) -> flows.Flow[GenerationSession]:
-    """The opening of a stream whose model is known already."""
-    yield from ()
-    return session

@@ -170,7 +170,8 @@ class StreamingClient(ModelClient):
         return self._astream(prompt, options)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
-        return TextStream(self._transport, self._start(self._request(prompt, options), on_end))
+        opening = self._start(self._request(prompt, options), on_end)
+        return TextStream(self._transport, self._transport.run(opening))
 
     def _astream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> AsyncTextStream:
         request = self._request(prompt, options)

@@ -55,10 +55,13 @@ class AsyncTextStream(BaseTextStream):
     _call: AsyncStreamCall | NoCall
 
     def __init__(
-        self, transport: AsyncTransport, opening: flows.Flow[GenerationSession], request_id: str
+        self,
+        transport: AsyncTransport,
+        opening: GenerationSession | flows.Flow[GenerationSession],
+        request_id: str,
     ) -> None:
         super().__init__(transport, request_id)
-        self._opening = opening
+        self._opening = opening  # a flow is run when the request is to be sent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: NupicError | None = None
 
@@ -156,7 +159,10 @@ class AsyncTextStream(BaseTextStream):
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = running_loop()
         try:
-            session = await self._transport.run(self._opening)
+            opening = self._opening
+            session = (
+                opening if isinstance(opening, GenerationSession) else await self._transport.run(opening)
+            )
             await self._start(session)
         except NupicError as error:
             self._failure, self._given_up = error, True

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import NoCall, StreamCall
@@ -51,8 +50,7 @@ class TextStream(BaseTextStream):
     _session: GenerationSession
     _call: StreamCall | NoCall
 
-    def __init__(self, transport: Transport, opening: flows.Flow[GenerationSession]) -> None:
-        session = transport.run(opening)
+    def __init__(self, transport: Transport, session: GenerationSession) -> None:
         super().__init__(transport, session.request.request_id)
         self._closed_signal = _locked()
         self._registration = housekeeping.Registration()
