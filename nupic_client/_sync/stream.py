@@ -56,7 +56,7 @@ class TextStream(BaseTextStream):
         self._registration = housekeeping.Registration()
         self._session = session
         housekeeping.register(self._registration)
-        self._start(self._session)
+        self._start(session)
         fork.track(self)
 
     def __iter__(self) -> Iterator[str]:
