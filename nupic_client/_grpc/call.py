@@ -21,7 +21,7 @@ __all__ = ["AsyncStreamCall", "NoCall", "StreamCall", "foreign_call", "loop_here
 
 
 class StreamCall:
-    """A call that is read by blocking. One thread reads; cancelling and draining take no lock, so destructors may.
+    """A call that is read by blocking. One thread reads. Destructors may use what takes no lock: all but `cancel`.
 
     Args:
         call: the object that gRPC or an interceptor returned.
@@ -43,7 +43,7 @@ class StreamCall:
         return self._drained.locked()
 
     def cancel(self) -> None:
-        """Cancel the call now, which wakes its reader. Takes locks of gRPC: not for destructors."""
+        """Cancel the call now, which wakes its reader. Takes locks of gRPC."""
         cancel = getattr(self.call, "cancel", None) or getattr(self.call, "close", None)
         if cancel is not None:  # a generator can only be closed
             cancel()
