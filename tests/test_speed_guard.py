@@ -83,7 +83,7 @@ async def read_async(client, tokens):
 
 # The same on CPython 3.10 to 3.13. Seven of them are our functions: the loop, the read, the session, the decoder.
 # Parsing adds about 15, numpy more.
-SYNC_CALLS = 20
+SYNC_CALLS = 19
 
 
 def test_a_token_of_a_sync_stream_costs_a_handful_of_calls(client):
@@ -92,7 +92,7 @@ def test_a_token_of_a_sync_stream_costs_a_handful_of_calls(client):
 
 
 # One scan for stop strings more, and what it calls.
-STOP_CALLS = 24
+STOP_CALLS = 23
 
 
 def test_stop_strings_add_one_scan(client):

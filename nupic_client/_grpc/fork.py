@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
-from typing import NoReturn, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
-from nupic_client.errors import ConfigurationError, StreamClosedError
+from nupic_client.errors import ConfigurationError
 
-__all__ = ["ForeignCall", "check_process", "leak_in_child", "note_aio", "track"]
+__all__ = ["check_process", "leak_in_child", "note_aio", "track"]
 
 
 class Inherited(Protocol):
@@ -24,32 +23,6 @@ class Inherited(Protocol):
     def _after_fork(self) -> None:
         """Let go of them. Called in the child, where no other thread runs."""
         ...
-
-
-class ForeignCall:
-    """Stands where a call stood that belongs to the parent process."""
-
-    undrained = threading.Lock()
-    """As of a call of ours: held, because there is nothing to read."""
-    undrained.acquire()
-
-    def __next__(self) -> NoReturn:
-        """Refuse."""
-        raise StreamClosedError(
-            f"this stream belongs to the process that this one (pid {os.getpid()}) was forked from: read it there,"
-            " or make another one here"
-        )
-
-    async def read(self) -> NoReturn:
-        """Refuse."""
-        next(self)
-
-    def cancel(self) -> None:
-        """Leave the parent's call alone."""
-
-    def done(self) -> bool:
-        """Return that there is nothing to cancel."""
-        return True
 
 
 class _Process:

@@ -44,7 +44,7 @@ class ResultStream(Generic[T]):
     def __init__(
         self,
         transport: Transport,
-        opening: flows.Flow[Pipeline],
+        opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any],
         callback: Callable[[int, Any], object] | None = None,
     ) -> None:
@@ -54,7 +54,7 @@ class ResultStream(Generic[T]):
         self._sleeping: list[tuple[float, int, Job]] = []
         self._registration = housekeeping.Registration()
         self._transport = transport
-        self._opening = opening
+        self._opening = opening  # a flow is run at the first read
         self._inputs = iter(inputs)
         self._callback = callback
         self._pipeline: Pipeline | None = None
@@ -153,7 +153,8 @@ class ResultStream(Generic[T]):
 
     def _open(self) -> Pipeline:
         housekeeping.register(self._registration)
-        return self._transport.run(self._opening)
+        opening = self._opening
+        return opening if isinstance(opening, Pipeline) else self._transport.run(opening)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -16,6 +16,7 @@ from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
+from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
@@ -57,11 +58,10 @@ class Transport:
         fork.leak_in_child(self._channel, self._start_stream, self._methods, *self._replaced)
         self._begin()
 
-    def stream(self, session: GenerationSession) -> Any:
-        """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
+    def stream(self, session: GenerationSession) -> StreamCall:
+        """Start a ``ModelStreamInfer`` call and return it.
 
-        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method. Its
-        ``undrained`` is a lock for the one who reads its last events when it is left: see `leave`.
+        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
         metadata = self.run(session.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
@@ -72,10 +72,7 @@ class Transport:
             del channel  # the traceback has this frame, and must not keep a channel that was renounced
             self._not_started(error)
             raise
-        # Such a call does not keep its channel alive, and a channel that is collected closes.
-        call.channel = channel
-        call.undrained = threading.Lock()
-        return call
+        return StreamCall(call, channel)
 
     def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""

@@ -59,8 +59,8 @@ def _silent(capfd, monkeypatch):
 
 
 PARTS = (
-    *("nupic_client._sync", "nupic_client._async", "nupic_client._core", "nupic_client.streaming"),
-    *("nupic_client.inference", "grpc._channel", "grpc.aio"),
+    *("nupic_client._sync", "nupic_client._async", "nupic_client._grpc", "nupic_client._core"),
+    *("nupic_client.streaming", "nupic_client.inference", "grpc._channel", "grpc.aio"),
 )
 
 

@@ -96,7 +96,7 @@ def test_grpc_has_nothing_left_to_tell(server, client, leave, reply):
     server.reply = reply
     stream = leave(client)
     end = time.monotonic() + 20
-    while stream._call._state.due:
+    while stream._call.call._state.due:
         assert time.monotonic() < end, "gRPC frees a call when its last event is read"
         time.sleep(0.001)
 

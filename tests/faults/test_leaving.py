@@ -68,14 +68,14 @@ WAYS = (
 def check_taken(calls: list[Any]) -> None:
     """Wait until all events of the calls are taken, which a thread does."""
     end = time.monotonic() + 20
-    while left := [call._state.due for call in calls if call._state.due]:
+    while left := [due for call in calls if (due := call.call._state.due)]:
         assert time.monotonic() < end, left
         time.sleep(0.001)
 
 
 @pytest.fixture
 def calls() -> Iterator[list[Any]]:
-    """Collect the calls that this thread makes, as gRPC has them: looked at where they are returned."""
+    """Collect the calls that this thread makes, looked at where they are returned."""
     made: list[Any] = []
     start = Transport.stream.__code__
 

@@ -26,6 +26,7 @@ from nupic_client._async import stream as async_stream
 from nupic_client._async import transport as async_transport
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import drain, fork, housekeeping, status
+from nupic_client._grpc.call import StreamCall
 from nupic_client._sync import transport
 from nupic_client.local.triton import install
 from nupic_client.testing import FakeTriton, raw, silence
@@ -147,14 +148,14 @@ def test_a_call_that_grpc_gave_up_can_be_cancelled(server: FakeTriton, channel: 
 def test_leaving_a_stream_reads_its_last_events(server: FakeTriton, channel: grpc.Channel):
     with canary(
         "grpcio",
-        "what drain.cancel_and_drain does to a call",
+        "how a call is cancelled and drained",
         drain,
         "each stream that is left before its end costs 13 KB for ever",
     ):
         stream, done, registration = open_stream(channel), threading.Event(), housekeeping.Registration()
         housekeeping.register(registration)
         next(stream)
-        drain.cancel_and_drain(stream)
+        StreamCall(stream, channel).drain_once()
         housekeeping.submit(done.set)
         assert done.wait(PATIENCE)
         housekeeping.unregister(registration)
@@ -184,7 +185,7 @@ def test_events_of_an_interrupted_wait_can_be_forgotten(channel: grpc.Channel):
             assert stream._state.due  # though gRPC has freed the queue they would come from
             drain.discard_events(stream)
             assert not stream._state.due
-            drain._end(stream)
+            drain.drain(stream)
     finally:
         if timer.ident is not None:
             timer.join()  # before the handler goes: the signal would end the process
