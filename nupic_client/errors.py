@@ -63,21 +63,26 @@ __all__ = [
 class NupicError(Exception):
     """Root of every error of this library: ``except NupicError`` catches them all."""
 
-    def __init__(self, message: str) -> None:
-        # The whole constructor input goes into `args`: an exception that hides some of it cannot be unpickled.
-        super().__init__(message)
+    hint: str = ""
+    """Another way out that only a program has, as "or set unsupported='warn'"; part of ``str(error)``."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        # `args` has one text, so that an exception can be unpickled; the attributes are set again afterwards.
+        super().__init__(f"{message}, {hint}" if hint else message)
         self.message: str = message
         """What happened and what to do, as one sentence without the facts that stand in attributes."""
+        if hint:
+            self.hint = hint
 
     def __str__(self) -> str:
-        return self.message
+        return str(self.args[0])
 
 
 class ConfigurationError(NupicError, ValueError):
     """A url, option or value is wrong. Raised before anything is sent."""
 
-    def __init__(self, message: str, *, parameter: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, parameter: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.parameter: str = parameter
         """The argument that is wrong, as ``"max_tokens"`` or ``"tls.private_key"``; empty where it is not one alone."""
 
@@ -154,9 +159,6 @@ class RequestError(NupicError):
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.args = (self._sentence(),)
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         super().__setstate__(state)
         self.args = (self._sentence(),)
@@ -169,7 +171,7 @@ class RequestError(NupicError):
         """
         error = copy.copy(self)
         error.__dict__.update(facts)
-        error.args = (error._sentence(),)
+        error.args = (error._sentence(),)  # noqa: SLF001 - its own class
         error.__cause__, error.__context__ = self.__cause__, self.__context__
         error.__suppress_context__ = self.__suppress_context__
         return error.with_traceback(self.__traceback__)

@@ -90,9 +90,9 @@ class LocalServer:
         progress: Progress | None = None,
     ) -> None:
         if threads < 1:
-            raise ConfigurationError(f"threads must be >= 1, not {threads}")
+            raise ConfigurationError(f"threads must be >= 1, not {threads}", parameter="threads")
         if context < 16:
-            raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
+            raise ConfigurationError(f"context must be >= 16 tokens, not {context}", parameter="context")
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls

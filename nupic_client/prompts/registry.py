@@ -89,7 +89,9 @@ def formatter_for(family: str) -> PromptFormatter:
         'llama-3-instruct'
     """
     if not isinstance(family, str):
-        raise ConfigurationError(f"a prompt family is named by a string, not by {type(family).__name__}")
+        raise ConfigurationError(
+            f"a prompt family is named by a string, not by {type(family).__name__}", parameter="family"
+        )
     name = family.strip().lower()
     formatter = FAMILIES.get(ALIASES.get(name, name))
     if formatter is not None:
@@ -97,9 +99,10 @@ def formatter_for(family: str) -> PromptFormatter:
     import difflib  # noqa: PLC0415  # only errors need it
 
     close = difflib.get_close_matches(name, [*FAMILIES, *ALIASES], n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    near = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
     raise ConfigurationError(
-        f"there is no prompt family {family!r}{hint} The families are: {', '.join(FAMILIES)}"
+        f"there is no prompt family {family!r}{near} The families are: {', '.join(FAMILIES)}",
+        parameter="family",
     )
 
 

@@ -419,7 +419,7 @@ def test_closing_the_client_ends_a_map(server):
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
-        ("abc", {}, "inputs: expected an iterable of what infer takes, given str"),
+        ("abc", {}, "inputs must be an iterable of what infer takes, not str"),
         ({"x": 1}, {}, "given dict"),
         (1, {}, "given int"),
         ([1], {"concurrency": 0}, "concurrency must be a whole number above 0, not 0"),

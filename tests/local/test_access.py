@@ -48,7 +48,7 @@ def told(*words):
     "host", ["0.0.0.0", "::", "192.168.0.1", "gpu.example", "", "localhost.example", "1.2"]
 )
 def test_another_address_than_loopback_needs_to_be_meant(make, host):
-    with pytest.raises(ConfigurationError, match="give expose=True if that is meant"):
+    with pytest.raises(ConfigurationError, match="give expose=True to let other machines in"):
         make(host)
     make(host, expose=True)
 

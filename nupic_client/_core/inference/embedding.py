@@ -156,16 +156,22 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
         if signature.outputs[name].datatype not in _FLOATS:
             raise ConfigurationError(
                 f"output {name!r}: expected one of {', '.join(_FLOATS)}, given"
-                f" {signature.outputs[name].datatype}"
+                f" {signature.outputs[name].datatype}",
+                parameter="output",
             )
         return signature.outputs[name]
     found = [spec for spec in signature.outputs.values() if spec.datatype in _FLOATS]
     if len(found) != 1:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.outputs.values())
+        if found:
+            raise ConfigurationError(
+                f"output must be given, because model {signature.name!r} has several of floating-point numbers: it has"
+                f" {given}",
+                parameter="output",
+            )
         raise ConfigurationError(
             f"embed: expected a model with one output of floating-point numbers, given"
-            f" {signature.name!r} with {given}:"
-            + (" choose one with output=" if found else " use infer(inputs)")
+            f" {signature.name!r} with {given}: use infer(inputs)"
         )
     return found[0]
 
