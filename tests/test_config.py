@@ -327,7 +327,7 @@ def test_a_list_in_a_list_loses_no_server():
 
 @pytest.mark.parametrize("url", ["host\0:8001", "host\x1b:8001", "unix:/run/\0", "unix:/run/a%00b"])
 def test_a_url_with_characters_that_no_name_has(url):
-    with pytest.raises(ConfigurationError, match="not valid"):
+    with pytest.raises(ConfigurationError, match="must have"):
         parse_url(url)
 
 

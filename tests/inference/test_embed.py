@@ -148,7 +148,7 @@ def test_vectors_of_different_lengths_are_refused(server, embed):
             "two",
             ["a"],
             {},
-            "output must be given, because model 'two' has several of floating-point numbers: it has ",
+            "one output of floating-point numbers, given 'two' with .*choose one with output=",
         ),
         ("classes", ["a"], {}, "one output of floating-point numbers, given 'classes' .*use infer"),
         ("numbers", ["a"], {}, "one BYTES input, given 'numbers' with 'x' FP32: use infer"),

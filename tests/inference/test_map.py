@@ -420,8 +420,8 @@ def test_closing_the_client_ends_a_map(server):
     ("inputs", "options", "message"),
     [
         ("abc", {}, "inputs must be an iterable of what infer takes, not str"),
-        ({"x": 1}, {}, "given dict"),
-        (1, {}, "given int"),
+        ({"x": 1}, {}, "not dict"),
+        (1, {}, "not int"),
         ([1], {"concurrency": 0}, "concurrency must be a whole number above 0, not 0"),
         ([1], {"concurrency": True}, "concurrency must be"),
         ([1], {"batch_size": 0}, "batch_size must be a whole number above 0, not 0"),

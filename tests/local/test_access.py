@@ -148,7 +148,9 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_certificates_that_cannot_be_used_are_an_error_that_says_so(make, broken, monkeypatch):
     monkeypatch.setattr("nupic_client.local.triton.server.check_machine", lambda: None)
-    with pytest.raises(ConfigurationError, match=r"check that tls\.certificate_chain, tls\.private_key and"):
+    with pytest.raises(
+        ConfigurationError, match="tls cannot be used: check that the certificates and the key are PEM"
+    ):
         make(tls=ServerTLS(**broken)).start()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import resolve_model
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client.errors import ConfigurationError, ProtocolError
@@ -17,6 +16,7 @@ from nupic_client.errors import ConfigurationError, ProtocolError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.arrays import Array
     from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -120,7 +120,7 @@ class EmbeddingBatcher:
 def prepare_embedding(
     request: InferenceRequest,
     texts: Sequence[str],
-    signatures: MutableMapping[str, ModelSignature],
+    models: ModelDirectory,
     **choices: Any,
 ) -> flows.Flow[EmbeddingBatcher]:
     """Find the model and plan the requests; arguments as those of `EmbeddingBatcher`.
@@ -129,7 +129,7 @@ def prepare_embedding(
         ConfigurationError: the model does not embed texts.
         RequestError: the server could not be asked.
     """
-    signature = yield from resolve_model(request.model, request.options, signatures)
+    signature = yield from request.find_model(models)
     return EmbeddingBatcher(request, signature, texts, **choices)
 
 
@@ -163,15 +163,11 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
     found = [spec for spec in signature.outputs.values() if spec.datatype in _FLOATS]
     if len(found) != 1:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.outputs.values())
-        if found:
-            raise ConfigurationError(
-                f"output must be given, because model {signature.name!r} has several of floating-point numbers: it has"
-                f" {given}",
-                parameter="output",
-            )
         raise ConfigurationError(
             f"embed: expected a model with one output of floating-point numbers, given"
-            f" {signature.name!r} with {given}: use infer(inputs)"
+            f" {signature.name!r} with {given}:"
+            + (" choose one with output=" if found else " use infer(inputs)"),
+            parameter="output" if found else "",
         )
     return found[0]
 
