@@ -175,6 +175,20 @@ class TritonServer:
         text = config_text(replace(signature, parameters=self._parameters))
         (version.parent / "config.pbtxt").write_text(text)
 
+    def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Block until the models are loaded. `start` has waited for that already.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: not ready in time; it says what was missing.
+            LocalModelError: the server is not running, or has ended by itself.
+        """
+        if self._process is None:
+            raise LocalModelError("the Triton server is not running")
+        self._process.wait_until_ready(timeout)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
 
