@@ -154,8 +154,9 @@ class ModelClient(Connected):
         messages = to_messages(prompt)
         if self._formatter is None:
             raise ConfigurationError(
-                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
-                " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
+                f"formatter must be given to send messages to model {self._spec.name!r}, whose prompt format is not"
+                " known: give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or give the prompt as a text",
+                parameter="formatter",
             )
         rendered = self._formatter(messages)
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
@@ -174,5 +175,8 @@ def new_request_id() -> str:
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:
     if "request_id" in options:
-        raise ConfigurationError("request_id belongs to a call, not to a client: each request has its own")
+        raise ConfigurationError(
+            "request_id must be given to a call, not to a client: each request has its own",
+            parameter="request_id",
+        )
     return base.override(options)

@@ -78,7 +78,11 @@ class Conversation:
         messages = list(messages)
         self._messages = list(to_messages(messages)) if messages else []
         if any(message.role == "system" for message in self._messages):
-            raise ConfigurationError("give the system prompt as system=, not among the messages")
+            raise ConfigurationError(
+                "messages must not have a system message: leave it out",
+                parameter="messages",
+                hint="or give it as system=",
+            )
         given = _checked_tokens("context_length", context_length, least=1)
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
@@ -221,13 +225,15 @@ class Conversation:
 
 def _checked_system(text: str | None) -> str | None:
     if text is not None and not isinstance(text, str):
-        raise ConfigurationError(f"system must be a string, not {text!r}")
+        raise ConfigurationError(f"system must be a string, not {text!r}", parameter="system")
     return text
 
 
 def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
-        raise ConfigurationError(f"{name} must be a number of tokens, not {count!r}")
+        raise ConfigurationError(
+            f"{name} must be a number of tokens >= {least}, not {count!r}", parameter=name
+        )
     return count
 
 

@@ -67,4 +67,4 @@ class ClientFactory:
             from nupic_client.http_inference import HttpInferenceClient  # noqa: PLC0415
 
             return HttpInferenceClient(model, url, **options)
-        raise ConfigurationError(f"protocol must be 'grpc' or 'http', not {protocol!r}")
+        raise ConfigurationError(f"protocol must be 'grpc' or 'http', not {protocol!r}", parameter="protocol")

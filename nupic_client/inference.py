@@ -362,7 +362,8 @@ class InferenceClient(ModelClient):
         _check_many(inputs, Iterable)
         if inspect.iscoroutinefunction(callback):
             raise ConfigurationError(
-                f"callback must be a plain function, not {callback!r}; amap takes async ones"
+                f"callback must be a plain function, not {callback!r}; amap takes async ones",
+                parameter="callback",
             )
         opening = self._bulk(
             options,
@@ -459,7 +460,10 @@ class InferenceClient(ModelClient):
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
     ) -> flows.Flow[EmbeddingBatcher]:
         if options.get("outputs") is not None:
-            raise ConfigurationError("outputs: expected none here; choose the vectors with output=")
+            raise ConfigurationError(
+                "outputs must not be given to embed: choose the output with the vectors as output=",
+                parameter="outputs",
+            )
         request = self._inference_request(options, single=False)
         return prepare_embedding(
             request, check_texts(texts), self._models, output=output, batch_size=batch_size
@@ -467,7 +471,7 @@ class InferenceClient(ModelClient):
 
     def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
         if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function, not {callback!r}")
+            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
         request = self._inference_request(options, single=False)
         return open_pipeline(request, BulkSettings(**settings), self._models)
 
@@ -481,6 +485,7 @@ class InferenceClient(ModelClient):
 def _check_many(inputs: object, *kinds: type) -> None:
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, kinds):
         raise ConfigurationError(
-            f"inputs: expected an iterable of what infer takes, given {type(inputs).__name__}: put a single"
-            " input into a list"
+            f"inputs must be an iterable of what infer takes, not {type(inputs).__name__}: put a single input into a"
+            " list",
+            parameter="inputs",
         )

@@ -33,10 +33,11 @@ class Message:
 
     def __post_init__(self) -> None:
         if not isinstance(self.role, str) or not self.role:
-            raise ConfigurationError(f"a message's role must be a non-empty string, not {self.role!r}")
+            raise ConfigurationError(f"role must be a non-empty string, not {self.role!r}", parameter="role")
         if not isinstance(self.content, str):
             raise ConfigurationError(
-                f"the content of a {self.role!r} message must be a string, not {type(self.content).__name__}"
+                f"content of a {self.role!r} message must be a string, not {type(self.content).__name__}",
+                parameter="content",
             )
 
 
@@ -76,10 +77,12 @@ def to_messages(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
         (Message(role='user', content='Hello'),)
     """
     if isinstance(messages, (str, bytes, Message, Mapping)) or not isinstance(messages, Iterable):
-        raise ConfigurationError(f"messages must be a list of messages, not {type(messages).__name__}")
+        raise ConfigurationError(
+            f"messages must be a list of messages, not {type(messages).__name__}", parameter="messages"
+        )
     result = tuple(_to_message(item, index) for index, item in enumerate(messages))
     if not result:
-        raise ConfigurationError("a conversation needs at least one message")
+        raise ConfigurationError("messages must have at least one message", parameter="messages")
     return result
 
 
@@ -88,10 +91,12 @@ def _to_message(item: MessageLike, index: int) -> Message:
         return item
     if not isinstance(item, Mapping):
         raise ConfigurationError(
-            f"message {index} must be a Message or a mapping with 'role' and 'content', not {type(item).__name__}"
+            f"message {index} must be a Message or a mapping with 'role' and 'content', not {type(item).__name__}",
+            parameter="messages",
         )
     if set(item) != {"role", "content"}:
         raise ConfigurationError(
-            f"message {index} must have exactly the keys 'role' and 'content', it has {sorted(map(str, item))}"
+            f"message {index} must have exactly the keys 'role' and 'content', not {sorted(map(str, item))}",
+            parameter="messages",
         )
     return Message(item["role"], item["content"])

@@ -25,7 +25,7 @@ def _number(
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}", parameter=name)
     return number
 
 
@@ -33,22 +33,30 @@ def _integer(name: str, value: SupportsIndex, allowed: str, *, low: int, high: i
     try:
         number = operator.index(value)
     except TypeError:
-        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}") from None
+        number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
-        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}")
+        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}", parameter=name)
     return number
 
 
 def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(value, Iterable):
-        raise ConfigurationError(f"stop takes a non-empty string or a list of them, not {value!r}")
+        raise _no_stop_string(value)
     strings = (value,) if isinstance(value, str) else tuple(value)
     if len(strings) > MAX_STOP_STRINGS:
-        raise ConfigurationError(f"stop takes at most {MAX_STOP_STRINGS} strings, not {len(strings)}")
+        raise ConfigurationError(
+            f"stop must be at most {MAX_STOP_STRINGS} strings, not {len(strings)}", parameter="stop"
+        )
     for string in strings:
         if not isinstance(string, str) or not string:
-            raise ConfigurationError(f"stop takes a non-empty string or a list of them, not {string!r}")
+            raise _no_stop_string(string)
     return tuple(dict.fromkeys(strings))
+
+
+def _no_stop_string(value: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"stop must be a non-empty string or a list of them, not {value!r}", parameter="stop"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

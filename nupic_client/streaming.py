@@ -143,7 +143,9 @@ class StreamingClient(ModelClient):
             TypeError: an option that does not exist.
         """
         if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function or a coroutine function, not {callback!r}")
+            raise ConfigurationError(
+                f"callback must be a function or a coroutine function, not {callback!r}", parameter="callback"
+            )
         return await self._adeliver(self.astream(prompt, **options), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
@@ -206,5 +208,6 @@ def check_callback(callback: Callback | None) -> None:
     """Raise ConfigurationError for a callback that a blocking call cannot use."""
     if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
         raise ConfigurationError(
-            f"callback must be a plain function, not {callback!r}; agenerate takes async ones"
+            f"callback must be a plain function, not {callback!r}; agenerate takes async ones",
+            parameter="callback",
         )

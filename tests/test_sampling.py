@@ -92,7 +92,7 @@ def test_without_stop_strings_there_are_none(stop):
 
 @pytest.mark.parametrize("stop", ["", [""], ["a", ""], ["a", 5], [b"a"], b"END"])
 def test_a_stop_string_is_a_non_empty_string(stop):
-    with pytest.raises(ConfigurationError, match="stop takes a non-empty string"):
+    with pytest.raises(ConfigurationError, match="stop must be a non-empty string"):
         SamplingParams(stop=stop)
 
 

@@ -290,7 +290,8 @@ class PromptFormatter:
             knows = f"only {', '.join(known)}" if known else "none"
             raise ConfigurationError(
                 f"{self.family} has no template variable {unknown[0]!r}, it has {knows}; "
-                "PromptFormatter.from_jinja renders the model's own template with any variables"
+                "PromptFormatter.from_jinja renders the model's own template with any variables",
+                parameter="template_variables",
             )
 
     def _check_contents(self, conversation: tuple[Message, ...]) -> None:
@@ -311,7 +312,8 @@ class PromptFormatter:
     def _forgery(self, conversation: tuple[Message, ...], index: int, token: str) -> PromptError:
         return PromptError(
             f"message {index} ({conversation[index].role}) contains {token!r}, which {self.family} reads as "
-            "control: it could forge a turn. Remove it, or render verbatim with allow_control_tokens=True"
+            "control: it could forge a turn. Remove it",
+            hint="or render verbatim with allow_control_tokens=True",
         )
 
 
@@ -328,7 +330,7 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
         return conversation
     if conversation[0].role == "system":
         raise PromptError(
-            "the conversation starts with a system message already: give it there or as system=, not both"
+            "the conversation starts with a system message already: give it there, or as system=, not both"
         )
     return (Message("system", system), *conversation)
 

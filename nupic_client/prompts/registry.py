@@ -90,14 +90,17 @@ def formatter_for(family: str) -> PromptFormatter:
         'llama-3-instruct'
     """
     if not isinstance(family, str):
-        raise ConfigurationError(f"a prompt family must be a string, not {type(family).__name__}")
+        raise ConfigurationError(
+            f"a prompt family must be a string, not {type(family).__name__}", parameter="family"
+        )
     name = family.strip().lower()
     formatter = FAMILIES.get(ALIASES.get(name, name))
     if formatter is not None:
         return formatter
     raise ConfigurationError(
         f"there is no prompt family {family!r}: {did_you_mean(name, [*FAMILIES, *ALIASES], most=3)}the families are"
-        f" {listed(FAMILIES, most=3)} in nupic_client.prompts.FAMILIES"
+        f" {listed(FAMILIES, most=3)} in nupic_client.prompts.FAMILIES",
+        parameter="family",
     )
 
 

@@ -160,7 +160,7 @@ def test_a_context_length_that_is_none(chat, server):
     code, _, err = chat("Hi\n", "--context-length", "0")
     assert (code, err) == (
         2,
-        "nupic-client: error: --context-length must be a number of tokens, not 0\n",
+        "nupic-client: error: --context-length must be a number of tokens >= 1, not 0\n",
     )
     assert not server.requests
 

@@ -144,9 +144,9 @@ def test_a_port_in_use(main, capsys):
     [
         ("--threads", "threads must be >= 1"),
         ("--context", "context must be >= 16"),
-        ("--max-request-bytes", "--max-request-bytes must be a whole number >= 1, not 0"),
-        ("--max-running", "--max-running must be a whole number >= 1, not 0"),
-        ("--max-tokens", "--max-tokens must be a whole number >= 1, not 0"),
+        ("--max-request-bytes", "--max-request-bytes must be an integer >= 1, not 0"),
+        ("--max-running", "--max-running must be an integer >= 1, not 0"),
+        ("--max-tokens", "--max-tokens must be an integer >= 1, not 0"),
     ],
 )
 def test_an_option_out_of_its_range(main, capsys, option, words):
@@ -166,9 +166,10 @@ def test_a_host_that_others_can_reach_must_be_meant(main, capsys, host):
     assert main("serve", "--host", host, "--port", "0") == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        f"nupic-client: error: other machines could use a server that listens on '{host}'"
+        "nupic-client: error: --host must be 127.0.0.1 or another address that only this machine reaches, not"
+        f" '{host}'"
     )
-    assert "give --expose if that is meant" in error
+    assert "or give --expose to let other machines in" in error
 
 
 @pytest.mark.usefixtures("no_model")

@@ -424,7 +424,7 @@ def test_metadata_reaches_the_server_and_no_repr(server):
     with InferenceClient("twin", server.url, metadata={"authorization": "Bearer secret"}) as client:
         assert "secret" not in repr(client)
         assert client.infer(1.0, metadata={"x-more": "1"}).only == 1.0
-    with pytest.raises(ConfigurationError, match="request_id belongs to a call"):
+    with pytest.raises(ConfigurationError, match="request_id must be given to a call"):
         InferenceClient("twin", server.url, request_id="x")
 
 

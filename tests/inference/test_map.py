@@ -420,9 +420,9 @@ def test_closing_the_client_ends_a_map(server):
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
-        ("abc", {}, "inputs: expected an iterable of what infer takes, given str"),
-        ({"x": 1}, {}, "given dict"),
-        (1, {}, "given int"),
+        ("abc", {}, "inputs must be an iterable of what infer takes, not str"),
+        ({"x": 1}, {}, "not dict"),
+        (1, {}, "not int"),
         ([1], {"concurrency": 0}, "concurrency must be a whole number above 0, not 0"),
         ([1], {"concurrency": True}, "concurrency must be"),
         ([1], {"batch_size": 0}, "batch_size must be a whole number above 0, not 0"),

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from local.raw_client import RawClient, is_final, output_of, request, text_of
 
-from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
 from nupic_client.local.engines import llama as llama_module
 from nupic_client.local.engines.engine import EngineError, EngineRequest
@@ -275,9 +275,13 @@ def test_a_server_that_still_loads_is_live_but_not_ready(weights):
         assert not client.unary("ModelReady", name="smollm2").ready
         (answer,) = client.stream(ask())
         assert answer.error_message.endswith("has no available versions")
-        assert not server.wait_until_ready(0.01)
+        with pytest.raises(
+            DeadlineExceededError, match=r"not ready after 0\.01 s: the model is being loaded"
+        ) as late:
+            server.wait_until_ready(0.01)
+        assert (late.value.limit, late.value.target, late.value.status) == (0.01, server.url, "")
         gate.set()
-        assert server.wait_until_ready(30)
+        server.wait_until_ready(30)
         assert client.unary("ModelReady", name="smollm2").ready
         assert generate(client, max_tokens=1)
 

@@ -101,6 +101,7 @@ def test_a_prompt_that_does_not_fit_and_other_wrong_requests(triton):
 
 def test_it_starts_once_and_stops_twice(triton):
     assert triton.start() is triton
+    triton.wait_until_ready(5)
     assert "smollm2.streaming" in triton.log
     assert not triton.wait(0.01)
     stopped = TritonServer()

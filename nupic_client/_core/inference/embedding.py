@@ -155,7 +155,8 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
         check_output(signature, name)
         if signature.outputs[name].datatype not in _FLOATS:
             raise ConfigurationError(
-                f"output {name!r} must be one of {', '.join(_FLOATS)}, not {signature.outputs[name].datatype}"
+                f"output {name!r} must be one of {', '.join(_FLOATS)}, not {signature.outputs[name].datatype}",
+                parameter="output",
             )
         return signature.outputs[name]
     found = [spec for spec in signature.outputs.values() if spec.datatype in _FLOATS]
@@ -163,7 +164,8 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.outputs.values())
         raise ConfigurationError(
             f"model {signature.name!r} must have one output of floating-point numbers for embed, not {given}: "
-            + ("choose one with output=" if found else "use infer(inputs)")
+            + ("choose one with output=" if found else "use infer(inputs)"),
+            parameter="output" if found else "",
         )
     return found[0]
 

@@ -32,8 +32,10 @@ def listening_host(host: str | None, *, expose: bool) -> str:
         return _EVERYWHERE if expose else _LOOPBACK
     if not expose and not is_loopback(host):
         raise ConfigurationError(
-            f"other machines could use a server that listens on {host or 'every address'!r}: listen on {_LOOPBACK}, or"
-            " give expose=True if that is meant, and protect the server with TLS and a token"
+            f"host must be {_LOOPBACK} or another address that only this machine reaches, not"
+            f" {host or 'every address'!r}: leave it out",
+            parameter="host",
+            hint="or give expose=True to let other machines in, and protect the server with TLS and a token",
         )
     return host or _EVERYWHERE
 

@@ -69,6 +69,7 @@ def _try_out(credentials: Any) -> None:
         server.stop(None)
     if not opened:
         raise ConfigurationError(
-            "the server's certificates cannot be used: check that tls.certificate_chain, tls.private_key and"
-            " tls.client_authorities are PEM, that the key has no passphrase, and that it is the key of the certificate"
+            "tls cannot be used: check that the certificates and the key are PEM, that the key has no passphrase, and"
+            " that it is the key of the certificate",
+            parameter="tls",
         )

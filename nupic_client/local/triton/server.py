@@ -89,9 +89,9 @@ class TritonServer:
         progress: Progress | None = None,
     ) -> None:
         if threads < 1:
-            raise ConfigurationError(f"threads must be >= 1, not {threads}")
+            raise ConfigurationError(f"threads must be >= 1, not {threads}", parameter="threads")
         if context < 16:
-            raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
+            raise ConfigurationError(f"context must be >= 16 tokens, not {context}", parameter="context")
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls
@@ -174,6 +174,20 @@ class TritonServer:
         shutil.copy(_PYTHON_MODEL, version)
         text = config_text(replace(signature, parameters=self._parameters))
         (version.parent / "config.pbtxt").write_text(text)
+
+    def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Block until the models are loaded. `start` has waited for that already.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: not ready in time; it says what was missing.
+            LocalModelError: the server is not running, or has ended by itself.
+        """
+        if self._process is None:
+            raise LocalModelError("the Triton server is not running")
+        self._process.wait_until_ready(timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
