@@ -17,13 +17,14 @@ from typing import Any
 
 from benchmarks.blast_server import MODEL, WORDS, model_config, token_message
 from nupic_client import StreamingClient
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._core.generation.wire_request import WireRequest
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.signature_messages import signature_from_config
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import OutputNames
-from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES
+from nupic_client.model_spec import ModelSpec
 
 REQUEST_ID = "0" * 32
 STOPS = ("\n\nUser:", "<|im_end|>", "###", "Observation:")
@@ -75,20 +76,12 @@ def messages(chunks: list[Any], number: int) -> list[bytes]:
 
 
 def session(stops: tuple[str, ...]) -> GenerationSession:
-    request = WireRequest(
-        message=None,
-        output_names=OutputNames(cumulative=None),
-        stops=stops,
-        model=MODEL,
-        target="memory",
-        request_id=REQUEST_ID,
-        timeout=600.0,
-        metadata=(),
-        first_token=300.0,
-        between_tokens=120.0,
-        max_output_bytes=DEFAULT_MAX_OUTPUT_BYTES,
+    request = GenerationRequest(
+        model=ModelSpec(name=MODEL), prompt="", options=CallOptions(), request_id=REQUEST_ID, target="memory"
     )
-    return GenerationSession(request, time.monotonic())
+    return GenerationSession(
+        request, WireRequest(None, OutputNames(cumulative=None), stops), time.monotonic()
+    )
 
 
 def parse(answers: list[bytes]) -> list[str]:
@@ -184,7 +177,8 @@ def requests_ours(**options: Any) -> Callable[[], Any]:
     model = signature()
 
     def build() -> Any:
-        return client._request("Hello", options).prepare(model).message.SerializeToString()
+        request = client._request("Hello", options)
+        return client._request_cache.wire_request(request, model).message.SerializeToString()
 
     return build
 

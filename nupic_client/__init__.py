@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nupic_client._async.stream import AsyncTextStream
-    from nupic_client._core.generation.request import GenerateOptions
     from nupic_client._sync.stream import TextStream
     from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
@@ -51,13 +50,13 @@ if TYPE_CHECKING:
         AsyncResultStream,
         InferenceClient,
         InferenceResult,
-        InferOptions,
         ResultStream,
     )
     from nupic_client.local import LocalServer
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
+    from nupic_client.options import GenerateOptions, InferOptions
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
@@ -83,7 +82,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_async.stream": ("AsyncTextStream",),
-    "_core.generation.request": ("GenerateOptions",),
     "_sync.stream": ("TextStream",),
     "config": ("TLS",),
     "timeouts": ("RetryPolicy", "Timeouts"),
@@ -110,9 +108,10 @@ _HOMES = {
         "UnknownModelError",
     ),
     "factory": ("ClientFactory",),
-    "inference": ("AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"),
+    "inference": ("AsyncResultStream", "InferenceClient", "InferenceResult", "ResultStream"),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
+    "options": ("GenerateOptions", "InferOptions"),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
     "prompts": ("PromptFormatter",),

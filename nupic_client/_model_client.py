@@ -11,7 +11,9 @@ from nupic_client._async.transport import AsyncTransport
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
-from nupic_client._core.generation.request import CallOptions, GenerateOptions, GenerationRequest
+from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client._sync.transport import Transport
 from nupic_client.backends.detect import backend_of
@@ -21,9 +23,9 @@ from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, to_messages
+from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
-from nupic_client.signature import ModelSignature
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelClient"]
 
 
-_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_signatures", "_found", "_request_cache"})
+_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_models", "_request_cache"})
 """What a copy of a client does not take over."""
 
 
@@ -77,8 +79,7 @@ class ModelClient(Connected):
         self._bearer = Bearer.of(self._config.bearer_token)
         self._transport = Transport(self._config, self._bearer)
         self._async_transport = AsyncTransport(self._config, self._bearer)
-        self._signatures: dict[str, ModelSignature] = {}
-        self._found: dict[str, str] = {}
+        self._models = ModelDirectory()
         self._request_cache = RequestCache()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,7 +163,6 @@ class ModelClient(Connected):
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,
-            request_cache=self._request_cache,
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:
@@ -177,9 +177,8 @@ class ModelClient(Connected):
         return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
-        metadata = tuple(self._options.metadata.items())
-        return flows.wait_until_ready(
-            self._spec.server_name, timeout=timeout, target=self.url, metadata=metadata
+        return wait_until_ready(
+            self._spec.server_name, timeout=timeout, target=self.url, metadata=self._options.metadata
         )
 
 

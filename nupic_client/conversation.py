@@ -20,7 +20,7 @@ from nupic_client.streaming import AsyncCallback, Callback, StreamingClient, che
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from nupic_client._core.generation.request import GenerateOptions
+    from nupic_client.options import GenerateOptions
 
 __all__ = ["Conversation"]
 

@@ -70,6 +70,26 @@ class NupicError(Exception):
         """What happened and what to do, as one sentence without the facts that stand in attributes."""
 
     def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        super().__setstate__(state)
+        self.args = (self._sentence(),)
+
+    def with_facts(self, **facts: Any) -> Self:
+        """Return this error with other facts or another message. Its cause, context and traceback are the same.
+
+        Args:
+            **facts: attributes by name, ``message`` among them.
+        """
+        error = copy.copy(self)
+        error.__dict__.update(facts)
+        error.args = (error._sentence(),)  # noqa: SLF001 - of the same class
+        error.__cause__, error.__context__ = self.__cause__, self.__context__
+        error.__suppress_context__ = self.__suppress_context__
+        return error.with_traceback(self.__traceback__)
+
+    def _sentence(self) -> str:
         return self.message
 
 
@@ -153,26 +173,6 @@ class RequestError(NupicError):
         self.retry_after: float | None = retry_after
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.args = (self._sentence(),)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        super().__setstate__(state)
-        self.args = (self._sentence(),)
-
-    def with_facts(self, **facts: Any) -> Self:
-        """Return this error with other facts or another message. Its cause, context and traceback are the same.
-
-        Args:
-            **facts: attributes by name, ``message`` among them.
-        """
-        error = copy.copy(self)
-        error.__dict__.update(facts)
-        error.args = (error._sentence(),)
-        error.__cause__, error.__context__ = self.__cause__, self.__context__
-        error.__suppress_context__ = self.__suppress_context__
-        return error.with_traceback(self.__traceback__)
 
     def completed(self, **facts: str) -> Self:
         """Return this error with those of the facts that it lacks: ``model``, ``target`` and ``request_id``.

@@ -15,12 +15,12 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nupic_client._core.calls.auth import Bearer, hide_credentials
-from nupic_client._core.generation.request import CallOptions
+from nupic_client._core.calls.auth import Bearer, SignedCall
+from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.inference.arrays import from_raw, texts_of
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts
 from nupic_client._core.inference.inputs import encode_inputs
-from nupic_client._core.inference.request import InferenceRequest, InferOptions, check_text
+from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.error_messages import error_from_message
 from nupic_client._core.kserve.signature_messages import signature_from_config_json
@@ -37,6 +37,7 @@ from nupic_client.errors import (
     RequestRejectedError,
 )
 from nupic_client.naming import unary_name
+from nupic_client.options import InferOptions
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.signature import ModelSignature
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-    from nupic_client._core.calls.flows import Metadata
+    from nupic_client._core.calls.flows import Flow, Metadata
     from nupic_client._core.inference.arrays import ArrayLike, TextAs
 
 __all__ = ["HttpInferenceClient"]
@@ -199,7 +200,7 @@ class HttpInferenceClient:
 
     def _describe(self, request: InferenceRequest) -> ModelSignature:
         if self._signature is None:
-            metadata = tuple(request.options.metadata.items())
+            metadata = request.options.metadata
             config = self._call("get_model_config", self._name, self._spec.version, metadata=metadata)
             self._signature = signature_from_config_json(config)
         return self._signature
@@ -224,7 +225,7 @@ class HttpInferenceClient:
             model_version=self._spec.version,
             outputs=[self._http.InferRequestedOutput(name) for name in request.outputs] or None,
             request_id=request_id,
-            metadata=tuple(request.options.metadata.items()),
+            metadata=request.options.metadata,
             parameters=dict(request.parameters) or None,
         )
         return self._result(request, answer)
@@ -251,19 +252,17 @@ class HttpInferenceClient:
 
     def _call(self, method: str, *arguments: Any, metadata: Metadata = (), **options: Any) -> Any:
         """Call a method of the connection with the token, and once more with another one if the server wants that."""
-        sent = self._sign(metadata)
-        try:
-            return self._call_once(method, *arguments, headers=_headers(sent), **options)
-        except AuthenticationError as error:
-            if self._bearer is None or not self._bearer.renews(error, metadata, sent):
-                raise
-        sent = self._sign(metadata)
-        return self._call_once(method, *arguments, headers=_headers(sent), **options)
+        signed = SignedCall(self._bearer, metadata)
+        while True:
+            sent = self._perform(signed.sign())
+            try:
+                return self._call_once(method, *arguments, headers=_headers(sent), **options)
+            except RequestError as error:
+                if not signed.renews(error):
+                    shown = signed.hide(error)
+                    raise shown from (error.__cause__ if shown is error else None)
 
-    def _sign(self, metadata: Metadata) -> Metadata:
-        if self._bearer is None:
-            return metadata
-        signing = self._bearer.sign(metadata)
+    def _perform(self, signing: Flow[Metadata]) -> Metadata:
         try:
             wanted: Any = next(signing)
             while True:
@@ -278,9 +277,7 @@ class HttpInferenceClient:
         try:
             return getattr(self._client(), method)(*arguments, headers=headers, **options)
         except self._http.InferenceServerException as error:
-            failure: RequestError = self._failed(error.message() or "", str(error.status() or ""))
-            hidden = hide_credentials(failure, tuple((headers or {}).items()))
-            raise failure from None if hidden else error
+            raise self._failed(error.message() or "", str(error.status() or "")) from error
         except TimeoutError as error:
             raise DeadlineExceededError(
                 f"no answer within {self._timeout} s", limit=self._timeout, model=self._name, target=self.url
@@ -295,9 +292,7 @@ class HttpInferenceClient:
         if known is None:
             kind = RequestRejectedError if code.startswith("4") else InferenceError
             known = kind(f"the server refused: {text}", server_message=text)
-        known.model = self._name
-        known.target = self.url
-        return known
+        return known.completed(model=self._name, target=self.url)
 
     def _client(self) -> Any:
         client = getattr(self._connections, "client", None)

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core.calls import flows, models
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.models import wait_until_ready
+from nupic_client._core.generation.opening import generate_unary
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_embedding, open_pipeline
-from nupic_client._core.inference.call import complete, infer
+from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
-from nupic_client._core.inference.request import InferenceRequest, InferOptions, check_text
+from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._model_client import ModelClient, new_request_id
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
+from nupic_client.naming import unary_name
+from nupic_client.options import InferOptions
 from nupic_client.results import Generation
 
 if TYPE_CHECKING:
@@ -25,13 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from nupic_client._core.generation.request import GenerateOptions
     from nupic_client._core.generation.session import GenerationSession
     from nupic_client._core.inference.arrays import ArrayLike, TextAs
     from nupic_client.backends.protocol import Backend
     from nupic_client.config import TLS, BearerTokenSource
     from nupic_client.endpoint import UrlLike
     from nupic_client.messages import MessageLike
+    from nupic_client.options import GenerateOptions
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import ModelRegistry
 
@@ -138,7 +142,7 @@ class InferenceClient(ModelClient):
                 result = client.infer(["a sentence", "another one"])
                 result["embedding"].shape
         """
-        return self._transport.run(infer(self._inference_request(options), inputs, self._signatures))
+        return self._transport.run(infer(self._inference_request(options), inputs, self._models))
 
     async def ainfer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs; the async twin of `infer`. Task-safe.
@@ -152,9 +156,7 @@ class InferenceClient(ModelClient):
             RequestError: as for `infer`.
             TypeError: an option that does not exist.
         """
-        return await self._async_transport.run(
-            infer(self._inference_request(options), inputs, self._signatures)
-        )
+        return await self._async_transport.run(infer(self._inference_request(options), inputs, self._models))
 
     def embed(
         self,
@@ -260,7 +262,9 @@ class InferenceClient(ModelClient):
 
                 print(client.generate("Once upon a time", max_tokens=100).text)
         """
-        outcome = self._transport.run(complete(self._request(prompt, options), self._signatures))
+        outcome = self._transport.run(
+            generate_unary(self._request(prompt, options), self._models, self._request_cache)
+        )
         if isinstance(outcome, Generation):
             return outcome
         with TextStream(self._transport, _opened(outcome)) as stream:
@@ -281,7 +285,9 @@ class InferenceClient(ModelClient):
             RequestError: as for `generate`.
             TypeError: an option that does not exist.
         """
-        outcome = await self._async_transport.run(complete(self._request(prompt, options), self._signatures))
+        outcome = await self._async_transport.run(
+            generate_unary(self._request(prompt, options), self._models, self._request_cache)
+        )
         if isinstance(outcome, Generation):
             return outcome
         request_id = outcome.request.request_id
@@ -457,18 +463,20 @@ class InferenceClient(ModelClient):
             raise ConfigurationError("outputs: expected none here; choose the vectors with output=")
         request = self._inference_request(options, single=False)
         return prepare_embedding(
-            request, check_texts(texts), self._signatures, output=output, batch_size=batch_size
+            request, check_texts(texts), self._models, output=output, batch_size=batch_size
         )
 
     def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function, not {callback!r}")
         request = self._inference_request(options, single=False)
-        return open_pipeline(request, BulkSettings(**settings), self._signatures)
+        return open_pipeline(request, BulkSettings(**settings), self._models)
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
-        metadata = tuple(self._options.metadata.items())
-        return models.wait_until_ready(self._spec, timeout=timeout, target=self.url, metadata=metadata)
+        name = self._spec.server_name
+        return wait_until_ready(
+            name, timeout=timeout, target=self.url, metadata=self._options.metadata, twin=unary_name(name)
+        )
 
 
 def _check_many(inputs: object, *kinds: type) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["STREAMING_SUFFIX", "ModelName", "parse_model_name", "unary_name"]
+__all__ = ["STREAMING_SUFFIX", "ModelName", "parse_model_name", "streaming_name", "unary_name"]
 
 STREAMING_SUFFIX = ".streaming"
 """NuPIC marks a GPT version that supports output streaming by this end of its name."""
@@ -72,6 +72,11 @@ def parse_model_name(name: str) -> ModelName:
         variant=match["variant"] or "",
         streaming=streaming,
     )
+
+
+def streaming_name(name: str) -> str:
+    """Return the name of a model's version that streams."""
+    return name if name.endswith(STREAMING_SUFFIX) else name + STREAMING_SUFFIX
 
 
 def unary_name(name: str) -> str:

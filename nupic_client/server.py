@@ -10,6 +10,7 @@ from nupic_client._async.transport import AsyncTransport
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
 from nupic_client._sync.transport import Transport
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
@@ -258,6 +259,6 @@ class ServerClient(Connected):
         return self._registry.resolve(model).server_name if model else ""
 
     def _readiness(self, model: str, timeout: float | None) -> flows.Flow[None]:
-        return flows.wait_until_ready(
+        return wait_until_ready(
             self._name(model), timeout=Timeouts.of(timeout).total, target=self.url, metadata=self._metadata
         )

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
-from nupic_client._core.generation.opening import start_or_discover
-from nupic_client._core.generation.request import GenerateOptions, GenerationRequest
+from nupic_client._core.generation.opening import open_stream
+from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._model_client import ModelClient
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
+from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from nupic_client._core.generation.session import OnEnd
 
 __all__ = ["AsyncCallback", "Callback", "Prompt", "StreamingClient"]
 
@@ -169,17 +172,17 @@ class StreamingClient(ModelClient):
         """
         return self._astream(prompt, options)
 
-    def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> TextStream:
-        return TextStream(self._transport, self._start(self._request(prompt, options), on_end))
+    def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None) -> TextStream:
+        return TextStream(self._transport, self._open(self._request(prompt, options), on_end))
 
-    def _astream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd = None) -> AsyncTextStream:
+    def _astream(
+        self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None
+    ) -> AsyncTextStream:
         request = self._request(prompt, options)
-        return AsyncTextStream(self._async_transport, self._start(request, on_end), request.request_id)
+        return AsyncTextStream(self._async_transport, self._open(request, on_end), request.request_id)
 
-    def _start(self, request: GenerationRequest, on_end: OnEnd) -> flows.Flow[GenerationSession]:
-        session = yield from start_or_discover(request, self._signatures, self._found)
-        session.on_end = on_end
-        return session
+    def _open(self, request: GenerationRequest, on_end: OnEnd | None) -> flows.Flow[GenerationSession]:
+        return open_stream(request, self._models, self._request_cache, on_end)
 
     def _deliver(self, stream: TextStream, callback: Callback | None) -> Generation:
         with stream:
@@ -196,9 +199,6 @@ class StreamingClient(ModelClient):
                     if inspect.isawaitable(outcome):
                         await outcome
             return await stream.result()
-
-
-OnEnd: TypeAlias = "Callable[[GenerationSession], None] | None"
 
 
 def check_callback(callback: Callback | None) -> None:

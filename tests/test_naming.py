@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client import ModelName, ModelSpec, parse_model_name
-from nupic_client.naming import STREAMING_SUFFIX, unary_name
+from nupic_client.naming import STREAMING_SUFFIX, streaming_name, unary_name
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,8 @@ def test_only_one_suffix_is_taken_away():
     assert unary_name("gpt.streaming.streaming") == "gpt.streaming"
 
 
-def test_the_name_without_the_suffix():
+def test_names_of_both_versions():
+    assert streaming_name("gpt") == streaming_name("gpt.streaming") == "gpt.streaming"
     assert unary_name("gpt") == unary_name("gpt.streaming") == "gpt"
 
 
@@ -85,7 +86,7 @@ def test_reading_a_name_never_fails_and_loses_nothing(name):
     parts = parse_model_name(name)
     assert parts.full == name
     assert parts.streaming == name.endswith(STREAMING_SUFFIX)
-    assert unary_name(name + STREAMING_SUFFIX) == name
+    assert unary_name(streaming_name(name)) == unary_name(name)
     if not parts.vendor:
         assert parts.family == unary_name(name)
         assert (parts.size, parts.version, parts.variant) == ("", None, "")

@@ -66,7 +66,7 @@ class AsyncTransport:
             wire.method_path("ModelStreamInfer"),
             request_serializer=wire.pb.ModelInferRequest.SerializeToString,
             response_deserializer=None,
-        )(session.request.message, timeout=timeout, metadata=metadata)
+        )(session.message, timeout=timeout, metadata=metadata)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -179,11 +179,10 @@ class AsyncTransport:
         return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error)
+        error = error_from_rpc(rpc_error).with_facts(target=str(self.config.endpoint))
         if self.closed and error.status == "CANCELLED":
-            error.message = "the client was closed before the answer came"
-            error.retryable = False
-        error.target = str(self.config.endpoint)
+            message = "the client was closed before the answer came"
+            return error.with_facts(message=message, retryable=False)
         return error
 
 

@@ -122,9 +122,7 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     pushback = _pushback(error)
     known = error_from_message(details)
     if known is not None:
-        known.status = code.name
-        known.retry_after = pushback
-        return known
+        return known.with_facts(status=code.name, retry_after=pushback)
     kind, sentence, retryable = STATUS_TABLE[code]
     if kind is ConnectionFailedError:
         sentence, retryable = _connection_failure(details)

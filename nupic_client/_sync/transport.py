@@ -70,7 +70,7 @@ class Transport:
         channel = self._open()
         timeout = session.remaining(time.monotonic())
         try:
-            call = self._start_stream(session.request.message, timeout=timeout, metadata=metadata)
+            call = self._start_stream(session.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
             del channel  # the traceback has this frame, and must not keep a channel that was renounced
             self._not_started(error)
@@ -217,9 +217,8 @@ class Transport:
             self._replace_channel()
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error)
+        error = error_from_rpc(rpc_error).with_facts(target=str(self.config.endpoint))
         if self.closed and error.status == "CANCELLED":
-            error.message = "the client was closed before the answer came"
-            error.retryable = False
-        error.target = str(self.config.endpoint)
+            message = "the client was closed before the answer came"
+            return error.with_facts(message=message, retryable=False)
         return error

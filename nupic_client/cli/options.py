@@ -9,7 +9,7 @@ from nupic_client.cli.credentials import add_credential_arguments
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
-    from nupic_client._core.generation.request import GenerateOptions
+    from nupic_client.options import GenerateOptions
 
 __all__ = [
     "DEFAULT_MODEL",

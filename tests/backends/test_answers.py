@@ -7,13 +7,12 @@ import struct
 from itertools import pairwise
 
 import pytest
-from core.replies import chunk, last, prepared, raw_bytes, reply, reply_message
+from core.replies import chunk, last, raw_bytes, reply, reply_message, session_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client import FinishReason, Generation, TextDelta, Usage
 from nupic_client._core.generation.decoder import StreamDecoder
-from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.generation.text import PromptRemover, TokenJoiner
 from nupic_client.backends import OutputNames
 from nupic_client.errors import ProtocolError
@@ -124,7 +123,7 @@ def test_log_probabilities_are_taken_with_the_text_of_their_chunk():
 
 
 def test_the_generation_has_all_log_probabilities():
-    session = GenerationSession(prepared(output_names=TRTLLM), 0.0)
+    session = session_of(0.0, output_names=TRTLLM)
     text = session.receive(text_and("a", floats(-0.5)), 1.0)
     assert session.delta(text) == TextDelta("a", (TokenLogprob(logprob=-0.5),))
     session.receive(text_and("b", floats(-0.25), final=True), 2.0)
@@ -136,7 +135,7 @@ def test_the_generation_has_all_log_probabilities():
 
 
 def test_a_generation_without_them_has_none():
-    session = GenerationSession(prepared(), 0.0)
+    session = session_of(0.0)
     assert session.delta(session.receive(chunk("a", final=True), 1.0)) == TextDelta("a")
     session.ended(2.0)
     assert session.result().logprobs is None

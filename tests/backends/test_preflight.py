@@ -7,10 +7,12 @@ import warnings
 
 import pytest
 from backends.signatures import BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed, without
-from core.replies import chunk, drive, error
+from core.replies import chunk, error, opened, remembers, wire_request
 
-from nupic_client._core.calls.flows import Invoke, ReadClock
-from nupic_client._core.generation.request import CallOptions, GenerationRequest, start_generation
+from nupic_client._core.calls.flows import Invoke
+from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends import BACKENDS, PlainBackend, VllmBackend
 from nupic_client.errors import ConfigurationError, ConnectionFailedError, RequestError
@@ -52,7 +54,7 @@ def config(signature):
 
 
 def names(session):
-    return [tensor.name for tensor in session.request.message.inputs]
+    return [tensor.name for tensor in session.message.inputs]
 
 
 @pytest.mark.parametrize(
@@ -60,32 +62,32 @@ def names(session):
     [(VLLM, "sampling_parameters"), (ENSEMBLE, "stop_words"), (PLAIN, "text_input")],
 )
 def test_the_backend_is_chosen_by_the_config_in_one_round_trip(signature, name):
-    commands, session = drive(start_generation(make_request(stop="x"), {}), 0.0, config(signature))
-    assert [type(command) for command in commands] == [ReadClock, Invoke]
-    assert commands[1].method == "ModelConfig"
+    commands, session = opened(make_request(stop="x"), config(signature))
+    assert [type(command) for command in commands] == [Invoke]
+    assert commands[0].method == "ModelConfig"
     assert name in names(session)
 
 
 def test_accumulating_models_are_cumulative_by_their_parameters():
-    _, session = drive(start_generation(make_request(), {}), 0.0, config(BLS_ACCUMULATING))
-    assert session.request.output_names.cumulative is True
+    _, session = opened(make_request(), config(BLS_ACCUMULATING))
+    assert session._wire_request.output_names.cumulative is True
 
 
 def test_the_registrys_word_on_the_text_wins():
-    _, session = drive(start_generation(make_request(text="delta"), {}), 0.0, config(BLS_ACCUMULATING))
-    assert session.request.output_names.cumulative is False
+    _, session = opened(make_request(text="delta"), config(BLS_ACCUMULATING))
+    assert session._wire_request.output_names.cumulative is False
 
 
 def test_a_given_backend_is_used():
-    _, session = drive(start_generation(make_request(backend=PlainBackend()), {}), 0.0, config(VLLM))
+    _, session = opened(make_request(backend=PlainBackend()), config(VLLM))
     assert "sampling_parameters" not in names(session)
 
 
 def test_an_unknown_kind_of_model_is_an_error_and_is_not_remembered():
-    known = {}
+    known = ModelDirectory()
     with pytest.raises(ConfigurationError, match="give backend="):
-        drive(start_generation(make_request(), known), 0.0, config(changed(PLAIN, outputs={})))
-    assert known == {}
+        opened(make_request(), config(changed(PLAIN, outputs={})), models=known)
+    assert not remembers(known)
 
 
 @pytest.mark.parametrize(
@@ -100,26 +102,21 @@ def test_an_unknown_kind_of_model_is_an_error_and_is_not_remembered():
     ids=lambda value: getattr(value, "name", None),
 )
 def test_a_stream_of_a_model_that_cannot_is_refused_before_anything_is_sent(signature, streaming_hint):
-    known = {}
+    known = ModelDirectory()
     with pytest.raises(ConfigurationError, match=f"'llm' does not stream.*{streaming_hint}"):
-        drive(
-            start_generation(make_request(), known),
-            0.0,
-            config(changed(signature, decoupled=False)),
-            NOT_READY,
-        )
-    assert known == {}
+        opened(make_request(), config(changed(signature, decoupled=False)), NOT_READY, models=known)
+    assert not remembers(known)
 
 
 @pytest.mark.parametrize("signature", [LLMAPI, PLAIN], ids=lambda value: value.name)
 def test_a_streaming_twin_is_named(signature):
     with pytest.raises(ConfigurationError, match=r"use 'llm\.streaming', which this server has"):
-        drive(start_generation(make_request(), {}), 0.0, config(changed(signature, decoupled=False)), READY)
+        opened(make_request(), config(changed(signature, decoupled=False)), READY)
 
 
 def test_a_whole_answer_of_such_a_model_is_fine():
     plain = changed(PLAIN, decoupled=False)
-    _, session = drive(start_generation(make_request(prompt="Once", stream=False), {}), 0.0, config(plain))
+    _, session = opened(make_request(prompt="Once", stream=False), config(plain))
     assert session.receive(chunk("Once upon", final=True), 1.0) == " upon"
 
 
@@ -129,23 +126,23 @@ def test_a_backend_may_take_such_a_model_as_a_stream_of_one_piece():
             return None
 
     plain = changed(PLAIN, decoupled=False)
-    commands, session = drive(start_generation(make_request(backend=OnePiece()), {}), 0.0, config(plain))
-    assert len(commands) == 2
+    commands, session = opened(make_request(backend=OnePiece()), config(plain))
+    assert len(commands) == 1
     assert session.receive(chunk("all of it", final=True), 1.0) == "all of it"
 
 
 def test_the_signature_may_be_given_and_then_nothing_is_asked():
-    known = {}
-    commands, session = drive(start_generation(make_request(signature=VLLM), known), 0.0)
-    assert [type(command) for command in commands] == [ReadClock]
+    known = ModelDirectory()
+    commands, session = opened(make_request(signature=VLLM), models=known)
+    assert commands == []
     assert "sampling_parameters" in names(session)
-    assert known == {}
+    assert not remembers(known)
 
 
 def test_a_given_signature_is_held_to_the_same_rules():
     plain = changed(PLAIN, decoupled=False)
     with pytest.raises(ConfigurationError, match="does not stream"):
-        drive(start_generation(make_request(signature=plain), {}), 0.0, NOT_READY)
+        opened(make_request(signature=plain), NOT_READY)
     with pytest.raises(ConfigurationError, match="must be a ModelSignature, not str"):
         make_request(signature="vllm")
 
@@ -161,30 +158,30 @@ def test_a_given_signature_is_held_to_the_same_rules():
     ],
 )
 def test_the_config_is_asked_for_again_when_the_server_says_that_the_model_changed(text):
-    known = {}
-    _, session = drive(start_generation(make_request(), known), 0.0, config(PLAIN))
-    assert list(known) == ["llm"]
+    known = ModelDirectory()
+    _, session = opened(make_request(), config(PLAIN), models=known)
+    assert remembers(known)
     with pytest.raises(RequestError):
         session.receive(error(text), 1.0)
-    assert known == {}
-    _, second = drive(start_generation(make_request(stop="x"), known), 0.0, config(ENSEMBLE))
+    assert not remembers(known)
+    _, second = opened(make_request(stop="x"), config(ENSEMBLE), models=known)
     assert "stop_words" in names(second)
 
 
 @pytest.mark.parametrize("text", ["engine exploded", "Request was cancelled"])
 def test_other_failures_leave_it_as_it_is(text):
-    known = {}
-    _, session = drive(start_generation(make_request(), known), 0.0, config(PLAIN))
+    known = ModelDirectory()
+    _, session = opened(make_request(), config(PLAIN), models=known)
     with pytest.raises(RequestError):
         session.receive(error(text), 1.0)
-    assert list(known) == ["llm"]
+    assert remembers(known)
 
 
 def test_a_broken_connection_leaves_it_as_it_is():
-    known = {}
-    _, session = drive(start_generation(make_request(), known), 0.0, config(PLAIN))
+    known = ModelDirectory()
+    _, session = opened(make_request(), config(PLAIN), models=known)
     assert session.broken(ConnectionFailedError("gone"), 1.0) is not None
-    assert list(known) == ["llm"]
+    assert remembers(known)
 
 
 # Options
@@ -194,14 +191,14 @@ def test_further_sampling_parameters_are_merged_into_vllms_json():
     made = make_request(
         max_tokens=5, backend_inputs={"sampling_parameters": {"min_tokens": 2, "max_tokens": 9}}
     )
-    message = made.prepare(VLLM).message
+    message = wire_request(made, VLLM).message
     index = [tensor.name for tensor in message.inputs].index("sampling_parameters")
     assert json.loads(message.raw_input_contents[index][4:]) == {"max_tokens": 9, "min_tokens": 2}
 
 
 def test_a_mapping_for_an_input_that_the_backend_does_not_send_is_json_too():
-    request = make_request(backend=PlainBackend(), backend_inputs={"embedding_request": {"a": [1]}}).prepare(
-        VLLM
+    request = wire_request(
+        make_request(backend=PlainBackend(), backend_inputs={"embedding_request": {"a": [1]}}), VLLM
     )
     index = [tensor.name for tensor in request.message.inputs].index("embedding_request")
     assert request.message.raw_input_contents[index][4:] == b'{"a": [1]}'
@@ -212,7 +209,7 @@ def test_a_mapping_for_an_input_that_the_backend_does_not_send_is_json_too():
 )
 def test_a_mapping_that_cannot_be_merged_is_an_error(extra):
     with pytest.raises(ConfigurationError, match="cannot be sent as JSON"):
-        make_request(backend_inputs=extra).prepare(VLLM)
+        wire_request(make_request(backend_inputs=extra), VLLM)
 
 
 @pytest.mark.parametrize(("given", "kept"), [(True, 0), (False, None), (None, None), (0, 0), (5, 5)])
@@ -227,26 +224,26 @@ def test_another_value_is_an_error(wrong):
 
 
 def test_log_probabilities_are_asked_for_where_they_are_wanted():
-    request = make_request(logprobs=True).prepare(VLLM)
+    request = wire_request(make_request(logprobs=True), VLLM)
     assert request.output_names.logprobs == "logprobs"
     assert "return_logprobs" in [tensor.name for tensor in request.message.inputs]
-    assert make_request().prepare(VLLM).output_names.logprobs is None
+    assert wire_request(make_request(), VLLM).output_names.logprobs is None
 
 
 def test_a_model_without_log_probabilities_says_so():
     with pytest.raises(ConfigurationError, match="no input for logprobs; it takes max_tokens "):
-        make_request(logprobs=True).prepare(PLAIN)
+        wire_request(make_request(logprobs=True), PLAIN)
     with pytest.warns(UserWarning, match="no input for logprobs"):
-        request = make_request(logprobs=True, unsupported="warn").prepare(PLAIN)
+        request = wire_request(make_request(logprobs=True, unsupported="warn"), PLAIN)
     assert request.output_names.logprobs is None
 
 
 def test_what_a_backend_cannot_take_may_be_a_warning():
     with pytest.warns(UserWarning, match="no input for min_p"):
-        make_request(min_p=0.5, unsupported="warn").prepare(ENSEMBLE)
+        wire_request(make_request(min_p=0.5, unsupported="warn"), ENSEMBLE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        make_request(min_p=0.5).prepare(VLLM)
+        wire_request(make_request(min_p=0.5), VLLM)
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
@@ -264,8 +261,8 @@ def test_no_backend_asks_a_model_that_is_not_decoupled_for_a_stream(backend):
 def test_required_inputs_are_checked_for_every_backend():
     odd = changed(VLLM, inputs={**VLLM.inputs, "image": changed_spec(VLLM.inputs["image"])})
     with pytest.raises(ConfigurationError, match="requires the input 'image'"):
-        make_request(backend=VllmBackend()).prepare(odd)
-    make_request(backend_inputs={"image": ["data"]}).prepare(odd)
+        wire_request(make_request(backend=VllmBackend()), odd)
+    wire_request(make_request(backend_inputs={"image": ["data"]}), odd)
 
 
 def changed_spec(spec):
@@ -274,10 +271,10 @@ def changed_spec(spec):
 
 def test_a_missing_seed_is_named():
     with pytest.raises(ConfigurationError, match="no input for seed"):
-        make_request(seed=1).prepare(without(ENSEMBLE, "seed"))
+        wire_request(make_request(seed=1), without(ENSEMBLE, "seed"))
 
 
 def test_an_input_that_the_model_does_not_have_is_an_error_with_the_near_one():
     words = r"no input 'text_imput': did you mean 'text_input'\? the inputs are 'text_input', "
     with pytest.raises(ConfigurationError, match=words):
-        make_request(backend_inputs={"text_imput": "Hi"}).prepare(VLLM)
+        wire_request(make_request(backend_inputs={"text_imput": "Hi"}), VLLM)

@@ -41,7 +41,7 @@ def generation(*, reason=FinishReason.STOP, tokens=None, **timing):
         ("0 tokens · length", generation(reason=FinishReason.LENGTH, tokens=0)),
     ],
 )
-def test_the_summary_never_counts_pieces_as_tokens(line, made):
+def test_the_summary_never_counts_chunks_as_tokens(line, made):
     assert summary(made) == line
 
 

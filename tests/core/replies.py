@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from nupic_client._core.calls.flows import ReadClock
-from nupic_client._core.generation.wire_request import WireRequest
+from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.opening import open_stream
+from nupic_client._core.generation.request import GenerationRequest, WireRequest
+from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client.backends.protocol import OutputNames
+from nupic_client.model_spec import ModelSpec
 from nupic_client.signature import ModelSignature, TensorSpec
 
 FINAL = wire.FINAL_PARAMETER
@@ -66,19 +72,43 @@ def signature(*inputs, **more):
     )
 
 
-def prepared(**changes):
-    """Make a request that is ready to be sent."""
-    values = {
-        "message": wire.pb.ModelInferRequest(model_name="llm"),
-        "output_names": OutputNames(cumulative=False),
-        "stops": (),
-        "model": "llm",
-        "target": "host:8001",
-        "request_id": "r1",
-        "timeout": 10.0,
-        "metadata": (),
-    }
-    return WireRequest(**(values | changes))
+def generation_request(model="llm", prompt="", *, target="host:8001", bearer=None, **options):
+    """Make a request with the options of a call."""
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(name=model)
+    return GenerationRequest(
+        model=spec,
+        prompt=prompt,
+        options=CallOptions().override({"timeout": 10.0} | options),
+        request_id="r1",
+        target=target,
+        bearer=bearer,
+    )
+
+
+def session_of(start=100.0, *, output_names=None, stops=(), message=None, on_end=None, **request):
+    """Make a session whose request is ready to be sent."""
+    wire_request = WireRequest(
+        wire.pb.ModelInferRequest(model_name="llm") if message is None else message,
+        output_names or OutputNames(cumulative=False),
+        stops,
+    )
+    return GenerationSession(generation_request(**request), wire_request, start, on_end=on_end)
+
+
+def opened(request, *replies, models=None, **more):
+    """Open a stream and return the calls that it took and the session."""
+    flow = open_stream(request, ModelDirectory() if models is None else models, RequestCache())
+    return ask(flow, *replies, **more)
+
+
+def wire_request(request, signature, cache=None):
+    """Return the request as it is sent to a model with this signature."""
+    return (cache or RequestCache()).wire_request(request, signature)
+
+
+def remembers(models, name="llm"):
+    """Return whether the signature of a model is known."""
+    return models.known(ModelSpec(name=name), CallOptions())[1] is not None
 
 
 def drive(flow, *replies):

@@ -181,7 +181,7 @@ def test_t23_clients_that_are_made_for_each_call_leave_nothing_behind(server):
         gc.collect()
 
 
-def test_t25_a_piece_of_text_costs_no_array(server, run):
+def test_t25_a_chunk_of_text_costs_no_array(server, run):
     """Each token is made a numpy array, and each request is built from one."""
     program = """
         import asyncio, sys

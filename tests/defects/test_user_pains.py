@@ -259,7 +259,7 @@ def test_pain18_a_trace_goes_on_in_the_server(client, server, generate):
     assert server.metadata[-1]["traceparent"] == parent
 
 
-def test_pain19_pieces_come_in_order_in_many_streams(client, server):
+def test_pain19_chunks_come_in_order_in_many_streams(client, server):
     """Streams over HTTP are slow, and their tokens come out of order."""
     server.reply = [f"{number} " for number in range(300)]
     whole = "".join(server.reply)

@@ -245,7 +245,7 @@ def test_a_copy_has_its_own_connection_and_asks_the_server_itself(client, server
 def test_a_twin_shares_the_connection_as_before(client):
     twin = client.with_options(max_tokens=3)
     assert twin._transport is client._transport
-    assert twin._signatures is client._signatures
+    assert twin._models is client._models
 
 
 def test_a_copy_of_a_closed_client_is_open(client):
@@ -291,7 +291,7 @@ def test_a_signature_survives_a_pickle(server):
 def test_every_error_survives_a_pickle(kind):
     error = kind("what happened")
     if isinstance(error, errors.RequestError):
-        error.partial_text, error.model = "so far", "gpt"
+        error = error.with_facts(partial_text="so far", model="gpt")
     other = pickle.loads(pickle.dumps(error))
     assert (type(other), str(other), vars(other)) == (kind, str(error), vars(error))
     assert repr(error) != f"{kind.__name__}()"

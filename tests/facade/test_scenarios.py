@@ -24,7 +24,7 @@ from nupic_client import (
 from nupic_client.testing import abort, end, fail, silence, sleep, text_signature
 
 
-def test_pieces_arrive_one_by_one_and_the_result_has_them_all(read, client, server):
+def test_chunks_arrive_one_by_one_and_the_result_has_them_all(read, client, server):
     chunks, generation = read(client, "hi")
     assert chunks == ["Hello", " wor", "ld"]
     assert generation.text == str(generation) == "Hello world"
@@ -58,7 +58,7 @@ def test_the_timing_is_in_order(read, client, server):
 
 
 @pytest.mark.parametrize("final", ["separate", "with_last"])
-def test_the_last_piece_is_not_lost_wherever_the_final_mark_stands(read, serve, final):
+def test_the_last_chunk_is_not_lost_wherever_the_final_mark_stands(read, serve, final):
     with (
         serve(["one", " two"], final=final) as server,
         StreamingClient("gpt.streaming", url=server.url) as client,

@@ -17,7 +17,7 @@ from nupic_client import (
     Timeouts,
     UnknownModelError,
 )
-from nupic_client._core.generation.request import CallOptions
+from nupic_client._core.calls.options import CallOptions
 from nupic_client.config import ClientConfig, check_metadata
 from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.messages import to_messages
@@ -96,10 +96,10 @@ def _timeouts(choices: Choices) -> None:
 
 
 def _retries(choices: Choices) -> None:
-    names = ("max_retries", "initial", "maximum")
+    names = ("max_retries", "initial_backoff", "max_backoff")
     made = RetryPolicy(**{name: _value(choices) for name in names if choices.flag()})
     assert 0 <= made.max_retries <= 100
-    assert made.initial is None or made.initial > 0
+    assert made.initial_backoff is None or made.initial_backoff > 0
     RetryPolicy.of(_value(choices))
 
 

@@ -14,13 +14,16 @@ from functools import cache
 from backends.signatures import BLS, BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed
 from google.protobuf.message import DecodeError
 
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._core.generation.wire_request import WireRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends import TrtllmEngineBackend, detect
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import IncompleteStreamError, InferenceError, ProtocolError, RequestError
+from nupic_client.model_spec import ModelSpec
 from nupic_client.results import FinishReason, Generation
+from nupic_client.timeouts import Timeouts
 
 from .choices import Choices
 from .reference import until_stop, whole, without_prompt
@@ -65,19 +68,14 @@ def all_output_names() -> tuple[OutputNames, ...]:
 
 
 def new_exchange(output_names: OutputNames, stops=(), limit: int | None = None) -> GenerationSession:
-    request = WireRequest(
-        message=None,
-        output_names=output_names,
-        stops=tuple(stops),
-        model="llm",
-        target="host:8001",
-        request_id=REQUEST_ID,
-        timeout=10.0,
-        metadata=(),
+    request = GenerationRequest(
+        model=ModelSpec(name="llm"),
         prompt=PROMPT,
-        max_output_bytes=limit,
+        options=CallOptions(timeouts=Timeouts(total=10.0), max_output_bytes=limit),
+        request_id=REQUEST_ID,
+        target="host:8001",
     )
-    return GenerationSession(request, 0.0)
+    return GenerationSession(request, WireRequest(None, output_names, tuple(stops)), 0.0)
 
 
 def play(session: GenerationSession, responses) -> tuple[Generation | RequestError, list[str]]:

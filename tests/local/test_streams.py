@@ -212,7 +212,7 @@ def test_a_plain_batched_model_with_an_output_before_the_text():
     assert text_of(second) == b"b"
 
 
-def test_the_pieces_of_a_whole_answer_keep_their_outputs(client, server):
+def test_the_chunks_of_a_whole_answer_keep_their_outputs(client, server):
     server.reply = ["a", {"finish_reason": "odd"}, "b"]
     (answer,) = client.stream(request(model="gpt"))
     assert output_of(answer.infer_response, "finish_reason") == b"odd"

@@ -60,7 +60,7 @@ def test_the_judge_knows_what_is_right():
     assert judge(PLAN, Seen("⟦x:0⟧", left=True), outage=False) == "left by the caller"
 
 
-def test_pieces_cut_anywhere_are_the_same_text():
+def test_chunks_cut_anywhere_are_the_same_text():
     cut = Plan("x", tokens=20, seed=5)
     assert cut.text() == Plan("x", tokens=20).text()
     assert cut.chunks() != Plan("x", tokens=20).chunks()

@@ -49,7 +49,7 @@ def in_both_colours(client: StreamingClient, **options: Any) -> Iterator[Callabl
 # --- answers
 
 
-def test_the_pieces_and_the_facts_of_an_answer(client):
+def test_the_chunks_and_the_facts_of_an_answer(client):
     with client.stream("hi there") as stream:
         assert list(stream) == ["Hello", ", ", "world", "!"]
     generation = stream.result()
@@ -59,7 +59,7 @@ def test_the_pieces_and_the_facts_of_an_answer(client):
 
 
 @pytest.mark.parametrize("final", ["separate", "with_last"])
-def test_no_piece_is_lost_wherever_the_final_mark_stands(client, real_triton, final):
+def test_no_chunk_is_lost_wherever_the_final_mark_stands(client, real_triton, final):
     real_triton.final = final
     for generate in in_both_colours(client):
         assert generate().text == "Hello, world!"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Bearer", "authorized", "check_bearer_token", "hide_credentials"]
+__all__ = ["Bearer", "SignedCall", "authorized", "check_bearer_token"]
 
 _HEADER = "authorization"
 _SHORTEST_SECRET = 4
@@ -75,54 +75,67 @@ class Bearer:
         return "Bearer(…)"
 
 
+class SignedCall:
+    """The credentials of one call: sent with it, renewed at most once, and never shown in its error.
+
+    Args:
+        bearer: the client's token; None for a call without one.
+        metadata: of the call.
+    """
+
+    __slots__ = ("_bearer", "_metadata", "_sent", "renewed")
+
+    def __init__(self, bearer: Bearer | None, metadata: Metadata) -> None:
+        self._bearer = bearer
+        self._metadata = self._sent = metadata
+        self.renewed = False
+        """Whether the call is made again with another token."""
+
+    def sign(self) -> Flow[Metadata]:
+        """Return the metadata to send, for each time that the call is made."""
+        if self._bearer is not None:
+            self._sent = yield from self._bearer.sign(self._metadata)
+        return self._sent
+
+    def renews(self, error: RequestError) -> bool:
+        """Return whether the server refused the token and there may be another one: once."""
+        if self._bearer is None or self.renewed:
+            return False
+        self.renewed = self._bearer.renews(error, self._metadata, self._sent)
+        return self.renewed
+
+    def hide(self, error: RequestError) -> RequestError:
+        """Return the error without the credentials: a server may repeat what it was sent. Usually it is the same one."""
+        message, words = error.message, error.server_message
+        for name, value in self._sent:
+            if name != _HEADER or not isinstance(value, str):
+                continue
+            secret = value.rpartition(" ")[2]
+            if len(secret) >= _SHORTEST_SECRET:
+                message, words = message.replace(secret, "…"), words.replace(secret, "…")
+        if (message, words) == (error.message, error.server_message):
+            return error
+        return error.with_facts(message=message, server_message=words)
+
+
 def authorized(flow: Flow[T], bearer: Bearer | None) -> Flow[T]:
     """Run a flow with the token in the metadata of its calls."""
     return flow if bearer is None else intercept_calls(flow, lambda call: _authorized(call, bearer))
 
 
 def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
-    sent = yield from bearer.sign(call.metadata)
-    try:
-        return (yield from _hiding(call, sent))
-    except AuthenticationError as error:
-        if not bearer.renews(error, call.metadata, sent):
-            raise
-    sent = yield from bearer.sign(call.metadata)
-    call.on_repeat()
-    return (yield from _hiding(call, sent))
-
-
-def _hiding(call: Invoke, sent: Metadata) -> Flow[Any]:
-    """Make a call whose errors do not show what it was sent with."""
-    try:
-        return (yield call.with_metadata(sent))
-    except RequestError as error:
-        if hide_credentials(error, sent):
-            raise error from None  # what gRPC has to say has it too
-        raise
-
-
-def hide_credentials(error: RequestError, sent: Metadata) -> bool:
-    """Take the credentials that a call was sent with out of its error: a server may repeat what it was sent.
-
-    Args:
-        error: what the call ended with; its texts are changed.
-        sent: the metadata of the call.
-
-    Returns:
-        Whether they were there.
-    """
-    hidden = False
-    for name, value in sent:
-        if name != _HEADER or not isinstance(value, str):
-            continue
-        secret = value.rpartition(" ")[2]
-        if len(secret) >= _SHORTEST_SECRET and secret in f"{error.message}{error.server_message}":
-            hidden = True
-            error.message = error.message.replace(secret, "…")
-            error.server_message = error.server_message.replace(secret, "…")
-            error.args = (error.message,)
-    return hidden
+    signed = SignedCall(bearer, call.metadata)
+    while True:
+        sent = yield from signed.sign()
+        try:
+            return (yield call.with_metadata(sent))
+        except RequestError as error:
+            if not signed.renews(error):
+                shown = signed.hide(error)
+                if shown is error:
+                    raise
+                raise shown from None  # what gRPC has to say shows them too
+        call.on_repeat()
 
 
 def check_bearer_token(token: Any) -> str:

@@ -9,19 +9,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
-from nupic_client._core.calls.retry import next_pause
-from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
-from nupic_client.errors import (
-    AuthenticationError,
-    ConnectionFailedError,
-    DeadlineExceededError,
-    ModelUnavailableError,
-    RequestError,
-    RequestRejectedError,
-)
+from nupic_client._core.calls.retry import may_retry, next_pause
+from nupic_client.errors import DeadlineExceededError, RequestError
 from nupic_client.logs import log_retry
-from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import NO_RETRIES, RetryPolicy
 
 __all__ = [
@@ -32,9 +22,8 @@ __all__ = [
     "Invoke",
     "ReadClock",
     "Sleep",
-    "describe_model",
+    "completing",
     "intercept_calls",
-    "wait_until_ready",
     "with_deadline",
 ]
 
@@ -93,36 +82,21 @@ Command: TypeAlias = "Invoke | Sleep | ReadClock | DrawJitter | FetchToken"
 Flow: TypeAlias = "Generator[Command, Any, T]"
 
 
-def describe_model(
-    model: str, version: str = "", *, timeout: float | None = None, metadata: Metadata = ()
-) -> Flow[ModelSignature]:
-    """Ask the server what a model takes and gives: one round trip.
-
-    ModelConfig says everything that ModelMetadata does and what it does not (optional inputs, decoupled). It is a Triton
-    extension: servers without it are asked for the metadata.
-
-    Raises:
-        ModelUnavailableError: the server does not have the model.
-        RequestError: any other failure.
-    """
+def completing(flow: Flow[T], *, model: str, target: str = "", request_id: str = "") -> Flow[T]:
+    """Run a flow; its errors get these facts where they lack them."""
     try:
-        request = wire.pb.ModelConfigRequest(name=model, version=version)
-        response = yield Invoke("ModelConfig", request, timeout, metadata)
-        return signature_from_config(response.config)
-    except RequestRejectedError as error:
-        if error.status != "UNIMPLEMENTED":
-            raise
-    request = wire.pb.ModelMetadataRequest(name=model, version=version)
-    response = yield Invoke("ModelMetadata", request, timeout, metadata)
-    return signature_from_metadata(response)
+        return (yield from flow)
+    except RequestError as error:
+        failure = error.completed(model=model, target=target, request_id=request_id)
+        raise failure from error.__cause__
 
 
 def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO_RETRIES) -> Flow[T]:
-    """Run a flow of several calls within one deadline: each call may take what is left of it.
+    """Run a flow of several calls within one deadline, each call again where that may help.
 
     Args:
         flow: the flow.
-        timeout: seconds for all of it, or None for no limit.
+        timeout: seconds for all of it, or None for no limit. Each call may take the time that is left.
         policy: how often each call is made again.
 
     Raises:
@@ -130,7 +104,11 @@ def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO
     """
     start: float = yield ReadClock()
     end = None if timeout is None else start + timeout
-    return (yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy)))
+    try:
+        return (yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy)))
+    except DeadlineExceededError as error:
+        now: float = yield ReadClock()
+        raise error.with_facts(limit=timeout, elapsed=now - start) from error.__cause__
 
 
 def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Flow[T]:
@@ -160,94 +138,21 @@ def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) 
             now: float = yield ReadClock()
             # A call without any time left fails at once, in the words of every other deadline.
             left = max(end - now, 0.001)
-            command = replace(command, timeout=min(left, command.timeout or left))
+            command = replace(command, timeout=left)
         try:
             return (yield command)
         except RequestError as error:
-            error.attempts = attempt
-            if not error.retryable or attempt > policy.max_retries:
-                raise
-            pause = yield from _pause(error, attempt, end, policy)
-            log_retry(command.method, error, pause)
+            failure = error.with_facts(attempts=attempt)
+            pause: float | None = None
+            if may_retry(policy, failure, attempt):
+                now = yield ReadClock()
+                jitter: float = yield DrawJitter()
+                pause = next_pause(
+                    policy, failure, attempt=attempt, left=None if end is None else end - now, jitter=jitter
+                )
+            if pause is None:
+                raise failure from error.__cause__
+            log_retry(command.method, failure, pause)
         yield Sleep(pause)
         attempt += 1
         command.on_repeat()
-
-
-def _pause(error: RequestError, attempt: int, end: float | None, policy: RetryPolicy) -> Flow[float]:
-    now: float = yield ReadClock()
-    jitter: float = yield DrawJitter()
-    left = None if end is None else end - now
-    pause = next_pause(policy, error, attempt=attempt, left=left, jitter=jitter)
-    if pause is None:
-        raise error
-    return pause
-
-
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 1.0
-_SHORTEST_CALL = 0.1
-_LONGEST_CALL = 5.0
-
-
-def wait_until_ready(
-    model: str, *, timeout: float | None, target: str, metadata: Metadata = ()
-) -> Flow[None]:
-    """Poll until the server and the model are ready.
-
-    Args:
-        model: the server's name of the model; empty to wait for the server alone.
-        timeout: seconds, or None to wait without limit.
-        target: the server, for the error text.
-        metadata: sent with the calls.
-
-    Raises:
-        DeadlineExceededError: not ready in time; it says what was missing.
-        RequestError: waiting cannot help, e.g. wrong credentials.
-    """
-    start: float = yield ReadClock()
-    now = start
-    pause = _FIRST_PAUSE
-    while True:
-        left = None if timeout is None else start + timeout - now
-        problem = yield from _readiness(model, left, metadata)
-        if problem is None:
-            return
-        now = yield ReadClock()
-        left = None if timeout is None else start + timeout - now
-        if left is not None and left <= 0:
-            raise DeadlineExceededError(
-                f"not ready after {timeout:g} s: {problem}",
-                limit=timeout,
-                elapsed=now - start,
-                model=model,
-                target=target,
-            )
-        yield Sleep(pause if left is None else min(pause, left))
-        now = yield ReadClock()
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-
-def _readiness(model: str, left: float | None, metadata: Metadata) -> Flow[str | None]:
-    """Return what is not ready, or None. The last question, when no time is left, is a short one."""
-    patience = _LONGEST_CALL if left is None else min(max(left, _SHORTEST_CALL), _LONGEST_CALL)
-    try:
-        server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
-        if not server.ready:
-            return "the server says it is not ready"
-        if not model:
-            return None
-        ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=model), patience, metadata)
-    except ConnectionFailedError as error:
-        if not error.retryable:  # waiting does not mend a certificate
-            raise
-        return error.message
-    except (ModelUnavailableError, DeadlineExceededError) as error:
-        return error.message
-    except AuthenticationError:
-        raise
-    except RequestError as error:
-        if error.status == "UNIMPLEMENTED":
-            raise
-        return error.message
-    return None if ready.ready else f"the server has no model {model!r} that is ready"

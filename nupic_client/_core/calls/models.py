@@ -1,111 +1,321 @@
-"""Find the model that answers at once: the one that was named, or its twin."""
+"""Which model of the server a name means, and its signature: asked once, then remembered.
+
+A name goes through three hands. The registry (`nupic_client.registry`) turns a friendly name into the server's; NuPIC's rule
+of the suffix ``.streaming`` (`nupic_client.naming`) gives a model its twin; and the server decides which of them it has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, MutableMapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nupic_client._core.calls import flows
+from nupic_client._core.calls.flows import Flow, Invoke, Metadata, ReadClock, Sleep, completing
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
-from nupic_client.errors import ModelUnavailableError, RequestError, RequestRejectedError
+from nupic_client.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+    RequestError,
+    RequestRejectedError,
+    UnknownModelError,
+)
 from nupic_client.logs import log_outcome
-from nupic_client.naming import unary_name
+from nupic_client.naming import parse_model_name, streaming_name, unary_name
 
 if TYPE_CHECKING:
-    from nupic_client._core.generation.request import CallOptions
-    from nupic_client.registry import ModelSpec
+    from nupic_client._core.calls.options import CallOptions
+    from nupic_client.model_spec import ModelSpec
     from nupic_client.signature import ModelSignature
 
-__all__ = ["resolve_model", "wait_until_ready"]
+__all__ = ["ModelDirectory", "candidates", "describe_model", "streaming_twin", "wait_until_ready"]
 
 
-def resolve_model(
-    model: ModelSpec, options: CallOptions, signatures: MutableMapping[str, ModelSignature]
-) -> flows.Flow[ModelSignature]:
-    """Find the model to ask and its signature: asked for once, then remembered.
+class ModelDirectory:
+    """What one client knows of the models of its server. Thread-safe: it only ever learns the same again."""
 
-    NuPIC gives a GPT that streams the name of its twin that answers at once with ``.streaming`` behind it.
-    That twin is meant here, if the server has it; else the one that streams is.
+    __slots__ = ("_short_names", "_signatures")
+
+    def __init__(self) -> None:
+        self._signatures: dict[str, ModelSignature] = {}
+        self._short_names: dict[str, str] = {}
+
+    def known(self, model: ModelSpec, options: CallOptions) -> tuple[ModelSpec, ModelSignature | None]:
+        """Return the model under the server's name of it, and its signature if no question is needed for that.
+
+        Args:
+            model: the model as the caller named it.
+            options: of the call; a signature in them counts more than a remembered one.
+        """
+        full_name = self._short_names.get(model.server_name)
+        if full_name is not None:
+            model = replace(model, server_name=full_name)
+        return model, options.signature or self._signatures.get(model.server_name)
+
+    def remember(self, model: ModelSpec, signature: ModelSignature) -> None:
+        """Ask for this signature no more: the model can do what was wanted of it.
+
+        Args:
+            model: as `streaming` returned it.
+            signature: as `streaming` returned it.
+        """
+        self._signatures[model.server_name] = signature
+
+    def forget(self, name: str) -> None:
+        """Ask for a signature again the next time: the server may have loaded another version of the model.
+
+        Args:
+            name: the name under which it was asked for.
+        """
+        self._signatures.pop(name, None)
+
+    def streaming(
+        self, model: ModelSpec, options: CallOptions, target: str
+    ) -> Flow[tuple[ModelSpec, ModelSignature]]:
+        """Find the model for a stream. A name that neither the registry nor the server has is looked for on the server.
+
+        A short name such as ``"zephyr"`` means the one model there that streams and has it in its name. That costs one
+        round trip, once.
+
+        Args:
+            model: the model as the caller named it.
+            options: of the call.
+            target: the server, for error texts.
+
+        Returns:
+            The model under the server's name, and its signature.
+
+        Raises:
+            UnknownModelError: several models have the name in theirs; lists them.
+            RequestError: the server does not have the model (lists what streams there), or could not be asked.
+        """
+        short_name = model.server_name
+        model, signature = self.known(model, options)
+        if signature is not None:
+            return model, signature
+        try:
+            signature = yield from describe_model(model.server_name, model.version, metadata=options.metadata)
+        except ModelUnavailableError as error:
+            # A model that may work later is there, but not loaded now: another must not answer for it.
+            if error.status != "NOT_FOUND" or error.retryable:
+                raise
+            error = _with_hint(error, model)
+            if model.registered:
+                raise error from error.__cause__
+            found = yield from _discover(error, model, options, target)
+            self._short_names[short_name] = found
+            model = replace(model, server_name=found)
+            signature = yield from describe_model(found, model.version, metadata=options.metadata)
+        return model, signature
+
+    def unary(
+        self, model: ModelSpec, options: CallOptions, *, target: str, request_id: str = ""
+    ) -> Flow[ModelSignature]:
+        """Find the model for one request with one answer.
+
+        NuPIC names a GPT that streams like its twin that answers at once, with ``.streaming`` behind it. That twin is meant
+        here, if the server has it; else the model that streams.
+
+        Args:
+            model: the model as the caller named it.
+            options: of the call.
+            target: the server, for error texts.
+            request_id: of the request, for error texts.
+
+        Returns:
+            The signature; its name is the one to send.
+
+        Raises:
+            RequestError: the server does not have the model or could not be asked.
+        """
+        name = model.server_name
+        signature = options.signature or self._signatures.get(name)
+        if signature is None:
+            flow = _describe_unary(model, options.metadata)
+            try:
+                signature = yield from completing(flow, model=name, target=target, request_id=request_id)
+            except RequestError as error:
+                log_outcome(error.model, error.request_id, error, attempts=error.attempts)
+                raise
+            self._signatures[name] = signature
+        return signature
+
+
+def describe_model(
+    model: str,
+    version: str = "",
+    *,
+    timeout: float | None = None,
+    metadata: Metadata = (),
+    decoupled: bool = True,
+) -> Flow[ModelSignature]:
+    """Ask the server for the signature of a model: one round trip.
+
+    ModelConfig has everything that ModelMetadata has, and more (optional inputs, decoupled). It is a Triton extension:
+    servers without it are asked for the metadata.
 
     Args:
-        model: what the caller named.
-        options: timeout and metadata.
-        signatures: those known so far, by the name that was looked for; completed in place.
-
-    Returns:
-        The signature; its name is the one to send.
+        model: the server's name of the model.
+        version: of the model; empty for the server's choice.
+        timeout: seconds for each call, or None.
+        metadata: sent with the calls.
+        decoupled: what to take a model for where the server does not say.
 
     Raises:
-        RequestError: the server does not have the model or could not be asked.
+        ModelUnavailableError: the server does not have the model.
+        RequestError: any other failure.
     """
-    name = model.server_name
-    found = options.signature or signatures.get(name)
-    if found is None:
-        twin = unary_name(name)
-        try:
-            try:
-                found = yield from _describe(twin, model.version, options)
-            except ModelUnavailableError:
-                if twin == name:
-                    raise
-                found = yield from _describe(name, model.version, options)
-        except RequestError as error:
-            error.model = error.model or name
-            error.request_id = error.request_id or options.request_id or ""
-            if isinstance(error, ModelUnavailableError) and error.status == "NOT_FOUND" and model.hint:
-                error.message = f"{error.message}; {model.hint}"
-            log_outcome(error.model, error.request_id, error, attempts=error.attempts)
-            raise
-        signatures[name] = found
-    return found
-
-
-def _describe(name: str, version: str, options: CallOptions) -> flows.Flow[ModelSignature]:
-    """Do as `flows.describe_model`, but take the models of a server without ModelConfig to answer at once."""
-    timeout = options.timeouts.total
-    metadata = tuple(options.metadata.items())
     try:
-        request = wire.pb.ModelConfigRequest(name=name, version=version)
-        response = yield flows.Invoke("ModelConfig", request, timeout, metadata)
-        signature = signature_from_config(response.config)
+        request = wire.pb.ModelConfigRequest(name=model, version=version)
+        response = yield Invoke("ModelConfig", request, timeout, metadata)
+        return signature_from_config(response.config)
     except RequestRejectedError as error:
         if error.status != "UNIMPLEMENTED":
             raise
-        request = wire.pb.ModelMetadataRequest(name=name, version=version)
-        response = yield flows.Invoke("ModelMetadata", request, timeout, metadata)
-        signature = replace(signature_from_metadata(response), decoupled=False)
-    return replace(signature, name=name)
+    request = wire.pb.ModelMetadataRequest(name=model, version=version)
+    response = yield Invoke("ModelMetadata", request, timeout, metadata)
+    return replace(signature_from_metadata(response), decoupled=decoupled)
+
+
+def _describe_unary(model: ModelSpec, metadata: Metadata) -> Flow[ModelSignature]:
+    """Describe the twin of a model that answers at once, or the model itself where there is no twin."""
+    name, twin = model.server_name, unary_name(model.server_name)
+    for candidate in dict.fromkeys((twin, name)):
+        try:
+            signature = yield from describe_model(
+                candidate, model.version, metadata=metadata, decoupled=False
+            )
+            return replace(signature, name=candidate)
+        except ModelUnavailableError as error:
+            missing = error
+    raise _with_hint(missing, model) from missing.__cause__
+
+
+def streaming_twin(model: ModelSpec, metadata: Metadata) -> Flow[str | None]:
+    """Return the name of a model's twin that streams, if the server has it ready."""
+    twin = streaming_name(model.server_name)
+    if twin == model.server_name:
+        return None
+    response = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=twin), None, metadata)
+    return twin if response.ready else None
+
+
+def candidates(name: str, models: list[str]) -> list[str]:
+    """Return the models that a short name may mean: those that stream and have it in their name.
+
+    Args:
+        name: the short name; upper and lower case are the same.
+        models: the server's names.
+    """
+    streaming = _that_stream(models)
+    exact = [model for model in streaming if parse_model_name(model).family.lower() == name.lower()]
+    return exact or [model for model in streaming if name.lower() in model.lower()]
+
+
+def _that_stream(models: list[str]) -> list[str]:
+    return [model for model in models if parse_model_name(model).streaming]
+
+
+def _discover(error: ModelUnavailableError, model: ModelSpec, options: CallOptions, target: str) -> Flow[str]:
+    """Return the one model of the server that a short name means; raise the error, with what is there, if none does."""
+    try:
+        request = wire.pb.RepositoryIndexRequest(ready=True)
+        index = yield Invoke("RepositoryIndex", request, None, options.metadata)
+    except RequestError:  # a server that does not list its models
+        raise error from error.__cause__
+    names = sorted({entry.name for entry in index.models})
+    matches = candidates(model.server_name, names)
+    if len(matches) > 1:
+        raise UnknownModelError(
+            f"{model.server_name!r} may mean several models of the server {target}: {', '.join(map(repr, matches))}."
+            " Name one of them",
+            model=model.server_name,
+            known=tuple(matches),
+        ) from None
+    if not matches:
+        there = ", ".join(_that_stream(names))
+        streams = (
+            f"Models that stream there: {there}"
+            if there
+            else "No model there has a name that ends in '.streaming'"
+        )
+        raise error.with_facts(message=f"{error.message}. {streams}") from error.__cause__
+    return matches[0]
+
+
+def _with_hint(error: ModelUnavailableError, model: ModelSpec) -> ModelUnavailableError:
+    """Return the error of a model that the server does not have with the names that the registry has."""
+    if error.status != "NOT_FOUND" or error.retryable or not model.hint:
+        return error
+    return error.with_facts(message=f"{error.message}; {model.hint}")
+
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+_SHORTEST_CALL = 0.1
+_LONGEST_CALL = 5.0
 
 
 def wait_until_ready(
-    model: ModelSpec, *, timeout: float | None, target: str, metadata: flows.Metadata
-) -> flows.Flow[None]:
-    """Poll until the server and the model, or its twin that answers at once, are ready.
+    model: str, *, timeout: float | None, target: str, metadata: Metadata = (), twin: str = ""
+) -> Flow[None]:
+    """Poll until the server and the model are ready.
+
+    Args:
+        model: the server's name of the model; empty to wait for the server alone.
+        timeout: seconds, or None to wait without limit.
+        target: the server, for the error text.
+        metadata: sent with the calls.
+        twin: another name of the model, which will do too.
 
     Raises:
         DeadlineExceededError: not ready in time; it says what was missing.
-        RequestError: waiting cannot help.
+        RequestError: waiting cannot help, e.g. wrong credentials.
     """
-    name = model.server_name
-    waiting: Generator[flows.Command, Any, None] = flows.wait_until_ready(
-        name, timeout=timeout, target=target, metadata=metadata
-    )
-    twin = unary_name(name)
-    reply: Any = None
-    failure: Exception | None = None
+    start: float = yield ReadClock()
+    now = start
+    pause = _FIRST_PAUSE
     while True:
-        try:
-            command = waiting.throw(failure) if failure is not None else waiting.send(reply)
-        except StopIteration:
+        left = None if timeout is None else start + timeout - now
+        problem = yield from _readiness(model, twin, left, metadata)
+        if problem is None:
             return
-        reply = failure = None
-        try:
-            if isinstance(command, flows.Invoke) and command.method == "ModelReady" and twin != name:
-                reply = yield replace(command, request=wire.pb.ModelReadyRequest(name=twin))
-                if reply.ready:
-                    continue
-            reply = yield command
-        except RequestError as error:
-            failure = error
+        now = yield ReadClock()
+        left = None if timeout is None else start + timeout - now
+        if left is not None and left <= 0:
+            raise DeadlineExceededError(
+                f"not ready after {timeout:g} s: {problem}",
+                limit=timeout,
+                elapsed=now - start,
+                model=model,
+                target=target,
+            )
+        yield Sleep(pause if left is None else min(pause, left))
+        now = yield ReadClock()
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _readiness(model: str, twin: str, left: float | None, metadata: Metadata) -> Flow[str | None]:
+    """Return what is not ready, or None. The last question, when no time is left, is a short one."""
+    patience = _LONGEST_CALL if left is None else min(max(left, _SHORTEST_CALL), _LONGEST_CALL)
+    try:
+        server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
+        if not server.ready:
+            return "the server says it is not ready"
+        for name in dict.fromkeys(filter(None, (twin, model))):
+            ready = yield Invoke("ModelReady", wire.pb.ModelReadyRequest(name=name), patience, metadata)
+            if ready.ready:
+                return None
+    except RequestError as error:
+        if not _may_pass(error):
+            raise
+        return error.message
+    return f"the server has no model {model!r} that is ready" if model else None
+
+
+def _may_pass(error: RequestError) -> bool:
+    """Return whether waiting can help: it mends no certificate, no credentials and no missing method."""
+    if isinstance(error, ConnectionFailedError):
+        return error.retryable
+    return not isinstance(error, AuthenticationError) and error.status != "UNIMPLEMENTED"

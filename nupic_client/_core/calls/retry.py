@@ -5,7 +5,18 @@ from __future__ import annotations
 from nupic_client.errors import ConnectionFailedError, RequestError
 from nupic_client.timeouts import RetryPolicy
 
-__all__ = ["next_pause"]
+__all__ = ["may_retry", "next_pause"]
+
+
+def may_retry(policy: RetryPolicy, error: RequestError, attempt: int) -> bool:
+    """Return whether a request may be sent again after this error.
+
+    Args:
+        policy: of the call.
+        error: of the last attempt; nothing of an answer had arrived.
+        attempt: the number of that attempt, from 1.
+    """
+    return error.retryable and attempt <= policy.max_retries
 
 
 def next_pause(
@@ -23,7 +34,7 @@ def next_pause(
     Returns:
         Seconds.
     """
-    if not error.retryable or attempt > policy.max_retries:
+    if not may_retry(policy, error, attempt):
         return None
     if error.retry_after is not None:
         # gRPC's retry pushback: the server knows best; a negative one means "do not try again".

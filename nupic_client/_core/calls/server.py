@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nupic_client._core.calls.flows import Flow, Invoke, Metadata, describe_model
+from nupic_client._core.calls.flows import Flow, Invoke, Metadata
+from nupic_client._core.calls.models import describe_model
 from nupic_client._core.kserve import wire
 from nupic_client.errors import (
     ConnectionFailedError,

@@ -142,14 +142,28 @@ class StreamDecoder:
         if message.error_message:
             raise self._failed(message)
         answer = message.infer_response
+        parameters = answer.parameters
+        final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
+        return self._take_answer(answer, response, final=final)
+
+    def feed_whole(self, answer: Any) -> str:
+        """Take the only response of a model that answers at once and return its text.
+
+        Args:
+            answer: a ``ModelInferResponse``.
+
+        Raises:
+            RequestError: the response breaks the protocol.
+        """
+        return self._take_answer(answer, b"", final=True)
+
+    def _take_answer(self, answer: Any, response: bytes, *, final: bool) -> str:
         if answer.id != self._request_id:
             self._check_id(answer.id)
         if self.finished:
             raise ProtocolError(
                 "the server sent another response after the one marked as final", request_id=answer.id
             )
-        parameters = answer.parameters
-        final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
         text = self._text(answer, None if final else response) if len(answer.outputs) else ""
         if final and not self.finished:
             text += self._finish()
@@ -200,9 +214,7 @@ class StreamDecoder:
             )
 
     def _failed(self, response: Any) -> Exception:
-        error = stream_error(response.error_message)
-        error.request_id = response.infer_response.id
-        return error
+        return stream_error(response.error_message).with_facts(request_id=response.infer_response.id)
 
     def _text(self, answer: Any, response: bytes | None) -> str:
         """Return the new text of a response, given its bytes too where more of its kind may come."""

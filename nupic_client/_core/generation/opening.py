@@ -1,138 +1,166 @@
-"""Find the model that a short name means on a server, when the registry does not know it."""
+"""From a request to its session: find the model, make the message, and refuse what the model cannot do."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Flow, Invoke, Metadata, ReadClock, with_deadline
-from nupic_client._core.generation.request import GenerationRequest, start_generation, start_with
+from nupic_client._core.calls.flows import Flow, Invoke, ReadClock, completing, with_deadline
+from nupic_client._core.calls.models import streaming_twin
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._core.kserve import wire
-from nupic_client.errors import DeadlineExceededError, ModelUnavailableError, RequestError, UnknownModelError
+from nupic_client.backends.detect import detect
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 from nupic_client.logs import log_outcome
-from nupic_client.naming import parse_model_name
-from nupic_client.signature import ModelSignature
-from nupic_client.timeouts import Timeouts
 
-__all__ = ["candidates", "start_or_discover"]
+if TYPE_CHECKING:
+    from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.generation.request import GenerationRequest
+    from nupic_client._core.generation.request_cache import RequestCache
+    from nupic_client._core.generation.session import OnEnd
+    from nupic_client.model_spec import ModelSpec
+    from nupic_client.results import Generation
+    from nupic_client.signature import ModelSignature
+    from nupic_client.timeouts import Timeouts
+
+__all__ = ["generate_unary", "open_stream"]
 
 
-def start_or_discover(
+def open_stream(
     request: GenerationRequest,
-    signatures: MutableMapping[str, ModelSignature],
-    found: MutableMapping[str, str],
+    models: ModelDirectory,
+    cache: RequestCache,
+    on_end: OnEnd | None = None,
 ) -> Flow[GenerationSession]:
-    """Do what `start_generation` does; a name that neither registry nor server know is looked for on the server.
-
-    A short name such as ``"zephyr"`` means the one model there that streams and has it in its name. That costs one round
-    trip, once.
+    """Make the session of a stream; the server is asked for the model's signature if it is not known yet.
 
     Args:
-        request: what is wanted.
-        signatures: those known so far; completed in place.
-        found: short names found so far and the models they mean; completed in place.
+        request: the generation.
+        models: what the client knows of the server's models; learns.
+        cache: of the client.
+        on_end: called once with the session when the generation has ended, in whatever way; must not raise.
+
+    Returns:
+        The session. Its clock starts before the server is asked.
 
     Raises:
-        UnknownModelError: several models have the name in theirs; lists them.
-        ModelUnavailableError: none has; lists what streams there.
+        ConfigurationError: the model cannot stream, or cannot do what is asked; the request was not sent.
+        UnknownModelError: the name may mean several models of the server.
+        RequestError: the server does not have the model, or could not be asked.
     """
-    options = request.options
     start: float = yield ReadClock()
-    short = request.model.server_name in found
-    if short:
-        request = _renamed(request, found[request.model.server_name])
-    signature = options.signature or signatures.get(request.model.server_name)
-    if signature is not None and signature.decoupled:  # nothing to ask: the usual way, and the short one
-        return start_with(request, signature, signatures, start)
+    model, signature = models.known(request.model, request.options)
+    if signature is None or not signature.decoupled:
+        model, signature = yield from _asked(request, models)
+    if model is not request.model:
+        request = replace(request, model=model)
+    # The server may refuse now what it accepted before it loaded another version: ask again the next time.
+    return GenerationSession(
+        request,
+        cache.wire_request(request, signature),
+        start,
+        on_end=on_end,
+        on_signature_changed=partial(models.forget, model.server_name),
+    )
+
+
+def _asked(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    """Ask the server which model is meant and whether it streams, within the patience for a first token."""
+    options = request.options
     limit = _patience(options.timeouts)
-    asking = start_generation if short else partial(_start, found=found)
+    flow = completing(
+        _streaming_model(request, models),
+        model=request.model.server_name,
+        target=request.target,
+        request_id=request.request_id,
+    )
     try:
-        return (yield from with_deadline(asking(request, signatures, start=start), limit, options.retry))
+        return (yield from with_deadline(flow, limit, options.retry))
     except RequestError as error:
-        if isinstance(error, DeadlineExceededError) and limit is not None:
-            _explain(error, limit, options.timeouts)
-        log_outcome(request.model.server_name, request.request_id, error, attempts=error.attempts)
-        raise
+        failure = _late(error, options.timeouts) if isinstance(error, DeadlineExceededError) else error
+        log_outcome(request.model.server_name, request.request_id, failure, attempts=failure.attempts)
+        raise failure from error.__cause__
+
+
+def _streaming_model(
+    request: GenerationRequest, models: ModelDirectory
+) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    model, signature = yield from models.streaming(request.model, request.options, request.target)
+    backend = request.backend or detect(signature)
+    if not signature.decoupled and request.stream:
+        streaming_hint = backend.refuse_streaming(signature)
+        if streaming_hint is not None:
+            twin = yield from streaming_twin(model, request.options.metadata)
+            hint = f"use {twin!r}, which this server has" if twin else streaming_hint
+            raise ConfigurationError(
+                f"model {model.server_name!r} does not stream (it is not decoupled): {hint}"
+            )
+    if request.options.signature is None:
+        models.remember(model, signature)
+    return model, signature
 
 
 def _patience(timeouts: Timeouts) -> float | None:
-    """Return how long the questions before the request may take: a server that never answers them never begins either."""
+    """Return the limit of the questions before the request: a server that never answers them never begins either."""
     if timeouts.first_token is None:
         return timeouts.total
     first_token = timeouts.first_token + (timeouts.connect or 0.0)  # the connection may have to be made first
     return first_token if timeouts.total is None else min(first_token, timeouts.total)
 
 
-def _explain(error: DeadlineExceededError, limit: float, timeouts: Timeouts) -> None:
-    error.limit = limit
-    error.deadline = "total" if limit == timeouts.total else "first_token"
-    words = "timeout" if limit == timeouts.total else "first_token and connect timeouts"
-    error.message = f"the server did not say within {limit:g} s what the model takes and gives ({words})"
+def _late(error: DeadlineExceededError, timeouts: Timeouts) -> DeadlineExceededError:
+    """Return the error of a question that was not answered in time, with the timeout that decides how long that is."""
+    if error.limit is None:
+        return error
+    total = error.limit == timeouts.total
+    words = "timeout" if total else "first_token and connect timeouts"
+    return error.with_facts(
+        deadline="total" if total else "first_token",
+        message=f"the server did not say within {error.limit:g} s what the model takes and gives ({words})",
+    )
 
 
-def _start(
-    request: GenerationRequest,
-    signatures: MutableMapping[str, ModelSignature],
-    *,
-    found: MutableMapping[str, str],
-    start: float,
-) -> Flow[GenerationSession]:
-    name = request.model.server_name
-    try:
-        return (yield from start_generation(request, signatures, start))
-    except ModelUnavailableError as error:
-        # One that may work if it is tried again is there, but not loaded now: another must not answer for it.
-        if error.status != "NOT_FOUND" or error.retryable or request.model.registered:
-            raise
-        metadata = tuple(request.options.metadata.items())
-        names = yield from _ready_models(request.options.timeouts.total, metadata)
-        if names is None:
-            raise
-        matches = candidates(name, names)
-        if not matches:
-            error.message = f"{error.message}. {_streaming_there(names)}"
-            raise
-        if len(matches) > 1:
-            raise UnknownModelError(
-                f"{name!r} may mean several models of the server {request.target}: {', '.join(map(repr, matches))}."
-                " Name one of them",
-                model=name,
-                known=tuple(matches),
-            ) from None
-    found[name] = matches[0]
-    return (yield from start_generation(_renamed(request, matches[0]), signatures, start))
+def generate_unary(
+    request: GenerationRequest, models: ModelDirectory, cache: RequestCache
+) -> Flow[Generation | GenerationSession]:
+    """Generate a text without streaming. Arguments as of `open_stream`.
 
+    Returns:
+        The generation of a model that answers at once; for a model that streams the session, to be sent as a stream and
+        read to its end.
 
-def candidates(name: str, models: list[str]) -> list[str]:
-    """Return the models that a short name may mean: those that stream and have it in their name.
-
-    Args:
-        name: the short name; upper and lower case are the same.
-        models: the server's names.
+    Raises:
+        ConfigurationError: the model cannot do what is asked; nothing was sent.
+        RequestError: the generation failed.
     """
-    streaming = [model for model in models if parse_model_name(model).streaming]
-    exact = [model for model in streaming if parse_model_name(model).family.lower() == name.lower()]
-    return exact or [model for model in streaming if name.lower() in model.lower()]
+    options = request.options
+    return (
+        yield from with_deadline(_generate(request, models, cache), options.timeouts.total, options.retry)
+    )
 
 
-def _renamed(request: GenerationRequest, server_name: str) -> GenerationRequest:
-    return replace(request, model=replace(request.model, server_name=server_name))
-
-
-def _streaming_there(names: list[str]) -> str:
-    streaming = [name for name in names if parse_model_name(name).streaming]
-    if not streaming:
-        return "No model there has a name that ends in '.streaming'"
-    return f"These models stream there: {', '.join(streaming)}"
-
-
-def _ready_models(timeout: float | None, metadata: Metadata) -> Flow[list[str] | None]:
-    """Ask for the names of the models that are ready; None where the server does not tell."""
+def _generate(
+    request: GenerationRequest, models: ModelDirectory, cache: RequestCache
+) -> Flow[Generation | GenerationSession]:
+    start: float = yield ReadClock()
+    signature = yield from models.unary(
+        request.model, request.options, target=request.target, request_id=request.request_id
+    )
+    forget = partial(models.forget, request.model.server_name)
+    request = replace(request, model=replace(request.model, server_name=signature.name), stream=False)
+    wire_request = cache.wire_request(request, signature)
+    session = GenerationSession(request, wire_request, start, on_signature_changed=forget)
+    if signature.decoupled:
+        return session
+    session.message.ClearField("parameters")  # they ask for the end of a stream
     try:
-        request = wire.pb.RepositoryIndexRequest(ready=True)
-        index = yield Invoke("RepositoryIndex", request, timeout, metadata)
-    except RequestError:
-        return None
-    return sorted({entry.name for entry in index.models})
+        response = yield Invoke(
+            "ModelInfer", session.message, None, request.options.metadata, session.count_attempt
+        )
+    except RequestError as error:
+        now: float = yield ReadClock()
+        raise session.failed(error, now) from error.__cause__
+    now = yield ReadClock()
+    session.receive(response, now, whole=True)
+    session.ended(now)
+    return session.result()

@@ -1,4 +1,4 @@
-"""What the requests of a client with the same options have in common, decided once: all but the prompt and the id."""
+"""Caches everything in a request that depends on options and signature only; prompt and id are filled in per call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.generation.backend_inputs import check_filled, with_inputs
+from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client.backends.detect import detect
@@ -16,7 +17,7 @@ from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
-    from nupic_client._core.generation.request import CallOptions, GenerationRequest
+    from nupic_client._core.calls.options import CallOptions
     from nupic_client.backends.protocol import Backend
     from nupic_client.signature import InputTensor, ModelSignature, TensorValue
 
@@ -158,18 +159,18 @@ class RequestTemplate:
 
 
 class RequestCache:
-    """The templates of one client: the last one for each model and way of asking. Thread-safe."""
+    """The request templates of one client: the last one for each model and way of asking. Thread-safe."""
 
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], RequestTemplate] = {}
 
-    def of(self, request: GenerationRequest, signature: ModelSignature) -> RequestTemplate:
-        """Return a template for a request.
+    def wire_request(self, request: GenerationRequest, signature: ModelSignature) -> WireRequest:
+        """Return a request as it goes over the wire to a model with this signature.
 
         Raises:
-            ConfigurationError: the model cannot do what is asked.
+            ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
         model = request.model
         key = (model.server_name, model.version, model.stop, model.cumulative, request.stream)
@@ -178,7 +179,7 @@ class RequestCache:
             template = RequestTemplate(request, signature)
             if template.lasting:
                 self._kept[key] = template
-        return template
+        return WireRequest(template.message(request), template.output_names, template.stops)
 
 
 def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:

@@ -11,8 +11,9 @@ from logging import INFO
 from math import inf
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.auth import hide_credentials
-from nupic_client._core.calls.retry import next_pause
+from nupic_client._core.calls.auth import SignedCall
+from nupic_client._core.calls.options import too_long
+from nupic_client._core.calls.retry import may_retry, next_pause
 from nupic_client._core.generation.deadlines import Deadlines
 from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.generation.timing import Stopwatch
@@ -31,21 +32,15 @@ from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeAlias
 
     from nupic_client._core.calls.flows import Flow, Metadata
-    from nupic_client._core.generation.wire_request import WireRequest
+    from nupic_client._core.generation.request import GenerationRequest, WireRequest
 
-    Later = Callable[[Callable[[], object]], object]
+    OnEnd: TypeAlias = "Callable[[GenerationSession], None]"
+    Later: TypeAlias = Callable[[Callable[[], object]], object]
 
-__all__ = ["GenerationSession", "too_long"]
-
-
-def too_long(limit: int | None) -> str:
-    """Return the sentence for a text that is longer than its limit."""
-    return (
-        f"the text is longer than max_output_bytes allows ({limit} bytes): give a larger number, or None for no limit,"
-        " if it may be"
-    )
+__all__ = ["GenerationSession"]
 
 
 class _State(Enum):
@@ -59,51 +54,66 @@ class GenerationSession:
     """The state of one generation.
 
     Args:
-        request: what is sent.
+        request: the generation, with the server's name of the model.
+        wire_request: the same as it is sent.
         start: clock reading when it is sent, in seconds.
+        on_end: called once with the session when the generation has ended, in whatever way; must not raise.
+        on_signature_changed: called when the server refuses what it took before; must not raise.
     """
 
     __slots__ = (
+        "_bytes_left",
         "_chunks",
         "_consumed",
+        "_credentials",
         "_decoder",
         "_end",
         "_error",
         "_hidden",
-        "_left",
-        "_renewed",
-        "_sent",
+        "_on_end",
+        "_on_signature_changed",
         "_state",
+        "_wire_request",
         "attempts",
         "deadlines",
-        "on_end",
-        "on_signature_changed",
         "request",
         "running",
         "stopwatch",
     )
 
-    def __init__(self, request: WireRequest, start: float) -> None:
+    def __init__(
+        self,
+        request: GenerationRequest,
+        wire_request: WireRequest,
+        start: float,
+        *,
+        on_end: OnEnd | None = None,
+        on_signature_changed: Callable[[], object] | None = None,
+    ) -> None:
+        options = request.options
         self.request = request
         self.attempts = 1
         self.stopwatch = Stopwatch(start)
-        self.deadlines = Deadlines(request.first_token, request.between_tokens, start)
+        self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
+        self._wire_request = wire_request
+        self._credentials = SignedCall(request.bearer, options.metadata)
         self._decoder = self._new_decoder()
-        self._left = inf if request.max_output_bytes is None else request.max_output_bytes
+        self._bytes_left = inf if options.max_output_bytes is None else options.max_output_bytes
         self._chunks: list[str] = []
         self._state = _State.RUNNING
         self.running = True
         """Whether the answer is still coming."""
         self._consumed = False
-        self._sent: Metadata = ()
-        self._renewed = False
         self._hidden = False
         self._error: RequestError | None = None
         self._end = start
-        self.on_end: Callable[[GenerationSession], None] | None = None
-        """Called once when the generation has ended, in whatever way; must not raise."""
-        self.on_signature_changed: Callable[[], object] | None = None
-        """Called when the server says that the model is not what it was taken for; must not raise."""
+        self._on_end = on_end
+        self._on_signature_changed = on_signature_changed
+
+    @property
+    def message(self) -> Any:
+        """The ``ModelInferRequest`` to send."""
+        return self._wire_request.message
 
     @property
     def answered(self) -> bool:
@@ -117,7 +127,7 @@ class GenerationSession:
 
     def remaining(self, now: float) -> float | None:
         """Return the seconds left of the total deadline, or None where there is none. Never negative."""
-        timeout = self.request.timeout
+        timeout = self.request.options.timeouts.total
         return None if timeout is None else max(timeout - self.stopwatch.elapsed(now), 0.0)
 
     @property
@@ -129,34 +139,31 @@ class GenerationSession:
     def sign(self) -> Flow[Metadata]:
         """Return the metadata to send the request with."""
         request = self.request
-        log_sending(request.model, request.request_id, request.target, self.attempts)
-        self._sent = request.metadata
-        if request.bearer is not None:
-            self._sent = yield from request.bearer.sign(request.metadata)
-        return self._sent
+        log_sending(request.model.server_name, request.request_id, request.target, self.attempts)
+        return (yield from self._credentials.sign())
 
-    def receive(self, response: bytes, now: float) -> str:
+    def receive(self, response: Any, now: float, *, whole: bool = False) -> str:
         """Take a response and return its new text, which may be empty.
 
         Args:
             response: a serialized ``ModelStreamInferResponse``.
             now: clock reading.
+            whole: whether it is the ``ModelInferResponse`` of a model that answers at once instead.
 
         Raises:
             RequestError: the response is an error or breaks the protocol.
         """
         try:
-            text = self._decoder.feed(response)
+            text = self._decoder.feed_whole(response) if whole else self._decoder.feed(response)
         except RequestError as error:
-            hide_credentials(error, self._sent)
-            if self._may_retry(error):
-                raise
-            raise self.failed(error, now) from None
+            shown = self._credentials.hide(error)
+            raise (shown if self._may_retry(shown) else self.failed(shown, now)) from None
         self.deadlines.responded = True
         if text:
-            self._left -= len(text) if text.isascii() else len(text.encode())
-            if self._left < 0:
-                raise self.failed(ProtocolError(too_long(self.request.max_output_bytes)), now, gap=True)
+            self._bytes_left -= len(text) if text.isascii() else len(text.encode())
+            if self._bytes_left < 0:
+                limit = self.request.options.max_output_bytes
+                raise self.failed(ProtocolError(too_long(limit)), now, gap=True)
             self._chunks.append(text)
             self.stopwatch.arrived(now)
         return text
@@ -185,7 +192,9 @@ class GenerationSession:
         if self.answered:
             self._close(_State.FINISHED, now)
             return None
-        self._hidden = hide_credentials(error, self._sent)
+        shown = self._credentials.hide(error)
+        self._hidden = shown is not error
+        error = shown
         if self.deadlines.expired is not None:
             error = self.deadlines.error()
         return error if self._may_retry(error) else self.failed(error, now)
@@ -221,36 +230,38 @@ class GenerationSession:
     def _pause(self, error: RequestError, now: float, jitter: float) -> float | None:
         if isinstance(error, AuthenticationError):  # which only another token makes worth another try
             return 0.0
-        attempt = self.attempts - self._renewed
-        return next_pause(self.request.retry, error, attempt=attempt, left=self.remaining(now), jitter=jitter)
-
-    def _note_signature_change(self, error: RequestError) -> None:
-        if self.on_signature_changed is not None and isinstance(
-            error, (RequestRejectedError, ModelUnavailableError)
-        ):
-            self.on_signature_changed()
-
-    def _may_retry(self, error: RequestError) -> bool:
-        """Tell whether it is worth asking `retry`: only before anything of the answer had arrived."""
-        self._note_signature_change(error)
-        if not self.running or self.deadlines.responded:
-            return False
-        return self._renews(error) or (
-            error.retryable and self.attempts - self._renewed <= self.request.retry.max_retries
+        return next_pause(
+            self.request.options.retry,
+            error,
+            attempt=self._tries,
+            left=self.remaining(now),
+            jitter=jitter,
         )
 
-    def _renews(self, error: RequestError) -> bool:
-        """Tell whether the server wants another token and there may be one; once."""
-        bearer = self.request.bearer
-        if bearer is None or self._renewed:
+    @property
+    def _tries(self) -> int:
+        """The attempts that count: sending another token is not a retry."""
+        return self.attempts - self._credentials.renewed
+
+    def _note_refusal(self, error: RequestError) -> None:
+        refused = isinstance(error, (RequestRejectedError, ModelUnavailableError))
+        if refused and self._on_signature_changed is not None:
+            self._on_signature_changed()
+
+    def _may_retry(self, error: RequestError) -> bool:
+        """Return whether it is worth asking `retry`: only before anything of the answer had arrived."""
+        self._note_refusal(error)
+        if not self.running or self.deadlines.responded:
             return False
-        self._renewed = bearer.renews(error, self.request.metadata, self._sent)
-        return self._renewed
+        return self._credentials.renews(error) or may_retry(self.request.options.retry, error, self._tries)
 
     def _new_decoder(self) -> StreamDecoder:
-        request = self.request
+        request, wire_request = self.request, self._wire_request
         return StreamDecoder(
-            request.output_names, request.stops, prompt=request.prompt, request_id=request.request_id
+            wire_request.output_names,
+            wire_request.stops,
+            prompt=request.prompt,
+            request_id=request.request_id,
         )
 
     def failed(self, error: RequestError, now: float, *, gap: bool = False) -> RequestError:
@@ -269,31 +280,31 @@ class GenerationSession:
         if self.running:
             if not gap:
                 self._chunks.append(self._decoder.flush())
-            request = self.request
-            error.model = error.model or request.model
-            error.target = error.target or request.target
-            error.request_id = error.request_id or request.request_id
-            error.attempts = self.attempts
-            error.partial_text = self.text
-            error.retryable = error.retryable and not error.partial_text
-            if isinstance(error, DeadlineExceededError):
-                self._explain_deadline(error, now)
-            self._note_signature_change(error)
+            error = self._completed(error, now)
+            self._note_refusal(error)
             self._error = error
             self._close(_State.FAILED, now)
         return error
 
-    def _explain_deadline(self, error: DeadlineExceededError, now: float) -> None:
-        error.elapsed = self.stopwatch.elapsed(now)
-        error.chunks = self.stopwatch.chunks
+    def _completed(self, error: RequestError, now: float) -> RequestError:
+        request, text = self.request, self.text
+        error = error.completed(
+            model=request.model.server_name, target=request.target, request_id=request.request_id
+        ).with_facts(attempts=self.attempts, partial_text=text, retryable=error.retryable and not text)
+        return self._late(error, now) if isinstance(error, DeadlineExceededError) else error
+
+    def _late(self, error: DeadlineExceededError, now: float) -> DeadlineExceededError:
+        """Return the error of a deadline with the facts of this generation in its message."""
+        chunks, elapsed = self.stopwatch.chunks, self.stopwatch.elapsed(now)
+        limit, message = error.limit, error.message
         if error.deadline == "total":
-            error.limit = self.request.timeout
-            if error.limit is None:
-                return
-            error.message = f"the answer was not complete within the timeout of {error.limit:g} s"
-        chunks = f"{error.chunks} chunk{'' if error.chunks == 1 else 's'} of text"
-        came = f"{chunks} ({len(error.partial_text)} characters)" if error.chunks else "no text"
-        error.message = f"{error.message}: {came} had come after {error.elapsed:.1f} s"
+            limit = self.request.options.timeouts.total
+            if limit is None:  # the server's own deadline, or that of a proxy
+                return error.with_facts(elapsed=elapsed, chunks=chunks, limit=None)
+            message = f"the answer was not complete within the timeout of {limit:g} s"
+        some = f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(error.partial_text)} characters)"
+        message = f"{message}: {some if chunks else 'no text'} had come after {elapsed:.1f} s"
+        return error.with_facts(message=message, elapsed=elapsed, chunks=chunks, limit=limit)
 
     def cancelled(self, now: float, later: Later | None = None) -> None:
         """End because the caller left; without effect on what has already ended.
@@ -331,7 +342,7 @@ class GenerationSession:
             )
 
     def consumed(self) -> str:
-        """Note that the reader is told the end, and return the empty text that tells it."""
+        """Mark the end of the stream as delivered and return "", the signal for it."""
         self._consumed = True
         return ""
 
@@ -360,7 +371,7 @@ class GenerationSession:
             finish_reason=FinishReason.CANCELLED if cancelled else self._decoder.finish_reason,
             usage=usage,
             timing=self.stopwatch.timing(self._end, usage.output_tokens),
-            model=self.request.model,
+            model=self.request.model.server_name,
             request_id=self.request.request_id,
             attempts=self.attempts,
             logprobs=self._decoder.logprobs,
@@ -375,7 +386,7 @@ class GenerationSession:
                 self._log()
             else:
                 later(self._log)
-        on_end, self.on_end = self.on_end, None
+        on_end, self._on_end = self._on_end, None
         if on_end is not None:
             on_end(self)
 
@@ -383,7 +394,7 @@ class GenerationSession:
         tokens = self._decoder.usage.output_tokens
         timing = self.stopwatch.timing(self._end, tokens)
         log_outcome(
-            self.request.model,
+            self.request.model.server_name,
             self.request.request_id,
             self._error or self._state.value,
             total=timing.total,

@@ -6,20 +6,19 @@ hands its outcome to `Pipeline.finish`, and gives out what `Pipeline.take` retur
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import resolve_model
 from nupic_client._core.inference.bulk_window import InFlightWindow
 from nupic_client._core.inference.inputs import EncodedBatch, encode_inputs
-from nupic_client._core.inference.request import InferenceRequest, SerializedRequest
+from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 
 if TYPE_CHECKING:
+    from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.arrays import ArrayLike
     from nupic_client._core.inference.embedding import EmbeddingBatcher
     from nupic_client.signature import ModelSignature
@@ -188,14 +187,13 @@ class Pipeline:
         return (yield from self._send(encode_inputs(self._signature, inputs)))
 
     def _send(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
-        prepared: SerializedRequest = self._request.prepare(self._signature, batch)
         request = self._request
-        flow = request.call(prepared, request.timeout)
+        flow = request.call(request.serialize(self._signature, batch))
         return (yield from flows.with_deadline(flow, request.timeout, request.options.retry))
 
 
 def open_pipeline(
-    request: InferenceRequest, settings: BulkSettings, signatures: MutableMapping[str, ModelSignature]
+    request: InferenceRequest, settings: BulkSettings, models: ModelDirectory
 ) -> flows.Flow[Pipeline]:
     """Find the model and make the pipeline to it.
 
@@ -203,7 +201,7 @@ def open_pipeline(
         ConfigurationError: as `Pipeline`.
         RequestError: the server could not be asked.
     """
-    signature = yield from resolve_model(request.model, request.options, signatures)
+    signature = yield from request.find_model(models)
     return Pipeline(request, signature, settings)
 
 
@@ -241,7 +239,4 @@ def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
 
 def _of_item(error: NupicError, index: int) -> NupicError:
     """Return the error with the index of the input in its text; inputs of one request have one error each."""
-    own = copy.copy(error)
-    own.__cause__ = error.__cause__
-    own.message = f"item {index}: {error.message}"
-    return own
+    return error.with_facts(message=f"item {index}: {error.message}")

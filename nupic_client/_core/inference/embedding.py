@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import resolve_model
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._datatypes import DATATYPES
@@ -18,6 +17,7 @@ from nupic_client.errors import ConfigurationError, ProtocolError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.arrays import Array
     from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -121,7 +121,7 @@ class EmbeddingBatcher:
 def prepare_embedding(
     request: InferenceRequest,
     texts: Sequence[str],
-    signatures: MutableMapping[str, ModelSignature],
+    models: ModelDirectory,
     **choices: Any,
 ) -> flows.Flow[EmbeddingBatcher]:
     """Find the model and plan the requests; arguments as those of `EmbeddingBatcher`.
@@ -130,7 +130,7 @@ def prepare_embedding(
         ConfigurationError: the model does not embed texts.
         RequestError: the server could not be asked.
     """
-    signature = yield from resolve_model(request.model, request.options, signatures)
+    signature = yield from request.find_model(models)
     return EmbeddingBatcher(request, signature, texts, **choices)
 
 

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.calls import flows
-from nupic_client._core.generation.request import CallOptions
-from nupic_client._core.generation.session import too_long
-from nupic_client._core.inference.arrays import TextAs, decode_outputs, text_bytes
+from nupic_client._core.calls.flows import Flow, Invoke, ReadClock
+from nupic_client._core.calls.options import CallOptions, check_option_names, too_long
+from nupic_client._core.inference.arrays import decode_outputs, text_bytes
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
 from nupic_client._suggest import did_you_mean
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
+from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
+from nupic_client.options import InferOptions, TextAs
 
 if TYPE_CHECKING:
+    from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.inputs import EncodedBatch
     from nupic_client.registry import ModelSpec
     from nupic_client.signature import ModelSignature
 
-__all__ = ["InferOptions", "InferenceRequest", "SerializedRequest", "check_output", "check_text"]
-
-
-class InferOptions(TypedDict, total=False):
-    """The keyword options of a request that is answered at once."""
-
-    outputs: Sequence[str] | None
-    """The outputs to return, by name; all if it is not given."""
-    parameters: Mapping[str, bool | int | float | str] | None
-    """Request parameters of the protocol, such as ``priority``."""
-    text: TextAs
-    """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
-    timeout: float | None
-    """Seconds for the whole call."""
-    request_id: str | None
-    """Sent with the request and shown in errors; made up when it is not given."""
-    metadata: Mapping[str, str | bytes] | None
-    """gRPC metadata (HTTP/2 headers), besides the client's."""
-    max_output_bytes: int | None
-    """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
+__all__ = ["InferenceRequest", "SerializedRequest", "check_output", "check_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +59,7 @@ class InferenceRequest:
     target: str
     new_id: Callable[[], str] = field(repr=False)
     outputs: tuple[str, ...] = ()
-    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     text: TextAs = "str"
 
     @classmethod
@@ -106,12 +87,7 @@ class InferenceRequest:
             ConfigurationError: a value is wrong.
             TypeError: an option does not exist; the message names the nearest one.
         """
-        for name in options:
-            if name not in InferOptions.__annotations__:
-                known = InferOptions.__annotations__
-                raise TypeError(
-                    f"there is no option {name!r}: {did_you_mean(name, known)}the options are {', '.join(known)}"
-                )
+        check_option_names(options, InferOptions.__annotations__)
         if not single and options.get("request_id") is not None:
             raise ConfigurationError("request_id: expected none here, each request gets its own")
         outputs = options.get("outputs") or ()
@@ -124,7 +100,7 @@ class InferenceRequest:
             target=target,
             new_id=new_id,
             outputs=tuple(outputs),
-            parameters=MappingProxyType(dict(options.get("parameters") or {})),
+            parameters=dict(options.get("parameters") or {}),
             text=check_text(options.get("text", "str")),
         )
 
@@ -147,7 +123,13 @@ class InferenceRequest:
         for name in self.outputs:
             check_output(signature, name)
 
-    def prepare(self, signature: ModelSignature, batch: EncodedBatch) -> SerializedRequest:
+    def find_model(self, models: ModelDirectory) -> Flow[ModelSignature]:
+        """Return the signature of the model to send to. Raises as `ModelDirectory.unary`."""
+        return models.unary(
+            self.model, self.options, target=self.target, request_id=self.options.request_id or ""
+        )
+
+    def serialize(self, signature: ModelSignature, batch: EncodedBatch) -> SerializedRequest:
         """Make the request.
 
         Raises:
@@ -168,43 +150,34 @@ class InferenceRequest:
             raise ConfigurationError(f"parameters: {error}") from None
         return SerializedRequest(message=message, model=signature.name, request_id=request_id)
 
-    def call(self, prepared: SerializedRequest, timeout: float | None) -> flows.Flow[InferenceResult]:
+    def call(self, serialized: SerializedRequest) -> Flow[InferenceResult]:
         """Send a request and return its result.
 
         Raises:
             RequestError: it failed.
         """
-        start: float = yield flows.ReadClock()
-        metadata = tuple(self.options.metadata.items())
-        log_sending(prepared.model, prepared.request_id, self.target)
+        start: float = yield ReadClock()
+        model, request_id = serialized.model, serialized.request_id
+        log_sending(model, request_id, self.target)
         attempts = _Counter()
         try:
-            response = yield flows.Invoke("ModelInfer", prepared.message, timeout, metadata, attempts.add)
-            result = self._result(prepared, response)
+            invoke = Invoke("ModelInfer", serialized.message, None, self.options.metadata, attempts.add)
+            result = self._result(serialized, (yield invoke))
         except GeneratorExit:
-            log_outcome(prepared.model, prepared.request_id, "cancelled", attempts=attempts.count)
+            log_outcome(model, request_id, "cancelled", attempts=attempts.count)
             raise
         except RequestError as error:
-            now: float = yield flows.ReadClock()
-            error.model = error.model or prepared.model
-            error.request_id = error.request_id or prepared.request_id
-            error.target = error.target or self.target
-            error.attempts = attempts.count
-            if isinstance(error, DeadlineExceededError):
-                error.limit = self.timeout
-                error.elapsed = now - start
-            log_outcome(
-                prepared.model, prepared.request_id, error, total=now - start, attempts=attempts.count
-            )
-            raise
-        now = yield flows.ReadClock()
-        log_outcome(
-            prepared.model, prepared.request_id, "finished", total=now - start, attempts=attempts.count
-        )
+            now: float = yield ReadClock()
+            failure = error.completed(model=model, target=self.target, request_id=request_id)
+            failure = failure.with_facts(attempts=attempts.count)
+            log_outcome(model, request_id, failure, total=now - start, attempts=attempts.count)
+            raise failure from error.__cause__
+        now = yield ReadClock()
+        log_outcome(model, request_id, "finished", total=now - start, attempts=attempts.count)
         return result
 
-    def _result(self, prepared: SerializedRequest, response: Any) -> InferenceResult:
-        if response.id and response.id != prepared.request_id:
+    def _result(self, serialized: SerializedRequest, response: Any) -> InferenceResult:
+        if response.id and response.id != serialized.request_id:
             raise ProtocolError(f"the server sent an answer to another request, {response.id!r}")
         limit = self.options.max_output_bytes
         if limit is not None and text_bytes(response) > limit:
@@ -215,9 +188,9 @@ class InferenceRequest:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
         return InferenceResult(
             arrays,
-            model=response.model_name or prepared.model,
+            model=response.model_name or serialized.model,
             version=response.model_version,
-            request_id=response.id or prepared.request_id,
+            request_id=response.id or serialized.request_id,
             parameters={name: _parameter(value) for name, value in response.parameters.items()},
         )
 

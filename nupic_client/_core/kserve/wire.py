@@ -30,7 +30,6 @@ __all__ = [
     "FINAL_PARAMETER",
     "METHODS",
     "EncodedTensor",
-    "as_last_of_stream",
     "build_infer_request",
     "method_path",
     "parse_stream_response",
@@ -266,13 +265,6 @@ def serialized_contents(contents: Iterable[bytes]) -> bytes:
     return b"".join(
         part for content in contents for part in (_RAW_OUTPUT_TAG, _varint(len(content)), content)
     )
-
-
-def as_last_of_stream(response: Any) -> bytes:
-    """Return a ModelInferResponse as the only message of a stream, marked as final and serialized."""
-    message = pb.ModelStreamInferResponse(infer_response=response)
-    message.infer_response.parameters[FINAL_PARAMETER].bool_param = True
-    return message.SerializeToString()  # type: ignore[no-any-return]  # generated code has no types
 
 
 def serialize(message: Any) -> bytes:

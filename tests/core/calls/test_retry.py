@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from core.replies import ask, chunk, error, last, prepared
+from core.replies import ask, chunk, error, last, session_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client._core.calls.flows import DrawJitter, Invoke, Sleep, with_deadline
 from nupic_client._core.calls.retry import next_pause
-from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc.channel import channel_options
 from nupic_client.config import ClientConfig
 from nupic_client.errors import (
@@ -102,7 +101,7 @@ SHUTTING_DOWN = "Request for unknown model: 'llm' has no available versions"
 
 
 def session(**changes):
-    return GenerationSession(prepared(**({"retry": POLICY} | changes)), 100.0)
+    return session_of(**({"max_retries": POLICY} | changes))
 
 
 def test_a_retryable_error_before_anything_came_leaves_the_session_running():

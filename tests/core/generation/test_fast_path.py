@@ -46,7 +46,7 @@ def test_text_is_what_parsing_gives(texts, cumulative, stops, ends):
 
 
 @given(st.lists(st.binary(max_size=3), max_size=12))
-def test_pieces_that_are_no_utf8_are_what_parsing_gives(chunks):
+def test_chunks_that_are_no_utf8_are_what_parsing_gives(chunks):
     responses = [*(chunk(data, final=False) for data in chunks), last()]
     assert outcome(StreamDecoder(DELTA), responses) == outcome(parsing(DELTA), responses)
 

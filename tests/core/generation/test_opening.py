@@ -1,31 +1,36 @@
+"""Which model a stream goes to, which questions that takes, and which answers refuse it."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from core.replies import ask, signature
+from core.replies import opened, remembers
 
-from nupic_client._core.generation.opening import candidates, start_or_discover
-from nupic_client._core.generation.request import CallOptions, GenerationRequest
+from nupic_client._core.calls.flows import Invoke
+from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.errors import (
+    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
     UnknownModelError,
 )
-from nupic_client.registry import ModelRegistry, ModelSpec
+from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 from nupic_client.timeouts import NO_RETRIES, Timeouts
 
 MODELS = ["acme-zephyr-7b.streaming", "acme-zephyr-7b", "llama.streaming"]
 
 
-def request(model):
+def make_request(model=None, **options):
     return GenerationRequest(
-        model=model,
+        model=model or ModelSpec(name="llm"),
         prompt="Hi",
-        options=CallOptions(),
+        options=CallOptions().override(options),
         request_id="r1",
         target="host:8001",
         backend=PlainBackend(),
@@ -43,91 +48,171 @@ def index(*names):
     return wire.pb.RepositoryIndexResponse(models=[{"name": name} for name in names])
 
 
-def config_reply(name):
+def config_reply(name="llm", *, decoupled=True):
     response = wire.pb.ModelConfigResponse()
     response.config.name = name
-    response.config.model_transaction_policy.decoupled = True
+    response.config.model_transaction_policy.decoupled = decoupled
     string = wire.pb.model__config__pb2.DataType.Value("TYPE_STRING")
     response.config.input.add(name="text_input", data_type=string, dims=[1])
     response.config.output.add(name="text_output", data_type=string, dims=[1])
     return response
 
 
+def ready(value):
+    return wire.pb.ModelReadyResponse(ready=value)
+
+
+# The signature
+
+
+def test_the_signature_is_asked_for_once_and_remembered():
+    known = ModelDirectory()
+    commands, first = opened(make_request(), config_reply(), models=known)
+    assert [type(command) for command in commands] == [Invoke]
+    commands, second = opened(make_request(), models=known)
+    assert commands == []
+    assert first.message == second.message
+
+
+def test_the_clock_starts_before_the_signature_is_asked_for():
+    _, session = opened(make_request(timeout=10), config_reply(), clock=[100.0, 105.0])
+    assert session.remaining(101.0) == 9.0
+
+
+def test_the_question_carries_the_calls_metadata_and_timeout():
+    commands, _ = opened(make_request(timeout=3, metadata={"a": "1"}), config_reply())
+    assert (commands[0].timeout, commands[0].metadata) == (3.0, (("a", "1"),))
+
+
+def test_a_model_that_does_not_stream_is_an_error_that_names_its_streaming_twin():
+    known = ModelDirectory()
+    with pytest.raises(
+        ConfigurationError, match=r"'llm' does not stream .* use 'llm.streaming', which this server has"
+    ):
+        opened(make_request(), config_reply(decoupled=False), ready(True), models=known)
+    assert not remembers(known)
+
+
+def test_a_model_that_does_not_stream_and_has_no_twin_is_an_error_that_names_the_suffix():
+    with pytest.raises(ConfigurationError, match=r"choose a model whose name ends in '\.streaming'"):
+        opened(make_request(), config_reply(decoupled=False), ready(False))
+
+
+def test_a_model_whose_name_ends_in_streaming_and_that_does_not_stream_is_not_its_own_twin():
+    model = ModelSpec(name="llm.streaming")
+    with pytest.raises(ConfigurationError, match=r"'llm\.streaming' does not stream") as caught:
+        opened(make_request(model), config_reply("llm.streaming", decoupled=False))
+    assert "which this server has" not in str(caught.value)
+
+
+def test_an_unknown_model_gets_the_registrys_hint():
+    model = default_registry().resolve("smollm3")
+    with pytest.raises(ModelUnavailableError, match="smollm2") as caught:
+        opened(make_request(model), not_found(), index())
+    assert (caught.value.model, caught.value.request_id) == ("smollm3", "r1")
+
+
+def test_a_known_model_that_is_not_there_gets_no_hint():
+    with pytest.raises(ModelUnavailableError) as caught:
+        opened(make_request(), not_found())
+    assert caught.value.message == "no such model"
+
+
+def test_a_failure_to_ask_is_raised_with_model_server_and_request_id_and_not_remembered():
+    known = ModelDirectory()
+    with pytest.raises(ConnectionFailedError) as caught:
+        opened(make_request(), ConnectionFailedError("gone"), models=known)
+    found = caught.value
+    assert (found.model, found.target, found.request_id) == ("llm", "host:8001", "r1")
+    assert str(found) == found.args[0]
+    assert not remembers(known)
+
+
+def test_a_deadline_that_passes_while_asking_says_its_limit():
+    with pytest.raises(DeadlineExceededError) as caught:
+        opened(make_request(timeout=3), DeadlineExceededError("too late"))
+    assert caught.value.limit == 3.0
+
+
+# Short names
+
+
 def test_a_short_name_means_the_one_model_that_streams_and_has_it_in_its_name():
-    found = {}
-    flow = start_or_discover(request(UNKNOWN), {}, found)
-    _, session = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]))
-    assert session.request.model == MODELS[0]
-    assert found == {"zephyr": MODELS[0]}
+    known = ModelDirectory()
+    _, session = opened(
+        make_request(UNKNOWN), not_found(), index(*MODELS), config_reply(MODELS[0]), models=known
+    )
+    assert session.request.model.server_name == session.message.model_name == MODELS[0]
+    assert remembers(known, "zephyr")
 
 
 def test_a_short_name_is_looked_for_once():
-    flow = start_or_discover(request(UNKNOWN), {MODELS[0]: signature()}, {"zephyr": MODELS[0]})
-    commands, session = ask(flow)
-    assert session.request.model == MODELS[0]
+    known = ModelDirectory()
+    opened(make_request(UNKNOWN), not_found(), index(*MODELS), config_reply(MODELS[0]), models=known)
+    commands, session = opened(make_request(UNKNOWN), models=known)
+    assert session.message.model_name == MODELS[0]
     assert commands == []
 
 
 def test_a_name_that_may_mean_several_models_is_an_error_that_lists_them():
-    flow = start_or_discover(request(UNKNOWN), {}, {})
     with pytest.raises(UnknownModelError, match=r"'a-zephyr\.streaming', 'b-zephyr\.streaming'") as caught:
-        ask(flow, not_found(), index("b-zephyr.streaming", "a-zephyr.streaming"))
+        opened(make_request(UNKNOWN), not_found(), index("b-zephyr.streaming", "a-zephyr.streaming"))
     assert caught.value.known == ("a-zephyr.streaming", "b-zephyr.streaming")
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [
-        (["llama.streaming", "x"], "stream there: llama.streaming$|stream there: llama.streaming"),
-        (["x"], "No model there"),
-    ],
+    [(["llama.streaming", "x"], "Models that stream there: llama.streaming"), (["x"], "No model there")],
 )
 def test_a_name_that_no_model_has_is_an_error_that_lists_what_streams(names, words):
-    with pytest.raises(ModelUnavailableError, match=words):
-        ask(start_or_discover(request(UNKNOWN), {}, {}), not_found(), index(*names))
+    with pytest.raises(ModelUnavailableError, match=words) as caught:
+        opened(make_request(UNKNOWN), not_found(), index(*names))
+    assert words in repr(caught.value)
 
 
 def test_a_server_that_lists_no_models_leaves_the_first_error():
-    error = not_found()
-    with pytest.raises(ModelUnavailableError) as caught:
-        ask(start_or_discover(request(UNKNOWN), {}, {}), error, ConnectionFailedError("gone"))
-    assert caught.value is error
+    with pytest.raises(ModelUnavailableError, match="no such model"):
+        opened(make_request(UNKNOWN), not_found(), ConnectionFailedError("gone"))
 
 
 def test_a_model_of_the_registry_is_not_looked_for():
     with pytest.raises(ModelUnavailableError):
-        ask(start_or_discover(request(ModelSpec(name="zephyr")), {}, {}), not_found())
+        opened(make_request(ModelSpec(name="zephyr")), not_found())
 
 
 def test_another_failure_is_not_answered_with_a_search():
     with pytest.raises(ConnectionFailedError):
-        ask(start_or_discover(request(UNKNOWN), {}, {}), ConnectionFailedError("gone"))
+        opened(make_request(UNKNOWN), ConnectionFailedError("gone"))
 
 
-def test_upper_and_lower_case_are_the_same():
-    assert candidates("ZEPHYR", MODELS) == [MODELS[0]]
+def test_a_model_that_is_not_loaded_now_is_not_looked_for_under_another_name():
+    unloaded = ModelUnavailableError("has no available versions", status="NOT_FOUND", retryable=True)
+    request = replace(make_request(UNKNOWN), options=CallOptions(retry=NO_RETRIES))
+    with pytest.raises(ModelUnavailableError) as caught:
+        opened(request, unloaded)
+    assert caught.value.message == "has no available versions"
+
+
+# Deadlines
 
 
 def test_all_questions_share_one_deadline():
-    options = CallOptions(timeouts=Timeouts(total=10.0))
-    flow = start_or_discover(replace(request(UNKNOWN), options=options), {}, {})
     clock = [100.0, 100.0, 101.0, 105.0, 109.5]
-    commands, session = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]), clock=clock)
+    request = make_request(UNKNOWN, timeout=Timeouts(total=10.0))
+    commands, session = opened(request, not_found(), index(*MODELS), config_reply(MODELS[0]), clock=clock)
     assert [command.timeout for command in commands] == [9.0, 5.0, 0.5]
     assert session.remaining(109.75) == 0.25
 
 
 def test_a_question_for_which_no_time_is_left_fails_at_once():
-    options = CallOptions(timeouts=Timeouts(total=10.0))
-    flow = start_or_discover(replace(request(UNKNOWN), options=options), {}, {})
+    request = make_request(UNKNOWN, timeout=Timeouts(total=10.0))
     with pytest.raises(DeadlineExceededError):
-        ask(flow, DeadlineExceededError("late"), clock=[100.0, 100.0, 120.0])
+        opened(request, DeadlineExceededError("late"), clock=[100.0, 100.0, 120.0])
 
 
 def test_without_a_deadline_no_question_has_one():
-    options = CallOptions(timeouts=Timeouts(total=None, first_token=None))
-    flow = start_or_discover(replace(request(UNKNOWN), options=options), {}, {})
-    commands, _ = ask(flow, not_found(), index(*MODELS), config_reply(MODELS[0]))
+    request = make_request(UNKNOWN, timeout=Timeouts(total=None, first_token=None))
+    commands, _ = opened(request, not_found(), index(*MODELS), config_reply(MODELS[0]))
     assert [command.timeout for command in commands] == [None, None, None]
 
 
@@ -141,18 +226,10 @@ def test_without_a_deadline_no_question_has_one():
     ],
 )
 def test_the_questions_take_no_longer_than_the_first_token_and_the_connection_may(timeouts, limit):
-    asking = replace(request(UNKNOWN), options=CallOptions(timeouts=timeouts))
-    commands, _ = ask(start_or_discover(asking, {}, {}), config_reply("zephyr"))
+    request = make_request(UNKNOWN, timeout=timeouts)
+    commands, _ = opened(request, config_reply("zephyr"))
     assert [command.timeout for command in commands] == [limit]
     with pytest.raises(DeadlineExceededError, match=f"did not say within {limit} s") as caught:
-        ask(start_or_discover(asking, {}, {}), DeadlineExceededError("late"))
+        opened(request, DeadlineExceededError("late"))
     name = "total" if limit == timeouts.total else "first_token"
     assert (caught.value.limit, caught.value.deadline) == (limit, name)
-
-
-def test_a_model_that_is_not_loaded_now_is_not_looked_for_under_another_name():
-    unloaded = ModelUnavailableError("has no available versions", status="NOT_FOUND", retryable=True)
-    asking = replace(request(UNKNOWN), options=CallOptions(retry=NO_RETRIES))
-    with pytest.raises(ModelUnavailableError) as caught:
-        ask(start_or_discover(asking, {}, {}), unloaded)
-    assert caught.value.message == "has no available versions"

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from core.replies import chunk, error, last, prepared
+from core.replies import chunk, error, generation_request, last, session_of
 
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.request import WireRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import (
@@ -20,7 +20,7 @@ from nupic_client.signature import InputTensor
 
 
 def session(**changes):
-    return GenerationSession(prepared(**changes), start=100.0)
+    return session_of(**changes)
 
 
 def finished(**changes):
@@ -32,18 +32,18 @@ def finished(**changes):
     return done
 
 
-def failed():
+def failed(**changes):
     """Make a session that failed after three letters."""
-    broken = session()
+    broken = session(**changes)
     broken.receive(chunk("Hel", final=False), 101.0)
     with pytest.raises(InferenceError):
         broken.receive(error("engine exploded"), 102.0)
     return broken
 
 
-def cancelled():
+def cancelled(**changes):
     """Make a session that the caller left after three letters."""
-    left = session()
+    left = session(**changes)
     left.receive(chunk("Hel", final=False), 101.0)
     left.cancelled(102.0)
     return left
@@ -332,7 +332,8 @@ def test_the_repr_of_a_request_shows_neither_prompt_nor_metadata():
     message = wire.build_infer_request(
         "llm", [InputTensor("text_input", "BYTES", (1,), ("my secret prompt",))]
     )
-    request = prepared(message=message, metadata=(("authorization", "Bearer secret"),))
+    assert "secret" not in repr(WireRequest(message, OutputNames()))
+    request = generation_request(prompt="my secret prompt", metadata={"authorization": "Bearer secret"})
     assert "secret" not in repr(request)
 
 
@@ -346,15 +347,10 @@ def test_the_repr_of_an_input_does_not_show_its_values():
 def test_the_end_is_told_once_in_whatever_way_it_comes():
     for ending in (finished, failed, cancelled):
         told = []
-        done = ending()
-        done.on_end = told.append
+        done = ending(on_end=told.append)
+        assert told == [done]
         done.cancelled(200.0)
-        assert told == []
-        running = session()
-        running.on_end = told.append
-        running.cancelled(101.0)
-        running.cancelled(102.0)
-        assert told == [running]
+        assert told == [done]
 
 
 def test_only_an_answer_that_came_to_its_end_is_finished():

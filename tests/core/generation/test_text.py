@@ -63,7 +63,7 @@ def test_any_split_of_any_bytes_gives_what_decoding_the_whole_gives(data, cuts):
         st.sampled_from([b"\xe2", b"\x82", b"\xac", b"\xf0\x9f", b"a", b"", b"\xff", b"\xc3"]), max_size=12
     )
 )
-def test_pieces_of_characters_give_what_decoding_the_whole_gives(chunks):
+def test_chunks_of_characters_give_what_decoding_the_whole_gives(chunks):
     assert joined(chunks) == b"".join(chunks).decode(errors="replace")
 
 
@@ -156,7 +156,7 @@ def grown(chunks, cumulative):
 
 
 @given(ANY_TEXT, CUTS)
-def test_declared_cumulative_pieces_give_the_whole_text(text, cuts):
+def test_declared_cumulative_chunks_give_the_whole_text(text, cuts):
     chunks = [chunk.encode() for chunk in whole_texts(split(text, cuts))]
     assert grown(chunks, True).decode() == text
 
@@ -167,12 +167,12 @@ def test_declared_new_text_goes_through_unchanged(chunks):
 
 
 @given(st.lists(st.text("abc ", min_size=1, max_size=5), min_size=1, max_size=8))
-def test_growing_pieces_that_start_with_a_word_are_found_to_be_cumulative(tails):
+def test_growing_chunks_that_start_with_a_word_are_found_to_be_cumulative(tails):
     chunks = [chunk.encode() for chunk in whole_texts(["word", *tails])]
     assert grown(chunks, None) == chunks[-1]
 
 
-def test_pieces_that_do_not_grow_are_new_text():
+def test_chunks_that_do_not_grow_are_new_text():
     assert grown([b"Hello", b" there", b" there"], None) == b"Hello there there"
 
 
@@ -180,19 +180,19 @@ def test_runs_of_dashes_are_new_text():
     assert grown([b"-", b"--", b"---", b"----"], None) == b"-" * 10
 
 
-def test_a_second_piece_that_only_looks_cumulative_is_not_lost():
+def test_a_second_chunk_that_only_looks_cumulative_is_not_lost():
     assert grown([b"ha", b"haha", b"!"], None) == b"hahaha!"
 
 
-def test_two_pieces_of_which_one_continues_the_other_are_the_whole_text():
+def test_two_chunks_of_which_one_continues_the_other_are_the_whole_text():
     assert grown([b"Hello", b"Hello you"], None) == b"Hello you"
 
 
-def test_one_piece_is_new_text():
+def test_one_chunk_is_new_text():
     assert grown([b"Hello"], None) == b"Hello"
 
 
-def test_empty_pieces_decide_nothing():
+def test_empty_chunks_decide_nothing():
     assert grown([b"", b"Hello", b"", b"Hello you", b"", b"Hello you all"], None) == b"Hello you all"
 
 

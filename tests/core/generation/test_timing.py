@@ -26,14 +26,14 @@ def test_an_answer_without_text_has_a_total_only():
     assert found.chunks_per_second is None
 
 
-def test_one_piece_has_a_first_token_and_no_latency():
+def test_one_chunk_has_a_first_token_and_no_latency():
     found = timing(101.0, end=102.0)
     assert (found.time_to_first_token, found.chunks) == (1.0, 1)
     assert found.inter_token_latency is None
     assert found.chunks_per_second is None
 
 
-def test_without_a_token_count_each_piece_counts_as_one_and_tokens_per_second_is_unknown():
+def test_without_a_token_count_each_chunk_counts_as_one_and_tokens_per_second_is_unknown():
     found = timing(101.0, 102.0, 105.0)
     assert found.inter_token_latency.mean == 2.0
     assert found.chunks_per_second == 0.5
@@ -54,11 +54,11 @@ def test_fewer_than_two_counted_tokens_fall_back_to_chunks(count):
     assert found.tokens_per_second is None
 
 
-def test_counted_tokens_in_a_single_piece_have_no_latency():
+def test_counted_tokens_in_a_single_chunk_have_no_latency():
     assert timing(101.0, output_tokens=5).inter_token_latency is None
 
 
-def test_pieces_that_arrive_in_one_moment_have_no_rate():
+def test_chunks_that_arrive_in_one_moment_have_no_rate():
     found = timing(101.0, 101.0, output_tokens=2)
     assert found.inter_token_latency.mean == 0.0
     assert found.chunks_per_second is None

@@ -1,0 +1,144 @@
+"""The options of one call: the client's defaults with those of the call put over them, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from nupic_client._suggest import did_you_mean
+from nupic_client.config import check_metadata
+from nupic_client.errors import ConfigurationError
+from nupic_client.options import BackendInputs, GenerateOptions
+from nupic_client.sampling import OPTION_NAMES, SamplingParams
+from nupic_client.signature import ModelSignature
+from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeouts
+
+if TYPE_CHECKING:
+    from nupic_client._core.calls.flows import Metadata
+
+__all__ = ["CallOptions", "check_option_names", "too_long"]
+
+_OPTION_NAMES = GenerateOptions.__annotations__.keys()
+
+
+def check_option_names(options: Iterable[str], known: Iterable[str]) -> None:
+    """Check that all options exist.
+
+    Raises:
+        TypeError: one does not; the message names the nearest one.
+    """
+    known = [*known]
+    for name in options:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise TypeError(f"there is no option {name!r}: {near}the options are {', '.join(sorted(known))}")
+
+
+def too_long(limit: int | None) -> str:
+    """Return the sentence about a text that is longer than ``max_output_bytes``."""
+    return (
+        f"the text is longer than max_output_bytes allows ({limit} bytes): give a larger number, or None for no limit,"
+        " if it may be"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """The options of one call, validated. Immutable."""
+
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    max_output_bytes: int | None = DEFAULT_MAX_OUTPUT_BYTES
+    request_id: str | None = None
+    metadata: Metadata = field(default=(), repr=False)  # it may be secret
+    logprobs: int | None = None
+    backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
+    signature: ModelSignature | None = None
+    unsupported: Literal["error", "warn"] = "error"
+
+    def override(self, options: GenerateOptions) -> CallOptions:
+        """Return these options with the given ones put over them.
+
+        Raises:
+            TypeError: an option does not exist; the message names the nearest one.
+            ConfigurationError: a value is wrong.
+        """
+        if not options:
+            return self
+        check_option_names(options, _OPTION_NAMES)
+        changes: dict[str, Any] = {}
+        sampling = {name: options[name] for name in OPTION_NAMES if name in options}  # type: ignore[literal-required]
+        if sampling:
+            changes["sampling"] = replace(self.sampling, **sampling)
+        for name, (attribute, read) in _READERS.items():
+            if name in options:
+                changes[attribute] = read(options[name])  # type: ignore[literal-required]
+        if "timeout" in options:
+            changes["timeouts"] = self.timeouts.override(options["timeout"])
+        if "metadata" in options:
+            given = check_metadata(options["metadata"] or {})
+            changes["metadata"] = tuple({**dict(self.metadata), **given}.items())
+        return replace(self, **changes)
+
+
+def _request_id(value: str | None) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigurationError(f"request_id must be a non-empty string, not {value!r}")
+    return value
+
+
+def _max_output_bytes(value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ConfigurationError(
+            f"max_output_bytes must be a positive number of bytes or None for no limit, not {value!r}"
+        )
+    return value
+
+
+MOST_LOGPROBS = 100
+"""More of the likeliest tokens than this are a mistake."""
+
+
+def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the option's own type
+    if value is None or isinstance(value, bool):
+        return 0 if value else None
+    if not isinstance(value, int) or not 0 <= value <= MOST_LOGPROBS:
+        raise ConfigurationError(
+            f"logprobs must be True, False or an integer from 0 to {MOST_LOGPROBS}, not {value!r}"
+        )
+    return value
+
+
+def _signature(value: ModelSignature | None) -> ModelSignature | None:
+    if value is not None and not isinstance(value, ModelSignature):
+        raise ConfigurationError(f"signature must be a ModelSignature, not {type(value).__name__}")
+    return value
+
+
+def _backend_inputs(value: BackendInputs | None) -> BackendInputs:
+    value = value or {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"backend_inputs must be a mapping of names to values, not {type(value).__name__}"
+        )
+    return dict(value)
+
+
+def _unsupported(value: str) -> str:
+    if value not in {"error", "warn"}:
+        raise ConfigurationError(f"unsupported must be 'error' or 'warn', not {value!r}")
+    return value
+
+
+_READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
+    "max_retries": ("retry", RetryPolicy.of),
+    "max_output_bytes": ("max_output_bytes", _max_output_bytes),
+    "request_id": ("request_id", _request_id),
+    "backend_inputs": ("backend_inputs", _backend_inputs),
+    "logprobs": ("logprobs", _logprobs),
+    "signature": ("signature", _signature),
+    "unsupported": ("unsupported", _unsupported),
+}
+"""How an option becomes an attribute of `CallOptions`."""

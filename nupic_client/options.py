@@ -1,0 +1,74 @@
+"""The keyword options of calls, as type checkers and ``help()`` see them. `CallOptions` in the core checks their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, TypedDict
+
+from nupic_client.signature import ModelSignature, TensorValue
+from nupic_client.timeouts import RetryPolicy, Timeouts
+
+__all__ = ["BackendInputs", "GenerateOptions", "InferOptions", "TextAs"]
+
+BackendInputs: TypeAlias = "Mapping[str, TensorValue | Sequence[TensorValue] | Mapping[str, object]]"
+"""Inputs by name: an element, a flat list of elements, or a mapping that is sent as JSON."""
+TextAs: TypeAlias = Literal["str", "bytes"]
+"""The Python type of the elements of BYTES outputs."""
+
+
+class GenerateOptions(TypedDict, total=False):
+    """The keyword options that every generation takes, on the client as defaults or on a call.
+
+    An option set on a call replaces the client's; ``None`` goes back to the server's default.
+    """
+
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    timeout: float | Timeouts | None
+    """Seconds for the whole call, or all its deadlines as `Timeouts`."""
+    max_retries: int | RetryPolicy | None
+    """How often a request is sent again that failed before anything of its answer had arrived; default 2, 0 for never."""
+    max_output_bytes: int | None
+    """A text that is longer, in bytes of UTF-8, is a `ProtocolError` with the text so far, and is cancelled; default
+    64 MiB, ``None`` for no limit. It protects your memory from a server that does not stop."""
+    request_id: str | None
+    """Sent with the request and shown in errors; made up when it is not given."""
+    metadata: Mapping[str, str | bytes] | None
+    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    logprobs: bool | int | None
+    """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
+    backend_inputs: BackendInputs | None
+    """Further inputs of the model by name, sent as the data type and shape that the model declares.
+
+    A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
+    signature: ModelSignature | None
+    """What the model takes and gives; where it is given, the server is not asked before the first request."""
+    unsupported: Literal["error", "warn"]
+    """What to do with an option that the model has no input for; ``stop`` always works."""
+
+
+class InferOptions(TypedDict, total=False):
+    """The keyword options of a request that is answered at once."""
+
+    outputs: Sequence[str] | None
+    """The outputs to return, by name; all if it is not given."""
+    parameters: Mapping[str, bool | int | float | str] | None
+    """Request parameters of the protocol, such as ``priority``."""
+    text: TextAs
+    """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
+    timeout: float | None
+    """Seconds for the whole call."""
+    request_id: str | None
+    """Sent with the request and shown in errors; made up when it is not given."""
+    metadata: Mapping[str, str | bytes] | None
+    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    max_output_bytes: int | None
+    """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""

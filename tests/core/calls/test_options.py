@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+from core.replies import generation_request
+
+from nupic_client._core.calls.options import CallOptions
+from nupic_client.errors import ConfigurationError
+from nupic_client.options import GenerateOptions
+from nupic_client.sampling import OPTION_NAMES, SamplingParams
+from nupic_client.timeouts import Timeouts
+
+
+def make_request(**options):
+    return generation_request(**options)
+
+
+# Merging options
+
+
+def test_without_options_nothing_changes():
+    base = CallOptions()
+    assert base.override({}) is base
+
+
+def test_an_option_of_the_call_replaces_the_clients_and_keeps_the_others():
+    base = CallOptions().override({"temperature": 0.5, "max_tokens": 10})
+    assert base.override({"temperature": 1.0}).sampling == SamplingParams(temperature=1.0, max_tokens=10)
+
+
+def test_none_goes_back_to_the_servers_default():
+    base = CallOptions().override({"temperature": 0.5})
+    assert base.override({"temperature": None}).sampling == SamplingParams()
+
+
+def test_the_stop_strings_of_the_call_replace_the_clients():
+    base = CallOptions().override({"stop": "a"})
+    assert base.override({"stop": ["b"]}).sampling.stop_strings == ("b",)
+
+
+def test_every_sampling_option_is_an_option():
+    assert set(OPTION_NAMES) < set(GenerateOptions.__annotations__)
+
+
+def test_a_number_is_the_total_timeout():
+    assert CallOptions().override({"timeout": 3}).timeouts == Timeouts(total=3.0)
+
+
+def test_timeouts_are_taken_as_they_are():
+    given = Timeouts(total=None)
+    assert CallOptions().override({"timeout": given}).timeouts is given
+
+
+def test_metadata_is_put_over_the_clients_by_name():
+    base = CallOptions().override({"metadata": {"a": "1", "b": "2"}})
+    assert base.override({"metadata": {"b": "3"}}).metadata == (("a", "1"), ("b", "3"))
+
+
+def test_metadata_of_none_adds_nothing():
+    base = CallOptions().override({"metadata": {"a": "1"}})
+    assert base.override({"metadata": None}).metadata == (("a", "1"),)
+
+
+def test_backend_inputs_replace_the_clients():
+    base = CallOptions().override({"backend_inputs": {"a": 1}})
+    assert base.override({"backend_inputs": {"b": 2}}).backend_inputs == {"b": 2}
+    assert base.override({"backend_inputs": None}).backend_inputs == {}
+
+
+def test_options_do_not_change_with_the_mapping_they_came_from():
+    given = {"a": 1}
+    options = CallOptions().override({"backend_inputs": given})
+    given["a"] = 2
+    assert options.backend_inputs == {"a": 1}
+
+
+def test_an_unknown_option_is_a_type_error_with_the_nearest_name():
+    with pytest.raises(TypeError, match="'temprature': did you mean 'temperature'"):
+        CallOptions().override({"temprature": 1})
+
+
+def test_an_unknown_option_that_is_like_no_other_is_a_type_error_with_all_names():
+    with pytest.raises(TypeError, match=r"there is no option 'qqq': the options are .*max_tokens"):
+        CallOptions().override({"qqq": 1})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": "hot"},
+        {"timeout": -1},
+        {"request_id": ""},
+        {"request_id": 5},
+        {"metadata": {"Upper": "x"}},
+        {"unsupported": "ignore"},
+        {"metadata": [("a", "1")]},
+        {"metadata": "a"},
+        {"backend_inputs": [("a", 1)]},
+        {"backend_inputs": 5},
+        {"stop": 5},
+    ],
+)
+def test_a_wrong_value_is_a_configuration_error(options):
+    with pytest.raises(ConfigurationError):
+        CallOptions().override(options)
+
+
+def test_a_request_id_may_be_given():
+    assert CallOptions().override({"request_id": "mine"}).request_id == "mine"
