@@ -245,7 +245,8 @@ def test_leaving_early_cancels_what_is_on_its_way(server, client, map_colour):
     server.wait_for(lambda it: it.running == 0 and it.cancelled >= 3)
 
 
-def test_a_map_can_be_closed_from_another_thread(server, client):
+@pytest.mark.parametrize("leave", [ResultStream.close, ResultStream.cancel])
+def test_a_map_can_be_closed_from_another_thread(server, client, leave):
     server.gate.clear()
     results = client.map(range(8), concurrency=4)
     failures = []
@@ -259,7 +260,7 @@ def test_a_map_can_be_closed_from_another_thread(server, client):
     thread = threading.Thread(target=read)
     thread.start()
     server.wait_for(lambda it: it.running == 4)
-    results.close()
+    leave(results)
     thread.join(10)
     assert len(failures) == 1
     server.wait_for(lambda it: it.cancelled == 4)
@@ -528,6 +529,7 @@ def test_jobs_may_pause(client):
         assert [value(result) for result in results] == list(range(6))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_memory_stays_flat_over_ten_thousand_inputs(server, client, flavour):
     server.keep_requests = False

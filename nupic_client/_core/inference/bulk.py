@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nupic_client._core.inference.embedding import EmbeddingBatcher
     from nupic_client.signature import ModelSignature
 
-__all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "open_embedding", "open_pipeline"]
+__all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_pipeline", "open_pipeline"]
 
 Outcome: TypeAlias = "InferenceResult | NupicError"
 """The result of one input, or its error."""
@@ -129,7 +129,7 @@ class Pipeline:
         try:
             batch = encode_inputs(self._signature, inputs)
         except ConfigurationError as error:
-            return [*self._close_group(), Job(self._window.start((index,)), _failed(error))]
+            return [*self._close_group(), Job(self._window.start((index,)), self._send(error))]
         jobs = []
         rows = sum(item.rows or 1 for item in self._group) + (batch.rows or 1)
         if self._group and (rows > self._batch_size or not self._group[0].fits(batch)):
@@ -186,7 +186,9 @@ class Pipeline:
     def _single(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> flows.Flow[InferenceResult]:
         return (yield from self._send(encode_inputs(self._signature, inputs)))
 
-    def _send(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
+    def _send(self, batch: EncodedBatch | ConfigurationError) -> flows.Flow[InferenceResult]:
+        if isinstance(batch, ConfigurationError):  # what encoding the input has raised
+            raise batch
         request = self._request
         flow = request.call(request.serialize(self._signature, batch))
         return (yield from flows.with_deadline(flow, request.timeout, request.options.retry))
@@ -205,15 +207,9 @@ def open_pipeline(
     return Pipeline(request, signature, settings)
 
 
-def open_embedding(batcher: EmbeddingBatcher, concurrency: int) -> flows.Flow[Pipeline]:
-    """Make the pipeline for the requests of an embedding."""
-    yield from ()
+def embedding_pipeline(batcher: EmbeddingBatcher, concurrency: int) -> Pipeline:
+    """Return the pipeline for the requests of an embedding."""
     return Pipeline(batcher.request, batcher.signature, BulkSettings(concurrency=concurrency, ordered=False))
-
-
-def _failed(error: NupicError) -> flows.Flow[InferenceResult]:
-    raise error
-    yield  # type: ignore[unreachable]  # what makes it a flow
 
 
 def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
