@@ -61,7 +61,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             owner = self._names.get(alias)
             if alias in self._specs or (owner is not None and owner != spec.name):
                 raise ConfigurationError(
-                    f"alias {alias!r} of model {spec.name!r} already means {owner or alias!r}"
+                    f"alias {alias!r} of model {spec.name!r} already belongs to model {owner or alias!r}"
                 )
         self._names = {name: owner for name, owner in self._names.items() if owner != spec.name}
         self._specs[spec.name] = spec
@@ -87,7 +87,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         return ModelRegistry(self._specs.values())
 
     def resolve(self, name: str) -> ModelSpec:
-        """Return what is known about a model; a name that is not known is taken as the server's name.
+        """Return the entry of a model; a name that is not in the registry is taken as the server's name.
 
         Its prompt family is guessed from the name where that is certain.
 
@@ -162,7 +162,7 @@ class _NamingMapping(Mapping[str, str]):
 
 
 class _UnknownNameError(UnknownModelError, KeyError):
-    """What a mapping must raise, so that ``.get`` and ``try/except KeyError`` work."""
+    """A KeyError too, so that ``.get`` and ``try/except KeyError`` work as for any mapping."""
 
 
 model_naming_mapping: Mapping[str, str] = _NamingMapping()
@@ -226,7 +226,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         '<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n'
     """
     if not isinstance(model, str):
-        raise ConfigurationError(f"a model or family must be given by its name, not {model!r}")
+        raise ConfigurationError(f"a model or family must be a string, not {model!r}")
     known = default_registry() if registry is None else registry
     try:
         return formatter_for(model)

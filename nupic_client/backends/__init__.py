@@ -1,4 +1,4 @@
-"""How each kind of model on a Triton spells a text-generation request and its answers.
+"""Backends: the tensors of a text-generation request and its answer for each kind of model on Triton.
 
 `detect` chooses by the model's own signature; a client takes ``backend=`` instead: a name, or an object,
 usually of a small class that derives from `TensorBackend`.

@@ -35,7 +35,7 @@ def detect(signature: ModelSignature) -> Backend:
         signature: of the model.
 
     Raises:
-        ConfigurationError: none does; the message lists the model's tensors and says how to go on.
+        ConfigurationError: none does; the message lists the model's tensors and the ways out.
     """
     for backend in BACKENDS:
         if backend.matches(signature):
@@ -57,7 +57,7 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
         backend: a name such as ``"vllm"``, an object, or None.
 
     Raises:
-        ConfigurationError: there is no backend of that name, or the object is none.
+        ConfigurationError: there is no backend of that name, or the object is no backend.
     """
     if isinstance(backend, str):
         for known in BACKENDS:
@@ -77,7 +77,7 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
 
 
 def _suggestion(signature: ModelSignature) -> str:
-    """Return the ready-made spelling for a model with one text in and one text out under other names."""
+    """Suggest a backend for a model that has one text input and one text output under other names."""
     prompts = [
         spec.name for spec in signature.inputs.values() if spec.datatype == "BYTES" and not spec.optional
     ]

@@ -70,7 +70,7 @@ FAMILIES: Mapping[str, PromptFormatter] = MappingProxyType(
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: family.name for family in _ALL for alias in family.aliases}
 )
-"""Short names people use, and the family each stands for. Read-only."""
+"""Short names that people use, each with its family. Read-only."""
 
 
 def formatter_for(family: str) -> PromptFormatter:

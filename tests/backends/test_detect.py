@@ -130,7 +130,10 @@ def sampling(**options):
 
 
 def test_a_named_backend_that_cannot_fit_says_what_it_expected():
-    with pytest.raises(ConfigurationError, match=r"as backend 'vllm' does.*'PROMPT'.*expected 'text_input'"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'text_input' and the output 'text_output' for backend 'vllm', not .*'PROMPT'",
+    ):
         backend_of("vllm").inputs(PASCAL, "Hi", sampling())
 
 

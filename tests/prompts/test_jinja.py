@@ -393,7 +393,8 @@ def test_named_templates(named):
         == "r"
     )
     with pytest.raises(
-        ConfigurationError, match=r"no chat template 'x'; choose .*'default', 'tool_use', 'rag'"
+        ConfigurationError,
+        match=r"no chat template 'x': the templates are 'default', 'tool_use', 'rag'; choose one",
     ):
         PromptFormatter.from_tokenizer_config({"chat_template": named}, chat_template="x")
 

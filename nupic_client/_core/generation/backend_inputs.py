@@ -1,4 +1,4 @@
-"""The inputs of a request: those of the backend, the caller's own over them, and none missing."""
+"""The inputs of a request: those of the backend, with the caller's own put over them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def with_inputs(
     """Return the inputs with the caller's own put over them.
 
     Args:
-        tensors: what the backend sends.
+        tensors: the inputs that the backend sends.
         signature: of the model.
         extra: the caller's inputs by name.
 
@@ -40,7 +40,7 @@ def with_inputs(
                 f" {did_you_mean(name, signature.inputs)}the inputs are {listed(signature.inputs)}"
             )
         if isinstance(value, Mapping):
-            value = _merged_json(name, value, made.get(name))  # noqa: PLW2901 - the same value, spelled out
+            value = _merged_json(name, value, made.get(name))  # noqa: PLW2901 - the same value as JSON
         made[name] = make_tensor(signature.inputs[name], value, signature)
     return list(made.values())
 

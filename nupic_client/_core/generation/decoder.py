@@ -1,10 +1,10 @@
-"""The answer of one request: responses in, text and its end out.
+"""Decode the answer of one request: from serialized responses to new text and the end of the answer.
 
 Laws, observed on Triton 2.51.0:
 
 1. The last response carries ``triton_final_response``: it is either the last content or an empty response after it.
 2. An error is a text in ``error_message`` with gRPC status OK. It ends the answer; early errors carry no final mark.
-3. A stream that ends without either was cut short, however regular its end looks.
+3. A stream that ends without either was cut short, even if it ends with status OK.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ class StreamDecoder:
         self._stops = StopScanner(stops) if stops else None
         self._tokens = None if output_names.detokenize is None else TokenJoiner(output_names.detokenize)
         self._prompt = PromptRemover(prompt) if output_names.echo and prompt else None
-        tells = (
+        has_details = (
             output_names.finish_reason
             or output_names.input_tokens
             or output_names.output_tokens
             or output_names.logprobs
         )
-        self._details = AnswerDetails(output_names) if tells else None
+        self._details = AnswerDetails(output_names) if has_details else None
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -182,7 +182,7 @@ class StreamDecoder:
         return ""
 
     def flush(self) -> str:
-        """Return the text that was held back for a decision that can no longer come: the stream broke."""
+        """Return the text that was held back; called when no further response can decide about it."""
         text = self._flushed()
         if self._prompt is not None:
             text = self._prompt.feed(text) + self._prompt.flush()
@@ -210,14 +210,15 @@ class StreamDecoder:
     def _check_id(self, found: str) -> None:
         if found and self._request_id:
             raise ProtocolError(
-                f"the server sent an answer to another request, {found!r}", request_id=self._request_id
+                f"the server sent an answer to another request, {found!r}",
+                request_id=self._request_id,
             )
 
     def _failed(self, response: Any) -> Exception:
         return stream_error(response.error_message).with_facts(request_id=response.infer_response.id)
 
     def _text(self, answer: Any, response: bytes | None) -> str:
-        """Return the new text of a response, given its bytes too where more of its kind may come."""
+        """Return the new text of a response; its bytes are None where no response like it can follow."""
         outputs = ScalarOutputs(answer)
         if self._tokens is not None:
             text = self._filtered(self._new_tokens(self._tokens, outputs))
@@ -240,7 +241,7 @@ class StreamDecoder:
             self._fast_path.learn(response, contents, index, tokens)
 
     def _continued(self, data: bytes) -> str:
-        """Return the new text that the bytes of a response bring."""
+        """Return the new text in the text output of a response."""
         if self._cumulative is not None:
             try:
                 data = self._cumulative.feed(data)
@@ -253,7 +254,7 @@ class StreamDecoder:
         return self._filtered(self._utf8.feed(data))
 
     def _shorten(self) -> None:
-        """Leave out the steps that have nothing to do, or nothing any more."""
+        """Skip the filters that are not needed, or no longer needed."""
         if self._cumulative is not None and self._cumulative.decided_delta:
             self._cumulative = None
         if self._cumulative is None and self._prompt is None and self._stops is None:

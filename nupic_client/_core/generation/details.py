@@ -1,4 +1,4 @@
-"""What an answer tells besides its text: why it ended, how many tokens it took, and how likely they were."""
+"""The details of an answer besides its text: finish reason, token counts and log probabilities."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["AnswerDetails"]
 
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What JSON that is not as vLLM writes it leads to."""
+"""The errors of reading JSON that is not in vLLM's form."""
 _REASONS = {reason.value: reason for reason in FinishReason}
 
 
 class AnswerDetails:
-    """Collect what the responses of one request tell besides the text.
+    """Collect finish reason, token counts and log probabilities from the responses of one request.
 
     Args:
-        output_names: where it stands.
+        output_names: names of the outputs that hold them.
     """
 
     __slots__ = ("_fresh", "_output_names", "_usage", "finish_reason", "logprobs")
@@ -32,7 +32,7 @@ class AnswerDetails:
         self._usage: list[int | None] = [None, None]
         self._fresh = 0
         self.finish_reason: FinishReason | None = None
-        """Why the text ended; None as long as no response says."""
+        """Why the text ended; None until a response says so."""
         self.logprobs: list[TokenLogprob] = []
         """The log probabilities so far."""
 
@@ -43,17 +43,17 @@ class AnswerDetails:
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
     def read(self, outputs: ScalarOutputs) -> int | None:
-        """Take what a response tells.
+        """Read the details of a response.
 
         Args:
             outputs: of the response.
 
         Returns:
-            How many tokens it counted, or None if it told something besides, or what it tells may not be that of the
-            next one.
+            The number of tokens in this response; None if it also has a finish reason or log probabilities, so that
+            the fast path must not learn it.
 
         Raises:
-            ProtocolError: an output is not what it should be.
+            ProtocolError: an output has another data type, or cannot be decoded.
         """
         output_names = self._output_names
         counted = 0
@@ -88,7 +88,7 @@ class AnswerDetails:
             try:
                 return _from_json(outputs.text(name))
             except _BROKEN as error:
-                # Some of these errors have all of the data with them; it is not worth showing.
+                # Some of these errors repeat all of the data.
                 found = f"{type(error).__name__}: {str(error)[:200]}"
                 raise outputs.error(f"output {name!r}: {found}") from None
         values = outputs.numbers(name)
@@ -101,7 +101,7 @@ class AnswerDetails:
 def _from_json(data: bytes | None) -> list[TokenLogprob]:
     """Read vLLM's JSON: null, or for each token ``{token_id: {"logprob", "rank", "decoded_token"}, ...}``.
 
-    The chosen token comes first, the likeliest ones after it.
+    The chosen token comes first, then the most likely ones.
     """
     return [_from_position(position) for position in json.loads(data or b"null") or () if position]
 

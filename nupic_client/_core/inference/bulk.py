@@ -1,7 +1,7 @@
 """Many inputs to one model: the requests to make of them and the order of results. Nothing here waits.
 
-A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` gives,
-hands its outcome to `Pipeline.finish`, and gives out what `Pipeline.take` returns.
+A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` returns, passes its
+outcome to `Pipeline.finish`, and hands the results of `Pipeline.take` to the caller.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_pipeline", "open_pipeline"]
 
 Outcome: TypeAlias = "InferenceResult | NupicError"
-"""What became of one input."""
+"""The result of one input, or its error."""
 Found: TypeAlias = "list[tuple[int, Outcome]]"
 
 NOTHING: Final = object()
-"""`Pipeline.take`: the next result is not there yet."""
+"""Returned by `Pipeline.take`: the next result has not arrived yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkSettings:
-    """How many inputs are worked on, validated. Immutable.
+    """The settings of a ``map``, validated. Immutable.
 
     Args:
-        concurrency: how many requests may run at the same time.
+        concurrency: number of requests that may run at the same time.
         ordered: whether results come in the order of the inputs, or as they complete, with their index.
         errors: whether the error of an input is raised or returned in its place.
-        batch_size: how many rows of inputs go into one request at most; None sends each input by itself.
+        batch_size: number of input rows in one request at most; None sends each input by itself.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -67,12 +67,12 @@ def _check_count(name: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A request to be made.
+    """A request to send.
 
     Args:
-        number: the window's number of it.
-        flow: makes it and returns its result.
-        rows: how many rows each of its inputs has; empty where the input is sent by itself.
+        number: its number in the window.
+        flow: sends the request and returns its result.
+        rows: number of rows of each of its inputs; empty where the input is sent by itself.
     """
 
     number: int
@@ -117,7 +117,7 @@ class Pipeline:
 
     @property
     def finished(self) -> bool:
-        """Whether all results were given out."""
+        """Whether all results were taken."""
         return self._exhausted and self._window.idle
 
     def feed(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> list[Job]:
@@ -142,7 +142,7 @@ class Pipeline:
         return jobs
 
     def end(self) -> list[Job]:
-        """Note that there is no more input and return the jobs to start now."""
+        """Take the end of the inputs and return the jobs to start now."""
         self._exhausted = True
         return self._close_group()
 

@@ -1,4 +1,4 @@
-"""The protobuf messages of KServe v2: where they come from, and how requests and responses are made of them and read.
+"""The protobuf messages of KServe v2: the generated classes, and building and parsing requests and responses.
 
 The message classes are those of ``tritonclient``. Importing that package the normal way runs its ``__init__``, which
 imports grpc, numpy and a JSON library and takes five times as long as all of ours, so the two generated modules are
@@ -224,19 +224,23 @@ def _varint(number: int) -> bytes:
 
 
 def parse_stream_response(data: bytes, request_id: str) -> Any:
-    """Return the ``ModelStreamInferResponse`` that was serialized as these bytes.
+    """Parse a serialized ``ModelStreamInferResponse``.
 
     Args:
         data: the bytes.
-        request_id: of the request it answers, for the error.
+        request_id: of the request, for the error.
 
     Raises:
-        ProtocolError: they are none.
+        ProtocolError: the bytes are no such message.
     """
     try:
         return _parse_stream_response(data)
     except DecodeError:
-        raise ProtocolError("the server sent a response that cannot be read", request_id=request_id) from None
+        raise ProtocolError(
+            "the server sent a response that cannot be read: check that the url is that of a KServe v2 or Triton server,"
+            " and that no proxy changes its answers",
+            request_id=request_id,
+        ) from None
 
 
 _parse_stream_response = pb.ModelStreamInferResponse.FromString
@@ -261,7 +265,7 @@ def text_among(data: bytes, count: int, index: int) -> bytes | None:
 
 
 def serialized_contents(contents: Iterable[bytes]) -> bytes:
-    """Return the raw contents of a response as they stand at its end."""
+    """Return the raw contents of a response in the form that they have at its end."""
     return b"".join(
         part for content in contents for part in (_RAW_OUTPUT_TAG, _varint(len(content)), content)
     )
