@@ -121,6 +121,7 @@ def test_what_a_module_declares_public_is_there(name):
         assert hasattr(module, public), f"{name}.{public}"
 
 
+@pytest.mark.slow
 def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
     pytest.importorskip("mypy")
     root = Path(__file__).parent.parent

@@ -245,6 +245,7 @@ def test_ctrl_c_before_the_first_word_forgets_the_question(server):
         assert terminal.wait() == 0
 
 
+@pytest.mark.slow
 @posix
 def test_on_a_terminal_a_failure_is_told_and_the_conversation_goes_on(server):
     server.reply = ["Once", fail("out of ideas")]

@@ -1,12 +1,13 @@
 """What goes wrong: one sentence on stderr, a code for scripts, never a traceback for a user's mistake."""
 
 import argparse
+import io
+import sys
 
 import pytest
 from cli.processes import run_cli
 
 from nupic_client import ConfigurationError, InferenceError, PromptError
-from nupic_client.cli import generate
 from nupic_client.cli.wording import error_text
 from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
 
@@ -121,6 +122,7 @@ def test_a_server_that_cannot_be_reached(failed, free_port):
     assert advice == "To use the embedded model (smollm2) instead: --local"
 
 
+@pytest.mark.slow
 def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
     finished = run_cli("generate", "Hi", NUPIC_URL=f"localhost:{free_port}")
     assert finished.returncode == 3
@@ -128,6 +130,7 @@ def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
     assert "starting the embedded server" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_the_embedded_server_lacks_is_not_looked_for_there(failed, default_url):
     code, error = failed("generate", "--model", "gpt.streaming", "Hi")
     assert code == 3
@@ -173,13 +176,17 @@ def test_a_time_limit(failed, server):
     server.wait_for_cancellation()
 
 
-def test_our_own_bugs_show_their_trace(main, monkeypatch):
-    def broken(_arguments):
+class Faulty(io.StringIO):
+    """A stdout that fails as no file does: whatever raises this is no mistake of the user."""
+
+    def write(self, _text):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(generate, "connect", broken)
+
+def test_bugs_show_their_trace(main, monkeypatch, server):
+    monkeypatch.setattr(sys, "stdout", Faulty())
     with pytest.raises(RuntimeError, match="a bug"):
-        main("generate", "Hi")
+        main("generate", "--url", server.url, "Hi")
 
 
 @pytest.mark.parametrize(

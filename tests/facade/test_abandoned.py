@@ -93,6 +93,7 @@ def test_grpc_has_nothing_left_to_tell(server, client, leave, reply):
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_forgotten_takes_no_memory(client):
     process = psutil.Process()
     levels = []

@@ -61,6 +61,7 @@ def test_a_server_that_falls_silent(read, client, server):
     server.wait_for_cancellation()
 
 
+@pytest.mark.slow
 def test_a_slow_answer_is_no_silence(read, client, server):
     server.reply = [step for index in range(6) for step in (f"{index} ", sleep(0.1))]
     _, generation = read(client, "hi", timeout=Timeouts(first_token=5, between_tokens=0.4))
@@ -201,6 +202,7 @@ def test_closing_a_stream_ends_its_pause(client, server):
         next(stream)
 
 
+@pytest.mark.slow
 def test_the_question_for_the_signature_is_asked_again(read):
     with FakeTriton(["fine"]) as server:
         url = server.url

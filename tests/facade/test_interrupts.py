@@ -13,7 +13,10 @@ import pytest
 
 from nupic_client._sync.watchdog import Watchdog
 
-pytestmark = pytest.mark.fake_only("where an interrupt hits does not depend on the server")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.fake_only("where an interrupt hits does not depend on the server"),
+]
 
 PROGRAM = Path(__file__).with_name("interrupts.py")
 

@@ -525,6 +525,7 @@ def test_jobs_may_pause(client):
         assert [value(result) for result in results] == list(range(6))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_memory_stays_flat_over_ten_thousand_inputs(server, client, colour):
     server.keep_requests = False

@@ -23,6 +23,8 @@ from nupic_client.local.weights import (
     locate_weights,
 )
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 20_000
 
 

@@ -266,6 +266,7 @@ ENDLESS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
 def test_an_endless_template_is_stopped(template):
     start = time.perf_counter()
