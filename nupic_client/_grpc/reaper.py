@@ -40,7 +40,8 @@ class Lease:
 class _Reaper:
     """The thread and its notes: a daemon, started with the first lease and gone soon after the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, linger: float = _LINGER) -> None:
+        self._linger = linger
         self._begin()
         fork.track(self)
 
@@ -86,7 +87,7 @@ class _Reaper:
             self._running = True
         while True:
             try:
-                function, arguments = self._notes.get(timeout=_LINGER)
+                function, arguments = self._notes.get(timeout=self._linger)
             except queue.Empty:
                 if self._ends():
                     return

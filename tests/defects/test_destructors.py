@@ -17,6 +17,7 @@ from nupic_client.testing import FakeTriton, silence
 PROGRAM = Path(__file__).with_name("collector.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["stream", "iterator", "block", "results", "async"])
 def test_garbage_that_is_collected_while_locks_are_held(what):
     done = subprocess.run(
@@ -55,9 +56,8 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
-def test_the_thread_goes_after_the_last_lease_and_comes_again(monkeypatch):
-    monkeypatch.setattr(reaper, "_LINGER", 0.02)
-    mine = reaper._Reaper()
+def test_the_thread_goes_after_the_last_lease_and_comes_again():
+    mine = reaper._Reaper(linger=0.02)
     for _ in range(2):
         leases, done = [reaper.Lease(), reaper.Lease()], threading.Event()
         for lease in leases:
@@ -73,9 +73,8 @@ def test_the_thread_goes_after_the_last_lease_and_comes_again(monkeypatch):
         wait_until(lambda: not mine._running)
 
 
-def test_of_two_threads_that_are_started_at_once_one_goes(monkeypatch):
-    monkeypatch.setattr(reaper, "_LINGER", 0.02)
-    mine, before = reaper._Reaper(), set(threading.enumerate())
+def test_of_two_threads_that_are_started_at_once_one_goes():
+    mine, before = reaper._Reaper(linger=0.02), set(threading.enumerate())
     leases = [reaper.Lease(), reaper.Lease()]
     with mine._lock:  # neither can say that it runs before the other is started
         for lease in leases:
