@@ -17,7 +17,6 @@ from nupic_client.testing import FakeTriton, silence
 PROGRAM = Path(__file__).with_name("collector.py")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["stream", "iterator", "block", "results", "async"])
 def test_garbage_that_is_collected_while_locks_are_held(what):
     done = subprocess.run(

@@ -17,8 +17,6 @@ import pytest
 from nupic_client import InferenceClient, NupicError, ServerClient, StreamingClient, Timeouts
 from nupic_client.testing import FakeTriton, fail, silence
 
-pytestmark = pytest.mark.slow
-
 MANY = 1000
 ABANDONED_AT = {"begun": 1, "not begun": 0}
 

@@ -88,7 +88,6 @@ def calls() -> Iterator[list[Any]]:
     sys.setprofile(None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("leave", WAYS, ids=lambda way: way.__name__)
 def test_a_stream_that_is_left(leave: Callable[[StreamingClient], None], warm: None):
     with FakeTriton(["one", silence()]) as server:

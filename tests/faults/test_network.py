@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from faults.table import Table
 
-pytestmark = pytest.mark.slow
-
 SERVERS = {"FakeTriton": FakeTriton, "Triton": lent_server}
 CASES = [
     pytest.param(
