@@ -61,7 +61,8 @@ Appointment: TypeAlias = "tuple[float, int, weakref.ref[Watched]]"
 class _Housekeeper:
     """The thread and its notes: a daemon, started with the first registration and gone soon after the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, linger: float = _LINGER) -> None:
+        self._linger = linger
         self._begin()
         fork.track(self)
 
@@ -134,7 +135,7 @@ class _Housekeeper:
         now = time.monotonic()
         first = self._calendar[0][0] if self._calendar else inf
         # Said before the new ones are looked at: of those that come later, each compares its own time with it.
-        self._wakes = min(first, now + _LINGER)
+        self._wakes = min(first, now + self._linger)
         while self._new:
             heapq.heappush(self._calendar, self._new.popleft())
         return max(min(self._wakes, self._calendar[0][0] if self._calendar else inf) - now, 0.0)

@@ -10,6 +10,8 @@ from cli.processes import CLI, SUMMARY, Terminal, cli_program, run_cli
 
 from nupic_client.testing import FakeTriton, fail, silence
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals and signals of POSIX")
 
 START = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"

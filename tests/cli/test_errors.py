@@ -120,6 +120,7 @@ def test_a_model_that_does_not_stream(failed):
     assert "use 'gpt.streaming', which this server has" in error
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached(failed, free_port):
     code, error = failed("generate", "--url", f"localhost:{free_port}", "Hi")
     assert code == 3
@@ -153,6 +154,7 @@ def test_an_embedded_model_that_is_not_there(failed, monkeypatch, arguments):
     assert "no-such-file.gguf" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "code", "words"),
     [

@@ -28,7 +28,6 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import drain, fork, housekeeping, status
 from nupic_client._grpc.call import StreamCall
 from nupic_client._sync import transport
-from nupic_client.local.triton import install
 from nupic_client.testing import FakeTriton, raw, silence
 
 if TYPE_CHECKING:
@@ -304,23 +303,6 @@ def test_a_thing_can_be_kept_for_ever():
         assert kept() is not None
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(kept()))
     assert kept() is None
-
-
-def test_the_python_below_a_venv_is_known():
-    with canary(
-        "Python",
-        "sys._base_executable",
-        install,
-        "the real Triton is installed on a virtual environment and breaks when that is removed",
-    ):
-        done = subprocess.run(
-            [sys._base_executable, "-I", "-c", "import sys; print(sys.prefix == sys.base_prefix)"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        assert done.stdout.strip() == "True"
 
 
 # --- tritonclient

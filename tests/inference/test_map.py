@@ -74,6 +74,7 @@ def hold(number, released):
     return answer
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_inputs(client, map_colour):
     assert [value(result) for result in map_colour(client).map(range(200))] == list(range(200))
 

@@ -175,6 +175,7 @@ def test_syntax_error(template):
         PromptFormatter.from_jinja(template)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "template",
     [

@@ -164,8 +164,10 @@ def _bfloat16(target: _Input, array: Array, *, plain: bool) -> Array:
     array = np.asarray(array, DTYPES["FP32"], order="C")
     bits = array.view(np.uint32)
     # Round to nearest, ties to even. A NaN must stay one: rounding could carry its bits over into infinity.
-    rounded = (bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype("<u2")
+    # With numpy 1 a number of Python beside an array without dimensions makes a float.
+    upper = bits >> np.uint32(16)
+    rounded = (bits.astype(np.uint64) + np.uint64(0x7FFF) + (upper & np.uint32(1))) >> np.uint64(16)
+    return np.where(np.isnan(array), upper | np.uint32(0x40), rounded).astype("<u2")
 
 
 def _strings(target: _Input, value: ArrayLike) -> Array:
@@ -256,7 +258,7 @@ def from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, text: TextAs) ->
         )
     array: Array = np.frombuffer(raw, dtype).reshape(shape)
     if datatype == "BF16":
-        return (array.astype("<u4") << 16).view("<f4")
+        return (array.astype("<u4") << np.uint32(16)).view("<f4")
     return array
 
 
