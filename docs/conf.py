@@ -27,5 +27,5 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = True
 # An alias: the testing page shows it under its public name, RecordedRequest.
-nitpick_ignore = [("py:class", "nupic_client.local.engines.engine.EngineRequest")]
+nitpick_ignore = [("py:class", "nupic_client.local.engine.EngineRequest")]
 default_role = "literal"

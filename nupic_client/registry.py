@@ -6,10 +6,10 @@ import difflib
 import functools
 import os
 import pkgutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nupic_client._folders import user_config_folder
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
@@ -188,7 +188,7 @@ def default_registry() -> ModelRegistry:
         ConfigurationError: a file cannot be read or does not describe models.
     """
     given = os.environ.get("NUPIC_MODELS")
-    config = _config_folder() / "models.toml"
+    config = user_config_folder() / "models.toml"
     files = [config] if config.is_file() else []
     return _registry_of((*files, *([Path(given)] if given else ())), given)
 
@@ -203,14 +203,6 @@ def _registry_of(files: tuple[Path, ...], given: str | None) -> ModelRegistry:
         for spec in specs_from_file(file, source):
             registry.register(spec)
     return registry.frozen()
-
-
-def _config_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "nupic_client"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "nupic_client"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nupic_client"
 
 
 def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -> PromptFormatter:

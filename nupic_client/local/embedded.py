@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
+from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
-from nupic_client.local.engines.engine import ServedModel, text_signature
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.auth import check_bearer_tokens

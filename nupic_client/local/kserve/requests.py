@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor, is_numeric
-from nupic_client.local.engines.engine import EngineRequest, ServedModel
+from nupic_client.local.engine import EngineRequest, ServedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
