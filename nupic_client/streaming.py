@@ -69,7 +69,7 @@ class StreamingClient(ModelClient):
     """
 
     def generate(
-        self, prompt: Prompt, *, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+        self, prompt: Prompt, callback: Callback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
 
@@ -124,7 +124,7 @@ class StreamingClient(ModelClient):
         return self._stream(prompt, options)
 
     async def agenerate(
-        self, prompt: Prompt, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+        self, prompt: Prompt, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Generate a text and return it when it is complete; the async twin of `generate`. Task-safe.
 
@@ -142,10 +142,7 @@ class StreamingClient(ModelClient):
             RequestError: as for `generate`.
             TypeError: an option that does not exist.
         """
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(
-                f"callback must be a function or a coroutine function, not {callback!r}", parameter="callback"
-            )
+        check_async_callback(callback)
         return await self._adeliver(self.astream(prompt, **options), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
@@ -209,4 +206,12 @@ def check_callback(callback: Callback | None) -> None:
         raise ConfigurationError(
             f"callback must be a plain function, not {callback!r}; agenerate takes async ones",
             parameter="callback",
+        )
+
+
+def check_async_callback(callback: AsyncCallback | None) -> None:
+    """Raise ConfigurationError for a callback that an async call cannot use."""
+    if callback is not None and not callable(callback):
+        raise ConfigurationError(
+            f"callback must be a function or a coroutine function, not {callback!r}", parameter="callback"
         )
