@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from nupic_client._frozen import reduce_frozen
+from nupic_client._public import publish
 from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
@@ -232,3 +233,6 @@ class ClientConfig:
             connect_timeout=connect_timeout,
             bearer_token=bearer_token,
         )
+
+
+publish(__name__)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._history import estimate_tokens, trimmed
+from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
@@ -246,3 +247,6 @@ def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
 
 def _nothing() -> None:
     """Return no stream: nothing was said yet."""
+
+
+publish(__name__)

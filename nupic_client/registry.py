@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nupic_client._folders import user_config_folder
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
@@ -236,3 +237,6 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         if formatter is None:
             raise
         return formatter
+
+
+publish(__name__)

@@ -12,6 +12,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
+from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
 from nupic_client.endpoint import UrlLike
@@ -262,3 +263,6 @@ class ServerClient(Connected):
         return wait_until_ready(
             self._name(model), timeout=Timeouts.of(timeout).total, target=self.url, metadata=self._metadata
         )
+
+
+publish(__name__)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._frozen import reduce_frozen
+from nupic_client._public import publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,3 +77,6 @@ class InputTensor:
     datatype: str
     shape: tuple[int, ...]
     values: tuple[TensorValue, ...] = field(repr=False)  # one of them is the prompt
+
+
+publish(__name__)

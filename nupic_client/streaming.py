@@ -12,6 +12,7 @@ from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._model_client import ModelClient
+from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
@@ -215,3 +216,6 @@ def check_async_callback(callback: AsyncCallback | None) -> None:
         raise ConfigurationError(
             f"callback must be a function or a coroutine function, not {callback!r}", parameter="callback"
         )
+
+
+publish(__name__)

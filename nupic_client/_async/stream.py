@@ -20,6 +20,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
 from nupic_client._grpc.status import error_from_rpc
+from nupic_client._public import publish
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
 
@@ -332,3 +333,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+publish(__name__)

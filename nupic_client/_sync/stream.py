@@ -17,6 +17,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork, reaper
 from nupic_client._grpc.drain import cancel_and_drain, discard_events
 from nupic_client._grpc.status import error_from_rpc
+from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
@@ -258,3 +259,6 @@ def _locked() -> threading.Lock:
     lock = threading.Lock()
     lock.acquire()
     return lock
+
+
+publish(__name__)

@@ -6,6 +6,7 @@ usually of a small class that derives from `TensorBackend`.
 
 from __future__ import annotations
 
+from nupic_client._public import publish
 from nupic_client.backends.detect import BACKENDS, backend_of, detect
 from nupic_client.backends.matrix import support_matrix, support_table
 from nupic_client.backends.plain import PlainBackend
@@ -39,3 +40,6 @@ __all__ = [
     "support_matrix",
     "support_table",
 ]
+
+
+publish(__name__)

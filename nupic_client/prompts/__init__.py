@@ -13,7 +13,11 @@ modules by the lineage of their formats. Models of no known family bring their o
 
 from __future__ import annotations
 
+from nupic_client._public import publish
 from nupic_client.prompts.formatter import PromptFormatter
 from nupic_client.prompts.registry import ALIASES, FAMILIES, formatter_for, guess_family
 
 __all__ = ["ALIASES", "FAMILIES", "PromptFormatter", "formatter_for", "guess_family"]
+
+
+publish(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -92,3 +93,6 @@ class InferenceResult(Mapping[str, "Array"]):
     def __repr__(self) -> str:
         outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
         return f"InferenceResult(model={self.model!r}, {outputs})"
+
+
+publish(__name__)
