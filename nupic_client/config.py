@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from nupic_client._public import publish
 from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
@@ -228,3 +229,6 @@ class ClientConfig:
             connect_timeout=connect_timeout,
             bearer_token=bearer_token,
         )
+
+
+publish(__name__)

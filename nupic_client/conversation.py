@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._history import estimate_tokens, trimmed
+from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
 from nupic_client.results import Generation
-from nupic_client.streaming import AsyncCallback, Callback, StreamingClient, check_callback
+from nupic_client.streaming import (
+    AsyncCallback,
+    Callback,
+    StreamingClient,
+    check_async_callback,
+    check_callback,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -127,7 +134,7 @@ class Conversation:
         return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
 
     def generate(
-        self, text: str, *, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+        self, text: str, callback: Callback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Say something and return the complete answer. Blocks.
 
@@ -144,9 +151,10 @@ class Conversation:
         return self._client._deliver(self.stream(text, **options), callback)  # noqa: SLF001
 
     async def agenerate(
-        self, text: str, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+        self, text: str, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Say something and return the complete answer; the async twin of `generate`."""
+        check_async_callback(callback)
         return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
 
     def clear(self) -> None:
@@ -239,3 +247,6 @@ def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
 
 def _nothing() -> None:
     """Return no stream: nothing was said yet."""
+
+
+publish(__name__)

@@ -31,6 +31,8 @@ from __future__ import annotations
 
 import copy
 
+from nupic_client._public import publish
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -281,3 +283,6 @@ class ProtocolError(RequestError):
 
 class IncompleteStreamError(ProtocolError):
     """The server ended the stream before it marked the answer as complete; ``partial_text`` has what came."""
+
+
+publish(__name__)

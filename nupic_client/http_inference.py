@@ -24,6 +24,7 @@ from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.error_messages import error_from_message
 from nupic_client._core.kserve.signature_messages import signature_from_config_json
+from nupic_client._public import publish
 from nupic_client.config import check_token_path
 from nupic_client.endpoint import is_loopback
 from nupic_client.errors import (
@@ -337,3 +338,6 @@ def _load() -> ModuleType:
             " 'grpc' with the server's gRPC port (8001 by default), which needs nothing more",
             parameter="protocol",
         ) from None
+
+
+publish(__name__)

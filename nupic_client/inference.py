@@ -17,6 +17,7 @@ from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._model_client import ModelClient, new_request_id
+from nupic_client._public import publish
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
@@ -489,3 +490,6 @@ def _check_many(inputs: object, *kinds: type) -> None:
             " list",
             parameter="inputs",
         )
+
+
+publish(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["Message", "MessageLike", "assistant", "system", "to_messages", "user"]
@@ -100,3 +101,6 @@ def _to_message(item: MessageLike, index: int) -> Message:
             parameter="messages",
         )
     return Message(item["role"], item["content"])
+
+
+publish(__name__)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.naming import ModelName, parse_model_name
@@ -184,3 +185,6 @@ def specs_from_file(file: Path, source: str) -> list[ModelSpec]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{source}: cannot be read: {error}") from None
     return specs_from_toml(text, source)
+
+
+publish(__name__)

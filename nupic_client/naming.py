@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from nupic_client._public import publish
+
 __all__ = ["STREAMING_SUFFIX", "ModelName", "parse_model_name", "streaming_name", "unary_name"]
 
 STREAMING_SUFFIX = ".streaming"
@@ -82,3 +84,6 @@ def streaming_name(name: str) -> str:
 def unary_name(name: str) -> str:
     """Return the name of a model's version that does not stream."""
     return name.removesuffix(STREAMING_SUFFIX)
+
+
+publish(__name__)

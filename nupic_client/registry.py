@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import pkgutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nupic_client._folders import user_config_folder
+from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
@@ -180,7 +181,7 @@ def default_registry() -> ModelRegistry:
         ConfigurationError: a file cannot be read or does not describe models.
     """
     given = os.environ.get("NUPIC_MODELS")
-    config = _config_folder() / "models.toml"
+    config = user_config_folder() / "models.toml"
     files = [config] if config.is_file() else []
     return _registry_of((*files, *([Path(given)] if given else ())), given)
 
@@ -195,14 +196,6 @@ def _registry_of(files: tuple[Path, ...], given: str | None) -> ModelRegistry:
         for spec in specs_from_file(file, source):
             registry.register(spec)
     return registry.frozen()
-
-
-def _config_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "nupic_client"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "nupic_client"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nupic_client"
 
 
 def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -> PromptFormatter:
@@ -236,3 +229,6 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         if formatter is None:
             raise
         return formatter
+
+
+publish(__name__)

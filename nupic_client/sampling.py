@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, SupportsIndex
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
@@ -131,3 +132,6 @@ _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
 
 OPTION_NAMES = tuple(field.name for field in fields(SamplingParams))
 """The sampling options in their documented order."""
+
+
+publish(__name__)

@@ -9,6 +9,7 @@ from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
+from nupic_client._public import publish
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
 from nupic_client.endpoint import UrlLike
 from nupic_client.logs import switch_on
@@ -244,3 +245,6 @@ class ServerClient(Connected):
         return wait_until_ready(
             self._name(model), timeout=Timeouts.of(timeout).total, target=self.url, metadata=self._metadata
         )
+
+
+publish(__name__)

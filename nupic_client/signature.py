@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from nupic_client._public import publish
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -72,3 +74,6 @@ class InputTensor:
     datatype: str
     shape: tuple[int, ...]
     values: tuple[TensorValue, ...] = field(repr=False)  # one of them is the prompt
+
+
+publish(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
@@ -115,3 +116,6 @@ class RetryPolicy:
 
 
 NO_RETRIES = RetryPolicy(max_retries=0)
+
+
+publish(__name__)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nupic_client import registry as registry_module
+from nupic_client._folders import user_config_folder
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.messages import system, user
 from nupic_client.prompts import formatter_for
@@ -392,8 +392,8 @@ def test_a_frozen_registry_loads_nothing(registry, tmp_path):
 def test_each_system_has_its_configuration_folder(platform, variable, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setenv(variable, str(tmp_path))
-    assert registry_module._config_folder().is_relative_to(tmp_path)
-    assert registry_module._config_folder().name == "nupic_client"
+    assert user_config_folder().is_relative_to(tmp_path)
+    assert user_config_folder().name == "nupic_client"
 
 
 def test_get_of_a_registry_gives_the_default_for_an_unknown_name(registry):

@@ -14,6 +14,7 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
+from nupic_client._public import publish
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["AsyncResultStream"]
@@ -260,3 +261,6 @@ def _cancel(tasks: tuple[asyncio.Task[Any], ...], inbox: _Inbox) -> None:
 
 async def _next(inputs: AsyncIterator[Any]) -> Any:
     return await anext(inputs, NOTHING)
+
+
+publish(__name__)

@@ -21,6 +21,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall, NoCall
 from nupic_client._grpc.stream import BaseTextStream
+from nupic_client._public import publish
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
 
@@ -277,3 +278,6 @@ class _Chunks:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self._stream._leave(self._stream._in_loop)  # noqa: SLF001
+
+
+publish(__name__)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork, housekeeping
+from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
@@ -236,3 +237,6 @@ class ResultStream(Generic[T]):
 def _cancel(calls: tuple[Any, ...]) -> None:
     for call in calls:
         call.cancel()
+
+
+publish(__name__)

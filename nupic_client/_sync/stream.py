@@ -16,6 +16,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseTextStream
+from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
@@ -226,3 +227,6 @@ def _locked() -> threading.Lock:
     lock = threading.Lock()
     lock.acquire()
     return lock
+
+
+publish(__name__)

@@ -6,6 +6,7 @@ usually of a small class that derives from `TensorBackend`.
 
 from __future__ import annotations
 
+from nupic_client._public import publish
 from nupic_client.backends.detect import BACKENDS, backend_of, detect
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, Backend, OutputNames, make_tensor
@@ -36,3 +37,6 @@ __all__ = [
     "detect",
     "make_tensor",
 ]
+
+
+publish(__name__)

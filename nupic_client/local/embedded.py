@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
+from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
-from nupic_client.local.engines.engine import ServedModel, text_signature
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.auth import check_bearer_tokens
@@ -283,3 +284,6 @@ def _stop_all() -> None:
     # The port is left to the operating system: gRPC needs a thread to close it, and none can be started now.
     for running in list(_all_running):
         running.stop_loading()
+
+
+publish(__name__)

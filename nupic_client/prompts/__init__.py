@@ -13,7 +13,11 @@ origin of their formats. Models of other families have their own template:
 
 from __future__ import annotations
 
+from nupic_client._public import publish
 from nupic_client.prompts.formatter import PromptFormatter
 from nupic_client.prompts.registry import ALIASES, FAMILIES, formatter_for, guess_family
 
 __all__ = ["ALIASES", "FAMILIES", "PromptFormatter", "formatter_for", "guess_family"]
+
+
+publish(__name__)

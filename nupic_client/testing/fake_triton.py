@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from nupic_client.local.engines.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
+from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
 from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.repository import Repository

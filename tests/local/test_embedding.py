@@ -11,8 +11,8 @@ import pytest
 
 from nupic_client import InferenceClient, LocalServer
 from nupic_client.errors import InferenceError
+from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.engines.embedding import EmbeddingEngine
-from nupic_client.local.engines.engine import EngineError, EngineRequest
 from nupic_client.local.engines.weights import locate_weights
 
 pytestmark = pytest.mark.model

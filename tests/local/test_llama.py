@@ -19,8 +19,8 @@ from local.raw_client import RawClient, is_final, output_of, request, text_of
 
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
+from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.engines import llama as llama_module
-from nupic_client.local.engines.engine import EngineError, EngineRequest
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import locate_weights
 

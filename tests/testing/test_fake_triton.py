@@ -4,7 +4,7 @@ import pytest
 from local.raw_client import RawClient, request
 
 from nupic_client._core.kserve import wire
-from nupic_client.local.engines.engine import ServedModel
+from nupic_client.local.engine import ServedModel
 from nupic_client.testing import FakeTriton, Reply, ScriptedEngine, silence, sleep, text_signature
 
 pytest_plugins = ("nupic_client.testing.fixtures",)

@@ -19,7 +19,7 @@ from triton.server import RealTriton
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nupic_client.local.engines.engine import FinalPlacement
+    from nupic_client.local.engine import FinalPlacement
     from nupic_client.testing import ReplySource
 
 __all__ = [

@@ -19,7 +19,7 @@ import pytest
 from typing_extensions import Self
 
 from nupic_client._core.kserve import wire
-from nupic_client.local.engines.engine import (
+from nupic_client.local.engine import (
     EngineError,
     EngineRequest,
     FinalPlacement,

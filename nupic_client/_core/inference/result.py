@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._public import publish
 from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError
 
@@ -92,3 +93,6 @@ class InferenceResult(Mapping[str, "Array"]):
     def __repr__(self) -> str:
         outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
         return f"InferenceResult(model={self.model!r}, {outputs})"
+
+
+publish(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import warnings
 
+from nupic_client._public import publish
 from nupic_client.endpoint import is_loopback
 from nupic_client.errors import ConfigurationError
 
@@ -77,3 +78,6 @@ def _is_wildcard(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+publish(__name__)

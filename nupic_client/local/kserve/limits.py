@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["UNLIMITED", "ServerLimits"]
@@ -66,3 +67,6 @@ UNLIMITED = ServerLimits(
     max_request_bytes=None, max_running=None, max_calls=None, max_connections=None, read_timeout=None
 )
 """No bounds at all, for servers of tests."""
+
+
+publish(__name__)

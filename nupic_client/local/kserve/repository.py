@@ -10,7 +10,7 @@ from nupic_client.local.kserve.requests import StatusError, check_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nupic_client.local.engines.engine import ServedModel
+    from nupic_client.local.engine import ServedModel
 
 __all__ = ["Repository"]
 

@@ -19,7 +19,7 @@ from nupic_client._core.kserve.codec import (
     typed_elements,
 )
 from nupic_client._datatypes import DATATYPES
-from nupic_client.local.engines.engine import EngineRequest, ServedModel
+from nupic_client.local.engine import EngineRequest, ServedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from nupic_client._public import publish
 from nupic_client.config import read_pem
 from nupic_client.errors import ConfigurationError
 
@@ -73,3 +74,6 @@ def _try_out(credentials: Any) -> None:
             " that it is the key of the certificate",
             parameter="tls",
         )
+
+
+publish(__name__)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.local.engine import text_signature
 from nupic_client.local.engines.embedding import embedding_signature
-from nupic_client.local.engines.engine import text_signature
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
 from nupic_client.local.kserve.tls import ServerTLS
@@ -225,3 +226,6 @@ class TritonServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+publish(__name__)

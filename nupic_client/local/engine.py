@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorSpec, TensorValue
 
 if TYPE_CHECKING:
@@ -227,3 +228,6 @@ def _text_tensor(specs: Mapping[str, TensorSpec], usual: str) -> str:
     if usual in specs:
         return usual
     return next((name for name, item in specs.items() if item.datatype == "BYTES" and not item.optional), "")
+
+
+publish(__name__)
