@@ -129,6 +129,8 @@ def prepare_embedding(
         ConfigurationError: the model does not embed texts.
         RequestError: the server could not be asked.
     """
+    if request.outputs:
+        raise ConfigurationError("outputs: expected none here; choose the vectors with output=")
     signature = yield from request.find_model(models)
     return EmbeddingBatcher(request, signature, texts, **choices)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from nupic_client._core.kserve import wire
 from nupic_client.signature import ModelSignature, TensorSpec
 
-__all__ = ["signature_from_config", "signature_from_config_json", "signature_from_metadata"]
+__all__ = ["signature_from_config", "signature_from_metadata"]
 
 
 def _datatype(enum_value: int) -> str:
@@ -37,16 +36,6 @@ def signature_from_config(config: Any) -> ModelSignature:
         platform=config.platform,
         parameters={name: value.string_value for name, value in config.parameters.items()},
     )
-
-
-def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
-    """Read a model's signature from its configuration as HTTP gives it."""
-    from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
-
-    message = json_format.ParseDict(
-        dict(config), wire.pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
-    )
-    return signature_from_config(message)
 
 
 def signature_from_metadata(metadata: Any) -> ModelSignature:

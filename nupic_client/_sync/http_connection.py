@@ -1,0 +1,325 @@
+"""One connection of HTTP: Python's own, with a deadline for all that it reads and writes, and the certificates of `TLS`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import selectors
+import socket
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.calls.tls_advice import BAD_FILES
+from nupic_client._core.kserve.rest import JSON_LENGTH
+from nupic_client.errors import ConfigurationError, ProtocolError
+
+if TYPE_CHECKING:
+    from nupic_client._core.kserve.rest import RestRequest
+    from nupic_client.config import TLS
+    from nupic_client.endpoint import HttpEndpoint
+
+__all__ = ["Body", "Connection", "tls_context"]
+
+_PIECE = 64 * 2**20
+"""Bytes that are read at once at most: an answer may promise more than there is memory for."""
+_STALE = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+class _Socket(socket.socket):
+    """A socket that ends whatever it does at one moment, however little by little the other side sends."""
+
+    end: float | None = None
+    """When, by the monotonic clock."""
+
+    def hurry(self, most: float | None = None) -> None:
+        """Let the next operation take the time that is left, or less.
+
+        Raises:
+            TimeoutError: none is.
+        """
+        left = most
+        if self.end is not None:
+            left = self.end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            left = left if most is None else min(left, most)
+        self.settimeout(left)
+
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        self.hurry()
+        return super().recv_into(*arguments, **options)
+
+    def send(self, *arguments: Any) -> int:
+        self.hurry()
+        return super().send(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        self.hurry()
+        super().sendall(*arguments)
+
+
+class _TLSSocket(_Socket, ssl.SSLSocket):
+    pass
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection to a server, opened at its first request and again where the server had closed it.
+
+    Args:
+        endpoint: the server.
+        context: the certificates, for TLS.
+        name: the name that the server's certificate is for.
+        patience: seconds that connecting may take, or None.
+    """
+
+    sock: _Socket | None
+
+    def __init__(
+        self, endpoint: HttpEndpoint, context: ssl.SSLContext | None, name: str, patience: float | None
+    ) -> None:
+        super().__init__(endpoint.host, endpoint.port)
+        if endpoint.secure:
+            self.default_port = 443  # for the header Host
+        self._context = context
+        self._name = name
+        self._patience = patience
+        self._end: float | None = None
+
+    def ask(
+        self, request: RestRequest, path: str, headers: Mapping[str, str], end: float | None
+    ) -> http.client.HTTPResponse:
+        """Send a request and return what comes back, as far as its headers.
+
+        A server may close a connection that waited for long at the very moment when it is used: then the request goes out
+        once more, over another one.
+
+        Args:
+            request: the request.
+            path: its whole path.
+            headers: its headers.
+            end: when it must be answered, by the monotonic clock.
+        """
+        self._end = end
+        reused = self.sock is not None
+        if reused and self._is_stale():
+            self.close()
+            reused = False
+        try:
+            return self._ask(request, path, headers)
+        except (http.client.RemoteDisconnected, *_STALE):
+            if not reused:
+                raise
+        self.close()
+        return self._ask(request, path, headers)
+
+    def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        if self.sock is None:
+            self.connect()
+        assert self.sock is not None  # noqa: S101 - for the type checker
+        self.sock.end = self._end
+        length = {"Content-Length": str(sum(map(len, request.body)))} if request.verb == "POST" else {}
+        try:
+            self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+        except _STALE as error:
+            # A server that refuses a request may say why and close before it has read the whole.
+            try:
+                return self.getresponse()
+            except (OSError, http.client.HTTPException):
+                raise error from None
+        return self.getresponse()
+
+    def connect(self) -> None:
+        """Open the connection: the first address of the server that answers is taken."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # no host name can look like this
+            raise OSError(f"{self.host!r} is no name of a host: {error}") from None
+        for index, (family, kind, protocol, _, address) in enumerate(found):
+            try:
+                self.sock = self._open(_Socket(family, kind, protocol), address)
+            except OSError:
+                if index == len(found) - 1:
+                    raise
+            else:
+                return
+
+    def _open(self, sock: _Socket, address: Any) -> _Socket:
+        try:
+            sock.end = self._end
+            sock.hurry(self._patience)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is None:
+                return sock
+            sock.hurry(self._patience)
+            secure = self._context.wrap_socket(sock, server_hostname=self._name)
+        except BaseException:
+            sock.close()
+            raise
+        assert isinstance(secure, _Socket)  # noqa: S101 - the context makes these
+        return secure
+
+    def _is_stale(self) -> bool:
+        """Return whether the server has closed the connection, or sent what nobody asked for."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)  # type: ignore[arg-type]  # it is open
+            return bool(selector.select(0))
+
+    def interrupt(self) -> None:
+        """End what another thread does on this connection."""
+        sock = self.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # closing would not wake its reader
+
+
+class Body:
+    """The body of an answer, read in parts.
+
+    Args:
+        response: the answer, of which only the headers were read.
+
+    Raises:
+        ProtocolError: it cannot be read.
+    """
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self._left = response.length  # None where the server does not say
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise ProtocolError(
+                f"the server compressed its answer ({encoding!r}), which it was not asked for"
+            )
+        length = response.headers.get("Content-Length", "0")
+        if not response.chunked:
+            _number("Content-Length", length)
+
+    def read_json(self, limit: int) -> bytes:
+        """Return the JSON that the answer begins with: all of it, where it says nothing else.
+
+        Args:
+            limit: how many bytes that may be.
+
+        Raises:
+            ProtocolError: it is longer, or what the answer says of it is wrong.
+            IncompleteRead: it ended before what it promises.
+        """
+        length = self._response.headers.get(JSON_LENGTH)
+        if length is None:
+            return self.read_all(limit)
+        size = _number(JSON_LENGTH, length)
+        if size > limit:
+            raise _too_long(limit)
+        return self.read(size)
+
+    def read(self, size: int) -> bytes:
+        """Return this many bytes.
+
+        Raises:
+            ProtocolError: the answer promises less.
+            IncompleteRead: it ended before what it promises.
+        """
+        if self._left is not None and size > self._left:
+            raise ProtocolError(f"the server's answer has {self._left} bytes where {size} must be")
+        found = self._read(size)
+        if len(found) < size:
+            if self._left is None:
+                raise ProtocolError(f"the server's answer has {len(found)} bytes where {size} must be")
+            raise http.client.IncompleteRead(b"", size - len(found))
+        if self._left is not None:
+            self._left -= size
+        return found
+
+    def read_all(self, limit: int, *, cut: bool = False) -> bytes:
+        """Return all that is left.
+
+        Args:
+            limit: how many bytes that may be.
+            cut: return the beginning of what is longer.
+
+        Raises:
+            ProtocolError: it is longer.
+            IncompleteRead: it ended before what it promises.
+        """
+        if self._left is not None and (self._left <= limit or cut):
+            return self.read(min(self._left, limit))
+        found = b"" if self._left is not None else self._read(limit + 1)
+        if self._left is not None or len(found) > limit:
+            if cut:
+                return found[:limit]
+            raise _too_long(limit)
+        return found
+
+    def finish(self) -> None:
+        """Check that nothing follows.
+
+        Raises:
+            ProtocolError: there is more.
+        """
+        if self._response.read(1):
+            raise ProtocolError("the server's answer has more bytes than its outputs take")
+
+    def _read(self, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            part = self._response.read(min(size, _PIECE))
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 20):
+        raise ProtocolError(f"the server sent a {name} that is no length: {value[:100]!r}")
+    return int(value)
+
+
+def _too_long(limit: int) -> ProtocolError:
+    return ProtocolError(f"the server's answer has more than {limit} bytes of JSON")
+
+
+def tls_context(tls: TLS | None) -> ssl.SSLContext:
+    """Return the certificates as Python takes them; the system's authorities where no others are given.
+
+    Raises:
+        ConfigurationError: they cannot be read or used.
+    """
+    roots = tls.pem("root_certificates") if tls is not None else None
+    try:
+        context = ssl.create_default_context(cadata=None if roots is None else roots.decode("ascii"))
+        context.sslsocket_class = _TLSSocket
+        if tls is not None and tls.certificate_chain is not None:
+            with _files(tls) as (chain, key):
+                # Without a password Python would ask for one on the terminal.
+                context.load_cert_chain(chain, key, password=lambda: b"")
+    except (ssl.SSLError, ValueError, OSError) as error:
+        raise ConfigurationError(f"{BAD_FILES} ({error})") from None
+    return context
+
+
+@contextlib.contextmanager
+def _files(tls: TLS) -> Iterator[tuple[Path, Path]]:
+    """Lend certificate and key as files, which is how Python wants them; what was given as bytes is on disk no longer."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - on Linux, and then no disk sees the key
+    with tempfile.TemporaryDirectory(
+        prefix="nupic-tls-", dir=memory
+    ) as folder:  # only this user may enter it
+        lent = []
+        for name in ("certificate_chain", "private_key"):
+            given = getattr(tls, name)
+            path = Path(folder, name) if isinstance(given, bytes) else Path(given)
+            if isinstance(given, bytes):
+                path.touch(0o600)
+                path.write_bytes(given)
+            else:
+                tls.pem(name)  # for the sentence about a file that cannot be read
+            lent.append(path)
+        yield lent[0], lent[1]
