@@ -17,7 +17,7 @@ from nupic_client._core.kserve import rest, wire
 from nupic_client._core.kserve.rest_errors import error_from_http
 from nupic_client._grpc import fork
 from nupic_client._sync.driver import Driver
-from nupic_client._sync.http_connection import Body, Connection, tls_context
+from nupic_client._sync.http_connection import CLOSED, Body, Connection, tls_context
 from nupic_client._version import USER_AGENT
 from nupic_client.errors import (
     ConfigurationError,
@@ -43,6 +43,11 @@ _LONGEST_JSON = 256 * 2**20
 _LONGEST_REASON = 2**16
 _SETTINGS = "\x00\x00"
 """How the first frame of HTTP/2 begins, which gRPC sends at once: no frame of settings is longer than 255 bytes."""
+_PLAIN_ADVICE = "the server closed the connection without an answer: it may want TLS (an https:// url)"
+_CLOSED_ADVICE = (
+    "the server closed the connection without an answer: it may want a client certificate"
+    " (TLS(certificate_chain=…, private_key=…))"
+)
 _ALERT = "\x15\x03"
 """How TLS says no."""
 
@@ -98,11 +103,6 @@ class HttpTransport(Driver):
         for connection in busy:
             connection.interrupt()
 
-    def __del__(self) -> None:
-        # A client that was only dropped leaves no open sockets for Python to complain about.
-        with contextlib.suppress(Exception):
-            self.close()
-
     def _invoke(self, command: flows.Invoke) -> Any:
         end = None if command.timeout is None else time.monotonic() + command.timeout
         try:
@@ -138,12 +138,14 @@ class HttpTransport(Driver):
             body = Body(response)
             if 200 <= response.status < 300:
                 result = read(body)
-                body.finish()
+                if not body.ended():
+                    raise ProtocolError("the server's answer has more bytes than its outputs take")
             else:
                 reason = body.read_all(_LONGEST_REASON, cut=True)
                 result = rest.refusal(command.method, response.status)
-            if response.will_close or not response.isclosed():
+            if response.will_close or not body.ended():
                 connection.close()
+            response.close()
         if result is None:
             optional = command.method == "ModelConfig"
             raise error_from_http(response.status, reason, response.headers, optional=optional)
@@ -194,9 +196,8 @@ class HttpTransport(Driver):
             return TransportError("the client was closed before the answer came", status="CANCELLED")
         if isinstance(error, TimeoutError) and end is not None and time.monotonic() >= end:
             return DeadlineExceededError("no complete answer in time")
-        if isinstance(error, (http.client.RemoteDisconnected, ssl.SSLEOFError)):
-            hint = "" if self.endpoint.secure else ": it may want TLS (an https:// url)"
-            return _unreachable(f"the server closed the connection without an answer{hint}")
+        if isinstance(error, CLOSED) and not connection.answered:
+            return _unreachable(_CLOSED_ADVICE if self.endpoint.secure else _PLAIN_ADVICE)
         if isinstance(error, http.client.BadStatusLine):
             return ProtocolError(_no_http(str(error)))
         if isinstance(error, http.client.IncompleteRead):

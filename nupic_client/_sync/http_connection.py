@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from nupic_client.config import TLS
     from nupic_client.endpoint import HttpEndpoint
 
-__all__ = ["Body", "Connection", "tls_context"]
+__all__ = ["CLOSED", "Body", "Connection", "tls_context"]
 
 _PIECE = 64 * 2**20
 """Bytes that are read at once at most: an answer may promise more than there is memory for."""
-_STALE = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+CLOSED = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+"""The errors of a connection that the other side has closed."""
 
 
 class _Socket(socket.socket):
@@ -49,6 +56,11 @@ class _Socket(socket.socket):
                 raise TimeoutError
             left = left if most is None else min(left, most)
         self.settimeout(left)
+
+    def __del__(self) -> None:
+        # Of a client that was only dropped. Python would close it too, but complain.
+        with contextlib.suppress(Exception):
+            self.close()
 
     def recv_into(self, *arguments: Any, **options: Any) -> int:
         self.hurry()
@@ -89,6 +101,9 @@ class Connection(http.client.HTTPConnection):
         self._name = name
         self._patience = patience
         self._end: float | None = None
+        self._interrupted = False
+        self.answered = False
+        """Whether the headers of an answer to the last request have come."""
 
     def ask(
         self, request: RestRequest, path: str, headers: Mapping[str, str], end: float | None
@@ -104,28 +119,32 @@ class Connection(http.client.HTTPConnection):
             headers: its headers.
             end: when it must be answered, by the monotonic clock.
         """
-        self._end = end
+        self._end, self.answered = end, False
         reused = self.sock is not None
         if reused and self._is_stale():
             self.close()
             reused = False
         try:
-            return self._ask(request, path, headers)
-        except (http.client.RemoteDisconnected, *_STALE):
-            if not reused:
+            response = self._ask(request, path, headers)
+        except CLOSED:
+            if not reused or self._interrupted:
                 raise
-        self.close()
-        return self._ask(request, path, headers)
+            self.close()
+            response = self._ask(request, path, headers)
+        self.answered = True
+        return response
 
     def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         if self.sock is None:
             self.connect()
         assert self.sock is not None  # noqa: S101 - for the type checker
+        if self._interrupted:  # while it connected
+            raise http.client.RemoteDisconnected("interrupted")
         self.sock.end = self._end
         length = {"Content-Length": str(sum(map(len, request.body)))} if request.verb == "POST" else {}
         try:
             self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
-        except _STALE as error:
+        except CLOSED as error:
             # A server that refuses a request may say why and close before it has read the whole.
             try:
                 return self.getresponse()
@@ -171,7 +190,8 @@ class Connection(http.client.HTTPConnection):
             return bool(selector.select(0))
 
     def interrupt(self) -> None:
-        """End what another thread does on this connection."""
+        """End what another thread does on this connection, for good."""
+        self._interrupted = True
         sock = self.sock
         if sock is not None:
             with contextlib.suppress(OSError):
@@ -256,14 +276,9 @@ class Body:
             raise _too_long(limit)
         return found
 
-    def finish(self) -> None:
-        """Check that nothing follows.
-
-        Raises:
-            ProtocolError: there is more.
-        """
-        if self._response.read(1):
-            raise ProtocolError("the server's answer has more bytes than its outputs take")
+    def ended(self) -> bool:
+        """Return whether nothing follows; the connection can be used again then."""
+        return self._left == 0 or (self._left is None and not self._response.read(1))
 
     def _read(self, size: int) -> bytes:
         parts = []
