@@ -17,7 +17,8 @@ from nupic_client._core.kserve import rest, wire
 from nupic_client._core.kserve.rest_errors import error_from_http
 from nupic_client._grpc import fork
 from nupic_client._sync.driver import Driver
-from nupic_client._sync.http_connection import CLOSED, Body, Connection, tls_context
+from nupic_client._sync.http_connection import CLOSED, Body, Connection
+from nupic_client._sync.http_tls import tls_context
 from nupic_client._version import USER_AGENT
 from nupic_client.errors import (
     ConfigurationError,
@@ -87,9 +88,7 @@ class HttpTransport(Driver):
         self._busy: set[Connection] = set()
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the connections are the parent's, and its copies of them are closed silently."""
-        for connection in (*self._idle, *self._busy):
-            connection.close()
+        """Begin anew in a forked child: the connections are the parent's. Their copies here close silently."""
         self._begin()
 
     def close(self) -> None:
@@ -112,7 +111,7 @@ class HttpTransport(Driver):
                 return self._exchange(rest.infer_request(data, binary=binary), command, end, _read_outputs)
             request = rest.question(command.method, command.request)
             return self._exchange(
-                request, command, end, lambda body: rest.reply(command.method, body.read_all(_LONGEST_JSON))
+                request, command, end, lambda body: rest.reply(command.method, body.read_json(_LONGEST_JSON))
             )
         except RequestError as error:
             raise error.completed(target=str(self.endpoint)) from error.__cause__
@@ -141,7 +140,7 @@ class HttpTransport(Driver):
                 if not body.ended():
                     raise ProtocolError("the server's answer has more bytes than its outputs take")
             else:
-                reason = body.read_all(_LONGEST_REASON, cut=True)
+                reason = body.beginning(_LONGEST_REASON)
                 result = rest.refusal(command.method, response.status)
             if response.will_close or not body.ended():
                 connection.close()

@@ -1,29 +1,24 @@
-"""One connection of HTTP: Python's own, with a deadline for all that it reads and writes, and the certificates of `TLS`."""
+"""One connection of HTTP: Python's own, with a deadline for all that it reads and writes."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import selectors
 import socket
 import ssl
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.calls.tls_advice import BAD_FILES
 from nupic_client._core.kserve.rest import JSON_LENGTH
-from nupic_client.errors import ConfigurationError, ProtocolError
+from nupic_client.errors import ProtocolError
 
 if TYPE_CHECKING:
     from nupic_client._core.kserve.rest import RestRequest
-    from nupic_client.config import TLS
     from nupic_client.endpoint import HttpEndpoint
 
-__all__ = ["CLOSED", "Body", "Connection", "tls_context"]
+__all__ = ["CLOSED", "Body", "Connection", "TLSSocket"]
 
 _PIECE = 64 * 2**20
 """Bytes that are read at once at most: an answer may promise more than there is memory for."""
@@ -75,8 +70,8 @@ class _Socket(socket.socket):
         super().sendall(*arguments)
 
 
-class _TLSSocket(_Socket, ssl.SSLSocket):
-    pass
+class TLSSocket(_Socket, ssl.SSLSocket):
+    """The same with TLS; contexts make them."""
 
 
 class Connection(http.client.HTTPConnection):
@@ -231,12 +226,15 @@ class Body:
             IncompleteRead: it ended before what it promises.
         """
         length = self._response.headers.get(JSON_LENGTH)
-        if length is None:
-            return self.read_all(limit)
-        size = _number(JSON_LENGTH, length)
-        if size > limit:
-            raise _too_long(limit)
-        return self.read(size)
+        size = self._left if length is None else _number(JSON_LENGTH, length)
+        found = self._read(limit + 1) if size is None else b""
+        if max(size or 0, len(found)) > limit:
+            raise ProtocolError(f"the server's answer has more than {limit} bytes of JSON")
+        return found if size is None else self.read(size)
+
+    def beginning(self, limit: int) -> bytes:
+        """Return the first bytes, at most as many. Raises as `read`."""
+        return self._read(limit) if self._left is None else self.read(min(self._left, limit))
 
     def read(self, size: int) -> bytes:
         """Return this many bytes.
@@ -254,26 +252,6 @@ class Body:
             raise http.client.IncompleteRead(b"", size - len(found))
         if self._left is not None:
             self._left -= size
-        return found
-
-    def read_all(self, limit: int, *, cut: bool = False) -> bytes:
-        """Return all that is left.
-
-        Args:
-            limit: how many bytes that may be.
-            cut: return the beginning of what is longer.
-
-        Raises:
-            ProtocolError: it is longer.
-            IncompleteRead: it ended before what it promises.
-        """
-        if self._left is not None and (self._left <= limit or cut):
-            return self.read(min(self._left, limit))
-        found = b"" if self._left is not None else self._read(limit + 1)
-        if self._left is not None or len(found) > limit:
-            if cut:
-                return found[:limit]
-            raise _too_long(limit)
         return found
 
     def ended(self) -> bool:
@@ -295,46 +273,3 @@ def _number(name: str, value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 20):
         raise ProtocolError(f"the server sent a {name} that is no length: {value[:100]!r}")
     return int(value)
-
-
-def _too_long(limit: int) -> ProtocolError:
-    return ProtocolError(f"the server's answer has more than {limit} bytes of JSON")
-
-
-def tls_context(tls: TLS | None) -> ssl.SSLContext:
-    """Return the certificates as Python takes them; the system's authorities where no others are given.
-
-    Raises:
-        ConfigurationError: they cannot be read or used.
-    """
-    roots = tls.pem("root_certificates") if tls is not None else None
-    try:
-        context = ssl.create_default_context(cadata=None if roots is None else roots.decode("ascii"))
-        context.sslsocket_class = _TLSSocket
-        if tls is not None and tls.certificate_chain is not None:
-            with _files(tls) as (chain, key):
-                # Without a password Python would ask for one on the terminal.
-                context.load_cert_chain(chain, key, password=lambda: b"")
-    except (ssl.SSLError, ValueError, OSError) as error:
-        raise ConfigurationError(f"{BAD_FILES} ({error})") from None
-    return context
-
-
-@contextlib.contextmanager
-def _files(tls: TLS) -> Iterator[tuple[Path, Path]]:
-    """Lend certificate and key as files, which is how Python wants them; what was given as bytes is on disk no longer."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - on Linux, and then no disk sees the key
-    with tempfile.TemporaryDirectory(
-        prefix="nupic-tls-", dir=memory
-    ) as folder:  # only this user may enter it
-        lent = []
-        for name in ("certificate_chain", "private_key"):
-            given = getattr(tls, name)
-            path = Path(folder, name) if isinstance(given, bytes) else Path(given)
-            if isinstance(given, bytes):
-                path.touch(0o600)
-                path.write_bytes(given)
-            else:
-                tls.pem(name)  # for the sentence about a file that cannot be read
-            lent.append(path)
-        yield lent[0], lent[1]

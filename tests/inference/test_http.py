@@ -199,6 +199,12 @@ def test_parameters_go_along_and_come_back(triton):
         client("echo", triton.url).infer(["a"], parameters={"priority": 2**70})
 
 
+def test_parameters_are_numbers_that_json_has(server):
+    with pytest.raises(ConfigurationError, match=r"parameters: .*NaN"):
+        client("echo", server.url).infer(["a"], parameters={"share": float("nan")})
+    assert server.requests == []
+
+
 def test_a_version_is_part_of_the_path(triton):
     registry = ModelRegistry([ModelSpec(name="mine", server_name="echo", version="7")])
     client("mine", triton.url, registry=registry).infer(["a"])

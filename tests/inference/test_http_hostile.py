@@ -264,6 +264,16 @@ def test_an_endless_body_has_a_limit(monkeypatch):
             infer(server.url)
 
 
+def test_what_nobody_asked_for_is_no_answer():
+    """Proxies say 408 on a connection that waited for long, before they close it."""
+    with HostileServer([SOUND, answer(b"", status="408 Request Timeout")], hold=True) as server:
+        client = HttpInferenceClient("m", server.url, max_retries=0)
+        for _ in range(3):
+            assert client.infer(np.float32([1])).only.tolist() == [1, 2]
+            time.sleep(0.05)
+        client.close()
+
+
 def test_a_long_reason_is_cut():
     words = b"a" * 10_000_000
     with HostileServer(answer(words, status="400 Bad")) as server:

@@ -166,7 +166,12 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
         else:
             tensor["data"] = _to_json(tensor["name"], tensor["datatype"], content)
     path = f"{_model_path(message)}/infer"
-    text = json.dumps(head, allow_nan=binary).encode()
+    try:
+        text = json.dumps(head, allow_nan=False).encode()
+    except ValueError:
+        raise ConfigurationError(
+            "parameters: expected numbers that JSON has, given infinity or NaN"
+        ) from None
     if not binary:
         return RestRequest("POST", path, {"Content-Type": "application/json"}, (text,))
     headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}
