@@ -1,6 +1,6 @@
 """`HttpInferenceClient`: requests over HTTP, for scripts that have only the server's HTTP port.
 
-It infers and embeds, one request after the other. `InferenceClient` does more, and faster.
+It infers and embeds, one request after the other. `InferenceClient` has many on their way at the same time.
 """
 
 from __future__ import annotations
