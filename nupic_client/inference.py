@@ -460,11 +460,6 @@ class InferenceClient(ModelClient):
     def _embedding(
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
     ) -> flows.Flow[EmbeddingBatcher]:
-        if options.get("outputs") is not None:
-            raise ConfigurationError(
-                "outputs must not be given to embed: choose the output with the vectors as output=",
-                parameter="outputs",
-            )
         request = self._inference_request(options, single=False)
         return prepare_embedding(
             request, check_texts(texts), self._models, output=output, batch_size=batch_size

@@ -63,6 +63,7 @@ class TritonServer(TritonProcess):
         options: further options for the program.
         environment: further variables for it and its models.
         port: the port; 0 picks a free one.
+        http_port: the port for HTTP, 0 for a free one; None for no HTTP.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class TritonServer(TritonProcess):
         *options: str,
         environment: Mapping[str, str] | None = None,
         port: int = 0,
+        http_port: int | None = None,
     ) -> None:
         super().__init__(
             repository,
             port=port,
+            http_port=http_port,
             # The models tell the tests with which metadata a request came.
             options=["--grpc-header-forward-pattern=x-.*", *options],
             environment=environment,

@@ -59,6 +59,7 @@ class TritonProcess:
         repository: the folder with the models.
         host: the address to listen on.
         port: the port; 0 picks a free one.
+        http_port: the port for HTTP, 0 for a free one; None for no HTTP.
         options: further options for the program.
         secure: whether the options make it serve with TLS.
         environment: further variables for it and its models.
@@ -72,6 +73,7 @@ class TritonProcess:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        http_port: int | None = None,
         options: Sequence[str] = (),
         secure: bool = False,
         environment: Mapping[str, str] | None = None,
@@ -81,6 +83,7 @@ class TritonProcess:
         self._repository = repository
         self._host = host
         self._port = port
+        self._http_port = http_port
         self._options = options
         self._secure = secure
         self._environment = dict(environment or {})
@@ -93,6 +96,8 @@ class TritonProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         """``host:port`` to connect to; empty before the start."""
+        self.http_url = ""
+        """``host:port`` of HTTP; empty before the start, and without HTTP."""
 
     @property
     def log(self) -> str:
@@ -214,7 +219,7 @@ class TritonProcess:
             f"--backend-config=python,shm-region-prefix-name={self.prefix}",
             f"--grpc-address={join_address(self._host, port).rpartition(':')[0]}",
             f"--grpc-port={port}",
-            *("--allow-http=false", "--allow-metrics=false"),
+            *("--allow-metrics=false", *self._http_options()),
             *self._options,
         ]
         with (self.folder / "log").open("wb") as log:
@@ -227,6 +232,14 @@ class TritonProcess:
                 start_new_session=True,
             )
         _running.add(self)
+
+    def _http_options(self) -> list[str]:
+        if self._http_port is None:
+            return ["--allow-http=false"]
+        port = self._http_port or free_port(self._host)
+        self.http_url = url_of(self._host, port)
+        address = join_address(self._host, port).rpartition(":")[0]
+        return ["--allow-http=true", f"--http-address={address}", f"--http-port={port}"]
 
     def variables(self) -> dict[str, str]:
         """Return what is set in the environment of the server and its models."""
@@ -254,11 +267,12 @@ class TritonProcess:
 
     def _listens(self) -> bool:
         # It listens when its models are loaded.
-        host, _, port = self.url.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), 1).close()
-        except OSError:
-            return False
+        for url in filter(None, (self.url, self.http_url)):
+            host, _, port = url.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), 1).close()
+            except OSError:
+                return False
         return True
 
     def failed(self, reason: str) -> LocalModelError:
