@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
-from nupic_client._frozen import reduce_frozen
 from nupic_client._public import publish
 from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
@@ -127,7 +125,7 @@ _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 
 def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | bytes]:
-    """Validate request metadata (HTTP/2 headers) and return a read-only copy.
+    """Validate request metadata (HTTP/2 headers) and return a copy.
 
     Args:
         metadata: names to values. Names are lowercase letters, digits and ``_ . -``; a name that ends in ``-bin`` takes
@@ -156,7 +154,7 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
             raise ConfigurationError(
                 f"metadata {name!r} must be a string of printable ASCII characters", parameter="metadata"
             )
-    return MappingProxyType(dict(metadata))
+    return dict(metadata)
 
 
 def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
@@ -168,7 +166,7 @@ def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
             "channel_options must be a mapping of gRPC argument names to strings and integers",
             parameter="channel_options",
         )
-    return MappingProxyType(dict(options))
+    return dict(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,11 +183,9 @@ class ClientConfig:
 
     endpoint: Endpoint
     tls: TLS | None = None
-    channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+    channel_options: Mapping[str, str | int] = field(default_factory=dict)
     connect_timeout: float | None = None
     bearer_token: BearerTokenSource | None = field(default=None, repr=False)
-
-    __reduce__ = reduce_frozen
 
     @classmethod
     def create(

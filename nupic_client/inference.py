@@ -11,7 +11,7 @@ from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.generation.opening import generate_unary
-from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from nupic_client._core.generation.session import GenerationSession
     from nupic_client._core.inference.arrays import ArrayLike, TextAs
     from nupic_client.backends.protocol import Backend
     from nupic_client.config import TLS, BearerTokenSource
@@ -198,7 +197,7 @@ class InferenceClient(ModelClient):
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = self._transport.run(opening)
-        pipeline = open_embedding(batcher, concurrency)
+        pipeline = embedding_pipeline(batcher, concurrency)
         with ResultStream[tuple[int, InferenceResult]](
             self._transport, pipeline, batcher.inputs()
         ) as results:
@@ -231,7 +230,7 @@ class InferenceClient(ModelClient):
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = await self._async_transport.run(opening)
-        pipeline = open_embedding(batcher, concurrency)
+        pipeline = embedding_pipeline(batcher, concurrency)
         results: AsyncResultStream[tuple[int, InferenceResult]]
         results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs())
         async with results:
@@ -268,7 +267,7 @@ class InferenceClient(ModelClient):
         )
         if isinstance(outcome, Generation):
             return outcome
-        with TextStream(self._transport, _opened(outcome)) as stream:
+        with TextStream(self._transport, outcome) as stream:
             return stream.result()
 
     async def agenerate(
@@ -292,7 +291,7 @@ class InferenceClient(ModelClient):
         if isinstance(outcome, Generation):
             return outcome
         request_id = outcome.request.request_id
-        async with AsyncTextStream(self._async_transport, _opened(outcome), request_id) as stream:
+        async with AsyncTextStream(self._async_transport, outcome, request_id) as stream:
             return await stream.result()
 
     @overload
@@ -491,12 +490,6 @@ def _check_many(inputs: object, *kinds: type) -> None:
             " list",
             parameter="inputs",
         )
-
-
-def _opened(session: GenerationSession) -> flows.Flow[GenerationSession]:
-    """The opening of a stream whose model is known already."""
-    yield from ()
-    return session
 
 
 publish(__name__)

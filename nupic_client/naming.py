@@ -2,8 +2,8 @@
 
 Three forms are public: ``nupic-sbert.base-v3``, the older ``nupic-sbert-1-v3`` and the oldest
 ``numenta-sbert-2-v2-wtokenizer``; and one rule: a GPT version that supports output streaming ends in ``.streaming``
-(https://docs.numenta.com/docs/configuration, https://docs.numenta.com/docs/gpt-streaming). What the parts are called here
-is our own reading of those names.
+(https://docs.numenta.com/docs/configuration, https://docs.numenta.com/docs/gpt-streaming). The names of the parts are
+our own.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, SupportsIndex
 
 from nupic_client._public import publish
@@ -114,11 +114,6 @@ class SamplingParams:
             value = getattr(self, name)
             if value is not None:
                 yield name, value
-
-    def merged(self, other: SamplingParams) -> SamplingParams:
-        """Return these options with those that ``other`` sets put over them."""
-        changes = dict(other.given())
-        return replace(self, **changes) if changes else self  # type: ignore[arg-type]  # names and types are the fields'
 
 
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {

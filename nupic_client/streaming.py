@@ -173,7 +173,8 @@ class StreamingClient(ModelClient):
         return self._astream(prompt, options)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None) -> TextStream:
-        return TextStream(self._transport, self._open(self._request(prompt, options), on_end))
+        opening = self._open(self._request(prompt, options), on_end)
+        return TextStream(self._transport, self._transport.run(opening))
 
     def _astream(
         self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None

@@ -243,13 +243,11 @@ def test_good_metadata_is_taken_as_it_is(metadata):
     assert check_metadata(metadata) == metadata
 
 
-def test_the_checked_metadata_is_a_read_only_copy():
+def test_the_checked_metadata_is_a_copy():
     given = {"a": "1"}
     checked = check_metadata(given)
     given["a"] = "2"
     assert checked == {"a": "1"}
-    with pytest.raises(TypeError):
-        checked["a"] = "3"
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", "ä", "a:b", ":path", "grpc-timeout", "a\n", 5])

@@ -180,6 +180,7 @@ def test_what_a_module_declares_public_is_there(name):
         assert hasattr(module, public), f"{name}.{public}"
 
 
+@pytest.mark.slow
 def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
     pytest.importorskip("mypy")
     root = Path(__file__).parent.parent
@@ -194,3 +195,19 @@ def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
         text=True,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "Success: no issues found in 1 source file\n")
+
+
+STREAMS = {
+    "TextStream": {"cancel", "close", "closed", "events", "request_id", "result", "text"},
+    "AsyncTextStream": {"aclose", "cancel", "closed", "events", "request_id", "result", "text"},
+    "ResultStream": {"cancel", "close"},
+    "AsyncResultStream": {"aclose", "cancel"},
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_shows_only_what_is_for_its_user(name):
+    kind = getattr(nupic_client, name)
+    shown = {member for member in dir(kind) if not member.startswith("_")}
+    assert shown == STREAMS[name]
+    assert all(inspect.getdoc(getattr(kind, member)) for member in shown)

@@ -110,16 +110,6 @@ def test_given_yields_only_what_is_set_in_the_documented_order():
     assert list(params.given()) == [("max_tokens", 5), ("temperature", 0.0), ("stop", ("x",))]
 
 
-def test_merged_puts_what_the_other_sets_over_these():
-    base = SamplingParams(temperature=0.5, max_tokens=5)
-    assert base.merged(SamplingParams(temperature=1.0)) == SamplingParams(temperature=1.0, max_tokens=5)
-
-
-def test_merging_with_nothing_gives_the_same():
-    base = SamplingParams(temperature=0.5)
-    assert base.merged(SamplingParams()) is base
-
-
 def test_parameters_are_immutable_and_hashable_and_can_be_pickled():
     params = SamplingParams(temperature=0.5, stop=["a"])
     with pytest.raises(AttributeError):

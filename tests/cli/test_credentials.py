@@ -7,7 +7,7 @@ import sys
 
 import grpc
 import pytest
-from cli.processes import cli_program, needs_the_model, run_cli
+from cli.processes import cli_program, run_cli
 from local.certificates import ROOTS, pair
 
 from nupic_client.cli.program import parser
@@ -199,7 +199,7 @@ def test_what_is_wrong_with_serving_is_said(main, capsys, arguments, words):
 
 
 @posix
-@needs_the_model
+@pytest.mark.model
 def test_serving_with_tls_and_a_token_and_talking_to_it(files):
     options = ["--expose", *TLS, "--tls-client-ca", "ca.pem", "--token-file", "token"]
     with cli_program("serve", "--port", "0", *options, cwd=files) as program:

@@ -9,12 +9,12 @@ import socket
 import sys
 
 import pytest
-from cli.processes import CLI, SUMMARY, Terminal, cli_program, needs_the_model, run_cli
+from cli.processes import CLI, SUMMARY, Terminal, cli_program, run_cli
 
 from nupic_client import StreamingClient, user
 from nupic_client.local.engines.weights import locate_weights
 
-pytestmark = needs_the_model
+pytestmark = pytest.mark.model
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 FRANCE = "What is the capital of France?"

@@ -3,7 +3,9 @@
 import argparse
 import ast
 import dataclasses
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from cli.processes import run_cli
 import nupic_client
 from nupic_client import TLS, ConfigurationError, ConnectionFailedError, InferenceError, PromptError
 from nupic_client._grpc import status
-from nupic_client.cli import error_rendering, generate
+from nupic_client.cli import error_rendering
 from nupic_client.cli.error_rendering import error_text, option_of
 from nupic_client.cli.program import parser
 from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
@@ -118,6 +120,7 @@ def test_a_model_that_does_not_stream(failed):
     assert "use 'gpt.streaming', which this server has" in error
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached(failed, free_port):
     code, error = failed("generate", "--url", f"localhost:{free_port}", "Hi")
     assert code == 3
@@ -128,6 +131,7 @@ def test_a_server_that_cannot_be_reached(failed, free_port):
     assert advice == "To use the embedded model (smollm2) instead: --local"
 
 
+@pytest.mark.slow
 def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
     finished = run_cli("generate", "Hi", NUPIC_URL=f"localhost:{free_port}")
     assert finished.returncode == 3
@@ -135,6 +139,7 @@ def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
     assert "starting the embedded server" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_the_embedded_server_lacks_is_not_looked_for_there(failed, default_url):
     code, error = failed("generate", "--model", "gpt.streaming", "Hi")
     assert code == 3
@@ -149,6 +154,7 @@ def test_an_embedded_model_that_is_not_there(failed, monkeypatch, arguments):
     assert "no-such-file.gguf" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "code", "words"),
     [
@@ -180,13 +186,17 @@ def test_a_time_limit(failed, server):
     server.wait_for_cancellation()
 
 
-def test_our_own_bugs_show_their_trace(main, monkeypatch):
-    def broken(_arguments):
+class Faulty(io.StringIO):
+    """A stdout that fails as no file does: whatever raises this is no mistake of the user."""
+
+    def write(self, _text):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(generate, "connect", broken)
+
+def test_bugs_show_their_trace(main, monkeypatch, server):
+    monkeypatch.setattr(sys, "stdout", Faulty())
     with pytest.raises(RuntimeError, match="a bug"):
-        main("generate", "Hi")
+        main("generate", "--url", server.url, "Hi")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from cli.processes import CLI, SUMMARY, cli_program, environment, run_cli
 
 from nupic_client.testing import Reply, fail, silence
 
+pytestmark = pytest.mark.slow
+
 FULL = Path("/dev/full")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from cli.processes import needs_the_model
 from inference.tensor_server import TensorServer, signature
 
 MODELS = (
@@ -86,7 +85,7 @@ def test_arguments_that_argparse_refuses(main, capsys):
     assert "expected NAME=VALUE, not 'x'" in capsys.readouterr().err
 
 
-@needs_the_model
+@pytest.mark.model
 def test_embed_out_of_the_box(run, default_url, typed):
     typed(b"A kitten rests.\r\nStocks fell.\n")
     code, out, err = run("embed", "The cat sits.", "-")
@@ -97,7 +96,7 @@ def test_embed_out_of_the_box(run, default_url, typed):
     assert sum(map(float.__mul__, cat, kitten)) > sum(map(float.__mul__, cat, stocks))
 
 
-@needs_the_model
+@pytest.mark.model
 def test_infer_with_the_embedded_model(run):
     code, out, _ = run(
         "infer", "--model", "smollm2", "--local", "--input", "text_input=Hi", "--input", "max_tokens=1"

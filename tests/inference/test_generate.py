@@ -73,6 +73,7 @@ def test_a_failure_is_typed(server, generate):
     assert caught.value.target == server.url
 
 
+@pytest.mark.slow
 def test_a_deadline_is_kept(server, generate):
     server.reply = ["a", sleep(5)]
     with pytest.raises(DeadlineExceededError) as caught:
@@ -85,6 +86,7 @@ def test_the_readiness_of_either_model_is_enough(server, flavour):
         flavour(client).wait(5)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_ready_is_said(server, flavour):
     for name in server.models_ready:
         server.models_ready[name] = False

@@ -169,7 +169,7 @@ def test_the_url_may_have_a_scheme(connections):
 
 
 def test_inputs_are_checked_first(connections):
-    with pytest.raises(ConfigurationError, match="expected a batch of at most 4"):
+    with pytest.raises(ConfigurationError, match="must have a batch size of at most 4"):
         client().infer(["a"] * 5)
     with pytest.raises(ConfigurationError, match="timeout must be given to the client over HTTP"):
         client().infer("a", timeout=1)

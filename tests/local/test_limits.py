@@ -49,6 +49,7 @@ def limited(reply=("ok",), **limits):
 # --- size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", list(grpc.Compression), ids=str)
 def test_a_request_that_is_too_large_is_refused_also_if_it_comes_compressed(compression):
     with limited(max_request_bytes=1 << 20) as server, RawClient(server.url) as client:
@@ -274,6 +275,7 @@ def test_a_client_that_reads_slowly_gets_everything():
 # --- requests that are made to be hard
 
 
+@pytest.mark.slow
 def test_many_inputs_are_refused_as_fast_as_few():
     message = request(model="gpt")
     for number in range(150_000):

@@ -12,12 +12,13 @@ import pytest
 from local.raw_client import RawClient, request, text_of
 
 from nupic_client.errors import ConfigurationError
+from nupic_client.local.engine import ServedModel
 from nupic_client.local.kserve import executor as executor_module
 from nupic_client.local.kserve.executor import DaemonExecutor
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.response_queue import ResponseQueue
 from nupic_client.local.kserve.server import InferenceServer
-from nupic_client.testing import FakeTriton, silence, sleep
+from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 
 
 def free_port():
@@ -182,18 +183,33 @@ def test_a_closed_outbox_takes_and_gives_nothing():
     assert list(queue) == ["last"]
 
 
-def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
-    def broken(*_, **__):
+class BrokenPiece:
+    """What no engine gives: the server, and not the engine, fails at it."""
+
+    @property
+    def raw(self):
         raise RuntimeError("secret of the server")
 
-    with FakeTriton() as server, RawClient(server.url) as client:
-        monkeypatch.setattr("nupic_client.local.kserve.handler.decode_request", broken)
-        with pytest.raises(grpc.RpcError) as caught:
+
+class BrokenEngine:
+    def generate(self, _request, _cancelled):
+        yield BrokenPiece()
+
+
+def test_a_bug_in_the_server_ends_the_stream_with_an_error():
+    model = ServedModel("gpt.streaming", text_signature("gpt.streaming"), BrokenEngine())
+    server = InferenceServer(Repository([model]))
+    server.start()
+    try:
+        with RawClient(server.url) as client, pytest.raises(grpc.RpcError) as caught:
             list(client.stream(request()))
-        assert caught.value.code() is grpc.StatusCode.INTERNAL
-        assert caught.value.details() == "the server failed: RuntimeError"
+    finally:
+        server.stop()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "the server failed: RuntimeError"
 
 
+@pytest.mark.slow
 def test_a_producer_is_patient_while_the_consumer_reads_the_items_of_others():
     stalled = []
     queue = ResponseQueue(patience=1.0, on_stall=lambda: stalled.append(True))

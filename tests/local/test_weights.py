@@ -22,6 +22,8 @@ from nupic_client.local.engines.weights import (
     locate_weights,
 )
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 20_000
 
 

@@ -35,7 +35,7 @@ __all__ = [
 DEFAULT_REPLY = ("Hello", ", ", "world", "!")
 
 
-def require_server() -> None:
+def require_server(install: Callable[[], object] = install) -> None:
     """Install the server. Where it cannot run the test is skipped, or fails if it must not be skipped."""
     try:
         install()

@@ -18,7 +18,11 @@ from nupic_client.local import TritonServer
 from nupic_client.local.engines.weights import locate_weights
 from nupic_client.local.triton import install as installation
 
-pytestmark = [pytest.mark.usefixtures("needs_triton"), pytest.mark.timeout(240, func_only=True)]
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.usefixtures("needs_triton"),
+    pytest.mark.timeout(240, func_only=True),
+]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nupic_client._core.kserve import wire
+from nupic_client._datatypes import config_name
 from nupic_client._version import __version__
 from nupic_client.local.engine import StreamAbort, StreamEnd
 from nupic_client.local.kserve.handler import FailedAnswer, InferenceHandler
@@ -332,8 +333,7 @@ def _serialize(message: Any) -> bytes:
 
 
 def _config_type(datatype: str) -> int:
-    name = "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
-    number: int = wire.pb.model__config__pb2.DataType.Value(name)
+    number: int = wire.pb.model__config__pb2.DataType.Value(config_name(datatype))
     return number
 
 

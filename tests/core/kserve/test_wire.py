@@ -11,24 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_number, encode_tensor
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor
 from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
+from nupic_client._datatypes import DATATYPES
 from nupic_client.signature import InputTensor, TensorSpec
 
-NUMPY = {
-    "BOOL": np.bool_,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-}
+NUMPY = {name: datatype.numpy_name for name, datatype in DATATYPES.items() if datatype.numpy_name}
 
 
 # Tensors
@@ -41,15 +29,15 @@ def test_numbers_are_written_as_numpy_writes_them(datatype):
 
 
 @pytest.mark.parametrize("datatype", NUMPY)
-def test_the_first_number_is_read_as_numpy_wrote_it(datatype):
-    assert decode_number(datatype, np.array([1, 0], dtype=NUMPY[datatype]).tobytes()) == 1
+def test_numbers_are_read_as_numpy_wrote_them(datatype):
+    assert decode_numbers(datatype, np.array([1, 0], dtype=NUMPY[datatype]).tobytes()) == (1, 0)
 
 
 @pytest.mark.parametrize(
     ("datatype", "raw"), [("INT32", b""), ("INT32", b"\0\0\0"), ("BF16", b"\0\0"), ("", b"abcd")]
 )
 def test_where_there_is_no_number_none_is_read(datatype, raw):
-    assert decode_number(datatype, raw) is None
+    assert decode_numbers(datatype, raw) == ()
 
 
 def test_strings_and_bytes_are_written_with_their_length():
