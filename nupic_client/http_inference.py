@@ -1,7 +1,7 @@
-"""`HttpInferenceClient`: the same requests over HTTP, by tritonclient's HTTP client.
+"""`HttpInferenceClient`: the requests of `InferenceClient` over HTTP, through tritonclient.
 
-For scripts that only have the server's HTTP port. It infers and embeds, one request after the other.
-`InferenceClient` does more, and faster.
+For scripts that only have the server's HTTP port. It has ``infer`` and ``embed``, one request after the other.
+`InferenceClient` does more, and is faster.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = ["HttpInferenceClient"]
 DEFAULT_URL = "localhost:8000"
 """NuPIC's and Triton's default HTTP port on this machine."""
 _OWN = frozenset({"_http", "_bearer", "_connections", "_signature"})
-"""What a copy of a client does not take over."""
+"""Attributes that a copy of a client does not get."""
 
 
 class HttpInferenceClient:
@@ -64,13 +64,13 @@ class HttpInferenceClient:
     Args:
         model: a friendly name of the registry or the server's own name of a model.
         url: ``host:port`` with or without ``http://``, or ``https://…``. Default: ``localhost:8000``.
-        registry: where the model is looked up. Default: the models that come with the package.
-        text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
-        timeout: seconds to wait for the server to connect, and for each chunk of its answer.
-        bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
+        registry: looks the model up. Default: the models that come with the package.
+        text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
+        timeout: seconds to wait for the connection, and for each part of an answer.
+        bearer_token: the bearer token of every request, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
 
-    A copy, also one that was pickled, has the configuration and makes its own connections.
+    A copy, pickled copies included, has the same configuration and its own connections.
 
     Raises:
         ConfigurationError: an argument is wrong, or ``tritonclient[http]`` is not installed.
@@ -117,7 +117,7 @@ class HttpInferenceClient:
         self._signature: ModelSignature | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # The configuration only: a copy has its own connections and asks the server itself.
+        # The configuration only: a copy has its own connections and its own signature.
         return {name: value for name, value in self.__dict__.items() if name not in _OWN}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -256,7 +256,7 @@ class HttpInferenceClient:
         )
 
     def _call(self, method: str, *arguments: Any, metadata: Metadata = (), **options: Any) -> Any:
-        """Call a method of the connection with the token, and once more with another one if the server wants that."""
+        """Call a method of the connection with the token, and once more with a new one if the server refuses it."""
         signed = SignedCall(self._bearer, metadata)
         while True:
             sent = self._perform(signed.sign())
@@ -302,7 +302,7 @@ class HttpInferenceClient:
     def _client(self) -> Any:
         client = getattr(self._connections, "client", None)
         if client is None:
-            # Its connections belong to the thread that made them.
+            # Its connections belong to the thread that opened them.
             client = self._connections.client = self._http.InferenceServerClient(
                 self._address,
                 connection_timeout=self._timeout,
@@ -321,7 +321,7 @@ _REFUSED: Mapping[str, Callable[[str], RequestError]] = {
         f"these credentials do not allow it: {text}", status="PERMISSION_DENIED", server_message=text
     ),
 }
-"""What the HTTP status of a server, or of a proxy before it, says by itself."""
+"""The meaning of an HTTP status of a server or of a proxy before it."""
 
 
 def _headers(metadata: Metadata) -> dict[str, str | bytes] | None:
@@ -332,7 +332,7 @@ def _load() -> ModuleType:
     try:
         return importlib.import_module("tritonclient.http")
     except (ImportError, RuntimeError):
-        # Without its extra tritonclient raises RuntimeError.
+        # tritonclient raises RuntimeError if its extra is missing.
         raise ConfigurationError(
             "protocol 'http' needs tritonclient's HTTP client: pip install 'tritonclient[http]'; or use protocol"
             " 'grpc' with the server's gRPC port (8001 by default), which needs nothing more",
