@@ -155,7 +155,7 @@ def test_the_friendly_name_finds_the_streaming_model_and_its_prompt(read, serve)
 
 
 def test_a_conversation_for_a_model_without_known_format_is_refused(read, client, server):
-    with pytest.raises(ConfigurationError, match="formatter="):
+    with pytest.raises(ConfigurationError, match="formatter must be given"):
         read(client, [user("hi")])
     assert server.requests == () or not list(server.requests)
 

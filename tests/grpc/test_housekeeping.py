@@ -37,22 +37,20 @@ class Patient:
 
 
 @pytest.fixture
-def mine(monkeypatch):
+def mine():
     """Return a housekeeper with somebody who needs it. Its thread wakes only for what it is given."""
-    monkeypatch.setattr(housekeeping, "_LINGER", 1000)
-    housekeeper, registration = housekeeping._Housekeeper(), Registration()
+    housekeeper, registration = housekeeping._Housekeeper(linger=1000), Registration()
     housekeeper.register(registration)
     wait_until(lambda: housekeeper._running)
     yield housekeeper
     housekeeper.unregister(registration)
-    monkeypatch.setattr(housekeeping, "_LINGER", 0.01)
+    housekeeper._linger = 0.01
     housekeeper._notes.put((int, ()))
     wait_until(lambda: not housekeeper._running)
 
 
-def test_the_thread_goes_after_the_last_registration_and_comes_again(monkeypatch):
-    monkeypatch.setattr(housekeeping, "_LINGER", 0.02)
-    mine = housekeeping._Housekeeper()
+def test_the_thread_goes_after_the_last_registration_and_comes_again():
+    mine = housekeeping._Housekeeper(linger=0.02)
     for _ in range(2):
         registrations, done = [Registration(), Registration()], threading.Event()
         for registration in registrations:
@@ -68,9 +66,8 @@ def test_the_thread_goes_after_the_last_registration_and_comes_again(monkeypatch
         wait_until(lambda: not mine._running)
 
 
-def test_of_two_threads_that_are_started_at_once_one_goes(monkeypatch):
-    monkeypatch.setattr(housekeeping, "_LINGER", 0.02)
-    mine, before = housekeeping._Housekeeper(), set(threading.enumerate())
+def test_of_two_threads_that_are_started_at_once_one_goes():
+    mine, before = housekeeping._Housekeeper(linger=0.02), set(threading.enumerate())
     registrations = [Registration(), Registration()]
     with mine._lock:  # neither can say that it runs before the other is started
         for registration in registrations:
@@ -100,14 +97,12 @@ def test_a_nearer_deadline_is_not_held_up_by_a_later_one(mine):
     assert not late.checks
 
 
-def test_only_a_deadline_that_is_near_wakes_the_thread(mine, monkeypatch):
+def test_only_a_deadline_that_is_near_wakes_the_thread(mine):
     wait_until(lambda: mine._wakes < math.inf)
-    notes = []
-    monkeypatch.setattr(mine, "submit", lambda *note: notes.append(note))
     mine.watch(Patient(), time.monotonic() + 2000)
-    assert not notes
+    assert mine._new  # the thread sleeps on, and has not looked at it
     mine.watch(Patient(), time.monotonic() + 500)
-    assert len(notes) == 1
+    wait_until(lambda: not mine._new)
 
 
 def test_a_thing_that_is_watched_is_not_kept_alive(mine):

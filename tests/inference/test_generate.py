@@ -60,7 +60,7 @@ def test_a_conversation_is_rendered(server, flavour):
 
 def test_a_conversation_needs_a_formatter(server):
     with InferenceClient("gpt.streaming", server.url) as client:
-        with pytest.raises(ConfigurationError, match="give formatter="):
+        with pytest.raises(ConfigurationError, match="formatter must be given"):
             client.generate([user("Hi")])
         assert InferenceClient("gpt", server.url, formatter="chatml")._formatter is not None
 

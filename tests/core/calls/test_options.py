@@ -1,13 +1,16 @@
+"""The options of one call: put over the client's, validated, and unknown ones refused."""
+
 from __future__ import annotations
 
 import pytest
 from core.replies import generation_request
 
-from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.calls.options import CallOptions, check_option_names, too_long
 from nupic_client.errors import ConfigurationError
 from nupic_client.options import GenerateOptions
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
-from nupic_client.timeouts import Timeouts
+from nupic_client.signature import ModelSignature
+from nupic_client.timeouts import RetryPolicy, Timeouts
 
 
 def make_request(**options):
@@ -97,6 +100,14 @@ def test_an_unknown_option_that_is_like_no_other_is_a_type_error_with_all_names(
         {"backend_inputs": [("a", 1)]},
         {"backend_inputs": 5},
         {"stop": 5},
+        {"max_output_bytes": 0},
+        {"max_output_bytes": True},
+        {"max_output_bytes": 1.5},
+        {"logprobs": -1},
+        {"logprobs": 101},
+        {"logprobs": 1.5},
+        {"signature": "llm"},
+        {"max_retries": -1},
     ],
 )
 def test_a_wrong_value_is_a_configuration_error(options):
@@ -106,3 +117,44 @@ def test_a_wrong_value_is_a_configuration_error(options):
 
 def test_a_request_id_may_be_given():
     assert CallOptions().override({"request_id": "mine"}).request_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [(None, None), (False, None), (True, 0), (0, 0), (1, 1), (100, 100)]
+)
+def test_logprobs_are_a_switch_or_a_number(given, taken):
+    assert CallOptions(logprobs=7).override({"logprobs": given}).logprobs == taken
+
+
+@pytest.mark.parametrize("limit", [None, 1, 10**12])
+def test_the_longest_text_may_be_any_number_of_bytes_or_without_limit(limit):
+    assert CallOptions().override({"max_output_bytes": limit}).max_output_bytes == limit
+
+
+def test_a_number_of_retries_is_a_policy():
+    assert CallOptions().override({"max_retries": 7}).retry == RetryPolicy.of(7)
+
+
+def test_a_signature_may_be_given_and_taken_away():
+    signature = ModelSignature("llm", {}, {})
+    base = CallOptions().override({"signature": signature, "unsupported": "warn"})
+    assert base.signature is signature
+    assert base.unsupported == "warn"
+    assert base.override({"signature": None}).signature is None
+
+
+def test_the_repr_shows_neither_metadata_nor_inputs():
+    options = CallOptions().override({"metadata": {"a": "secret"}, "backend_inputs": {"b": "secret"}})
+    assert "secret" not in repr(options)
+
+
+def test_names_are_checked_against_those_that_are_known():
+    check_option_names(["a"], ["a", "b"])
+    check_option_names({}, [])
+    with pytest.raises(TypeError, match="'c'"):
+        check_option_names(iter(["a", "c"]), iter(["a", "b"]))
+
+
+def test_the_sentence_about_a_text_that_is_too_long_has_the_limit_and_its_option():
+    assert "max_output_bytes" in too_long(1234)
+    assert "1234" in too_long(1234)

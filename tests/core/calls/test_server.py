@@ -71,6 +71,10 @@ class TestFlags:
     def test_no_answer_is_a_no(self, flow, method, response, error):
         assert drive(flow(), error("no", retryable=True))[1] is False
 
+    def test_a_wrong_certificate_is_an_error(self, flow, method, response):
+        with pytest.raises(ConnectionFailedError):
+            drive(flow(), ConnectionFailedError("certificate", retryable=False))
+
     def test_wrong_credentials_are_an_error(self, flow, method, response):
         with pytest.raises(AuthenticationError):
             drive(flow(), AuthenticationError("no"))

@@ -1,3 +1,5 @@
+"""The answer of one request, response by response: how it ends, where its text stands, and what breaks the protocol."""
+
 from __future__ import annotations
 
 import contextlib
@@ -553,3 +555,89 @@ def test_a_count_of_thousands_of_digits_is_unknown():
     decoder = StreamDecoder(FULL)
     assert decoder.feed(reply(("num_output_tokens", "BYTES", [1], raw_bytes(b"9" * 5_000)))) == ""
     assert decoder.usage.output_tokens is None
+
+
+# The echoed prompt and the whole answer at once
+
+ECHO = OutputNames(cumulative=False, echo=True)
+
+
+def test_the_echoed_prompt_is_removed():
+    decoder = StreamDecoder(ECHO, prompt="Once upon")
+    assert (
+        read(decoder, [chunk("Once", final=False), chunk(" upon a time", final=False), last()]) == " a time"
+    )
+
+
+def test_a_part_of_the_prompt_is_text_when_the_stream_breaks():
+    decoder = StreamDecoder(ECHO, prompt="Once upon")
+    assert decoder.feed(chunk("Once", final=False)) == ""
+    assert decoder.flush() == "Once"
+
+
+def whole(data, request_id="r1"):
+    return reply_message(("text_output", "BYTES", [1], raw_bytes(data)), request_id=request_id).infer_response
+
+
+def test_an_answer_that_comes_as_a_whole_needs_no_final_mark():
+    decoder = StreamDecoder(WHOLE)
+    assert decoder.feed_whole(whole(b"Hello")) == "Hello"
+    assert (decoder.finished, decoder.stopped_early, decoder.end()) == (True, False, "")
+
+
+def test_a_stop_string_ends_an_answer_that_comes_as_a_whole():
+    decoder = StreamDecoder(WHOLE, stops=("<",))
+    assert decoder.feed_whole(whole(b"Hello<end>")) == "Hello"
+    assert (decoder.finished, decoder.stopped_early, decoder.finish_reason) == (True, True, FinishReason.STOP)
+
+
+def test_a_whole_answer_to_another_request_breaks_the_protocol():
+    decoder = StreamDecoder(DELTA, request_id="r1")
+    with pytest.raises(ProtocolError, match="'r2'") as caught:
+        decoder.feed_whole(whole(b"Hi", request_id="r2"))
+    assert caught.value.request_id == "r1"
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [("r1", "r1"), ("r1", ""), ("", "r2")])
+def test_an_id_that_one_of_the_two_does_not_have_is_no_other(mine, theirs):
+    response = reply(("text_output", "BYTES", [1], raw_bytes(b"Hi")), request_id=theirs, final=True)
+    assert StreamDecoder(DELTA, request_id=mine).feed(response) == "Hi"
+
+
+# Token ids and log probabilities
+
+
+def token_reply(*ids, name="text_output"):
+    return reply((name, "INT32", [len(ids)], struct.pack(f"<{len(ids)}i", *ids)), final=False)
+
+
+def test_token_ids_become_text_and_what_is_unfinished_comes_with_the_end():
+    texts = {(1,): "a", (1, 2): "ab", (1, 2, 3): "ab\ufffd"}
+    decoder = StreamDecoder(OutputNames(detokenize=lambda ids: texts[tuple(ids)]))
+    assert [decoder.feed(token_reply(1)), decoder.feed(token_reply(2)), decoder.feed(token_reply(3))] == [
+        "a",
+        "b",
+        "",
+    ]
+    assert decoder.feed(last()) == "\ufffd"
+
+
+def test_log_probabilities_are_there_where_they_were_asked_for():
+    response = reply(
+        ("text_output", "BYTES", [1], raw_bytes(b"a")),
+        ("p", "FP32", [1], struct.pack("<f", -0.5)),
+        final=False,
+    )
+    decoder = StreamDecoder(OutputNames(cumulative=False, logprobs="p"))
+    assert (decoder.logprobs, decoder.take_logprobs()) == ((), ())
+    decoder.feed(response)
+    assert [item.logprob for item in decoder.take_logprobs()] == [-0.5]
+    assert [item.logprob for item in decoder.logprobs] == [-0.5]
+    assert decoder.take_logprobs() == ()
+
+
+@pytest.mark.parametrize("names", [DELTA, FULL])
+def test_log_probabilities_that_were_not_asked_for_are_none(names):
+    decoder = StreamDecoder(names)
+    decoder.feed(chunk("a"))
+    assert (decoder.logprobs, decoder.take_logprobs()) == (None, None)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from core.replies import opened, remembers
+from core.replies import ask, opened, raw_bytes, remembers, reply_message
 
 from nupic_client._core.calls.flows import Invoke
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.opening import generate_unary
 from nupic_client._core.generation.request import GenerationRequest
+from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.errors import (
@@ -18,6 +21,8 @@ from nupic_client.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
+    ProtocolError,
+    RequestRejectedError,
     UnknownModelError,
 )
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
@@ -233,3 +238,121 @@ def test_the_questions_take_no_longer_than_the_first_token_and_the_connection_ma
         opened(request, DeadlineExceededError("late"))
     name = "total" if limit == timeouts.total else "first_token"
     assert (caught.value.limit, caught.value.deadline) == (limit, name)
+
+
+def test_a_deadline_of_the_servers_own_keeps_its_sentence():
+    request = make_request(UNKNOWN, timeout=Timeouts(total=None, first_token=None))
+    with pytest.raises(DeadlineExceededError) as caught:
+        opened(request, DeadlineExceededError("late"))
+    assert (caught.value.message, caught.value.limit) == ("late", None)
+
+
+@pytest.mark.parametrize("error", [RequestRejectedError("new version"), ModelUnavailableError("unloaded")])
+def test_a_model_that_refuses_a_stream_is_asked_for_again(error):
+    known = ModelDirectory()
+    _, session = opened(make_request(), config_reply(), models=known)
+    assert remembers(known)
+    session.broken(error, 2.0)
+    assert not remembers(known)
+
+
+def test_a_signature_of_the_call_is_not_remembered_for_others():
+    known, source = ModelDirectory(), ModelDirectory()
+    opened(make_request(), config_reply(), models=source)
+    signature = source.known(ModelSpec(name="llm"), CallOptions())[1]
+    commands, _ = opened(make_request(signature=signature), models=known)
+    assert commands == []
+    assert not remembers(known)
+
+
+class AnswersOnce(PlainBackend):
+    """A backend for which a stream of one response is fine."""
+
+    streaming_hint = None
+
+
+def test_a_backend_may_take_a_model_that_answers_once_for_a_stream_and_that_is_remembered():
+    known = ModelDirectory()
+    request = replace(make_request(), backend=AnswersOnce())
+    commands, session = opened(request, config_reply(decoupled=False), models=known)
+    assert [command.method for command in commands] == ["ModelConfig"]
+    assert session.running
+    assert remembers(known)
+
+
+def test_a_signature_of_the_call_that_does_not_stream_is_refused_after_a_look_for_the_twin():
+    known, source = ModelDirectory(), ModelDirectory()
+    opened(replace(make_request(), backend=AnswersOnce()), config_reply(decoupled=False), models=source)
+    signature = source.known(ModelSpec(name="llm"), CallOptions())[1]
+    with pytest.raises(ConfigurationError, match="'llm'"):
+        opened(make_request(signature=signature), ready(False), models=known)
+    opened(replace(make_request(signature=signature), backend=AnswersOnce()), models=known)
+    assert not remembers(known)
+
+
+# Without streaming
+
+
+def answer(text="Hello", request_id="r1"):
+    return reply_message(
+        ("text_output", "BYTES", [1], raw_bytes(text.encode())), request_id=request_id
+    ).infer_response
+
+
+def generated(request, *replies, models=None, clock=()):
+    return ask(generate_unary(request, models or ModelDirectory(), RequestCache()), *replies, clock=clock)
+
+
+def test_a_model_that_answers_at_once_is_asked_and_its_answer_is_the_generation():
+    request = make_request(metadata={"a": "1"})
+    (_, call), generation = generated(request, config_reply(decoupled=False), answer())
+    assert (call.method, call.metadata) == ("ModelInfer", (("a", "1"),))
+    assert call.request.raw_input_contents[0] == raw_bytes(b"Hi")
+    assert not call.request.parameters  # they would ask for the end of a stream
+    assert (generation.text, generation.model, generation.request_id) == ("Hello", "llm", "r1")
+
+
+def test_the_twin_that_answers_at_once_is_asked():
+    request = make_request(ModelSpec(name="llm.streaming"))
+    commands, generation = generated(request, config_reply("llm", decoupled=False), answer())
+    assert commands[1].request.model_name == "llm"
+    assert generation.model == "llm"
+
+
+def test_a_model_that_streams_gives_a_session_that_is_not_sent_yet():
+    commands, session = generated(make_request(), config_reply())
+    assert [command.method for command in commands] == ["ModelConfig"]
+    assert isinstance(session, GenerationSession)
+    assert wire.EMPTY_FINAL_PARAMETER in session.message.parameters
+
+
+def test_all_its_calls_share_one_deadline_and_the_time_counts_from_the_start():
+    clock = [100.0, 100.0, 101.0, 104.0, 105.0]
+    commands, generation = generated(
+        make_request(timeout=10), config_reply(decoupled=False), answer(), clock=clock
+    )
+    assert [command.timeout for command in commands] == [9.0, 6.0]
+    assert generation.timing.total == 5.0
+
+
+def test_a_request_that_fails_is_completed_and_tells_how_often_it_was_sent():
+    busy = ConnectionFailedError("gone", retryable=True)
+    with pytest.raises(ConnectionFailedError) as caught:
+        generated(make_request(max_retries=1), config_reply(decoupled=False), busy, 0.5, None, busy)
+    error = caught.value
+    assert (error.model, error.target, error.request_id, error.attempts) == ("llm", "host:8001", "r1", 2)
+
+
+def test_a_model_that_refuses_a_request_is_asked_for_again():
+    known = ModelDirectory()
+    with pytest.raises(RequestRejectedError):
+        generated(
+            make_request(), config_reply(decoupled=False), RequestRejectedError("new version"), models=known
+        )
+    assert not remembers(known)
+
+
+def test_an_answer_to_another_request_breaks_the_protocol():
+    with pytest.raises(ProtocolError, match="r9") as caught:
+        generated(make_request(), config_reply(decoupled=False), answer(request_id="r9"))
+    assert caught.value.model == "llm"

@@ -1,3 +1,5 @@
+"""A generation as it goes over the wire: prompt, options, the caller's own inputs, and what is refused before sending."""
+
 from __future__ import annotations
 
 import warnings

@@ -1,17 +1,38 @@
+"""One generation from its request to its end: finished, cancelled or failed, and what each of them leaves."""
+
 from __future__ import annotations
 
-import pytest
-from core.replies import chunk, error, generation_request, last, session_of
+import logging
+import struct
 
+import pytest
+from core.replies import (
+    chunk,
+    drive,
+    error,
+    generation_request,
+    last,
+    raw_bytes,
+    reply,
+    reply_message,
+    session_of,
+)
+
+from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.calls.flows import FetchToken
 from nupic_client._core.generation.request import WireRequest
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import (
+    AuthenticationError,
     ConnectionFailedError,
     DeadlineExceededError,
     IncompleteStreamError,
     InferenceError,
+    ModelUnavailableError,
     ProtocolError,
+    RequestRejectedError,
     StreamClosedError,
     StreamConsumedError,
 )
@@ -400,3 +421,147 @@ def test_text_over_the_limit_leaves_no_gap_in_the_partial_text():
     with pytest.raises(ProtocolError, match="max_output_bytes") as caught:
         limited.receive(chunk("fghij<e"), 102.0)
     assert caught.value.partial_text == "abcde"
+
+
+# The last chunk's event
+
+
+def test_the_event_of_a_chunk_has_its_text_and_the_log_probabilities_that_came_with_it():
+    running = session(output_names=OutputNames(cumulative=False, logprobs="p"))
+    outputs = ("text_output", "BYTES", [1], raw_bytes(b"Hi")), ("p", "FP32", [1], struct.pack("<f", -0.5))
+    event = running.delta(running.receive(reply(*outputs, final=False), 101.0))
+    assert event.text == "Hi"
+    assert [item.logprob for item in event.logprobs] == [-0.5]
+    assert session().delta("Hi").logprobs is None
+
+
+def test_a_response_that_is_the_whole_answer_completes_it():
+    running = session()
+    answer = reply_message(("text_output", "BYTES", [1], raw_bytes(b"Hi"))).infer_response
+    assert running.receive(answer, 101.0, whole=True) == "Hi"
+    assert running.answered
+
+
+# Credentials
+
+
+def source():
+    raise AssertionError
+
+
+def refused(message="no"):
+    return AuthenticationError(message, status="UNAUTHENTICATED")
+
+
+def test_a_refused_token_is_fetched_anew_once_without_a_pause_and_is_no_retry():
+    running = session(bearer=Bearer(source), max_retries=0)
+    assert drive(running.sign(), "first") == ([FetchToken(source)], (("authorization", "Bearer first"),))
+    failure = running.broken(refused(), 101.0)
+    assert running.running
+    assert running.retry(failure, 101.0, 0.9) == 0.0
+    assert drive(running.sign(), "second")[1] == (("authorization", "Bearer second"),)
+    final = running.broken(refused(), 102.0)
+    assert not running.running
+    assert (final.attempts, running.failure) == (2, final)
+
+
+def test_after_another_token_there_are_as_many_retries_as_before():
+    running = session(bearer=Bearer(source), max_retries=1)
+    drive(running.sign(), "first")
+    running.retry(running.broken(refused(), 101.0), 101.0, 0.0)
+    drive(running.sign(), "second")
+    running.retry(running.broken(ConnectionFailedError("gone", retryable=True), 101.0), 101.0, 0.0)
+    final = running.broken(ConnectionFailedError("gone", retryable=True), 102.0)
+    assert not running.running
+    assert final.attempts == 3
+
+
+def test_the_token_is_in_no_error_and_in_no_cause():
+    running = session(bearer=Bearer("s3cret"))
+    drive(running.sign())
+    cause = RuntimeError("s3cret")
+    shown = running.broken(refused("not s3cret"), 101.0)
+    assert "s3cret" not in str(shown)
+    assert running.cause(cause) is None
+
+
+def test_an_error_that_shows_no_token_keeps_its_cause():
+    running = session(bearer=Bearer("s3cret"))
+    drive(running.sign())
+    running.broken(refused(), 101.0)
+    cause = RuntimeError("of gRPC")
+    assert running.cause(cause) is cause
+
+
+def test_the_token_is_in_no_error_inside_the_stream_either():
+    running = session(bearer=Bearer("s3cret"))
+    drive(running.sign())
+    with pytest.raises(InferenceError) as caught:
+        running.receive(error("I was sent s3cret"), 101.0)
+    assert "s3cret" not in f"{caught.value}{caught.value.server_message}"
+
+
+# What else it knows
+
+
+def test_a_call_that_breaks_because_a_deadline_passed_is_that_deadlines_error():
+    running = session()
+    running.deadlines.expired = "first_token"
+    failure = running.broken(ConnectionFailedError("cancelled"), 103.0)
+    assert isinstance(failure, DeadlineExceededError)
+    assert (failure.deadline, failure.elapsed, failure.chunks) == ("first_token", 3.0, 0)
+
+
+@pytest.mark.parametrize("refusal", [RequestRejectedError("no such input"), ModelUnavailableError("gone")])
+def test_a_refusal_says_that_the_signature_may_have_changed(refusal):
+    told = []
+    wire_request = WireRequest(wire.pb.ModelInferRequest(), OutputNames())
+    running = GenerationSession(
+        generation_request(), wire_request, 100.0, on_signature_changed=lambda: told.append(1)
+    )
+    running.broken(refusal, 101.0)
+    assert told
+    other = GenerationSession(
+        generation_request(), wire_request, 100.0, on_signature_changed=lambda: told.append("other")
+    )
+    other.broken(InferenceError("boom"), 101.0)
+    assert "other" not in told
+
+
+def test_an_answer_may_be_of_any_length_without_a_limit_and_characters_count_as_their_bytes():
+    assert session(max_output_bytes=None).receive(chunk("x" * 100), 101.0)
+    assert session(max_output_bytes=4).receive(chunk("\u00e4\u00e4"), 101.0)
+    with pytest.raises(ProtocolError):
+        session(max_output_bytes=3).receive(chunk("\u00e4\u00e4"), 101.0)
+
+
+# The log
+
+
+def logged(caplog, ending):
+    with caplog.at_level(logging.INFO, logger="nupic_client"):
+        ending()
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome"),
+    [(finished, "finished"), (cancelled, "cancelled"), (failed, "InferenceError(INTERNAL)")],
+)
+def test_the_end_is_one_line_of_the_log_without_the_text(caplog, ending, outcome):
+    (line,) = logged(caplog, ending)
+    assert f"outcome={outcome} " in line
+    assert "model=llm" in line
+    assert "ttft=1.000s" in line
+    assert "Hel" not in line
+    assert "exploded" not in line
+
+
+def test_the_line_may_be_written_later(caplog):
+    waiting = []
+    running = session()
+    with caplog.at_level(logging.INFO, logger="nupic_client"):
+        running.cancelled(101.0, waiting.append)
+        assert not caplog.records
+        waiting[0]()
+    assert "outcome=cancelled" in caplog.records[-1].getMessage()

@@ -1,10 +1,18 @@
+"""Text out of chunks: UTF-8, whole texts, stop strings, the echoed prompt and token ids, however the chunks are cut."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nupic_client._core.generation.text import CumulativeText, StopScanner, Utf8Joiner
+from nupic_client._core.generation.text import (
+    CumulativeText,
+    PromptRemover,
+    StopScanner,
+    TokenJoiner,
+    Utf8Joiner,
+)
 
 ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 SMALL_TEXT = st.text("ab<", max_size=30)
@@ -223,3 +231,92 @@ def test_a_declared_cumulative_text_that_changes_its_beginning_is_an_error():
 
 def test_a_replacement_character_that_was_cut_is_text():
     assert grown(["\ufffd".encode()[:1], "\ufffd".encode(), "\ufffd!".encode()], True) == "\ufffd!".encode()
+
+
+# The echoed prompt
+
+
+@given(SMALL_TEXT, SMALL_TEXT, CUTS)
+def test_a_prompt_is_removed_once_however_the_text_is_split(prompt, answer, cuts):
+    remover = PromptRemover(prompt)
+    text = "".join([remover.feed(part) for part in split(prompt + answer, cuts)]) + remover.flush()
+    assert text == answer
+
+
+@given(SMALL_TEXT, SMALL_TEXT, CUTS)
+def test_a_text_that_does_not_begin_with_the_prompt_is_left_alone(prompt, answer, cuts):
+    remover = PromptRemover(prompt)
+    text = "".join([remover.feed(part) for part in split(answer, cuts)]) + remover.flush()
+    assert text == (answer.removeprefix(prompt))
+
+
+def test_only_what_may_be_the_prompt_is_held_back():
+    remover = PromptRemover("abc")
+    assert [remover.feed(part) for part in ("a", "b", "x", "a")] == ["", "", "abx", "a"]
+    assert remover.flush() == ""
+
+
+# Token ids
+
+VOCABULARY = ["Hel", "lo", " ", "w\u00f6", b"\xf0\x9f", b"\x98\x80"]
+
+
+def detokenize(ids):
+    """Decode as tokenizers do: what is no whole character is U+FFFD."""
+    words = [VOCABULARY[token] for token in ids]
+    return b"".join(word if isinstance(word, bytes) else word.encode() for word in words).decode(
+        errors="replace"
+    )
+
+
+def test_tokens_become_the_text_that_they_complete():
+    joiner = TokenJoiner(detokenize)
+    assert [joiner.feed(ids) for ids in ([0, 1], [2], [3])] == ["Hello", " ", "w\u00f6"]
+    assert joiner.flush() == ""
+
+
+def test_a_part_of_a_character_waits_for_the_rest():
+    joiner = TokenJoiner(detokenize)
+    assert [joiner.feed([4]), joiner.feed([5]), joiner.flush()] == ["", "\U0001f600", ""]
+
+
+def test_a_character_that_is_never_finished_comes_with_the_flush_as_a_replacement():
+    joiner = TokenJoiner(detokenize)
+    assert [joiner.feed([0, 4]), joiner.flush(), joiner.flush()] == ["Hel", "\ufffd", ""]
+
+
+def test_padding_is_no_token():
+    def decode(ids):
+        assert -1 not in ids
+        return detokenize(ids)
+
+    joiner = TokenJoiner(decode)
+    assert [joiner.feed([-1, 0, -1]), joiner.feed([-1]), joiner.feed([])] == ["Hel", "", ""]
+
+
+def test_without_tokens_nobody_is_asked_for_text():
+    joiner = TokenJoiner(lambda ids: 1 / 0)
+    assert [joiner.feed([]), joiner.flush()] == ["", ""]
+
+
+def test_tokens_that_cannot_be_decoded_are_dropped_and_the_text_before_them_is_not():
+    joiner = TokenJoiner(detokenize)
+    joiner.feed([0, 4])
+    with pytest.raises(IndexError):
+        joiner.feed([99, 100])
+    assert [joiner.feed([5]), joiner.flush()] == ["\U0001f600", ""]
+
+
+def test_a_text_that_shrinks_for_a_while_gives_nothing_twice():
+    texts = {1: "ab", 2: "a", 3: "abc"}
+    joiner = TokenJoiner(lambda ids: texts[len(ids)])
+    assert [joiner.feed([7]), joiner.feed([7]), joiner.feed([7])] == ["ab", "", "c"]
+
+
+@given(st.lists(st.integers(0, len(VOCABULARY) - 1), max_size=12), CUTS)
+def test_any_split_of_the_tokens_gives_the_text_of_all(ids, cuts):
+    joiner = TokenJoiner(detokenize)
+    text = "".join([joiner.feed(part) for part in split(ids, cuts)]) + joiner.flush()
+    whole = detokenize(ids)
+    if "\ufffd" not in whole.rstrip("\ufffd"):
+        assert text == whole

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 
 import ml_dtypes
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nupic_client._core.inference.arrays import DTYPES, as_array, content_of, from_raw, texts_of
-from nupic_client._core.kserve import wire
 from nupic_client.errors import ConfigurationError
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
@@ -132,33 +130,3 @@ def test_numbers_are_not_copied():
 
 def test_texts_of_leaves_str_alone():
     assert texts_of(np.array([b"a", "b"], dtype=object)).tolist() == ["a", "b"]
-
-
-@given(
-    st.lists(
-        st.tuples(st.text("ab", min_size=1, max_size=3), st.lists(st.binary(max_size=300), max_size=3)),
-        max_size=4,
-    ),
-    st.lists(st.text("ab", max_size=3), max_size=2),
-)
-def test_the_serialized_request_is_what_protobuf_would_make(inputs, outputs):
-    tensors = [
-        wire.EncodedTensor(name, "UINT8", (sum(map(len, parts)),), tuple(parts)) for name, parts in inputs
-    ]
-    wanted = wire.pb.ModelInferRequest(model_name="m", model_version="2", id="i")
-    for tensor in tensors:
-        wanted.inputs.add(name=tensor.name, datatype="UINT8", shape=tensor.shape)
-        wanted.raw_input_contents.append(b"".join(tensor.contents))
-    for name in outputs:
-        wanted.outputs.add(name=name)
-    wanted.parameters["p"].double_param = 0.5
-    data = wire.serialize_infer_request(
-        "m", tensors, request_id="i", version="2", outputs=outputs, parameters={"p": 0.5}
-    )
-    assert wire.pb.ModelInferRequest.FromString(data) == wanted
-
-
-def test_long_contents_have_long_lengths():
-    data = struct.pack("<I", 200_000) + bytes(200_000)
-    request = wire.serialize_infer_request("m", [wire.EncodedTensor("x", "BYTES", (1,), (memoryview(data),))])
-    assert wire.pb.ModelInferRequest.FromString(request).raw_input_contents[0] == data

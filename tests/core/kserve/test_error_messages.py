@@ -1,3 +1,5 @@
+"""Server messages to typed errors: each known text, unknown ones, and hostile ones."""
+
 from __future__ import annotations
 
 import pytest
