@@ -1,4 +1,4 @@
-"""`Conversation`: talk to a model and remember what was really said."""
+"""`Conversation`: talk to a model and keep the history of what was really said."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 
 
 class Conversation:
-    """A conversation with one model: `stream` streams its answer and keeps the history.
+    """A conversation with one model: `stream` streams an answer and keeps the history.
 
-    **What is kept.** An answer that came to its end is kept, with the message it answers. One that you left before its
-    end is kept as far as it came: that is what was said. If nothing had come, or if the answer failed with an error,
-    both are dropped, so that you can send the message again.
+    **The history.** A complete answer is kept, with its question. If you leave an answer before its end, the part that
+    had arrived is kept, with its question. Without any text, or after an error, both are dropped, so that you can send
+    the question again.
 
-    **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest sessions are left out
+    **The prompt.** With a context length (the model's own, or ``context_length=``), the oldest exchanges are left out
     until system prompt, history and new message fit beside ``reserve`` tokens for the answer. The system prompt and the
-    new message are always sent. Tokens are estimated as one for every three bytes of text unless ``count_tokens`` is
-    given. The history itself is never shortened.
+    new message are always sent. Without ``count_tokens`` the number of tokens is estimated as a third of the number of
+    bytes. The history itself is never shortened.
 
-    One answer at a time: for use by one thread or task. The client may be shared.
+    One answer at a time: for one thread or task. The client may be shared.
 
     Args:
-        client: the model to talk to; it must know how to render conversations.
+        client: the client of the model; its prompt format must be known.
         system: the system prompt; None for the model's own.
-        messages: what was said before.
-        context_length: tokens that fit, prompt and answer together; None takes the model's own, if it is known.
-        reserve: tokens to keep free for the answer; None takes a quarter of the context.
-        count_tokens: counts the tokens of a text.
+        messages: the earlier messages.
+        context_length: size of the context, prompt and answer together, in tokens; None for the model's own, if known.
+        reserve: tokens that are kept free for the answer; None for a quarter of the context.
+        count_tokens: returns the number of tokens of a text.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -97,12 +97,12 @@ class Conversation:
         self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is being said belongs to this conversation; a copy has what was said before, and a client of its own.
+        # A running answer belongs to this conversation; a copy has the history and a client of its own.
         return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
 
     @property
     def system(self) -> str | None:
-        """The system prompt, or None for the model's own. May be set; it holds from the next message on."""
+        """The system prompt, or None for the model's own. May be set, for the next message on."""
         return self._system
 
     @system.setter
@@ -111,11 +111,11 @@ class Conversation:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What was said so far, without the system prompt."""
+        """The history, without the system prompt."""
         return tuple(self._messages)
 
     def stream(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
-        """Say something and return the answer as a stream.
+        """Send a message and return the answer as a stream.
 
         Args:
             text: the user's message.
@@ -130,13 +130,13 @@ class Conversation:
         return self._begin(lambda prompt, keep: self._client._stream(prompt, options, keep), text)  # noqa: SLF001
 
     def astream(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
-        """Say something and return the answer as an async stream; the async twin of `stream`."""
+        """Send a message and return the answer as an async stream; the async twin of `stream`."""
         return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
 
     def generate(
         self, text: str, callback: Callback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
-        """Say something and return the complete answer. Blocks.
+        """Send a message and return the complete answer. Blocks.
 
         Args:
             text: the user's message.
@@ -153,31 +153,31 @@ class Conversation:
     async def agenerate(
         self, text: str, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
-        """Say something and return the complete answer; the async twin of `generate`."""
+        """Send a message and return the complete answer; the async twin of `generate`."""
         check_async_callback(callback)
         return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
 
     def clear(self) -> None:
-        """Forget what was said; the system prompt stays."""
+        """Clear the history; the system prompt stays."""
         self._messages.clear()
 
     def to_json(self) -> str:
-        """Return the conversation as JSON text, for `from_json`. It holds everything that was said."""
+        """Return the conversation as JSON text, for `from_json`, with its whole history."""
         messages = [{"role": message.role, "content": message.content} for message in self._messages]
         data = {"version": 1, "model": self._client.model.name, "system": self._system, "messages": messages}
         return json.dumps(data, ensure_ascii=False, indent=1)
 
     def save(self, path: str | Path) -> None:
-        """Write the conversation to a file, as `to_json` gives it."""
+        """Write the conversation to a file, in the form of `to_json`."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def from_json(cls, text: str, client: StreamingClient, **options: Any) -> Self:
-        """Return the conversation that `to_json` wrote.
+        """Return the conversation of a text from `to_json`.
 
         Args:
             text: the JSON text.
-            client: the model to go on with, not necessarily the same one.
+            client: the client to go on with; its model may be another one.
             **options: as for the constructor.
 
         Raises:
@@ -186,9 +186,7 @@ class Conversation:
         try:
             data = json.loads(text)
             if data["version"] != 1:
-                raise ConfigurationError(
-                    f"a conversation of version {data['version']!r} cannot be read, only 1"
-                )
+                raise ConfigurationError(f"a saved conversation must have version 1, not {data['version']!r}")
             return cls(client, system=data["system"], messages=data["messages"], **options)
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, ConfigurationError):
@@ -197,7 +195,7 @@ class Conversation:
 
     @classmethod
     def load(cls, path: str | Path, client: StreamingClient, **options: Any) -> Self:
-        """Return the conversation that `save` wrote; see `from_json`."""
+        """Return the conversation of a file from `save`; see `from_json`."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"), client, **options)
 
     def __repr__(self) -> str:
@@ -218,7 +216,7 @@ class Conversation:
                 self._messages += [question, assistant(session.text)]
 
         stream = start(self._prompt(question), keep)
-        # Weak, so that an answer that is dropped is cancelled like every other stream.
+        # A weak reference, so that dropping an answer cancels it like every other stream.
         self._last = weakref.ref(stream)
         return stream
 
@@ -246,7 +244,7 @@ def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
 
 
 def _nothing() -> None:
-    """Return no stream: nothing was said yet."""
+    """Return no stream, before the first message."""
 
 
 publish(__name__)

@@ -1,4 +1,4 @@
-"""The url of a server, or of several: what it may look like and what it means."""
+"""The url of a server or of several: its forms and their meaning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Endpoint:
     Args:
         target: the gRPC target for one server, e.g. ``"localhost:8001"`` or ``"unix:/run/triton.sock"``.
         secure: whether TLS is used.
-        addresses: all servers as (host, port) where a list was given, else empty.
+        addresses: all servers of a list as (host, port), else empty.
     """
 
     target: str
@@ -72,7 +72,7 @@ class HttpEndpoint:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its spelling alone: a loopback address or ``localhost``."""
+    """Return whether a host is a loopback address or ``localhost``; names are not resolved."""
     if host.lower() == "localhost":
         return True
     try:
@@ -104,13 +104,13 @@ def parse_url(url: UrlLike) -> Endpoint:
 
     Args:
         url: ``host:port``, ``grpc://host:port``, ``grpcs://host:port`` (TLS), ``dns:///name:port``, ``unix:/path``, or a
-            list of the first three: all of them are used in turn (gRPC's ``round_robin``).
+            list of the first three, which are used in turn (gRPC's ``round_robin``).
 
     Returns:
         The endpoint.
 
     Raises:
-        ConfigurationError: anything else, with the form that was expected.
+        ConfigurationError: the url has another form.
 
     Example:
         >>> parse_url("grpcs://gpt.example.com:443")
@@ -148,7 +148,7 @@ def _socket_path(text: str, url: str) -> str:
         raise ConfigurationError(
             f"url of a unix socket must have a path, as unix:/run/triton.sock, not {url!r}", parameter="url"
         )
-    # gRPC takes what follows two slashes for the name of a host.
+    # gRPC reads the part after two slashes as a host name.
     return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
 

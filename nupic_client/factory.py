@@ -1,4 +1,4 @@
-"""`ClientFactory`: a client by model, address and protocol, as NuPIC scripts ask for it."""
+"""`ClientFactory`: make a client by model, address and protocol, in the way of NuPIC scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ClientFactory"]
 
 
 class ClientFactory:
-    """Make clients for models that answer a request at once."""
+    """Make clients for models that do not stream."""
 
     @overload
     @staticmethod

@@ -45,7 +45,7 @@ __all__ = ["HttpInferenceClient"]
 DEFAULT_URL = "localhost:8000"
 """NuPIC's and Triton's default HTTP port on this machine."""
 _OWN = frozenset({"_transport", "_models"})
-"""What a copy of a client does not take over."""
+"""Attributes that a copy of a client does not get."""
 
 
 class HttpInferenceClient:
@@ -66,7 +66,7 @@ class HttpInferenceClient:
         bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
 
-    A copy, also one that was pickled, has the configuration and makes its own connections.
+    A copy, pickled copies included, has the same configuration and its own connections.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
@@ -121,7 +121,7 @@ class HttpInferenceClient:
         self._models = ModelDirectory()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The configuration only: a copy has its own connections and asks the server itself.
+        # The configuration only: a copy has its own connections and its own signature.
         return {name: value for name, value in self.__dict__.items() if name not in _OWN}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

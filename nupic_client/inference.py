@@ -1,4 +1,4 @@
-"""`InferenceClient`: models that answer a request at once, with arrays, embeddings or a whole text."""
+"""`InferenceClient`: models that do not stream, with arrays, embeddings or a complete text as their answer."""
 
 from __future__ import annotations
 
@@ -44,38 +44,38 @@ __all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceRes
 Inputs: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
 Errors: TypeAlias = Literal["raise", "return"]
-"""What happens to the error of one input of many."""
+"""Whether the error of one input is raised or returned."""
 OnResult: TypeAlias = "Callable[[int, Any], object]"
 """Called with the index of an input and its result."""
 AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
-"""Called with the index of an input and its result; what it returns is awaited if it can be."""
+"""Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 
 class InferenceClient(ModelClient):
-    """A client for one model that answers each request at once.
+    """A client for one model that answers each request with one response.
 
     One client serves any number of threads, tasks and event loops at the same time; it opens its connection
-    at the first call and keeps it. A name that ends in ``.streaming`` means the model without that ending, if
-    the server has it; else the one that streams, for `generate`.
+    at the first call and keeps it. A name that ends in ``.streaming`` means the model without that suffix, if the
+    server has it; else the streaming model, for `generate`.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
         url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else
             ``localhost:8001``.
-        registry: where the model is looked up. Default: the models that come with the package.
-        backend: how the model spells the requests of `generate`, see `StreamingClient`.
+        registry: looks the model up. Default: the models that come with the package.
+        backend: the model's form of the requests of `generate`, see `StreamingClient`.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, put over the defaults.
-        formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
-        text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
+        channel_options: gRPC channel arguments by name, which override the defaults.
+        formatter: renders conversations for `generate`: a `PromptFormatter` or the name of a family.
+        text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
             ``metadata``, and for `generate` the sampling options.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
-        TypeError: an option that does not exist.
+        TypeError: an unknown option.
 
     Example:
         .. code-block:: python
@@ -118,23 +118,22 @@ class InferenceClient(ModelClient):
     def infer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs. Blocks; thread-safe.
 
-        Arrays must have the data type and shape that the model declares. Plain Python values take its data
-        type where they fit it. A model with a batch dimension takes a single item without it, and a list of n
-        texts as ``[n, 1]``.
+        Arrays must have the data type and shape that the model declares. Python values are converted to its data type
+        if they fit. For a model with a batch dimension a single item may omit it, and a list of n texts has the shape
+        ``[n, 1]``.
 
         Args:
             inputs: arrays by the name of the input, or the value of the only input: an array, a list of
                 texts, a number.
-            **options: of this call, see `InferOptions`.
+            **options: options of this call, see `InferOptions`.
 
         Returns:
             The outputs by name.
 
         Raises:
-            ConfigurationError: the inputs or options do not fit the model; says what was expected and given.
-                They were not sent.
+            ConfigurationError: the inputs or options do not fit the model; nothing was sent.
             RequestError: the request failed.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
 
         Example:
             .. code-block:: python
@@ -154,7 +153,7 @@ class InferenceClient(ModelClient):
         Raises:
             ConfigurationError: as for `infer`.
             RequestError: as for `infer`.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
         """
         return await self._async_transport.run(infer(self._inference_request(options), inputs, self._models))
 
@@ -169,26 +168,26 @@ class InferenceClient(ModelClient):
     ) -> NDArray[np.float32]:
         """Turn texts into vectors. Blocks; thread-safe.
 
-        The texts go out in batches of ``batch_size``, several at a time; to a model without a batch dimension
-        one by one.
+        The texts are sent in batches of ``batch_size``, several at a time; one by one to a model without a batch
+        dimension.
 
         Args:
             texts: the texts, or a single one.
-            output: name of the output with the vectors; needed where the model has several of floating-point
+            output: name of the output with the vectors; required if the model has several outputs of floating-point
                 numbers.
-            batch_size: how many texts go into one request. Default: the most that the model takes.
-            concurrency: how many requests may run at the same time.
-            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` is for each
-                request.
+            batch_size: number of texts in one request. Default: the most that the model takes.
+            concurrency: number of requests at the same time.
+            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` applies to
+                each request.
 
         Returns:
-            An array of float32, one row for each text. Of no texts it has no rows, as wide as the model
-            declares.
+            An array of float32 of the shape (number of texts, dim). Without texts it is (0, dim), with dim 0 if the
+            model does not declare it.
 
         Raises:
             ConfigurationError: the model does not turn one text into one vector, or an argument is wrong.
             RequestError: a request failed; the others are cancelled.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
 
         Example:
             .. code-block:: python
@@ -226,7 +225,7 @@ class InferenceClient(ModelClient):
         Raises:
             ConfigurationError: as for `embed`.
             RequestError: as for `embed`.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = await self._async_transport.run(opening)
@@ -241,21 +240,21 @@ class InferenceClient(ModelClient):
     def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
 
-        A model that streams is asked too, and its stream read to the end.
+        Also works with a streaming model, whose stream is read to the end.
 
         Args:
-            prompt: a text, sent as it is, or a list of messages, rendered by the model's prompt formatter.
-            **options: of this call, see `GenerateOptions`.
+            prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
+            **options: options of this call, see `GenerateOptions`.
 
         Returns:
             The generation with its text, finish reason, usage and timing.
 
         Raises:
-            ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked;
-                nothing was sent.
+            ConfigurationError: an option or the prompt is wrong, or the model does not support an option; nothing was
+                sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
 
         Example:
             .. code-block:: python
@@ -283,7 +282,7 @@ class InferenceClient(ModelClient):
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
         """
         outcome = await self._async_transport.run(
             generate_unary(self._request(prompt, options), self._models, self._request_cache)
@@ -331,28 +330,27 @@ class InferenceClient(ModelClient):
     ) -> ResultStream[Any]:
         """Send many inputs, several at a time, and return their results as an iterator. Thread-safe.
 
-        Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless,
-        and memory stays flat. Both happen in the thread that reads. An input that is slow to come holds up
-        the results; `amap` does not have that limit. Leaving the iterator cancels what is on its way.
+        Reading the iterator reads and sends inputs, a bounded number ahead, on the reading thread: inputs may be
+        endless, and memory stays flat. A slow iterable of inputs delays the results; `amap` does not have that limit.
+        Leaving the iterator cancels the running requests.
 
         Args:
             inputs: any iterable of what `infer` takes.
-            concurrency: how many requests may run at the same time.
-            ordered: whether results come in the order of the inputs, or as they complete, each as ``(index,
-                result)``.
-            callback: called with index and result of each input as it completes, on the thread that reads.
-            errors: ``"raise"`` raises the error of an input in its place, which ends the iteration;
-                ``"return"`` returns it in the place of its result.
-            batch_size: how many rows of inputs are put together into one request, for a model with a batch
-                dimension. The results are the same.
-            **options: as for `infer`, without ``request_id``; ``timeout`` is for each request.
+            concurrency: number of requests at the same time.
+            ordered: yield results in the order of the inputs; otherwise as they complete, each as ``(index, result)``.
+            callback: called with index and result of each input as it completes, on the reading thread.
+            errors: ``"raise"`` raises the error of an input in place of its result, which ends the iteration;
+                ``"return"`` yields it.
+            batch_size: number of rows that are combined into one request, for a model with a batch dimension. The
+                results are the same.
+            **options: as for `infer`, without ``request_id``; ``timeout`` applies to each request.
 
         Returns:
-            The results, also a context manager. Nothing is sent before they are read.
+            The results, also a context manager. Nothing is sent before the first read.
 
         Raises:
             ConfigurationError: an argument is wrong.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
 
         Example:
             .. code-block:: python
@@ -417,17 +415,17 @@ class InferenceClient(ModelClient):
             inputs: any iterable or async iterable of what `infer` takes.
             concurrency: as for `map`.
             ordered: as for `map`.
-            callback: a function or a coroutine function, called in the task that reads.
+            callback: a function or a coroutine function, called in the reading task.
             errors: as for `map`.
             batch_size: as for `map`.
             **options: as for `map`.
 
         Returns:
-            The results, also an async context manager. Nothing is sent before they are read.
+            The results, also an async context manager. Nothing is sent before the first read.
 
         Raises:
             ConfigurationError: as for `map`.
-            TypeError: an option that does not exist.
+            TypeError: an unknown option.
 
         Example:
             .. code-block:: python
@@ -447,7 +445,7 @@ class InferenceClient(ModelClient):
         return AsyncResultStream(self._async_transport, opening, inputs, callback)
 
     def _inference_request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
-        """Decide everything that can be decided without the server."""
+        """Return the request, with all checks that need no server."""
         return InferenceRequest.create(
             self._spec,
             {"text": self._text, **options},

@@ -1,4 +1,4 @@
-"""`ServerClient`: what a server is and has."""
+"""`ServerClient`: the state, the models and the statistics of a server."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["ServerClient"]
 
 
 class ServerClient(Connected):
-    """Ask a server about itself and its models, and load and unload them.
+    """Query a server and its models, and load and unload models.
 
-    Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its twin with an ``a`` in front awaits.
+    Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its async twin begins with an ``a``.
 
     Args:
         url: as for `StreamingClient`.
         timeout: seconds for each call; None for no limit.
         metadata: gRPC metadata (HTTP/2 headers) sent with each call.
-        registry: where friendly names are from.
+        registry: looks friendly names up.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, put over the defaults.
+        channel_options: gRPC channel arguments by name, which override the defaults.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
@@ -82,19 +82,19 @@ class ServerClient(Connected):
         return str(self._config.endpoint)
 
     def is_live(self) -> bool:
-        """Return whether the server runs. A server that cannot be reached does not.
+        """Return whether the server is live; False if it cannot be reached.
 
         Raises:
-            RequestError: it answers otherwise than a server of this protocol, or certificates or credentials are wrong.
+            RequestError: the answer is not one of this protocol, or certificates or credentials are wrong.
         """
         return self._transport.run(self._queries.is_live())
 
     async def ais_live(self) -> bool:
-        """Return whether the server runs; the async twin of `is_live`."""
+        """Return whether the server is live; the async twin of `is_live`."""
         return await self._async_transport.run(self._queries.is_live())
 
     def is_ready(self) -> bool:
-        """Return whether the server takes requests. A server that cannot be reached does not.
+        """Return whether the server is ready for requests; False if it cannot be reached.
 
         Raises:
             RequestError: as for `is_live`.
@@ -102,7 +102,7 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.is_ready())
 
     async def ais_ready(self) -> bool:
-        """Return whether the server takes requests; the async twin of `is_ready`."""
+        """Return whether the server is ready for requests; the async twin of `is_ready`."""
         return await self._async_transport.run(self._queries.is_ready())
 
     def metadata(self) -> ServerInfo:
@@ -121,10 +121,10 @@ class ServerClient(Connected):
         """Return the models of the server, sorted by name and version.
 
         Args:
-            details: also ask each model that is ready whether it streams and what runs it: one round trip each.
+            details: also ask whether each ready model streams, and for its backend: one round trip per model.
 
         Raises:
-            RequestError: the call failed; a server may restrict this one.
+            RequestError: the call failed; a server may not permit this one.
         """
         return self._transport.run(self._queries.models(self._registry, details=details))
 
@@ -133,9 +133,9 @@ class ServerClient(Connected):
         return await self._async_transport.run(self._queries.models(self._registry, details=details))
 
     def is_model_ready(self, model: str, version: str = "") -> bool:
-        """Return whether a model takes requests. One that does not exist, on a server that answers, does not.
+        """Return whether a model is ready for requests; False if the server does not have it.
 
-        Note that a model whose process died goes on saying that it is ready (seen on Triton 2.51.0).
+        Note that Triton keeps reporting a model as ready when its process has died (seen on 2.51.0).
 
         Args:
             model: the server's name or a friendly name.
@@ -147,11 +147,11 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.is_model_ready(self._name(model), version))
 
     async def ais_model_ready(self, model: str, version: str = "") -> bool:
-        """Return whether a model takes requests; the async twin of `is_model_ready`."""
+        """Return whether a model is ready for requests; the async twin of `is_model_ready`."""
         return await self._async_transport.run(self._queries.is_model_ready(self._name(model), version))
 
     def signature(self, model: str, version: str = "") -> ModelSignature:
-        """Return what a model takes and gives: inputs, outputs, whether it streams, its backend and parameters.
+        """Return a model's signature: inputs, outputs, whether it streams, backend and parameters.
 
         Args:
             model: the server's name or a friendly name.
@@ -164,11 +164,11 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.signature(self._name(model), version))
 
     async def asignature(self, model: str, version: str = "") -> ModelSignature:
-        """Return what a model takes and gives; the async twin of `signature`."""
+        """Return a model's signature; the async twin of `signature`."""
         return await self._async_transport.run(self._queries.signature(self._name(model), version))
 
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
-        """Return what a model has done since the server started.
+        """Return a model's counts and durations since the start of the server.
 
         Args:
             model: the server's name or a friendly name; empty for all models.
@@ -181,17 +181,17 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.statistics(self._name(model), version))
 
     async def astatistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
-        """Return what a model has done since the server started; the async twin of `statistics`."""
+        """Return a model's counts and durations; the async twin of `statistics`."""
         return await self._async_transport.run(self._queries.statistics(self._name(model), version))
 
     def load(self, model: str, *, config: str | None = None) -> None:
         """Load a model, or load it again. Returns when it is loaded.
 
-        Works on servers that run with explicit model control (Triton's ``--model-control-mode=explicit``).
+        Requires explicit model control on the server (Triton's ``--model-control-mode=explicit``).
 
         Args:
             model: the server's name or a friendly name.
-            config: a model configuration as JSON, in place of the one in the repository.
+            config: a model configuration as JSON, which replaces the one in the repository.
 
         Raises:
             RequestError: the server refuses, or the model cannot be loaded.
@@ -203,11 +203,11 @@ class ServerClient(Connected):
         await self._async_transport.run(self._queries.load(self._name(model), config))
 
     def unload(self, model: str, *, dependents: bool = False) -> None:
-        """Unload a model. Returns when the server has taken the order, which may be before it is done.
+        """Unload a model. Returns when the server has accepted the request, possibly before the model is unloaded.
 
         Args:
             model: the server's name or a friendly name.
-            dependents: also those that were loaded for its sake, such as the steps of an ensemble.
+            dependents: also unload the models that it depends on, such as the steps of an ensemble.
 
         Raises:
             RequestError: the server refuses.
@@ -219,7 +219,7 @@ class ServerClient(Connected):
         await self._async_transport.run(self._queries.unload(self._name(model), dependents=dependents))
 
     def wait_until_ready(self, model: str = "", timeout: float | None = 60.0) -> None:
-        """Block until the server, and the model if one is named, is ready.
+        """Block until the server, and the model if one is given, is ready.
 
         Args:
             model: the server's name or a friendly name; empty for the server alone.
@@ -232,7 +232,7 @@ class ServerClient(Connected):
         self._transport.run(self._readiness(model, timeout))
 
     async def await_until_ready(self, model: str = "", timeout: float | None = 60.0) -> None:
-        """Wait until the server, and the model if one is named, is ready; the async twin of `wait_until_ready`."""
+        """Wait until the server, and the model if one is given, is ready; the async twin of `wait_until_ready`."""
         await self._async_transport.run(self._readiness(model, timeout))
 
     def __repr__(self) -> str:

@@ -58,8 +58,8 @@ def refused(main, capsys):
         (["--stop", ""], "--stop must be a non-empty string"),
         (["--metadata", "Bad Name=1"], "--metadata names must be lowercase letters"),
         (["--formatter", "klingon"], "klingon"),
-        (["--raw", "--system", "Be brief."], "--raw sends the prompt as it is"),
-        (["--raw", "--formatter", "chatml"], "--raw sends the prompt as it is"),
+        (["--raw", "--system", "Be brief."], "--raw must not be given with"),
+        (["--raw", "--formatter", "chatml"], "--raw must not be given with"),
         (["--model", "gpt.streaming", "--system", "Be brief."], "give --formatter and a family"),
         (
             ["--local", "--model", "gpt.streaming"],
@@ -88,13 +88,13 @@ def test_a_secret_is_not_shown(refused):
 
 @pytest.mark.parametrize("prompt", ["", " \n"])
 def test_an_empty_prompt(failed, prompt):
-    assert failed("generate", prompt) == (2, "the prompt is empty\n")
+    assert failed("generate", prompt) == (2, "the prompt must not be empty\n")
 
 
 def test_a_stdin_that_is_not_text(failed, typed):
     typed(b"\x89PNG\r\n\xff")
     code, error = failed("generate", "-")
-    assert (code, error) == (2, "stdin is not utf-8 text: invalid start byte\n")
+    assert (code, error) == (2, "stdin must be utf-8 text: invalid start byte\n")
 
 
 def test_a_prompt_that_forges_control_tokens(failed, server):

@@ -278,7 +278,7 @@ class RealTriton:
         """
         with self._changed:
             came = self._changed.wait_for(lambda: len(self._requests) >= count, timeout)
-            assert came, f"{len(self._requests)} of {count} requests came within {timeout} s"
+            assert came, f"{len(self._requests)} of {count} requests arrived within {timeout} s"
             return tuple(self._requests)
 
     def wait_for_cancellation(self, count: int = 1, *, timeout: float = 10.0) -> Sequence[Cancellation]:
@@ -291,7 +291,7 @@ class RealTriton:
             came = self._changed.wait_for(lambda: len(self._cancellations) >= count, timeout)
             assert came, (
                 f"{len(self._cancellations)} of {count} generations were cancelled within {timeout} s "
-                f"({len(self._requests)} requests came)"
+                f"({len(self._requests)} requests arrived)"
             )
             return tuple(self._cancellations)
 
