@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +21,7 @@ from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.signature_messages import signature_from_config
+from nupic_client._grpc.call import StreamCall
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.model_spec import ModelSpec
@@ -39,7 +39,6 @@ class Call:
 
     def __init__(self, messages: list[bytes]) -> None:
         self._next = iter(messages).__next__
-        self.undrained = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -58,16 +57,9 @@ class Memory:
 
     def __init__(self, messages: list[bytes]) -> None:
         self._messages = messages
-        self.watchdog = self
 
-    def watch(self, *_: Any) -> None:
-        """Nothing comes late."""
-
-    def run(self, session: GenerationSession) -> GenerationSession:
-        return session
-
-    def stream(self, _: GenerationSession) -> Call:
-        return Call(self._messages)
+    def stream(self, _: GenerationSession) -> StreamCall:
+        return StreamCall(Call(self._messages), None)
 
 
 def messages(chunks: list[Any], number: int) -> list[bytes]:

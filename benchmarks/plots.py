@@ -44,7 +44,7 @@ def bars(data: dict[str, Any], file: Path) -> None:
     """Draw tokens per second of each way, a group for each number of streams."""
     import matplotlib.pyplot as plt
 
-    figure, panes = plt.subplots(1, len(data), figsize=(11, 3.6), output_names="constrained")
+    figure, panes = plt.subplots(1, len(data), figsize=(11, 3.6), layout="constrained")
     for pane, (streams, ways) in zip(panes, data.items(), strict=True):
         names = list(ways)[::-1]
         rates = [middle(ways[name]["rate"]) / 1000 for name in names]
@@ -67,7 +67,7 @@ def paced(data: dict[str, Any], file: Path) -> None:
     """Draw what each way takes from the processor and how late it delivers, a group for each pace."""
     import matplotlib.pyplot as plt
 
-    figure, panes = plt.subplots(1, 2, figsize=(11, 4.6), output_names="constrained")
+    figure, panes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     ways = list(next(iter(data.values())))
     height = 0.8 / len(ways)
     for pane, column in zip(panes, ("CPU µs/token", "p99 µs"), strict=True):
@@ -91,7 +91,7 @@ def first_tokens(data: dict[str, Any], file: Path) -> None:
     """Draw how many of the streams have their first token after how long."""
     import matplotlib.pyplot as plt
 
-    figure, panes = plt.subplots(1, 2, figsize=(11, 3.2), output_names="constrained")
+    figure, panes = plt.subplots(1, 2, figsize=(11, 3.2), layout="constrained")
     for pane, kind in zip(panes, ("tasks", "threads"), strict=True):
         for way, found in data[kind].items():
             pane.plot([seconds * 1e3 for seconds in found["first"]], range(101), label=way, color=color(way))
@@ -107,7 +107,7 @@ def memory(data: dict[str, Any], file: Path) -> None:
     """Draw the resident memory over the generations."""
     import matplotlib.pyplot as plt
 
-    figure, pane = plt.subplots(figsize=(7, 3), output_names="constrained")
+    figure, pane = plt.subplots(figsize=(7, 3), layout="constrained")
     for way, style in (("sync", "-"), ("async", "--")):
         done = [sample["done"] / 1000 for sample in data[way]]
         pane.plot(

@@ -1,5 +1,6 @@
 """Sphinx configuration: Markdown, Google docstrings, broken references are errors."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -8,7 +9,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-from nupic_client import __version__
+from nupic_client import __version__, _public
+
+# Sphinx reads the order of members and the texts of attributes in the module that has them.
+for package in map(importlib.import_module, _public.PACKAGES):
+    for public_name in package.__all__:
+        getattr(package, public_name)
+for value, home in _public.HOMES.items():
+    value.__module__ = home
 
 project = "nupic_client"
 author = "nupic_client contributors"
@@ -27,5 +35,5 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = True
 # An alias: the testing page shows it under its public name, RecordedRequest.
-nitpick_ignore = [("py:class", "nupic_client.local.engines.engine.EngineRequest")]
+nitpick_ignore = [("py:class", "nupic_client.local.engine.EngineRequest")]
 default_role = "literal"

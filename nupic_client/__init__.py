@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         UnknownModelError,
     )
     from nupic_client.factory import ClientFactory
+    from nupic_client.http_inference import HttpInferenceClient
     from nupic_client.inference import (
         AsyncResultStream,
         InferenceClient,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         model_naming_mapping,
     )
     from nupic_client.results import (
+        Event,
         Finished,
         FinishReason,
         Generation,
@@ -77,7 +79,8 @@ if TYPE_CHECKING:
     from nupic_client.sampling import SamplingParams
     from nupic_client.server import ServerClient
     from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
-    from nupic_client.streaming import StreamingClient
+    from nupic_client.signature import ModelSignature, TensorSpec
+    from nupic_client.streaming import AsyncCallback, Callback, Prompt, StreamingClient
     from nupic_client.timeouts import RetryPolicy, Timeouts
 
 _HOMES = {
@@ -108,6 +111,7 @@ _HOMES = {
         "UnknownModelError",
     ),
     "factory": ("ClientFactory",),
+    "http_inference": ("HttpInferenceClient",),
     "inference": ("AsyncResultStream", "InferenceClient", "InferenceResult", "ResultStream"),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
@@ -122,6 +126,7 @@ _HOMES = {
         "model_naming_mapping",
     ),
     "results": (
+        "Event",
         "FinishReason",
         "Finished",
         "Generation",
@@ -134,26 +139,31 @@ _HOMES = {
     "sampling": ("SamplingParams",),
     "server": ("ServerClient",),
     "server_info": ("Durations", "ModelInfo", "ModelStatistics", "ServerInfo"),
-    "streaming": ("StreamingClient",),
+    "signature": ("ModelSignature", "TensorSpec"),
+    "streaming": ("AsyncCallback", "Callback", "Prompt", "StreamingClient"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 # Type checkers take from a package only what stands here in so many words.
 __all__ = [
     "TLS",
+    "AsyncCallback",
     "AsyncResultStream",
     "AsyncTextStream",
     "AuthenticationError",
+    "Callback",
     "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",
     "Conversation",
     "DeadlineExceededError",
     "Durations",
+    "Event",
     "FinishReason",
     "Finished",
     "GenerateOptions",
     "Generation",
+    "HttpInferenceClient",
     "IncompleteStreamError",
     "InferOptions",
     "InferenceClient",
@@ -166,11 +176,13 @@ __all__ = [
     "ModelInfo",
     "ModelName",
     "ModelRegistry",
+    "ModelSignature",
     "ModelSpec",
     "ModelStatistics",
     "ModelUnavailableError",
     "NupicError",
     "OverloadedError",
+    "Prompt",
     "PromptError",
     "PromptFormatter",
     "ProtocolError",
@@ -185,6 +197,7 @@ __all__ = [
     "StreamConsumedError",
     "StreamStateError",
     "StreamingClient",
+    "TensorSpec",
     "TextDelta",
     "TextStream",
     "Timeouts",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nupic_client._async.transport import AsyncTransport
+from nupic_client._core.calls.auth import Bearer
 from nupic_client._sync.transport import Transport
+from nupic_client.config import ClientConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -15,10 +17,27 @@ __all__ = ["Connected"]
 
 
 class Connected:
-    """The life of a client's connection; the classes that extend it make the transports."""
+    """The life of a client's connection, and copies of a client; the classes that extend it set ``_config``.
 
-    _transport: Transport
-    _async_transport: AsyncTransport
+    A copy has the configuration only: it makes its own connection and asks the server itself.
+    """
+
+    _config: ClientConfig
+    _own: ClassVar[frozenset[str]] = frozenset({"_bearer", "_transport", "_async_transport"})
+    """Names of the attributes that a copy makes anew."""
+
+    def _begin(self) -> None:
+        """Set the attributes that a copy makes anew."""
+        self._bearer = Bearer.of(self._config.bearer_token)
+        self._transport = Transport(self._config, self._bearer)
+        self._async_transport = AsyncTransport(self._config, self._bearer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def close(self) -> None:
         """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nupic_client._async.transport import AsyncTransport
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
-from nupic_client._sync.transport import Transport
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
@@ -33,12 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["ModelClient"]
 
 
-_OWN = frozenset({"_bearer", "_transport", "_async_transport", "_models", "_request_cache"})
-"""What a copy of a client does not take over."""
-
-
 class ModelClient(Connected):
     """A client for one model; its arguments are documented on the classes that extend it."""
+
+    _own = Connected._own | {"_models", "_request_cache"}  # noqa: SLF001 - of its own base class
 
     def __init__(
         self,
@@ -76,19 +71,9 @@ class ModelClient(Connected):
         self._begin()
 
     def _begin(self) -> None:
-        self._bearer = Bearer.of(self._config.bearer_token)
-        self._transport = Transport(self._config, self._bearer)
-        self._async_transport = AsyncTransport(self._config, self._bearer)
+        super()._begin()
         self._models = ModelDirectory()
         self._request_cache = RequestCache()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The configuration only: a copy has its own connection and asks the server itself.
-        return {name: value for name, value in self.__dict__.items() if name not in _OWN}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._begin()
 
     @property
     def model(self) -> ModelSpec:
@@ -169,8 +154,9 @@ class ModelClient(Connected):
         messages = to_messages(prompt)
         if self._formatter is None:
             raise ConfigurationError(
-                f"it is not known how model {self._spec.name!r} wants conversations written: give formatter= (a family"
-                " such as 'chatml' or 'zephyr', or a PromptFormatter), or give the prompt as a text"
+                f"formatter must be given to send messages to model {self._spec.name!r}, whose prompt format is not"
+                " known: give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or give the prompt as a text",
+                parameter="formatter",
             )
         rendered = self._formatter(messages)
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
@@ -189,5 +175,8 @@ def new_request_id() -> str:
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:
     if "request_id" in options:
-        raise ConfigurationError("request_id belongs to a call, not to a client: each request has its own")
+        raise ConfigurationError(
+            "request_id must be given to a call, not to a client: each request has its own",
+            parameter="request_id",
+        )
     return base.override(options)

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
-from nupic_client._frozen import reduce_frozen
+from nupic_client._public import publish
 from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
@@ -55,14 +54,19 @@ class TLS:
             value = getattr(self, name)
             if not (value is None or isinstance(value, (str, PathLike, bytes))):
                 raise ConfigurationError(
-                    f"tls.{name} must be a path, or the PEM text as bytes, not {type(value).__name__}"
+                    f"tls.{name} must be a path, or the PEM text as bytes, not {type(value).__name__}",
+                    parameter=f"tls.{name}",
                 )
         if not (self.target_name is None or isinstance(self.target_name, str)):
             raise ConfigurationError(
-                f"tls.target_name must be a string, not {type(self.target_name).__name__}"
+                f"tls.target_name must be a string, not {type(self.target_name).__name__}",
+                parameter="tls.target_name",
             )
         if (self.certificate_chain is None) != (self.private_key is None):
-            raise ConfigurationError("mutual TLS needs both certificate_chain and private_key")
+            missing = "tls.private_key" if self.private_key is None else "tls.certificate_chain"
+            raise ConfigurationError(
+                f"{missing} is missing: mutual TLS needs both a certificate and its key", parameter=missing
+            )
 
     def pem(self, name: str) -> bytes | None:
         """Return the PEM text of one of the three, reading its file if it is one.
@@ -74,11 +78,11 @@ class TLS:
         return None if value is None else read_pem(f"tls.{name}", value)
 
 
-def read_pem(what: str, value: str | Path | bytes) -> bytes:
+def read_pem(parameter: str, value: str | Path | bytes) -> bytes:
     """Return PEM text that is given as it is or as a file.
 
     Args:
-        what: the argument, for the error.
+        parameter: the name of the argument, for the error.
         value: bytes are the text itself, strings and paths are files.
 
     Raises:
@@ -89,9 +93,13 @@ def read_pem(what: str, value: str | Path | bytes) -> bytes:
     try:
         return Path(value).read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{what}: cannot read {str(value)!r}: {error.strerror}") from None
+        raise _unreadable(parameter, value, error.strerror) from None
     except ValueError as error:  # no path at all, such as one with a null character
-        raise ConfigurationError(f"{what}: cannot read {str(value)!r}: {error}") from None
+        raise _unreadable(parameter, value, error) from None
+
+
+def _unreadable(parameter: str, value: str | Path, reason: object) -> ConfigurationError:
+    return ConfigurationError(f"{parameter}: cannot read {str(value)!r}: {reason}", parameter=parameter)
 
 
 def check_token_path(shown: str, secure_url: str, *, protected: bool) -> None:
@@ -107,8 +115,9 @@ def check_token_path(shown: str, secure_url: str, *, protected: bool) -> None:
     """
     if not protected:
         raise ConfigurationError(
-            f"the token would go to {shown!r} in plain text, for everyone on the way to read: use"
-            f" {secure_url}, or allow_insecure_token=True where the network protects it"
+            f"the token would go to {shown!r} in plain text, for everyone on the way to read: use {secure_url}",
+            parameter="bearer_token",
+            hint="or allow_insecure_token=True where the network protects it",
         )
 
 
@@ -116,7 +125,7 @@ _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 
 def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | bytes]:
-    """Validate request metadata (HTTP/2 headers) and return a read-only copy.
+    """Validate request metadata (HTTP/2 headers) and return a copy.
 
     Args:
         metadata: names to values. Names are lowercase letters, digits and ``_ . -``; a name that ends in ``-bin`` takes
@@ -127,19 +136,25 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
     """
     if not isinstance(metadata, Mapping):
         raise ConfigurationError(
-            f"metadata must be a mapping of names to values, not {type(metadata).__name__}"
+            f"metadata must be a mapping of names to values, not {type(metadata).__name__}",
+            parameter="metadata",
         )
     for name, value in metadata.items():
         if not isinstance(name, str) or not _METADATA_KEY.fullmatch(name) or name.startswith("grpc-"):
             raise ConfigurationError(
-                f"metadata name {name!r} is not valid: lowercase letters, digits and '_.-', not starting with 'grpc-'"
+                f"metadata names must be lowercase letters, digits and '_.-' and must not begin with 'grpc-', not {name!r}",
+                parameter="metadata",
             )
         if name.endswith("-bin"):
             if not isinstance(value, bytes):
-                raise ConfigurationError(f"metadata {name!r} ends in '-bin' and must be bytes")
+                raise ConfigurationError(
+                    f"metadata {name!r} must be bytes, because its name ends in '-bin'", parameter="metadata"
+                )
         elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
-            raise ConfigurationError(f"metadata {name!r} must be a string of printable ASCII characters")
-    return MappingProxyType(dict(metadata))
+            raise ConfigurationError(
+                f"metadata {name!r} must be a string of printable ASCII characters", parameter="metadata"
+            )
+    return dict(metadata)
 
 
 def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
@@ -148,9 +163,10 @@ def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
     )
     if not good:
         raise ConfigurationError(
-            "channel_options must be a mapping of gRPC argument names to strings and integers"
+            "channel_options must be a mapping of gRPC argument names to strings and integers",
+            parameter="channel_options",
         )
-    return MappingProxyType(dict(options))
+    return dict(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +183,9 @@ class ClientConfig:
 
     endpoint: Endpoint
     tls: TLS | None = None
-    channel_options: Mapping[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+    channel_options: Mapping[str, str | int] = field(default_factory=dict)
     connect_timeout: float | None = None
     bearer_token: BearerTokenSource | None = field(default=None, repr=False)
-
-    __reduce__ = reduce_frozen
 
     @classmethod
     def create(
@@ -202,7 +216,9 @@ class ClientConfig:
         endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
         if tls is not None and not endpoint.secure:
             raise ConfigurationError(
-                f"tls is given but the url {str(endpoint)!r} is not secure: use grpcs://{endpoint}"
+                f"url {str(endpoint)!r} is not secure, but certificates or names for TLS are given: use"
+                f" grpcs://{endpoint}",
+                parameter="url",
             )
         protected = bearer_token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
         check_token_path(str(endpoint), f"grpcs://{endpoint}", protected=protected)
@@ -213,3 +229,6 @@ class ClientConfig:
             connect_timeout=connect_timeout,
             bearer_token=bearer_token,
         )
+
+
+publish(__name__)

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._history import estimate_tokens, trimmed
+from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
 from nupic_client.results import Generation
-from nupic_client.streaming import AsyncCallback, Callback, StreamingClient, check_callback
+from nupic_client.streaming import (
+    AsyncCallback,
+    Callback,
+    StreamingClient,
+    check_async_callback,
+    check_callback,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -78,7 +85,11 @@ class Conversation:
         messages = list(messages)
         self._messages = list(to_messages(messages)) if messages else []
         if any(message.role == "system" for message in self._messages):
-            raise ConfigurationError("give the system prompt as system=, not among the messages")
+            raise ConfigurationError(
+                "messages must not have a system message: leave it out",
+                parameter="messages",
+                hint="or give it as system=",
+            )
         given = _checked_tokens("context_length", context_length, least=1)
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
@@ -123,7 +134,7 @@ class Conversation:
         return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
 
     def generate(
-        self, text: str, *, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+        self, text: str, callback: Callback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Say something and return the complete answer. Blocks.
 
@@ -140,9 +151,10 @@ class Conversation:
         return self._client._deliver(self.stream(text, **options), callback)  # noqa: SLF001
 
     async def agenerate(
-        self, text: str, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+        self, text: str, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Say something and return the complete answer; the async twin of `generate`."""
+        check_async_callback(callback)
         return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
 
     def clear(self) -> None:
@@ -221,15 +233,20 @@ class Conversation:
 
 def _checked_system(text: str | None) -> str | None:
     if text is not None and not isinstance(text, str):
-        raise ConfigurationError(f"system must be a string, not {text!r}")
+        raise ConfigurationError(f"system must be a string, not {text!r}", parameter="system")
     return text
 
 
 def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
-        raise ConfigurationError(f"{name} must be a number of tokens, not {count!r}")
+        raise ConfigurationError(
+            f"{name} must be a number of tokens >= {least}, not {count!r}", parameter=name
+        )
     return count
 
 
 def _nothing() -> None:
     """Return no stream: nothing was said yet."""
+
+
+publish(__name__)

@@ -69,7 +69,7 @@ def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
     )
     if match is None or not 1 <= int(match["port"]) <= 65535:
         raise ConfigurationError(
-            f"url {url or text!r} is not valid: expected {_FORMS}; a port is a number from 1 to 65535"
+            f"url must be {_FORMS}, with a port from 1 to 65535, not {url or text!r}", parameter="url"
         )
     return match["v6"] or match["host"], int(match["port"])
 
@@ -97,7 +97,7 @@ def parse_url(url: UrlLike) -> Endpoint:
         return _parse_list(url.split(","))
     text = url.strip()
     if not text.isprintable():
-        raise ConfigurationError(f"url {url!r} is not valid: it has characters that cannot be printed")
+        raise ConfigurationError(f"url must have printable characters only, not {url!r}", parameter="url")
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
         return Endpoint(f"unix:{_socket_path(text, url)}")
@@ -108,10 +108,11 @@ def parse_url(url: UrlLike) -> Endpoint:
     if separator and scheme.lower() in {"http", "https"}:
         raise ConfigurationError(
             f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port (8001 by default)"
-            f" as {_HTTP_HOST.split(rest, maxsplit=1)[1] or 'host'}:8001"
+            f" as {_HTTP_HOST.split(rest, maxsplit=1)[1] or 'host'}:8001",
+            parameter="url",
         )
     if separator and scheme.lower() not in {"grpc", "grpcs"}:
-        raise ConfigurationError(f"url {url!r} has the unknown scheme {scheme!r}: expected {_FORMS}")
+        raise ConfigurationError(f"url must be {_FORMS}, not {url!r}", parameter="url")
     host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
     return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
 
@@ -120,7 +121,7 @@ def _socket_path(text: str, url: str) -> str:
     path = unquote(text.removeprefix("unix:").removeprefix("//"))
     if not path or "\0" in path:
         raise ConfigurationError(
-            f"url {url!r} is not valid: a unix socket needs a path, as in unix:/run/triton.sock"
+            f"url of a unix socket must have a path, as unix:/run/triton.sock, not {url!r}", parameter="url"
         )
     # gRPC takes what follows two slashes for the name of a host.
     return f"/{path.lstrip('/')}" if path.startswith("//") else path
@@ -128,17 +129,20 @@ def _socket_path(text: str, url: str) -> str:
 
 def _parse_list(urls: Sequence[str]) -> Endpoint:
     if not isinstance(urls, Sequence) or not urls or not all(isinstance(item, str) for item in urls):
-        raise ConfigurationError(f"url must be a string or a non-empty list of strings, not {urls!r}")
+        raise ConfigurationError(
+            f"url must be a string or a non-empty list of strings, not {urls!r}", parameter="url"
+        )
     endpoints = [parse_url(item) for item in urls]
     if len(endpoints) == 1:
         return endpoints[0]
     if any(endpoint.target.startswith(("unix:", "dns:")) for endpoint in endpoints):
         raise ConfigurationError(
-            f"a list of urls takes host:port, grpc:// or grpcs:// only, not {list(urls)!r}"
+            f"url as a list must have host:port, grpc:// or grpcs:// only, not {list(urls)!r}",
+            parameter="url",
         )
     if len({endpoint.secure for endpoint in endpoints}) > 1:
         raise ConfigurationError(
-            f"a list of urls is either all grpc:// or all grpcs://, not both: {list(urls)!r}"
+            f"url as a list must be all grpc:// or all grpcs://, not {list(urls)!r}", parameter="url"
         )
     addresses = tuple(
         address

@@ -31,6 +31,8 @@ from __future__ import annotations
 
 import copy
 
+from nupic_client._public import publish
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -63,11 +65,17 @@ __all__ = [
 class NupicError(Exception):
     """Root of every error of this library: ``except NupicError`` catches them all."""
 
-    def __init__(self, message: str) -> None:
-        # The whole constructor input goes into `args`: an exception that hides some of it cannot be unpickled.
+    hint: str = ""
+    """Another way out that only a program has, as "or set unsupported='warn'"; part of ``str(error)``."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        # `args` has one text, so that an exception can be unpickled; the attributes are set again afterwards.
         super().__init__(message)
         self.message: str = message
         """What happened and what to do, as one sentence without the facts that stand in attributes."""
+        if hint:
+            self.hint = hint
+            self.args = (self._sentence(),)
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -90,14 +98,14 @@ class NupicError(Exception):
         return error.with_traceback(self.__traceback__)
 
     def _sentence(self) -> str:
-        return self.message
+        return f"{self.message}, {self.hint}" if self.hint else self.message
 
 
 class ConfigurationError(NupicError, ValueError):
     """A url, option or value is wrong. Raised before anything is sent."""
 
-    def __init__(self, message: str, *, parameter: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, parameter: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.parameter: str = parameter
         """The argument that is wrong, as ``"max_tokens"`` or ``"tls.private_key"``; empty where it is not one alone."""
 
@@ -275,3 +283,6 @@ class ProtocolError(RequestError):
 
 class IncompleteStreamError(ProtocolError):
     """The server ended the stream before it marked the answer as complete; ``partial_text`` has what came."""
+
+
+publish(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,4 +68,7 @@ class ClientFactory:
             from nupic_client.http_inference import HttpInferenceClient  # noqa: PLC0415
 
             return HttpInferenceClient(model, url, **options)
-        raise ConfigurationError(f"protocol must be 'grpc' or 'http', not {protocol!r}")
+        raise ConfigurationError(f"protocol must be 'grpc' or 'http', not {protocol!r}", parameter="protocol")
+
+
+publish(__name__)

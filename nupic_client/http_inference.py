@@ -24,6 +24,7 @@ from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.error_messages import error_from_message
 from nupic_client._core.kserve.signature_messages import signature_from_config_json
+from nupic_client._public import publish
 from nupic_client.config import check_token_path
 from nupic_client.endpoint import is_loopback
 from nupic_client.errors import (
@@ -97,7 +98,9 @@ class HttpInferenceClient:
         self._text = check_text(text)
         scheme, separator, rest = (url or DEFAULT_URL).rpartition("://")
         if separator and scheme not in {"http", "https"}:
-            raise ConfigurationError(f"url: expected host:port, http:// or https://, given {url!r}")
+            raise ConfigurationError(
+                f"url must be host:port, http://host:port or https://host:port, not {url!r}", parameter="url"
+            )
         self._address = rest.rstrip("/")
         self._secure = scheme == "https"
         self._timeout = CallOptions().override({"timeout": timeout}).timeouts.total
@@ -189,7 +192,9 @@ class HttpInferenceClient:
 
     def _request(self, options: InferOptions) -> InferenceRequest:
         if options.get("timeout") is not None:
-            raise ConfigurationError("timeout: over HTTP it belongs to the client, not to a call")
+            raise ConfigurationError(
+                "timeout must be given to the client over HTTP, not to a call", parameter="timeout"
+            )
         return InferenceRequest.create(
             self._spec,
             {"text": self._text, **options},
@@ -330,5 +335,9 @@ def _load() -> ModuleType:
         # Without its extra tritonclient raises RuntimeError.
         raise ConfigurationError(
             "protocol 'http' needs tritonclient's HTTP client: pip install 'tritonclient[http]'; or use protocol"
-            " 'grpc' with the server's gRPC port (8001 by default), which needs nothing more"
+            " 'grpc' with the server's gRPC port (8001 by default), which needs nothing more",
+            parameter="protocol",
         ) from None
+
+
+publish(__name__)

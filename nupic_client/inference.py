@@ -11,12 +11,13 @@ from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.generation.opening import generate_unary
-from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._model_client import ModelClient, new_request_id
+from nupic_client._public import publish
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from nupic_client._core.generation.session import GenerationSession
     from nupic_client._core.inference.arrays import ArrayLike, TextAs
     from nupic_client.backends.protocol import Backend
     from nupic_client.config import TLS, BearerTokenSource
@@ -197,7 +197,7 @@ class InferenceClient(ModelClient):
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = self._transport.run(opening)
-        pipeline = open_embedding(batcher, concurrency)
+        pipeline = embedding_pipeline(batcher, concurrency)
         with ResultStream[tuple[int, InferenceResult]](
             self._transport, pipeline, batcher.inputs()
         ) as results:
@@ -230,7 +230,7 @@ class InferenceClient(ModelClient):
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = await self._async_transport.run(opening)
-        pipeline = open_embedding(batcher, concurrency)
+        pipeline = embedding_pipeline(batcher, concurrency)
         results: AsyncResultStream[tuple[int, InferenceResult]]
         results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs())
         async with results:
@@ -267,7 +267,7 @@ class InferenceClient(ModelClient):
         )
         if isinstance(outcome, Generation):
             return outcome
-        with TextStream(self._transport, _opened(outcome)) as stream:
+        with TextStream(self._transport, outcome) as stream:
             return stream.result()
 
     async def agenerate(
@@ -291,7 +291,7 @@ class InferenceClient(ModelClient):
         if isinstance(outcome, Generation):
             return outcome
         request_id = outcome.request.request_id
-        async with AsyncTextStream(self._async_transport, _opened(outcome), request_id) as stream:
+        async with AsyncTextStream(self._async_transport, outcome, request_id) as stream:
             return await stream.result()
 
     @overload
@@ -363,7 +363,8 @@ class InferenceClient(ModelClient):
         _check_many(inputs, Iterable)
         if inspect.iscoroutinefunction(callback):
             raise ConfigurationError(
-                f"callback must be a plain function, not {callback!r}; amap takes async ones"
+                f"callback must be a plain function, not {callback!r}; amap takes async ones",
+                parameter="callback",
             )
         opening = self._bulk(
             options,
@@ -460,7 +461,10 @@ class InferenceClient(ModelClient):
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
     ) -> flows.Flow[EmbeddingBatcher]:
         if options.get("outputs") is not None:
-            raise ConfigurationError("outputs: expected none here; choose the vectors with output=")
+            raise ConfigurationError(
+                "outputs must not be given to embed: choose the output with the vectors as output=",
+                parameter="outputs",
+            )
         request = self._inference_request(options, single=False)
         return prepare_embedding(
             request, check_texts(texts), self._models, output=output, batch_size=batch_size
@@ -468,7 +472,7 @@ class InferenceClient(ModelClient):
 
     def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
         if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function, not {callback!r}")
+            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
         request = self._inference_request(options, single=False)
         return open_pipeline(request, BulkSettings(**settings), self._models)
 
@@ -482,12 +486,10 @@ class InferenceClient(ModelClient):
 def _check_many(inputs: object, *kinds: type) -> None:
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, kinds):
         raise ConfigurationError(
-            f"inputs: expected an iterable of what infer takes, given {type(inputs).__name__}: put a single"
-            " input into a list"
+            f"inputs must be an iterable of what infer takes, not {type(inputs).__name__}: put a single input into a"
+            " list",
+            parameter="inputs",
         )
 
 
-def _opened(session: GenerationSession) -> flows.Flow[GenerationSession]:
-    """The opening of a stream whose model is known already."""
-    yield from ()
-    return session
+publish(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["Message", "MessageLike", "assistant", "system", "to_messages", "user"]
@@ -33,10 +34,11 @@ class Message:
 
     def __post_init__(self) -> None:
         if not isinstance(self.role, str) or not self.role:
-            raise ConfigurationError(f"a message's role must be a non-empty string, not {self.role!r}")
+            raise ConfigurationError(f"role must be a non-empty string, not {self.role!r}", parameter="role")
         if not isinstance(self.content, str):
             raise ConfigurationError(
-                f"the content of a {self.role!r} message must be a string, not {type(self.content).__name__}"
+                f"content of a {self.role!r} message must be a string, not {type(self.content).__name__}",
+                parameter="content",
             )
 
 
@@ -76,10 +78,12 @@ def to_messages(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
         (Message(role='user', content='Hello'),)
     """
     if isinstance(messages, (str, bytes, Message, Mapping)) or not isinstance(messages, Iterable):
-        raise ConfigurationError(f"messages must be a list of messages, not {type(messages).__name__}")
+        raise ConfigurationError(
+            f"messages must be a list of messages, not {type(messages).__name__}", parameter="messages"
+        )
     result = tuple(_to_message(item, index) for index, item in enumerate(messages))
     if not result:
-        raise ConfigurationError("a conversation needs at least one message")
+        raise ConfigurationError("messages must have at least one message", parameter="messages")
     return result
 
 
@@ -88,10 +92,15 @@ def _to_message(item: MessageLike, index: int) -> Message:
         return item
     if not isinstance(item, Mapping):
         raise ConfigurationError(
-            f"message {index} must be a Message or a mapping with 'role' and 'content', not {type(item).__name__}"
+            f"message {index} must be a Message or a mapping with 'role' and 'content', not {type(item).__name__}",
+            parameter="messages",
         )
     if set(item) != {"role", "content"}:
         raise ConfigurationError(
-            f"message {index} must have exactly the keys 'role' and 'content', it has {sorted(map(str, item))}"
+            f"message {index} must have exactly the keys 'role' and 'content', not {sorted(map(str, item))}",
+            parameter="messages",
         )
     return Message(item["role"], item["content"])
+
+
+publish(__name__)

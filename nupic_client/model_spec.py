@@ -1,4 +1,4 @@
-"""What the client knows about a model, and how a TOML file says it."""
+"""What the client knows about a model, and models in TOML files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nupic_client._public import publish
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.naming import ModelName, parse_model_name
 from nupic_client.prompts import PromptFormatter, formatter_for
@@ -38,7 +40,7 @@ class ModelSpec:
         bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
             doubled one makes answers worse. ``"auto"`` strips it: the tokenizers of all known backends add one.
-        backend: the name of the backend that spells the requests; None finds it out from the model's signature.
+        backend: the name of the backend, see `nupic_client.backends`; None detects it by the model's signature.
         text: whether responses hold new text (``"delta"``), the whole text so far (``"cumulative"``), or the responses
             should decide (``"auto"``).
         description: one line for people.
@@ -62,7 +64,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ConfigurationError(f"a model needs a name, not {self.name!r}")
+            raise ConfigurationError(f"the name of a model must be a non-empty string, not {self.name!r}")
         for key in ("server_name", "version", "family", "system", "backend", "description"):
             value = getattr(self, key)
             if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
@@ -72,18 +74,18 @@ class ModelSpec:
                 raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")
         length = self.context_length
         if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
-            raise ConfigurationError(f"context_length must be a number of tokens, not {length!r}")
+            raise ConfigurationError(f"context_length must be a number of tokens >= 1, not {length!r}")
         if not isinstance(self.sampling, SamplingParams):
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)
         object.__setattr__(self, "aliases", _strings("aliases", self.aliases))
         if not all(alias.strip() for alias in self.aliases):
-            raise ConfigurationError("aliases takes names, not blanks")
+            raise ConfigurationError("aliases must be names, not blanks")
         object.__setattr__(self, "stop", _strings("stop", self.stop))
 
     @property
     def registered(self) -> bool:
-        """Whether it is from a registry; otherwise the name was taken as the server's."""
+        """Whether the model is from a registry; otherwise its name was taken as the server's."""
         return not self.hint
 
     @property
@@ -93,12 +95,12 @@ class ModelSpec:
 
     @property
     def sampling_defaults(self) -> SamplingParams:
-        """`sampling` as what it always is once the spec is made."""
+        """`sampling`, which is always `SamplingParams` after construction."""
         return self.sampling if isinstance(self.sampling, SamplingParams) else _sampling(self.sampling)
 
     @property
     def cumulative(self) -> bool | None:
-        """`text` as the decoder takes it: None lets the responses decide."""
+        """`text` for the decoder: None leaves the decision to the responses."""
         return {"delta": False, "cumulative": True}.get(self.text)
 
     @property
@@ -115,7 +117,7 @@ def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
     strings = tuple(value)
     for string in strings:
         if not isinstance(string, str) or not string:
-            raise ConfigurationError(f"{key} takes non-empty strings, not {string!r}")
+            raise ConfigurationError(f"{key} must be non-empty strings, not {string!r}")
     return strings
 
 
@@ -130,7 +132,8 @@ def _sampling(options: Mapping[str, Any]) -> SamplingParams:
     except TypeError:
         unknown = sorted(set(options) - set(OPTION_NAMES))
         raise ConfigurationError(
-            f"sampling has no option {unknown[0]!r}: there are {', '.join(OPTION_NAMES)}"
+            f"sampling has no option {unknown[0]!r}: {did_you_mean(unknown[0], OPTION_NAMES)}the options are"
+            f" {listed(OPTION_NAMES)}"
         ) from None
 
 
@@ -139,7 +142,8 @@ def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelS
     unknown = sorted(table.keys() - known)
     if unknown:
         raise ConfigurationError(
-            f"{source}: model {name!r} has the unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}"
+            f"{source}: model {name!r} has the unknown key {unknown[0]!r}: {did_you_mean(unknown[0], known)}the keys"
+            f" are {listed(sorted(known))}"
         )
     try:
         return ModelSpec(name=name, **table)
@@ -165,7 +169,7 @@ def specs_from_toml(text: str, source: str) -> list[ModelSpec]:
     tables_only = isinstance(models, dict) and all(isinstance(table, dict) for table in models.values())
     if set(tables) - {"models"} or not tables_only:
         raise ConfigurationError(
-            f'{source}: expected one table [models."name"] for each model and nothing else'
+            f'{source} must have one table [models."name"] for each model, and nothing else'
         )
     return [_spec_from_table(name, table, source) for name, table in models.items()]
 
@@ -181,3 +185,6 @@ def specs_from_file(file: Path, source: str) -> list[ModelSpec]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{source}: cannot be read: {error}") from None
     return specs_from_toml(text, source)
+
+
+publish(__name__)

@@ -2,14 +2,16 @@
 
 Three forms are public: ``nupic-sbert.base-v3``, the older ``nupic-sbert-1-v3`` and the oldest
 ``numenta-sbert-2-v2-wtokenizer``; and one rule: a GPT version that supports output streaming ends in ``.streaming``
-(https://docs.numenta.com/docs/configuration, https://docs.numenta.com/docs/gpt-streaming). What the parts are called here
-is our own reading of those names.
+(https://docs.numenta.com/docs/configuration, https://docs.numenta.com/docs/gpt-streaming). The names of the parts are
+our own.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from nupic_client._public import publish
 
 __all__ = ["STREAMING_SUFFIX", "ModelName", "parse_model_name", "streaming_name", "unary_name"]
 
@@ -82,3 +84,6 @@ def streaming_name(name: str) -> str:
 def unary_name(name: str) -> str:
     """Return the name of a model's version that does not stream."""
     return name.removesuffix(STREAMING_SUFFIX)
+
+
+publish(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, TypedDict
 
+from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorValue
 from nupic_client.timeouts import RetryPolicy, Timeouts
 
@@ -72,3 +73,6 @@ class InferOptions(TypedDict, total=False):
     """gRPC metadata (HTTP/2 headers), besides the client's."""
     max_output_bytes: int | None
     """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
+
+
+publish(__name__)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import pkgutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nupic_client._folders import user_config_folder
+from nupic_client._public import publish
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
@@ -61,7 +62,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             owner = self._names.get(alias)
             if alias in self._specs or (owner is not None and owner != spec.name):
                 raise ConfigurationError(
-                    f"alias {alias!r} of model {spec.name!r} already means {owner or alias!r}"
+                    f"alias {alias!r} of model {spec.name!r} already belongs to model {owner or alias!r}"
                 )
         self._names = {name: owner for name, owner in self._names.items() if owner != spec.name}
         self._specs[spec.name] = spec
@@ -87,7 +88,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         return ModelRegistry(self._specs.values())
 
     def resolve(self, name: str) -> ModelSpec:
-        """Return what is known about a model; a name that is not known is taken as the server's name.
+        """Return the entry of a model; a name that is not in the registry is taken as the server's name.
 
         Its prompt family is guessed from the name where that is certain.
 
@@ -101,12 +102,7 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             raise ConfigurationError(f"a model name must be a non-empty string, not {name!r}")
         if name in self:
             return self[name]
-        near = self._close(name)
-        hint = (
-            f"the registry has {', '.join(map(repr, near))}"
-            if near
-            else f"the registry has {', '.join(self._specs)}"
-        )
+        hint = f"{self._did_you_mean(name)}the registry has {listed(self._specs)}"
         return ModelSpec(name=name, family=guess_family(name), hint=hint)
 
     def __getitem__(self, name: str) -> ModelSpec:
@@ -117,14 +113,11 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         """
         spec = self._specs.get(name) or self._specs.get(self._names.get(name, ""))
         if spec is None:
-            near = self._close(name)
-            hint = (
-                f"did you mean {' or '.join(map(repr, near))}?"
-                if near
-                else f"there are {', '.join(self._specs)}"
-            )
             raise _UnknownNameError(
-                f"no model {name!r} in the registry: {hint}", model=name, known=tuple(self._specs)
+                f"no model {name!r} in the registry: {self._did_you_mean(name)}"
+                f"the models are {listed(self._specs) or 'none'}",
+                model=name,
+                known=tuple(self._specs),
             )
         return spec
 
@@ -140,8 +133,8 @@ class ModelRegistry(Mapping[str, ModelSpec]):
     def __repr__(self) -> str:
         return f"ModelRegistry({', '.join(self._specs)})"
 
-    def _close(self, name: str) -> list[str]:
-        return difflib.get_close_matches(str(name), [*self._specs, *self._names], n=3)
+    def _did_you_mean(self, name: str) -> str:
+        return did_you_mean(name, [*self._specs, *self._names], most=3)
 
 
 class _NamingMapping(Mapping[str, str]):
@@ -170,7 +163,7 @@ class _NamingMapping(Mapping[str, str]):
 
 
 class _UnknownNameError(UnknownModelError, KeyError):
-    """What a mapping must raise, so that ``.get`` and ``try/except KeyError`` work."""
+    """A KeyError too, so that ``.get`` and ``try/except KeyError`` work as for any mapping."""
 
 
 model_naming_mapping: Mapping[str, str] = _NamingMapping()
@@ -188,7 +181,7 @@ def default_registry() -> ModelRegistry:
         ConfigurationError: a file cannot be read or does not describe models.
     """
     given = os.environ.get("NUPIC_MODELS")
-    config = _config_folder() / "models.toml"
+    config = user_config_folder() / "models.toml"
     files = [config] if config.is_file() else []
     return _registry_of((*files, *([Path(given)] if given else ())), given)
 
@@ -203,14 +196,6 @@ def _registry_of(files: tuple[Path, ...], given: str | None) -> ModelRegistry:
         for spec in specs_from_file(file, source):
             registry.register(spec)
     return registry.frozen()
-
-
-def _config_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "nupic_client"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "nupic_client"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nupic_client"
 
 
 def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -> PromptFormatter:
@@ -234,7 +219,7 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         '<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n'
     """
     if not isinstance(model, str):
-        raise ConfigurationError(f"a model or family must be given by its name, not {model!r}")
+        raise ConfigurationError(f"a model or family must be a string, not {model!r}")
     known = default_registry() if registry is None else registry
     try:
         return formatter_for(model)
@@ -244,3 +229,6 @@ def get_prompt_formatter(model: str, *, registry: ModelRegistry | None = None) -
         if formatter is None:
             raise
         return formatter
+
+
+publish(__name__)

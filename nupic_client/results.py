@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from nupic_client._public import publish
+
 __all__ = [
     "Event",
     "FinishReason",
@@ -156,3 +158,6 @@ class Finished:
 
 Event: TypeAlias = "TextDelta | Finished"
 """What ``stream.events()`` yields."""
+
+
+publish(__name__)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, SupportsIndex
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
@@ -25,7 +26,7 @@ def _number(
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}")
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}", parameter=name)
     return number
 
 
@@ -33,22 +34,30 @@ def _integer(name: str, value: SupportsIndex, allowed: str, *, low: int, high: i
     try:
         number = operator.index(value)
     except TypeError:
-        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}") from None
+        number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
-        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}")
+        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}", parameter=name)
     return number
 
 
 def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(value, Iterable):
-        raise ConfigurationError(f"stop takes a non-empty string or a list of them, not {value!r}")
+        raise _no_stop_string(value)
     strings = (value,) if isinstance(value, str) else tuple(value)
     if len(strings) > MAX_STOP_STRINGS:
-        raise ConfigurationError(f"stop takes at most {MAX_STOP_STRINGS} strings, not {len(strings)}")
+        raise ConfigurationError(
+            f"stop must be at most {MAX_STOP_STRINGS} strings, not {len(strings)}", parameter="stop"
+        )
     for string in strings:
         if not isinstance(string, str) or not string:
-            raise ConfigurationError(f"stop takes a non-empty string or a list of them, not {string!r}")
+            raise _no_stop_string(string)
     return tuple(dict.fromkeys(strings))
+
+
+def _no_stop_string(value: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"stop must be a non-empty string or a list of them, not {value!r}", parameter="stop"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +115,6 @@ class SamplingParams:
             if value is not None:
                 yield name, value
 
-    def merged(self, other: SamplingParams) -> SamplingParams:
-        """Return these options with those that ``other`` sets put over them."""
-        changes = dict(other.given())
-        return replace(self, **changes) if changes else self  # type: ignore[arg-type]  # names and types are the fields'
-
 
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "max_tokens": lambda name, value: _integer(name, value, ">= 1", low=1, high=2**31 - 1),
@@ -128,3 +132,6 @@ _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
 
 OPTION_NAMES = tuple(field.name for field in fields(SamplingParams))
 """The sampling options in their documented order."""
+
+
+publish(__name__)

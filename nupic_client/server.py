@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
-from nupic_client._async.transport import AsyncTransport
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
-from nupic_client._sync.transport import Transport
+from nupic_client._public import publish
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
 from nupic_client.endpoint import UrlLike
 from nupic_client.logs import switch_on
@@ -77,20 +74,6 @@ class ServerClient(Connected):
         self._metadata = tuple(check_metadata(metadata or {}).items())
         self._timeout = Timeouts.of(timeout).total
         self._queries = ServerQueries(self._timeout, self._metadata)
-        self._begin()
-
-    def _begin(self) -> None:
-        bearer = Bearer.of(self._config.bearer_token)
-        self._transport = Transport(self._config, bearer)
-        self._async_transport = AsyncTransport(self._config, bearer)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The configuration only: a copy has its own connection.
-        own = ("_transport", "_async_transport")
-        return {name: value for name, value in self.__dict__.items() if name not in own}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
         self._begin()
 
     @property
@@ -262,3 +245,6 @@ class ServerClient(Connected):
         return wait_until_ready(
             self._name(model), timeout=Timeouts.of(timeout).total, target=self.url, metadata=self._metadata
         )
+
+
+publish(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nupic_client._public import publish
 from nupic_client.naming import ModelName
 
 __all__ = ["Durations", "ModelInfo", "ModelStatistics", "ServerInfo"]
@@ -101,3 +102,6 @@ class ModelStatistics:
     compute_input: Durations
     compute_infer: Durations
     compute_output: Durations
+
+
+publish(__name__)

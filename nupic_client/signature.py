@@ -1,12 +1,11 @@
-"""What a model on a server takes and gives: names, data types and shapes, as the server states them."""
+"""Signatures of models: names, data types and shapes of inputs and outputs, as the server states them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from nupic_client._frozen import reduce_frozen
+from nupic_client._public import publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,7 @@ class TensorSpec:
     Args:
         name: the tensor's name.
         datatype: the KServe v2 data type, e.g. ``"BYTES"``, ``"INT32"``, ``"FP32"``.
-        shape: the dimensions without the batch dimension; -1 stands for any size.
+        shape: the dimensions without the batch dimension; -1 for any size.
         optional: whether a request may leave this input out.
     """
 
@@ -57,8 +56,7 @@ class ModelSignature:
     max_batch_size: int = 0
     backend: str = ""
     platform: str = ""
-    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    __reduce__ = reduce_frozen
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +74,6 @@ class InputTensor:
     datatype: str
     shape: tuple[int, ...]
     values: tuple[TensorValue, ...] = field(repr=False)  # one of them is the prompt
+
+
+publish(__name__)

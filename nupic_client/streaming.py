@@ -12,6 +12,7 @@ from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._model_client import ModelClient
+from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
@@ -69,7 +70,7 @@ class StreamingClient(ModelClient):
     """
 
     def generate(
-        self, prompt: Prompt, *, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+        self, prompt: Prompt, callback: Callback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
 
@@ -124,7 +125,7 @@ class StreamingClient(ModelClient):
         return self._stream(prompt, options)
 
     async def agenerate(
-        self, prompt: Prompt, *, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+        self, prompt: Prompt, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Generate a text and return it when it is complete; the async twin of `generate`. Task-safe.
 
@@ -142,8 +143,7 @@ class StreamingClient(ModelClient):
             RequestError: as for `generate`.
             TypeError: an option that does not exist.
         """
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function or a coroutine function, not {callback!r}")
+        check_async_callback(callback)
         return await self._adeliver(self.astream(prompt, **options), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
@@ -173,7 +173,8 @@ class StreamingClient(ModelClient):
         return self._astream(prompt, options)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None) -> TextStream:
-        return TextStream(self._transport, self._open(self._request(prompt, options), on_end))
+        opening = self._open(self._request(prompt, options), on_end)
+        return TextStream(self._transport, self._transport.run(opening))
 
     def _astream(
         self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None
@@ -205,5 +206,17 @@ def check_callback(callback: Callback | None) -> None:
     """Raise ConfigurationError for a callback that a blocking call cannot use."""
     if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
         raise ConfigurationError(
-            f"callback must be a plain function, not {callback!r}; agenerate takes async ones"
+            f"callback must be a plain function, not {callback!r}; agenerate takes async ones",
+            parameter="callback",
         )
+
+
+def check_async_callback(callback: AsyncCallback | None) -> None:
+    """Raise ConfigurationError for a callback that an async call cannot use."""
+    if callback is not None and not callable(callback):
+        raise ConfigurationError(
+            f"callback must be a function or a coroutine function, not {callback!r}", parameter="callback"
+        )
+
+
+publish(__name__)

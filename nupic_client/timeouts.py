@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
@@ -47,7 +48,7 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for name in ("total", "first_token", "between_tokens", "connect"):
-            shown = "timeout" if name == "total" else f"timeout {name}"
+            shown = "timeout" if name == "total" else f"timeout.{name}"
             object.__setattr__(self, name, _seconds(shown, getattr(self, name)))
 
     @classmethod
@@ -66,7 +67,7 @@ def _seconds(name: str, value: object) -> float | None:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
     if not 0 < number <= _LONGEST_TIMEOUT:
         raise ConfigurationError(
-            f"{name} must be a positive number of seconds or None for no limit, not {value!r}"
+            f"{name} must be a positive number of seconds or None for no limit, not {value!r}", parameter=name
         )
     return float(number)
 
@@ -100,7 +101,8 @@ class RetryPolicy:
             or not 0 <= self.max_retries <= _MOST_RETRIES
         ):
             raise ConfigurationError(
-                f"max_retries must be an integer from 0 to {_MOST_RETRIES} (0 switches them off), not {self.max_retries!r}"
+                f"max_retries must be an integer from 0 to {_MOST_RETRIES} (0 switches them off), not {self.max_retries!r}",
+                parameter="max_retries",
             )
         _seconds("initial_backoff", self.initial_backoff)
         _seconds("max_backoff", self.max_backoff)
@@ -114,3 +116,6 @@ class RetryPolicy:
 
 
 NO_RETRIES = RetryPolicy(max_retries=0)
+
+
+publish(__name__)

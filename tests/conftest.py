@@ -11,6 +11,7 @@ from types import FrameType, TracebackType
 
 import pytest
 from hypothesis import settings
+from marks import mark
 from triton.deaths import note_death, run_again_if_it_died, tell_deaths
 
 # No test may depend on being fast: Hypothesis fails an example that takes more than 200 ms, which a busy machine does.
@@ -20,6 +21,12 @@ settings.load_profile("patient")
 # A shell that starts the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts the real Triton or the embedded model, before ``-m`` chooses."""
+    mark(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,6 +15,8 @@ import pytest
 
 from nupic_client import StreamingClient
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SMALL_WINDOWS = {"grpc.http2.lookahead_bytes": 20_000, "grpc.http2.bdp_probe": 0}
 """Bytes of a stream that the server may send ahead: by default 4 MB, which few answers have."""

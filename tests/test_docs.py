@@ -55,6 +55,7 @@ def logging_as_before():
         logger.handlers[:] = handlers
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("page", with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, monkeypatch, capsys):

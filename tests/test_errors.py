@@ -88,6 +88,7 @@ def test_every_name_ends_in_error():
     [
         (NupicError("it failed"), "it failed"),
         (ConfigurationError("url 'x' is not valid"), "url 'x' is not valid"),
+        (ConfigurationError("leave it out", hint="or set it=1", parameter="it"), "leave it out, or set it=1"),
         (StreamClosedError("closed"), "closed"),
         (UnknownModelError("no model 'gpt'", model="gpt", known=("a",)), "no model 'gpt'"),
         (RequestError("it failed"), "it failed"),
@@ -137,6 +138,14 @@ def test_a_copy_has_every_fact(kind, copied):
     assert type(twin) is kind
     assert vars(twin) == vars(error)
     assert (str(twin), twin.args) == (str(error), error.args)
+
+
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_a_copy_has_the_hint_once(copied):
+    error = ConfigurationError("leave it out", hint="or set it=1", parameter="it")
+    twin = copied(error)
+    assert vars(twin) == {"message": "leave it out", "hint": "or set it=1", "parameter": "it"}
+    assert (str(twin), twin.args) == (str(error), error.args) == ("leave it out, or set it=1", (str(error),))
 
 
 def test_facts_that_were_added_later_are_copied_too():

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.processes import Program, environment, needs_the_model, run
+from cli.processes import Program, environment, run
 
 from nupic_client.backends import ModelSignature, TensorSpec
 from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
+
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STREAMING = EXAMPLES / "streaming" / "streaming.py"
@@ -193,7 +197,7 @@ def test_streaming_never_replaces_a_server_that_was_chosen(free_port):
         assert "Traceback" not in finished.stderr
 
 
-@needs_the_model
+@pytest.mark.model
 def test_streaming_starts_the_embedded_server_where_nothing_answers(free_port):
     finished = run(streaming_by_default(free_port))
     answer, rest = FIGURES.split(finished.stdout)

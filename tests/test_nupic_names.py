@@ -4,7 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from cli.processes import cli_program, needs_the_model, run
+import pytest
+from cli.processes import cli_program, run
 
 import nupic_client
 from nupic.client import inference_client, utils
@@ -41,7 +42,7 @@ def test_the_names_are_those_of_the_client():
     assert utils.model_naming_mapping is nupic_client.model_naming_mapping
 
 
-@needs_the_model
+@pytest.mark.model
 def test_a_nupic_script_runs_unchanged(tmp_path):
     script = tmp_path / "streaming.py"
     with cli_program("serve", "--port", "0") as server:

@@ -3,18 +3,22 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pickle
 import pkgutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
 import nupic_client
-from nupic_client import errors
+from nupic_client import _public, errors, local
 
 SOURCE = ast.parse(Path(nupic_client.__file__).read_text(encoding="utf-8"))
 NAMES = [name for name in nupic_client.__all__ if name != "__version__"]
+ALIASES = {"AsyncCallback", "Callback", "Event", "Prompt"}
+"""Names for types: texts at run time."""
 
 
 def imported_for_type_checkers():
@@ -62,11 +66,66 @@ def test_a_public_name_is_public_in_its_module(name):
     assert name in module.__all__
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - ALIASES))
 def test_a_public_name_has_a_text(name):
     text = inspect.getdoc(getattr(nupic_client, name))
     assert text
     assert text.strip().splitlines()[0].endswith((".", ":", "?"))
+
+
+def exported():
+    """Return package, name and value of every public class and function."""
+    for package in map(importlib.import_module, _public.PACKAGES):
+        for name in package.__all__:
+            value = getattr(package, name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                yield package.__name__, name, value
+
+
+def public_path(package, name):
+    """Return the package to import a name from, where several export it."""
+    if name in nupic_client.__all__:
+        return "nupic_client"
+    return "nupic_client.local" if name in {*local.__all__} else package
+
+
+@pytest.mark.parametrize(("package", "name", "value"), list(exported()))
+def test_a_public_name_says_where_to_import_it_from(package, name, value):
+    if name == "RecordedRequest":
+        name = "EngineRequest"
+    assert (value.__module__, value.__qualname__) == (public_path(package, name), name)
+    assert pickle.loads(pickle.dumps(value)) is value
+
+
+OWN = {value: home for value, home in _public.HOMES.items() if home.startswith(f"{value.__module__}.")}
+"""Without what one package has and another one exports."""
+
+
+@pytest.mark.parametrize("home", sorted(set(OWN.values())))
+def test_where_to_import_a_name_from_does_not_depend_on_what_was_imported_first(home):
+    names = sorted(value.__name__ for value, its_home in OWN.items() if its_home == home)
+    code = (
+        f"import sys, {home}; from nupic_client._public import PACKAGES;"
+        f"print([name for name in {names} if vars(sys.modules[{home!r}])[name].__module__ not in PACKAGES])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "annotation"),
+    [
+        (nupic_client.Generation, "usage", nupic_client.Usage),
+        (nupic_client.Generation, "finish_reason", nupic_client.FinishReason | None),
+        (nupic_client.ModelInfo, "parts", nupic_client.ModelName),
+        (nupic_client.TLS, "target_name", str | None),
+        (nupic_client.Timeouts, "total", float | None),
+        (local.ServerLimits, "read_timeout", float | None),
+    ],
+)
+def test_the_annotations_of_a_public_class_can_be_resolved(kind, name, annotation):
+    """Libraries that make forms or checks of dataclasses ask for them."""
+    assert typing.get_type_hints(kind)[name] == annotation
 
 
 def public_members():
@@ -121,6 +180,7 @@ def test_what_a_module_declares_public_is_there(name):
         assert hasattr(module, public), f"{name}.{public}"
 
 
+@pytest.mark.slow
 def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
     pytest.importorskip("mypy")
     root = Path(__file__).parent.parent
@@ -135,3 +195,19 @@ def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
         text=True,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "Success: no issues found in 1 source file\n")
+
+
+STREAMS = {
+    "TextStream": {"cancel", "close", "closed", "events", "request_id", "result", "text"},
+    "AsyncTextStream": {"aclose", "cancel", "closed", "events", "request_id", "result", "text"},
+    "ResultStream": {"cancel", "close"},
+    "AsyncResultStream": {"aclose", "cancel"},
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_shows_only_what_is_for_its_user(name):
+    kind = getattr(nupic_client, name)
+    shown = {member for member in dir(kind) if not member.startswith("_")}
+    assert shown == STREAMS[name]
+    assert all(inspect.getdoc(getattr(kind, member)) for member in shown)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nupic_client import registry as registry_module
+from nupic_client._folders import user_config_folder
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.messages import system, user
 from nupic_client.prompts import formatter_for
@@ -97,11 +97,11 @@ def test_an_unknown_name_is_taken_as_the_servers_name(registry):
 
 
 def test_an_unknown_name_has_a_hint_with_the_nearest_names(registry):
-    assert registry.resolve("suport-bot").hint == "the registry has 'support-bot'"
+    assert registry.resolve("suport-bot").hint == "did you mean 'support-bot'? the registry has 'support-bot'"
 
 
 def test_an_unknown_name_like_no_other_has_a_hint_with_all_names(registry):
-    assert registry.resolve("xyz").hint == "the registry has support-bot"
+    assert registry.resolve("xyz").hint == "the registry has 'support-bot'"
 
 
 @pytest.mark.parametrize("name", ["", "  ", None, 5, ["bot"]])
@@ -117,7 +117,7 @@ def test_looking_up_an_unknown_name_is_an_error_with_the_nearest_names(registry)
 
 
 def test_looking_up_a_name_like_no_other_is_an_error_with_all_names(registry):
-    with pytest.raises(UnknownModelError, match="there are support-bot"):
+    with pytest.raises(UnknownModelError, match="in the registry: the models are 'support-bot'"):
         registry["xyz"]
 
 
@@ -144,13 +144,15 @@ def test_a_model_may_be_registered_again_as_it_is(registry):
 
 
 def test_an_alias_of_another_model_is_an_error(registry):
-    with pytest.raises(ConfigurationError, match="alias 'bot' of model 'other' already means 'support-bot'"):
+    with pytest.raises(
+        ConfigurationError, match="alias 'bot' of model 'other' already belongs to model 'support-bot'"
+    ):
         registry.register(ModelSpec(name="other", aliases=("bot",)))
     assert "other" not in registry
 
 
 def test_an_alias_that_is_a_models_name_is_an_error(registry):
-    with pytest.raises(ConfigurationError, match="already means 'support-bot'"):
+    with pytest.raises(ConfigurationError, match="already belongs to model 'support-bot'"):
         registry.register(ModelSpec(name="other", aliases=("support-bot",)))
 
 
@@ -245,11 +247,16 @@ def test_a_file_without_models_has_none():
     ("text", "words"),
     [
         ("models = [", "my.toml is not valid TOML"),
-        ("[model.a]", "expected one table"),
-        ("[models]\na = 5", "expected one table"),
-        ("models = 5", "expected one table"),
-        ("[[models]]", "expected one table"),
-        ("[models.a]\nfoo = 1", "'a' has the unknown key 'foo'; the keys are aliases"),
+        ("[model.a]", "my.toml must have one table"),
+        ("[models]\na = 5", "my.toml must have one table"),
+        ("models = 5", "my.toml must have one table"),
+        ("[[models]]", "my.toml must have one table"),
+        ("[models.a]\nfoo = 1", "'a' has the unknown key 'foo': the keys are 'aliases'"),
+        ("[models.a]\nfamilly = 'b'", r"unknown key 'familly': did you mean 'family'\?"),
+        (
+            "[models.a]\nsampling.top_b = 1",
+            r"no option 'top_b': did you mean 'top_p'\? the options are 'max_tokens'",
+        ),
         ("[models.a]\nname = 'b'", "unknown key 'name'"),
         ("[models.a]\ntext = 'all'", "model 'a': text must be one of"),
         ("[models.a]\ntext = []", "model 'a'"),
@@ -299,7 +306,7 @@ def test_a_model_named_as_the_alias_of_another_is_found(registry):
 
 @pytest.mark.parametrize("name", [5, None])
 def test_what_is_no_name_has_no_formatter(name):
-    with pytest.raises(ConfigurationError, match="by its name"):
+    with pytest.raises(ConfigurationError, match="must be a string"):
         get_prompt_formatter(name)
 
 
@@ -385,8 +392,8 @@ def test_a_frozen_registry_loads_nothing(registry, tmp_path):
 def test_each_system_has_its_configuration_folder(platform, variable, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setenv(variable, str(tmp_path))
-    assert registry_module._config_folder().is_relative_to(tmp_path)
-    assert registry_module._config_folder().name == "nupic_client"
+    assert user_config_folder().is_relative_to(tmp_path)
+    assert user_config_folder().name == "nupic_client"
 
 
 def test_get_of_a_registry_gives_the_default_for_an_unknown_name(registry):

@@ -14,6 +14,7 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
+from nupic_client._public import publish
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["AsyncResultStream"]
@@ -43,14 +44,14 @@ class AsyncResultStream(Generic[T]):
     def __init__(
         self,
         transport: AsyncTransport,
-        opening: flows.Flow[Pipeline],
+        opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
     ) -> None:
         self._tasks: dict[asyncio.Task[Any], Job | None] = {}
         self._inbox: _Inbox | None = None
         self._transport = transport
-        self._opening = opening
+        self._opening = opening  # a flow is run at the first read
         self._async_inputs = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
         self._inputs = iter(()) if isinstance(inputs, AsyncIterable) else iter(inputs)
         self._callback = callback
@@ -60,7 +61,7 @@ class AsyncResultStream(Generic[T]):
         self._consumed = False
         fork.track(self)
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Leave the parent's calls alone in a forked child; reading them there is an error."""
         fork.leak_in_child(self._tasks, self._inbox)
         self._tasks, self._inbox = {}, None
@@ -141,7 +142,8 @@ class AsyncResultStream(Generic[T]):
 
     async def _open(self) -> Pipeline:
         if self._pipeline is None:
-            self._pipeline = await self._transport.run(self._opening)
+            opening = self._opening
+            self._pipeline = opening if isinstance(opening, Pipeline) else await self._transport.run(opening)
         return self._pipeline
 
     def _check_open(self) -> None:
@@ -259,3 +261,6 @@ def _cancel(tasks: tuple[asyncio.Task[Any], ...], inbox: _Inbox) -> None:
 
 async def _next(inputs: AsyncIterator[Any]) -> Any:
     return await anext(inputs, NOTHING)
+
+
+publish(__name__)

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -19,7 +19,9 @@ from nupic_client._async.transport import AsyncTransport, running_loop, task_is_
 from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc.call import AsyncStreamCall, NoCall
+from nupic_client._grpc.stream import BaseTextStream
+from nupic_client._public import publish
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncTextStream"]
 
 
-class AsyncTextStream:
+class AsyncTextStream(BaseTextStream):
     """The text of one generation, chunk by chunk, as it is generated.
 
     Made by `StreamingClient.astream`; the request is sent by ``async with`` or the first read. Iterate over it for
@@ -50,35 +52,19 @@ class AsyncTextStream:
             print((await stream.result()).timing.time_to_first_token)
     """
 
-    _call: Any = None
+    _transport: AsyncTransport
+    _call: AsyncStreamCall | NoCall
 
     def __init__(
-        self, transport: AsyncTransport, opening: flows.Flow[GenerationSession], request_id: str
+        self,
+        transport: AsyncTransport,
+        opening: GenerationSession | flows.Flow[GenerationSession],
+        request_id: str,
     ) -> None:
-        self._transport = transport
-        self._opening = opening
-        self._request_id = request_id
-        self._session: GenerationSession | None = None
+        super().__init__(transport, request_id)
+        self._opening = opening  # a flow is run when the request is to be sent
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._cancelled = False
         self._failure: NupicError | None = None
-
-    @property
-    def request_id(self) -> str:
-        """The id the request is sent with."""
-        return self._request_id
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "" if self._session is None else self._session.text
-
-    @property
-    def closed(self) -> bool:
-        """Whether the generation has ended, in whatever way."""
-        if self._session is None:
-            return self._cancelled or self._failure is not None
-        return not self._session.running
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Yield chunks of text; leaving the loop before its end closes the stream.
@@ -146,26 +132,18 @@ class AsyncTextStream:
     def __del__(self) -> None:
         # grpc.aio does not cancel an abandoned call; whatever is left of the interpreter, stay silent.
         with contextlib.suppress(Exception):
-            if self._call is not None:
-                self._leave(self._in_loop)
+            self._leave(self._in_loop)
 
     def _leave(self, later: Later | None = None) -> None:
-        """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.reaper`.
+        """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.housekeeping`.
 
         Args:
             later: what calls a function later, outside of the destructor.
         """
-        self._cancelled = True
+        self._given_up = True
         if self._session is not None:
             self._session.cancelled(time.monotonic(), later)
-        call, loop = self._call, self._loop
-        if call is None or loop is None or call.done():
-            return
-        if _running_loop() is loop:
-            call.cancel()
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
-                loop.call_soon_threadsafe(call.cancel)
+        self._call.cancel()
 
     def _in_loop(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -182,17 +160,20 @@ class AsyncTextStream:
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = running_loop()
         try:
-            session = await self._transport.run(self._opening)
+            opening = self._opening
+            session = (
+                opening if isinstance(opening, GenerationSession) else await self._transport.run(opening)
+            )
             await self._start(session)
         except NupicError as error:
-            self._failure = error
+            self._failure, self._given_up = error, True
             raise
         except BaseException:
-            self._cancelled = True  # half of the opening is done and cannot be done again
+            self._given_up = True  # half of the opening is done and cannot be done again
             raise
         self._session = session
         fork.track(self)
-        if self._cancelled:  # while it was being opened
+        if self._given_up:  # while it was being opened
             self.cancel()
         return session
 
@@ -201,33 +182,12 @@ class AsyncTextStream:
             raise self._failure or StreamClosedError("this stream was closed before its request was sent")
         return self._session
 
-    def _check_left(self, session: GenerationSession) -> None:
-        """Raise StreamClosedError if the stream or the client was closed while this task was waiting."""
-        if self._transport.closed:
-            session.cancelled(time.monotonic())
-        session.check_running()
-
-    def after_fork(self) -> None:
-        """Leave the parent's call alone in a forked child; reading it there is an error."""
-        fork.leak_in_child(self._call)
-        self._call = fork.ForeignCall()
-
-    def check_deadline(self, now: float) -> float | None:
-        """Cancel the call if the server was silent for too long; return when to look again."""
-        session = self._session
-        if session is None or not session.running:
-            return None
-        again = session.deadlines.check(now)
-        if again is None:
-            self._call.cancel()  # which wakes the reader, and that finds out why
-        return again
-
     async def _start(self, session: GenerationSession) -> None:
         self._call = await self._transport.stream(session)
-        now = time.monotonic()
-        first_check = session.deadlines.check(now) if session.deadlines.watched else None
-        if first_check is not None and session.attempts == 1:
-            asyncio.get_running_loop().call_later(first_check - now, _look_after, weakref.ref(self))
+        first_check = self._first_check(session)
+        if first_check is not None:
+            pause = first_check - time.monotonic()
+            asyncio.get_running_loop().call_later(pause, _look_after, weakref.ref(self))
 
     async def _read(self) -> str:
         """Return the next chunk of text, or nothing at the end."""
@@ -247,13 +207,13 @@ class AsyncTextStream:
             session.deadlines.waiting = None
 
     async def _receive(self, session: GenerationSession) -> str:
-        call = self._call
+        read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
         deadlines.waiting = clock()
         try:
             while session.running:
-                response = await call.read()
+                response = await read()
                 now = deadlines.waiting = clock()
                 if response is grpc.aio.EOF:
                     session.ended(now)
@@ -276,13 +236,6 @@ class AsyncTextStream:
             self._broken(session, cancellation)
         return session.consumed()
 
-    def _broken(self, session: GenerationSession, cause: BaseException) -> None:
-        self._check_left(session)
-        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else session.deadlines.error()
-        error = session.broken(failure, time.monotonic())
-        if error is not None:
-            raise error from session.cause(cause)
-
     async def _again(self, session: GenerationSession, error: RequestError) -> None:
         """Send the request again after a pause, or raise the error if that is not worth it."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
@@ -297,7 +250,7 @@ def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
     """Check a stream's deadlines, and again later; the loop must not keep a stream alive that was dropped."""
     stream = reference()
     now = time.monotonic()
-    again = None if stream is None else stream.check_deadline(now)
+    again = None if stream is None else stream._check_deadline(now)  # noqa: SLF001 - no method for users
     if again is not None:
         asyncio.get_running_loop().call_later(again - now, _look_after, reference)
 
@@ -327,8 +280,4 @@ class _Chunks:
             self._stream._leave(self._stream._in_loop)  # noqa: SLF001
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+publish(__name__)

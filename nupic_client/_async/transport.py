@@ -18,8 +18,9 @@ from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
+from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
@@ -49,24 +50,26 @@ class AsyncTransport:
         # A grpc.aio channel belongs to the loop it was made in, and keeps it alive.
         self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin anew in a forked child: the channels are the parent's."""
         fork.leak_in_child(self._channels, *self._channels.values())
         self._begin()
 
-    async def stream(self, session: GenerationSession) -> Any:
-        """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``await call.read()``.
+    async def stream(self, session: GenerationSession) -> AsyncStreamCall:
+        """Start a ``ModelStreamInfer`` call and return it.
 
         It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
         metadata = await self.run(session.sign())  # may take long, and the client may be closed meanwhile
         channel = await self._open()
         timeout = session.remaining(time.monotonic())
-        return channel.unary_stream(
+        method = channel.unary_stream(
             wire.method_path("ModelStreamInfer"),
             request_serializer=wire.pb.ModelInferRequest.SerializeToString,
             response_deserializer=None,
-        )(session.message, timeout=timeout, metadata=metadata)
+        )
+        call = method(session.message, timeout=timeout, metadata=metadata)
+        return AsyncStreamCall(call, asyncio.get_running_loop())
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -179,11 +182,7 @@ class AsyncTransport:
         return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error).with_facts(target=str(self.config.endpoint))
-        if self.closed and error.status == "CANCELLED":
-            message = "the client was closed before the answer came"
-            return error.with_facts(message=message, retryable=False)
-        return error
+        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

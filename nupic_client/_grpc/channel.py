@@ -64,7 +64,9 @@ def _certificate_name(config: ClientConfig) -> str | None:
     hosts = {host for host, _ in config.endpoint.addresses}
     if len(hosts) > 1:
         raise ConfigurationError(
-            f"several servers with TLS ({config.endpoint}) need the one name their certificates are for: TLS(target_name=…)"
+            f"tls.target_name must be given for several servers ({config.endpoint}): it is the one name that their"
+            " certificates are for",
+            parameter="tls.target_name",
         )
     return hosts.pop() if hosts else None
 
@@ -81,7 +83,9 @@ def channel_target(endpoint: Endpoint) -> str:
     resolved = [_resolve(host, port) for host, port in endpoint.addresses]
     versions = {ipaddress.ip_address(host).version for host, _ in resolved}
     if len(versions) > 1:
-        raise ConfigurationError(f"a list of urls takes IPv4 or IPv6 addresses, not both: {endpoint}")
+        raise ConfigurationError(
+            f"url as a list must have either IPv4 or IPv6 addresses, not both: {endpoint}", parameter="url"
+        )
     if versions == {4}:
         return "ipv4:" + ",".join(f"{host}:{port}" for host, port in resolved)
     return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in resolved)

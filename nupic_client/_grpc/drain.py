@@ -1,4 +1,4 @@
-"""What has to be done for a cancelled call that nobody reads any more.
+"""Read the last events of a cancelled call that nobody reads any more.
 
 A call of a channel with ``SingleThreadedUnaryStream`` has a completion queue of its own, and gRPC frees both when the last
 event has been read from it. ``cancel()`` alone reads none: each stream that was left before its end would cost 13 KB for
@@ -13,34 +13,23 @@ from typing import Any
 
 import grpc
 
-from nupic_client._grpc import reaper
-
-__all__ = ["cancel_and_drain", "discard_events"]
+__all__ = ["discard_events", "drain", "is_over"]
 
 
-def cancel_and_drain(call: Any) -> None:
-    """Have a call cancelled and its last events read. Returns at once and takes no lock, for destructors too.
-
-    Only one thread may read a call at a time: call it where no other one can.
-
-    Args:
-        call: of a single-threaded channel; any other is only cancelled.
-    """
-    state = getattr(call, "_state", None)
-    if state is None or state.code is None or state.due:
-        reaper.submit(_end, call)
-    # Otherwise, which is the usual case, it was read to its end.
+def is_over(call: Any) -> bool:
+    """Return whether all events of a call were read; False where gRPC does not tell."""
+    state, _, _ = _internals(call)
+    return state is not None and state.code is not None and not state.due
 
 
-def _end(call: Any) -> None:
-    """Cancel a call and read its last events, which cancelling makes arrive at once. The reaper drops what this raises."""
-    call.cancel()
-    state, core, read = (getattr(call, name, None) for name in ("_state", "_call", "_consume_next_event"))
-    if state is None or core is None or read is None:  # whatever another version of gRPC makes of this
+def drain(call: Any) -> None:
+    """Read the last events of a call that was cancelled, which makes them arrive at once. One thread at a time may read."""
+    state, core, read_event = _internals(call)
+    if state is None:
         return
     core.cancel(grpc.StatusCode.CANCELLED.value[0], "the stream was left")
     while state.due and not sys.is_finalizing():
-        read()
+        read_event()
 
 
 def discard_events(call: Any) -> None:
@@ -48,6 +37,19 @@ def discard_events(call: Any) -> None:
 
     gRPC frees the call itself then, with the queue of its events, but goes on counting events that never come.
     """
-    due = getattr(getattr(call, "_state", None), "due", None)
-    if due:
-        due.clear()
+    state, _, _ = _internals(call)
+    if state is not None:
+        state.due.clear()
+
+
+def _internals(call: Any) -> tuple[Any, Any, Any]:
+    """Return the state of a call, the call of gRPC's core and the method that reads an event.
+
+    All of them are private to grpcio. Where one is missing nothing can be done, and all are None: the call is of another
+    version of gRPC, of a channel that reads by itself, or an interceptor's own.
+    """
+    state = getattr(call, "_state", None)
+    internals = state, getattr(call, "_call", None), getattr(call, "_consume_next_event", None)
+    if None in internals or not (hasattr(state, "code") and hasattr(state, "due")):
+        return None, None, None
+    return internals

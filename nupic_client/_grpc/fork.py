@@ -9,47 +9,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
-from typing import NoReturn, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
-from nupic_client.errors import ConfigurationError, StreamClosedError
+from nupic_client.errors import ConfigurationError
 
-__all__ = ["ForeignCall", "check_process", "leak_in_child", "note_aio", "track"]
+__all__ = ["check_process", "leak_in_child", "note_aio", "track"]
 
 
 class Inherited(Protocol):
-    """What has to let go of the parent's things in a forked child."""
+    """A thing that has to let go of the parent's things in a forked child."""
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Let go of them. Called in the child, where no other thread runs."""
         ...
-
-
-class ForeignCall:
-    """Stands where a call stood that belongs to the parent process."""
-
-    undrained = threading.Lock()
-    """As of a call of ours: held, because there is nothing to read."""
-    undrained.acquire()
-
-    def __next__(self) -> NoReturn:
-        """Refuse."""
-        raise StreamClosedError(
-            f"this stream belongs to the process that this one (pid {os.getpid()}) was forked from: read it there,"
-            " or make another one here"
-        )
-
-    async def read(self) -> NoReturn:
-        """Refuse."""
-        next(self)
-
-    def cancel(self) -> None:
-        """Leave the parent's call alone."""
-
-    def done(self) -> bool:
-        """Return that there is nothing to cancel."""
-        return True
 
 
 class _Process:
@@ -61,7 +34,7 @@ _living: WeakSet[Inherited] = WeakSet()
 
 
 def track(item: Inherited) -> None:
-    """Let go of the parent's things by ``item.after_fork()`` in every child that is forked from now on."""
+    """Let go of the parent's things by ``item._after_fork()`` in every child that is forked from now on."""
     _living.add(item)
 
 
@@ -88,7 +61,7 @@ def check_process() -> None:
 def _after_fork() -> None:
     _Process.aio_broken = _Process.aio_used
     for item in list(_living):
-        item.after_fork()
+        item._after_fork()  # noqa: SLF001 - no method for users
 
 
 if hasattr(os, "register_at_fork"):

@@ -21,7 +21,7 @@ from nupic_client.errors import (
     TransportError,
 )
 
-__all__ = ["STATUS_TABLE", "error_from_rpc"]
+__all__ = ["STATUS_TABLE", "call_error", "error_from_rpc"]
 
 STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = MappingProxyType(
     {
@@ -137,6 +137,21 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
         retryable=retryable,
         retry_after=pushback,
     )
+
+
+def call_error(error: grpc.RpcError, *, target: str, closed: bool) -> RequestError:
+    """Return our error for a unary call that failed.
+
+    Args:
+        error: as for `error_from_rpc`.
+        target: the server.
+        closed: whether the client was closed, which cancels its calls.
+    """
+    failure = error_from_rpc(error)
+    if closed and failure.status == "CANCELLED":
+        message = "the client was closed before the answer came"
+        return failure.with_facts(target=target, message=message, retryable=False)
+    return failure.with_facts(target=target)
 
 
 def _pushback(error: grpc.RpcError) -> float | None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
-from nupic_client._grpc import fork, reaper
+from nupic_client._grpc import fork, housekeeping
+from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
@@ -44,7 +45,7 @@ class ResultStream(Generic[T]):
     def __init__(
         self,
         transport: Transport,
-        opening: flows.Flow[Pipeline],
+        opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any],
         callback: Callable[[int, Any], object] | None = None,
     ) -> None:
@@ -52,9 +53,9 @@ class ResultStream(Generic[T]):
         # gRPC's thread puts calls in as they end; only the reader's thread takes them out.
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sleeping: list[tuple[float, int, Job]] = []
-        self._registration = reaper.Registration()
+        self._registration = housekeeping.Registration()
         self._transport = transport
-        self._opening = opening
+        self._opening = opening  # a flow is run at the first read
         self._inputs = iter(inputs)
         self._callback = callback
         self._pipeline: Pipeline | None = None
@@ -62,7 +63,7 @@ class ResultStream(Generic[T]):
         self._consumed = False
         fork.track(self)
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Leave the parent's calls alone in a forked child; reading them there is an error."""
         fork.leak_in_child(self._calls, self._ended)
         self._calls, self._ended = {}, queue.SimpleQueue()
@@ -94,9 +95,15 @@ class ResultStream(Generic[T]):
         """
         self._closed = True
         if self._calls:
-            reaper.submit(_cancel, tuple(self._calls))  # by another thread, because destructors come here too
-        reaper.unregister(self._registration)
+            housekeeping.submit(
+                _cancel, tuple(self._calls)
+            )  # by another thread, because destructors come here too
+        housekeeping.unregister(self._registration)
         self._ended.put(None)  # the reader may be waiting
+
+    def cancel(self) -> None:
+        """Do what `close` does; the async stream has only this name."""
+        self.close()
 
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
@@ -146,8 +153,9 @@ class ResultStream(Generic[T]):
             raise
 
     def _open(self) -> Pipeline:
-        reaper.register(self._registration)
-        return self._transport.run(self._opening)
+        housekeeping.register(self._registration)
+        opening = self._opening
+        return opening if isinstance(opening, Pipeline) else self._transport.run(opening)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -229,3 +237,6 @@ class ResultStream(Generic[T]):
 def _cancel(calls: tuple[Any, ...]) -> None:
     for call in calls:
         call.cancel()
+
+
+publish(__name__)

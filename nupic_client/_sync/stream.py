@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 
-from nupic_client._core.calls import flows
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._grpc import fork, reaper
-from nupic_client._grpc.drain import cancel_and_drain, discard_events
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc import fork, housekeeping
+from nupic_client._grpc.call import NoCall, StreamCall
+from nupic_client._grpc.stream import BaseTextStream
+from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TextStream"]
 
 
-class TextStream:
+class TextStream(BaseTextStream):
     """The text of one generation, chunk by chunk, as it is generated.
 
     Made by `StreamingClient.stream`, which has sent the request already. Iterate over it for chunks of text, or over
@@ -47,31 +47,18 @@ class TextStream:
             print(stream.result().timing.time_to_first_token)
     """
 
-    _call: Any = None
+    _transport: Transport
+    _session: GenerationSession
+    _call: StreamCall | NoCall
 
-    def __init__(self, transport: Transport, opening: flows.Flow[GenerationSession]) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, session: GenerationSession) -> None:
+        super().__init__(transport, session.request.request_id)
         self._closed_signal = _locked()
-        self._registration = reaper.Registration()
-        self._session = transport.run(opening)
-        reaper.register(self._registration)
-        self._start(self._session)
+        self._registration = housekeeping.Registration()
+        self._session = session
+        housekeeping.register(self._registration)
+        self._start(session)
         fork.track(self)
-
-    @property
-    def request_id(self) -> str:
-        """The id the request was sent with."""
-        return self._session.request.request_id
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return self._session.text
-
-    @property
-    def closed(self) -> bool:
-        """Whether the generation has ended, in whatever way."""
-        return not self._session.running
 
     def __iter__(self) -> Iterator[str]:
         """Yield chunks of text; leaving the loop before its end closes the stream.
@@ -114,6 +101,10 @@ class TextStream:
         """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
         self._leave()
 
+    def cancel(self) -> None:
+        """Do what `close` does; the async stream has only this name."""
+        self.close()
+
     def __enter__(self) -> Self:
         """Return the stream; the end of the block closes it."""
         return self
@@ -121,14 +112,14 @@ class TextStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave(reaper.submit if kind is GeneratorExit else None)
+        self._leave(housekeeping.submit if kind is GeneratorExit else None)
 
     def __del__(self) -> None:
         # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
         try:
-            reaper.unregister(self._registration)
-            if self._call is not None and not self._call.undrained.locked():
-                self._leave(reaper.submit)
+            housekeeping.unregister(self._registration)
+            if not self._call.is_drained:
+                self._leave(housekeeping.submit)
         except Exception:  # noqa: BLE001, S110
             pass
 
@@ -137,13 +128,13 @@ class TextStream:
             while text := self._read():
                 yield text
         except GeneratorExit:  # by break, or by the destructor of a generator
-            self._leave(reaper.submit)
+            self._leave(housekeeping.submit)
             raise
         finally:
             self.close()
 
     def _leave(self, later: Later | None = None) -> None:
-        """Close the stream, without taking a lock: destructors do so, see `reaper`.
+        """Close the stream, without taking a lock: destructors do so, see `housekeeping`.
 
         Args:
             later: what calls a function later, outside of the destructor.
@@ -151,49 +142,30 @@ class TextStream:
         if self._session.running:
             self._session.cancelled(time.monotonic(), later)
         self._cancel_call()
-        reaper.unregister(self._registration)
+        housekeeping.unregister(self._registration)
         if self._closed_signal.locked():
             with contextlib.suppress(RuntimeError):  # another thread did it in this moment
                 self._closed_signal.release()
 
-    def _check_left(self, session: GenerationSession) -> None:
-        """Raise StreamClosedError if the stream or the client was closed while this thread was waiting."""
-        if self._transport.closed:
-            session.cancelled(time.monotonic())
-        session.check_running()
-
-    def after_fork(self) -> None:
-        """Leave the parent's call alone in a forked child; reading it there is an error."""
-        fork.leak_in_child(self._call)
-        self._call = fork.ForeignCall()
+    def _after_fork(self) -> None:
+        super()._after_fork()
         self._closed_signal = _locked()
-
-    def check_deadline(self, now: float) -> float | None:
-        """Cancel the call if the server was silent for too long; return when to look again. For the watchdog."""
-        session = self._session
-        if not session.running:
-            return None
-        again = session.deadlines.check(now)
-        if again is None:
-            self._call.cancel()  # which wakes the reader, and that finds out why
-        return again
 
     def _cancel_call(self) -> None:
         """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself."""
         call = self._call
-        if call.undrained.locked():  # it was done before
+        if call.is_drained:
             return
         if self._session.deadlines.waiting is not None:
-            reaper.submit(call.cancel)
-        elif call.undrained.acquire(blocking=False):
-            cancel_and_drain(call)
+            call.cancel_soon()
+        else:
+            call.drain_once()
 
     def _start(self, session: GenerationSession) -> None:
         self._call = self._registration.call = self._transport.stream(session)
-        now = time.monotonic()
-        first_check = session.deadlines.check(now) if session.deadlines.watched else None
-        if first_check is not None and session.attempts == 1:
-            self._transport.watchdog.watch(self, first_check)
+        first_check = self._first_check(session)
+        if first_check is not None:
+            housekeeping.watch(self, first_check)
 
     def _read(self) -> str:
         """Return the next chunk of text, or nothing at the end."""
@@ -209,20 +181,20 @@ class TextStream:
         except BaseException as error:
             session.deadlines.waiting = None
             if not isinstance(error, NupicError):
-                discard_events(self._call)
+                self._call.discard_events()
             self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
             raise
         finally:
             session.deadlines.waiting = None
 
     def _receive(self, session: GenerationSession) -> str:
-        call = self._call
+        read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
         deadlines.waiting = clock()
         try:
             while session.running:
-                response = next(call)
+                response = read()
                 now = deadlines.waiting = clock()
                 text = session.receive(response, now)
                 if session.stopped_early:
@@ -233,10 +205,7 @@ class TextStream:
         except StopIteration:
             session.ended(clock())
         except grpc.RpcError as rpc_error:
-            self._check_left(session)
-            error = session.broken(error_from_rpc(rpc_error), clock())
-            if error is not None:
-                raise error from session.cause(rpc_error)
+            self._broken(session, rpc_error)
         return session.consumed()
 
     def _again(self, session: GenerationSession, error: RequestError) -> None:
@@ -258,3 +227,6 @@ def _locked() -> threading.Lock:
     lock = threading.Lock()
     lock.acquire()
     return lock
+
+
+publish(__name__)

@@ -16,9 +16,9 @@ from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
+from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import error_from_rpc
-from nupic_client._sync.watchdog import Watchdog
+from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
 
@@ -52,19 +52,16 @@ class Transport:
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
         self._replaced: WeakSet[grpc.Channel] = WeakSet()
-        self.watchdog = Watchdog()
-        """Looks after the deadlines of this client's streams."""
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
-        fork.leak_in_child(self._channel, self._start_stream, self._methods, self.watchdog, *self._replaced)
+        fork.leak_in_child(self._channel, self._start_stream, self._methods, *self._replaced)
         self._begin()
 
-    def stream(self, session: GenerationSession) -> Any:
-        """Start a ``ModelStreamInfer`` call and return it; its answers are read with ``next``.
+    def stream(self, session: GenerationSession) -> StreamCall:
+        """Start a ``ModelStreamInfer`` call and return it.
 
-        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method. Its
-        ``undrained`` is a lock for the one who reads its last events when it is left: see `leave`.
+        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
         """
         metadata = self.run(session.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
@@ -75,10 +72,7 @@ class Transport:
             del channel  # the traceback has this frame, and must not keep a channel that was renounced
             self._not_started(error)
             raise
-        # Such a call does not keep its channel alive, and a channel that is collected closes.
-        call.channel = channel
-        call.undrained = threading.Lock()
-        return call
+        return StreamCall(call, channel)
 
     def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -131,7 +125,6 @@ class Transport:
         with self._lock:
             channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
-        self.watchdog.stop()
         for channel in channels:
             channel.close()
 
@@ -217,8 +210,4 @@ class Transport:
             self._replace_channel()
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        error = error_from_rpc(rpc_error).with_facts(target=str(self.config.endpoint))
-        if self.closed and error.status == "CANCELLED":
-            message = "the client was closed before the answer came"
-            return error.with_facts(message=message, retryable=False)
-        return error
+        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)

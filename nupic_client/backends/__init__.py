@@ -1,4 +1,4 @@
-"""How each kind of model on a Triton spells a text-generation request and its answers.
+"""Backends: the tensors of a text-generation request and its answer for each kind of model on Triton.
 
 `detect` chooses by the model's own signature; a client takes ``backend=`` instead: a name, or an object,
 usually of a small class that derives from `TensorBackend`.
@@ -6,8 +6,8 @@ usually of a small class that derives from `TensorBackend`.
 
 from __future__ import annotations
 
+from nupic_client._public import publish
 from nupic_client.backends.detect import BACKENDS, backend_of, detect
-from nupic_client.backends.matrix import support_matrix, support_table
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, Backend, OutputNames, make_tensor
 from nupic_client.backends.tensors import TensorBackend
@@ -36,6 +36,7 @@ __all__ = [
     "backend_of",
     "detect",
     "make_tensor",
-    "support_matrix",
-    "support_table",
 ]
+
+
+publish(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import Backend
 from nupic_client.backends.trtllm import TrtllmBackend
@@ -34,16 +35,17 @@ def detect(signature: ModelSignature) -> Backend:
         signature: of the model.
 
     Raises:
-        ConfigurationError: none does; the message lists the model's tensors and says how to go on.
+        ConfigurationError: none does; the message lists the model's tensors and the ways out.
     """
     for backend in BACKENDS:
         if backend.matches(signature):
             return backend
     inputs = ", ".join(f"{spec.name} {spec.datatype}" for spec in signature.inputs.values()) or "none"
     outputs = ", ".join(f"{spec.name} {spec.datatype}" for spec in signature.outputs.values()) or "none"
+    names = listed(backend.name for backend in BACKENDS)
     raise ConfigurationError(
         f"it is not known how model {signature.name!r} takes and gives text (its inputs: {inputs};"
-        f" its outputs: {outputs}): give backend=, {_suggestion(signature)}one of {_names()}, or an object of"
+        f" its outputs: {outputs}): give backend=, {_suggestion(signature)}one of {names}, or an object of"
         " your own, see nupic_client.backends.TensorBackend"
     )
 
@@ -55,13 +57,17 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
         backend: a name such as ``"vllm"``, an object, or None.
 
     Raises:
-        ConfigurationError: there is no backend of that name, or the object is none.
+        ConfigurationError: there is no backend of that name, or the object is no backend.
     """
     if isinstance(backend, str):
         for known in BACKENDS:
             if known.name == backend:
                 return known
-        raise ConfigurationError(f"there is no backend {backend!r}: there are {_names()}, or give an object")
+        names = [known.name for known in BACKENDS]
+        raise ConfigurationError(
+            f"there is no backend {backend!r}: {did_you_mean(backend, names)}the backends are {listed(names)}, or give an"
+            " object of your own"
+        )
     if isinstance(backend, type) or not (backend is None or isinstance(backend, Backend)):
         raise ConfigurationError(
             "backend must be a name or an object with the methods of nupic_client.backends.Backend,"
@@ -70,12 +76,8 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
     return backend
 
 
-def _names() -> str:
-    return ", ".join(repr(backend.name) for backend in BACKENDS)
-
-
 def _suggestion(signature: ModelSignature) -> str:
-    """Return the ready-made spelling for a model with one text in and one text out under other names."""
+    """Suggest a backend for a model that has one text input and one text output under other names."""
     prompts = [
         spec.name for spec in signature.inputs.values() if spec.datatype == "BYTES" and not spec.optional
     ]

@@ -45,5 +45,5 @@ class PlainBackend(TensorBackend):
         self._echo = echo
 
     def may_echo(self, signature: ModelSignature, *, stream: bool) -> bool:
-        """Return what the caller says about this model."""
+        """Return ``echo`` where the caller gave it."""
         return super().may_echo(signature, stream=stream) if self._echo is None else self._echo

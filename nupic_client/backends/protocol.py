@@ -1,11 +1,12 @@
-"""What every backend answers: which tensors to send for a generation, and where its answer stands."""
+"""The interface of backends: the tensors to send for a generation, and the outputs that hold its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError
 from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_TOKENS", "Backend", "OutputNames", "make_tensor"]
 
 DEFAULT_MAX_TOKENS = 1024
-"""Sent as ``max_tokens`` where the caller gives none and the backend demands it or has a tiny default of its
-own."""
+"""Sent as ``max_tokens`` where the caller gives none, to a backend that requires it or has a tiny default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputNames:
-    """Where the parts of an answer stand.
+    """The names of the outputs that hold the parts of an answer.
 
     Args:
         text: the output with the text: BYTES, or token ids where ``detokenize`` is given.
@@ -47,7 +47,7 @@ class OutputNames:
 
 @runtime_checkable
 class Backend(Protocol):
-    """How one kind of model spells a text-generation request and its answers. Stateless.
+    """The tensors of a text-generation request and its answer for one kind of model. Stateless.
 
     `nupic_client.backends.TensorBackend` implements all of it from a few declared names.
     """
@@ -66,7 +66,7 @@ class Backend(Protocol):
         ...
 
     def refuse_streaming(self, signature: ModelSignature) -> str | None:
-        """Return what to do about a model that cannot stream, or None where a stream of it works.
+        """Return advice for a model that cannot stream, or None where it can.
 
         Asked only of a model that is not decoupled, i.e. that answers a request with exactly one response.
         """
@@ -88,8 +88,8 @@ class Backend(Protocol):
             prompt: the text to continue.
             sampling: the options that were given.
             stream: whether the answer should come in chunks.
-            logprobs: how many of the likeliest tokens to tell at each place besides the chosen one; None for
-                no log probabilities at all.
+            logprobs: number of most likely tokens to report at each position besides the chosen one; None for
+                no log probabilities.
 
         Raises:
             ConfigurationError: the model cannot do what is asked.
@@ -104,11 +104,11 @@ class Backend(Protocol):
         stream: bool = True,
         logprobs: int | None = None,
     ) -> OutputNames:
-        """Return where the parts of the answer to such a request stand.
+        """Return the names of the outputs that hold the answer to such a request.
 
         Args:
             signature: of the model.
-            cumulative: what is known about this model's text; None leaves it to the backend.
+            cumulative: whether responses hold the whole text so far; None leaves that to the backend.
             stream: as for `inputs`.
             logprobs: as for `inputs`.
         """
@@ -158,30 +158,19 @@ def _dims(spec: TensorSpec, count: int, signature: ModelSignature) -> Sequence[i
         dims[free[-1]] = count // fixed
     elif count != fixed:
         raise ConfigurationError(
-            f"input {spec.name!r} of model {signature.name!r} has the shape {list(spec.shape)}:"
+            f"input {spec.name!r} of model {signature.name!r} must have the shape {list(spec.shape)}:"
             f" {count} elements do not fit it"
         )
     return dims
 
 
-_INTEGERS = [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
-_FLOATS = ("FP16", "FP32", "FP64")
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "BYTES": (str, bytes),
-    "BOOL": (bool,),
-    **dict.fromkeys(_FLOATS, (int, float)),
-    **dict.fromkeys(_INTEGERS, (int,)),
-}
-"""What the elements of each data type may be."""
-
-
 def _check_kind(spec: TensorSpec, element: object) -> None:
-    kinds = _KINDS.get(spec.datatype)
-    if kinds is None:
+    datatype = DATATYPES.get(spec.datatype)
+    if datatype is None or not datatype.kinds:
         raise ConfigurationError(
             f"input {spec.name!r} is of the data type {spec.datatype}, which cannot be sent"
         )
-    if not isinstance(element, kinds) or (isinstance(element, bool) and spec.datatype != "BOOL"):
+    if not isinstance(element, datatype.kinds) or (isinstance(element, bool) and spec.datatype != "BOOL"):
         # A text may be the prompt, which error texts do not show.
         shown = repr(element) if isinstance(element, (bool, int, float)) else type(element).__name__
-        raise ConfigurationError(f"input {spec.name!r} takes {spec.datatype}, not {shown}")
+        raise ConfigurationError(f"input {spec.name!r} must be {spec.datatype}, not {shown}")

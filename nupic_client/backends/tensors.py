@@ -1,4 +1,4 @@
-"""A backend whose options are inputs of their own: most of them, told apart by the names alone."""
+"""The base of most backends: each option is an input, and a backend declares the names."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTS", "OPTIONAL_OUTPUTS", "TensorBackend"]
 
-COUNTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "input_tokens": ("return_num_input_tokens", "num_input_tokens"),
-        "output_tokens": ("return_num_output_tokens", "num_output_tokens"),
-    }
-)
-"""Token counts as vLLM and TensorRT-LLM spell them: the input that asks, the output that answers."""
-OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"finish_reason": ("return_finish_reason", "finish_reason"), **COUNTS}
-)
-"""Finish reason and token counts as vLLM spells them."""
+COUNTS: Mapping[str, tuple[str, str]] = {
+    "input_tokens": ("return_num_input_tokens", "num_input_tokens"),
+    "output_tokens": ("return_num_output_tokens", "num_output_tokens"),
+}
+"""Token counts of vLLM and TensorRT-LLM: the input that asks for a count, the output that holds it."""
+OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = {
+    "finish_reason": ("return_finish_reason", "finish_reason"),
+    **COUNTS,
+}
+"""Finish reason and token counts of vLLM."""
 
 
 class TensorBackend:
@@ -60,20 +59,20 @@ class TensorBackend:
     exclude_prompt_input: ClassVar[str] = ""
     """The BOOL input that asks to leave the prompt out of the text; empty where there is none."""
     optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
-    """What to ask for besides the text: a field of `OutputNames` to the BOOL input that asks and the output
-    that answers. ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
+    """Outputs besides the text: a field of `OutputNames` to the BOOL input that asks for it and the output
+    that holds it. ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
     cumulative: ClassVar[bool | None] = None
-    """Whether a streamed response holds the whole text so far; None lets the responses decide."""
+    """Whether a streamed response holds the whole text so far; None leaves that to the responses."""
     needs_max_tokens: ClassVar[bool] = False
     """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
     streaming_hint: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
-    """What makes a model that is not decoupled stream, for the error text."""
+    """How to make a model stream that is not decoupled, for the error text."""
 
     def matches(self, signature: ModelSignature) -> bool:
         """Return whether the model has the input for the prompt and the output for the text."""
         return _has(signature, self.prompt, self.text)
 
-    def refuse_streaming(self, signature: ModelSignature) -> str | None:  # noqa: ARG002 - others look at it
+    def refuse_streaming(self, signature: ModelSignature) -> str | None:  # noqa: ARG002 - for subclasses
         """Return `streaming_hint`: asked for a stream that they cannot give, models fail or worse."""
         return self.streaming_hint
 
@@ -92,7 +91,7 @@ class TensorBackend:
         stream: bool = True,
         logprobs: int | None = None,
     ) -> list[InputTensor]:
-        """Return the prompt, the switches, the options, and the requests for what the model offers besides.
+        """Return the inputs of a request: prompt, switches, options, and the requests for optional outputs.
 
         Raises:
             ConfigurationError: the model has no such prompt or text tensor, or a value does not fit its
@@ -129,7 +128,7 @@ class TensorBackend:
     def prompt_values(
         self,
         prompt: str,
-        signature: ModelSignature,  # noqa: ARG002 - others look at it
+        signature: ModelSignature,  # noqa: ARG002 - for subclasses
     ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
         """Return the inputs that carry the prompt."""
         return {self.prompt: prompt}
@@ -139,7 +138,7 @@ class TensorBackend:
         signature: ModelSignature,
         sampling: SamplingParams,
         *,
-        logprobs: int | None,  # noqa: ARG002 - others look at it
+        logprobs: int | None,  # noqa: ARG002 - for subclasses
     ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
         """Return the inputs that carry the options, by the model's names."""
         given = dict(sampling.given())
@@ -162,7 +161,7 @@ class TensorBackend:
         stream: bool = True,
         logprobs: int | None = None,
     ) -> OutputNames:
-        """Return the output_names: the text, and what `inputs` asked for besides."""
+        """Return the names of the outputs: the text, and the optional outputs that `inputs` asked for."""
         wanted = {
             part: output
             for part, (_, output) in self.optional_outputs.items()
@@ -178,7 +177,7 @@ class TensorBackend:
             **wanted,  # type: ignore[arg-type]  # the keys are fields that hold the name of an output
         )
 
-    def is_cumulative(self, signature: ModelSignature) -> bool | None:  # noqa: ARG002 - others look at it
+    def is_cumulative(self, signature: ModelSignature) -> bool | None:  # noqa: ARG002 - for subclasses
         """Return whether each streamed response of this model holds the whole text so far."""
         return self.cumulative
 
@@ -197,9 +196,9 @@ class TensorBackend:
 
     def _signature_error(self, signature: ModelSignature) -> ConfigurationError:
         return ConfigurationError(
-            f"model {signature.name!r} does not take a text and give a text as backend {self.name!r} does:"
-            f" it has the inputs {list(signature.inputs)} and outputs {list(signature.outputs)}, expected"
-            f" {self.prompt!r} and {self.text!r}"
+            f"model {signature.name!r} must have the input {self.prompt!r} and the output {self.text!r} for backend"
+            f" {self.name!r}, not the inputs {list(signature.inputs)} and the outputs {list(signature.outputs)}:"
+            " give another backend="
         )
 
 
@@ -208,7 +207,7 @@ def _has(signature: ModelSignature, prompt: str, text: str) -> bool:
 
 
 def _is_switch(name: str, signature: ModelSignature) -> bool:
-    """Return whether the input is there and is a switch, and not something else of that name."""
+    """Return whether the model has a BOOL input of this name."""
     return name in signature.inputs and signature.inputs[name].datatype == "BOOL"
 
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
 
-TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {**COUNTS, "logprobs": ("return_log_probs", "output_log_probs")}
-)
-"""What the engine and the models around it tell besides the text."""
+TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = {
+    **COUNTS,
+    "logprobs": ("return_log_probs", "output_log_probs"),
+}
+"""The outputs that the engine and the models around it offer besides the text."""
 
 
 class TrtllmBackend(TensorBackend):
@@ -76,19 +77,19 @@ _TRUE = frozenset({"true", "yes", "1", "t", "y"})
 
 
 def check_logprobs(signature: ModelSignature, sampling: SamplingParams, logprobs: int | None) -> None:
-    """Refuse what the engine would refuse or ignore, in words that say what to do.
+    """Check that the engine can report these log probabilities: it would refuse or ignore the request.
 
     Raises:
-        ConfigurationError: it cannot give these log probabilities.
+        ConfigurationError: it cannot; the message says what to do.
     """
     if logprobs is None:
         return
     if logprobs:
         raise ConfigurationError(
-            f"model {signature.name!r} tells the log probability of the chosen token only: use logprobs=True"
+            f"model {signature.name!r} reports the log probability of the chosen token only: use logprobs=True"
         )
     if sampling.top_k is None and sampling.top_p is None:
         raise ConfigurationError(
             f"model {signature.name!r} computes log probabilities only where top_k or top_p is given:"
-            " give one of them, for example top_k=1 for the likeliest token"
+            " give one of them, for example top_k=1 for the most likely token"
         )

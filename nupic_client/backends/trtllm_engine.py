@@ -27,7 +27,7 @@ __all__ = ["Tokenizer", "TrtllmEngineBackend"]
 class Tokenizer(Protocol):
     """What the engine needs of a tokenizer: those of ``transformers`` and ``tokenizers`` have it.
 
-    Where it has an ``eos_token_id`` (and a ``pad_token_id``) too, the engine is told to end the text at it.
+    Where it has an ``eos_token_id`` (and a ``pad_token_id``) too, the engine ends the text at it.
     """
 
     def encode(self, text: str, /) -> Any:
@@ -127,7 +127,7 @@ class TrtllmEngineBackend(TensorBackend):
         stream: bool = True,
         logprobs: int | None = None,
     ) -> OutputNames:
-        """Return the output_names: token ids and how they become text."""
+        """Return the names of the outputs, with the tokenizer that makes text of the token ids."""
         output_names = super().output_names(
             signature, cumulative=cumulative, stream=stream, logprobs=logprobs
         )
@@ -135,7 +135,7 @@ class TrtllmEngineBackend(TensorBackend):
 
     def _text_of(self, ids: Sequence[int]) -> str:
         tokenizer = self._tokenizer
-        assert tokenizer is not None, "inputs() has refused before"  # noqa: S101 - a promise to the type checker
-        # The engine sends the token that ends a text as well, and tokenizers spell it out.
-        unspoken = {getattr(tokenizer, "eos_token_id", None), getattr(tokenizer, "pad_token_id", None)}
-        return tokenizer.decode([token for token in ids if token not in unspoken])
+        assert tokenizer is not None, "inputs() needs it too"  # noqa: S101 - a promise to the type checker
+        # The engine sends the token that ends a text as well, and tokenizers write it into the text.
+        silent = {getattr(tokenizer, "eos_token_id", None), getattr(tokenizer, "pad_token_id", None)}
+        return tokenizer.decode([token for token in ids if token not in silent])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import nupic_client
 from nupic_client.cli.answer import stream_answer
 from nupic_client.cli.connection import connect, require_formatter
+from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_generation_arguments
 from nupic_client.cli.report import summary
 from nupic_client.cli.terminal import TextOutput, complain, is_interactive, read_lines, say
-from nupic_client.cli.wording import error_text
 from nupic_client.errors import ConfigurationError, NupicError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.cli.connection import server_client
+from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.options import add_server_arguments
 from nupic_client.cli.terminal import TextOutput, complain
-from nupic_client.cli.wording import error_text
 from nupic_client.errors import (
     ConfigurationError,
     ConnectionFailedError,

@@ -33,13 +33,12 @@ def add_command(commands: Any) -> None:
         help="send a request to a model and print its outputs",
         description="Send one request to a model that answers at once, and print its outputs as one JSON object.",
         epilog="examples:\n"
-        "  nupic-client infer sbert --input text_input='A sentence.'\n"
-        "  nupic-client infer adder --input a='[[1, 2]]' --input b='[[3, 4]]'\n"
-        f"  echo '{{\"a\": [[1, 2]]}}' | nupic-client infer doubler --json-input -\n\n{EPILOG}",
+        "  nupic-client infer --model sbert --input text_input='A sentence.'\n"
+        "  nupic-client infer --model adder --input a='[[1, 2]]' --input b='[[3, 4]]'\n"
+        f"  echo '{{\"a\": [[1, 2]]}}' | nupic-client infer --model doubler --json-input -\n\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL", help="a friendly name or the server's own name")
     inputs = parser.add_mutually_exclusive_group(required=True)
     inputs.add_argument(
         "--input",
@@ -52,7 +51,10 @@ def add_command(commands: Any) -> None:
     inputs.add_argument(
         "--json-input", metavar="FILE", help="a JSON object with all inputs by name; - stands for stdin"
     )
-    add_server_arguments(parser, title="server", otherwise="", limit="for the request (default: 600)")
+    server = add_server_arguments(
+        parser, title="server and model", otherwise="", limit="for the request (default: 600)"
+    )
+    server.add_argument("--model", required=True, help="a friendly name or the server's own name")
     parser.add_argument(
         "--output", action="append", metavar="NAME", help="print this output only; may be repeated"
     )

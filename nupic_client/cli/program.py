@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from nupic_client._version import __version__
 from nupic_client.cli import chat, embed, generate, health, infer, models, prompt, serve
+from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
 from nupic_client.cli.terminal import abandon_stdout, complain, prepare_stdout
-from nupic_client.cli.wording import error_text
 from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:

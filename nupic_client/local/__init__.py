@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nupic_client.local.embedded import LocalServer
-    from nupic_client.local.engines.engine import (
+    from nupic_client.local.engine import (
         Chunk,
         Engine,
         EngineError,
@@ -55,7 +55,7 @@ logging.getLogger("nupic_client.local").addHandler(logging.NullHandler())
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'engines.engine')}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'engine')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client._public import publish
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
+from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
-from nupic_client.local.engines.engine import ServedModel, text_signature
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.auth import check_bearer_tokens
@@ -90,9 +91,9 @@ class LocalServer:
         progress: Progress | None = None,
     ) -> None:
         if threads < 1:
-            raise ConfigurationError(f"threads must be >= 1, not {threads}")
+            raise ConfigurationError(f"threads must be >= 1, not {threads}", parameter="threads")
         if context < 16:
-            raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
+            raise ConfigurationError(f"context must be >= 16 tokens, not {context}", parameter="context")
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls
@@ -144,20 +145,29 @@ class LocalServer:
                 raise
         return self
 
-    def wait_until_ready(self, timeout: float | None = None) -> bool:
-        """Wait until the model is loaded; return False if ``timeout`` seconds passed first.
+    def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Block until the model is loaded.
+
+        Args:
+            timeout: seconds; None waits without limit, because the first start fetches the model.
 
         Raises:
+            DeadlineExceededError: not ready in time; it says what was missing.
             LocalModelError: the model could not be fetched or loaded, or the server was stopped.
         """
         running = self._running
         if running is None:
             raise LocalModelError("the local server is not running")
         if not running.loaded.wait(timeout):
-            return False
+            raise DeadlineExceededError(
+                f"not ready after {timeout:g} s: {running.step}",
+                limit=timeout,
+                elapsed=timeout,
+                target=self.url,
+                status="",
+            )
         if running.error is not None:
             raise running.error
-        return True
 
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed."""
@@ -212,6 +222,8 @@ class _Running:
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
         self.loaded = threading.Event()
+        self.step = "the model is being loaded"
+        """What `loaded` waits for."""
         self.error: Exception | None = None
         self.server = InferenceServer(self._repository, **serving)
         self.server.start()
@@ -227,11 +239,14 @@ class _Running:
         def report(what: str, done: int, total: int) -> None:
             if self._stopping.is_set():
                 raise LocalModelError("the local server was stopped while it fetched the model")
+            self.step = f"the model is being fetched ({what}: {done} of {total} bytes)"
             if progress is not None:
                 progress(what, done, total)
 
         try:
-            self._engines.load(model_path or locate_weights(progress=report))
+            weights = model_path or locate_weights(progress=report)
+            self.step = "the model is being loaded"
+            self._engines.load(weights)
             self._set_ready(ready=True)
         except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the model
             _log.error("the local model is not available: %s", error)
@@ -269,3 +284,6 @@ def _stop_all() -> None:
     # The port is left to the operating system: gRPC needs a thread to close it, and none can be started now.
     for running in list(_all_running):
         running.stop_loading()
+
+
+publish(__name__)

@@ -6,14 +6,18 @@
 
     prompt = formatter_for("llama3")([user("Why is the sky blue?")], system="Be brief.")
 
-A family is a value (`nupic_client.prompts.family.Family`) that one renderer reads; the values stand in
-modules by the lineage of their formats. Models of no known family bring their own template:
+A family is data (`nupic_client.prompts.family.Family`), read by one renderer; families are grouped into modules by the
+origin of their formats. Models of other families have their own template:
 `PromptFormatter.from_jinja` and `PromptFormatter.from_tokenizer_config`.
 """
 
 from __future__ import annotations
 
+from nupic_client._public import publish
 from nupic_client.prompts.formatter import PromptFormatter
 from nupic_client.prompts.registry import ALIASES, FAMILIES, formatter_for, guess_family
 
 __all__ = ["ALIASES", "FAMILIES", "PromptFormatter", "formatter_for", "guess_family"]
+
+
+publish(__name__)

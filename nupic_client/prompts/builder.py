@@ -1,4 +1,4 @@
-"""A prompt in the making: which parts the family says itself, and which it quotes from a message."""
+"""The parts of a prompt: the family's own text, and the contents of messages."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["PromptBuilder"]
 class PromptBuilder:
     """The parts of one prompt, in order.
 
-    The distinction between a family's own words and quoted content is what the safety check needs: a control
-    token is legitimate only where no quoted character is part of it.
+    The safety check needs to know the family's own text from content: a control token is legitimate only where no
+    character of it is content.
     """
 
     __slots__ = ("_parts", "_quotes")
@@ -26,7 +26,7 @@ class PromptBuilder:
         self._quotes: list[tuple[int, int]] = []
 
     def literal(self, text: str) -> None:
-        """Append the family's own words."""
+        """Append the family's own text."""
         self._parts.append(text)
 
     def content(self, text: str, message: int) -> None:
@@ -48,13 +48,13 @@ class PromptBuilder:
         return "".join(self._parts)
 
     def find_forged(self, tokens: Iterable[str]) -> tuple[str, int] | None:
-        """Find a token that quoted content is part of.
+        """Find a token that is made of content, wholly or in part.
 
         Args:
-            tokens: the strings only the family itself may say.
+            tokens: the strings that only the family's own text may contain.
 
         Returns:
-            The token and the index of a message that it is made of; None where all is well.
+            The token and the index of the message; None where there is none.
         """
         # The start of the text is the start of a line: a line marker may stand there.
         text = "\n" + self.text()

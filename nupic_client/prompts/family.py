@@ -1,4 +1,4 @@
-"""What a prompt family is: what stands around each role, and where the system prompt goes."""
+"""A prompt family as data: the text around each role, and the place of the system prompt."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One prompt family. The fields describe; `nupic_client.prompts.render` acts.
+    """One prompt family: data, which `nupic_client.prompts.render` reads.
 
     Args:
         name: the family's name.
@@ -124,7 +124,7 @@ class Family:
         ending: what is printed instead of ``generation`` when no answer is asked for.
         last_assistant: the turn of an assistant message that ends the conversation, where it differs.
         trims_fold: whether a system message folded into a user turn is trimmed together with it, not before.
-        seams: strings that make a turn only where content meets the family's own words.
+        seams: strings that make a turn only where content meets the family's own text.
         marker_shape: a pattern of more strings that content may not have.
         roles: the roles the family knows; empty: the template decides.
         system_needs_turn: whether the leading system message is printed only where another message follows.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, to_messages
 from nupic_client.prompts.family import Family, Job
@@ -24,11 +25,11 @@ class PromptFormatter:
     `from_tokenizer_config`. A formatter is immutable: share it between threads, pickle it, use it as often as
     you like.
 
-    Content that contains one of `control_tokens` is refused, because whoever wrote it could speak in another role: a
-    user text that ends its own turn and opens the assistant's. Tokens are looked for in every content, and once more in
-    the finished prompt, where a token may come about only because content meets the template's words.
+    Content that contains one of `control_tokens` is refused, because its author could forge another role: a user text
+    that ends its own turn and opens the assistant's. Tokens are looked for in every content, and once more in
+    the finished prompt, where a token may arise because content meets the template's text.
 
-    Families with plain-text roles have no tokens. There a *marker* is what would open a turn at the place where it stands:
+    Families with plain-text roles have no tokens. There a *marker* is a string that would open a turn:
     headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those templates open turns
     in the middle of a line; ``User:`` and ``Assistant:`` (Falcon, DeepSeek LLM and V2) only at the start of a line, which
     their ``control_tokens`` show by a leading newline.
@@ -243,7 +244,7 @@ class PromptFormatter:
         Raises:
             PromptError: the family does not allow this conversation, or content contains a control token.
                 Messages are counted from 0; where ``system`` is given, it is message 0.
-            ConfigurationError: something is no message, or a template variable is unknown.
+            ConfigurationError: an item is not a message, or a template variable is unknown.
         """
         conversation = _conversation(messages, system)
         if self._system is not None and all(message.role != "system" for message in conversation):
@@ -287,10 +288,12 @@ class PromptFormatter:
         known = self._family.variables
         unknown = [] if known is None else [name for name in variables if name not in known]
         if unknown:
-            knows = f"only {', '.join(known)}" if known else "none"
+            near = did_you_mean(unknown[0], known or ())
+            known_ones = f"{near}the variables are {listed(known)}" if known else "it has none"
             raise ConfigurationError(
-                f"{self.family} has no template variable {unknown[0]!r}, it has {knows}; "
-                "PromptFormatter.from_jinja renders the model's own template with any variables"
+                f"{self.family} has no template variable {unknown[0]!r}: {known_ones}."
+                " PromptFormatter.from_jinja renders the model's own template with any variables",
+                parameter="template_variables",
             )
 
     def _check_contents(self, conversation: tuple[Message, ...]) -> None:
@@ -311,7 +314,8 @@ class PromptFormatter:
     def _forgery(self, conversation: tuple[Message, ...], index: int, token: str) -> PromptError:
         return PromptError(
             f"message {index} ({conversation[index].role}) contains {token!r}, which {self.family} reads as "
-            "control: it could forge a turn. Remove it, or render verbatim with allow_control_tokens=True"
+            "control: it could forge a turn. Remove it",
+            hint="or render verbatim with allow_control_tokens=True",
         )
 
 
@@ -319,7 +323,7 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
     if isinstance(messages, str):
         conversation: tuple[Message, ...] = (Message("user", messages),)
     else:
-        # A generator can be read only once, so it becomes a list before it is looked at.
+        # A generator can be read only once: make a list of it first.
         items = messages if isinstance(messages, (bytes, Message, Mapping)) else _listed(messages)
         if isinstance(items, list) and not items:
             raise PromptError("a conversation needs at least one message")
@@ -328,7 +332,7 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
         return conversation
     if conversation[0].role == "system":
         raise PromptError(
-            "the conversation starts with a system message already: give it there or as system=, not both"
+            "the conversation starts with a system message already: give it there, or as system=, not both"
         )
     return (Message("system", system), *conversation)
 

@@ -1,4 +1,4 @@
-"""Families that bring a Jinja chat template of their own."""
+"""Families made of Jinja chat templates."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["JinjaScript", "jinja_family"]
 
 _MAX_MESSAGE = 500
 # The longest prompt, in characters: some four million tokens, which few models read and every machine holds.
-# What the messages say comes on top, eight times: a template may print it again, or escape it for JSON. So it
-# stops a template that prints without end, and never a conversation that is long itself.
+# The contents of the messages come on top, eight times: a template may print them again, or escape them for JSON. So
+# the limit stops a template that prints without end, and never a conversation that is long itself.
 _LONGEST = 16 * 2**20
 _LONGEST_PER_CHARACTER = 8
 _RESERVED = ("messages", "strftime_now", "raise_exception")
 
-# What a control token looks like, in whatever text it stands.
+# The shape of a control token, in any text.
 _TOKEN_SHAPE = re.compile(r"<\|[\w./:-]{1,64}\|>|<｜[^<>｜\s]{1,64}｜>|\[\|\w{1,64}\|\]")
-# What is one when a template's source has it.
+# Strings that count as control tokens where the template's source contains them.
 _TOKEN_IN_SOURCE = re.compile(
     rf"{_TOKEN_SHAPE.pattern}|</?s>|<[be]os>|\[/?[A-Z_]{{2,32}}\]|<</?SYS>>"
     r"|</?\w{0,32}(?:turn|start|end|user|assistant|system|message|role)\w{0,32}>"
@@ -57,7 +57,7 @@ class JinjaScript:
     special_tokens: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, family: Family, job: Job, builder: PromptBuilder) -> None:
-        """Render the job. The template's own words and the contents cannot be told apart."""
+        """Render the job. The prompt is one literal: the template's own text and the contents cannot be distinguished."""
         reserved = [name for name in _RESERVED if name in job.variables]
         if reserved:
             raise ConfigurationError(f"the template variable {reserved[0]!r} is set by the formatter itself")
@@ -95,8 +95,8 @@ class JinjaScript:
                     f"the chat template {name!r} has an error in line {error.lineno}: {error.message}"
                 ) from error
             except Exception as error:
-                # What Python's own compiler says to nesting or numbers that are too big for it: SyntaxError,
-                # RecursionError, MemoryError and more. Jinja also calls filters here, where all is constant.
+                # Python's own compiler fails on too deep nesting and too big numbers with SyntaxError, RecursionError,
+                # MemoryError and more. Jinja also calls filters here, where all is constant.
                 raise ConfigurationError(
                     f"the chat template {name!r} cannot be compiled: {_said(error)}"
                 ) from error

@@ -7,6 +7,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.prompts.families import (
     chatml,
@@ -69,7 +70,7 @@ FAMILIES: Mapping[str, PromptFormatter] = MappingProxyType(
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: family.name for family in _ALL for alias in family.aliases}
 )
-"""Short names people use, and the family each stands for. Read-only."""
+"""Short names that people use, each with its family. Read-only."""
 
 
 def formatter_for(family: str) -> PromptFormatter:
@@ -82,24 +83,24 @@ def formatter_for(family: str) -> PromptFormatter:
         The formatter; the same object every time.
 
     Raises:
-        ConfigurationError: there is no such family. The message names similar ones and all there are.
+        ConfigurationError: there is no such family; the message names similar ones.
 
     Example:
         >>> formatter_for("llama3").family
         'llama-3-instruct'
     """
     if not isinstance(family, str):
-        raise ConfigurationError(f"a prompt family is named by a string, not by {type(family).__name__}")
+        raise ConfigurationError(
+            f"a prompt family must be a string, not {type(family).__name__}", parameter="family"
+        )
     name = family.strip().lower()
     formatter = FAMILIES.get(ALIASES.get(name, name))
     if formatter is not None:
         return formatter
-    import difflib  # noqa: PLC0415  # only errors need it
-
-    close = difflib.get_close_matches(name, [*FAMILIES, *ALIASES], n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise ConfigurationError(
-        f"there is no prompt family {family!r}{hint} The families are: {', '.join(FAMILIES)}"
+        f"there is no prompt family {family!r}: {did_you_mean(name, [*FAMILIES, *ALIASES], most=3)}the families are"
+        f" {listed(FAMILIES, most=3)} in nupic_client.prompts.FAMILIES",
+        parameter="family",
     )
 
 

@@ -1,4 +1,4 @@
-"""The one renderer: turns a conversation into a builder by what a family says about itself."""
+"""The renderer of all families: it appends the parts of a conversation to a prompt as the family's data say."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _quote_folded(family: Family, messages: Sequence[Message], index: int, build
     text = messages[index].content
     gap = system.after
     if family.trims_fold:
-        # Trimming the whole takes nothing off its front, which the family says itself.
+        # Trimming the whole removes nothing at its front, which is the family's own text.
         text = text.rstrip()
         gap = gap if text else gap.rstrip()
     else:

@@ -1,8 +1,8 @@
 """Jinja2's immutable sandbox, set up as Hugging Face's library does for chat templates.
 
-The sandbox keeps a template from Python's internals and from changing what it is given. It does not bound the
-time or the memory that a template takes: a chat template is code that comes with the weights, and is trusted as
-they are.
+The sandbox keeps a template from Python's internals and from changing its variables. It does not bound the
+time or the memory that a template takes: a chat template is code that comes with the weights, and is as trusted
+as they are.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.prompts.jinja import jinja_family
 
@@ -42,7 +43,9 @@ def family_of(
         templates = _template_files(folder)
         name = name or folder.resolve().name
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"a tokenizer configuration is a JSON object, not {type(values).__name__}")
+        raise ConfigurationError(
+            f"a tokenizer configuration must be a JSON object, not {type(values).__name__}"
+        )
     templates = {**_templates(values.get("chat_template")), **templates}
     _check_choice(templates, chat_template)
     tokens = _special_tokens(values)
@@ -102,9 +105,10 @@ def _check_choice(templates: Mapping[str, str], chosen: str | None) -> None:
     if not templates:
         raise ConfigurationError("the tokenizer configuration has no chat_template")
     if (chosen or "default") not in templates:
-        there_are = ", ".join(map(repr, templates))
+        name = chosen or "default"
         raise ConfigurationError(
-            f"there is no chat template {chosen or 'default'!r}; choose one with chat_template=: {there_are}"
+            f"there is no chat template {name!r}: {did_you_mean(name, templates)}the templates are {listed(templates)};"
+            " choose one with chat_template="
         )
 
 

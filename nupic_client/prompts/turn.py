@@ -1,4 +1,4 @@
-"""What stands around one message."""
+"""The text around one message."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Rule", "Turn"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What stands around a message.
+    """The text around a message.
 
     Args:
         before: the text before the content.
         after: the text after it.
-        clean: what the template does with the content, e.g. ``str.strip``.
+        clean: how the template changes the content, e.g. ``str.strip``.
         skip_empty: whether a message with an empty content prints nothing at all.
     """
 

@@ -5,8 +5,9 @@ The pytest fixture is opt-in: ``pytest_plugins = ("nupic_client.testing.fixtures
 
 from __future__ import annotations
 
-from nupic_client.local.engines.engine import EngineRequest as RecordedRequest
-from nupic_client.local.engines.engine import FinalPlacement, ServedModel, text_signature
+from nupic_client._public import publish
+from nupic_client.local.engine import EngineRequest as RecordedRequest
+from nupic_client.local.engine import FinalPlacement, ServedModel, text_signature
 from nupic_client.local.engines.scripted import (
     Reply,
     ReplySource,
@@ -39,3 +40,6 @@ __all__ = [
     "sleep",
     "text_signature",
 ]
+
+
+publish(__name__)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from nupic_client.local.engines.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
+from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
 from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.repository import Repository
@@ -224,7 +224,7 @@ class FakeTriton:
             self._requests.clear()
             self._cancellations.clear()
 
-    def wait_for_requests(self, count: int = 1, timeout: float = 5.0) -> Sequence[EngineRequest]:
+    def wait_for_requests(self, count: int = 1, *, timeout: float = 5.0) -> Sequence[EngineRequest]:
         """Wait until this many requests have come, and return all of them.
 
         Args:
@@ -240,7 +240,7 @@ class FakeTriton:
                 raise AssertionError(f"{len(ids)} of {count} requests came within {timeout} s: {ids}")
             return tuple(self._requests)
 
-    def wait_for_cancellation(self, count: int = 1, timeout: float = 5.0) -> Sequence[Cancellation]:
+    def wait_for_cancellation(self, count: int = 1, *, timeout: float = 5.0) -> Sequence[Cancellation]:
         """Wait until this many generations were cancelled, and return all of them.
 
         Args:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client import FinishReason, Generation, TextDelta, Usage
-from nupic_client._core.generation.decoder import END, StreamDecoder
+from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.generation.text import PromptRemover, TokenJoiner
 from nupic_client.backends import OutputNames
 from nupic_client.errors import ProtocolError
@@ -100,7 +100,7 @@ def test_numbers_that_are_repeated_with_every_response_are_counted_once():
 
 def test_numbers_of_another_type_break_the_protocol():
     odd = ("output_log_probs", "BF16", (1,), b"\0\0")
-    with pytest.raises(ProtocolError, match="should be numbers, the server sent BF16"):
+    with pytest.raises(ProtocolError, match="must hold numbers, not BF16"):
         StreamDecoder(TRTLLM).feed(text_and("a", odd))
 
 
@@ -112,15 +112,14 @@ def test_log_probabilities_that_were_not_asked_for_are_none():
     assert StreamDecoder(OutputNames()).logprobs is None
 
 
-def test_events_carry_the_log_probabilities_of_their_piece():
+def test_log_probabilities_are_taken_with_the_text_of_their_chunk():
     decoder = StreamDecoder(TRTLLM)
-    decoder.receive(text_and("", floats(-2.0)))
-    decoder.receive(text_and("a", floats(-0.5)))
-    decoder.receive(text_and("b", floats(-0.25), final=True))
-    first, second = decoder.next_event(), decoder.next_event()
-    assert decoder.next_event() is END
-    assert (first.text, [told.logprob for told in first.logprobs]) == ("a", [-2.0, -0.5])
-    assert second == TextDelta("b", (TokenLogprob(logprob=-0.25),))
+    assert decoder.feed(text_and("", floats(-2.0))) == ""
+    assert decoder.feed(text_and("a", floats(-0.5))) == "a"
+    assert [item.logprob for item in decoder.take_logprobs()] == [-2.0, -0.5]
+    assert decoder.feed(text_and("b", floats(-0.25), final=True)) == "b"
+    assert decoder.take_logprobs() == (TokenLogprob(logprob=-0.25),)
+    assert decoder.take_logprobs() == ()
 
 
 def test_the_generation_has_all_log_probabilities():
@@ -245,7 +244,7 @@ def test_a_response_without_token_ids_adds_nothing():
 
 
 def test_text_instead_of_token_ids_breaks_the_protocol():
-    with pytest.raises(ProtocolError, match="output 'output_ids' should be numbers"):
+    with pytest.raises(ProtocolError, match="output 'output_ids' must hold numbers"):
         StreamDecoder(ENGINE).feed(reply(("output_ids", "BYTES", (1,), raw_bytes(b"Hi"))))
 
 

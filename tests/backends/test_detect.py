@@ -107,7 +107,9 @@ def test_a_backend_may_be_an_object_or_left_open():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigurationError, match="no backend 'vlm': there are 'vllm', "):
+    with pytest.raises(
+        ConfigurationError, match="no backend 'vlm': did you mean 'vllm'\\? the backends are 'vllm', "
+    ):
         backend_of("vlm")
 
 
@@ -128,7 +130,10 @@ def sampling(**options):
 
 
 def test_a_named_backend_that_cannot_fit_says_what_it_expected():
-    with pytest.raises(ConfigurationError, match=r"as backend 'vllm' does.*'PROMPT'.*expected 'text_input'"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'text_input' and the output 'text_output' for backend 'vllm', not .*'PROMPT'",
+    ):
         backend_of("vllm").inputs(PASCAL, "Hi", sampling())
 
 

@@ -1,11 +1,28 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
-from nupic_client.backends import BACKENDS, TensorBackend, support_matrix, support_table
+import pytest
+
+from nupic_client.backends import BACKENDS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES
 
-PAGE = Path(__file__).parents[2] / "docs" / "backends" / "index.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "backends" / "index.md"
+
+
+@pytest.fixture(autouse=True)
+def code_of_the_docs(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+
+
+def support_matrix(*backends):
+    return importlib.import_module("support_matrix").support_matrix(*backends)
+
+
+def support_table(*backends):
+    return importlib.import_module("support_matrix").support_table(*backends)
 
 
 def test_the_matrix_has_every_backend_and_every_option():

@@ -66,7 +66,10 @@ def test_an_option_that_is_not_given_is_not_sent():
 
 @pytest.mark.parametrize("takes", [signature(outputs=(("logits", "FP32"),)), signature(outputs=())])
 def test_a_model_that_gives_no_text_is_an_error(takes):
-    with pytest.raises(ConfigurationError, match="does not take a text and give a text"):
+    with pytest.raises(
+        ConfigurationError,
+        match="must have the input 'text_input' and the output 'text_output' for backend 'plain'",
+    ):
         sent(takes)
 
 

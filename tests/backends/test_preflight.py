@@ -272,3 +272,9 @@ def changed_spec(spec):
 def test_a_missing_seed_is_named():
     with pytest.raises(ConfigurationError, match="no input for seed"):
         wire_request(make_request(seed=1), without(ENSEMBLE, "seed"))
+
+
+def test_an_input_that_the_model_does_not_have_is_an_error_with_the_near_one():
+    words = r"no input 'text_imput': did you mean 'text_input'\? the inputs are 'text_input', "
+    with pytest.raises(ConfigurationError, match=words):
+        wire_request(make_request(backend_inputs={"text_imput": "Hi"}), VLLM)

@@ -87,7 +87,7 @@ def test_a_value_of_the_inputs_kind_is_kept_as_it_is(datatype, value):
     ],
 )
 def test_a_value_of_another_kind_is_an_error_that_names_the_input(datatype, value):
-    with pytest.raises(ConfigurationError, match=f"'x' takes {datatype}"):
+    with pytest.raises(ConfigurationError, match=f"'x' must be {datatype}"):
         tensor(datatype, [value], (-1,))
 
 
@@ -115,6 +115,6 @@ def test_the_shape_that_is_made_holds_all_elements_or_it_is_an_error(shape, valu
 
 
 def test_a_text_for_another_kind_of_input_is_not_shown():
-    with pytest.raises(ConfigurationError, match="takes INT32, not str") as caught:
+    with pytest.raises(ConfigurationError, match="must be INT32, not str") as caught:
         tensor("INT32", "my secret prompt")
     assert "secret" not in str(caught.value)

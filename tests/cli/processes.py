@@ -1,8 +1,6 @@
 """Run programs as a user does: as processes with pipes or a terminal."""
 
-import importlib.util
 import os
-import platform
 import re
 import signal
 import subprocess
@@ -11,13 +9,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
-needs_the_model = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None
-    and (sys.platform, platform.machine()) != ("linux", "x86_64"),
-    reason="the engine of the embedded model has no wheel for this platform",
-)
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-m", "nupic_client.cli"]
 SUMMARY = re.compile(

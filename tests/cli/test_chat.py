@@ -10,6 +10,8 @@ from cli.processes import CLI, SUMMARY, Terminal, cli_program, run_cli
 
 from nupic_client.testing import FakeTriton, fail, silence
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals and signals of POSIX")
 
 START = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -160,7 +162,7 @@ def test_a_context_length_that_is_none(chat, server):
     code, _, err = chat("Hi\n", "--context-length", "0")
     assert (code, err) == (
         2,
-        "nupic-client: error: --context-length must be a number of tokens, not 0\n",
+        "nupic-client: error: --context-length must be a number of tokens >= 1, not 0\n",
     )
     assert not server.requests
 
@@ -245,6 +247,7 @@ def test_ctrl_c_before_the_first_word_forgets_the_question(server):
         assert terminal.wait() == 0
 
 
+@pytest.mark.slow
 @posix
 def test_on_a_terminal_a_failure_is_told_and_the_conversation_goes_on(server):
     server.reply = ["Once", fail("out of ideas")]

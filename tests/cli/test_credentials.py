@@ -7,7 +7,7 @@ import sys
 
 import grpc
 import pytest
-from cli.processes import cli_program, needs_the_model, run_cli
+from cli.processes import cli_program, run_cli
 from local.certificates import ROOTS, pair
 
 from nupic_client.cli.program import parser
@@ -47,7 +47,7 @@ COMMANDS = {
     "chat": ["chat", "--quiet"],
     "models": ["models"],
     "health": ["health", "--model", "smollm2"],
-    "infer": ["infer", "smollm2-embed", "--input", "text_input=hi"],
+    "infer": ["infer", "--model", "smollm2-embed", "--input", "text_input=hi"],
     "embed": ["embed", "hi"],
 }
 CERTIFICATES = ["--ca-cert", "ca.pem", "--client-cert", "client-cert.pem", "--client-key", "client-key.pem"]
@@ -102,7 +102,7 @@ WRONG = {
     "no such file": (["--token-file", "nothing"], "--token-file: cannot read 'nothing': "),
     "empty file": (["--token-file", "empty"], "--token-file: 'empty' is empty"),
     "no text": (["--token-file", "binary"], "--token-file: 'binary' is no text"),
-    "two lines": (["--token-file", "two"], "token has characters that cannot be sent"),
+    "two lines": (["--token-file", "two"], "--token-file must be printable ASCII without blanks"),
     "no such variable": (
         ["--token-env", "NO_SUCH"],
         "--token-env: the variable NO_SUCH is not set, or empty",
@@ -111,8 +111,11 @@ WRONG = {
         ["--url", "gpu:8001", "--token-file", "token"],
         "or --allow-insecure-token where the network",
     ),
-    "no TLS": (["--url", "localhost:1", "--ca-cert", "ca.pem"], "there is an option for TLS but the url"),
-    "no key": (["--client-cert", "client-cert.pem"], "needs both --client-cert and --client-key"),
+    "no TLS": (
+        ["--url", "localhost:1", "--ca-cert", "ca.pem"],
+        "--url 'localhost:1' is not secure, but certificates",
+    ),
+    "no key": (["--client-cert", "client-cert.pem"], "--client-key is missing: mutual TLS needs"),
     "no authority": (["--ca-cert", "nothing"], "--ca-cert: cannot read 'nothing'"),
     "embedded": (
         ["--local", "--token-file", "token"],
@@ -137,7 +140,7 @@ def test_the_usual_variable_is_named_where_its_token_must_not_go(main, capsys, m
     monkeypatch.setenv("NUPIC_TOKEN", SECRET)
     assert main("models", "--url", "gpu:8001") == 2
     error = capsys.readouterr().err
-    assert "the token in $NUPIC_TOKEN would go to 'gpu:8001' in plain text" in error
+    assert "$NUPIC_TOKEN: the token would go to 'gpu:8001' in plain text" in error
     assert SECRET not in error
 
 
@@ -177,7 +180,10 @@ WRONG_SERVING = {
         ["--tls-cert", "nothing", "--tls-key", "server-key.pem"],
         "--tls-cert: cannot read 'nothing'",
     ),
-    "no pair": ([*TLS[:3], "client-key.pem"], "check that --tls-cert, --tls-key and --tls-client-ca are PEM"),
+    "no pair": (
+        [*TLS[:3], "client-key.pem"],
+        "--tls-cert, --tls-key cannot be used: check that the certificates",
+    ),
     "no token": (["--token-file", "nothing"], "--token-file: cannot read 'nothing'"),
     "Triton's token": (["--triton", "--token-file", "token"], "Triton knows no tokens"),
     "Triton's limits": (["--triton", "--max-running", "1"], "--triton does not go with limits"),
@@ -193,7 +199,7 @@ def test_what_is_wrong_with_serving_is_said(main, capsys, arguments, words):
 
 
 @posix
-@needs_the_model
+@pytest.mark.model
 def test_serving_with_tls_and_a_token_and_talking_to_it(files):
     options = ["--expose", *TLS, "--tls-client-ca", "ca.pem", "--token-file", "token"]
     with cli_program("serve", "--port", "0", *options, cwd=files) as program:

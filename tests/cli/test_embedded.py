@@ -9,12 +9,12 @@ import socket
 import sys
 
 import pytest
-from cli.processes import CLI, SUMMARY, Terminal, cli_program, needs_the_model, run_cli
+from cli.processes import CLI, SUMMARY, Terminal, cli_program, run_cli
 
 from nupic_client import StreamingClient, user
 from nupic_client.local.engines.weights import locate_weights
 
-pytestmark = needs_the_model
+pytestmark = pytest.mark.model
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 FRANCE = "What is the capital of France?"
@@ -144,9 +144,9 @@ def test_a_port_in_use(main, capsys):
     [
         ("--threads", "threads must be >= 1"),
         ("--context", "context must be >= 16"),
-        ("--max-request-bytes", "--max-request-bytes must be a whole number >= 1, not 0"),
-        ("--max-running", "--max-running must be a whole number >= 1, not 0"),
-        ("--max-tokens", "--max-tokens must be a whole number >= 1, not 0"),
+        ("--max-request-bytes", "--max-request-bytes must be an integer >= 1, not 0"),
+        ("--max-running", "--max-running must be an integer >= 1, not 0"),
+        ("--max-tokens", "--max-tokens must be an integer >= 1, not 0"),
     ],
 )
 def test_an_option_out_of_its_range(main, capsys, option, words):
@@ -166,9 +166,10 @@ def test_a_host_that_others_can_reach_must_be_meant(main, capsys, host):
     assert main("serve", "--host", host, "--port", "0") == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        f"nupic-client: error: other machines could use a server that listens on '{host}'"
+        "nupic-client: error: --host must be 127.0.0.1 or another address that only this machine reaches, not"
+        f" '{host}'"
     )
-    assert "give --expose if that is meant" in error
+    assert "or give --expose to let other machines in" in error
 
 
 @pytest.mark.usefixtures("no_model")

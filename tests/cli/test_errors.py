@@ -1,13 +1,22 @@
 """What goes wrong: one sentence on stderr, a code for scripts, never a traceback for a user's mistake."""
 
 import argparse
+import ast
+import dataclasses
+import io
+import re
+import sys
+from pathlib import Path
 
 import pytest
 from cli.processes import run_cli
 
-from nupic_client import ConfigurationError, InferenceError, PromptError
-from nupic_client.cli import generate
-from nupic_client.cli.wording import error_text
+import nupic_client
+from nupic_client import TLS, ConfigurationError, ConnectionFailedError, InferenceError, PromptError
+from nupic_client._grpc import status
+from nupic_client.cli import error_rendering
+from nupic_client.cli.error_rendering import error_text, option_of
+from nupic_client.cli.program import parser
 from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
 
 
@@ -42,12 +51,12 @@ def refused(main, capsys):
     ("arguments", "words"),
     [
         (["--url", "http://server:8000"], "is for HTTP, but streaming uses gRPC"),
-        (["--url", "server"], "is not valid: expected host:port"),
+        (["--url", "server"], "--url must be host:port"),
         (["--temperature", "-1"], "--temperature must be"),
         (["--max-tokens", "0"], "--max-tokens must be"),
         (["--timeout", "0"], "--timeout must be a positive number"),
-        (["--stop", ""], "--stop takes a non-empty string"),
-        (["--metadata", "Bad Name=1"], "metadata name 'Bad Name' is not valid"),
+        (["--stop", ""], "--stop must be a non-empty string"),
+        (["--metadata", "Bad Name=1"], "--metadata names must be lowercase letters"),
         (["--formatter", "klingon"], "klingon"),
         (["--raw", "--system", "Be brief."], "--raw sends the prompt as it is"),
         (["--raw", "--formatter", "chatml"], "--raw sends the prompt as it is"),
@@ -111,6 +120,7 @@ def test_a_model_that_does_not_stream(failed):
     assert "use 'gpt.streaming', which this server has" in error
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached(failed, free_port):
     code, error = failed("generate", "--url", f"localhost:{free_port}", "Hi")
     assert code == 3
@@ -121,6 +131,7 @@ def test_a_server_that_cannot_be_reached(failed, free_port):
     assert advice == "To use the embedded model (smollm2) instead: --local"
 
 
+@pytest.mark.slow
 def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
     finished = run_cli("generate", "Hi", NUPIC_URL=f"localhost:{free_port}")
     assert finished.returncode == 3
@@ -128,6 +139,7 @@ def test_a_named_server_is_never_replaced_by_the_embedded_one(free_port):
     assert "starting the embedded server" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_the_embedded_server_lacks_is_not_looked_for_there(failed, default_url):
     code, error = failed("generate", "--model", "gpt.streaming", "Hi")
     assert code == 3
@@ -142,6 +154,7 @@ def test_an_embedded_model_that_is_not_there(failed, monkeypatch, arguments):
     assert "no-such-file.gguf" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "code", "words"),
     [
@@ -173,33 +186,167 @@ def test_a_time_limit(failed, server):
     server.wait_for_cancellation()
 
 
-def test_our_own_bugs_show_their_trace(main, monkeypatch):
-    def broken(_arguments):
+class Faulty(io.StringIO):
+    """A stdout that fails as no file does: whatever raises this is no mistake of the user."""
+
+    def write(self, _text):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(generate, "connect", broken)
+
+def test_bugs_show_their_trace(main, monkeypatch, server):
+    monkeypatch.setattr(sys, "stdout", Faulty())
     with pytest.raises(RuntimeError, match="a bug"):
-        main("generate", "Hi")
+        main("generate", "--url", server.url, "Hi")
 
 
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (ConfigurationError("top_k must be 1"), "--top-k must be 1"),
-        (ConfigurationError("stop takes a text"), "--stop takes a text"),
-        (ConfigurationError("give it as system=, not both"), "give it as --system, not both"),
-        (ConfigurationError("give it as registry="), "give it as registry="),
+        (ConfigurationError("top_k must be 1", parameter="top_k"), "--top-k must be 1"),
+        (ConfigurationError("top_k_x must be 1", parameter="top_k"), "--top-k: top_k_x must be 1"),
+        (
+            ConfigurationError("there is no such family", parameter="family"),
+            "--formatter: there is no such family",
+        ),
+        (ConfigurationError("seed must be 1", parameter="seed"), "seed must be 1"),
+        (ConfigurationError("prompt must be text", parameter="prompt"), "prompt must be text"),
         (ConfigurationError("the stop must be here"), "the stop must be here"),
-        (PromptError("no, or render verbatim with allow_control_tokens=True"), "no"),
+        (
+            ConfigurationError("leave it out", hint="or give it as system="),
+            "leave it out, or give it as --system",
+        ),
+        (ConfigurationError("leave it out", hint="or give it as registry="), "leave it out"),
+        (PromptError("Remove it", hint="or render verbatim with allow_control_tokens=True"), "Remove it"),
         (InferenceError("stop must be short"), "stop must be short"),
         (InferenceError("failed", model="gpt", attempts=2), "failed\n  model 'gpt', attempts 2"),
     ],
 )
 def test_errors_speak_of_options(error, text):
-    assert error_text(error, argparse.Namespace(stop=None, top_k=None, system=None)) == text
+    arguments = argparse.Namespace(prompt="Hi", stop=None, top_k=None, system=None, formatter="x")
+    assert error_text(error, arguments) == text
 
 
 def test_control_tokens_may_be_allowed_where_there_is_an_option():
-    error = PromptError("Remove it, or render verbatim with allow_control_tokens=True")
+    error = PromptError("Remove it", hint="or render verbatim with allow_control_tokens=True")
     arguments = argparse.Namespace(allow_control_tokens=False)
     assert error_text(error, arguments) == "Remove it, or render verbatim with --allow-control-tokens"
+
+
+def commands():
+    (action,) = (action for action in parser()._actions if isinstance(action.choices, dict))
+    return action.choices
+
+
+WRONG = {
+    "--max-tokens": "0",
+    "--temperature": "-1",
+    "--top-p": "2",
+    "--top-k": "-1",
+    "--min-p": "2",
+    "--stop": "",
+    "--seed": "-1",
+    "--repetition-penalty": "0",
+    "--presence-penalty": "3",
+    "--frequency-penalty": "3",
+    "--timeout": "0",
+    "--url": "nowhere",
+    "--metadata": "Bad Name=1",
+    "--formatter": "klingon",
+    "--family": "klingon",
+    "--context-length": "0",
+    "--wait": "-1",
+    "--token-file": "two-lines",
+    "--token-env": "TWO_LINES",
+    "--ca-cert": "nothing",
+    "--client-cert": "client.pem",
+    "--client-key": "client.pem",
+    "--host": "0.0.0.0",
+    "--port": "65536",
+    "--threads": "0",
+    "--context": "0",
+    "--max-request-bytes": "0",
+    "--max-running": "0",
+    "--max-waiting": "-1",
+    "--tls-cert": "nothing",
+    "--tls-key": "nothing",
+    "--tls-client-ca": "nothing",
+    "--messages": "no-messages",
+}
+"""A value that is refused, for every option whose values are checked before anything is sent."""
+ANY_VALUE = {"--model", "--system", "--input", "--json-input", "--output", "--server-name", "--save"}
+"""Options of which any value may be right."""
+REQUIRED = {
+    "generate": ["Hi"],
+    "embed": ["Hi"],
+    "infer": ["--model", "gpt", "--input", "x=1"],
+    "serve": ["--port", "0"],
+    "--tls-cert": ["--tls-key", "client.pem"],
+    "--tls-key": ["--tls-cert", "client.pem"],
+    "--tls-client-ca": ["--tls-cert", "client.pem", "--tls-key", "client.pem"],
+}
+
+
+def checked_options():
+    for command, its_parser in commands().items():
+        for action in its_parser._actions:
+            option = next((name for name in action.option_strings if name.startswith("--")), None)
+            if option and action.nargs != 0 and option not in ANY_VALUE:
+                yield command, option
+
+
+@pytest.mark.parametrize(("command", "option"), list(checked_options()))
+def test_an_error_about_the_value_of_an_option_begins_with_the_option(
+    main, capsys, typed, monkeypatch, tmp_path, command, option
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWO_LINES", "one\ntwo")
+    monkeypatch.setenv("NUPIC_SMOLLM2", "no-such-file.gguf")
+    (tmp_path / "two-lines").write_text("one\ntwo")
+    (tmp_path / "no-messages").write_text("[]")
+    (tmp_path / "client.pem").write_text("PEM")
+    typed(b"Hi\n")
+    asks = "--url" in commands()[command]._option_string_actions
+    url = ["--url", "grpcs://localhost:1"] if asks and option != "--url" else []
+    required = REQUIRED.get(option, []) + REQUIRED.get(command, [])
+    arguments = [command, *url, *required, option, WRONG[option]]
+    assert main(*arguments) == 2, capsys.readouterr().err
+    # The one that is missing is named where two belong together.
+    named = {"--client-cert": "--client-key", "--client-key": "--client-cert"}.get(option, option)
+    assert re.match(rf"nupic-client: error: {named}\b", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_what_an_argument_is_called_is_an_option_of_the_command(command):
+    """An option that gets another name must get it here, too."""
+    its_parser = commands()[command]
+    options = set(its_parser._option_string_actions)
+    arguments = argparse.Namespace(**{action.dest: "x" for action in its_parser._actions})
+    for parameter in {*vars(arguments), *error_rendering._NAMES}:
+        named = option_of(parameter, arguments)
+        assert not named or set(named.split(", ")) <= options
+
+
+def test_advice_about_tls_names_options():
+    arguments = argparse.Namespace(ca_cert=None, local=True)
+    for advice in (*status._TLS_ADVICE.values(), status._CLOSED_ADVICE):
+        text = error_text(ConnectionFailedError(advice), arguments)
+        assert "TLS(" not in text
+        assert not [field.name for field in dataclasses.fields(TLS) if field.name in text]
+
+
+def test_every_hint_of_the_library_is_for_a_program_or_names_an_option():
+    """A command shows a hint if it has the option for the argument; the spelling of that must not change."""
+    sources = [path.read_text("utf-8") for path in Path(nupic_client.__file__).parent.rglob("*.py")]
+    calls = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    hints = {
+        keyword.value.value
+        for call in calls
+        for keyword in call.keywords
+        if keyword.arg == "hint" and isinstance(keyword.value, ast.Constant)
+    }
+    options = {action.dest for its_parser in commands().values() for action in its_parser._actions}
+    everything = argparse.Namespace(**dict.fromkeys(options))
+    shown = {hint for hint in hints if error_text(PromptError("x", hint=hint), everything) != "x"}
+    assert len(shown) >= 4
+    assert all("--" in error_text(PromptError("x", hint=hint), everything) for hint in shown)
+    assert hints - shown == {"or set unsupported='warn' to go on without it"}

@@ -4,7 +4,6 @@ import json
 import threading
 
 import pytest
-from cli.processes import needs_the_model
 
 
 @pytest.fixture
@@ -77,6 +76,6 @@ def test_a_wait_that_is_none(health, seconds):
     assert "--wait must be a number of seconds >= 0" in err
 
 
-@needs_the_model
+@pytest.mark.model
 def test_the_embedded_server_is_well(health):
     assert health("--local", "--model", "smollm2-embed")[0] == 0

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from cli.processes import needs_the_model
 from inference.tensor_server import TensorServer, signature
 
 MODELS = (
@@ -34,24 +33,24 @@ def run(main, capsys):
 
 def test_values_mean_what_the_data_type_says(run, tensors):
     given = ["--input", "text=42", "--input", "x=[1.5, 2]", "--input", "flag=true"]
-    code, out, err = run("infer", "echo", "--url", tensors.url, *given)
+    code, out, err = run("infer", "--model", "echo", "--url", tensors.url, *given)
     assert (code, err) == (0, "")
     assert json.loads(out) == {"text": ["42"], "x": [1.5, 2.0], "flag": [True]}
 
 
 def test_several_texts(run, tensors):
     for given in (["--input", "text=a", "--input", "text=[b"], ["--input", 'text=["a", "[b"]']):
-        code, out, _ = run("infer", "texts", "--url", tensors.url, *given)
+        code, out, _ = run("infer", "--model", "texts", "--url", tensors.url, *given)
         assert (code, json.loads(out)) == (0, {"text": [["a"], ["[b"]]})
 
 
 def test_inputs_from_json(run, tensors, typed, tmp_path):
     path = tmp_path / "inputs.json"
     path.write_text('{"x": [1, NaN, Infinity, -Infinity], "text": ["é"]}', encoding="utf-8")
-    code, out, _ = run("infer", "echo", "--url", tensors.url, "--json-input", str(path))
+    code, out, _ = run("infer", "--model", "echo", "--url", tensors.url, "--json-input", str(path))
     assert (code, json.loads(out)) == (0, {"text": ["é"], "x": [1.0, "NaN", "Infinity", "-Infinity"]})
     typed(b'{"x": [3]}')
-    assert run("infer", "echo", "--url", tensors.url, "--json-input", "-")[1] == '{"x": [3.0]}\n'
+    assert run("infer", "--model", "echo", "--url", tensors.url, "--json-input", "-")[1] == '{"x": [3.0]}\n'
 
 
 @pytest.mark.parametrize(
@@ -67,14 +66,14 @@ def test_inputs_from_json(run, tensors, typed, tmp_path):
 )
 def test_what_is_wrong_is_told(run, tensors, typed, arguments, words):
     typed(b"{")
-    code, out, err = run("infer", "echo", "--url", tensors.url, *arguments)
+    code, out, err = run("infer", "--model", "echo", "--url", tensors.url, *arguments)
     assert (code, out) == (2, "")
     assert words in err
 
 
 def test_json_that_is_no_object(run, tensors, typed):
     typed(b"[1]")
-    code, _, err = run("infer", "echo", "--url", tensors.url, "--json-input", "-")
+    code, _, err = run("infer", "--model", "echo", "--url", tensors.url, "--json-input", "-")
     assert code == 2
     assert "expected a JSON object" in err
 
@@ -82,11 +81,11 @@ def test_json_that_is_no_object(run, tensors, typed):
 def test_arguments_that_argparse_refuses(main, capsys):
     for arguments in ([], ["--input", "x"], ["--input", "=1"], ["--input", "a=1", "--json-input", "-"]):
         with pytest.raises(SystemExit, match="2"):
-            main("infer", "echo", *arguments)
+            main("infer", "--model", "echo", *arguments)
     assert "expected NAME=VALUE, not 'x'" in capsys.readouterr().err
 
 
-@needs_the_model
+@pytest.mark.model
 def test_embed_out_of_the_box(run, default_url, typed):
     typed(b"A kitten rests.\r\nStocks fell.\n")
     code, out, err = run("embed", "The cat sits.", "-")
@@ -97,9 +96,11 @@ def test_embed_out_of_the_box(run, default_url, typed):
     assert sum(map(float.__mul__, cat, kitten)) > sum(map(float.__mul__, cat, stocks))
 
 
-@needs_the_model
+@pytest.mark.model
 def test_infer_with_the_embedded_model(run):
-    code, out, _ = run("infer", "smollm2", "--local", "--input", "text_input=Hi", "--input", "max_tokens=1")
+    code, out, _ = run(
+        "infer", "--model", "smollm2", "--local", "--input", "text_input=Hi", "--input", "max_tokens=1"
+    )
     assert code == 0
     assert json.loads(out)["text_output"][0]
 

@@ -3,11 +3,13 @@
 import json
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
-from cli.processes import CLI, Terminal, needs_the_model, run_cli
+from cli.processes import CLI, Terminal, run_cli
 
-from nupic_client import ModelInfo, ServerClient, parse_model_name
+from nupic_client._core.kserve import wire
 from nupic_client.cli.table import table
 from nupic_client.cli.terminal import printable
 from nupic_client.testing import FakeTriton, text_signature
@@ -98,7 +100,7 @@ def test_a_server_without_models(listed):
         assert listed("--url", server.url, "--json")[1] == "[]\n"
 
 
-@needs_the_model
+@pytest.mark.model
 def test_the_embedded_server_is_listed(listed):
     code, out, _ = listed("--local")
     assert code == 0
@@ -150,13 +152,33 @@ def test_the_header_is_bold_on_a_terminal(thirty, changes, bold):
     assert ("\033[1mNAME" in terminal.screen.text) is bold
 
 
-def test_why_a_model_is_not_ready_is_told(listed, monkeypatch):
-    models = [
-        ModelInfo(name="a", state="UNAVAILABLE", reason="no space left", parts=parse_model_name("a")),
-        ModelInfo(name="b", version="2", state="READY", streams=True, parts=parse_model_name("b")),
-    ]
-    monkeypatch.setattr(ServerClient, "models", lambda _self: models)
-    _, out, _ = listed("--url", "localhost:1")
+@pytest.fixture
+def telling():
+    """A server that says why a model is not ready, as the real one does."""
+    index = wire.pb.RepositoryIndexResponse()
+    index.models.add(name="a", state="UNAVAILABLE", reason="no space left")
+    index.models.add(name="b", version="2", state="READY")
+    config = wire.pb.ModelConfigResponse()
+    config.config.name = "b"
+    config.config.model_transaction_policy.decoupled = True
+    handlers = {
+        method: grpc.unary_unary_rpc_method_handler(
+            lambda _request, _context, answer=answer: answer.SerializeToString()
+        )
+        for method, answer in {"RepositoryIndex": index, "ModelConfig": config}.items()
+    }
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def test_why_a_model_is_not_ready_is_told(listed, telling):
+    _, out, _ = listed("--url", telling)
     header, broken, ready = out.splitlines()
     assert header.endswith("NUPIC  REASON")
     assert broken.split()[:3] == ["a", "-", "UNAVAILABLE"]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from nupic_client._grpc import reaper
 from nupic_client.testing import FakeTriton, silence
 
 PROGRAM = Path(__file__).with_name("collector.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["stream", "iterator", "block", "results", "async"])
 def test_garbage_that_is_collected_while_locks_are_held(what):
     done = subprocess.run(
@@ -46,42 +44,3 @@ def test_the_outcome_of_what_is_left_last_is_logged():
             env={**os.environ, "NUPIC_LOG": "info"},
         )
     assert done.stderr.count("cancelled") == 1
-
-
-def wait_until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def test_the_thread_goes_after_the_last_lease_and_comes_again(monkeypatch):
-    monkeypatch.setattr(reaper, "_LINGER", 0.02)
-    mine = reaper._Reaper()
-    for _ in range(2):
-        leases, done = [reaper.Registration(), reaper.Registration()], threading.Event()
-        for registration in leases:
-            mine.hold(registration)
-        mine.release(leases[0])
-        wait_until(lambda: mine._running)
-        time.sleep(0.1)
-        assert mine._running
-        mine.submit(lambda: 1 / 0)
-        mine.submit(done.set)
-        assert done.wait(20)
-        mine.release(leases[1])
-        wait_until(lambda: not mine._running)
-
-
-def test_of_two_threads_that_are_started_at_once_one_goes(monkeypatch):
-    monkeypatch.setattr(reaper, "_LINGER", 0.02)
-    mine, before = reaper._Reaper(), set(threading.enumerate())
-    leases = [reaper.Registration(), reaper.Registration()]
-    with mine._lock:  # neither can say that it runs before the other is started
-        for registration in leases:
-            mine.hold(registration)
-        assert len(set(threading.enumerate()) - before) == 2
-    wait_until(lambda: len(set(threading.enumerate()) - before) == 1)
-    for registration in leases:
-        mine.release(registration)
-    wait_until(lambda: not set(threading.enumerate()) - before)

@@ -17,6 +17,8 @@ import pytest
 from nupic_client import InferenceClient, NupicError, ServerClient, StreamingClient, Timeouts
 from nupic_client.testing import FakeTriton, fail, silence
 
+pytestmark = pytest.mark.slow
+
 MANY = 1000
 ABANDONED_AT = {"begun": 1, "not begun": 0}
 
@@ -57,8 +59,8 @@ def _silent(capfd, monkeypatch):
 
 
 PARTS = (
-    *("nupic_client._sync", "nupic_client._async", "nupic_client._core", "nupic_client.streaming"),
-    *("nupic_client.inference", "grpc._channel", "grpc.aio"),
+    *("nupic_client._sync", "nupic_client._async", "nupic_client._grpc", "nupic_client._core"),
+    *("nupic_client.streaming", "nupic_client.inference", "grpc._channel", "grpc.aio"),
 )
 
 

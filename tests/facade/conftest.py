@@ -112,15 +112,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test with all flavours, and where it may use any server with both."""
     fake_only = metafunc.definition.get_closest_marker("fake_only")
     servers = [serve_fake] if fake_only else [serve_fake, serve_real]
+    real = pytest.mark.triton
     pairs = [
-        (serve, read) for serve in servers for read in (COLOURS if serve is serve_fake else REAL_COLOURS)
+        pytest.param(
+            serve, read, id=f"{serve.__name__[6:]}-{read.__name__}", marks=real if serve is serve_real else ()
+        )
+        for serve in servers
+        for read in (COLOURS if serve is serve_fake else REAL_COLOURS)
     ]
     serve_used, read_used = ("serve" in metafunc.fixturenames, "read" in metafunc.fixturenames)
     if serve_used and read_used:
-        ids = [f"{serve.__name__[6:]}-{read.__name__}" for serve, read in pairs]
-        metafunc.parametrize(("serve", "read"), pairs, ids=ids)
+        metafunc.parametrize(("serve", "read"), pairs)
     elif serve_used:
-        metafunc.parametrize("serve", servers, ids=[serve.__name__[6:] for serve in servers])
+        each = [
+            pytest.param(serve, id=serve.__name__[6:], marks=real if serve is serve_real else ())
+            for serve in servers
+        ]
+        metafunc.parametrize("serve", each)
     elif read_used:
         metafunc.parametrize("read", COLOURS, ids=[read.__name__ for read in COLOURS])
 

@@ -42,6 +42,13 @@ def leave_the_loop(client):
     return stream
 
 
+def cancel_it(client):
+    stream = client.stream("hi")
+    assert next(stream) == "a"
+    stream.cancel()
+    return stream
+
+
 def fail_in_the_middle(client):
     stream = client.stream("hi")
     with pytest.raises(NupicError):
@@ -75,6 +82,7 @@ ALL = [["a", "b", silence()], ["a", fail("broken"), silence()], ["a", UNREADABLE
 LEAVING = [
     leave_the_block,
     leave_the_loop,
+    cancel_it,
     close_while_another_thread_reads,
     close_from_a_thread_that_does_not_read,
 ]
@@ -88,11 +96,12 @@ def test_grpc_has_nothing_left_to_tell(server, client, leave, reply):
     server.reply = reply
     stream = leave(client)
     end = time.monotonic() + 20
-    while stream._call._state.due:
+    while stream._call.call._state.due:
         assert time.monotonic() < end, "gRPC frees a call when its last event is read"
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_forgotten_takes_no_memory(client):
     process = psutil.Process()
     levels = []

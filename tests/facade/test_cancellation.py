@@ -349,6 +349,7 @@ def test_an_async_stream_closed_before_it_was_opened_sends_nothing(client, serve
     assert not list(server.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to one process are POSIX")
 @pytest.mark.parametrize(
     "reading",

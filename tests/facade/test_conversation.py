@@ -199,6 +199,27 @@ def test_a_system_message_belongs_into_system(client):
         Conversation(client, messages=[Message("system", "x"), user("y")])
 
 
+def test_the_callback_is_the_second_argument(client, server):
+    server.reply = ["Hel", "lo"]
+    chunks = []
+
+    async def callback(text):
+        chunks.append(text)
+
+    for talker in (client, Conversation(client)):
+        talker.generate("hi", chunks.append)
+        asyncio.run(talker.agenerate("hi", callback))
+    assert chunks == ["Hel", "lo"] * 4
+
+
+def test_what_cannot_be_called_is_no_callback(client):
+    for talker in (client, Conversation(client)):
+        with pytest.raises(ConfigurationError, match="callback must be a plain function, not 100"):
+            talker.generate("hi", 100)
+        with pytest.raises(ConfigurationError, match="callback must be a function or a coroutine function"):
+            asyncio.run(talker.agenerate("hi", 100))
+
+
 def test_a_coroutine_function_is_no_callback_of_say(client, server):
     async def callback(text: str) -> None: ...
 

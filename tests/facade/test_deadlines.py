@@ -18,13 +18,19 @@ from nupic_client import (
     StreamingClient,
     Timeouts,
 )
+from nupic_client._grpc import housekeeping
 from nupic_client.testing import FakeTriton, abort, silence, sleep
 
 pytestmark = pytest.mark.fake_only("its deadlines are shorter than the real server sometimes takes")
 
 
-def watchdogs() -> int:
-    return sum(thread.name == "nupic_client.watchdog" for thread in threading.enumerate())
+def housekeepers() -> int:
+    return sum(thread.name == "nupic_client.housekeeping" for thread in threading.enumerate())
+
+
+@pytest.fixture
+def _hasty(monkeypatch):
+    monkeypatch.setattr(housekeeping, "_LINGER", 0.05)
 
 
 def wait_until(condition) -> None:
@@ -61,6 +67,7 @@ def test_a_server_that_falls_silent(read, client, server):
     server.wait_for_cancellation()
 
 
+@pytest.mark.slow
 def test_a_slow_answer_is_no_silence(read, client, server):
     server.reply = [step for index in range(6) for step in (f"{index} ", sleep(0.1))]
     _, generation = read(client, "hi", timeout=Timeouts(first_token=5, between_tokens=0.4))
@@ -90,37 +97,33 @@ def test_time_that_the_reading_task_takes_does_not_count(client, server):
     assert asyncio.run(main()) == ["one", " two", " three"]
 
 
-def test_all_streams_of_a_client_share_one_watchdog(client, server):
+@pytest.mark.usefixtures("_hasty")
+def test_all_streams_of_all_clients_share_one_thread(client, server):
     server.reply = ["one", silence()]
-    wait_until(lambda: watchdogs() == 0)
-    streams = [client.stream("hi", timeout=Timeouts(between_tokens=0.5)) for _ in range(20)]
+    with StreamingClient("gpt.streaming", url=server.url) as other:
+        streams = [each.stream("hi", timeout=Timeouts(between_tokens=0.5)) for each in (client, other) * 10]
 
-    def read(stream):
-        with pytest.raises(DeadlineExceededError):
-            list(stream)
+        def read(stream):
+            with pytest.raises(DeadlineExceededError):
+                list(stream)
 
-    readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
-    for reader in readers:
-        reader.start()
-    assert watchdogs() == 1
-    for reader in readers:
-        reader.join(30)
-    assert not any(reader.is_alive() for reader in readers)
+        readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
+        for reader in readers:
+            reader.start()
+        assert housekeepers() == 1
+        for reader in readers:
+            reader.join(30)
+        assert not any(reader.is_alive() for reader in readers)
 
 
-def test_the_watchdog_keeps_no_stream_alive_and_goes_with_the_last(client, server):
+@pytest.mark.usefixtures("_hasty")
+def test_the_thread_keeps_no_stream_alive_and_goes_with_the_last(client, server):
     server.reply = ["one", silence()]
     # The deadline has not passed when the stream is dropped: the cancellation comes from the drop alone.
     next(client.stream("hi", timeout=Timeouts(between_tokens=30, first_token=0.5)))
     gc.collect()
     server.wait_for_cancellation()
-    wait_until(lambda: watchdogs() == 0)
-
-
-def test_a_closed_client_leaves_no_watchdog(server):
-    with StreamingClient("gpt.streaming", url=server.url) as client:
-        client.generate("hi")
-    wait_until(lambda: watchdogs() == 0)
+    wait_until(lambda: housekeepers() == 0)
 
 
 def test_the_loop_keeps_no_async_stream_alive(client, server):
@@ -201,6 +204,7 @@ def test_closing_a_stream_ends_its_pause(client, server):
         next(stream)
 
 
+@pytest.mark.slow
 def test_the_question_for_the_signature_is_asked_again(read):
     with FakeTriton(["fine"]) as server:
         url = server.url

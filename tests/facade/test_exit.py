@@ -12,7 +12,7 @@ import pytest
 
 from nupic_client.testing import FakeTriton, silence
 
-pytestmark = pytest.mark.fake_only("how a program ends does not depend on the server")
+pytestmark = [pytest.mark.slow, pytest.mark.fake_only("how a program ends does not depend on the server")]
 
 PROLOGUE = """
 import asyncio, os, sys, threading

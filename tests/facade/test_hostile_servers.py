@@ -64,8 +64,8 @@ def still_usable(read, client, server):
 
 
 BROKEN = {
-    "another data type": (response(bytes(4), datatype="FP32"), "should be BYTES"),
-    "no data type": (response(bytes(4), datatype=""), "should be BYTES"),
+    "another data type": (response(bytes(4), datatype="FP32"), "must be BYTES"),
+    "no data type": (response(bytes(4), datatype=""), "must be BYTES"),
     "two elements": (response(bytes_tensor(b"a", b"b"), shape=(2,)), "one element"),
     "a length prefix that is too long": (response(b"\xff\xff\xff\x7fshort"), "text_output"),
     "a length prefix that is too short": (response(b"\x01\x00\x00\x00longer"), "text_output"),
@@ -148,6 +148,7 @@ def test_an_end_without_a_final_mark(read, client, server):
     still_usable(read, client, server)
 
 
+@pytest.mark.slow
 def test_thousands_of_empty_responses(read, client, server):
     server.reply = [*[response(name="")] * 5_000, text(b"there"), response(name="", final=True), end()]
     chunks, generation = read(client, "hi")
@@ -155,6 +156,7 @@ def test_thousands_of_empty_responses(read, client, server):
     assert generation.text == "there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [response(name=""), text(b""), text(b"on ")], ids=["bare", "empty", "text"])
 def test_an_endless_stream_ends_with_the_total_timeout(read, client, server, step):
     server.reply = [step] * 400_000
@@ -189,6 +191,7 @@ def test_the_limit_counts_bytes_and_may_be_met_exactly(read, client, server):
         read(client, "hi", max_output_bytes=9)
 
 
+@pytest.mark.slow
 def test_the_limit_has_a_default_and_an_off_switch(client, server):
     server.reply = [text(bytes(65 * 2**20)), text(b"", final=True), end()]
     with pytest.raises(ProtocolError, match="67108864"):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from nupic_client._sync.watchdog import Watchdog
-
-pytestmark = pytest.mark.fake_only("where an interrupt hits does not depend on the server")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.fake_only("where an interrupt hits does not depend on the server"),
+]
 
 PROGRAM = Path(__file__).with_name("interrupts.py")
 
@@ -34,28 +33,3 @@ def test_an_interrupt_at_any_place_of_opening_a_stream(connection):
     count, word = done.stdout.split()
     assert word == "places"
     assert int(count) > 200, "the places to interrupt were not found"
-
-
-def test_of_two_watchdogs_that_are_started_at_once_one_goes():
-    class Patient:
-        def check_deadline(self, now):
-            return now + 60
-
-    def started() -> int:
-        return len(set(threading.enumerate()) - before)
-
-    def wait_for(count: int) -> None:
-        end = time.monotonic() + 10
-        while started() != count:
-            assert time.monotonic() < end
-            time.sleep(0.01)
-
-    before = set(threading.enumerate())
-    watchdog, things = Watchdog(), [Patient(), Patient()]
-    with watchdog._lock:  # neither thread can say that it runs before the other is started
-        for thing in things:
-            watchdog.watch(thing, time.monotonic() + 60)
-        assert started() == 2
-    wait_for(1)
-    watchdog.stop()
-    wait_for(0)

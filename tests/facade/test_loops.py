@@ -240,6 +240,7 @@ def test_cells_of_a_notebook(server):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to one process are POSIX")
 @pytest.mark.parametrize(
     "reading",

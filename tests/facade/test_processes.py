@@ -89,6 +89,7 @@ def server():
         yield server
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("work", ["generate", "agenerate"])
@@ -104,6 +105,7 @@ def test_a_client_that_was_used_works_in_children(tmp_path, server, method, work
     )
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("work", ["generate", "agenerate"])
@@ -162,6 +164,7 @@ def test_results_of_the_parent_are_refused_in_a_child(tmp_path, server):
     )
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("work", ["generate", "agenerate"])
 def test_a_child_of_a_parent_that_made_async_calls_is_told_at_once(tmp_path, server, work):

@@ -155,7 +155,7 @@ def test_the_friendly_name_finds_the_streaming_model_and_its_prompt(read, serve)
 
 
 def test_a_conversation_for_a_model_without_known_format_is_refused(read, client, server):
-    with pytest.raises(ConfigurationError, match="formatter="):
+    with pytest.raises(ConfigurationError, match="formatter must be given"):
         read(client, [user("hi")])
     assert server.requests == () or not list(server.requests)
 
@@ -249,6 +249,7 @@ def test_a_call_that_breaks_after_tokens_is_a_typed_error(read, client, server, 
     assert not caught.value.retryable
 
 
+@pytest.mark.slow
 def test_the_total_timeout_ends_a_silent_stream(read, client, server):
     server.reply = ["one", silence()]
     with pytest.raises(DeadlineExceededError, match=r"within the timeout of 0\.3 s") as caught:
@@ -278,6 +279,7 @@ def test_a_model_that_does_not_stream_names_the_one_that_does(read, server):
     assert not list(server.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.fake_only("the tests share the real server")
 def test_nothing_listening_is_a_connection_error(read, server):
     url = server.url

@@ -9,6 +9,8 @@ import pytest
 
 from nupic_client import Conversation, LocalServer, StreamingClient, system, user
 
+pytestmark = pytest.mark.model
+
 QUESTION = [system("You are a helpful assistant."), user("What is the capital of France?")]
 
 

@@ -54,6 +54,7 @@ def use(client: StreamingClient, seed: int) -> None:
             del stream
 
 
+@pytest.mark.slow
 def test_fifty_threads_use_one_client_in_every_way(client):
     with ThreadPoolExecutor(50) as pool:
         for future in [pool.submit(use, client, seed) for seed in range(50)]:

@@ -192,12 +192,12 @@ def test_closing_an_async_client_with_a_hundred_streams_does_not_wait(client, se
     async def main() -> None:
         streams = [client.astream("hi") for _ in range(100)]
         readers = [asyncio.create_task(stream.result()) for stream in streams]
-        await asyncio.to_thread(server.wait_for_requests, 100, 30)
+        await asyncio.to_thread(server.wait_for_requests, 100, timeout=30)
         begin = time.monotonic()
         await client.aclose()
         assert time.monotonic() - begin < 10, "aclose() must not wait for generations that last for ever"
         outcomes = await asyncio.gather(*readers, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {StreamClosedError}
-        await asyncio.to_thread(server.wait_for_cancellation, 100, 30)
+        await asyncio.to_thread(server.wait_for_cancellation, 100, timeout=30)
 
     asyncio.run(main())

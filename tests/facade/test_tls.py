@@ -106,6 +106,7 @@ def test_mutual_tls_shows_the_server_who_asks(flavour):
     assert seen == [[b"somebody@example.com"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mine", [{}, client_certificate(OTHER_AUTHORITY)], ids=["no certificate", "of another authority"]
 )
@@ -180,6 +181,7 @@ def test_tls_to_a_server_without_it_says_so(read):
     assert not caught.value.retryable
 
 
+@pytest.mark.slow
 def test_plain_text_to_a_server_with_tls_says_so(read):
     with serving() as url, pytest.raises(ConnectionFailedError, match=r"it may want TLS \(a grpcs:// url\)"):
         read_with(read, url.removeprefix("grpcs://"))

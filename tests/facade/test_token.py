@@ -165,7 +165,7 @@ def test_a_coroutine_function_is_an_error_in_a_call_that_blocks(guarded, call):
     with connect(guarded, fetched) as client:
         arguments = [] if call == "wait_until_ready" else ["hi"]
         with pytest.raises(
-            ConfigurationError, match=r"token is an async function.*use the client's async methods"
+            ConfigurationError, match=r"bearer_token must be a plain function.*use the client's async methods"
         ):
             getattr(client, call)(*arguments)
     assert guarded.calls == ()
@@ -185,9 +185,9 @@ def test_an_error_of_the_function_comes_through(guarded, read):
     [
         ("", "token must be a non-empty string.*not an empty one"),
         (5, "not int"),
-        (f"{SECRET}\n", r"strip\(\) it"),
+        (f"{SECRET}\n", "without a line break at its end"),
         (f"Bearer {SECRET}", "without 'Bearer '"),
-        ("ü", "cannot be sent"),
+        ("ü", "printable ASCII without blanks"),
     ],
 )
 def test_what_cannot_be_sent_is_an_error_that_does_not_show_it(guarded, read, token, words):

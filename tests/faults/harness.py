@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from faults.reading import Colour, Outcome
     from faults.rows import Row
     from nupic_client import StreamingClient
-    from nupic_client.local.engines.engine import EngineRequest
+    from nupic_client.local.engine import EngineRequest
 
 __all__ = ["Script", "check", "until_whole"]
 

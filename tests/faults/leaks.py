@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["Leaks"]
 
 _PATIENCE = 20.0
-_OTHERS = ("nupic_client.reaper", "nupic_client.local", "faults.", "process_request_thread", "_wait_for_end")
+_OTHERS = (
+    "nupic_client.housekeeping",
+    "nupic_client.local",
+    "faults.",
+    "process_request_thread",
+    "_wait_for_end",
+)
 """What is in the names of the threads that belong to no client: the one of the process, and those of servers and proxies."""
 
 

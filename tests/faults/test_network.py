@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 
     from faults.table import Table
 
+pytestmark = pytest.mark.slow
+
 SERVERS = {"FakeTriton": FakeTriton, "Triton": lent_server}
 CASES = [
-    pytest.param(scenario, make, name, id=f"{scenario.id}-{make.name}-{name}")
+    pytest.param(
+        *(scenario, make, name),
+        id=f"{scenario.id}-{make.name}-{name}",
+        marks=pytest.mark.triton if name == "Triton" else (),
+    )
     for scenario in SCENARIOS
     for make in COLOURS
     for name in SERVERS

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from faults.rows import Row
     from faults.table import Table
 
+pytestmark = pytest.mark.triton
+
 MODEL = "gpt.streaming"
 WATCHFUL = Timeouts(total=60, first_token=0.8, between_tokens=0.8)
 # What is reported for a client that failed while it was down: gRPC tries again at least each 0.6 s.

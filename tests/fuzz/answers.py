@@ -14,7 +14,7 @@ from nupic_client import SamplingParams
 from nupic_client._core.inference.arrays import DTYPES, decode_outputs
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.error_messages import error_from_message, stream_error
-from nupic_client._core.kserve.scalar_outputs import bytes_output, count_output, numbers_output
+from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
 from nupic_client._grpc.status import error_from_rpc
 from nupic_client.backends import detect
@@ -73,12 +73,13 @@ def _check(response) -> None:
             if [item.name for item in response.outputs].count(output.name) == 1:
                 _check_array(arrays[output.name], index, output, response, text)
     for name in {output.name for output in response.outputs}:
-        for read in (bytes_output, count_output, numbers_output):
+        outputs = ScalarOutputs(response)
+        for read in (outputs.text, outputs.count, outputs.numbers):
             try:
-                value = read(response, name)
+                value = read(name)
             except ProtocolError:
                 continue
-            if read is count_output:
+            if read == outputs.count:
                 assert value is None or (isinstance(value, int) and value >= 0)
 
 

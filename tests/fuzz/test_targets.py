@@ -13,6 +13,8 @@ from fuzz import corpus
 from fuzz.inputs import inputs
 from fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.slow
+
 # These watch templates by an audit hook. It stays for the life of a process and is run by all of its threads, and with a
 # hook in Python two threads that start at once under a tracer (coverage) can fail: so they have a process of their own.
 WATCHING = {"chat_template", "tokenizer_config"}

@@ -4,7 +4,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from nupic_client._grpc.status import STATUS_TABLE, error_from_rpc
+from nupic_client._grpc.status import STATUS_TABLE, call_error, error_from_rpc
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -122,3 +122,23 @@ def test_who_pings_too_often_is_told_what_to_change(details):
     error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, details))
     assert "grpc.keepalive_time_ms" in error.message
     assert (type(error), error.retryable) == (ConnectionFailedError, True)
+
+
+def test_the_error_of_a_call_names_the_server():
+    error = call_error(failure(grpc.StatusCode.CANCELLED, "gone"), target="host:1", closed=False)
+    assert (error.target, error.retryable) == ("host:1", True)
+    assert str(error) == "the server cancelled the call: gone (server host:1, status CANCELLED)"
+
+
+def test_the_error_of_a_call_that_ended_with_its_client_says_so():
+    error = call_error(failure(grpc.StatusCode.CANCELLED, "gone"), target="host:1", closed=True)
+    assert (error.message, error.retryable) == ("the client was closed before the answer came", False)
+    assert (error.server_message, repr(error)) == (
+        "gone",
+        "TransportError('the client was closed before the answer came (server host:1, status CANCELLED)')",
+    )
+
+
+def test_an_error_of_a_call_that_failed_before_its_client_was_closed_is_its_own():
+    error = call_error(failure(grpc.StatusCode.UNAVAILABLE, "gone"), target="host:1", closed=True)
+    assert (error.message, error.retryable) == ("cannot reach the server: gone", True)

@@ -13,11 +13,6 @@ from typing_extensions import Self
 from nupic_client._core.kserve import wire
 from nupic_client.signature import ModelSignature, TensorSpec
 
-DATATYPES = (
-    *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
-    *("FP16", "BF16", "FP32", "FP64", "BYTES"),
-)
-
 
 def signature(
     name: str,

@@ -120,7 +120,7 @@ def test_dimensions_of_one_do_no_harm(server, embed):
 
 def test_vectors_of_tokens_are_refused(server, embed):
     server.answer = answer(width=6, shape=lambda count: (count, 2, 3))
-    with pytest.raises(ProtocolError, match=r"one vector for each of 2 texts, given the shape \[2, 2, 3\]"):
+    with pytest.raises(ProtocolError, match=r"one vector for each of 2 texts, not the shape \[2, 2, 3\]"):
         embed("tokens", ["a", "b"])
 
 
@@ -129,31 +129,36 @@ def test_vectors_of_different_lengths_are_refused(server, embed):
         return answer(width=len(decode_bytes_tensor(request.raw_input_contents[0])[0]))(request)
 
     server.answer = respond
-    with pytest.raises(ProtocolError, match="expected vectors of 1 numbers as before, given 2"):
+    with pytest.raises(ProtocolError, match="must have vectors of 1 numbers as before, not of 2"):
         embed("single", ["a", "bb"], concurrency=1)
 
 
 @pytest.mark.parametrize(
     ("model", "texts", "options", "message"),
     [
-        ("batched", 3, {}, "texts: expected a str or a list of str, given int"),
-        ("batched", ["a", 3], {}, r"texts\[1\]: expected a str, given int"),
-        ("batched", ["a"], {"batch_size": 5}, "batch_size: expected 1 to 4, .* given 5"),
-        ("batched", ["a"], {"batch_size": True}, "batch_size: expected 1 to 4"),
+        ("batched", 3, {}, "texts must be a str or a list of str, not int"),
+        ("batched", ["a", 3], {}, r"texts\[1\] must be a str, not int"),
+        ("batched", ["a"], {"batch_size": 5}, "batch_size must be from 1 to 4, .* not 5"),
+        ("batched", ["a"], {"batch_size": True}, "batch_size must be from 1 to 4"),
         ("batched", ["a"], {"output": "x"}, "no output 'x': expected 'v'"),
-        ("batched", ["a"], {"outputs": ["v"]}, "choose the vectors with output="),
+        ("batched", ["a"], {"outputs": ["v"]}, "choose the output with the vectors as output="),
         ("batched", ["a"], {"request_id": "v"}, "request_id: expected none here"),
-        ("two", ["a"], {"output": "n"}, "output 'n': expected one of FP32.* given INT32"),
+        ("two", ["a"], {"output": "n"}, "output 'n' must be one of FP16.* not INT32"),
         (
             "two",
             ["a"],
             {},
-            "one output of floating-point numbers, given 'two' with .*choose one with output=",
+            "'two' must have one output of floating-point numbers for embed, not .*: choose one with output=",
         ),
-        ("classes", ["a"], {}, "one output of floating-point numbers, given 'classes' .*use infer"),
-        ("numbers", ["a"], {}, "one BYTES input, given 'numbers' with 'x' FP32: use infer"),
-        ("pair", ["a"], {}, "one BYTES input, given 'pair' with 'a' BYTES, 'b' BYTES"),
-        ("many", ["a"], {}, r"an input for one text, given 'a' of the shape \[2\]"),
+        (
+            "classes",
+            ["a"],
+            {},
+            "'classes' must have one output of floating-point numbers for embed, not .*: use infer",
+        ),
+        ("numbers", ["a"], {}, "'numbers' must have one BYTES input for embed, not 'x' FP32: use infer"),
+        ("pair", ["a"], {}, "'pair' must have one BYTES input for embed, not 'a' BYTES, 'b' BYTES"),
+        ("many", ["a"], {}, r"input 'a' must hold one text for embed, not the shape \[2\]"),
     ],
 )
 def test_what_cannot_be_embedded_is_said(server, embed, model, texts, options, message):

@@ -41,6 +41,7 @@ def test_http_says_what_to_install():
     assert "8001" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_numpy_is_only_imported_where_arrays_are():
     code = """
 import sys

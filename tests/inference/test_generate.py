@@ -60,7 +60,7 @@ def test_a_conversation_is_rendered(server, flavour):
 
 def test_a_conversation_needs_a_formatter(server):
     with InferenceClient("gpt.streaming", server.url) as client:
-        with pytest.raises(ConfigurationError, match="give formatter="):
+        with pytest.raises(ConfigurationError, match="formatter must be given"):
             client.generate([user("Hi")])
         assert InferenceClient("gpt", server.url, formatter="chatml")._formatter is not None
 
@@ -73,6 +73,7 @@ def test_a_failure_is_typed(server, generate):
     assert caught.value.target == server.url
 
 
+@pytest.mark.slow
 def test_a_deadline_is_kept(server, generate):
     server.reply = ["a", sleep(5)]
     with pytest.raises(DeadlineExceededError) as caught:
@@ -85,6 +86,7 @@ def test_the_readiness_of_either_model_is_enough(server, flavour):
         flavour(client).wait(5)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_ready_is_said(server, flavour):
     for name in server.models_ready:
         server.models_ready[name] = False

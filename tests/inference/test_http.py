@@ -164,14 +164,14 @@ def test_the_url_may_have_a_scheme(connections):
         ("host:443/base", True),
         ("localhost:8000", False),
     ]
-    with pytest.raises(ConfigurationError, match="expected host:port"):
+    with pytest.raises(ConfigurationError, match="url must be host:port"):
         client(url="grpc://host:8001")
 
 
 def test_inputs_are_checked_first(connections):
-    with pytest.raises(ConfigurationError, match="expected a batch of at most 4"):
+    with pytest.raises(ConfigurationError, match="must have a batch size of at most 4"):
         client().infer(["a"] * 5)
-    with pytest.raises(ConfigurationError, match="timeout: over HTTP it belongs to the client"):
+    with pytest.raises(ConfigurationError, match="timeout must be given to the client over HTTP"):
         client().infer("a", timeout=1)
     assert not any(connection.requests for connection in connections)
 
@@ -252,7 +252,8 @@ async def fetched():
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [("", "non-empty"), (f"{SECRET}\n", "cannot be sent"), (fetched, "async function")]
+    ("token", "words"),
+    [("", "non-empty"), (f"{SECRET}\n", "must be printable ASCII"), (fetched, "not an async one")],
 )
 def test_what_is_no_token_is_an_error_that_does_not_show_it(token, words):
     with pytest.raises(ConfigurationError, match=words) as caught:

@@ -10,7 +10,7 @@ import grpc
 import ml_dtypes
 import numpy as np
 import pytest
-from inference.tensor_server import DATATYPES, RefusedError, TensorServer, echo, signature
+from inference.tensor_server import RefusedError, TensorServer, echo, signature
 
 from nupic_client import (
     ConfigurationError,
@@ -25,6 +25,7 @@ from nupic_client import (
     TransportError,
 )
 from nupic_client._core.kserve import wire
+from nupic_client._datatypes import DATATYPES
 
 SAMPLES = {
     "BOOL": np.array([[True, False, True]]),
@@ -152,42 +153,42 @@ def test_one_item_may_leave_the_batch_out(call, given, shape):
         (
             "batched",
             np.zeros(3),
-            r"'x': expected FP32, given an array of float64: convert it with array.astype",
+            r"'x' must be FP32, not an array of float64: convert it with array.astype",
         ),
-        ("echo-INT32", np.zeros((1, 1), np.int64), r"'x': expected INT32, given an array of int64"),
-        ("echo-INT8", [[300]], r"'x': expected INT8, given the value 300, which does not fit"),
-        ("echo-UINT8", [[-1]], r"expected UINT8, given the value -1"),
-        ("echo-UINT64", [[-1]], r"expected UINT64, given the value -1"),
-        ("echo-INT64", [[2**63]], r"expected INT64, given the value 9223372036854775808"),
-        ("echo-INT64", [[2**64]], r"expected INT64, given Python values that numpy takes as object"),
-        ("echo-INT64", [[1.5]], r"expected INT64, given Python values that numpy takes as float64"),
-        ("echo-FP32", [[2**24 + 1]], r"expected FP32, given the value 16777217"),
-        ("echo-FP16", [[1e9]], r"expected FP16, given the value 1000000000.0"),
-        ("echo-BOOL", [[1]], r"expected BOOL, given Python values that numpy takes as int64"),
-        ("echo-FP32", [[True]], r"expected FP32, given Python values that numpy takes as bool"),
-        ("echo-FP32", "abc", r"expected FP32, given the str 'abc'"),
-        ("echo-FP32", "abc" * 20, r"expected FP32, given the str 'abcabcabcabcabcabcab'…"),
-        ("echo-FP32", [[1.0], [1.0, 2.0]], r"expected FP32, given a list that is not an array"),
-        ("echo-BF16", np.zeros((1, 1)), r"expected BF16, given an array of float64: give float32"),
-        ("echo-BYTES", [[1]], r"expected BYTES, given an element of int"),
-        ("echo-BYTES", np.zeros((1, 1)), r"expected BYTES, given an array of float64"),
-        ("echo-BYTES", [["\ud800"]], r"expected BYTES, given a text that UTF-8 cannot encode"),
-        ("batched", [1, 2], r"'x': expected the shape \[batch, 3\] \(the first .*\), given \[2\]"),
-        ("echo-FP32", [1.0], r"'x': expected the shape \[any, any\], given \[1\]"),
+        ("echo-INT32", np.zeros((1, 1), np.int64), r"'x' must be INT32, not an array of int64"),
+        ("echo-INT8", [[300]], r"'x' must be INT8, not 300, which does not fit"),
+        ("echo-UINT8", [[-1]], r"must be UINT8, not -1"),
+        ("echo-UINT64", [[-1]], r"must be UINT64, not -1"),
+        ("echo-INT64", [[2**63]], r"must be INT64, not 9223372036854775808"),
+        ("echo-INT64", [[2**64]], r"must be INT64, not Python values that numpy reads as object"),
+        ("echo-INT64", [[1.5]], r"must be INT64, not Python values that numpy reads as float64"),
+        ("echo-FP32", [[2**24 + 1]], r"must be FP32, not 16777217"),
+        ("echo-FP16", [[1e9]], r"must be FP16, not 1000000000.0"),
+        ("echo-BOOL", [[1]], r"must be BOOL, not Python values that numpy reads as int64"),
+        ("echo-FP32", [[True]], r"must be FP32, not Python values that numpy reads as bool"),
+        ("echo-FP32", "abc", r"must be FP32, not the str 'abc'"),
+        ("echo-FP32", "abc" * 20, r"must be FP32, not the str 'abcabcabcabcabcabcab'…"),
+        ("echo-FP32", [[1.0], [1.0, 2.0]], r"must be FP32, not a list that numpy makes no array of"),
+        ("echo-BF16", np.zeros((1, 1)), r"must be BF16, not an array of float64: convert it with"),
+        ("echo-BYTES", [[1]], r"must be BYTES, not an array with an element of int"),
+        ("echo-BYTES", np.zeros((1, 1)), r"must be BYTES, not an array of float64"),
+        ("echo-BYTES", [["\ud800"]], r"must be BYTES, not a text that UTF-8 cannot encode"),
+        ("batched", [1, 2], r"'x' must have the shape \[batch, 3\] \(the first .*\), not \[2\]"),
+        ("echo-FP32", [1.0], r"'x' must have the shape \[any, any\], not \[1\]"),
         (
             "batched",
             [[1, 2, 3]] * 5,
-            r"'x': expected a batch of at most 4, .* given 5: infer sends one request",
+            r"'x' must have a batch size of at most 4, .* not 5: infer sends one request",
         ),
-        ("batched", {"X": [1, 2, 3]}, r"no input 'X': expected 'x'"),
-        ("two", {"id": [1]}, r"no input 'id': did you mean 'ids'\? expected 'ids', 'mask'"),
-        ("two", {"ids": [1]}, r"expected the input 'mask', given 'ids'"),
-        ("two", {}, r"expected the input 'ids', 'mask', given none"),
-        ("two", [1], r"has 2 inputs: expected a mapping of name to array for 'ids', 'mask', given a single"),
+        ("batched", {"X": [1, 2, 3]}, r"no input 'X': the inputs are 'x'"),
+        ("two", {"id": [1]}, r"no input 'id': did you mean 'ids'\? the inputs are 'ids', 'mask'"),
+        ("two", {"ids": [1]}, r"inputs of model 'two' must include 'mask', not only 'ids'"),
+        ("two", {}, r"inputs of model 'two' must include 'ids', 'mask'"),
+        ("two", [1], r"model 'two' must be a mapping of name to array for 'ids', 'mask', not a single"),
         (
             "two",
             {"ids": [[1], [1]], "mask": [1]},
-            r"'mask': expected the batch size 2 of input 'ids', given 1",
+            r"'mask' must have the batch size 2 of input 'ids', not 1",
         ),
         ("decoupled", [1.0], r"streams its answer \(it is decoupled\)"),
     ],
@@ -208,7 +209,7 @@ def test_a_tensor_that_numpy_cannot_read_is_an_error(call):
 
 
 def test_ragged_texts_are_an_error(call):
-    with pytest.raises(ConfigurationError, match="expected BYTES"):
+    with pytest.raises(ConfigurationError, match="must be BYTES"):
         call("echo-BYTES", [np.zeros((2, 2)), np.zeros((2, 3))])
 
 
@@ -227,7 +228,9 @@ def test_the_result_is_a_mapping_with_facts(call, server):
     assert (result.model, result.version, result.request_id) == ("two", "1", "me")
     assert result.parameters == {"a": 1, "b": True, "c": "d", "e": 0.5}
     assert repr(result) == "InferenceResult(model='two', ids: int32 (1, 1), mask: int64 (1, 1))"
-    with pytest.raises(ConfigurationError, match="expected one output, model 'two' gave 'ids', 'mask'"):
+    with pytest.raises(
+        ConfigurationError, match="result of model 'two' must have one output for this, not 'ids', 'mask'"
+    ):
         _ = result.only
     assert result.rows(0, 1)["ids"].base is not None
 
@@ -303,12 +306,12 @@ def test_typed_contents_are_read_too(server, call):
 @pytest.mark.parametrize(
     ("datatype", "shape", "raw", "message"),
     [
-        ("FP32", [2], b"123", r"FP32 of the shape \[2\] takes 8 bytes, 3 came"),
-        ("FP32", [-1], b"", r"its shape is \[-1\]"),
-        ("FP31", [1], b"1234", "'FP31' is not one this client knows"),
-        ("BYTES", [2], b"\1\0\0\0a", "takes 2 elements, 1 came"),
+        ("FP32", [2], b"123", r"FP32 of the shape \[2\] must have 8 bytes, not 3"),
+        ("FP32", [-1], b"", r"its shape must not be \[-1\]"),
+        ("FP31", [1], b"1234", "does not know its data type 'FP31'"),
+        ("BYTES", [2], b"\1\0\0\0a", "must have 2 elements, not 1"),
         ("BYTES", [1], b"\1\0", "length prefix"),
-        ("FP32", [2], None, "takes 2 elements, 1 came"),
+        ("FP32", [2], None, "must have 2 elements, not 1"),
         ("FP16", [1], None, "needs raw contents"),
     ],
 )
@@ -421,7 +424,7 @@ def test_metadata_reaches_the_server_and_no_repr(server):
     with InferenceClient("twin", server.url, metadata={"authorization": "Bearer secret"}) as client:
         assert "secret" not in repr(client)
         assert client.infer(1.0, metadata={"x-more": "1"}).only == 1.0
-    with pytest.raises(ConfigurationError, match="request_id belongs to a call"):
+    with pytest.raises(ConfigurationError, match="request_id must be given to a call"):
         InferenceClient("twin", server.url, request_id="x")
 
 

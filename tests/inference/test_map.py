@@ -74,6 +74,7 @@ def hold(number, released):
     return answer
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_inputs(client, map_colour):
     assert [value(result) for result in map_colour(client).map(range(200))] == list(range(200))
 
@@ -197,7 +198,7 @@ def test_an_input_that_does_not_fit_is_an_error_of_its_own(client, map_colour):
         "ConfigurationError",
         "InferenceResult",
     ]
-    assert "item 1: input 'x': expected INT64" in str(results[1])
+    assert "item 1: input 'x' must be INT64" in str(results[1])
 
 
 def test_errors_can_be_returned(server, client, map_colour):
@@ -245,7 +246,8 @@ def test_leaving_early_cancels_what_is_on_its_way(server, client, map_colour):
     server.wait_for(lambda it: it.running == 0 and it.cancelled >= 3)
 
 
-def test_a_map_can_be_closed_from_another_thread(server, client):
+@pytest.mark.parametrize("leave", [ResultStream.close, ResultStream.cancel])
+def test_a_map_can_be_closed_from_another_thread(server, client, leave):
     server.gate.clear()
     results = client.map(range(8), concurrency=4)
     failures = []
@@ -259,7 +261,7 @@ def test_a_map_can_be_closed_from_another_thread(server, client):
     thread = threading.Thread(target=read)
     thread.start()
     server.wait_for(lambda it: it.running == 4)
-    results.close()
+    leave(results)
     thread.join(10)
     assert len(failures) == 1
     server.wait_for(lambda it: it.cancelled == 4)
@@ -419,16 +421,16 @@ def test_closing_the_client_ends_a_map(server):
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
-        ("abc", {}, "inputs: expected an iterable of what infer takes, given str"),
-        ({"x": 1}, {}, "given dict"),
-        (1, {}, "given int"),
+        ("abc", {}, "inputs must be an iterable of what infer takes, not str"),
+        ({"x": 1}, {}, "not dict"),
+        (1, {}, "not int"),
         ([1], {"concurrency": 0}, "concurrency must be a whole number above 0, not 0"),
         ([1], {"concurrency": True}, "concurrency must be"),
         ([1], {"batch_size": 0}, "batch_size must be a whole number above 0, not 0"),
         (
             [1],
             {"batch_size": 2},
-            "batch_size: expected at most 1, which is what model 'single' takes, given 2",
+            "batch_size must be at most 1, the most that model 'single' takes, not 2",
         ),
         ([1], {"errors": "ignore"}, "errors must be 'raise' or 'return', not 'ignore'"),
         ([1], {"callback": 1}, "callback must be a function, not 1"),
@@ -493,7 +495,9 @@ class TestBatches:
             return response
 
         server.answer = answer
-        with pytest.raises(ProtocolError, match=r"item 0: output 'y': expected a batch of 3, .* shape \[1\]"):
+        with pytest.raises(
+            ProtocolError, match=r"item 0: output 'y' must have the batch size 3 .* shape \[1\]"
+        ):
             map_colour(client).map([[n] for n in range(3)], batch_size=3)
 
     def test_texts_too(self, server, map_colour):
@@ -526,6 +530,7 @@ def test_jobs_may_pause(client):
         assert [value(result) for result in results] == list(range(6))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_memory_stays_flat_over_ten_thousand_inputs(server, client, flavour):
     server.keep_requests = False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_number
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers
 from nupic_client.signature import InputTensor
 
 TYPES = {
@@ -55,7 +55,7 @@ def output_of(response, name):
         if output.name == name:
             if output.datatype == "BYTES":
                 return decode_bytes_tensor(raw)[0]
-            return decode_number(output.datatype, raw)
+            return decode_numbers(output.datatype, raw)[0]
     raise KeyError(name)
 
 

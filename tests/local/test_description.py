@@ -5,7 +5,7 @@ import pytest
 from local.raw_client import RawClient, request
 
 from nupic_client._core.kserve.signature_messages import signature_from_config
-from nupic_client.local.engines.engine import ServedModel, text_signature
+from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.signature import ModelSignature, TensorSpec
 from nupic_client.testing import FakeTriton, ScriptedEngine, fail

@@ -1,8 +1,6 @@
 """smollm2-embed for real: sentences to vectors, through gRPC."""
 
-import importlib.util
 import itertools
-import platform
 import subprocess
 import sys
 import threading
@@ -13,15 +11,11 @@ import pytest
 
 from nupic_client import InferenceClient, LocalServer
 from nupic_client.errors import InferenceError
+from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.engines.embedding import EmbeddingEngine
-from nupic_client.local.engines.engine import EngineError, EngineRequest
 from nupic_client.local.engines.weights import locate_weights
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None
-    and (sys.platform, platform.machine()) != ("linux", "x86_64"),
-    reason="the engine has no wheel for this platform",
-)
+pytestmark = pytest.mark.model
 
 TOPICS = (
     ("The cat sits on the mat.", "A cat is sitting on a rug.", "A kitten rests on the carpet."),

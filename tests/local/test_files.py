@@ -8,7 +8,7 @@ import sys
 
 import grpc
 import pytest
-from cli.processes import environment, needs_the_model
+from cli.processes import environment
 from local.raw_client import RawClient, request, text_of
 
 from nupic_client._core.kserve import wire
@@ -38,7 +38,7 @@ with LocalServer(model_path=sys.argv[1], context=256) as server:
 """
 SECRET = "the canary sings"
 
-pytestmark = needs_the_model
+pytestmark = pytest.mark.model
 
 
 class Watched:

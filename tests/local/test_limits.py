@@ -39,7 +39,7 @@ def status_of(call, *arguments, **options):
 
 def waiting(server):
     """Return how many requests stand before the models of a server."""
-    return len(server._server._handler._admission._line)
+    return len(server._server._handler._admission._queue)
 
 
 def limited(reply=("ok",), **limits):
@@ -49,6 +49,7 @@ def limited(reply=("ok",), **limits):
 # --- size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", list(grpc.Compression), ids=str)
 def test_a_request_that_is_too_large_is_refused_also_if_it_comes_compressed(compression):
     with limited(max_request_bytes=1 << 20) as server, RawClient(server.url) as client:
@@ -179,7 +180,7 @@ def test_a_stream_that_ends_while_requests_are_left():
         server.wait_for_cancellation()
         held.close()
         server.reply = ["free"]
-        wait_until(lambda: server._server._handler._admission._inside == 0, "leaving")
+        wait_until(lambda: server._server._handler._admission._running == 0, "leaving")
         assert client.text(request()) == "free"
         assert len(server.requests) == 2
 
@@ -192,24 +193,24 @@ def test_a_failure_gives_the_place_back():
         for _ in range(3):
             (answer,) = client.stream(request())
             assert "oops" in answer.error_message
-        assert server._server._handler._admission._inside == 0
+        assert server._server._handler._admission._running == 0
 
 
 def test_the_line_is_served_in_its_order():
-    gate = AdmissionQueue(1, 5)
+    queue = AdmissionQueue(1, 5)
     order, threads = [], []
 
     def pass_through(number):
-        with gate.passed(threading.Event()) as came:
+        with queue.admitted(threading.Event()) as came:
             assert came
             order.append(number)
 
-    with gate.passed(threading.Event()):
+    with queue.admitted(threading.Event()):
         for number in range(5):
             threads.append(threading.Thread(target=pass_through, args=(number,)))
             threads[-1].start()
-            wait_until(lambda number=number: len(gate._line) == number + 1, "waiting")
-        with pytest.raises(QueueFull, match="1 run and 5 wait"), gate.passed(threading.Event()):
+            wait_until(lambda number=number: len(queue._queue) == number + 1, "waiting")
+        with pytest.raises(QueueFull, match="1 run and 5 wait"), queue.admitted(threading.Event()):
             pytest.fail("it came through")
     for thread in threads:
         thread.join()
@@ -255,7 +256,7 @@ def test_a_client_that_does_not_read_loses_its_place():
         call = client.stream(request())  # the transport takes a few of them
         server.wait_for_cancellation(timeout=PATIENCE)
         server.reply = ["next"]
-        wait_until(lambda: server._server._handler._admission._inside == 0, "leaving")
+        wait_until(lambda: server._server._handler._admission._running == 0, "leaving")
         assert client.text(request()) == "next"
         assert status_of(list, call)[0] == "CANCELLED"
 
@@ -274,6 +275,7 @@ def test_a_client_that_reads_slowly_gets_everything():
 # --- requests that are made to be hard
 
 
+@pytest.mark.slow
 def test_many_inputs_are_refused_as_fast_as_few():
     message = request(model="gpt")
     for number in range(150_000):

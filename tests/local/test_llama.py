@@ -3,10 +3,8 @@
 These tests need the engine and the weights, which are fetched once into the user's cache.
 """
 
-import importlib.util
 import itertools
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -19,18 +17,14 @@ import psutil
 import pytest
 from local.raw_client import RawClient, is_final, output_of, request, text_of
 
-from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
+from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.engines import llama as llama_module
-from nupic_client.local.engines.engine import EngineError, EngineRequest
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import locate_weights
 
-ON_CI_PLATFORM = sys.platform == "linux" and platform.machine() == "x86_64"
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None and not ON_CI_PLATFORM,
-    reason="the engine has no wheel for this platform",
-)
+pytestmark = pytest.mark.model
 
 CHAT = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -281,9 +275,13 @@ def test_a_server_that_still_loads_is_live_but_not_ready(weights):
         assert not client.unary("ModelReady", name="smollm2").ready
         (answer,) = client.stream(ask())
         assert answer.error_message.endswith("has no available versions")
-        assert not server.wait_until_ready(0.01)
+        with pytest.raises(
+            DeadlineExceededError, match=r"not ready after 0\.01 s: the model is being loaded"
+        ) as late:
+            server.wait_until_ready(0.01)
+        assert (late.value.limit, late.value.target, late.value.status) == (0.01, server.url, "")
         gate.set()
-        assert server.wait_until_ready(30)
+        server.wait_until_ready(30)
         assert client.unary("ModelReady", name="smollm2").ready
         assert generate(client, max_tokens=1)
 
@@ -408,16 +406,22 @@ def test_no_answer_has_more_tokens_than_there_may_be(limited, options):
     assert output_of(response, "finish_reason") == b"length"
 
 
-@pytest.mark.parametrize("filler", [" ", "a", "-", "漢"])
-def test_a_prompt_that_cannot_fit_is_refused_before_its_tokens_are_counted(limited, filler, monkeypatch):
-    def counted(*_):
-        pytest.fail("it came to the engine")
+TOO_LONG = [filler * (2048 * 256 // len(filler.encode()) + 1) for filler in (" ", "a", "-", "漢")]
 
-    monkeypatch.setattr(LlamaEngine, "_work", counted)
-    prompt = filler * (2048 * 256 // len(filler.encode()) + 1)
+
+@pytest.mark.parametrize("prompt", TOO_LONG, ids=["blanks", "letters", "dashes", "漢"])
+def test_a_prompt_that_cannot_fit_is_refused(limited, prompt):
     (answer,) = limited.stream(ask(prompt))
     assert answer.error_message.startswith(f"the prompt has {len(prompt.encode())} bytes, which cannot fit: ")
     assert "Shorten the prompt or start the server with a larger context" in answer.error_message
+
+
+@pytest.mark.parametrize("prompt", TOO_LONG, ids=["blanks", "letters", "dashes", "漢"])
+def test_a_prompt_that_cannot_fit_is_refused_before_its_tokens_are_counted(prompt):
+    """By an engine without a model: it could not count them."""
+    engine = LlamaEngine(context=2048)
+    with pytest.raises(EngineError, match=f"^the prompt has {len(prompt.encode())} bytes, which cannot fit"):
+        list(engine.generate(EngineRequest("m", prompt=prompt, inputs={}), threading.Event()))
 
 
 def test_a_prompt_of_long_tokens_that_fits_is_not_refused(client):

@@ -12,12 +12,13 @@ import pytest
 from local.raw_client import RawClient, request, text_of
 
 from nupic_client.errors import ConfigurationError
+from nupic_client.local.engine import ServedModel
 from nupic_client.local.kserve import executor as executor_module
 from nupic_client.local.kserve.executor import DaemonExecutor
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.response_queue import ResponseQueue
 from nupic_client.local.kserve.server import InferenceServer
-from nupic_client.testing import FakeTriton, silence, sleep
+from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 
 
 def free_port():
@@ -35,10 +36,18 @@ def test_a_port_in_use_is_an_error_that_names_it():
             FakeTriton(port=port).start()
 
 
-@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("127.0.0.1", 70000)])
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0)])
 def test_an_address_that_is_not_of_this_machine_is_an_error(host, port):
     with pytest.raises(ConfigurationError, match=f"cannot listen on {host}:{port}"):
         FakeTriton(host=host, port=port).start()
+
+
+def test_a_port_that_is_none_is_an_error():
+    with pytest.raises(
+        ConfigurationError, match="port must be an integer from 0 to 65535, not 70000"
+    ) as caught:
+        FakeTriton(port=70000).start()
+    assert caught.value.parameter == "port"
 
 
 def test_a_server_can_be_started_again_on_the_same_port():
@@ -165,35 +174,50 @@ def test_an_executor_does_not_run_what_was_cancelled():
 
 
 def test_a_closed_outbox_takes_and_gives_nothing():
-    response_queue = ResponseQueue()
-    response_queue.open_producer()
-    assert response_queue.put(1)
-    response_queue.close("last")
-    response_queue.close("later")
-    assert not response_queue.put(2)
-    assert list(response_queue) == ["last"]
+    queue = ResponseQueue()
+    queue.open_producer()
+    assert queue.put(1)
+    queue.close("last")
+    queue.close("later")
+    assert not queue.put(2)
+    assert list(queue) == ["last"]
 
 
-def test_a_bug_in_the_server_ends_the_stream_with_an_error(monkeypatch):
-    def broken(*_, **__):
+class BrokenPiece:
+    """What no engine gives: the server, and not the engine, fails at it."""
+
+    @property
+    def raw(self):
         raise RuntimeError("secret of the server")
 
-    with FakeTriton() as server, RawClient(server.url) as client:
-        monkeypatch.setattr("nupic_client.local.kserve.handler.decode_request", broken)
-        with pytest.raises(grpc.RpcError) as caught:
+
+class BrokenEngine:
+    def generate(self, _request, _cancelled):
+        yield BrokenPiece()
+
+
+def test_a_bug_in_the_server_ends_the_stream_with_an_error():
+    model = ServedModel("gpt.streaming", text_signature("gpt.streaming"), BrokenEngine())
+    server = InferenceServer(Repository([model]))
+    server.start()
+    try:
+        with RawClient(server.url) as client, pytest.raises(grpc.RpcError) as caught:
             list(client.stream(request()))
-        assert caught.value.code() is grpc.StatusCode.INTERNAL
-        assert caught.value.details() == "the server failed: RuntimeError"
+    finally:
+        server.stop()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "the server failed: RuntimeError"
 
 
+@pytest.mark.slow
 def test_a_producer_is_patient_while_the_consumer_reads_the_items_of_others():
     stalled = []
-    response_queue = ResponseQueue(patience=1.0, on_stall=lambda: stalled.append(True))
-    response_queue.open_producer()
-    threads = [threading.Thread(target=lambda: [response_queue.put(n) for n in range(20)]) for _ in range(4)]
+    queue = ResponseQueue(patience=1.0, on_stall=lambda: stalled.append(True))
+    queue.open_producer()
+    threads = [threading.Thread(target=lambda: [queue.put(n) for n in range(20)]) for _ in range(4)]
     for thread in threads:
         thread.start()
-    items = iter(response_queue)
+    items = iter(queue)
     for _ in range(80):
         next(items)
         time.sleep(0.02)  # all in all longer than one producer's patience
@@ -204,8 +228,8 @@ def test_a_producer_is_patient_while_the_consumer_reads_the_items_of_others():
 
 def test_a_producer_whose_items_nobody_takes_ends_it():
     stalled = []
-    response_queue = ResponseQueue(patience=0.05, on_stall=lambda: stalled.append(True))
-    response_queue.open_producer()
-    assert [response_queue.put(n) for n in range(6)] == [True] * 4 + [False] * 2
+    queue = ResponseQueue(patience=0.05, on_stall=lambda: stalled.append(True))
+    queue.open_producer()
+    assert [queue.put(n) for n in range(6)] == [True] * 4 + [False] * 2
     assert stalled == [True]
-    assert response_queue.closed.is_set()
+    assert queue.closed.is_set()

@@ -2,7 +2,11 @@
 
 import threading
 
+import pytest
+
 from nupic_client.local.engines.sizes import folder_size
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_file_below_counts(tmp_path):

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from nupic_client.errors import LocalModelError
-from nupic_client.local.engines import weights as module
 from nupic_client.local.engines.weights import (
     SMOLLM2,
     Weights,
@@ -22,6 +21,8 @@ from nupic_client.local.engines.weights import (
     find_weights,
     locate_weights,
 )
+
+pytestmark = pytest.mark.slow
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -255,7 +256,7 @@ def test_the_cache_is_in_the_place_of_the_platform(monkeypatch, platform, variab
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module.sys, "platform", platform)
+    monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
     assert cache_folder() == Path(expected)
 

@@ -121,9 +121,9 @@ def test_qwen3_without_thinking():
 
 
 def test_unknown_template_variable():
-    with pytest.raises(ConfigurationError, match="gemma has no template variable 'tools', it has none"):
+    with pytest.raises(ConfigurationError, match="gemma has no template variable 'tools': it has none"):
         formatter_for("gemma")("hi", tools=[])
-    with pytest.raises(ConfigurationError, match="only enable_thinking"):
+    with pytest.raises(ConfigurationError, match="the variables are 'enable_thinking'"):
         formatter_for("qwen3")("hi", tools=[])
 
 
@@ -240,12 +240,18 @@ def test_names_and_aliases():
 
 def test_unknown_family():
     with pytest.raises(
-        ConfigurationError, match=r"no prompt family 'lama3'; did you mean 'llama3'.*chatml, smollm2"
+        ConfigurationError,
+        match=r"no prompt family 'lama3': did you mean 'llama3'.*\? the families are 'chatml', ",
     ):
         formatter_for("lama3")
-    with pytest.raises(ConfigurationError, match="no prompt family 'zzzz'"):
+    more = len(FAMILIES) - 3
+    with pytest.raises(ConfigurationError) as caught:
         formatter_for("zzzz")
-    with pytest.raises(ConfigurationError, match="by a string, not by NoneType"):
+    assert str(caught.value) == (
+        "there is no prompt family 'zzzz': the families are 'chatml', 'smollm2', 'qwen1.5' and"
+        f" {more} more in nupic_client.prompts.FAMILIES"
+    )
+    with pytest.raises(ConfigurationError, match="must be a string, not NoneType"):
         formatter_for(None)
 
 

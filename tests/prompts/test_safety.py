@@ -66,6 +66,7 @@ ORDERS = st.sampled_from(["u", "su", "ua", "uau", "suaua", "suau"])
 ROLES = {"u": "user", "a": "assistant", "s": "system"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", OPENER)
 @given(data=st.data())
 def test_no_text_makes_more_turns_than_were_given(family, data):

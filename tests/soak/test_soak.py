@@ -13,6 +13,7 @@ from nupic_client import InferenceError, ProtocolError, TransportError
 from soak.plan import Plan, Seen, ViolationError, judge
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_half_a_minute_of_everything_at_once():
     # In a process of its own: pytest keeps what is logged, and that is memory.

@@ -4,7 +4,7 @@ import pytest
 from local.raw_client import RawClient, request
 
 from nupic_client._core.kserve import wire
-from nupic_client.local.engines.engine import ServedModel
+from nupic_client.local.engine import ServedModel
 from nupic_client.testing import FakeTriton, Reply, ScriptedEngine, silence, sleep, text_signature
 
 pytest_plugins = ("nupic_client.testing.fixtures",)
@@ -122,3 +122,9 @@ def test_the_url_is_empty_before_the_start():
     server = FakeTriton()
     assert server.url == ""
     server.stop()
+
+
+@pytest.mark.parametrize("wait", ["wait_for_requests", "wait_for_cancellation"])
+def test_a_timeout_is_not_taken_for_a_count(fake_triton, wait):
+    with pytest.raises(TypeError):
+        getattr(fake_triton, wait)(1, 0.01)

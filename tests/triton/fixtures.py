@@ -19,7 +19,7 @@ from triton.server import RealTriton
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nupic_client.local.engines.engine import FinalPlacement
+    from nupic_client.local.engine import FinalPlacement
     from nupic_client.testing import ReplySource
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
 DEFAULT_REPLY = ("Hello", ", ", "world", "!")
 
 
-def require_server() -> None:
+def require_server(install: Callable[[], object] = install) -> None:
     """Install the server. Where it cannot run the test is skipped, or fails if it must not be skipped."""
     try:
         install()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_number, encode_tensor
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers
 from nupic_client.signature import InputTensor
 
 if TYPE_CHECKING:
@@ -122,7 +122,5 @@ def outputs_of(response: Any) -> dict[str, list[Any]]:
         if output.datatype == "BYTES":
             found[output.name] = decode_bytes_tensor(raw)
         else:
-            width = len(encode_tensor(output.datatype, [0]))
-            parts = (raw[start : start + width] for start in range(0, len(raw), width))
-            found[output.name] = [decode_number(output.datatype, part) for part in parts]
+            found[output.name] = list(decode_numbers(output.datatype, raw))
     return found

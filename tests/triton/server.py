@@ -19,7 +19,7 @@ import pytest
 from typing_extensions import Self
 
 from nupic_client._core.kserve import wire
-from nupic_client.local.engines.engine import (
+from nupic_client.local.engine import (
     EngineError,
     EngineRequest,
     FinalPlacement,
@@ -267,7 +267,7 @@ class RealTriton:
             self._requests = []
             self._cancellations = []
 
-    def wait_for_requests(self, count: int = 1, timeout: float = 10.0) -> Sequence[EngineRequest]:
+    def wait_for_requests(self, count: int = 1, *, timeout: float = 10.0) -> Sequence[EngineRequest]:
         """Wait until this many requests have reached a model, and return all of them.
 
         Raises:
@@ -278,7 +278,7 @@ class RealTriton:
             assert came, f"{len(self._requests)} of {count} requests came within {timeout} s"
             return tuple(self._requests)
 
-    def wait_for_cancellation(self, count: int = 1, timeout: float = 10.0) -> Sequence[Cancellation]:
+    def wait_for_cancellation(self, count: int = 1, *, timeout: float = 10.0) -> Sequence[Cancellation]:
         """Wait until the models have seen this many generations cancelled, and return all of them.
 
         Raises:

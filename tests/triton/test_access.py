@@ -22,7 +22,11 @@ from nupic_client.local.engines.weights import locate_weights
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.process import TritonProcess
 
-pytestmark = [pytest.mark.usefixtures("needs_triton"), pytest.mark.timeout(240, func_only=True)]
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.usefixtures("needs_triton"),
+    pytest.mark.timeout(240, func_only=True),
+]
 
 
 @pytest.fixture(scope="module")

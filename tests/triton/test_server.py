@@ -90,18 +90,17 @@ def test_a_missing_server_skips_or_fails(monkeypatch):
     def refuse() -> None:
         raise LocalModelError("not on this machine")
 
-    monkeypatch.setattr(fixtures, "install", refuse)
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("NUPIC_REQUIRE_TRITON", raising=False)
     with pytest.raises(pytest.skip.Exception, match="not on this machine"):
-        fixtures.require_server()
+        fixtures.require_server(refuse)
     monkeypatch.setenv("NUPIC_REQUIRE_TRITON", "1")
     with pytest.raises(pytest.fail.Exception, match="not on this machine"):
-        fixtures.require_server()
+        fixtures.require_server(refuse)
     monkeypatch.delenv("NUPIC_REQUIRE_TRITON")
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="not on this machine"):
-        fixtures.require_server()
+        fixtures.require_server(refuse)
 
 
 @pytest.mark.parametrize(

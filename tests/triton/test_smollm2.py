@@ -18,7 +18,11 @@ from nupic_client.local import TritonServer
 from nupic_client.local.engines.weights import locate_weights
 from nupic_client.local.triton import install as installation
 
-pytestmark = [pytest.mark.usefixtures("needs_triton"), pytest.mark.timeout(240, func_only=True)]
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.usefixtures("needs_triton"),
+    pytest.mark.timeout(240, func_only=True),
+]
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,7 @@ def test_a_prompt_that_does_not_fit_and_other_wrong_requests(triton):
 
 def test_it_starts_once_and_stops_twice(triton):
     assert triton.start() is triton
+    triton.wait_until_ready(5)
     assert "smollm2.streaming" in triton.log
     assert not triton.wait(0.01)
     stopped = TritonServer()

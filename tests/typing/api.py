@@ -88,7 +88,7 @@ client.url = "other:1"  # type: ignore[misc]
 
 assert_type(client.generate("Hi"), Generation)
 client.generate("Hi", callback=show)
-client.generate("Hi", callback=print)
+client.generate("Hi", print, max_tokens=5)
 client.generate([user("Hi"), {"role": "assistant", "content": "Ho"}], callback=lambda text: text.upper())
 client.generate((Message("user", "Hi"),), max_tokens=5, temperature=0, top_p=0.5, top_k=3, min_p=0.1)
 client.generate("Hi", stop="END", seed=1, repetition_penalty=1.1, presence_penalty=0.1, frequency_penalty=0.1)
@@ -97,7 +97,7 @@ client.generate("Hi", backend_inputs={"a": 1, "b": [1.5, 2], "c": "d", "e": True
 
 client.generate()  # type: ignore[call-arg]
 client.generate(5)  # type: ignore[arg-type]
-client.generate("Hi", show)  # type: ignore[call-arg]
+client.generate("Hi", 100)  # type: ignore[arg-type]
 client.generate("Hi", callback="print")  # type: ignore[arg-type]
 client.generate("Hi", callback=lambda: None)  # type: ignore[arg-type, misc]
 client.generate("Hi", temperature="hot")  # type: ignore[arg-type]
@@ -139,6 +139,7 @@ async def main() -> None:
     assert_type(await client.agenerate("Hi"), Generation)
     await client.agenerate("Hi", callback=show)
     await client.agenerate("Hi", callback=ashow, max_tokens=5)
+    await client.agenerate("Hi", ashow)
     async with client.astream("Hi", max_tokens=5) as stream:
         assert_type(stream, AsyncTextStream)
         assert_type(await anext(stream), str)

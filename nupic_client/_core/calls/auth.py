@@ -148,17 +148,20 @@ def check_bearer_token(token: Any) -> str:
         if inspect.iscoroutine(token):
             token.close()  # or Python complains that nobody awaited it
         raise ConfigurationError(
-            "bearer_token is an async function, which a blocking call cannot await: use the client's async methods, or give"
-            " a plain function"
+            "bearer_token must be a plain function in a blocking call, not an async one: give a plain function, or use"
+            " the client's async methods",
+            parameter="bearer_token",
         )
     if not isinstance(token, str) or not token:
         raise ConfigurationError(
-            f"bearer_token must be a non-empty string or a function that returns one, not {_kind(token)}"
+            f"bearer_token must be a non-empty string or a function that returns one, not {_kind(token)}",
+            parameter="bearer_token",
         )
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigurationError(
-            "bearer_token has characters that cannot be sent, such as a line break at its end: strip() it, and give it"
-            " without 'Bearer '"
+            "bearer_token must be printable ASCII without blanks: give it without a line break at its end, and without"
+            " 'Bearer '",
+            parameter="bearer_token",
         )
     return token
 

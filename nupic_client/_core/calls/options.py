@@ -85,14 +85,17 @@ class CallOptions:
 
 def _request_id(value: str | None) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise ConfigurationError(f"request_id must be a non-empty string, not {value!r}")
+        raise ConfigurationError(
+            f"request_id must be a non-empty string, not {value!r}", parameter="request_id"
+        )
     return value
 
 
 def _max_output_bytes(value: int | None) -> int | None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ConfigurationError(
-            f"max_output_bytes must be a positive number of bytes or None for no limit, not {value!r}"
+            f"max_output_bytes must be a positive number of bytes or None for no limit, not {value!r}",
+            parameter="max_output_bytes",
         )
     return value
 
@@ -106,14 +109,17 @@ def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the opt
         return 0 if value else None
     if not isinstance(value, int) or not 0 <= value <= MOST_LOGPROBS:
         raise ConfigurationError(
-            f"logprobs must be True, False or an integer from 0 to {MOST_LOGPROBS}, not {value!r}"
+            f"logprobs must be True, False or an integer from 0 to {MOST_LOGPROBS}, not {value!r}",
+            parameter="logprobs",
         )
     return value
 
 
 def _signature(value: ModelSignature | None) -> ModelSignature | None:
     if value is not None and not isinstance(value, ModelSignature):
-        raise ConfigurationError(f"signature must be a ModelSignature, not {type(value).__name__}")
+        raise ConfigurationError(
+            f"signature must be a ModelSignature, not {type(value).__name__}", parameter="signature"
+        )
     return value
 
 
@@ -121,14 +127,17 @@ def _backend_inputs(value: BackendInputs | None) -> BackendInputs:
     value = value or {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(
-            f"backend_inputs must be a mapping of names to values, not {type(value).__name__}"
+            f"backend_inputs must be a mapping of names to values, not {type(value).__name__}",
+            parameter="backend_inputs",
         )
     return dict(value)
 
 
 def _unsupported(value: str) -> str:
     if value not in {"error", "warn"}:
-        raise ConfigurationError(f"unsupported must be 'error' or 'warn', not {value!r}")
+        raise ConfigurationError(
+            f"unsupported must be 'error' or 'warn', not {value!r}", parameter="unsupported"
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a request: those of the backend, the caller's own over them, and none missing."""
+"""The inputs of a request: those of the backend, with the caller's own put over them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.backends.protocol import make_tensor
 from nupic_client.errors import ConfigurationError
 
@@ -24,7 +25,7 @@ def with_inputs(
     """Return the inputs with the caller's own put over them.
 
     Args:
-        tensors: what the backend sends.
+        tensors: the inputs that the backend sends.
         signature: of the model.
         extra: the caller's inputs by name.
 
@@ -35,11 +36,11 @@ def with_inputs(
     for name, value in extra.items():
         if name not in signature.inputs:
             raise ConfigurationError(
-                f"backend_inputs: model {signature.name!r} has no input {name!r};"
-                f" it has {', '.join(signature.inputs)}"
+                f"backend_inputs: model {signature.name!r} has no input {name!r}:"
+                f" {did_you_mean(name, signature.inputs)}the inputs are {listed(signature.inputs)}"
             )
         if isinstance(value, Mapping):
-            value = _merged_json(name, value, made.get(name))  # noqa: PLW2901 - the same value, spelled out
+            value = _merged_json(name, value, made.get(name))  # noqa: PLW2901 - the same value as JSON
         made[name] = make_tensor(signature.inputs[name], value, signature)
     return list(made.values())
 

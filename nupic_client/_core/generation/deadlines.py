@@ -1,7 +1,7 @@
 """The deadlines of one generation besides its total one: until the first response, and from one to the next.
 
-They run only while somebody waits for the answer. What arrived while nobody was reading lies there already, so silence
-counts from the moment that the wait began. Receives clock readings, never takes one.
+They run only while a reader waits for the answer. Responses that arrived while nobody was reading are there already, so
+silence counts from the moment that the wait began. Receives clock readings, never takes one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from nupic_client.errors import DeadlineExceededError
 __all__ = ["LOOK_AGAIN", "Deadlines"]
 
 LOOK_AGAIN = 5.0
-"""Whoever checks does so at least this often, in seconds, so that what has ended is soon forgotten."""
+"""Seconds between two checks at most, so that generations that have ended are soon forgotten."""
 _GRACE = 1.0
-"""A reader that comes late gets this long to find what has arrived meanwhile, in seconds."""
+"""Seconds that a late reader has for responses that arrived before it began to wait."""
 _TEXTS = {
     "first_token": "no response came within {limit:g} s (first_token timeout)",
     "between_tokens": "the server fell silent: nothing came for {limit:g} s (between_tokens timeout)",
@@ -35,16 +35,16 @@ class Deadlines:
         self._first = first_token
         self._between = between_tokens
         self.waiting: float | None = None
-        """Clock reading since when the reader waits, or None while it does not."""
+        """Clock reading when the reader began to wait, or None while it does not."""
         self.sent(start)
 
     @property
     def watched(self) -> bool:
-        """Whether there is a deadline that somebody has to check."""
+        """Whether there is a deadline to check."""
         return self._first is not None or self._between is not None
 
     def sent(self, now: float) -> None:
-        """Note that the request is sent, perhaps once more."""
+        """Start again: the request is sent, for the first time or as a retry."""
         self._sent = now
         self.responded = False
         self.expired: str | None = None
@@ -53,7 +53,7 @@ class Deadlines:
         """Return when to check again, or None if a deadline has passed: then it is in ``expired``."""
         name, limit = ("between_tokens", self._between) if self.responded else ("first_token", self._first)
         waiting = self.waiting
-        # Often enough to notice in time that the first response came and the next one has its own limit.
+        # Soon enough to notice that the first response has come and the limit between tokens applies.
         again = now + min(LOOK_AGAIN, self._between or LOOK_AGAIN)
         if limit is None:
             return again

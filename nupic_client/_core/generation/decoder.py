@@ -1,16 +1,15 @@
-"""The answer of one request: responses in, text and its end out.
+"""Decode the answer of one request: from serialized responses to new text and the end of the answer.
 
 Laws, observed on Triton 2.51.0:
 
 1. The last response carries ``triton_final_response``: it is either the last content or an empty response after it.
 2. An error is a text in ``error_message`` with gRPC status OK. It ends the answer; early errors carry no final mark.
-3. A stream that ends without either was cut short, however regular its end looks.
+3. A stream that ends without either was cut short, even if it ends with status OK.
 """
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.generation.details import AnswerDetails
 from nupic_client._core.generation.fast_path import FastPath
@@ -23,53 +22,32 @@ from nupic_client._core.generation.text import (
 )
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.error_messages import stream_error
-from nupic_client._core.kserve.scalar_outputs import bytes_output, numbers_output
+from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client.errors import IncompleteStreamError, ProtocolError
-from nupic_client.results import FinishReason, TextDelta, TokenLogprob, Usage
+from nupic_client.results import FinishReason, TokenLogprob, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nupic_client.backends.protocol import OutputNames
 
-__all__ = ["END", "NEED_DATA", "StreamDecoder"]
-
-
-class _Signal(Enum):
-    NEED_DATA = "NEED_DATA"
-    END = "END"
-
-
-NEED_DATA: Final = _Signal.NEED_DATA
-"""`StreamDecoder.next_event`: give the next response to `StreamDecoder.receive` first."""
-END: Final = _Signal.END
-"""`StreamDecoder.next_event`: the answer is complete."""
+__all__ = ["StreamDecoder"]
 
 
 class StreamDecoder:
-    """Decode the responses of one request.
-
-    Two ways to use it: `feed` returns the new text of a response (the short way, for the hot path); `receive` and
-    `next_event` give events.
+    """Decode the responses of one request: call `feed` with each, and `end` when the stream ends.
 
     Args:
-        output_names: where the parts of the answer stand.
+        output_names: names of the outputs that hold the answer.
         stops: strings that end the text, whether or not the backend knows them.
-        prompt: removed where the output_names says that the text may begin with it.
-        request_id: a response with another id than this is an error; empty for not looking. Responses without an id
-            are taken as they are.
-
-    Example:
-        >>> decoder = StreamDecoder(OutputNames())
-        >>> decoder.next_event() is NEED_DATA
-        True
+        prompt: removed from the beginning of the text where ``output_names.echo`` says that it may stand there.
+        request_id: a response with another id is an error, one without an id is accepted; empty accepts any id.
     """
 
     __slots__ = (
         "_advance",
         "_cumulative",
         "_details",
-        "_events",
         "_fast_path",
         "_known_frames",
         "_output_names",
@@ -95,14 +73,13 @@ class StreamDecoder:
         self._stops = StopScanner(stops) if stops else None
         self._tokens = None if output_names.detokenize is None else TokenJoiner(output_names.detokenize)
         self._prompt = PromptRemover(prompt) if output_names.echo and prompt else None
-        tells = (
+        has_details = (
             output_names.finish_reason
             or output_names.input_tokens
             or output_names.output_tokens
             or output_names.logprobs
         )
-        self._details = AnswerDetails(output_names) if tells else None
-        self._events: list[TextDelta] = []
+        self._details = AnswerDetails(output_names) if has_details else None
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -141,22 +118,6 @@ class StreamDecoder:
             else None
         )
 
-    def receive(self, response: bytes | None) -> None:
-        """Take the next response, or None for the end of the stream.
-
-        Raises:
-            RequestError: the response is an error or breaks the protocol, or the stream was cut short.
-        """
-        text = self.feed(response) if response is not None else self.end()
-        if text:
-            self._events.append(TextDelta(text, self.take_logprobs()))
-
-    def next_event(self) -> TextDelta | Literal[_Signal.NEED_DATA, _Signal.END]:
-        """Return the next chunk of text, `NEED_DATA`, or `END` when the answer is complete."""
-        if self._events:
-            return self._events.pop(0)
-        return END if self.finished else NEED_DATA
-
     def feed(self, response: bytes) -> str:
         """Take the next response and return its new text, which is empty if nothing is certain yet.
 
@@ -164,7 +125,7 @@ class StreamDecoder:
             response: a serialized ``ModelStreamInferResponse``.
 
         Raises:
-            RequestError: as `receive`.
+            RequestError: the response is an error or breaks the protocol.
         """
         usual = self._known_frames.get(len(response))
         if usual is not None:
@@ -221,7 +182,7 @@ class StreamDecoder:
         return ""
 
     def flush(self) -> str:
-        """Return the text that was held back for a decision that can no longer come: the stream broke."""
+        """Return the text that was held back; called when no further response can decide about it."""
         text = self._flushed()
         if self._prompt is not None:
             text = self._prompt.feed(text) + self._prompt.flush()
@@ -249,37 +210,38 @@ class StreamDecoder:
     def _check_id(self, found: str) -> None:
         if found and self._request_id:
             raise ProtocolError(
-                f"the server sent an answer to another request, {found!r}", request_id=self._request_id
+                f"the server sent an answer to another request, {found!r}",
+                request_id=self._request_id,
             )
 
     def _failed(self, response: Any) -> Exception:
         return stream_error(response.error_message).with_facts(request_id=response.infer_response.id)
 
     def _text(self, answer: Any, response: bytes | None) -> str:
-        """Return the new text of a response, given its bytes too where more of its kind may come."""
+        """Return the new text of a response; its bytes are None where no response like it can follow."""
+        outputs = ScalarOutputs(answer)
         if self._tokens is not None:
-            text = self._filtered(self._new_tokens(self._tokens, answer))
+            text = self._filtered(self._new_tokens(self._tokens, outputs))
         else:
-            data = bytes_output(answer, self._output_names.text)
+            data = outputs.text(self._output_names.text)
             text = "" if data is None else self._advance(data)
-        tokens = 0 if self._details is None else self._details.read(answer)
+        tokens = 0 if self._details is None else self._details.read(outputs)
         if response and tokens is not None and self._fast_path.should_learn(len(response)):
-            self._learn(answer, response, tokens)
+            self._learn(answer, outputs.index(self._output_names.text), response, tokens)
         return text
 
-    def _learn(self, answer: Any, response: bytes, tokens: int) -> None:
+    def _learn(self, answer: Any, index: int | None, response: bytes, tokens: int) -> None:
         contents = answer.raw_output_contents
         if (
-            self._tokens is None
+            index is not None
+            and self._tokens is None
             and self._output_names.cumulative is not True
             and len(contents) == len(answer.outputs)
         ):
-            names = [output.name for output in answer.outputs]
-            if self._output_names.text in names:
-                self._fast_path.learn(response, contents, names.index(self._output_names.text), tokens)
+            self._fast_path.learn(response, contents, index, tokens)
 
     def _continued(self, data: bytes) -> str:
-        """Return the new text that the bytes of a response bring."""
+        """Return the new text in the text output of a response."""
         if self._cumulative is not None:
             try:
                 data = self._cumulative.feed(data)
@@ -292,7 +254,7 @@ class StreamDecoder:
         return self._filtered(self._utf8.feed(data))
 
     def _shorten(self) -> None:
-        """Leave out the steps that have nothing to do, or nothing any more."""
+        """Skip the filters that are not needed, or no longer needed."""
         if self._cumulative is not None and self._cumulative.decided_delta:
             self._cumulative = None
         if self._cumulative is None and self._prompt is None and self._stops is None:
@@ -309,14 +271,11 @@ class StreamDecoder:
             self._complete()
         return text
 
-    def _new_tokens(self, tokens: TokenJoiner, answer: Any) -> str:
-        ids = numbers_output(answer, self._output_names.text)
+    def _new_tokens(self, tokens: TokenJoiner, outputs: ScalarOutputs) -> str:
+        ids = outputs.numbers(self._output_names.text)
         try:
             return tokens.feed([int(token) for token in ids])
-        except (
-            Exception
-        ) as error:  # ids that are no numbers, or that the caller's tokenizer fails on in its own way
-            raise ProtocolError(
-                f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}",
-                request_id=answer.id,
+        except Exception as error:  # NaN as an id, or whatever the caller's tokenizer raises
+            raise outputs.error(
+                f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}"
             ) from error

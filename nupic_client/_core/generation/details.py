@@ -1,29 +1,28 @@
-"""What an answer tells besides its text: why it ended, how many tokens it took, and how likely they were."""
+"""The details of an answer besides its text: finish reason, token counts and log probabilities."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.kserve.scalar_outputs import bytes_output, count_output, numbers_output
-from nupic_client.errors import ProtocolError
 from nupic_client.results import FinishReason, TokenLogprob, Usage
 
 if TYPE_CHECKING:
+    from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
     from nupic_client.backends.protocol import OutputNames
 
 __all__ = ["AnswerDetails"]
 
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What JSON that is not as vLLM writes it leads to."""
+"""The errors of reading JSON that is not in vLLM's form."""
 _REASONS = {reason.value: reason for reason in FinishReason}
 
 
 class AnswerDetails:
-    """Collect what the responses of one request tell besides the text.
+    """Collect finish reason, token counts and log probabilities from the responses of one request.
 
     Args:
-        output_names: where it stands.
+        output_names: names of the outputs that hold them.
     """
 
     __slots__ = ("_fresh", "_output_names", "_usage", "finish_reason", "logprobs")
@@ -33,7 +32,7 @@ class AnswerDetails:
         self._usage: list[int | None] = [None, None]
         self._fresh = 0
         self.finish_reason: FinishReason | None = None
-        """Why the text ended; None as long as no response says."""
+        """Why the text ended; None until a response says so."""
         self.logprobs: list[TokenLogprob] = []
         """The log probabilities so far."""
 
@@ -43,36 +42,36 @@ class AnswerDetails:
         input_tokens, output_tokens = self._usage
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
-    def read(self, answer: Any) -> int | None:
-        """Take what a response tells.
+    def read(self, outputs: ScalarOutputs) -> int | None:
+        """Read the details of a response.
 
         Args:
-            answer: a ``ModelInferResponse``.
+            outputs: of the response.
 
         Returns:
-            How many tokens it counted, or None if it told something besides, or what it tells may not be that of the
-            next one.
+            The number of tokens in this response; None if it also has a finish reason or log probabilities, so that
+            the fast path must not learn it.
 
         Raises:
-            ProtocolError: an output is not what it should be.
+            ProtocolError: an output has another data type, or cannot be decoded.
         """
         output_names = self._output_names
         counted = 0
         plain = not output_names.logprobs
         if output_names.finish_reason:
-            reason = bytes_output(answer, output_names.finish_reason)
+            reason = outputs.text(output_names.finish_reason)
             if reason and reason != b"None":
                 plain = False
                 self.finish_reason = _REASONS.get(reason.decode(errors="replace").lower(), FinishReason.OTHER)
         if output_names.input_tokens and self._usage[0] is None:  # every response repeats it
-            self._usage[0] = count_output(answer, output_names.input_tokens)
+            self._usage[0] = outputs.count(output_names.input_tokens)
         if output_names.output_tokens:
-            count = count_output(answer, output_names.output_tokens)
+            count = outputs.count(output_names.output_tokens)
             if count is not None:
                 counted = count
                 self.count(count)
         if output_names.logprobs:
-            self.logprobs += self._new_logprobs(answer, output_names.logprobs)
+            self.logprobs += self._new_logprobs(outputs, output_names.logprobs)
         return counted if plain else None
 
     def count(self, tokens: int) -> None:
@@ -84,21 +83,17 @@ class AnswerDetails:
         fresh, self._fresh = self.logprobs[self._fresh :], len(self.logprobs)
         return tuple(fresh)
 
-    def _new_logprobs(self, answer: Any, name: str) -> list[TokenLogprob]:
-        output = next((output for output in answer.outputs if output.name == name), None)
-        if output is None:
-            return []
-        if output.datatype == "BYTES":
+    def _new_logprobs(self, outputs: ScalarOutputs, name: str) -> list[TokenLogprob]:
+        if outputs.datatype(name) == "BYTES":
             try:
-                return _from_json(bytes_output(answer, name))
+                return _from_json(outputs.text(name))
             except _BROKEN as error:
-                # Some of these errors have all of the data with them; it is not worth showing.
+                # Some of these errors repeat all of the data.
                 found = f"{type(error).__name__}: {str(error)[:200]}"
-                raise ProtocolError(f"output {name!r}: {found}", request_id=answer.id) from None
-        values = numbers_output(answer, name)
-        # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends those of the
-        # response.
-        known = [item.logprob for item in self.logprobs]
+                raise outputs.error(f"output {name!r}: {found}") from None
+        values = outputs.numbers(name)
+        # TensorRT-LLM's engine repeats the values of all tokens so far, its newer one sends only the new ones.
+        known = tuple(item.logprob for item in self.logprobs)
         new = values[len(known) :] if len(values) >= len(known) and values[: len(known)] == known else values
         return [TokenLogprob(logprob=float(value)) for value in new]
 
@@ -106,7 +101,7 @@ class AnswerDetails:
 def _from_json(data: bytes | None) -> list[TokenLogprob]:
     """Read vLLM's JSON: null, or for each token ``{token_id: {"logprob", "rank", "decoded_token"}, ...}``.
 
-    The chosen token comes first, the likeliest ones after it.
+    The chosen token comes first, then the most likely ones.
     """
     return [_from_position(position) for position in json.loads(data or b"null") or () if position]
 

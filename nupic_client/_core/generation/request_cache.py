@@ -195,7 +195,9 @@ def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignatu
         )
         if options.unsupported == "error":
             raise ConfigurationError(
-                f"{message}. Leave it out, or set unsupported='warn' to go on without it"
+                f"{message}. Leave it out",
+                parameter=missing[0] if len(missing) == 1 else "",
+                hint="or set unsupported='warn' to go on without it",
             )
         warnings.warn(message, stacklevel=2)
     return missing

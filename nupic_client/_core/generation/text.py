@@ -1,4 +1,4 @@
-"""Text out of chunks: UTF-8, whole texts to new text, stop strings, the echoed prompt and token ids.
+"""Filters for text that arrives in chunks: UTF-8, cumulative text, stop strings, the echoed prompt, token ids.
 
 Laws: the text does not depend on how its bytes were split; a character is never torn apart; nothing is lost.
 """
@@ -14,14 +14,14 @@ __all__ = ["CumulativeText", "PromptRemover", "StopScanner", "TokenJoiner", "Utf
 class Utf8Joiner:
     """Decode UTF-8 that arrives in chunks split anywhere.
 
-    Bytes that are no UTF-8 at all become U+FFFD, as decoding the whole at once would give: a model stopping at
-    ``max_tokens`` in the middle of a character must not cost the user the whole answer.
+    Bytes that are not UTF-8 become U+FFFD, as if the whole were decoded at once: an answer must not be lost because the
+    model stopped at ``max_tokens`` in the middle of a character.
     """
 
     __slots__ = ("_decoder", "_holds")
 
     def __init__(self) -> None:
-        # Made when a chunk needs it: hardly any answer does.
+        # Created on demand: hardly any answer needs it.
         self._decoder: codecs.IncrementalDecoder | None = None
         self._holds = False
 
@@ -29,7 +29,7 @@ class Utf8Joiner:
         """Return the characters that are complete by now."""
         if not self._holds:
             try:
-                return data.decode()  # nearly every chunk of nearly every answer ends here
+                return data.decode()  # the usual case
             except UnicodeDecodeError:
                 pass
         if self._decoder is None:
@@ -39,7 +39,7 @@ class Utf8Joiner:
         return text
 
     def flush(self) -> str:
-        """Return what an unfinished character at the end stands for: U+FFFD, or nothing."""
+        """Return U+FFFD for an unfinished character at the end, else nothing."""
         self._holds = False
         return "" if self._decoder is None else self._decoder.decode(b"", final=True)
 
@@ -61,7 +61,7 @@ class StopScanner:
         """The stop string that ended the text, or None."""
 
     def feed(self, text: str) -> str:
-        """Return the text that is certainly before any stop string; `matched` tells whether one was found."""
+        """Return the text that is certainly before any stop string; `matched` is set if one was found."""
         text = self._held + text
         if self._starts.isdisjoint(text):
             self._held = ""
@@ -76,7 +76,7 @@ class StopScanner:
         return text[: len(text) - keep]
 
     def flush(self) -> str:
-        """Return what was held back: no more text comes, so it is no stop string."""
+        """Return the text that was held back: without further text it is no stop string."""
         held, self._held = self._held, ""
         return held
 
@@ -168,10 +168,10 @@ def _has_word(data: bytes) -> bool:
 class PromptRemover:
     """Remove the prompt from the beginning of a text, if the whole of it is there.
 
-    What could be the prompt is held back until that is decided; then the rest of the text passes untouched.
+    Text that may be the prompt is held back until that is decided; after that, text passes unchanged.
 
     Args:
-        prompt: what the text may begin with.
+        prompt: the text may begin with it.
     """
 
     __slots__ = ("_decided", "_held", "_prompt")
@@ -192,7 +192,7 @@ class PromptRemover:
         return self.flush().removeprefix(self._prompt)
 
     def flush(self) -> str:
-        """Return what was held back: no more text comes, so it is not the whole prompt."""
+        """Return the text that was held back: without further text it is not the whole prompt."""
         held, self._held = self._held, ""
         return held
 
@@ -223,12 +223,12 @@ class TokenJoiner:
         try:
             whole = self._decode(self._ids)
         except BaseException:
-            del self._ids[-len(new) :]  # the text of those before them can still be asked for
+            del self._ids[-len(new) :]  # so that flush() still returns the text of the tokens before
             raise
         return self._growth(whole.rstrip("\ufffd"))
 
     def flush(self) -> str:
-        """Return what an unfinished character at the end stands for."""
+        """Return the text of the tokens at the end that make no complete character."""
         return self._growth(self._decode(self._ids)) if self._ids else ""
 
     def _growth(self, whole: str) -> str:

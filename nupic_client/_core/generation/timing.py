@@ -1,4 +1,4 @@
-"""Durations of a generation from the moments its chunks arrived. Receives clock readings, never takes one."""
+"""Durations of a generation, computed from the arrival times of its chunks. Receives clock readings, never takes one."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Stopwatch:
         if not chunks:
             return Timing(total=end - self._start)
         span = arrivals[-1] - arrivals[0]
-        per_piece = span / (chunks - 1) if chunks > 1 else None
+        per_chunk = span / (chunks - 1) if chunks > 1 else None
         counts_tokens = output_tokens is not None and output_tokens > 1 and chunks > 1
-        per_token = span / (output_tokens - 1) if counts_tokens and output_tokens else per_piece
+        per_token = span / (output_tokens - 1) if counts_tokens and output_tokens else per_chunk
         return Timing(
             total=end - self._start,
             time_to_first_token=arrivals[0] - self._start,
             inter_token_latency=None if per_token is None else _latency(arrivals, per_token),
             tokens_per_second=1 / per_token if counts_tokens and per_token else None,
             chunks=chunks,
-            chunks_per_second=1 / per_piece if per_piece else None,
+            chunks_per_second=1 / per_chunk if per_chunk else None,
         )
 
 

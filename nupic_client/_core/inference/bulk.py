@@ -1,7 +1,7 @@
 """Many inputs to one model: the requests to make of them and the order of results. Nothing here waits.
 
-A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` gives,
-hands its outcome to `Pipeline.finish`, and gives out what `Pipeline.take` returns.
+A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` returns, passes its
+outcome to `Pipeline.finish`, and hands the results of `Pipeline.take` to the caller.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from nupic_client._core.inference.embedding import EmbeddingBatcher
     from nupic_client.signature import ModelSignature
 
-__all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "open_embedding", "open_pipeline"]
+__all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_pipeline", "open_pipeline"]
 
 Outcome: TypeAlias = "InferenceResult | NupicError"
-"""What became of one input."""
+"""The result of one input, or its error."""
 Found: TypeAlias = "list[tuple[int, Outcome]]"
 
 NOTHING: Final = object()
-"""`Pipeline.take`: the next result is not there yet."""
+"""Returned by `Pipeline.take`: the next result has not arrived yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkSettings:
-    """How many inputs are worked on, validated. Immutable.
+    """The settings of a ``map``, validated. Immutable.
 
     Args:
-        concurrency: how many requests may run at the same time.
+        concurrency: number of requests that may run at the same time.
         ordered: whether results come in the order of the inputs, or as they complete, with their index.
         errors: whether the error of an input is raised or returned in its place.
-        batch_size: how many rows of inputs go into one request at most; None sends each input by itself.
+        batch_size: number of input rows in one request at most; None sends each input by itself.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -67,12 +67,12 @@ def _check_count(name: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A request to be made.
+    """A request to send.
 
     Args:
-        number: the window's number of it.
-        flow: makes it and returns its result.
-        rows: how many rows each of its inputs has; empty where the input is sent by itself.
+        number: its number in the window.
+        flow: sends the request and returns its result.
+        rows: number of rows of each of its inputs; empty where the input is sent by itself.
     """
 
     number: int
@@ -99,8 +99,8 @@ class Pipeline:
         self._batch_size = settings.batch_size or 0
         if self._batch_size > max(signature.max_batch_size, 1):
             raise ConfigurationError(
-                f"batch_size: expected at most {max(signature.max_batch_size, 1)}, which is what model"
-                f" {signature.name!r} takes, given {self._batch_size}"
+                f"batch_size must be at most {max(signature.max_batch_size, 1)}, the most that model"
+                f" {signature.name!r} takes, not {self._batch_size}"
             )
         self._window = InFlightWindow[Outcome](
             settings.concurrency, ordered=settings.ordered, job_size=max(self._batch_size, 1)
@@ -117,7 +117,7 @@ class Pipeline:
 
     @property
     def finished(self) -> bool:
-        """Whether all results were given out."""
+        """Whether all results were taken."""
         return self._exhausted and self._window.idle
 
     def feed(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> list[Job]:
@@ -129,7 +129,7 @@ class Pipeline:
         try:
             batch = encode_inputs(self._signature, inputs)
         except ConfigurationError as error:
-            return [*self._close_group(), Job(self._window.start((index,)), _failed(error))]
+            return [*self._close_group(), Job(self._window.start((index,)), self._send(error))]
         jobs = []
         rows = sum(item.rows or 1 for item in self._group) + (batch.rows or 1)
         if self._group and (rows > self._batch_size or not self._group[0].fits(batch)):
@@ -142,7 +142,7 @@ class Pipeline:
         return jobs
 
     def end(self) -> list[Job]:
-        """Note that there is no more input and return the jobs to start now."""
+        """Take the end of the inputs and return the jobs to start now."""
         self._exhausted = True
         return self._close_group()
 
@@ -186,7 +186,9 @@ class Pipeline:
     def _single(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> flows.Flow[InferenceResult]:
         return (yield from self._send(encode_inputs(self._signature, inputs)))
 
-    def _send(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
+    def _send(self, batch: EncodedBatch | ConfigurationError) -> flows.Flow[InferenceResult]:
+        if isinstance(batch, ConfigurationError):  # what encoding the input has raised
+            raise batch
         request = self._request
         flow = request.call(request.serialize(self._signature, batch))
         return (yield from flows.with_deadline(flow, request.timeout, request.options.retry))
@@ -205,15 +207,9 @@ def open_pipeline(
     return Pipeline(request, signature, settings)
 
 
-def open_embedding(batcher: EmbeddingBatcher, concurrency: int) -> flows.Flow[Pipeline]:
-    """Make the pipeline for the requests of an embedding."""
-    yield from ()
+def embedding_pipeline(batcher: EmbeddingBatcher, concurrency: int) -> Pipeline:
+    """Return the pipeline for the requests of an embedding."""
     return Pipeline(batcher.request, batcher.signature, BulkSettings(concurrency=concurrency, ordered=False))
-
-
-def _failed(error: NupicError) -> flows.Flow[InferenceResult]:
-    raise error
-    yield  # type: ignore[unreachable]  # what makes it a flow
 
 
 def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
@@ -223,7 +219,7 @@ def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
     for name, array in result.items():
         if array.shape[:1] != (sum(rows),):
             error = ProtocolError(
-                f"output {name!r}: expected a batch of {sum(rows)}, which is what was sent, given the shape"
+                f"output {name!r} must have the batch size {sum(rows)} of the request, not the shape"
                 f" {list(array.shape)}",
                 model=result.model,
                 request_id=result.request_id,

@@ -1,4 +1,4 @@
-"""Many requests at once: how many may run, and in which order their results come out. Nothing here waits."""
+"""A bounded window of requests in flight, and the order of their results. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ T = TypeVar("T")
 
 
 class InFlightWindow(Generic[T]):
-    """Bound what is running and what waits for its turn.
+    """Bound the running jobs and the results that wait for their turn.
 
-    Jobs are started in order and hold one item or several. Items that were taken in but not given out yet are
-    at most twice what fits into the running jobs: a slow job at the head holds up the others only when that
-    is used up.
+    Jobs are started in order and hold one item or several. The window holds at most twice as many items as fit into
+    the running jobs: a slow job at the head stops the others only when that is used up.
 
     Args:
-        concurrency: how many jobs may run.
-        ordered: whether items come out in the order they went in, or as soon as they are there.
-        job_size: how many items a job may hold.
+        concurrency: number of jobs that may run.
+        ordered: whether results come in the order of the items, or as soon as they arrive.
+        job_size: number of items that a job may hold.
 
     Example:
         >>> window = InFlightWindow[str](2, ordered=True)
@@ -77,7 +76,7 @@ class InFlightWindow(Generic[T]):
             self._due += 1
 
     def take(self) -> tuple[int, T] | None:
-        """Return the index and outcome of the item whose turn it is, or None if that is not there yet."""
+        """Return the index and outcome of the item whose turn it is, or None if it has not arrived yet."""
         if not self._ready:
             return None
         self._held -= 1

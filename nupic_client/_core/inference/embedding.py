@@ -1,4 +1,4 @@
-"""Texts to one matrix of embeddings: the tensors that hold them, the requests, and where each row belongs."""
+"""Texts to one matrix of embeddings: the inputs of each request, and the rows that its result fills."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]
 
-_FLOATS = ("FP32", "FP16", "BF16", "FP64")
+_FLOATS = tuple(name for name, datatype in DATATYPES.items() if datatype.is_float)
 
 
 def check_texts(texts: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the texts as a tuple; a single text is one of its own.
+    """Return the texts as a tuple; a single ``str`` is one text.
 
     Raises:
-        ConfigurationError: one of them is not a text.
+        ConfigurationError: one of them is not a ``str``.
     """
     found = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Iterable) else None
     if found is None:
-        raise ConfigurationError(f"texts: expected a str or a list of str, given {type(texts).__name__}")
+        raise ConfigurationError(f"texts must be a str or a list of str, not {type(texts).__name__}")
     for index, text in enumerate(found):
         if not isinstance(text, str):
-            raise ConfigurationError(f"texts[{index}]: expected a str, given {type(text).__name__}")
+            raise ConfigurationError(f"texts[{index}] must be a str, not {type(text).__name__}")
     return found
 
 
@@ -44,15 +45,15 @@ class EmbeddingBatcher:
     """The requests for the embeddings of some texts, and the matrix they fill.
 
     Args:
-        request: what each request is made of.
+        request: the caller's request: model and options.
         signature: of the model.
         texts: the texts.
         output: name of the output with the embeddings; None for the only one of floating-point numbers.
-        batch_size: how many texts go into one request; None for the most that the model takes.
+        batch_size: number of texts in one request; None for the most that the model takes.
 
     Raises:
-        ConfigurationError: the model does not turn a text into floating-point numbers, or takes smaller
-            batches.
+        ConfigurationError: the model does not turn a text into floating-point numbers, or ``batch_size`` is
+            more than it takes.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class EmbeddingBatcher:
         self._size = _batch_size(signature, batch_size)
         self._matrix: NDArray[np.float32] | None = None
         self.request = replace(request, outputs=(self._output.name,))
-        """What each request is made of: it asks for the embeddings only."""
+        """The caller's request, asking for the embeddings only."""
 
     def inputs(self) -> Iterator[dict[str, Array]]:
         """Yield the inputs of each request."""
@@ -82,10 +83,10 @@ class EmbeddingBatcher:
             yield {self._input.name: chunk.reshape((len(chunk), *ones) if batched else ones)}
 
     def add(self, index: int, result: InferenceResult) -> None:
-        """Take the result of the request with this index.
+        """Fill the rows of the request with this index.
 
         Raises:
-            ProtocolError: it does not have one vector for each text, or the vectors differ in length.
+            ProtocolError: the result does not have one vector for each text, or the vectors differ in length.
         """
         start = index * self._size
         count = len(self._texts[start : start + self._size])
@@ -93,8 +94,8 @@ class EmbeddingBatcher:
         length = array.shape[-1] if array.ndim else 1
         if array.size != count * length:
             raise ProtocolError(
-                f"output {self._output.name!r}: expected one vector for each of {count} texts, given the"
-                f" shape {list(array.shape)}; infer(texts) returns it as it is",
+                f"output {self._output.name!r} must have one vector for each of {count} texts, not the shape"
+                f" {list(array.shape)}: use infer(texts), which returns the array as it is",
                 model=result.model,
                 request_id=result.request_id,
             )
@@ -102,15 +103,15 @@ class EmbeddingBatcher:
             self._matrix = np.empty((len(self._texts), length), np.float32)
         if self._matrix.shape[1] != length:
             raise ProtocolError(
-                f"output {self._output.name!r}: expected vectors of {self._matrix.shape[1]} numbers as"
-                f" before, given {length}",
+                f"output {self._output.name!r} must have vectors of {self._matrix.shape[1]} numbers as before, not of"
+                f" {length}",
                 model=result.model,
                 request_id=result.request_id,
             )
         self._matrix[start : start + count] = array.reshape(count, length)
 
     def matrix(self) -> NDArray[np.float32]:
-        """Return a row for each text; of no texts no row, as wide as the model declares, else 0."""
+        """Return the matrix, one row for each text; without texts it is 0 rows of the width that the model declares."""
         if self._matrix is None:
             declared = self._output.shape[-1] if self._output.shape else 0
             return np.empty((0, max(declared, 0)), np.float32)
@@ -139,13 +140,12 @@ def _text_input(signature: ModelSignature) -> TensorSpec:
     if len(texts) != 1 or len(required) > 1:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.inputs.values())
         raise ConfigurationError(
-            f"embed: expected a model with one BYTES input, given {signature.name!r} with {given}:"
-            " use infer(inputs)"
+            f"model {signature.name!r} must have one BYTES input for embed, not {given}: use infer(inputs)"
         )
     if any(size not in {-1, 1} for size in texts[0].shape):
         raise ConfigurationError(
-            f"embed: expected an input for one text, given {texts[0].name!r} of the shape"
-            f" {list(texts[0].shape)}: use infer(inputs)"
+            f"input {texts[0].name!r} must hold one text for embed, not the shape {list(texts[0].shape)}:"
+            " use infer(inputs)"
         )
     return texts[0]
 
@@ -155,17 +155,17 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
         check_output(signature, name)
         if signature.outputs[name].datatype not in _FLOATS:
             raise ConfigurationError(
-                f"output {name!r}: expected one of {', '.join(_FLOATS)}, given"
-                f" {signature.outputs[name].datatype}"
+                f"output {name!r} must be one of {', '.join(_FLOATS)}, not {signature.outputs[name].datatype}",
+                parameter="output",
             )
         return signature.outputs[name]
     found = [spec for spec in signature.outputs.values() if spec.datatype in _FLOATS]
     if len(found) != 1:
         given = ", ".join(f"{spec.name!r} {spec.datatype}" for spec in signature.outputs.values())
         raise ConfigurationError(
-            f"embed: expected a model with one output of floating-point numbers, given"
-            f" {signature.name!r} with {given}:"
-            + (" choose one with output=" if found else " use infer(inputs)")
+            f"model {signature.name!r} must have one output of floating-point numbers for embed, not {given}: "
+            + ("choose one with output=" if found else "use infer(inputs)"),
+            parameter="output" if found else "",
         )
     return found[0]
 
@@ -176,6 +176,6 @@ def _batch_size(signature: ModelSignature, asked: int | None) -> int:
         return most
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= most:
         raise ConfigurationError(
-            f"batch_size: expected 1 to {most}, which is what model {signature.name!r} takes, given {asked!r}"
+            f"batch_size must be from 1 to {most}, the most that model {signature.name!r} takes, not {asked!r}"
         )
     return asked

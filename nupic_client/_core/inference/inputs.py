@@ -1,4 +1,4 @@
-"""What a caller gives as inputs, matched with the model's names, data types, shapes and batch.
+"""The caller's inputs, checked against the model's names, data types, shapes and batch size, and encoded.
 
 A model with a batch dimension (``max_batch_size`` above 0) declares its shapes without it. One item may be
 given without it too. Dimensions of size 1 at the end may be left out, so that a list of n texts fits a
@@ -13,7 +13,7 @@ from typing import Any
 
 from nupic_client._core.inference.arrays import Array, ArrayLike, as_array, content_of
 from nupic_client._core.kserve.wire import EncodedTensor
-from nupic_client._suggest import did_you_mean
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -33,7 +33,7 @@ class EncodedBatch:
     rows: int | None
 
     def fits(self, other: EncodedBatch) -> bool:
-        """Return whether the two can be sent as one request: the same inputs, alike in all but the batch."""
+        """Return whether the two can be sent as one request: the same inputs, and shapes that differ in the batch only."""
         return (
             self.rows is not None
             and other.rows is not None
@@ -61,7 +61,7 @@ class EncodedBatch:
 
 
 def encode_inputs(signature: ModelSignature, inputs: Mapping[str, ArrayLike] | ArrayLike) -> EncodedBatch:
-    """Match what the caller gives with what the model declares.
+    """Check the caller's inputs against the model's signature and encode them.
 
     Args:
         signature: of the model.
@@ -69,7 +69,7 @@ def encode_inputs(signature: ModelSignature, inputs: Mapping[str, ArrayLike] | A
 
     Raises:
         ConfigurationError: a name, data type or shape is not the model's, an input is missing, or the batch
-            is too large; names the input, what was expected and what was given.
+            is too large; the message names the input.
     """
     named = inputs if isinstance(inputs, Mapping) else {_only_input(signature): inputs}
     _check_names(signature, named)
@@ -82,8 +82,8 @@ def _only_input(signature: ModelSignature) -> str:
     candidates = required or list(signature.inputs)
     if len(candidates) != 1:
         raise ConfigurationError(
-            f"model {signature.name!r} has {len(candidates)} inputs: expected a mapping of name to array for"
-            f" {', '.join(map(repr, candidates))}, given a single value"
+            f"the inputs of model {signature.name!r} must be a mapping of name to array for {listed(candidates)},"
+            " not a single value"
         )
     return candidates[0]
 
@@ -92,14 +92,14 @@ def _check_names(signature: ModelSignature, named: Mapping[str, Any]) -> None:
     for name in named:
         if name not in signature.inputs:
             raise ConfigurationError(
-                f"model {signature.name!r} has no input {name!r}: {did_you_mean(name, signature.inputs)}expected"
-                f" {', '.join(map(repr, signature.inputs))}"
+                f"model {signature.name!r} has no input {name!r}: {did_you_mean(name, signature.inputs)}the inputs are"
+                f" {listed(signature.inputs)}"
             )
     missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in named]
     if missing or not named:
         raise ConfigurationError(
-            f"model {signature.name!r}: expected the input"
-            f" {', '.join(map(repr, missing or signature.inputs))}, given {', '.join(map(repr, named)) or 'none'}"
+            f"the inputs of model {signature.name!r} must include {listed(missing or signature.inputs)}"
+            + (f", not only {listed(named)}" if named else "")
         )
 
 
@@ -114,8 +114,8 @@ def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ..
 
     Args:
         spec: the input as the model declares it.
-        array: what is sent.
-        batched: whether a batch dimension stands before the declared ones.
+        array: the value to send.
+        batched: whether the model has a batch dimension before the declared ones.
 
     Raises:
         ConfigurationError: the array does not have the declared shape.
@@ -135,8 +135,7 @@ def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ..
             return shape
     batch = " (the first dimension is the batch; a single item may leave it out)" if batched else ""
     raise ConfigurationError(
-        f"input {spec.name!r}: expected the shape {_dims(declared, batched=batched)}{batch}, given"
-        f" {_dims(given)}"
+        f"input {spec.name!r} must have the shape {_dims(declared, batched=batched)}{batch}, not {_dims(given)}"
     )
 
 
@@ -154,13 +153,13 @@ def _rows(signature: ModelSignature, tensors: tuple[EncodedTensor, ...]) -> int 
     for tensor in tensors:
         if tensor.shape[0] != first.shape[0]:
             raise ConfigurationError(
-                f"input {tensor.name!r}: expected the batch size {first.shape[0]} of input {first.name!r},"
-                f" given {tensor.shape[0]}"
+                f"input {tensor.name!r} must have the batch size {first.shape[0]} of input {first.name!r},"
+                f" not {tensor.shape[0]}"
             )
     if first.shape[0] > signature.max_batch_size:
         raise ConfigurationError(
-            f"input {first.name!r}: expected a batch of at most {signature.max_batch_size}, which is what"
-            f" model {signature.name!r} takes, given {first.shape[0]}: infer sends one request; embed(texts) and"
-            " map(items, batch_size=…) make several"
+            f"input {first.name!r} must have a batch size of at most {signature.max_batch_size}, the most that"
+            f" model {signature.name!r} takes, not {first.shape[0]}: infer sends one request; embed(texts) and"
+            " map(items, batch_size=…) send several"
         )
     return first.shape[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._public import publish
+from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class InferenceResult(Mapping[str, "Array"]):
     """The outputs of a model as numpy arrays, by name. Immutable.
 
     Numeric arrays are read-only views of the server's response; ``array.copy()`` can be changed. BF16 comes
-    as float32. Where the model has one output only, the result itself can stand for that array:
+    as float32. Where the model has one output only, the result can be used as that array:
     ``numpy.asarray(result)``.
 
     Example:
@@ -37,7 +38,7 @@ class InferenceResult(Mapping[str, "Array"]):
         model: str,
         version: str = "",
         request_id: str = "",
-        parameters: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+        parameters: Mapping[str, bool | int | float | str] = {},
     ) -> None:
         self._arrays = dict(arrays)
         self.model: str = model
@@ -58,8 +59,8 @@ class InferenceResult(Mapping[str, "Array"]):
         """
         if len(self._arrays) != 1:
             raise ConfigurationError(
-                f"expected one output, model {self.model!r} gave"
-                f" {', '.join(map(repr, self._arrays)) or 'none'}: name the one you want, as in result[name]"
+                f"the result of model {self.model!r} must have one output for this, not"
+                f" {listed(self._arrays) or 'none'}: name the one you want, as in result[name]"
             )
         return next(iter(self._arrays.values()))
 
@@ -92,3 +93,6 @@ class InferenceResult(Mapping[str, "Array"]):
     def __repr__(self) -> str:
         outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
         return f"InferenceResult(model={self.model!r}, {outputs})"
+
+
+publish(__name__)

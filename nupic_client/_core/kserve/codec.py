@@ -1,37 +1,23 @@
-"""Elements of a tensor to and from its raw contents, without numpy."""
+"""Elements of a tensor to and from the contents of messages, without numpy: its import would slow down text clients."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._datatypes import DATATYPES
 
 if TYPE_CHECKING:
     from nupic_client.signature import TensorValue
 
-__all__ = ["decode_bytes_tensor", "decode_number", "decode_numbers", "encode_tensor", "is_numeric"]
+__all__ = ["decode_bytes_tensor", "decode_numbers", "encode_tensor", "is_numeric", "typed_elements"]
 
-_PACK = MappingProxyType(
-    {
-        "BOOL": "?",
-        "INT8": "b",
-        "INT16": "h",
-        "INT32": "i",
-        "INT64": "q",
-        "UINT8": "B",
-        "UINT16": "H",
-        "UINT32": "I",
-        "UINT64": "Q",
-        "FP16": "e",
-        "FP32": "f",
-        "FP64": "d",
-    }
-)
+_CODES = {name: datatype.struct_code for name, datatype in DATATYPES.items() if datatype.struct_code}
 
 
 def encode_tensor(datatype: str, values: Sequence[TensorValue]) -> bytes:
-    """Encode elements as the raw content of a tensor.
+    """Encode elements as the raw contents of a tensor.
 
     Args:
         datatype: KServe v2 data type. BYTES elements are written as a little-endian u32 length and the bytes.
@@ -41,22 +27,25 @@ def encode_tensor(datatype: str, values: Sequence[TensorValue]) -> bytes:
         The bytes for ``raw_input_contents`` or ``raw_output_contents``.
 
     Raises:
-        ValueError: the data type is unknown, or a value does not fit it.
+        ValueError: the data type cannot be encoded, or a value does not fit it.
     """
     if datatype == "BYTES":
-        encoded = [value if isinstance(value, bytes) else str(value).encode() for value in values]
-        return b"".join(struct.pack("<I", len(item)) + item for item in encoded)
+        parts: list[bytes] = []
+        for value in values:
+            element = value if isinstance(value, bytes) else str(value).encode()
+            parts += (struct.pack("<I", len(element)), element)
+        return b"".join(parts)
     try:
-        return struct.pack(f"<{len(values)}{_PACK[datatype]}", *values)
+        return struct.pack(f"<{len(values)}{_CODES[datatype]}", *values)
     except (KeyError, struct.error, OverflowError) as error:
         raise ValueError(f"cannot encode {list(values)!r} as {datatype}: {error}") from None
 
 
 def decode_bytes_tensor(raw: bytes) -> list[bytes]:
-    """Decode the raw content of a BYTES tensor into its elements.
+    """Decode the raw contents of a BYTES tensor into its elements.
 
     Raises:
-        ValueError: a length prefix and the content do not agree.
+        ValueError: a length prefix and the contents do not agree.
     """
     elements = []
     position = 0
@@ -76,26 +65,32 @@ def decode_bytes_tensor(raw: bytes) -> list[bytes]:
     return elements
 
 
-def decode_number(datatype: str, raw: bytes) -> float | int | None:
-    """Decode the first element of a numeric tensor, or None where there is none.
+def decode_numbers(datatype: str, raw: bytes) -> tuple[int | float, ...]:
+    """Decode the raw contents of a numeric tensor into its elements; none for another data type.
 
-    The length of the content counts, not the declared shape: vLLM sends its token counts as scalars without shape.
+    The length of the contents counts, not the declared shape: vLLM sends its token counts as scalars without shape.
     """
-    code = _PACK.get(datatype)
-    if code is None or len(raw) < struct.calcsize(code):
-        return None
-    value: float | int = struct.unpack_from(f"<{code}", raw)[0]
-    return value
-
-
-def decode_numbers(datatype: str, raw: bytes) -> list[int | float]:
-    """Decode all elements of a numeric tensor; the length of the content counts, as for `decode_number`."""
-    code = _PACK.get(datatype)
+    code = _CODES.get(datatype)
     if code is None:
-        return []
-    return list(struct.unpack_from(f"<{len(raw) // struct.calcsize(code)}{code}", raw))
+        return ()
+    return struct.unpack_from(f"<{len(raw) // DATATYPES[datatype].size}{code}", raw)
 
 
 def is_numeric(datatype: str) -> bool:
-    """Return whether elements of this data type are numbers that can be decoded."""
-    return datatype in _PACK
+    """Return whether the elements of this data type are numbers that can be decoded without numpy."""
+    return datatype in _CODES
+
+
+def typed_elements(tensor: Any) -> Sequence[Any] | None:
+    """Return the elements that a tensor of a message holds in its typed contents.
+
+    Triton sends raw contents, other servers of the protocol may send these.
+
+    Args:
+        tensor: an ``InferInputTensor`` or ``InferOutputTensor``.
+
+    Returns:
+        The elements; None for a data type that has raw contents only.
+    """
+    datatype = DATATYPES.get(tensor.datatype)
+    return getattr(tensor.contents, datatype.contents) if datatype and datatype.contents else None

@@ -113,9 +113,9 @@ _END = 2_000
 
 
 def shorten(words: str) -> str:
-    """Return a server's words, or beginning and end of those that no log wants: they may be as long as any message.
+    """Return a server's message, shortened to its beginning and end where it is too long for a log.
 
-    The rules look at these too, or a hostile text could keep them busy for very long.
+    The rules match the shortened message too: a hostile one could keep regular expressions busy for very long.
     """
     if len(words) <= _LONGEST:
         return words
@@ -126,7 +126,7 @@ _REQUEST_ID_PREFIX = re.compile(r"^\[request id: .*?\] ")
 
 
 def error_from_message(message: str) -> RequestError | None:
-    """Return the typed error that a server's text stands for, or None where no known text matches.
+    """Return the typed error for a server's message, or None where no rule matches.
 
     Args:
         message: the text, with or without the ``[request id: …]`` prefix that Triton puts before some.
@@ -147,13 +147,13 @@ def error_from_message(message: str) -> RequestError | None:
 
 
 def stream_error(message: str) -> RequestError:
-    """Return the error for an ``error_message`` inside a stream: a known text's, else the model's own failure."""
+    """Return the error for an ``error_message`` inside a stream: that of a rule, else a failure of the model."""
     return error_from_message(message) or InferenceError(
         f"the model failed: {shorten(_last_line(message))}", status="INTERNAL", server_message=message
     )
 
 
 def _last_line(message: str) -> str:
-    """Return the line that says what happened: TensorRT-LLM's BLS sends whole Python tracebacks."""
+    """Return the line with the cause: TensorRT-LLM's BLS sends whole Python tracebacks."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[-1] if lines and "Traceback" in message else message.strip() or "without saying why"

@@ -1,4 +1,4 @@
-"""What a model takes and gives, read from the messages that say so."""
+"""Model signatures from ModelConfig and ModelMetadata."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nupic_client._core.kserve import wire
+from nupic_client._datatypes import from_config_name
 from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["signature_from_config", "signature_from_config_json", "signature_from_metadata"]
@@ -13,14 +14,13 @@ __all__ = ["signature_from_config", "signature_from_config_json", "signature_fro
 
 def _datatype(enum_value: int) -> str:
     known = wire.pb.model__config__pb2.DataType.DESCRIPTOR.values_by_number.get(enum_value)
-    if known is None:  # of a newer server: such a tensor cannot be filled, which may not matter
+    if known is None:  # a data type of a newer server: the model may work without a value for this tensor
         return f"TYPE_{enum_value}"
-    name: str = known.name.removeprefix("TYPE_")
-    return "BYTES" if name == "STRING" else name
+    return from_config_name(known.name)
 
 
 def signature_from_config(config: Any) -> ModelSignature:
-    """Read a model's signature from its ModelConfig, which says everything (optionality, decoupled, parameters)."""
+    """Read a model's signature from its ModelConfig, which is complete (optional inputs, decoupled, parameters)."""
     return ModelSignature(
         name=config.name,
         inputs={
@@ -40,8 +40,8 @@ def signature_from_config(config: Any) -> ModelSignature:
 
 
 def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
-    """Read a model's signature from its configuration as HTTP gives it."""
-    from google.protobuf import json_format  # noqa: PLC0415 - it takes time to import, and gRPC has no use for it
+    """Read a model's signature from its configuration in JSON, the form that HTTP uses."""
+    from google.protobuf import json_format  # noqa: PLC0415 - slow to import, and needed for HTTP only
 
     message = json_format.ParseDict(
         dict(config), wire.pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
@@ -50,10 +50,10 @@ def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
 
 
 def signature_from_metadata(metadata: Any) -> ModelSignature:
-    """Read what ModelMetadata says, for servers that speak KServe v2 but have no ModelConfig.
+    """Read a model's signature from its ModelMetadata, for servers of KServe v2 that have no ModelConfig.
 
-    Metadata does not say which inputs are optional (all count as optional except ``text_input``) nor whether the model
-    is decoupled (it counts as decoupled: the stream itself shows). Shapes keep a batch dimension if there is one.
+    Metadata does not state which inputs are optional (all but ``text_input`` count as optional) nor whether the model is
+    decoupled (it counts as decoupled: a stream of one response works too). Shapes keep a batch dimension if there is one.
     """
     return ModelSignature(
         name=metadata.name,

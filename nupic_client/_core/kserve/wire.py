@@ -1,4 +1,4 @@
-"""The protobuf messages of KServe v2: where they come from, and how requests and responses are made of them and read.
+"""The protobuf messages of KServe v2: the generated classes, and building and parsing requests and responses.
 
 The message classes are those of ``tritonclient``. Importing that package the normal way runs its ``__init__``, which
 imports grpc, numpy and a JSON library and takes five times as long as all of ours, so the two generated modules are
@@ -16,7 +16,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -76,25 +76,22 @@ def _load_messages() -> ModuleType:
 pb: Any = _load_messages()
 """The generated module ``service_pb2``."""
 
-METHODS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
-    {
-        name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
-        for name in (
-            "ServerLive",
-            "ServerReady",
-            "ServerMetadata",
-            "ModelReady",
-            "ModelMetadata",
-            "ModelConfig",
-            "ModelInfer",
-            "ModelStatistics",
-            "RepositoryIndex",
-            "RepositoryModelLoad",
-            "RepositoryModelUnload",
-        )
-    }
-    | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
-)
+METHODS: Mapping[str, tuple[Any, Any]] = {
+    name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
+    for name in (
+        "ServerLive",
+        "ServerReady",
+        "ServerMetadata",
+        "ModelReady",
+        "ModelMetadata",
+        "ModelConfig",
+        "ModelInfer",
+        "ModelStatistics",
+        "RepositoryIndex",
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
+    )
+} | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
 """Request and response class of each method of the service."""
 
 
@@ -110,7 +107,7 @@ def build_infer_request(
     request_id: str = "",
     version: str = "",
     outputs: Iterable[str] = (),
-    parameters: Mapping[str, bool | int | str] = MappingProxyType({}),
+    parameters: Mapping[str, bool | int | str] = {},
 ) -> Any:
     """Build a ModelInferRequest.
 
@@ -177,7 +174,7 @@ def serialize_infer_request(
     request_id: str = "",
     version: str = "",
     outputs: Iterable[str] = (),
-    parameters: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+    parameters: Mapping[str, bool | int | float | str] = {},
 ) -> bytes:
     """Build and serialize a ModelInferRequest, copying the contents of its tensors only once.
 
@@ -227,19 +224,23 @@ def _varint(number: int) -> bytes:
 
 
 def parse_stream_response(data: bytes, request_id: str) -> Any:
-    """Return the ``ModelStreamInferResponse`` that was serialized as these bytes.
+    """Parse a serialized ``ModelStreamInferResponse``.
 
     Args:
         data: the bytes.
-        request_id: of the request it answers, for the error.
+        request_id: of the request, for the error.
 
     Raises:
-        ProtocolError: they are none.
+        ProtocolError: the bytes are no such message.
     """
     try:
         return _parse_stream_response(data)
     except DecodeError:
-        raise ProtocolError("the server sent a response that cannot be read", request_id=request_id) from None
+        raise ProtocolError(
+            "the server sent a response that cannot be read: check that the url is that of a KServe v2 or Triton server,"
+            " and that no proxy changes its answers",
+            request_id=request_id,
+        ) from None
 
 
 _parse_stream_response = pb.ModelStreamInferResponse.FromString
@@ -264,7 +265,7 @@ def text_among(data: bytes, count: int, index: int) -> bytes | None:
 
 
 def serialized_contents(contents: Iterable[bytes]) -> bytes:
-    """Return the raw contents of a response as they stand at its end."""
+    """Return the raw contents of a response in the form that they have at its end."""
     return b"".join(
         part for content in contents for part in (_RAW_OUTPUT_TAG, _varint(len(content)), content)
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nupic_client.errors import LocalModelError
-from nupic_client.local.engines.engine import Chunk, EngineError, EngineRequest
+from nupic_client.local.engine import Chunk, EngineError, EngineRequest
 from nupic_client.local.engines.llama_host import LONGEST_TOKEN, LlamaHost
 from nupic_client.signature import ModelSignature, TensorSpec
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nupic_client.errors import ConfigurationError
-from nupic_client.local.engines.engine import Chunk, EngineError, EngineRequest
+from nupic_client.local.engine import Chunk, EngineError, EngineRequest
 from nupic_client.local.engines.llama_host import LONGEST_TOKEN, LlamaHost
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nupic_client.errors import LocalModelError
-from nupic_client.local.engines.engine import EngineError
+from nupic_client.local.engine import EngineError
 
 __all__ = ["LONGEST_TOKEN", "LlamaHost"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nupic_client.local.engines.engine import (
+from nupic_client.local.engine import (
     Chunk,
     EngineError,
     EngineRequest,

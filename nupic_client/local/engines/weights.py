@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from nupic_client._folders import user_cache_folder
 from nupic_client.errors import LocalModelError
 from nupic_client.local.engines.sizes import folder_size
 
@@ -95,15 +96,7 @@ SMOLLM2 = Weights(
 def cache_folder() -> Path:
     """Return the folder for fetched files: ``$NUPIC_CACHE``, else ours in the user's cache folder."""
     given = os.environ.get("NUPIC_CACHE")
-    if given:
-        return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "nupic_client"
+    return Path(given) if given else user_cache_folder()
 
 
 def find_weights(weights: Weights = SMOLLM2) -> Path | None:

@@ -32,7 +32,7 @@ def check_address(host: str, port: int) -> None:
         ConfigurationError: it could not.
     """
     if not 0 <= port <= 65535:
-        raise cannot_listen(host, port, "a port is a number from 0 to 65535")
+        raise ConfigurationError(f"port must be an integer from 0 to 65535, not {port}", parameter="port")
     # The servers' own attempts print a page of their internals before they fail, so ours comes first.
     try:
         _bind(host, port)

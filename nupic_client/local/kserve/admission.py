@@ -1,4 +1,4 @@
-"""The gate before the models: so many requests run, so many wait in line, and the rest is refused at once."""
+"""Admission of requests to the models: some run, some wait in a queue, and the rest is refused at once."""
 
 from __future__ import annotations
 
@@ -17,63 +17,69 @@ _LOOK = 0.05
 
 
 class QueueFull(Exception):  # noqa: N818 - the answer to a request, not a fault
-    """As many run and wait as may."""
+    """Both limits are reached: of requests that run and of requests that wait."""
 
 
 class AdmissionQueue:
-    """Let requests through in the order of their arrival. Thread-safe.
+    """Admit requests in the order of their arrival. Thread-safe.
 
     Args:
-        running: how many may be inside; None for any number.
-        waiting: how many may wait outside.
+        max_running: the most requests that run at a time; None for any number.
+        max_waiting: the most requests that wait in the queue.
     """
 
-    def __init__(self, running: int | None, waiting: int) -> None:
-        self._running = running
-        self._waiting = waiting
-        self._inside = 0
-        self._line: deque[threading.Event] = deque()
+    def __init__(self, max_running: int | None, max_waiting: int) -> None:
+        self._max_running = max_running
+        self._max_waiting = max_waiting
+        self._running = 0
+        self._queue: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
     @contextmanager
-    def passed(self, cancelled: threading.Event) -> Iterator[bool]:
-        """Wait for the turn of a request and hold its place; gives False if it was cancelled before.
+    def admitted(self, cancelled: threading.Event) -> Iterator[bool]:
+        """Wait until a request may run, and count it as running inside the block.
+
+        Args:
+            cancelled: ends the wait.
+
+        Yields:
+            True; False if the request was cancelled while it waited.
 
         Raises:
-            QueueFull: there is no place to wait; the message says how many there are.
+            QueueFull: the queue is full; the message has the numbers.
         """
         turn = self._join()
-        came = self._wait(turn, cancelled)
+        admitted = self._wait(turn, cancelled)
         try:
-            yield came
+            yield admitted
         finally:
-            if came:
+            if admitted:
                 self._leave()
 
     def _join(self) -> threading.Event:
         turn = threading.Event()
         with self._lock:
-            if self._running is None or self._inside < self._running:
-                self._inside += 1
+            if self._max_running is None or self._running < self._max_running:
+                self._running += 1
                 turn.set()
-            elif len(self._line) < self._waiting:
-                self._line.append(turn)
+            elif len(self._queue) < self._max_waiting:
+                self._queue.append(turn)
             else:
-                raise QueueFull(f"{self._inside} run and {len(self._line)} wait")
+                raise QueueFull(f"{self._running} run and {len(self._queue)} wait")
         return turn
 
     def _wait(self, turn: threading.Event, cancelled: threading.Event) -> bool:
         while not turn.wait(_LOOK):
             if cancelled.is_set():
                 with self._lock:
-                    if not turn.is_set():  # else it came in this moment, and is given back by who holds it
-                        self._line.remove(turn)
+                    if not turn.is_set():  # else it was admitted in this moment, and the caller leaves
+                        self._queue.remove(turn)
                         return False
         return True
 
     def _leave(self) -> None:
         with self._lock:
-            if self._line:
-                self._line.popleft().set()  # the place goes on to who waited longest
+            if self._queue:
+                self._queue.popleft().set()  # the longest waiting request runs instead
             else:
-                self._inside -= 1
+                self._running -= 1

@@ -25,7 +25,8 @@ def check_bearer_tokens(token: str | Collection[str] | None) -> tuple[str, ...] 
     tokens = (token,) if isinstance(token, str) else tuple(token)
     if not tokens:
         raise ConfigurationError(
-            "bearer_token must be a token, or several: with none, nobody could use the server"
+            "bearer_token must be a token or several, not none of them: nobody could use the server",
+            parameter="bearer_token",
         )
     return tuple(map(check_bearer_token, tokens))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import warnings
 
+from nupic_client._public import publish
 from nupic_client.endpoint import is_loopback
 from nupic_client.errors import ConfigurationError
 
@@ -32,8 +33,10 @@ def listening_host(host: str | None, *, expose: bool) -> str:
         return _EVERYWHERE if expose else _LOOPBACK
     if not expose and not is_loopback(host):
         raise ConfigurationError(
-            f"other machines could use a server that listens on {host or 'every address'!r}: listen on {_LOOPBACK}, or"
-            " give expose=True if that is meant, and protect the server with TLS and a token"
+            f"host must be {_LOOPBACK} or another address that only this machine reaches, not"
+            f" {host or 'every address'!r}: leave it out",
+            parameter="host",
+            hint="or give expose=True to let other machines in, and protect the server with TLS and a token",
         )
     return host or _EVERYWHERE
 
@@ -75,3 +78,6 @@ def _is_wildcard(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+publish(__name__)

@@ -1,4 +1,4 @@
-"""One request in, its responses out: what unary calls and streams have in common."""
+"""From an inference request to its responses, for unary calls and streams alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
-from nupic_client.local.engines.engine import (
+from nupic_client.local.engine import (
     Chunk,
     EngineError,
     EngineRequest,
@@ -35,7 +35,13 @@ _log = logging.getLogger("nupic_client.local")
 
 @dataclass(frozen=True, slots=True)
 class FailedAnswer:
-    """A request failed: the status a unary call ends with, and the message a stream sends instead."""
+    """The failure of one request, for both kinds of calls.
+
+    Args:
+        code: the gRPC status of a unary call.
+        text: the details of that status.
+        message: the ModelStreamInferResponse of a stream, which goes on.
+    """
 
     code: str
     text: str
@@ -48,7 +54,7 @@ class InferenceHandler:
     Args:
         repository: the models.
         on_request: called with every request before anything is checked.
-        limits: how many requests may run and wait.
+        limits: bounds for the requests that run and wait.
     """
 
     def __init__(
@@ -61,21 +67,21 @@ class InferenceHandler:
         self._admission = AdmissionQueue(limits.max_running, limits.max_waiting)
         self._on_request = on_request
 
-    def once(self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event) -> Any:
+    def infer(self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event) -> Any:
         """Answer a unary call: a ModelInferResponse, raw bytes, or a FailedAnswer."""
-        with closing(self._handler(message, metadata, cancelled, "ModelInfer")) as answers:
-            first, *_ = [*answers, wire.pb.ModelInferResponse(model_name=message.model_name, id=message.id)]
+        with closing(self._responses(message, metadata, cancelled, "ModelInfer")) as responses:
+            first, *_ = [*responses, wire.pb.ModelInferResponse(model_name=message.model_name, id=message.id)]
         return first.infer_response if isinstance(first, wire.pb.ModelStreamInferResponse) else first
 
     def stream(
         self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event
     ) -> Generator[Any]:
         """Answer a request on a stream: ModelStreamInferResponse messages or raw bytes."""
-        with closing(self._handler(message, metadata, cancelled, "ModelStreamInfer")) as answers:
-            for answer in answers:
-                yield answer.message if isinstance(answer, FailedAnswer) else answer
+        with closing(self._responses(message, metadata, cancelled, "ModelStreamInfer")) as responses:
+            for response in responses:
+                yield response.message if isinstance(response, FailedAnswer) else response
 
-    def _handler(
+    def _responses(
         self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event, method: str
     ) -> Generator[Any]:
         known = self._repository.models.get(message.model_name)
@@ -86,12 +92,12 @@ class InferenceHandler:
             model = self._repository.find_ready(message.model_name, message.model_version)
             _check_method(model, method)
             check_request(message, model)
-            with self._admission.passed(cancelled) as came:
-                if came:
+            with self._admission.admitted(cancelled) as admitted:
+                if admitted:
                     yield from self._counted(model, request, writer, cancelled)
-        except StatusError as status_error:
-            response = writer.error(status_error.message, reached_model=status_error.reached_model)
-            yield FailedAnswer(status_error.code, status_error.message, response)
+        except StatusError as error:
+            response = writer.error(error.message, reached_model=error.reached_model)
+            yield FailedAnswer(error.code, error.message, response)
         except QueueFull as full:
             text = f"{id_prefix(message)}Exceeds maximum queue size: {full}; try again later"
             yield FailedAnswer("UNAVAILABLE", text, writer.error(text, reached_model=False))
@@ -100,7 +106,7 @@ class InferenceHandler:
         self, model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
     ) -> Generator[Any]:
         try:
-            yield from _engine_answers(model, request, writer, cancelled)
+            yield from _engine_responses(model, request, writer, cancelled)
         except EngineError as error:
             self._repository.count(model.name, ok=False)
             yield FailedAnswer("INTERNAL", str(error), writer.error(str(error)))
@@ -115,7 +121,7 @@ def _check_method(model: ServedModel, method: str) -> None:
         )
 
 
-def _engine_answers(
+def _engine_responses(
     model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
 ) -> Iterator[Any]:
     with closing(_guarded(model, request, cancelled)) as chunks:
@@ -134,7 +140,7 @@ def _engine_answers(
 
 
 def _guarded(model: ServedModel, request: EngineRequest, cancelled: threading.Event) -> Generator[Chunk]:
-    """Turn a mistake in an engine, or in a test's own reply function, into a model error that names it."""
+    """Turn an exception of an engine, or of a test's reply function, into a model error that names it."""
     try:
         yield from model.engine.generate(request, cancelled)
     except (EngineError, StreamAbort, StreamEnd):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["UNLIMITED", "ServerLimits"]
@@ -46,11 +47,15 @@ class ServerLimits:
                 continue
             if field.name == "read_timeout":
                 if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                    raise ConfigurationError(f"read_timeout must be a number of seconds > 0, not {value!r}")
+                    raise ConfigurationError(
+                        f"read_timeout must be a number of seconds > 0, not {value!r}", parameter=field.name
+                    )
                 continue
             least = _LEAST.get(field.name, 1)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-                raise ConfigurationError(f"{field.name} must be a whole number >= {least}, not {value!r}")
+                raise ConfigurationError(
+                    f"{field.name} must be an integer >= {least}, not {value!r}", parameter=field.name
+                )
 
     @property
     def max_on_stream(self) -> int | None:
@@ -62,3 +67,6 @@ UNLIMITED = ServerLimits(
     max_request_bytes=None, max_running=None, max_calls=None, max_connections=None, read_timeout=None
 )
 """No bounds at all, for servers of tests."""
+
+
+publish(__name__)

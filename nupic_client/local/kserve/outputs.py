@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nupic_client.local.engines.engine import Chunk, EngineRequest
+from nupic_client.local.engine import Chunk, EngineRequest
 from nupic_client.signature import TensorValue
 
 __all__ = ["ChunkOutputs", "joined"]

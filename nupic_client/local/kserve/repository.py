@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nupic_client.local.kserve.requests import StatusError, check_version
@@ -11,7 +10,7 @@ from nupic_client.local.kserve.requests import StatusError, check_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nupic_client.local.engines.engine import ServedModel
+    from nupic_client.local.engine import ServedModel
 
 __all__ = ["Repository"]
 
@@ -29,7 +28,7 @@ class Repository:
 
     def __init__(self, models: Iterable[ServedModel], *, explicit: bool = False) -> None:
         items = tuple(models)
-        self.models: Mapping[str, ServedModel] = MappingProxyType({model.name: model for model in items})
+        self.models: Mapping[str, ServedModel] = {model.name: model for model in items}
         if len(self.models) != len(items):
             raise ValueError(f"two models have the same name: {sorted(model.name for model in items)}")
         self.explicit = explicit

@@ -11,8 +11,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor, is_numeric
-from nupic_client.local.engines.engine import EngineRequest, ServedModel
+from nupic_client._core.kserve.codec import (
+    decode_bytes_tensor,
+    decode_numbers,
+    encode_tensor,
+    is_numeric,
+    typed_elements,
+)
+from nupic_client._datatypes import DATATYPES
+from nupic_client.local.engine import EngineRequest, ServedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,31 +50,8 @@ class StatusError(Exception):
         self.reached_model = reached_model
 
 
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
-_FIELDS = {
-    "bool_contents": "BOOL",
-    "int_contents": "INT32",
-    "int64_contents": "INT64",
-    "uint_contents": "UINT32",
-    "uint64_contents": "UINT64",
-    "fp32_contents": "FP32",
-    "fp64_contents": "FP64",
-    "bytes_contents": "BYTES",
-}
-"""The fields of typed contents and what the server calls them."""
+_FIELDS = {datatype.contents: name for name, datatype in DATATYPES.items() if datatype.contents}
+"""The fields of typed contents, each with the data type that the server names for it: the widest one."""
 
 
 def _values(message: Any, index: int) -> list[TensorValue]:
@@ -78,7 +62,7 @@ def _values(message: Any, index: int) -> list[TensorValue]:
     """
     item = message.inputs[index]
     if not message.raw_input_contents:
-        return list(getattr(item.contents, _CONTENTS.get(item.datatype, "bytes_contents")))
+        return list(typed_elements(item) or ())
     raw = message.raw_input_contents[index] if index < len(message.raw_input_contents) else b""
     if item.datatype == "BYTES":
         return list(decode_bytes_tensor(raw))
@@ -90,7 +74,8 @@ def _content(message: Any, index: int) -> bytes:
     if message.raw_input_contents:
         raw: bytes = message.raw_input_contents[index]
         return raw
-    return encode_tensor(message.inputs[index].datatype, _values(message, index))
+    values = _values(message, index)
+    return encode_tensor(message.inputs[index].datatype, values) if values else b""
 
 
 def _readable(value: TensorValue) -> TensorValue:
@@ -218,7 +203,7 @@ def _check_contents(message: Any, model: ServedModel) -> None:
                 "contents field must not be specified when using raw_input_contents for "
                 f"'{item.name}' for model '{model.name}'"
             )
-        right = _CONTENTS.get(item.datatype)
+        right = DATATYPES[item.datatype].contents if item.datatype in DATATYPES else ""
         wrong = next((name for name in _FIELDS if name != right and getattr(item.contents, name)), None)
         if wrong is not None:
             raise _invalid(
@@ -257,10 +242,9 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
     for index, item in enumerate(message.inputs):
         wanted = declared[item.name]
         if item.datatype != wanted.datatype:
-            known = item.datatype == "BYTES" or is_numeric(item.datatype)
             raise _invalid(
                 f"{prefix}inference input '{item.name}' data-type is "
-                f"'{item.datatype if known else '<invalid>'}', but model '{model.name}' expects "
+                f"'{item.datatype if item.datatype in DATATYPES else '<invalid>'}', but model '{model.name}' expects "
                 f"'{wanted.datatype}'"
             )
         _check_shape(item, wanted, model, prefix)
@@ -323,7 +307,7 @@ def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> No
     # A batch of none is checked as if the shape had no batch dimension.
     count = math.prod(item.shape[1:] if batched and not item.shape[0] else item.shape)
     if item.datatype != "BYTES":
-        expected = len(encode_tensor(item.datatype, [0])) * count
+        expected = DATATYPES[item.datatype].size * count
         if len(raw) != expected:
             raise _invalid(
                 f"{prefix}input byte size mismatch for input '{item.name}' for model '{model.name}'. "

@@ -1,4 +1,4 @@
-"""A bounded queue between the threads that generate and the one that sends; a cancel empties it at once."""
+"""The bounded queue of responses between the threads that generate and the thread that sends."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["ResponseQueue"]
 Item = TypeVar("Item")
 
 LIMIT = 4
-"""Items that may wait. Few: an engine should not run far ahead of a client that reads slowly."""
+"""Responses in the queue. Few, so that an engine does not run far ahead of a client that reads slowly."""
 
 
 class ResponseQueue(Generic[Item]):
     """Collect the items of several producers for one consumer. Thread-safe.
 
-    Iterating ends when every producer is done, or at once when the response_queue is closed.
+    Iterating ends when every producer is done, or at once when the queue is closed.
 
     Args:
-        producers: how many there may be at a time; None for any number.
-        patience: seconds a producer waits for the consumer to take an item; None for ever.
-        on_stall: called when they have passed; the response_queue is closed then.
+        producers: the most producers at a time; None for any number.
+        patience: seconds that a producer waits for the consumer to take an item; None for ever.
+        on_stall: called when that time has passed; the queue is closed then.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class ResponseQueue(Generic[Item]):
         self._patience = patience
         self._on_stall = on_stall
         self.closed = threading.Event()
-        """Set when nobody reads any more: the sign for engines to stop."""
+        """Set when the consumer is gone, which tells engines to stop."""
         self._items: deque[Item] = deque()
         self._taken = 0
         self._producers = 0
         self._changed = threading.Condition()
 
     def open_producer(self) -> bool:
-        """Announce a producer; iteration waits for its `close_producer`.
+        """Register a producer, for whose `close_producer` the iteration waits.
 
-        Waits while there are as many as there may be. Returns False, and announces none, if nobody reads any more.
+        Waits while the limit of producers is reached. Returns False, and registers none, if the queue is closed.
         """
         with self._changed:
             self._changed.wait_for(
@@ -60,13 +60,13 @@ class ResponseQueue(Generic[Item]):
             return True
 
     def close_producer(self) -> None:
-        """Say that one producer has put its last item."""
+        """Unregister a producer, which has put its last item."""
         with self._changed:
             self._producers -= 1
             self._changed.notify_all()
 
     def put(self, item: Item) -> bool:
-        """Add an item; waits while the response_queue is full. Returns False if nobody reads any more."""
+        """Add an item; waits while the queue is full. Returns False if the queue is closed."""
         with self._changed:
             room = self._wait_for_room()
             if room and not self.closed.is_set():
@@ -79,7 +79,7 @@ class ResponseQueue(Generic[Item]):
         return False
 
     def _wait_for_room(self) -> bool:
-        """Wait until there is room or nobody reads any more; return False if the consumer takes nothing for too long."""
+        """Wait for room or the end of the queue; return False if the consumer takes nothing for too long."""
 
         def room() -> bool:
             return len(self._items) < LIMIT or self.closed.is_set()
@@ -88,11 +88,11 @@ class ResponseQueue(Generic[Item]):
         while not self._changed.wait_for(room, self._patience):
             if self._taken == taken:
                 return False
-            taken = self._taken  # it reads, only other producers were faster
+            taken = self._taken  # the consumer reads, but other producers were faster
         return True
 
     def close(self, *last: Item) -> None:
-        """Drop everything and end the iteration, after the item ``last``. Only the first call counts."""
+        """Drop the items and end the iteration, after the item ``last``. Only the first call counts."""
         with self._changed:
             if self.closed.is_set():
                 return

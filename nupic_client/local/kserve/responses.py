@@ -12,7 +12,7 @@ from nupic_client.local.kserve.requests import check_version
 from nupic_client.signature import TensorSpec
 
 if TYPE_CHECKING:
-    from nupic_client.local.engines.engine import Chunk, EngineRequest, ServedModel
+    from nupic_client.local.engine import Chunk, EngineRequest, ServedModel
 
 __all__ = ["ResponseWriter"]
 

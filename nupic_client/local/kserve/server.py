@@ -16,7 +16,7 @@ from nupic_client.local.kserve.servicer import Servicer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from nupic_client.local.engines.engine import EngineRequest
+    from nupic_client.local.engine import EngineRequest
     from nupic_client.local.kserve.repository import Repository
 
     OnCall = Callable[[str, Mapping[str, "str | bytes"]], None]

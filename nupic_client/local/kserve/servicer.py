@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nupic_client._core.kserve import wire
+from nupic_client._datatypes import config_name
 from nupic_client._version import __version__
-from nupic_client.local.engines.engine import StreamAbort, StreamEnd
+from nupic_client.local.engine import StreamAbort, StreamEnd
 from nupic_client.local.kserve.handler import FailedAnswer, InferenceHandler
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.requests import StatusError, check_version
@@ -29,7 +30,7 @@ _log = logging.getLogger("nupic_client.local")
 
 _EXITING = "Server exiting"
 _UNREADABLE = object()
-"""Stands for a request that is no message."""
+"""Stands for a request that cannot be parsed."""
 _NO_MESSAGE = "Exception deserializing request!"
 _NO_FILES = "this server takes no files from its clients"
 _EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
@@ -40,9 +41,9 @@ class Servicer:
 
     Args:
         repository: the models and the state of the server.
-        handler: what answers inference requests.
-        executor: where generations run; it must run any number of tasks at once.
-        limits: how much may be asked of it.
+        handler: answers inference requests.
+        executor: runs the generations, any number of them at once.
+        limits: bounds for what clients ask for.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Servicer:
         }
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
-                _refusals_as_status(call),
+                _with_status_errors(call),
                 request_deserializer=_deserializer(name),
                 response_serializer=_serialize,
             )
@@ -246,76 +247,76 @@ class Servicer:
         cancelled = threading.Event()
         try:
             with self._registered(cancelled.set, context):
-                answer = self._handler.once(request, _metadata(context), cancelled)
+                response = self._handler.infer(request, _metadata(context), cancelled)
         except StreamAbort as abort:
             context.abort(_status(abort.code), abort.details)
         except StreamEnd:
             return wire.pb.ModelInferResponse()
         if self._stopping.is_set():
             context.abort(grpc.StatusCode.UNAVAILABLE, _EXITING)
-        if isinstance(answer, FailedAnswer):
-            context.abort(_status(answer.code), answer.text)
-        return answer
+        if isinstance(response, FailedAnswer):
+            context.abort(_status(response.code), response.text)
+        return response
 
     def _model_stream_infer(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
         most = self._limits.max_on_stream
-        response_queue: ResponseQueue[Any] = ResponseQueue(
-            producers=None if most is None else most + 1,  # what reads the requests is one of them
+        queue: ResponseQueue[Any] = ResponseQueue(
+            producers=None if most is None else most + 1,  # the reader of the requests is one of them
             patience=self._limits.read_timeout,
             on_stall=context.cancel,
         )
-        response_queue.open_producer()
+        queue.open_producer()
 
         def end() -> None:
-            response_queue.close(StreamAbort("UNAVAILABLE", _EXITING))
+            queue.close(StreamAbort("UNAVAILABLE", _EXITING))
 
         with self._registered(end, context):
-            self._executor.submit(self._read_stream, requests, _metadata(context), response_queue)
-            for item in response_queue:
+            self._executor.submit(self._read_stream, requests, _metadata(context), queue)
+            for item in queue:
                 if isinstance(item, StreamEnd):
                     break
                 if isinstance(item, StreamAbort):
-                    response_queue.close()
+                    queue.close()
                     context.abort(_status(item.code), item.details)
                 yield item
-            response_queue.close()
+            queue.close()
 
     def _read_stream(
-        self, requests: Iterator[Any], metadata: Mapping[str, str | bytes], response_queue: ResponseQueue[Any]
+        self, requests: Iterator[Any], metadata: Mapping[str, str | bytes], queue: ResponseQueue[Any]
     ) -> None:
         try:
             for request in requests:
                 if request is _UNREADABLE:
-                    response_queue.close(StreamAbort("INTERNAL", _NO_MESSAGE))
+                    queue.close(StreamAbort("INTERNAL", _NO_MESSAGE))
                     break
-                if not response_queue.open_producer():
+                if not queue.open_producer():
                     break
-                self._executor.submit(self._answer_on_stream, request, metadata, response_queue)
+                self._executor.submit(self._respond_on_stream, request, metadata, queue)
         except Exception:  # noqa: BLE001 - grpcio raises a bare Exception here when the RPC is over
-            response_queue.close()
+            queue.close()
         finally:
-            response_queue.close_producer()
+            queue.close_producer()
 
-    def _answer_on_stream(
-        self, request: Any, metadata: Mapping[str, str | bytes], response_queue: ResponseQueue[Any]
+    def _respond_on_stream(
+        self, request: Any, metadata: Mapping[str, str | bytes], queue: ResponseQueue[Any]
     ) -> None:
-        answers = self._handler.stream(request, metadata, response_queue.closed)
+        responses = self._handler.stream(request, metadata, queue.closed)
         try:
-            for message in answers:
-                if not response_queue.put(message):
+            for message in responses:
+                if not queue.put(message):
                     break
         except (StreamAbort, StreamEnd) as control:
-            response_queue.put(control)
+            queue.put(control)
         except Exception as error:  # noqa: BLE001 - the client must not take silence for an answer
             _log.exception("a request could not be answered")
-            response_queue.put(StreamAbort("INTERNAL", f"the server failed: {type(error).__name__}"))
+            queue.put(StreamAbort("INTERNAL", f"the server failed: {type(error).__name__}"))
         finally:
-            answers.close()  # tells the engine
-            response_queue.close_producer()
+            responses.close()  # tells the engine
+            queue.close_producer()
 
 
 def _deserializer(method: str) -> Callable[[bytes], Any]:
-    # Of an error here gRPC would print a page for the operator, as often as a client likes.
+    # gRPC prints a page about an error here, and a client could make it do so as often as it likes.
     read = wire.METHODS[method][0].FromString
 
     def deserialize(data: bytes) -> Any:
@@ -332,8 +333,7 @@ def _serialize(message: Any) -> bytes:
 
 
 def _config_type(datatype: str) -> int:
-    name = "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
-    number: int = wire.pb.model__config__pb2.DataType.Value(name)
+    number: int = wire.pb.model__config__pb2.DataType.Value(config_name(datatype))
     return number
 
 
@@ -345,13 +345,15 @@ def _metadata(context: Any) -> Mapping[str, str | bytes]:
     return {item.key: item.value for item in context.invocation_metadata()}
 
 
-def _refusals_as_status(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def answered(request: Any, context: Any) -> Any:
+def _with_status_errors(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a call that ends with the status of a StatusError."""
+
+    def respond(request: Any, context: Any) -> Any:
         if request is _UNREADABLE:
             context.abort(grpc.StatusCode.INTERNAL, _NO_MESSAGE)
         try:
             return call(request, context)
-        except StatusError as status_error:
-            context.abort(_status(status_error.code), status_error.message)
+        except StatusError as error:
+            context.abort(_status(error.code), error.message)
 
-    return answered
+    return respond

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from nupic_client._public import publish
 from nupic_client.config import read_pem
 from nupic_client.errors import ConfigurationError
 
@@ -69,6 +70,10 @@ def _try_out(credentials: Any) -> None:
         server.stop(None)
     if not opened:
         raise ConfigurationError(
-            "the server's certificates cannot be used: check that tls.certificate_chain, tls.private_key and"
-            " tls.client_authorities are PEM, that the key has no passphrase, and that it is the key of the certificate"
+            "tls cannot be used: check that the certificates and the key are PEM, that the key has no passphrase, and"
+            " that it is the key of the certificate",
+            parameter="tls",
         )
+
+
+publish(__name__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nupic_client._datatypes import config_name
+
 if TYPE_CHECKING:
     from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -30,6 +32,6 @@ def config_text(signature: ModelSignature) -> str:
 
 
 def _tensor_text(spec: TensorSpec) -> str:
-    kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
     dims = ", ".join(map(str, spec.shape))
-    return f'name: "{spec.name}" data_type: TYPE_{kind} dims: [ {dims} ]' + " optional: true" * spec.optional
+    text = f'name: "{spec.name}" data_type: {config_name(spec.datatype)} dims: [ {dims} ]'
+    return text + " optional: true" * spec.optional

@@ -123,7 +123,8 @@ def check_machine() -> None:
 @functools.cache
 def _find_python() -> _Python:
     """Return a Python with a stub and a shared libpython, which the stub needs; this one if it will do."""
-    running = getattr(sys, "_base_executable", sys.executable)
+    # Not a virtual environment's, which may be removed.
+    running = str(Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"))
     others = [shutil.which(f"python{major}.{minor}") for major, minor in ((3, 12), (3, 11), (3, 10))]
     for program in (running, *filter(None, others), shutil.which("python3")):
         python = program and _describe(program)
@@ -136,9 +137,12 @@ def _find_python() -> _Python:
 
 
 def _describe(program: str) -> _Python | None:
-    done = subprocess.run(  # noqa: S603 - an interpreter of this machine, no shell
-        [program, "-I", "-c", _DESCRIBE], capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - an interpreter of this machine, no shell
+            [program, "-I", "-c", _DESCRIBE], capture_output=True, text=True, check=False
+        )
+    except OSError:  # it is not where an interpreter usually is
+        return None
     if done.returncode:
         return None
     version, name, (libdir, multiarch) = json.loads(done.stdout)

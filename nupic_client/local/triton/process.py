@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
-from nupic_client.errors import LocalModelError, RequestError
+from nupic_client.errors import DeadlineExceededError, LocalModelError, RequestError
 from nupic_client.local.kserve.address import check_address, free_port, join_address, url_of
 from nupic_client.local.triton.install import install
 from nupic_client.server import ServerClient
@@ -115,7 +115,7 @@ class TritonProcess:
         for left in (2, 1, 0):
             try:
                 self._launch()
-                self._wait_until_ready()
+                self._check_started()
             except LocalModelError as error:
                 self.kill()
                 # Somebody else may have taken the port between its choice and its use.
@@ -132,6 +132,30 @@ class TritonProcess:
         """Ask the server to stop (SIGTERM): running requests may end, new ones are refused. Does not wait."""
         if self.process is not None:
             self.process.terminate()
+
+    def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Block until the server listens, which it does when its models are loaded.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: not ready in time.
+            LocalModelError: the server has ended; the message has the end of its log.
+        """
+        start = time.monotonic()
+        while not self._listens():
+            if self.wait(_LOOK):
+                raise self.failed("ended before it was ready")
+            elapsed = time.monotonic() - start
+            if timeout is not None and elapsed > timeout:
+                raise DeadlineExceededError(
+                    f"not ready after {timeout:g} s: no port is open, so its models are not loaded",
+                    limit=timeout,
+                    elapsed=elapsed,
+                    target=self.url,
+                    status="",
+                )
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the process ends by itself; return False if ``timeout`` seconds passed first."""
@@ -213,13 +237,11 @@ class TritonProcess:
             **self._environment,
         }
 
-    def _wait_until_ready(self) -> None:
-        end = time.monotonic() + START_TIMEOUT
-        while not self._listens():
-            if self.wait(_LOOK):
-                raise self.failed("ended before it was ready")
-            if time.monotonic() > end:
-                raise self.failed(f"did not listen within {START_TIMEOUT:g} s")
+    def _check_started(self) -> None:
+        try:
+            self.wait_until_ready(START_TIMEOUT)
+        except DeadlineExceededError as error:
+            raise self.failed(f"is {error.message}") from error
         if self._secure:
             return  # it would not let us in; that it listens says that its models are loaded
         with ServerClient(self.url, timeout=START_TIMEOUT) as client:

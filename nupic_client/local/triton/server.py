@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.local.engine import text_signature
 from nupic_client.local.engines.embedding import embedding_signature
-from nupic_client.local.engines.engine import text_signature
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
 from nupic_client.local.kserve.tls import ServerTLS
@@ -89,9 +90,9 @@ class TritonServer:
         progress: Progress | None = None,
     ) -> None:
         if threads < 1:
-            raise ConfigurationError(f"threads must be >= 1, not {threads}")
+            raise ConfigurationError(f"threads must be >= 1, not {threads}", parameter="threads")
         if context < 16:
-            raise ConfigurationError(f"context must be >= 16 tokens, not {context}")
+            raise ConfigurationError(f"context must be >= 16 tokens, not {context}", parameter="context")
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls
@@ -175,6 +176,20 @@ class TritonServer:
         text = config_text(replace(signature, parameters=self._parameters))
         (version.parent / "config.pbtxt").write_text(text)
 
+    def wait_until_ready(self, timeout: float | None = None) -> None:
+        """Block until the models are loaded. `start` has waited for that already.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: not ready in time; it says what was missing.
+            LocalModelError: the server is not running, or has ended by itself.
+        """
+        if self._process is None:
+            raise LocalModelError("the Triton server is not running")
+        self._process.wait_until_ready(timeout)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
 
@@ -211,3 +226,6 @@ class TritonServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+publish(__name__)

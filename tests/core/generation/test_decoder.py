@@ -10,7 +10,7 @@ from core.replies import FINAL, chunk, error, last, raw_bytes, reply, reply_mess
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nupic_client._core.generation.decoder import END, NEED_DATA, StreamDecoder
+from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.kserve import wire
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import (
@@ -20,7 +20,7 @@ from nupic_client.errors import (
     ProtocolError,
     RequestError,
 )
-from nupic_client.results import FinishReason, TextDelta, Usage
+from nupic_client.results import FinishReason, Usage
 
 DELTA = OutputNames(cumulative=False)
 WHOLE = OutputNames(cumulative=True)
@@ -166,12 +166,12 @@ def test_a_length_prefix_that_lies_breaks_the_protocol(raw):
 
 
 def test_more_than_one_element_breaks_the_protocol():
-    with pytest.raises(ProtocolError, match="should have one element, the server sent 2"):
+    with pytest.raises(ProtocolError, match="must have one element, not 2"):
         StreamDecoder(DELTA).feed(reply(("text_output", "BYTES", [2], raw_bytes(b"a", b"b"))))
 
 
 def test_another_data_type_breaks_the_protocol():
-    with pytest.raises(ProtocolError, match="should be BYTES, the server sent INT32"):
+    with pytest.raises(ProtocolError, match="must be BYTES, not INT32"):
         StreamDecoder(DELTA).feed(reply(("text_output", "INT32", [1], int32(1))))
 
 
@@ -339,31 +339,16 @@ def test_a_count_that_was_not_sent_is_unknown():
     assert decoder.usage == Usage()
 
 
-# The pulling way
-
-
-def test_next_event_asks_for_data_until_there_is_some():
+def test_the_text_of_the_last_response_comes_before_the_end():
     decoder = StreamDecoder(DELTA)
-    assert decoder.next_event() is NEED_DATA
-    decoder.receive(chunk("Hello"))
-    assert decoder.next_event() == TextDelta("Hello")
-    assert decoder.next_event() is NEED_DATA
+    assert (decoder.feed(chunk("Hel", final=False)), decoder.finished) == ("Hel", False)
+    assert (decoder.feed(chunk("lo", final=True)), decoder.finished) == ("lo", True)
+    assert (decoder.end(), decoder.finished) == ("", True)
 
 
-def test_next_event_gives_the_text_before_the_end():
-    decoder = StreamDecoder(DELTA)
-    decoder.receive(chunk("Hello", final=True))
-    decoder.receive(None)
-    assert [decoder.next_event(), decoder.next_event(), decoder.next_event()] == [
-        TextDelta("Hello"),
-        END,
-        END,
-    ]
-
-
-def test_receiving_the_end_of_an_incomplete_answer_is_an_error():
+def test_the_end_of_an_incomplete_answer_is_an_error():
     with pytest.raises(IncompleteStreamError):
-        StreamDecoder(DELTA).receive(None)
+        StreamDecoder(DELTA).end()
 
 
 # Properties
@@ -523,7 +508,7 @@ def test_a_count_that_cannot_be_one_is_unknown(datatype, raw):
 def test_fewer_raw_contents_than_outputs_break_the_protocol():
     response = reply_message(("num_output_tokens", "INT32", [1], int32(2)))
     response.infer_response.outputs.add(name="text_output", datatype="BYTES", shape=[1])
-    with pytest.raises(ProtocolError, match="'text_output' has no content"):
+    with pytest.raises(ProtocolError, match="'text_output' has no contents"):
         StreamDecoder(DELTA).feed(response.SerializeToString())
 
 

@@ -10,6 +10,7 @@ import pytest
 from core.replies import raw_bytes, reply_message
 
 from nupic_client._core.generation.details import AnswerDetails
+from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import ProtocolError
 from nupic_client.results import FinishReason, TokenLogprob, Usage
@@ -20,7 +21,7 @@ LOGPROBS = OutputNames(logprobs="logprobs")
 
 
 def read(details, *outputs):
-    return details.read(reply_message(*outputs).infer_response)
+    return details.read(ScalarOutputs(reply_message(*outputs).infer_response))
 
 
 def reason(text):

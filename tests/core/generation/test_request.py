@@ -120,7 +120,10 @@ def test_backend_inputs_win_over_options():
 
 
 def test_an_unknown_backend_input_is_an_error_that_names_the_inputs():
-    with pytest.raises(ConfigurationError, match="no input 'sede'; it has text_input, seed"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"no input 'sede': did you mean 'seed'\? the inputs are 'text_input', 'seed'",
+    ):
         wire_request(make_request(backend_inputs={"sede": 5}), signature(("seed", "UINT64")))
 
 

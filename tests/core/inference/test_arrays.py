@@ -86,7 +86,7 @@ def test_a_whole_number_goes_out_as_it_is_or_not_at_all(datatype, number):
         assert there_and_back(datatype, number).item() == number
         assert there_and_back(datatype, [[number]]).tolist() == [[number]]
     else:
-        with pytest.raises(ConfigurationError, match=f"expected {datatype}"):
+        with pytest.raises(ConfigurationError, match=f"must be {datatype}"):
             as_array("x", datatype, number)
 
 
@@ -110,12 +110,12 @@ def test_an_empty_list_is_of_any_type(value):
 def test_a_list_of_arrays_has_their_type():
     value = [np.float32([1, 2]), np.float32([3, 4])]
     assert as_array("x", "FP32", value).shape == (2, 2)
-    with pytest.raises(ConfigurationError, match="given an array of float32"):
+    with pytest.raises(ConfigurationError, match="not an array of float32"):
         as_array("x", "FP64", value)
 
 
 def test_a_number_of_numpys_is_not_a_plain_one():
-    with pytest.raises(ConfigurationError, match="given an array of float64"):
+    with pytest.raises(ConfigurationError, match="not an array of float64"):
         as_array("x", "FP32", np.float64(1))
 
 

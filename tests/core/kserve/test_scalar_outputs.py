@@ -8,7 +8,7 @@ import struct
 import pytest
 from core.replies import raw_bytes, reply_message
 
-from nupic_client._core.kserve import scalar_outputs
+from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client.errors import ProtocolError
 
 
@@ -25,15 +25,15 @@ def typed(datatype, field, *elements, name="y"):
 
 
 def text(response, name="y"):
-    return scalar_outputs.bytes_output(response, name)
+    return ScalarOutputs(response).text(name)
 
 
 def count(response, name="y"):
-    return scalar_outputs.count_output(response, name)
+    return ScalarOutputs(response).count(name)
 
 
 def numbers(response, name="y"):
-    return list(scalar_outputs.numbers_output(response, name))
+    return list(ScalarOutputs(response).numbers(name))
 
 
 def test_an_output_that_was_not_sent_is_empty():

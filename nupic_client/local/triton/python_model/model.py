@@ -16,8 +16,8 @@ import triton_python_backend_utils as pb_utils
 # `TritonServer` names the folder that holds this package, and nothing else.
 sys.path.append(os.environ["NUPIC_TRITON_CODE"])
 
+from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.engines.embedding import EmbeddingEngine
-from nupic_client.local.engines.engine import EngineError, EngineRequest
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.kserve.outputs import ChunkOutputs, joined
 

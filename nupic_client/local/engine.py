@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorSpec, TensorValue
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class EngineRequest:
     version: str = ""
     request_id: str = ""
     prompt: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
-    metadata: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}))
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    metadata: Mapping[str, str | bytes] = field(default_factory=dict)
     method: str = "ModelStreamInfer"
     outputs: tuple[str, ...] = ()
     final: FinalPlacement = "separate"
@@ -96,9 +96,7 @@ class Chunk:
     input_tokens: int | None = None
     output_tokens: int = 0
     final: bool = False
-    outputs: Mapping[str, TensorValue | Sequence[TensorValue]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    outputs: Mapping[str, TensorValue | Sequence[TensorValue]] = field(default_factory=dict)
     raw: Any = None
 
 
@@ -230,3 +228,6 @@ def _text_tensor(specs: Mapping[str, TensorSpec], usual: str) -> str:
     if usual in specs:
         return usual
     return next((name for name, item in specs.items() if item.datatype == "BYTES" and not item.optional), "")
+
+
+publish(__name__)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nupic_client.backends.detect import BACKENDS
-from nupic_client.backends.tensors import TensorBackend
+from nupic_client.backends import BACKENDS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-__all__ = ["support_matrix", "support_table"]
 
 _NONE = "-"
 _TEXT = {False: "new text", True: "the whole text so far", None: "either: found out"}

@@ -1,0 +1,149 @@
+"""The environments in which everything here is checked: ``nox --list`` names them, ``.ci/run`` runs them.
+
+Those without an environment of their own use ``.venv``, the one that the README's command for tests makes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nox
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+FAST = ("-m", "not slow")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ("lint", "types", "docs")
+os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+
+
+def _interpreters() -> dict[str, str]:
+    """Return the program of each Python that this machine has."""
+    places = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found = {}
+    for version in VERSIONS:
+        programs = [str(path) for path in sorted(places.glob(f"{version}.*/bin/python{version}"))]
+        for program in (sys.executable, shutil.which(f"python{version}"), *programs):
+            if program is not None and _version(program) == version:
+                found[version] = program
+                break
+    return found
+
+
+def _version(program: str) -> str:
+    """Return which Python a program is; a shim of pyenv is there even where it has nothing to run."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([program, "-I", "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+INTERPRETERS = _interpreters()
+OLDEST, NEWEST = (
+    INTERPRETERS[min(INTERPRETERS, key=VERSIONS.index)],
+    INTERPRETERS[max(INTERPRETERS, key=VERSIONS.index)],
+)
+
+
+def _dev(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of ``.venv``, which is made where it is missing."""
+    folder = ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+    if not folder.exists():
+        session.run(sys.executable, "-m", "venv", ROOT / ".venv")
+        session.run(folder / "python", "-m", "pip", "install", "-q", "-e", f"{ROOT}[dev]")
+    session.run(folder / program, *arguments)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Formatting, lint rules, and which layer imports which."""
+    _dev(session, "ruff", "format", "--check", ".")
+    _dev(session, "ruff", "check", ".")
+    _dev(session, "lint-imports")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    _dev(session, "mypy")
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """The pages, without a warning."""
+    _dev(session, "sphinx-build", "-q", "-W", "-n", "-T", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(python=sys.executable, reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and use it where nothing else is installed and nothing of the repository is on the path."""
+    for folder in ("dist", "build"):
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
+    _dev(session, "pyproject-build", "-q", "--wheel", "--outdir", "dist")
+    session.install(*map(str, (ROOT / "dist").glob("*.whl")))
+    with session.chdir("/"):
+        session.run("python", "-W", "error", str(ROOT / ".ci" / "check_wheel.py"))
+
+
+def _tests(session: nox.Session) -> None:
+    """Run the fast tests with this Python, or what is given after ``--``."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", *(session.posargs or FAST))
+
+
+for _name, _program in INTERPRETERS.items():
+    nox.session(_tests, name=f"tests-{_name}", python=_program, tags=["tests"])
+
+
+@nox.session(python=OLDEST)
+def lowest(session: nox.Session) -> None:
+    """Run the fast tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
+    requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["jinja"]]
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("".join(f"{line}\n" for line in _lowest(requirements)), encoding="utf-8")
+    session.install("-c", str(constraints), "-e", ".[dev]")
+    _show(session, requirements)
+    # The tools come in the versions that go with that. An older plugin of anyio warns under a newer pytest.
+    session.run("python", "-m", "pytest", "-p", "no:anyio", *(session.posargs or FAST))
+
+
+@nox.session(python=NEWEST)
+def newest(session: nox.Session) -> None:
+    """Run the fast tests with the newest versions there are, also those before a release, on the newest Python."""
+    requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["jinja"]]
+    session.install("-e", ".[dev]")
+    session.install("--pre", "--upgrade", "-e", ".", *requirements)
+    _show(session, requirements)
+    session.run("python", "-m", "pytest", *(session.posargs or FAST))
+
+
+def _lowest(requirements: Iterable[str]) -> Iterable[str]:
+    """Turn ``name>=1.2,<3`` into ``name==1.2``; constraints take no extras."""
+    for requirement in requirements:
+        bound, *marker = requirement.split(";")
+        match = re.fullmatch(r"([\w.-]+)(\[.*\])?>=([\w.]+)(,.*)?", bound.strip())
+        if match is None:
+            raise ValueError(f"no lower bound to test in {requirement!r}")
+        yield ";".join([f"{match[1]}=={match[3]}", *marker])
+
+
+def _show(session: nox.Session, requirements: Iterable[str]) -> None:
+    """Print which versions were installed."""
+    names = [re.split(r"[^\w.-]", requirement)[0].replace("-", "_") for requirement in requirements]
+    installed = session.run("python", "-m", "pip", "freeze", "--exclude-editable", silent=True) or ""
+    session.log(", ".join(line for line in installed.split() if line.partition("==")[0].lower() in names))

@@ -1,0 +1,94 @@
+"""The half of a text stream that does not wait: the same for readers that block and readers that await."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import grpc
+
+from nupic_client._grpc import fork
+from nupic_client._grpc.call import NoCall, foreign_call
+from nupic_client._grpc.status import error_from_rpc
+
+if TYPE_CHECKING:
+    from nupic_client._core.generation.session import GenerationSession
+    from nupic_client._grpc.call import AsyncStreamCall, StreamCall
+
+__all__ = ["BaseTextStream"]
+
+
+class Connection(Protocol):
+    """As much of a transport as is needed here."""
+
+    closed: bool
+
+
+class BaseTextStream:
+    """A generation and its call; the classes that extend it read.
+
+    Args:
+        transport: the connection.
+        request_id: the id of the request.
+    """
+
+    _transport: Connection
+    _session: GenerationSession | None = None
+    """None until the request is sent."""
+    _call: StreamCall | AsyncStreamCall | NoCall = NoCall()
+    _given_up = False
+    """Whether the stream failed or was left before its request was sent."""
+
+    def __init__(self, transport: Connection, request_id: str) -> None:
+        self._transport = transport
+        self._request_id = request_id
+
+    @property
+    def request_id(self) -> str:
+        """The id the request is sent with."""
+        return self._request_id
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "" if self._session is None else self._session.text
+
+    @property
+    def closed(self) -> bool:
+        """Whether the generation has ended, in whatever way."""
+        return self._given_up if self._session is None else not self._session.running
+
+    def _after_fork(self) -> None:
+        """Leave the parent's call alone in a forked child; reading it there is an error."""
+        fork.leak_in_child(self._call)
+        self._call = foreign_call()
+
+    def _first_check(self, session: GenerationSession) -> float | None:
+        """Return when to call `_check_deadline` first; None if nobody needs to, or it is called already."""
+        if session.attempts > 1 or not session.deadlines.watched:
+            return None
+        return session.deadlines.check(time.monotonic())
+
+    def _check_deadline(self, now: float) -> float | None:
+        """Cancel the call if the server was silent for too long; return when to look again."""
+        session = self._session
+        if session is None or not session.running:
+            return None
+        again = session.deadlines.check(now)
+        if again is None:
+            self._call.cancel()  # which wakes the reader, and that finds out why
+        return again
+
+    def _check_left(self, session: GenerationSession) -> None:
+        """Raise StreamClosedError if the stream or the client was closed while the reader was waiting."""
+        if self._transport.closed:
+            session.cancelled(time.monotonic())
+        session.check_running()
+
+    def _broken(self, session: GenerationSession, cause: BaseException) -> None:
+        """Take a failure of the call: raise our error for it, unless the answer was complete."""
+        self._check_left(session)
+        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else session.deadlines.error()
+        error = session.broken(failure, time.monotonic())
+        if error is not None:
+            raise error from session.cause(cause)

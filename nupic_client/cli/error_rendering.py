@@ -1,0 +1,103 @@
+"""The library's errors as the command line shows them: with options in place of arguments."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from nupic_client.cli.credentials import TOKEN_VARIABLE
+from nupic_client.errors import ConfigurationError, ConnectionFailedError, NupicError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["error_text", "option_of"]
+
+_CLIENT_TLS = {
+    "root_certificates": "ca_cert",
+    "target_name": "server_name",
+    "certificate_chain": "client_cert",
+    "private_key": "client_key",
+}
+_SERVER_TLS = {
+    "certificate_chain": "tls_cert",
+    "private_key": "tls_key",
+    "client_authorities": "tls_client_ca",
+}
+_NAMES = {
+    "family": ("family", "formatter"),
+    "bearer_token": ("token_file", "token_env"),
+    "tls": (*_CLIENT_TLS.values(), *_SERVER_TLS.values()),
+    **{
+        f"tls.{field}": (_CLIENT_TLS.get(field, ""), _SERVER_TLS.get(field, ""))
+        for field in _CLIENT_TLS | _SERVER_TLS
+    },
+}
+"""Arguments whose options have other names. A command has one of them, or several that belong together."""
+_POSITIONAL = frozenset({"prompt", "text", "texts"})
+"""What the commands take without an option."""
+_VARIABLES = {"url": "NUPIC_URL", "bearer_token": TOKEN_VARIABLE}
+"""Arguments that come from the environment where no option gives them."""
+_TLS_WORDS = {
+    "TLS(root_certificates=…)": "--ca-cert",
+    "TLS(target_name=…)": "--server-name",
+    "TLS(certificate_chain=…, private_key=…)": "--client-cert and --client-key",
+    "certificate_chain": "--client-cert",
+    "private_key": "--client-key",
+}
+"""What a failed connection says of arguments for TLS, and the options for it."""
+
+
+def error_text(error: NupicError, arguments: argparse.Namespace) -> str:
+    """Return an error's text: what happened, its facts on a line of their own, and the option that helps.
+
+    Args:
+        error: what ended the command.
+        arguments: of the command.
+    """
+    lines = [_sentence(error, arguments)]
+    facts = str(error).removeprefix(error.message).strip()
+    if facts and not error.hint:
+        lines.append(f"  {facts[1:-1]}")
+    # A wrong certificate is not retryable, and the server is there.
+    unreachable = isinstance(error, ConnectionFailedError) and error.retryable
+    if unreachable and getattr(arguments, "local", None) is False:
+        lines.append("To use the embedded model (smollm2) instead: --local")
+    return "\n".join(lines)
+
+
+def option_of(parameter: str, arguments: argparse.Namespace) -> str:
+    """Return the option or variable that gives an argument of the library, such as ``--max-tokens``; else "".
+
+    Args:
+        parameter: the name of the argument, as in `ConfigurationError.parameter`.
+        arguments: of the command.
+    """
+    names = [name for name in _NAMES.get(parameter, (parameter,)) if hasattr(arguments, name)]
+    given = [name for name in names if getattr(arguments, name) is not None]
+    variable = _VARIABLES.get(parameter)
+    if names and not given and variable and os.environ.get(variable):
+        return f"${variable}"
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given or names[:1] if name not in _POSITIONAL)
+
+
+def _sentence(error: NupicError, arguments: argparse.Namespace) -> str:
+    message = error.message
+    if isinstance(error, ConnectionFailedError):
+        for words, options in _TLS_WORDS.items():
+            message = message.replace(words, options)
+    parameter = error.parameter if isinstance(error, ConfigurationError) else ""
+    option = option_of(parameter, arguments) if parameter else ""
+    if option:
+        rest = message.removeprefix(parameter)
+        message = f"{option}{rest}" if rest.startswith((" ", ":")) else f"{option}: {message}"
+    return f"{message}{_hint(error, arguments)}"
+
+
+def _hint(error: NupicError, arguments: argparse.Namespace) -> str:
+    """Return an error's other way out if this command has the option for it."""
+    for name in vars(arguments):
+        for argument in (f" {name}=True", f" {name}="):
+            if argument in error.hint:
+                return f", {error.hint.replace(argument, f' {option_of(name, arguments)}')}"
+    return ""
