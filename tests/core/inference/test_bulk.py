@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from nupic_client._core.calls.flows import Invoke, ReadClock
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.inference.bulk import NOTHING, BulkSettings, Pipeline, open_embedding, open_pipeline
+from nupic_client._core.inference.bulk import (
+    NOTHING,
+    BulkSettings,
+    Pipeline,
+    embedding_pipeline,
+    open_pipeline,
+)
 from nupic_client._core.inference.embedding import EmbeddingBatcher
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client.errors import (
@@ -413,11 +419,10 @@ def test_a_model_that_cannot_be_asked_for_is_an_error():
     assert caught.value.model == "model"
 
 
-def test_an_embedding_is_a_pipeline_of_its_requests():
+def test_an_embedding_is_a_pipeline_of_its_requests_as_they_complete():
     model = array_signature({"t": ("BYTES", (1,))}, {"v": ("FP32", (3,))}, max_batch_size=2)
     batcher = EmbeddingBatcher(inference_request(single=False), model, ("a", "b", "c"))
-    commands, running = drive(open_embedding(batcher, 1))
-    assert commands == []
+    running = embedding_pipeline(batcher, 1)
     (job,) = running.feed(next(batcher.inputs()))
     assert not running.wants_input
     request = sent(call_of(job))
