@@ -140,9 +140,9 @@ def test_vectors_of_different_lengths_are_refused(server, embed):
         ("batched", ["a", 3], {}, r"texts\[1\] must be a str, not int"),
         ("batched", ["a"], {"batch_size": 5}, "batch_size must be from 1 to 4, .* not 5"),
         ("batched", ["a"], {"batch_size": True}, "batch_size must be from 1 to 4"),
-        ("batched", ["a"], {"output": "x"}, "no output 'x': expected 'v'"),
+        ("batched", ["a"], {"output": "x"}, "no output 'x': the outputs are 'v'"),
         ("batched", ["a"], {"outputs": ["v"]}, "choose the output with the vectors as output="),
-        ("batched", ["a"], {"request_id": "v"}, "request_id: expected none here"),
+        ("batched", ["a"], {"request_id": "v"}, "request_id must be left out here"),
         ("two", ["a"], {"output": "n"}, "output 'n' must be one of FP16.* not INT32"),
         (
             "two",

@@ -434,7 +434,7 @@ def test_closing_the_client_ends_a_map(server):
         ),
         ([1], {"errors": "ignore"}, "errors must be 'raise' or 'return', not 'ignore'"),
         ([1], {"callback": 1}, "callback must be a function, not 1"),
-        ([1], {"request_id": "x"}, "request_id: expected none here"),
+        ([1], {"request_id": "x"}, "request_id must be left out here"),
     ],
 )
 def test_wrong_arguments_are_said(client, flavour, inputs, options, message):

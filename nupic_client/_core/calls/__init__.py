@@ -1,1 +1,1 @@
-"""What all calls share: flows of several steps, retries, credentials, which model a name means, questions to a server."""
+"""The parts that all calls share: flows, retries, credentials, the model that a name means, questions to a server."""

@@ -1,4 +1,4 @@
-"""The bearer token of a client: when it is fetched, what is sent, and whether a refused one is fetched anew."""
+"""The bearer token of a client: when it is fetched, how it is sent, and whether it is fetched again after a refusal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Bearer", "SignedCall", "authorized", "check_bearer_token"]
 
 _HEADER = "authorization"
 _SHORTEST_SECRET = 4
-"""Characters that a credential has at least to be looked for: fewer are found in every sentence."""
+"""A credential with fewer characters is not searched for in errors: it would be found in every sentence."""
 
 
 class Bearer:
@@ -28,7 +28,7 @@ class Bearer:
     Threads that need it at the same moment may each fetch it.
 
     Args:
-        source: the token, or what returns it.
+        source: the token, or a function that returns it.
     """
 
     __slots__ = ("_kept", "_source")
@@ -43,32 +43,32 @@ class Bearer:
         return None if source is None else cls(source)
 
     def sign(self, metadata: Metadata) -> Flow[Metadata]:
-        """Return the metadata with the token; metadata that brings its own ``authorization`` stays as it is.
+        """Return the metadata with the token; metadata with an ``authorization`` entry of its own is not changed.
 
         Raises:
-            ConfigurationError: the source gives what is no token, or must be awaited in a call that blocks.
+            ConfigurationError: the source returns no valid token, or must be awaited in a blocking call.
         """
         if any(name == _HEADER for name, _ in metadata):
             return metadata
         token = self._kept
         if token is None:
-            source: Any = self._source  # a text was kept from the beginning
+            source: Any = self._source  # a plain string was kept by the constructor
             token = self._kept = check_bearer_token((yield FetchToken(source)))
         return (*metadata, (_HEADER, f"Bearer {token}"))
 
     def renews(self, error: RequestError, metadata: Metadata, sent: Metadata) -> bool:
-        """Tell whether a call is worth sending again with another token, and forget the one it was sent with.
+        """Return whether to send a call again with a new token; if so, drop the token it was sent with.
 
         Args:
-            error: what the call ended with.
+            error: the error of the call.
             metadata: of the call.
-            sent: what `sign` made of it.
+            sent: the metadata that `sign` returned for it.
         """
         refused = isinstance(error, AuthenticationError) and error.status == "UNAUTHENTICATED"
         if not refused or not callable(self._source) or sent == metadata:
             return False
         if sent[-1][1] == f"Bearer {self._kept}":
-            self._kept = None  # else another call has already fetched the next one
+            self._kept = None  # else another call has already fetched a new token
         return True
 
     def __repr__(self) -> str:
@@ -89,33 +89,33 @@ class SignedCall:
         self._bearer = bearer
         self._metadata = self._sent = metadata
         self.renewed = False
-        """Whether the call is made again with another token."""
+        """Whether the token was fetched again for this call."""
 
     def sign(self) -> Flow[Metadata]:
-        """Return the metadata to send, for each time that the call is made."""
+        """Return the metadata to send; called before each attempt."""
         if self._bearer is not None:
             self._sent = yield from self._bearer.sign(self._metadata)
         return self._sent
 
     def renews(self, error: RequestError) -> bool:
-        """Return whether the server refused the token and there may be another one: once."""
+        """Return whether to send the call again with a new token: at most once."""
         if self._bearer is None or self.renewed:
             return False
         self.renewed = self._bearer.renews(error, self._metadata, self._sent)
         return self.renewed
 
     def hide(self, error: RequestError) -> RequestError:
-        """Return the error without the credentials: a server may repeat what it was sent. Usually it is the same one."""
-        message, words = error.message, error.server_message
+        """Return the error without the credentials, which a server may repeat; the same object if it has none."""
+        message, server_message = error.message, error.server_message
         for name, value in self._sent:
             if name != _HEADER or not isinstance(value, str):
                 continue
             secret = value.rpartition(" ")[2]
             if len(secret) >= _SHORTEST_SECRET:
-                message, words = message.replace(secret, "…"), words.replace(secret, "…")
-        if (message, words) == (error.message, error.server_message):
+                message, server_message = message.replace(secret, "…"), server_message.replace(secret, "…")
+        if (message, server_message) == (error.message, error.server_message):
             return error
-        return error.with_facts(message=message, server_message=words)
+        return error.with_facts(message=message, server_message=server_message)
 
 
 def authorized(flow: Flow[T], bearer: Bearer | None) -> Flow[T]:
@@ -134,19 +134,19 @@ def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
                 shown = signed.hide(error)
                 if shown is error:
                     raise
-                raise shown from None  # what gRPC has to say shows them too
+                raise shown from None  # gRPC's own error shows the credentials too
         call.on_repeat()
 
 
 def check_bearer_token(token: Any) -> str:
-    """Return a token that can be sent.
+    """Return a token after checking that it can be sent.
 
     Raises:
-        ConfigurationError: it is none. It is not shown.
+        ConfigurationError: it cannot be sent; the message does not show it.
     """
     if inspect.isawaitable(token):
         if inspect.iscoroutine(token):
-            token.close()  # or Python complains that nobody awaited it
+            token.close()  # else Python warns that it was never awaited
         raise ConfigurationError(
             "bearer_token must be a plain function in a blocking call, not an async one: give a plain function, or use"
             " the client's async methods",

@@ -1,6 +1,6 @@
-"""Operations of several steps, written once: generators that yield what to wait for and receive its outcome.
+"""Operations of several steps, written once: generators that yield commands and receive their outcomes.
 
-A driver of eight lines in ``_sync`` and one in ``_async`` perform the commands.
+A short driver in ``_sync`` and one in ``_async`` perform the commands.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Invoke:
         request: its request message.
         timeout: seconds, or None for no limit.
         metadata: sent with the call.
-        on_repeat: called whenever the call is made again, so that who made it can count.
+        on_repeat: called before each further attempt, for those who count attempts.
     """
 
     method: str
-    request: Any = field(repr=False)  # it may have the prompt
+    request: Any = field(repr=False)  # it may contain the prompt
     timeout: float | None = None
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
     on_repeat: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)
@@ -73,7 +73,7 @@ class DrawJitter:
 
 @dataclass(frozen=True, slots=True)
 class FetchToken:
-    """Call a function and reply with what it returns; what can be awaited is awaited where calls do not block."""
+    """Call a function and reply with its result; an async driver awaits a result that can be awaited."""
 
     source: Callable[[], Any]
 
@@ -83,7 +83,7 @@ Flow: TypeAlias = "Generator[Command, Any, T]"
 
 
 def completing(flow: Flow[T], *, model: str, target: str = "", request_id: str = "") -> Flow[T]:
-    """Run a flow; its errors get these facts where they lack them."""
+    """Run a flow and complete its errors: these facts are added where they are missing."""
     try:
         return (yield from flow)
     except RequestError as error:
@@ -92,15 +92,15 @@ def completing(flow: Flow[T], *, model: str, target: str = "", request_id: str =
 
 
 def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO_RETRIES) -> Flow[T]:
-    """Run a flow of several calls within one deadline, each call again where that may help.
+    """Run a flow with one deadline for all its calls, and retry each call where that may help.
 
     Args:
         flow: the flow.
-        timeout: seconds for all of it, or None for no limit. Each call may take the time that is left.
-        policy: how often each call is made again.
+        timeout: seconds for the whole flow, or None for no limit. Each call may take the time that is left.
+        policy: for the retries of each call.
 
     Raises:
-        DeadlineExceededError: nothing was left for the next call.
+        DeadlineExceededError: the deadline passed.
     """
     start: float = yield ReadClock()
     end = None if timeout is None else start + timeout
@@ -121,7 +121,7 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
                     reply = yield from perform(command)
                 else:
                     reply = yield command
-            except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
+            except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
                 command = flow.throw(error)
             else:
                 command = flow.send(reply)
@@ -131,12 +131,12 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
 
 
 def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) -> Flow[Any]:
-    """Make a call, again if it may help, until ``end``."""
+    """Make a call, with retries, until ``end``."""
     attempt = 1
     while True:
         if end is not None:
             now: float = yield ReadClock()
-            # A call without any time left fails at once, in the words of every other deadline.
+            # A call without time left fails at once, with the same error as any other deadline.
             left = max(end - now, 0.001)
             command = replace(command, timeout=left)
         try:

@@ -1,7 +1,7 @@
 """Which model of the server a name means, and its signature: asked once, then remembered.
 
-A name goes through three hands. The registry (`nupic_client.registry`) turns a friendly name into the server's; NuPIC's rule
-of the suffix ``.streaming`` (`nupic_client.naming`) gives a model its twin; and the server decides which of them it has.
+Three rules read a name. The registry (`nupic_client.registry`) turns a friendly name into the server's; NuPIC's
+suffix ``.streaming`` (`nupic_client.naming`) gives a model a twin; and the server knows which of the two it has.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["ModelDirectory", "candidates", "describe_model", "streaming_twin", "
 
 
 class ModelDirectory:
-    """What one client knows of the models of its server. Thread-safe: it only ever learns the same again."""
+    """The models of a server, as far as one client knows them. Thread-safe: two threads may ask for the same signature."""
 
     __slots__ = ("_short_names", "_signatures")
 
@@ -42,11 +42,11 @@ class ModelDirectory:
         self._short_names: dict[str, str] = {}
 
     def known(self, model: ModelSpec, options: CallOptions) -> tuple[ModelSpec, ModelSignature | None]:
-        """Return the model under the server's name of it, and its signature if no question is needed for that.
+        """Return the model with the server's name, and its signature if that is known without asking.
 
         Args:
             model: the model as the caller named it.
-            options: of the call; a signature in them counts more than a remembered one.
+            options: of the call; a signature in them takes precedence over a remembered one.
         """
         full_name = self._short_names.get(model.server_name)
         if full_name is not None:
@@ -54,7 +54,7 @@ class ModelDirectory:
         return model, options.signature or self._signatures.get(model.server_name)
 
     def remember(self, model: ModelSpec, signature: ModelSignature) -> None:
-        """Ask for this signature no more: the model can do what was wanted of it.
+        """Keep a signature, so that the server is not asked for it again.
 
         Args:
             model: as `streaming` returned it.
@@ -63,20 +63,20 @@ class ModelDirectory:
         self._signatures[model.server_name] = signature
 
     def forget(self, name: str) -> None:
-        """Ask for a signature again the next time: the server may have loaded another version of the model.
+        """Drop a signature, so that it is asked for again: the server may have loaded another version of the model.
 
         Args:
-            name: the name under which it was asked for.
+            name: the server's name of the model.
         """
         self._signatures.pop(name, None)
 
     def streaming(
         self, model: ModelSpec, options: CallOptions, target: str
     ) -> Flow[tuple[ModelSpec, ModelSignature]]:
-        """Find the model for a stream. A name that neither the registry nor the server has is looked for on the server.
+        """Find the model for a stream. If neither the registry nor the server knows the name, it may be a short one.
 
-        A short name such as ``"zephyr"`` means the one model there that streams and has it in its name. That costs one
-        round trip, once.
+        A short name such as ``"zephyr"`` means the one model that streams and has it in its name. Finding that model
+        takes one round trip, once.
 
         Args:
             model: the model as the caller named it.
@@ -87,8 +87,8 @@ class ModelDirectory:
             The model under the server's name, and its signature.
 
         Raises:
-            UnknownModelError: several models have the name in theirs; lists them.
-            RequestError: the server does not have the model (lists what streams there), or could not be asked.
+            UnknownModelError: the short name fits several models; the message lists them.
+            RequestError: the server does not have the model (the message lists those that stream), or could not be asked.
         """
         short_name = model.server_name
         model, signature = self.known(model, options)
@@ -97,7 +97,7 @@ class ModelDirectory:
         try:
             signature = yield from describe_model(model.server_name, model.version, metadata=options.metadata)
         except ModelUnavailableError as error:
-            # A model that may work later is there, but not loaded now: another must not answer for it.
+            # The server has the model but cannot run it now: no other model must answer in its place.
             if error.status != "NOT_FOUND" or error.retryable:
                 raise
             error = _with_hint(error, model)
@@ -114,8 +114,8 @@ class ModelDirectory:
     ) -> Flow[ModelSignature]:
         """Find the model for one request with one answer.
 
-        NuPIC names a GPT that streams like its twin that answers at once, with ``.streaming`` behind it. That twin is meant
-        here, if the server has it; else the model that streams.
+        In NuPIC a GPT that streams has the name of its twin that answers at once, followed by ``.streaming``. The twin is
+        taken if the server has it, else the model that streams.
 
         Args:
             model: the model as the caller named it.
@@ -124,7 +124,7 @@ class ModelDirectory:
             request_id: of the request, for error texts.
 
         Returns:
-            The signature; its name is the one to send.
+            The signature; its ``name`` is the model to send the request to.
 
         Raises:
             RequestError: the server does not have the model or could not be asked.
@@ -152,15 +152,15 @@ def describe_model(
 ) -> Flow[ModelSignature]:
     """Ask the server for the signature of a model: one round trip.
 
-    ModelConfig has everything that ModelMetadata has, and more (optional inputs, decoupled). It is a Triton extension:
-    servers without it are asked for the metadata.
+    ModelConfig has everything that ModelMetadata has, and more (optional inputs, decoupled). It is an extension of Triton:
+    servers without it are asked for ModelMetadata.
 
     Args:
         model: the server's name of the model.
         version: of the model; empty for the server's choice.
         timeout: seconds for each call, or None.
         metadata: sent with the calls.
-        decoupled: what to take a model for where the server does not say.
+        decoupled: the value for models whose server does not say whether they are decoupled.
 
     Raises:
         ModelUnavailableError: the server does not have the model.
@@ -218,7 +218,7 @@ def _that_stream(models: list[str]) -> list[str]:
 
 
 def _discover(error: ModelUnavailableError, model: ModelSpec, options: CallOptions, target: str) -> Flow[str]:
-    """Return the one model of the server that a short name means; raise the error, with what is there, if none does."""
+    """Return the one model that a short name means; without one, raise the error with a list of the models that stream."""
     try:
         request = wire.pb.RepositoryIndexRequest(ready=True)
         index = yield Invoke("RepositoryIndex", request, None, options.metadata)
@@ -234,10 +234,10 @@ def _discover(error: ModelUnavailableError, model: ModelSpec, options: CallOptio
             known=tuple(matches),
         ) from None
     if not matches:
-        there = ", ".join(_that_stream(names))
+        listing = ", ".join(_that_stream(names))
         streams = (
-            f"Models that stream there: {there}"
-            if there
+            f"Models that stream there: {listing}"
+            if listing
             else "No model there has a name that ends in '.streaming'"
         )
         raise error.with_facts(message=f"{error.message}. {streams}") from error.__cause__
@@ -245,7 +245,7 @@ def _discover(error: ModelUnavailableError, model: ModelSpec, options: CallOptio
 
 
 def _with_hint(error: ModelUnavailableError, model: ModelSpec) -> ModelUnavailableError:
-    """Return the error of a model that the server does not have with the names that the registry has."""
+    """Add the names of the registry to the error of a model that the server does not have."""
     if error.status != "NOT_FOUND" or error.retryable or not model.hint:
         return error
     return error.with_facts(message=f"{error.message}; {model.hint}")
@@ -267,7 +267,7 @@ def wait_until_ready(
         timeout: seconds, or None to wait without limit.
         target: the server, for the error text.
         metadata: sent with the calls.
-        twin: another name of the model, which will do too.
+        twin: another name of the model; it is enough if one of the two is ready.
 
     Raises:
         DeadlineExceededError: not ready in time; it says what was missing.
@@ -297,7 +297,7 @@ def wait_until_ready(
 
 
 def _readiness(model: str, twin: str, left: float | None, metadata: Metadata) -> Flow[str | None]:
-    """Return what is not ready, or None. The last question, when no time is left, is a short one."""
+    """Return a sentence about what is not ready, or None. With no time left, a last question is asked with a short limit."""
     patience = _LONGEST_CALL if left is None else min(max(left, _SHORTEST_CALL), _LONGEST_CALL)
     try:
         server = yield Invoke("ServerReady", wire.pb.ServerReadyRequest(), patience, metadata)
@@ -315,7 +315,7 @@ def _readiness(model: str, twin: str, left: float | None, metadata: Metadata) ->
 
 
 def _may_pass(error: RequestError) -> bool:
-    """Return whether waiting can help: it mends no certificate, no credentials and no missing method."""
+    """Return whether waiting can help; wrong certificates, wrong credentials and missing methods stay."""
     if isinstance(error, ConnectionFailedError):
         return error.retryable
     return not isinstance(error, AuthenticationError) and error.status != "UNIMPLEMENTED"

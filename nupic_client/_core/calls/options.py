@@ -37,10 +37,7 @@ def check_option_names(options: Iterable[str], known: Iterable[str]) -> None:
 
 def too_long(limit: int | None) -> str:
     """Return the sentence about a text that is longer than ``max_output_bytes``."""
-    return (
-        f"the text is longer than max_output_bytes allows ({limit} bytes): give a larger number, or None for no limit,"
-        " if it may be"
-    )
+    return f"the text is longer than max_output_bytes allows ({limit} bytes): give a larger number, or None for no limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ def _max_output_bytes(value: int | None) -> int | None:
 
 
 MOST_LOGPROBS = 100
-"""More of the likeliest tokens than this are a mistake."""
+"""The largest number of top log probabilities at each place; a larger one is a mistake."""
 
 
 def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the option's own type
@@ -150,4 +147,4 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "signature": ("signature", _signature),
     "unsupported": ("unsupported", _unsupported),
 }
-"""How an option becomes an attribute of `CallOptions`."""
+"""For each option the attribute of `CallOptions` that holds it, and the function that validates it."""

@@ -1,4 +1,4 @@
-"""Whether a failed request is sent again, and when: decided here, waited for above."""
+"""Whether a failed request is sent again, and after which pause. The callers wait."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def may_retry(policy: RetryPolicy, error: RequestError, attempt: int) -> bool:
 def next_pause(
     policy: RetryPolicy, error: RequestError, *, attempt: int, left: float | None, jitter: float
 ) -> float | None:
-    """Return how long to wait before the next try, or None if there is none.
+    """Return the pause before the next attempt, or None if there is no further attempt.
 
     Args:
         policy: of the call.
-        error: what the last try ended with; nothing of an answer had arrived.
-        attempt: which try that was, from 1.
+        error: of the last attempt; nothing of an answer had arrived.
+        attempt: the number of that attempt, from 1.
         left: seconds left of the call's deadline, or None for no limit.
         jitter: a random number, 0 <= jitter < 1.
 
@@ -37,13 +37,13 @@ def next_pause(
     if not may_retry(policy, error, attempt):
         return None
     if error.retry_after is not None:
-        # gRPC's retry pushback: the server knows best; a negative one means "do not try again".
+        # gRPC's retry pushback: the server's choice. A negative value means "do not try again".
         pause = error.retry_after
         if pause < 0:
             return None
     else:
-        # gRPC answers every call with the failure of its last attempt to connect until the next one has succeeded: after
-        # a pause near zero the same failure is certain, although the server may be there again.
+        # Until gRPC has connected again, every call gets the failure of its last attempt to connect. So after a pause near
+        # zero the same failure is certain, although the server may be up again.
         share = (1 + jitter) / 2 if isinstance(error, ConnectionFailedError) else jitter
         pause = share * min(policy.max_backoff, policy.initial_backoff * 2.0 ** (attempt - 1))
     return pause if left is None or pause < left else None

@@ -1,4 +1,4 @@
-"""What can be asked of a server, as flows: see `nupic_client._core.calls.flows`."""
+"""The questions to a server, as flows: see `nupic_client._core.calls.flows`."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class ServerQueries:
         self._metadata = metadata
 
     def is_live(self) -> Flow[bool]:
-        """Ask whether the server runs; one that cannot be reached does not."""
+        """Ask whether the server is live; False for one that cannot be reached."""
         return self._flag("ServerLive", lambda response: response.live)
 
     def is_ready(self) -> Flow[bool]:
-        """Ask whether the server takes requests; one that cannot be reached does not."""
+        """Ask whether the server is ready; False for one that cannot be reached."""
         return self._flag("ServerReady", lambda response: response.ready)
 
     def is_model_ready(self, model: str, version: str) -> Flow[bool]:
-        """Ask whether a model takes requests; one that does not exist does not."""
+        """Ask whether a model is ready; False for one that does not exist."""
         return self._flag("ModelReady", lambda response: response.ready, name=model, version=version)
 
     def metadata(self) -> Flow[ServerInfo]:
@@ -53,22 +53,22 @@ class ServerQueries:
         return ServerInfo(name=response.name, version=response.version, extensions=tuple(response.extensions))
 
     def signature(self, model: str, version: str) -> Flow[ModelSignature]:
-        """Ask what a model takes and gives."""
+        """Ask for the signature of a model."""
         return (yield from describe_model(model, version, timeout=self._timeout, metadata=self._metadata))
 
     def models(self, registry: ModelRegistry, *, details: bool) -> Flow[list[ModelInfo]]:
-        """Ask for all models, and with ``details`` each one that is ready for its configuration."""
+        """Ask for all models, and with ``details`` for the configuration of each ready one."""
         index = yield self._invoke("RepositoryIndex")
         models = []
         for entry in index.models:
             signature = None
             if details and entry.state == "READY":
-                signature = yield from self._signature_if_told(entry.name, entry.version)
+                signature = yield from self._signature_if_available(entry.name, entry.version)
             models.append(_model_info(entry, registry, signature))
         return sorted(models, key=lambda model: (model.name, model.version))
 
     def statistics(self, model: str, version: str) -> Flow[list[ModelStatistics]]:
-        """Ask what a model has done; without a name all of them."""
+        """Ask for the statistics of a model; without a name, of all models."""
         response = yield self._invoke("ModelStatistics", name=model, version=version)
         return [_statistics(entry) for entry in response.model_stats]
 
@@ -92,18 +92,18 @@ class ServerQueries:
         try:
             response = yield self._invoke(method, **fields)
         except ConnectionFailedError as error:
-            if not error.retryable:  # there is a server, but its certificate or ours is not right
+            if not error.retryable:  # the server is there, but a certificate is wrong
                 raise
             return False
         except (ModelUnavailableError, DeadlineExceededError):
             return False
         return read(response)
 
-    def _signature_if_told(self, model: str, version: str) -> Flow[ModelSignature | None]:
+    def _signature_if_available(self, model: str, version: str) -> Flow[ModelSignature | None]:
         try:
             return (yield from self.signature(model, version))
         except (ModelUnavailableError, RequestRejectedError):
-            return None  # it was unloaded in this moment, or the server does not tell
+            return None  # it was unloaded just now, or the server does not say
 
 
 def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:

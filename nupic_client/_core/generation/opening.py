@@ -1,4 +1,4 @@
-"""From a request to its session: find the model, make the message, and refuse what the model cannot do."""
+"""From a request to its session: find the model, build the message, and refuse what the model cannot do."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def open_stream(
 
     Args:
         request: the generation.
-        models: what the client knows of the server's models; learns.
+        models: the client's knowledge of the server's models; extended here.
         cache: of the client.
-        on_end: called once with the session when the generation has ended, in whatever way; must not raise.
+        on_end: called once with the session when the generation has ended, however it ended; must not raise.
 
     Returns:
         The session. Its clock starts before the server is asked.
@@ -51,10 +51,10 @@ def open_stream(
     start: float = yield ReadClock()
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        model, signature = yield from _asked(request, models)
+        model, signature = yield from _ask_server(request, models)
     if model is not request.model:
         request = replace(request, model=model)
-    # The server may refuse now what it accepted before it loaded another version: ask again the next time.
+    # A refusal may mean that the server has loaded another version of the model: the next request asks again.
     return GenerationSession(
         request,
         cache.wire_request(request, signature),
@@ -64,10 +64,10 @@ def open_stream(
     )
 
 
-def _asked(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[ModelSpec, ModelSignature]]:
-    """Ask the server which model is meant and whether it streams, within the patience for a first token."""
+def _ask_server(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    """Ask the server which model is meant and whether it streams, within the deadline for the first token."""
     options = request.options
-    limit = _patience(options.timeouts)
+    limit = _question_limit(options.timeouts)
     flow = completing(
         _streaming_model(request, models),
         model=request.model.server_name,
@@ -100,8 +100,8 @@ def _streaming_model(
     return model, signature
 
 
-def _patience(timeouts: Timeouts) -> float | None:
-    """Return the limit of the questions before the request: a server that never answers them never begins either."""
+def _question_limit(timeouts: Timeouts) -> float | None:
+    """Return the limit for the questions before the request: waiting for them is waiting for the first token."""
     if timeouts.first_token is None:
         return timeouts.total
     first_token = timeouts.first_token + (timeouts.connect or 0.0)  # the connection may have to be made first
@@ -109,14 +109,14 @@ def _patience(timeouts: Timeouts) -> float | None:
 
 
 def _late(error: DeadlineExceededError, timeouts: Timeouts) -> DeadlineExceededError:
-    """Return the error of a question that was not answered in time, with the timeout that decides how long that is."""
+    """Return the error of a question that was not answered in time, with the timeout that set its limit."""
     if error.limit is None:
         return error
     total = error.limit == timeouts.total
-    words = "timeout" if total else "first_token and connect timeouts"
+    names = "timeout" if total else "first_token and connect timeouts"
     return error.with_facts(
         deadline="total" if total else "first_token",
-        message=f"the server did not say within {error.limit:g} s what the model takes and gives ({words})",
+        message=f"the server did not say within {error.limit:g} s what the model takes and gives ({names})",
     )
 
 
@@ -152,7 +152,7 @@ def _generate(
     session = GenerationSession(request, wire_request, start, on_signature_changed=forget)
     if signature.decoupled:
         return session
-    session.message.ClearField("parameters")  # they ask for the end of a stream
+    session.message.ClearField("parameters")  # they ask for a final response, which only streams have
     try:
         response = yield Invoke(
             "ModelInfer", session.message, None, request.options.metadata, session.count_attempt

@@ -1,4 +1,4 @@
-"""A generation as the caller asks for it, and the same as it goes over the wire."""
+"""One text generation: the caller's request, and the request for the wire."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GenerationRequest:
         options: of this call.
         request_id: of this call.
         target: the server, for error texts.
-        backend: how the model takes requests; None lets its signature decide.
+        backend: the adapter for the model; None chooses one by the model's signature.
         stream: whether the answer should come in chunks.
         bearer: adds the token to the metadata.
     """
@@ -45,10 +45,10 @@ class WireRequest:
 
     Args:
         message: the ``ModelInferRequest``.
-        output_names: the outputs in which the parts of the answer come.
+        output_names: the outputs that hold the parts of the answer.
         stops: strings that end the text.
     """
 
-    message: Any = field(repr=False)  # it has the prompt
+    message: Any = field(repr=False)  # it contains the prompt
     output_names: OutputNames
     stops: tuple[str, ...] = ()

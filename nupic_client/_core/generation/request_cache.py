@@ -1,4 +1,4 @@
-"""Caches everything in a request that depends on options and signature only; prompt and id are filled in per call."""
+"""Caches everything in a request that depends only on options and signature; prompt and id are filled in per call."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["RequestCache", "RequestTemplate"]
 
 
 class RequestTemplate:
-    """A request for a model with this signature that lacks the prompt and the id. Immutable.
+    """A request without prompt and id, for one signature and one set of options. Immutable.
 
     Args:
-        request: what is wanted; its prompt and id do not matter.
+        request: the generation; its prompt and id do not matter.
         signature: of the model.
 
     Raises:
@@ -55,20 +55,20 @@ class RequestTemplate:
         missing = _unsupported(options, backend, signature)
         self._logprobs = None if "logprobs" in missing else options.logprobs
         self.lasting = not missing
-        """Whether further requests may be made from it: a warning is to be given for each of them."""
+        """Whether to keep it for further requests. One that warns is made anew for each request, so that each one warns."""
         self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
         """The strings that end the text."""
         self.output_names = backend.output_names(
             signature, cumulative=request.model.cumulative, stream=request.stream, logprobs=self._logprobs
         )
-        """Where the parts of the answer stand."""
+        """The outputs that hold the parts of the answer."""
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
         self._text: Any = None
         self._fill_rest(request)
 
     def fits(self, request: GenerationRequest, signature: ModelSignature) -> bool:
-        """Return whether it is for these options and this signature."""
+        """Return whether the template is for these options and this signature."""
         return self._options is request.options and self._signature is signature
 
     def message(self, request: GenerationRequest) -> Any:
@@ -81,51 +81,51 @@ class RequestTemplate:
             values = self._backend.prompt_values(request.prompt, self._signature)  # type: ignore[attr-defined]
             if (*values,) == self._prompt_names:
                 if self._text is not None:
-                    return self._completed(request, *values.values())
-                message = self._built(request, self._made(values))
+                    return self._with_prompt(request, *values.values())
+                message = self._build(request, self._tensors(values))
                 message.MergeFrom(self._rest)
                 return message
-        return self._whole(request)
+        return self._from_scratch(request)
 
     def _fill_rest(self, request: GenerationRequest) -> None:
-        """Make the part that all requests share, where the backend promises that there is one."""
+        """Build the part that all requests share, if the backend separates the prompt from the other inputs."""
         backend, signature, options = self._backend, self._signature, self._options
         if not isinstance(backend, TensorBackend) or type(backend).inputs is not TensorBackend.inputs:
-            return  # it may look at the prompt for every input
+            return  # every input may depend on the prompt
         prompt = backend.prompt_values(request.prompt, signature)
         others = backend.other_values(
             signature, options.sampling, stream=request.stream, logprobs=self._logprobs
         )
         if not prompt.keys().isdisjoint((*others, *options.backend_inputs)):
-            return  # what else is sent in the prompt's input may depend on the prompt
+            return  # an input that carries the prompt and an option depends on both
         backend.check_signature(signature)
-        tensors = with_inputs(self._made(others), signature, options.backend_inputs)
-        check_filled([*self._made(prompt), *tensors], signature)
+        tensors = with_inputs(self._tensors(others), signature, options.backend_inputs)
+        check_filled([*self._tensors(prompt), *tensors], signature)
         self._prompt_names = (*prompt,)
-        self._rest = self._built(None, tensors)
+        self._rest = self._build(None, tensors)
         if len(prompt) == 1:
             ((name, text),) = prompt.items()
             if isinstance(text, str) and signature.inputs[name].datatype == "BYTES":
-                self._text = self._built(request, self._made({name: ""}))
+                self._text = self._build(request, self._tensors({name: ""}))
                 del self._text.raw_input_contents[:]
                 self._text.MergeFrom(self._rest)
 
-    def _completed(self, request: GenerationRequest, text: TensorValue) -> Any:
-        """Return the request for a prompt that is one text: the usual one, made with few steps."""
+    def _with_prompt(self, request: GenerationRequest, text: TensorValue) -> Any:
+        """Return the request for a prompt that is one text: the usual case, made in few steps."""
         try:
             content = encode_tensor("BYTES", (text,)) if type(text) is str else b""
         except ValueError:
             content = b""
         if not content:
-            return self._whole(request)  # which says what is wrong
+            return self._from_scratch(request)  # it raises the error
         message = wire.pb.ModelInferRequest()
         message.CopyFrom(self._text)
         message.id = request.request_id
         message.raw_input_contents.insert(0, content)
         return message
 
-    def _whole(self, request: GenerationRequest) -> Any:
-        """Return a request that shares nothing with others."""
+    def _from_scratch(self, request: GenerationRequest) -> Any:
+        """Return a request built from scratch."""
         tensors = self._backend.inputs(
             self._signature,
             request.prompt,
@@ -135,16 +135,16 @@ class RequestTemplate:
         )
         tensors = with_inputs(tensors, self._signature, self._options.backend_inputs)
         check_filled(tensors, self._signature)
-        message = self._built(request, tensors)
-        message.MergeFrom(self._built(None, []))
+        message = self._build(request, tensors)
+        message.MergeFrom(self._build(None, []))
         return message
 
-    def _made(self, values: Mapping[str, TensorValue | Sequence[TensorValue]]) -> list[InputTensor]:
+    def _tensors(self, values: Mapping[str, TensorValue | Sequence[TensorValue]]) -> list[InputTensor]:
         signature = self._signature
         return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
 
-    def _built(self, request: GenerationRequest | None, tensors: list[InputTensor]) -> Any:
-        """Return the part of a request that a request gives, or without one the part that is the same for all."""
+    def _build(self, request: GenerationRequest | None, tensors: list[InputTensor]) -> Any:
+        """Return a message with model, id and tensors; without a request, one with the part that all requests share."""
         try:
             if request is None:
                 return wire.build_infer_request("", tensors, parameters={wire.EMPTY_FINAL_PARAMETER: True})
@@ -154,12 +154,12 @@ class RequestTemplate:
                 request_id=request.request_id,
                 version=request.model.version,
             )
-        except ValueError as error:  # a number too large for its type, or a text that is no Unicode
+        except ValueError as error:  # a number too large for its data type, or invalid Unicode
             raise ConfigurationError(f"model {self._signature.name!r}: {error}") from None
 
 
 class RequestCache:
-    """The request templates of one client: the last one for each model and way of asking. Thread-safe."""
+    """The request templates of one client: the last one for each model, streaming or not. Thread-safe."""
 
     __slots__ = ("_kept",)
 
@@ -167,7 +167,7 @@ class RequestCache:
         self._kept: dict[tuple[object, ...], RequestTemplate] = {}
 
     def wire_request(self, request: GenerationRequest, signature: ModelSignature) -> WireRequest:
-        """Return a request as it goes over the wire to a model with this signature.
+        """Return a request for the wire, to a model with this signature.
 
         Raises:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
@@ -183,7 +183,7 @@ class RequestCache:
 
 
 def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:
-    """Return the options that the model has no input for, and complain about them."""
+    """Return the options that the model has no input for; warn or raise, as the caller wants."""
     wanted = [name for name, _ in options.sampling.given() if name != "stop"]
     wanted += [] if options.logprobs is None else ["logprobs"]
     missing = [name for name in wanted if not backend.supports(name, signature)]

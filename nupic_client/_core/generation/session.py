@@ -1,4 +1,4 @@
-"""One generation from its request to its end: everything a stream knows, and nothing that waits.
+"""The state of one generation, from its request to its end. Nothing here waits.
 
 A stream always ends in exactly one known way: finished, cancelled by the caller, or a typed error that carries the text
 so far. The shells in ``_sync`` and ``_async`` read responses and clocks and hand them in here.
@@ -55,10 +55,10 @@ class GenerationSession:
 
     Args:
         request: the generation, with the server's name of the model.
-        wire_request: the same as it is sent.
+        wire_request: its message for the wire.
         start: clock reading when it is sent, in seconds.
-        on_end: called once with the session when the generation has ended, in whatever way; must not raise.
-        on_signature_changed: called when the server refuses what it took before; must not raise.
+        on_end: called once with the session when the generation has ended, however it ended; must not raise.
+        on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
     """
 
     __slots__ = (
@@ -133,7 +133,7 @@ class GenerationSession:
     @property
     def text(self) -> str:
         """The text so far."""
-        # Any thread may ask while another one appends: only read here.
+        # Any thread may call this while another one appends: only read here.
         return "".join(self._chunks)
 
     def sign(self) -> Flow[Metadata]:
@@ -185,9 +185,9 @@ class GenerationSession:
         self._close(_State.FINISHED, now)
 
     def broken(self, error: RequestError, now: float) -> RequestError | None:
-        """Take a failure of the call; return the error to raise, or None where the answer was already complete.
+        """Take a failure of the call; return the error to raise, or None if the answer was already complete.
 
-        The error is not the end if the session is still running then: see `retry`.
+        If the session is still running afterwards, the request may be sent again: see `retry`.
         """
         if self.answered:
             self._close(_State.FINISHED, now)
@@ -200,23 +200,23 @@ class GenerationSession:
         return error if self._may_retry(error) else self.failed(error, now)
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """Return what the call raised as the cause of what `broken` gave; None where it would show the credentials."""
+        """Return the cause of the error that `broken` returned: the call's own, or None if it would show credentials."""
         return None if self._hidden else error
 
     def count_attempt(self) -> None:
-        """Note that the request is sent once more."""
+        """Count another attempt."""
         self.attempts += 1
 
     def retry(self, error: RequestError, now: float, jitter: float) -> float:
-        """Return the pause before the request is to be sent again, and get ready for that.
+        """Prepare another attempt and return the pause before it.
 
         Args:
-            error: what `receive` or `broken` gave while the session went on running.
+            error: from `receive` or `broken`, with the session still running.
             now: clock reading.
             jitter: a random number, 0 <= jitter < 1.
 
         Raises:
-            RequestError: it is not to be sent again; the given one, completed.
+            RequestError: there is no further attempt; the given error, completed.
         """
         pause = self._pause(error, now, jitter)
         if pause is None:
@@ -228,7 +228,7 @@ class GenerationSession:
         return pause
 
     def _pause(self, error: RequestError, now: float, jitter: float) -> float | None:
-        if isinstance(error, AuthenticationError):  # which only another token makes worth another try
+        if isinstance(error, AuthenticationError):  # it is retried only with a new token
             return 0.0
         return next_pause(
             self.request.options.retry,
@@ -240,7 +240,7 @@ class GenerationSession:
 
     @property
     def _tries(self) -> int:
-        """The attempts that count: sending another token is not a retry."""
+        """The attempts that count for the retry policy: those with a renewed token do not."""
         return self.attempts - self._credentials.renewed
 
     def _note_refusal(self, error: RequestError) -> None:
@@ -249,7 +249,7 @@ class GenerationSession:
             self._on_signature_changed()
 
     def _may_retry(self, error: RequestError) -> bool:
-        """Return whether it is worth asking `retry`: only before anything of the answer had arrived."""
+        """Return whether `retry` may allow another attempt: only before anything of the answer has arrived."""
         self._note_refusal(error)
         if not self.running or self.deadlines.responded:
             return False
@@ -265,15 +265,15 @@ class GenerationSession:
         )
 
     def failed(self, error: RequestError, now: float, *, gap: bool = False) -> RequestError:
-        """End with an error, completed by the facts of this generation.
+        """End with an error, and return it with the facts of this generation.
 
         Args:
             error: the error.
             now: clock reading.
-            gap: whether text was left out, so that what the decoder still holds does not follow the text so far.
+            gap: whether text was left out, so that the text that the decoder holds back does not follow the text so far.
 
         Raises:
-            StreamClosedError: the caller had left just before.
+            StreamClosedError: the caller closed the stream just before.
         """
         if self._state is _State.CANCELLED:
             self.check_running()
@@ -302,36 +302,38 @@ class GenerationSession:
             if limit is None:  # the server's own deadline, or that of a proxy
                 return error.with_facts(elapsed=elapsed, chunks=chunks, limit=None)
             message = f"the answer was not complete within the timeout of {limit:g} s"
-        some = f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(error.partial_text)} characters)"
-        message = f"{message}: {some if chunks else 'no text'} had come after {elapsed:.1f} s"
+        progress = (
+            f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(error.partial_text)} characters)"
+        )
+        message = f"{message}: {progress if chunks else 'no text'} had come after {elapsed:.1f} s"
         return error.with_facts(message=message, elapsed=elapsed, chunks=chunks, limit=limit)
 
     def cancelled(self, now: float, later: Later | None = None) -> None:
-        """End because the caller left; without effect on what has already ended.
+        """End because the caller left the stream; without effect after the end.
 
         Args:
             now: clock reading.
-            later: what calls a function later. A destructor gives it: what it interrupts may hold the locks of logging.
+            later: calls a function later. Destructors pass it, because the interrupted code may hold the locks of logging.
         """
         if self.running:
             self._close(_State.FINISHED if self.answered else _State.CANCELLED, now, later)
 
     def check_unread(self) -> None:
-        """Raise what beginning to read now would mean: as `check_running`, and one more.
+        """Raise the error of a reader that begins now: those of `check_running`, and one more.
 
         Raises:
-            StreamConsumedError: the reader was already told the end.
+            StreamConsumedError: the end was already delivered.
         """
         self.check_running()
         if self._consumed:
             raise StreamConsumedError("this stream was already read to its end; stream.result() has its text")
 
     def check_running(self) -> None:
-        """Raise what reading on would mean.
+        """Raise the error of a reader that goes on, if there is one.
 
         Raises:
             StreamClosedError: the caller closed the stream.
-            RequestError: it had failed; the same error again.
+            RequestError: the generation failed; the same error again.
         """
         if self._error is not None:
             raise self._error
@@ -357,7 +359,7 @@ class GenerationSession:
         return self._error
 
     def result(self) -> Generation:
-        """Return the generation; of a cancelled one what had arrived.
+        """Return the generation; for a cancelled one, the text so far.
 
         Raises:
             RequestError: it failed.

@@ -1,4 +1,4 @@
-"""One request and its one answer: find the model, encode inputs, decode the response. Nothing here waits."""
+"""One request with one answer: find the model, encode the inputs, decode the response. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def infer(
 
     Args:
         request: the request without its inputs.
-        inputs: as the caller gives them.
-        models: the known models of the server; learns.
+        inputs: of the caller.
+        models: the client's knowledge of the server's models; extended here.
 
     Raises:
         ConfigurationError: the inputs do not fit the model; they were not sent.
@@ -44,6 +44,6 @@ def _infer(
     try:
         return (yield from request.call(serialized))
     except RequestRejectedError:
-        # The server may have loaded another version since it was asked: ask again the next time.
+        # The server may have loaded another version of the model: the next request asks again.
         models.forget(request.model.server_name)
         raise

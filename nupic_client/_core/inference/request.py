@@ -1,4 +1,4 @@
-"""A request that is answered at once, as the caller asks for it: validated, then sent, then decoded."""
+"""A request with one answer: validated, serialized, sent, and its response decoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nupic_client._core.calls.options import CallOptions, check_option_names, to
 from nupic_client._core.inference.arrays import decode_outputs, text_bytes
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
-from nupic_client._suggest import did_you_mean
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
 from nupic_client.options import InferOptions, TextAs
@@ -42,16 +42,16 @@ class SerializedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceRequest:
-    """Requests that were validated but not yet matched with the model's signature.
+    """One request or many, validated but not yet matched with the model's signature.
 
     Args:
-        model: what to call.
+        model: the model to call.
         options: timeout, metadata and request id.
         target: the server, for error texts.
         new_id: makes request ids.
         outputs: names of the outputs to return; none asks for all.
         parameters: request parameters.
-        text: what BYTES elements become.
+        text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
     """
 
     model: ModelSpec
@@ -76,12 +76,12 @@ class InferenceRequest:
         """Make a request from the options of a call.
 
         Args:
-            model: what to call.
+            model: the model to call.
             options: of the call.
             defaults: the client's options.
             target: the server, for error texts.
             new_id: makes request ids.
-            single: whether it is for one request only, which may have an id of the caller's.
+            single: whether it is one request, which may have the caller's id.
 
         Raises:
             ConfigurationError: a value is wrong.
@@ -89,10 +89,15 @@ class InferenceRequest:
         """
         check_option_names(options, InferOptions.__annotations__)
         if not single and options.get("request_id") is not None:
-            raise ConfigurationError("request_id: expected none here, each request gets its own")
+            raise ConfigurationError(
+                "request_id must be left out here: each request gets its own", parameter="request_id"
+            )
         outputs = options.get("outputs") or ()
         if isinstance(outputs, str):
-            raise ConfigurationError(f"outputs: expected a list of names, given the str {outputs!r}")
+            raise ConfigurationError(
+                f"outputs must be a list of names, not the str {outputs!r}: put it into a list",
+                parameter="outputs",
+            )
         call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
         return cls(
             model=model,
@@ -113,12 +118,12 @@ class InferenceRequest:
         """Check that the model answers once and has the outputs.
 
         Raises:
-            ConfigurationError: it does not.
+            ConfigurationError: it streams, or does not have them.
         """
         if signature.decoupled:
             raise ConfigurationError(
-                f"model {signature.name!r} streams its answer (it is decoupled): expected a model that"
-                " answers once; use generate() for its text, or StreamingClient"
+                f"model {signature.name!r} must answer at once, not stream (it is decoupled): use generate() for its text,"
+                " or StreamingClient"
             )
         for name in self.outputs:
             check_output(signature, name)
@@ -130,7 +135,7 @@ class InferenceRequest:
         )
 
     def serialize(self, signature: ModelSignature, batch: EncodedBatch) -> SerializedRequest:
-        """Make the request.
+        """Return the request for these inputs, ready to be sent.
 
         Raises:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
@@ -147,7 +152,10 @@ class InferenceRequest:
                 parameters=self.parameters,
             )
         except ValueError as error:
-            raise ConfigurationError(f"parameters: {error}") from None
+            raise ConfigurationError(
+                f"parameters must be booleans, 64-bit integers, floats or texts: {error}",
+                parameter="parameters",
+            ) from None
         return SerializedRequest(message=message, model=signature.name, request_id=request_id)
 
     def call(self, serialized: SerializedRequest) -> Flow[InferenceResult]:
@@ -211,13 +219,13 @@ _OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
 
 
 def check_text(value: TextAs) -> TextAs:
-    """Return what BYTES elements shall become.
+    """Return the type of BYTES elements in results, after checking it.
 
     Raises:
         ConfigurationError: neither ``"str"`` nor ``"bytes"``.
     """
     if value not in {"str", "bytes"}:
-        raise ConfigurationError(f"text must be 'str' or 'bytes', not {value!r}")
+        raise ConfigurationError(f"text must be 'str' or 'bytes', not {value!r}", parameter="text")
     return value
 
 
@@ -225,10 +233,10 @@ def check_output(signature: ModelSignature, name: str) -> None:
     """Check that a model has an output.
 
     Raises:
-        ConfigurationError: it has not.
+        ConfigurationError: it does not.
     """
     if name not in signature.outputs:
         raise ConfigurationError(
-            f"model {signature.name!r} has no output {name!r}: {did_you_mean(name, signature.outputs)}expected"
-            f" {', '.join(map(repr, signature.outputs))}"
+            f"model {signature.name!r} has no output {name!r}: {did_you_mean(name, signature.outputs)}the outputs"
+            f" are {listed(signature.outputs)}"
         )

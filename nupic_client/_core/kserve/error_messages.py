@@ -1,7 +1,7 @@
 """Server messages to typed errors. One table, for texts inside a stream and for details of a failed call alike.
 
 Triton reports errors inside a stream as a text with gRPC status OK; the same text is the detail of the status when the
-call is unary. The texts were observed on Triton 2.51.0, those of vLLM and TensorRT-LLM read in their sources.
+call is unary. The texts were seen on Triton 2.51.0; those of vLLM and TensorRT-LLM are from their sources.
 """
 
 from __future__ import annotations
@@ -112,21 +112,21 @@ _LONGEST = 4_000
 _END = 2_000
 
 
-def shorten(words: str) -> str:
-    """Return a server's message, shortened to its beginning and end where it is too long for a log.
+def shorten(text: str) -> str:
+    """Return a server's message; of a very long one the beginning and the end.
 
-    The rules match the shortened message too: a hostile one could keep regular expressions busy for very long.
+    The rules are matched with the shortened message: a hostile one could keep regular expressions busy for very long.
     """
-    if len(words) <= _LONGEST:
-        return words
-    return f"{words[: _LONGEST - _END]} … {words[-_END:]}"
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - _END]} … {text[-_END:]}"
 
 
 _REQUEST_ID_PREFIX = re.compile(r"^\[request id: .*?\] ")
 
 
 def error_from_message(message: str) -> RequestError | None:
-    """Return the typed error for a server's message, or None where no rule matches.
+    """Return the typed error for a server's message, or None if no rule matches.
 
     Args:
         message: the text, with or without the ``[request id: …]`` prefix that Triton puts before some.

@@ -274,7 +274,7 @@ def parse_stream_response(data: bytes, request_id: str) -> Any:
         request_id: of the request, for the error.
 
     Raises:
-        ProtocolError: the bytes are no such message.
+        ProtocolError: the bytes are not such a message.
     """
     try:
         return _parse_stream_response(data)
@@ -293,12 +293,12 @@ def text_among(data: bytes, count: int, index: int) -> bytes | None:
     """Return the first BYTES element of one of the raw contents of a serialized response.
 
     Args:
-        data: a ``ModelStreamInferResponse``, perhaps.
-        count: how many raw contents it should have.
-        index: which of them it is.
+        data: bytes that may be a serialized ``ModelStreamInferResponse``.
+        count: the number of raw contents it must have.
+        index: the position of the element among them.
 
     Returns:
-        The element, or None for bytes that are no such response.
+        The element, or None if the bytes are not such a response.
     """
     try:
         contents = _parse_stream_response(data).infer_response.raw_output_contents
@@ -308,12 +308,12 @@ def text_among(data: bytes, count: int, index: int) -> bytes | None:
 
 
 def serialized_contents(contents: Iterable[bytes]) -> bytes:
-    """Return the raw contents of a response in the form that they have at its end."""
+    """Return raw contents as they stand at the end of a serialized response."""
     return b"".join(
         part for content in contents for part in (_RAW_OUTPUT_TAG, _varint(len(content)), content)
     )
 
 
 def serialize(message: Any) -> bytes:
-    """Serialize a message; one that is serialized already stays as it is."""
+    """Serialize a message; return bytes unchanged."""
     return message if isinstance(message, bytes) else message.SerializeToString()
