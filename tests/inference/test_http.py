@@ -246,7 +246,7 @@ def test_the_twin_that_answers_at_once_is_meant(triton):
 def test_options_that_do_not_belong_to_many_requests(triton):
     it = client(url=triton.url)
     for option in ({"outputs": ["embedding"]}, {"request_id": "a"}):
-        with pytest.raises(ConfigurationError, match="expected none here|must not be given to embed"):
+        with pytest.raises(ConfigurationError, match=r"must not be given|expected none here"):
             it.embed(["a"], **option)
     with pytest.raises(TypeError, match="no option 'outputz'"):
         it.infer(["a"], outputz=["embedding"])

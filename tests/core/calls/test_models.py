@@ -73,6 +73,15 @@ def asked(commands):
 # Short names
 
 
+@pytest.mark.parametrize("name", ["stream", "ing", ".streaming", "m.s"])
+def test_the_suffix_is_not_searched(name):
+    assert candidates(name, ["gpt.streaming", "llama.streaming"]) == []
+
+
+def test_a_short_name_may_have_the_suffix():
+    assert candidates("zephyr-7b.streaming", MODELS) == [MODELS[0]]
+
+
 def test_upper_and_lower_case_are_the_same():
     assert candidates("ZEPHYR", MODELS) == [MODELS[0]]
 
