@@ -89,7 +89,10 @@ def check_headers(metadata: Iterable[tuple[str, object]]) -> None:
     """
     for name, _ in metadata:
         if name in _HTTPS_OWN:
-            raise ConfigurationError(f"metadata name {name!r} belongs to HTTP itself: leave it out")
+            raise ConfigurationError(
+                f"metadata must not have the name {name!r}, which belongs to HTTP itself: leave it out",
+                parameter="metadata",
+            )
 
 
 def question(method: str, message: Any) -> RestRequest:
@@ -170,7 +173,7 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
         text = json.dumps(head, allow_nan=False).encode()
     except ValueError:
         raise ConfigurationError(
-            "parameters: expected numbers that JSON has, given infinity or NaN"
+            "parameters must be numbers that JSON has, not infinity or NaN", parameter="parameters"
         ) from None
     if not binary:
         return RestRequest("POST", path, {"Content-Type": "application/json"}, (text,))
