@@ -44,7 +44,7 @@ __all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceRes
 Inputs: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
 Errors: TypeAlias = Literal["raise", "return"]
-"""What happens to the error of one input of many."""
+"""Whether the error of one input is raised or returned in its place."""
 OnResult: TypeAlias = "Callable[[int, Any], object]"
 """Called with the index of an input and its result."""
 AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
@@ -62,20 +62,20 @@ class InferenceClient(ModelClient):
         model: a friendly name of the registry or the server's own name of a model.
         url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else
             ``localhost:8001``.
-        registry: where the model is looked up. Default: the models that come with the package.
-        backend: how the model spells the requests of `generate`, see `StreamingClient`.
+        registry: the registry to look the model up in. Default: the models that come with the package.
+        backend: the adapter for the requests of `generate`, see `StreamingClient`.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, put over the defaults.
-        formatter: how `generate` writes conversations: a `PromptFormatter` or the name of a family.
-        text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
+        channel_options: gRPC channel arguments by name; they replace single defaults.
+        formatter: how conversations become prompts for `generate`: a `PromptFormatter` or the name of a family.
+        text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
             ``metadata``, and for `generate` the sampling options.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
-        TypeError: an option that does not exist.
+        TypeError: an option does not exist.
 
     Example:
         .. code-block:: python
@@ -131,10 +131,10 @@ class InferenceClient(ModelClient):
             The outputs by name.
 
         Raises:
-            ConfigurationError: the inputs or options do not fit the model; says what was expected and given.
-                They were not sent.
+            ConfigurationError: the inputs or options do not fit the model; the message says how. They were not
+                sent.
             RequestError: the request failed.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -151,10 +151,13 @@ class InferenceClient(ModelClient):
             inputs: as for `infer`.
             **options: as for `infer`.
 
+        Returns:
+            As `infer`.
+
         Raises:
             ConfigurationError: as for `infer`.
             RequestError: as for `infer`.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         return await self._async_transport.run(infer(self._inference_request(options), inputs, self._models))
 
@@ -182,13 +185,13 @@ class InferenceClient(ModelClient):
                 request.
 
         Returns:
-            An array of float32, one row for each text. Of no texts it has no rows, as wide as the model
-            declares.
+            An array of float32 with the shape ``(n_texts, dim)``. Without texts it is ``(0, dim)``, with ``dim`` 0 if
+            the model does not declare it.
 
         Raises:
             ConfigurationError: the model does not turn one text into one vector, or an argument is wrong.
             RequestError: a request failed; the others are cancelled.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -223,10 +226,13 @@ class InferenceClient(ModelClient):
             concurrency: as for `embed`.
             **options: as for `embed`.
 
+        Returns:
+            As `embed`.
+
         Raises:
             ConfigurationError: as for `embed`.
             RequestError: as for `embed`.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = await self._async_transport.run(opening)
@@ -241,7 +247,7 @@ class InferenceClient(ModelClient):
     def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
 
-        A model that streams is asked too, and its stream read to the end.
+        With a model that streams, the stream is read to its end.
 
         Args:
             prompt: a text, sent as it is, or a list of messages, rendered by the model's prompt formatter.
@@ -255,7 +261,7 @@ class InferenceClient(ModelClient):
                 nothing was sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -279,11 +285,14 @@ class InferenceClient(ModelClient):
             prompt: as for `generate`.
             **options: as for `generate`.
 
+        Returns:
+            As `generate`.
+
         Raises:
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         outcome = await self._async_transport.run(
             generate_unary(self._request(prompt, options), self._models, self._request_cache)
@@ -332,8 +341,8 @@ class InferenceClient(ModelClient):
         """Send many inputs, several at a time, and return their results as an iterator. Thread-safe.
 
         Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless,
-        and memory stays flat. Both happen in the thread that reads. An input that is slow to come holds up
-        the results; `amap` does not have that limit. Leaving the iterator cancels what is on its way.
+        and memory stays flat. Both happen in the thread that reads. A slow input holds up the results; with
+        `amap` it does not. Leaving the iterator cancels what is on its way.
 
         Args:
             inputs: any iterable of what `infer` takes.
@@ -352,7 +361,7 @@ class InferenceClient(ModelClient):
 
         Raises:
             ConfigurationError: an argument is wrong.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -427,7 +436,7 @@ class InferenceClient(ModelClient):
 
         Raises:
             ConfigurationError: as for `map`.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python

@@ -45,20 +45,20 @@ class StreamingClient(ModelClient):
         url: the server's gRPC address: ``host:port``, ``grpc://…``, ``grpcs://…`` (TLS), ``dns:///name:port``,
             ``unix:/path`` or a list of them. Default: ``$NUPIC_URL``, else ``localhost:8001``.
         formatter: how conversations become prompts: a `PromptFormatter` or the name of a family. Default: the model's.
-        registry: where the model is looked up. Default: the models that come with the package.
-        backend: how the model spells requests and answers: a name such as ``"vllm"`` or an object, see
-            `nupic_client.backends`. Default: found out from what the server says about the model.
+        registry: the registry to look the model up in. Default: the models that come with the package.
+        backend: the adapter for the model's inputs and outputs: a name such as ``"vllm"`` or an object, see
+            `nupic_client.backends`. Default: chosen by the model's signature.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token that is sent with every call, or a function or coroutine function that returns it. A
             function is called at the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, put over the defaults.
+        channel_options: gRPC channel arguments by name; they replace single defaults.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
             ``metadata``, ``backend_inputs``, ``unsupported``.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
-        TypeError: an option that does not exist.
+        TypeError: an option does not exist.
 
     Example:
         .. code-block:: python
@@ -87,7 +87,7 @@ class StreamingClient(ModelClient):
             ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked; nothing was sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -113,7 +113,7 @@ class StreamingClient(ModelClient):
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: the model's signature could not be asked for.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -141,7 +141,7 @@ class StreamingClient(ModelClient):
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         check_async_callback(callback)
         return await self._adeliver(self.astream(prompt, **options), callback)
@@ -161,7 +161,7 @@ class StreamingClient(ModelClient):
         Raises:
             ConfigurationError: an option or the prompt is wrong.
             PromptError: as for `generate`.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
