@@ -53,7 +53,7 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
         grpc.StatusCode.OK: (ProtocolError, "the call ended without an answer", False),
     }
 )
-"""Class, sentence and whether it may be sent again, for every status a call can end with."""
+"""For every status the class of the error, its sentence, and whether the request may be sent again."""
 
 _CLOSED_AT_ONCE = "last error: UNAVAILABLE"
 _CLOSED_ADVICE = (
@@ -79,13 +79,13 @@ def _connection_failure(details: str) -> tuple[str, bool]:
 
 
 _UNREADABLE = "Exception deserializing response!"
-"""What gRPC itself says, with the status INTERNAL, of bytes that are no message."""
+"""gRPC's own details, with the status INTERNAL, for bytes that are not a message."""
 _NOT_HTTP2 = "Failed parsing HTTP/2"
-"""What it says, with various statuses, of bytes that are no frame. No server of models says so."""
+"""Its details, with various statuses, for bytes that are not an HTTP/2 frame. No model server uses these words."""
 
 
 def error_from_rpc(error: grpc.RpcError) -> RequestError:
-    """Return our error for a failed call; what the server says in words counts more than the bare status.
+    """Return our error for a failed call; the server's words count more than the bare status.
 
     Args:
         error: as raised by a sync call or a ``grpc.aio`` call.
@@ -98,7 +98,7 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     details: str = error.details() or ""
     if (
         details == _UNREADABLE
-    ):  # grpc.aio has no error for it, so that neither sync nor async calls give it a status
+    ):  # grpc.aio has no error for it, so the error has no status in sync calls either
         return ProtocolError("the server sent a response that cannot be read")
     pushback = _pushback(error)
     known = error_from_message(details)
@@ -108,7 +108,7 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
     if kind is ConnectionFailedError:
         sentence, retryable = _connection_failure(details)
     if _NOT_HTTP2 in details:
-        # gRPC ends the connection, or at least the stream: the next one may be sound.
+        # gRPC ends the connection, or at least the stream: the next one may be fine.
         kind, sentence, retryable = ProtocolError, "the answer was damaged on its way", True
     shown = "" if kind is DeadlineExceededError else shorten(details)
     return kind(
@@ -140,11 +140,11 @@ def _pushback(error: grpc.RpcError) -> float | None:
 
     Source: gRFC A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md (pushback).
     """
-    trailing = getattr(error, "trailing_metadata", None)  # an error made before anything was sent has none
+    trailing = getattr(error, "trailing_metadata", None)  # an error from before the request was sent has none
     for name, value in (trailing() if trailing is not None else None) or ():
         if name == "grpc-retry-pushback-ms":
             try:
                 return int(value) / 1000
             except (ValueError, OverflowError):
-                return -1.0  # the proposal: what cannot be read means "do not retry"
+                return -1.0  # by the proposal a value that cannot be read means "do not retry"
     return None

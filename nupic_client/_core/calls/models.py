@@ -211,7 +211,7 @@ def candidates(name: str, models: list[str]) -> list[str]:
     streaming = _that_stream(models)
     wanted = unary_name(name).lower()  # the suffix is in each of the names, so it decides nothing
     exact = [model for model in streaming if parse_model_name(model).family.lower() == wanted]
-    return exact or [model for model in streaming if wanted in unary_name(model).lower()]
+    return exact or [model for model in streaming if wanted and wanted in unary_name(model).lower()]
 
 
 def _that_stream(models: list[str]) -> list[str]:
