@@ -15,7 +15,7 @@ import importlib
 
 from nupic_client._version import __version__
 
-# Type checkers take this name for true wherever it is from; importing typing would take longer than all the rest.
+# Type checkers treat this name as true wherever it is defined; importing typing would take longer than all the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -144,7 +144,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-# Type checkers take from a package only what stands here in so many words.
+# Type checkers read the exports of a package from this literal list only.
 __all__ = [
     "TLS",
     "AsyncCallback",
