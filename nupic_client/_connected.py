@@ -40,12 +40,12 @@ class Connected:
         self._begin()
 
     def close(self) -> None:
-        """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""
+        """Close the connection and cancel its running calls. Returns at once. Idempotent; safe from any thread."""
         self._transport.close()
         self._async_transport.close()
 
     async def aclose(self) -> None:
-        """Close the connection and cancel what is running on it; the async twin of `close`."""
+        """Close the connection and cancel its running calls; the async twin of `close`."""
         self._transport.close()
         await self._async_transport.aclose()
 

@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 
 class AsyncResultStream(Generic[T]):
-    """The results of many inputs, as `InferenceClient.amap` gives them.
+    """The results of many inputs, from `InferenceClient.amap`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
-    it cancels what is on its way: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
+    it cancels the running requests: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
     an exception, cancelling the task that reads, `cancel()` from any thread or task, or dropping it. One task
     reads.
 
@@ -87,7 +87,7 @@ class AsyncResultStream(Generic[T]):
         return result  # type: ignore[no-any-return]  # the facade says what T is
 
     def cancel(self) -> None:
-        """Cancel what is on its way and read no more inputs. Returns at once.
+        """Cancel the running requests and read no more inputs. Returns at once.
 
         Idempotent; safe from any thread.
         """

@@ -74,7 +74,7 @@ def _connection_failure(details: str) -> tuple[str, bool]:
         return advice, False
     if "too_many_pings" in details or "Too many pings" in details:
         return _PINGS_ADVICE, True
-    # Also what a server does that is just going down, so it may be worth another try.
+    # A server that is just going down does the same, so another attempt may help.
     return (_CLOSED_ADVICE if _CLOSED_AT_ONCE in details else "cannot reach the server"), True
 
 

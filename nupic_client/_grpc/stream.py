@@ -76,7 +76,7 @@ class BaseTextStream:
             return None
         again = session.deadlines.check(now)
         if again is None:
-            self._call.cancel()  # which wakes the reader, who then finds the reason
+            self._call.cancel()  # wakes the reader, who then finds the reason
         return again
 
     def _check_left(self, session: GenerationSession) -> None:

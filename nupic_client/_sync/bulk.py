@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 class ResultStream(Generic[T]):
-    """The results of many inputs, as `InferenceClient.map` gives them.
+    """The results of many inputs, from `InferenceClient.map`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
-    it cancels what is on its way: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
+    it cancels the running requests: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
     `close()` from any thread, or dropping it. One thread reads; no other thread runs anything of the
     caller's.
 
@@ -89,7 +89,7 @@ class ResultStream(Generic[T]):
         return result  # type: ignore[no-any-return]  # the facade says what T is
 
     def close(self) -> None:
-        """Cancel what is on its way and read no more inputs. Returns at once.
+        """Cancel the running requests and read no more inputs. Returns at once.
 
         Idempotent; safe from any thread.
         """

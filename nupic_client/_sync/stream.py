@@ -182,7 +182,7 @@ class TextStream(BaseTextStream):
             session.deadlines.waiting = None
             if not isinstance(error, NupicError):
                 self._call.discard_events()
-            self.close()  # errors of ours, and KeyboardInterrupt during the wait
+            self.close()  # after our own errors, and after KeyboardInterrupt during the wait
             raise
         finally:
             session.deadlines.waiting = None
