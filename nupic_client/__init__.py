@@ -6,7 +6,7 @@
         for text in client.stream([user("Why is the sky blue?")]):
             print(text, end="", flush=True)
 
-Importing the package imports neither grpc nor numpy: each public name is loaded when it is first used.
+Importing the package imports neither grpc nor numpy: each public name is loaded at its first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import importlib
 
 from nupic_client._version import __version__
 
-# Type checkers treat this name as true wherever it is defined; importing typing would take longer than all the rest.
+# Type checkers treat this name as true wherever it comes from; importing typing would take longer than the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -144,7 +144,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-# Type checkers read the exports of a package from this literal list only.
+# Type checkers only read literal names in __all__.
 __all__ = [
     "TLS",
     "AsyncCallback",

@@ -1,4 +1,4 @@
-"""Where the server is and how to talk to it: parse, default, validate and redact. Nothing here opens a connection."""
+"""The configuration of a connection: url, TLS, token, metadata and channel options, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class TLS:
         root_certificates: the authorities to trust; None for the system's.
         certificate_chain: this client's own certificate, for mutual TLS.
         private_key: the key of that certificate; never shown in a repr.
-        target_name: the name that the server's certificate is checked against, where it differs from the url's host.
+        target_name: the name in the server's certificate, if it differs from the url's host.
 
     Raises:
-        ConfigurationError: a value of the wrong kind, or only one of certificate and key.
+        ConfigurationError: a value has the wrong type, or only one of certificate and key is given.
     """
 
     root_certificates: str | Path | bytes | None = None
@@ -69,7 +69,7 @@ class TLS:
             )
 
     def pem(self, name: str) -> bytes | None:
-        """Return the PEM text of one of the three, reading its file if it is one.
+        """Return the PEM text of a field, read from its file if it is a path.
 
         Raises:
             ConfigurationError: the file cannot be read.
@@ -79,7 +79,7 @@ class TLS:
 
 
 def read_pem(parameter: str, value: str | Path | bytes) -> bytes:
-    """Return PEM text that is given as it is or as a file.
+    """Return PEM text, read from its file if it is a path.
 
     Args:
         parameter: the name of the argument, for the error.
@@ -94,7 +94,7 @@ def read_pem(parameter: str, value: str | Path | bytes) -> bytes:
         return Path(value).read_bytes()
     except OSError as error:
         raise _unreadable(parameter, value, error.strerror) from None
-    except ValueError as error:  # no path at all, such as one with a null character
+    except ValueError as error:  # not a path, for example with a null character
         raise _unreadable(parameter, value, error) from None
 
 
@@ -103,15 +103,15 @@ def _unreadable(parameter: str, value: str | Path, reason: object) -> Configurat
 
 
 def check_token_path(shown: str, secure_url: str, *, protected: bool) -> None:
-    """Check that a token may go to a server.
+    """Check that a token may be sent to a server.
 
     Args:
-        shown: the server.
-        secure_url: the url with which it could.
-        protected: whether nobody on the way can read it, or the caller does not mind.
+        shown: the server, for the error.
+        secure_url: its url with TLS, for the error.
+        protected: whether the connection is protected, or the caller allows an insecure one.
 
     Raises:
-        ConfigurationError: it may not.
+        ConfigurationError: the token would be sent in plain text.
     """
     if not protected:
         raise ConfigurationError(
@@ -132,7 +132,7 @@ def check_metadata(metadata: Mapping[str, str | bytes]) -> Mapping[str, str | by
             bytes, all others printable ASCII.
 
     Raises:
-        ConfigurationError: a name or value that gRPC would refuse. Values are not shown: they may be secret.
+        ConfigurationError: gRPC would refuse a name or value. Values are not shown, because they may be secret.
     """
     if not isinstance(metadata, Mapping):
         raise ConfigurationError(
@@ -171,13 +171,13 @@ def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """Everything a connection needs to know. Immutable; its repr shows no keys.
+    """The configuration of a connection. Immutable; its repr shows no keys.
 
     Args:
         endpoint: the server or servers.
         tls: certificates and names for a secure endpoint.
         channel_options: gRPC channel arguments, merged by name over the defaults.
-        connect_timeout: seconds for making the connection, or None for gRPC's own.
+        connect_timeout: seconds for the connection, or None for gRPC's default.
         bearer_token: the bearer token that is sent with every call.
     """
 
@@ -199,19 +199,19 @@ class ClientConfig:
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
     ) -> ClientConfig:
-        """Make a configuration from what a user gives.
+        """Make a configuration from a client's arguments.
 
         Args:
             url: see `parse_url`; None takes ``$NUPIC_URL``, else ``localhost:8001``.
             environ: the environment variables, e.g. ``os.environ``.
             tls: needs a ``grpcs://`` url.
             channel_options: gRPC channel arguments by name.
-            connect_timeout: seconds for making the connection, or None for gRPC's own.
+            connect_timeout: seconds for the connection, or None for gRPC's default.
             bearer_token: the bearer token that is sent with every call.
             allow_insecure_token: send the token in plain text to another machine.
 
         Raises:
-            ConfigurationError: any of them is wrong.
+            ConfigurationError: an argument is wrong.
         """
         endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
         if tls is not None and not endpoint.secure:

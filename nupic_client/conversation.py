@@ -35,7 +35,7 @@ AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 
 
 class Conversation:
-    """A conversation with one model: `stream` streams its answer and keeps the history.
+    """A conversation with one model: `stream` streams an answer and keeps the history.
 
     **What is kept.** A complete answer is kept, with its message. An answer that you left early is kept as far as it came.
     If nothing had come, or if the answer failed with an error, both are dropped, so that you can send the message again.
@@ -45,7 +45,7 @@ class Conversation:
     the new message are always sent. Tokens are estimated as one for every three bytes of text unless ``count_tokens`` is
     given. The history itself is never shortened.
 
-    One answer at a time: for use by one thread or task. The client may be shared.
+    One answer at a time: for one thread or task. The client may be shared.
 
     Args:
         client: the model to talk to; it must know how to render conversations.
@@ -224,9 +224,7 @@ class Conversation:
         try:
             data = json.loads(text)
             if data["version"] != 1:
-                raise ConfigurationError(
-                    f"a conversation of version {data['version']!r} cannot be read, only 1"
-                )
+                raise ConfigurationError(f"a saved conversation must have version 1, not {data['version']!r}")
             return cls(client, system=data["system"], messages=data["messages"], **options)
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, ConfigurationError):
@@ -266,7 +264,7 @@ class Conversation:
                 self._messages += [question, assistant(session.text)]
 
         stream = start(self._prompt(question), keep)
-        # Weak, so that an answer that is dropped is cancelled like every other stream.
+        # A weak reference, so that dropping an answer cancels it like every other stream.
         self._last = weakref.ref(stream)
         return stream
 
@@ -294,7 +292,7 @@ def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
 
 
 def _nothing() -> None:
-    """Return no stream: nothing was said yet."""
+    """Return no stream, before the first message."""
 
 
 publish(__name__)

@@ -1,4 +1,4 @@
-"""The url of a server, or of several: what it may look like and what it means."""
+"""The url of a server or of several: its forms and their meaning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["Endpoint", "UrlLike", "is_loopback", "parse_url"]
+__all__ = ["Endpoint", "HttpEndpoint", "UrlLike", "is_loopback", "parse_http_url", "parse_url"]
 
 _FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
 
@@ -25,7 +25,7 @@ class Endpoint:
     Args:
         target: the gRPC target for one server, e.g. ``"localhost:8001"`` or ``"unix:/run/triton.sock"``.
         secure: whether TLS is used.
-        addresses: all servers as (host, port) where a list was given, else empty.
+        addresses: all servers of a list as (host, port), else empty.
     """
 
     target: str
@@ -46,8 +46,33 @@ class Endpoint:
         return ", ".join(_join(host, port) for host, port in self.addresses)
 
 
+@dataclass(frozen=True, slots=True)
+class HttpEndpoint:
+    """A parsed url of a server's HTTP port.
+
+    Args:
+        host: a name or an address, without brackets.
+        port: the port.
+        secure: whether TLS is used.
+        path: what stands before ``/v2`` in every path, without a slash at its end.
+    """
+
+    host: str
+    port: int
+    secure: bool = False
+    path: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine: a loopback address or ``localhost``."""
+        return is_loopback(self.host)
+
+    def __str__(self) -> str:
+        return f"{_join(self.host, self.port)}{self.path}"
+
+
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its spelling alone: a loopback address or ``localhost``."""
+    """Return whether a host is a loopback address or ``localhost``; names are not resolved."""
     if host.lower() == "localhost":
         return True
     try:
@@ -79,13 +104,13 @@ def parse_url(url: UrlLike) -> Endpoint:
 
     Args:
         url: ``host:port``, ``grpc://host:port``, ``grpcs://host:port`` (TLS), ``dns:///name:port``, ``unix:/path``, or a
-            list of the first three: all of them are used in turn (gRPC's ``round_robin``).
+            list of the first three, which are used in turn (gRPC's ``round_robin``).
 
     Returns:
         The endpoint.
 
     Raises:
-        ConfigurationError: anything else, with the form that was expected.
+        ConfigurationError: the url has another form.
 
     Example:
         >>> parse_url("grpcs://gpt.example.com:443")
@@ -123,7 +148,7 @@ def _socket_path(text: str, url: str) -> str:
         raise ConfigurationError(
             f"url of a unix socket must have a path, as unix:/run/triton.sock, not {url!r}", parameter="url"
         )
-    # gRPC takes what follows two slashes for the name of a host.
+    # gRPC reads the part after two slashes as a host name.
     return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
 
@@ -150,3 +175,47 @@ def _parse_list(urls: Sequence[str]) -> Endpoint:
         for address in endpoint.addresses or (_split_host_port(endpoint.target),)
     )
     return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
+
+
+_HTTP_URL = re.compile(
+    r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
+)
+_NO_SCHEME = "no scheme"
+_HTTP_PORTS = {_NO_SCHEME: 8000, "http": 80, "https": 443}
+"""The port of a url that names none. Without a scheme it is NuPIC's and Triton's default."""
+
+
+def parse_http_url(url: str) -> HttpEndpoint:
+    """Parse the url of a server's HTTP port.
+
+    Args:
+        url: ``host:port``, ``http://host:port`` or ``https://host:port`` (TLS), each with a path behind it where a proxy has
+            the server there.
+
+    Raises:
+        ConfigurationError: anything else, with the form that was expected. Credentials in the url are not shown.
+
+    Example:
+        >>> parse_http_url("https://gpt.example.com/models")
+        HttpEndpoint(host='gpt.example.com', port=443, secure=True, path='/models')
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
+    if "@" in url:
+        raise ConfigurationError(
+            "url must be host:port, not one with credentials: give them as bearer_token=, or as"
+            " metadata={'authorization': …}"
+        )
+    text = url.strip()
+    scheme, separator, rest = text.rpartition("://")
+    scheme = scheme.lower() if separator else _NO_SCHEME
+    match = _HTTP_URL.fullmatch(rest)
+    port = int(match["port"] or _HTTP_PORTS.get(scheme, 0)) if match is not None else 0
+    readable = text.isascii() and text.isprintable()
+    if match is None or not readable or scheme not in _HTTP_PORTS or not 1 <= port <= 65535:
+        hint = "; gRPC has a port of its own (8001 by default)" if scheme.startswith("grpc") else ""
+        raise ConfigurationError(
+            f"url {url!r} is not valid: expected host:port, http://host:port or https://host:port (TLS){hint}"
+        )
+    path = (match["path"] or "").rstrip("/").removesuffix("/v2").rstrip("/")
+    return HttpEndpoint(match["v6"] or match["host"], port, scheme == "https", path)

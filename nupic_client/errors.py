@@ -66,10 +66,10 @@ class NupicError(Exception):
     """Root of every error of this library: ``except NupicError`` catches them all."""
 
     hint: str = ""
-    """Another way out that only a program has, as "or set unsupported='warn'"; part of ``str(error)``."""
+    """Another way out that needs an argument, as "or set unsupported='warn'"; part of ``str(error)``."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        # `args` has one text, so that an exception can be unpickled; the attributes are set again afterwards.
+        # `args` has one text only, so that unpickling can make the exception; the attributes follow afterwards.
         super().__init__(message)
         self.message: str = message
         """What happened and what to do, as one sentence without the facts that stand in attributes."""
@@ -107,7 +107,7 @@ class ConfigurationError(NupicError, ValueError):
     def __init__(self, message: str, *, parameter: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.parameter: str = parameter
-        """The argument that is wrong, as ``"max_tokens"`` or ``"tls.private_key"``; empty where it is not one alone."""
+        """The argument that is wrong, as ``"max_tokens"`` or ``"tls.private_key"``; empty if it is not one alone."""
 
 
 class PromptError(NupicError, ValueError):

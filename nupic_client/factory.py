@@ -1,4 +1,4 @@
-"""`ClientFactory`: a client by model, address and protocol, as NuPIC scripts ask for it."""
+"""`ClientFactory`: make a client by model, address and protocol, in the way of NuPIC scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ClientFactory"]
 
 
 class ClientFactory:
-    """Make clients for models that answer a request at once."""
+    """Make clients for models that do not stream."""
 
     @overload
     @staticmethod
@@ -41,15 +41,14 @@ class ClientFactory:
         Args:
             model: a friendly name of the registry or the server's own name of a model.
             url: the server; by default port 8001 of this machine for gRPC and port 8000 for HTTP.
-            protocol: ``"grpc"``, or ``"http"`` where ``tritonclient[http]`` is installed.
-            **options: as for `InferenceClient`; over HTTP ``registry``, ``text``, ``timeout``, ``bearer_token`` and
-                ``allow_insecure_token``.
+            protocol: ``"grpc"`` or ``"http"``. gRPC does more, such as many requests at the same time.
+            **options: as for `InferenceClient`, or over HTTP for `HttpInferenceClient`.
 
         Returns:
             A client with ``infer`` and ``embed``.
 
         Raises:
-            ConfigurationError: an argument is wrong, or HTTP is not installed; says what to install.
+            ConfigurationError: an argument is wrong.
 
         Example:
             .. code-block:: python
@@ -59,7 +58,7 @@ class ClientFactory:
                 client = ClientFactory.get_client("sbert", "localhost:8001", "grpc")
                 vectors = client.embed(["a sentence"])
         """
-        # Imported when asked for: arrays need numpy, and HTTP needs packages that most users do not have.
+        # Imported when asked for: arrays need numpy, which takes time.
         if protocol == "grpc":
             from nupic_client.inference import InferenceClient  # noqa: PLC0415
 

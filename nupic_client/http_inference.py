@@ -1,85 +1,81 @@
-"""`HttpInferenceClient`: the same requests over HTTP, by tritonclient's HTTP client.
+"""`HttpInferenceClient`: requests over HTTP, for scripts that have only the server's HTTP port.
 
-For scripts that only have the server's HTTP port. It infers and embeds, one request after the other.
-`InferenceClient` does more, and faster.
+It infers and embeds, one request after the other. `InferenceClient` has many on their way at the same time.
 """
 
 from __future__ import annotations
 
-import importlib
-import ssl
-import threading
-import uuid
-from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType, TracebackType
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from nupic_client._core.calls.auth import Bearer, SignedCall
+from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
-from nupic_client._core.inference.arrays import from_raw, texts_of
-from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts
-from nupic_client._core.inference.inputs import encode_inputs
+from nupic_client._core.inference.call import infer
+from nupic_client._core.inference.embedding import check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._core.kserve.error_messages import error_from_message
-from nupic_client._core.kserve.signature_messages import signature_from_config_json
+from nupic_client._core.kserve.rest import check_headers
+from nupic_client._model_client import new_request_id
 from nupic_client._public import publish
+from nupic_client._sync.http import HttpTransport
 from nupic_client.config import check_token_path
-from nupic_client.endpoint import is_loopback
-from nupic_client.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ConnectionFailedError,
-    DeadlineExceededError,
-    InferenceError,
-    ProtocolError,
-    RequestError,
-    RequestRejectedError,
-)
+from nupic_client.endpoint import parse_http_url
+from nupic_client.errors import ConfigurationError
+from nupic_client.logs import switch_on
 from nupic_client.naming import unary_name
 from nupic_client.options import InferOptions
 from nupic_client.registry import ModelRegistry, default_registry
-from nupic_client.signature import ModelSignature
+from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-    from nupic_client._core.calls.flows import Flow, Metadata
     from nupic_client._core.inference.arrays import ArrayLike, TextAs
+    from nupic_client.config import TLS, BearerTokenSource
+    from nupic_client.model_spec import ModelSpec
+    from nupic_client.timeouts import RetryPolicy, Timeouts
 
 __all__ = ["HttpInferenceClient"]
 
 DEFAULT_URL = "localhost:8000"
 """NuPIC's and Triton's default HTTP port on this machine."""
-_OWN = frozenset({"_http", "_bearer", "_connections", "_signature"})
-"""What a copy of a client does not take over."""
+_OWN = frozenset({"_transport", "_models"})
+"""Attributes that a copy of a client does not get."""
 
 
 class HttpInferenceClient:
-    """A client for one model over HTTP. Thread-safe: each thread has a connection of its own.
+    """A client for one model over HTTP. Thread-safe: threads that call at the same time have connections of their own.
+
+    It goes straight to the server: proxies of the environment (``$HTTP_PROXY``) are not used.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
-        url: ``host:port`` with or without ``http://``, or ``https://…``. Default: ``localhost:8000``.
+        url: ``host:port``, ``http://host:port`` or ``https://host:port`` (TLS), with a path behind it where a proxy has the
+            server there. Default: ``localhost:8000``.
         registry: where the model is looked up. Default: the models that come with the package.
         text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
-        timeout: seconds to wait for the server to connect, and for each chunk of its answer.
+        timeout: seconds for each call, retries included, or `Timeouts` with the time for connecting; None for no limit.
+        max_retries: how often a request is sent again that failed before it was answered; None for the default, 2.
+        metadata: headers for every request, besides those of a call.
+        tls: certificates and names for an ``https://`` url.
         bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
 
-    A copy, also one that was pickled, has the configuration and makes its own connections.
+    A copy, pickled copies included, has the same configuration and its own connections.
 
     Raises:
-        ConfigurationError: an argument is wrong, or ``tritonclient[http]`` is not installed.
+        ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
 
     Example:
         .. code-block:: python
 
             client = ClientFactory.get_client("sbert", "localhost:8000", "http")
-            vectors = client.infer(["a sentence"])
+            vectors = client.embed(["a sentence"])
     """
 
     def __init__(
@@ -89,35 +85,43 @@ class HttpInferenceClient:
         *,
         registry: ModelRegistry | None = None,
         text: TextAs = "str",
-        timeout: float = 600.0,
-        bearer_token: str | Callable[[], str] | None = None,
+        timeout: float | Timeouts | None = DEFAULT_TOTAL_TIMEOUT,
+        max_retries: int | RetryPolicy | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        tls: TLS | None = None,
+        bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
     ) -> None:
+        switch_on(os.environ)
         self._spec = (registry or default_registry()).resolve(model)
-        self._name = unary_name(self._spec.server_name)
         self._text = check_text(text)
-        scheme, separator, rest = (url or DEFAULT_URL).rpartition("://")
-        if separator and scheme not in {"http", "https"}:
+        self._options = CallOptions().override(
+            {"timeout": timeout, "max_retries": max_retries, "metadata": metadata}
+        )
+        check_headers(self._options.metadata)
+        self._endpoint = endpoint = parse_http_url(DEFAULT_URL if url is None else url)
+        if tls is not None and not endpoint.secure:
             raise ConfigurationError(
-                f"url must be host:port, http://host:port or https://host:port, not {url!r}", parameter="url"
+                f"tls is given but the url {str(endpoint)!r} is not secure: use https://{endpoint}",
+                parameter="tls",
             )
-        self._address = rest.rstrip("/")
-        self._secure = scheme == "https"
-        self._timeout = CallOptions().override({"timeout": timeout}).timeouts.total
+        protected = bearer_token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
+        check_token_path(str(endpoint), f"https://{endpoint}", protected=protected)
+        self._tls = tls
         self._bearer_token = bearer_token
-        host = urlsplit(f"//{self._address}").hostname or ""
-        protected = bearer_token is None or self._secure or is_loopback(host) or allow_insecure_token
-        check_token_path(self._address, f"https://{self._address}", protected=protected)
         self._begin()
 
     def _begin(self) -> None:
-        self._http = _load()
-        self._bearer = Bearer.of(self._bearer_token)
-        self._connections = threading.local()
-        self._signature: ModelSignature | None = None
+        self._transport = HttpTransport(
+            self._endpoint,
+            tls=self._tls,
+            patience=self._options.timeouts.connect,
+            bearer=Bearer.of(self._bearer_token),
+        )
+        self._models = ModelDirectory()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The configuration only: a copy has its own connections and asks the server itself.
+        # The configuration only: a copy has its own connections and its own signature.
         return {name: value for name, value in self.__dict__.items() if name not in _OWN}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -125,9 +129,14 @@ class HttpInferenceClient:
         self._begin()
 
     @property
+    def model(self) -> ModelSpec:
+        """What the client knows about its model, such as the server's name of it."""
+        return self._spec
+
+    @property
     def url(self) -> str:
-        """The server, as ``host:port``."""
-        return self._address
+        """The server, as ``host:port`` with the path before ``/v2``."""
+        return str(self._endpoint)
 
     def infer(
         self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Unpack[InferOptions]
@@ -136,13 +145,14 @@ class HttpInferenceClient:
 
         Args:
             inputs: as for `InferenceClient.infer`.
-            **options: ``outputs``, ``parameters``, ``text``, ``request_id``, and ``metadata`` as HTTP headers.
+            **options: as for `InferenceClient.infer`; ``metadata`` are headers.
 
         Raises:
-            ConfigurationError: the inputs or options do not fit the model.
+            ConfigurationError: the inputs or options do not fit the model; they were not sent.
             RequestError: the request failed.
+            TypeError: an option that does not exist.
         """
-        return self._send(self._request(options), inputs)
+        return self._transport.run(infer(self._request(options), inputs, self._models))
 
     def embed(
         self,
@@ -152,31 +162,55 @@ class HttpInferenceClient:
         batch_size: int | None = None,
         **options: Unpack[InferOptions],
     ) -> NDArray[np.float32]:
-        """Turn texts into vectors, as `InferenceClient.embed` does. Blocks; thread-safe.
+        """Turn texts into vectors, as `InferenceClient.embed` does, one request after the other. Blocks; thread-safe.
 
         Args:
             texts: as for `InferenceClient.embed`.
             output: as for `InferenceClient.embed`.
             batch_size: as for `InferenceClient.embed`.
-            **options: as for `infer`.
+            **options: as for `InferenceClient.embed`.
 
         Raises:
             ConfigurationError: as for `InferenceClient.embed`.
             RequestError: a request failed.
+            TypeError: an option that does not exist.
         """
-        request = self._request(options)
-        batcher = EmbeddingBatcher(
-            request, self._describe(request), check_texts(texts), output=output, batch_size=batch_size
+        opening = prepare_embedding(
+            self._request(options, single=False),
+            check_texts(texts),
+            self._models,
+            output=output,
+            batch_size=batch_size,
         )
+        batcher = self._transport.run(opening)
         for index, inputs in enumerate(batcher.inputs()):
-            batcher.add(index, self._send(batcher.request, inputs))
+            batcher.add(index, self._transport.run(infer(batcher.request, inputs, self._models)))
         return batcher.matrix()
 
+    def wait_until_ready(self, timeout: float | None = 60.0) -> None:
+        """Block until the server and the model are ready. Thread-safe.
+
+        Args:
+            timeout: seconds; None waits without limit.
+
+        Raises:
+            DeadlineExceededError: not ready in time; it says what was missing.
+            RequestError: waiting cannot help, e.g. wrong credentials.
+        """
+        name = self._spec.server_name
+        self._transport.run(
+            wait_until_ready(
+                name,
+                timeout=timeout,
+                target=self.url,
+                metadata=self._options.metadata,
+                twin=unary_name(name),
+            )
+        )
+
     def close(self) -> None:
-        """Close this thread's connection; those of other threads close when they end. Idempotent."""
-        client = self._connections.__dict__.pop("client", None)
-        if client is not None:
-            client.close()
+        """Close the connections, which ends what is running on them. Idempotent; safe from any thread."""
+        self._transport.close()
 
     def __enter__(self) -> Self:
         """Return the client; the end of the block closes it."""
@@ -188,156 +222,19 @@ class HttpInferenceClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"HttpInferenceClient({self._name!r}, url={self.url!r})"
+        return f"HttpInferenceClient({self._spec.server_name!r}, url={self.url!r})"
 
-    def _request(self, options: InferOptions) -> InferenceRequest:
-        if options.get("timeout") is not None:
-            raise ConfigurationError(
-                "timeout must be given to the client over HTTP, not to a call", parameter="timeout"
-            )
-        return InferenceRequest.create(
+    def _request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
+        request = InferenceRequest.create(
             self._spec,
             {"text": self._text, **options},
-            defaults=CallOptions(),
+            defaults=self._options,
             target=self.url,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=new_request_id,
+            single=single,
         )
-
-    def _describe(self, request: InferenceRequest) -> ModelSignature:
-        if self._signature is None:
-            metadata = request.options.metadata
-            config = self._call("get_model_config", self._name, self._spec.version, metadata=metadata)
-            self._signature = signature_from_config_json(config)
-        return self._signature
-
-    def _send(
-        self, request: InferenceRequest, inputs: Mapping[str, ArrayLike] | ArrayLike
-    ) -> InferenceResult:
-        signature = self._describe(request)
-        batch = encode_inputs(signature, inputs)
-        request.check(signature)
-        tensors = []
-        for tensor in batch.tensors:
-            item = self._http.InferInput(tensor.name, list(tensor.shape), tensor.datatype)
-            contents = b"".join(tensor.contents)
-            item.set_data_from_numpy(from_raw(tensor.datatype, tensor.shape, contents, "bytes"))
-            tensors.append(item)
-        request_id = request.options.request_id or request.new_id()
-        answer = self._call(
-            "infer",
-            self._name,
-            tensors,
-            model_version=self._spec.version,
-            outputs=[self._http.InferRequestedOutput(name) for name in request.outputs] or None,
-            request_id=request_id,
-            metadata=request.options.metadata,
-            parameters=dict(request.parameters) or None,
-        )
-        return self._result(request, answer)
-
-    def _result(self, request: InferenceRequest, answer: Any) -> InferenceResult:
-        response: Mapping[str, Any] = answer.get_response()
-        arrays = {}
-        for output in response["outputs"]:
-            name = output["name"]
-            array = answer.as_numpy(name)
-            try:
-                arrays[name] = (
-                    texts_of(array) if output["datatype"] == "BYTES" and request.text == "str" else array
-                )
-            except ValueError as error:
-                raise ProtocolError(f"output {name!r} is broken: {error}", model=self._name) from None
-        return InferenceResult(
-            arrays,
-            model=response.get("model_name", self._name),
-            version=response.get("model_version", ""),
-            request_id=response.get("id", ""),
-            parameters=response.get("parameters", {}),
-        )
-
-    def _call(self, method: str, *arguments: Any, metadata: Metadata = (), **options: Any) -> Any:
-        """Call a method of the connection with the token, and once more with another one if the server wants that."""
-        signed = SignedCall(self._bearer, metadata)
-        while True:
-            sent = self._perform(signed.sign())
-            try:
-                return self._call_once(method, *arguments, headers=_headers(sent), **options)
-            except RequestError as error:
-                if not signed.renews(error):
-                    shown = signed.hide(error)
-                    raise shown from (error.__cause__ if shown is error else None)
-
-    def _perform(self, signing: Flow[Metadata]) -> Metadata:
-        try:
-            wanted: Any = next(signing)
-            while True:
-                wanted = signing.send(wanted.source())
-        except StopIteration as stop:
-            signed: Metadata = stop.value
-            return signed
-
-    def _call_once(
-        self, method: str, *arguments: Any, headers: Mapping[str, str | bytes] | None, **options: Any
-    ) -> Any:
-        try:
-            return getattr(self._client(), method)(*arguments, headers=headers, **options)
-        except self._http.InferenceServerException as error:
-            raise self._failed(error.message() or "", str(error.status() or "")) from error
-        except TimeoutError as error:
-            raise DeadlineExceededError(
-                f"no answer within {self._timeout} s", limit=self._timeout, model=self._name, target=self.url
-            ) from error
-        except OSError as error:
-            raise ConnectionFailedError(
-                f"cannot reach the server: {error}", model=self._name, target=self.url, retryable=True
-            ) from error
-
-    def _failed(self, text: str, code: str) -> RequestError:
-        known = _REFUSED.get(code, lambda _text: None)(text) or error_from_message(text)
-        if known is None:
-            kind = RequestRejectedError if code.startswith("4") else InferenceError
-            known = kind(f"the server refused: {text}", server_message=text)
-        return known.completed(model=self._name, target=self.url)
-
-    def _client(self) -> Any:
-        client = getattr(self._connections, "client", None)
-        if client is None:
-            # Its connections belong to the thread that made them.
-            client = self._connections.client = self._http.InferenceServerClient(
-                self._address,
-                connection_timeout=self._timeout,
-                network_timeout=self._timeout,
-                ssl=self._secure,
-                ssl_context_factory=ssl.create_default_context if self._secure else None,
-            )
-        return client
-
-
-_REFUSED: Mapping[str, Callable[[str], RequestError]] = {
-    "401": lambda text: AuthenticationError(
-        f"the server wants valid credentials: {text}", status="UNAUTHENTICATED", server_message=text
-    ),
-    "403": lambda text: AuthenticationError(
-        f"these credentials do not allow it: {text}", status="PERMISSION_DENIED", server_message=text
-    ),
-}
-"""What the HTTP status of a server, or of a proxy before it, says by itself."""
-
-
-def _headers(metadata: Metadata) -> dict[str, str | bytes] | None:
-    return {name: value for name, value in metadata} or None  # noqa: C416 - a dict of both kinds of values
-
-
-def _load() -> ModuleType:
-    try:
-        return importlib.import_module("tritonclient.http")
-    except (ImportError, RuntimeError):
-        # Without its extra tritonclient raises RuntimeError.
-        raise ConfigurationError(
-            "protocol 'http' needs tritonclient's HTTP client: pip install 'tritonclient[http]'; or use protocol"
-            " 'grpc' with the server's gRPC port (8001 by default), which needs nothing more",
-            parameter="protocol",
-        ) from None
+        check_headers(request.options.metadata)
+        return request
 
 
 publish(__name__)

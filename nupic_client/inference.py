@@ -1,4 +1,4 @@
-"""`InferenceClient`: models that answer a request at once, with arrays, embeddings or a whole text."""
+"""`InferenceClient`: models that do not stream, with arrays, embeddings or a complete text as their answer."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ Errors: TypeAlias = Literal["raise", "return"]
 OnResult: TypeAlias = "Callable[[int, Any], object]"
 """Called with the index of an input and its result."""
 AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
-"""Called with the index of an input and its result; what it returns is awaited if it can be."""
+"""Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 
 class InferenceClient(ModelClient):
-    """A client for one model that answers each request at once.
+    """A client for one model that answers each request with one response.
 
     One client serves any number of threads, tasks and event loops at the same time; it opens its connection
-    at the first call and keeps it. A name that ends in ``.streaming`` means the model without that ending, if
-    the server has it; else the one that streams, for `generate`.
+    at the first call and keeps it. A name that ends in ``.streaming`` means the model without that suffix, if the
+    server has it; else the streaming model, for `generate`.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
@@ -118,14 +118,14 @@ class InferenceClient(ModelClient):
     def infer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs. Blocks; thread-safe.
 
-        Arrays must have the data type and shape that the model declares. Plain Python values take its data
-        type where they fit it. A model with a batch dimension takes a single item without it, and a list of n
-        texts as ``[n, 1]``.
+        Arrays must have the data type and shape that the model declares. Python values are converted to its data type
+        if they fit. For a model with a batch dimension a single item may omit it, and a list of n texts has the shape
+        ``[n, 1]``.
 
         Args:
             inputs: arrays by the name of the input, or the value of the only input: an array, a list of
                 texts, a number.
-            **options: of this call, see `InferOptions`.
+            **options: options of this call, see `InferOptions`.
 
         Returns:
             The outputs by name.
@@ -172,17 +172,17 @@ class InferenceClient(ModelClient):
     ) -> NDArray[np.float32]:
         """Turn texts into vectors. Blocks; thread-safe.
 
-        The texts go out in batches of ``batch_size``, several at a time; to a model without a batch dimension
-        one by one.
+        The texts are sent in batches of ``batch_size``, several at a time; one by one to a model without a batch
+        dimension.
 
         Args:
             texts: the texts, or a single one.
-            output: name of the output with the vectors; needed where the model has several of floating-point
+            output: name of the output with the vectors; required if the model has several outputs of floating-point
                 numbers.
-            batch_size: how many texts go into one request. Default: the most that the model takes.
-            concurrency: how many requests may run at the same time.
-            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` is for each
-                request.
+            batch_size: number of texts in one request. Default: the most that the model takes.
+            concurrency: number of requests at the same time.
+            **options: as for `infer`, without ``outputs`` and ``request_id``; ``timeout`` applies to
+                each request.
 
         Returns:
             An array of float32 with the shape ``(n_texts, dim)``. Without texts it is ``(0, dim)``, with ``dim`` 0 if
@@ -250,15 +250,15 @@ class InferenceClient(ModelClient):
         With a model that streams, the stream is read to its end.
 
         Args:
-            prompt: a text, sent as it is, or a list of messages, rendered by the model's prompt formatter.
-            **options: of this call, see `GenerateOptions`.
+            prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
+            **options: options of this call, see `GenerateOptions`.
 
         Returns:
             The generation with its text, finish reason, usage and timing.
 
         Raises:
-            ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked;
-                nothing was sent.
+            ConfigurationError: an option or the prompt is wrong, or the model does not support an option; nothing was
+                sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
             TypeError: an option does not exist.
@@ -346,18 +346,17 @@ class InferenceClient(ModelClient):
 
         Args:
             inputs: any iterable of what `infer` takes.
-            concurrency: how many requests may run at the same time.
-            ordered: whether results come in the order of the inputs, or as they complete, each as ``(index,
-                result)``.
-            callback: called with index and result of each input as it completes, on the thread that reads.
-            errors: ``"raise"`` raises the error of an input in its place, which ends the iteration;
-                ``"return"`` returns it in the place of its result.
-            batch_size: how many rows of inputs are put together into one request, for a model with a batch
-                dimension. The results are the same.
-            **options: as for `infer`, without ``request_id``; ``timeout`` is for each request.
+            concurrency: number of requests at the same time.
+            ordered: yield results in the order of the inputs; otherwise as they complete, each as ``(index, result)``.
+            callback: called with index and result of each input as it completes, on the reading thread.
+            errors: ``"raise"`` raises the error of an input in place of its result, which ends the iteration;
+                ``"return"`` yields it.
+            batch_size: number of rows that are combined into one request, for a model with a batch dimension. The
+                results are the same.
+            **options: as for `infer`, without ``request_id``; ``timeout`` applies to each request.
 
         Returns:
-            The results, also a context manager. Nothing is sent before they are read.
+            The results, also a context manager. Nothing is sent before the first read.
 
         Raises:
             ConfigurationError: an argument is wrong.
@@ -426,13 +425,13 @@ class InferenceClient(ModelClient):
             inputs: any iterable or async iterable of what `infer` takes.
             concurrency: as for `map`.
             ordered: as for `map`.
-            callback: a function or a coroutine function, called in the task that reads.
+            callback: a function or a coroutine function, called in the reading task.
             errors: as for `map`.
             batch_size: as for `map`.
             **options: as for `map`.
 
         Returns:
-            The results, also an async context manager. Nothing is sent before they are read.
+            The results, also an async context manager. Nothing is sent before the first read.
 
         Raises:
             ConfigurationError: as for `map`.
@@ -456,7 +455,7 @@ class InferenceClient(ModelClient):
         return AsyncResultStream(self._async_transport, opening, inputs, callback)
 
     def _inference_request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
-        """Decide everything that can be decided without the server."""
+        """Return the request, with all checks that need no server."""
         return InferenceRequest.create(
             self._spec,
             {"text": self._text, **options},
@@ -469,11 +468,6 @@ class InferenceClient(ModelClient):
     def _embedding(
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
     ) -> flows.Flow[EmbeddingBatcher]:
-        if options.get("outputs") is not None:
-            raise ConfigurationError(
-                "outputs must not be given to embed: choose the output with the vectors as output=",
-                parameter="outputs",
-            )
         request = self._inference_request(options, single=False)
         return prepare_embedding(
             request, check_texts(texts), self._models, output=output, batch_size=batch_size

@@ -1,4 +1,4 @@
-"""The logger ``nupic_client``: one line for the outcome of each request, and nothing of what was said.
+"""The logger ``nupic_client``: one line for the outcome of each request, without prompts and answers.
 
 Silent unless the application configures logging, or ``$NUPIC_LOG`` is ``info`` or ``debug``.
 """
@@ -15,17 +15,17 @@ __all__ = ["log_outcome", "log_retry", "log_sending", "logger", "switch_on"]
 logger = logging.getLogger("nupic_client")
 logger.addHandler(logging.NullHandler())
 
-# One object: a logger takes the same handler only once, from whatever thread.
+# One object, because a logger adds the same handler only once, from any thread.
 _STDERR = logging.StreamHandler()
 _STDERR.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
 _LEVELS = {"info": logging.INFO, "debug": logging.DEBUG}
 
 
 def switch_on(environ: Mapping[str, str]) -> None:
-    """Write log lines to stderr if ``$NUPIC_LOG`` says so. Idempotent.
+    """Write log lines to stderr if ``$NUPIC_LOG`` is set. Idempotent.
 
     Raises:
-        ConfigurationError: it is neither ``info`` nor ``debug``.
+        ConfigurationError: its value is neither ``info`` nor ``debug``.
     """
     wanted = environ.get("NUPIC_LOG", "").strip().lower()
     if not wanted:
@@ -37,12 +37,12 @@ def switch_on(environ: Mapping[str, str]) -> None:
 
 
 def log_sending(model: str, request_id: str, target: str, attempt: int = 1) -> None:
-    """Tell at DEBUG that a request goes out."""
+    """Log at DEBUG that a request is sent."""
     logger.debug("model=%s request=%s sending to=%s attempt=%d", model, request_id, target, attempt)
 
 
 def log_retry(what: str, error: RequestError, pause: float) -> None:
-    """Tell at DEBUG that a request is sent again after a pause."""
+    """Log at DEBUG that a request is sent again after a pause."""
     logger.debug("%s failed with %s, sent again in %.3fs", what, _kind(error), pause)
 
 
@@ -56,16 +56,16 @@ def log_outcome(
     tokens: int | None = None,
     attempts: int | None = None,
 ) -> None:
-    """Tell at INFO how a request ended.
+    """Log the outcome of a request at INFO.
 
     Args:
         model: the server's name of the model.
-        request_id: of the request; empty where it had none yet.
-        outcome: a word, or the error; of that only its kind, because a server's words may repeat the prompt.
-        total: seconds it took.
+        request_id: the id of the request; empty if it had none yet.
+        outcome: a word, or the error, of which only the class is logged, because a server's text may repeat the prompt.
+        total: its duration in seconds.
         first_token: seconds until the first chunk of text.
-        tokens: how many tokens the server says it made.
-        attempts: how often the request was sent.
+        tokens: number of output tokens that the server reports.
+        attempts: number of times that the request was sent.
     """
     logger.info(
         "model=%s request=%s outcome=%s total=%s ttft=%s tokens=%s attempts=%s",

@@ -1,4 +1,4 @@
-"""What a conversation is made of: messages with a role and a text."""
+"""Messages, the parts of a conversation: each has a role and a text."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Message", "MessageLike", "assistant", "system", "to_messages", "user
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. Immutable and hashable.
+    """A message of a conversation. Immutable and hashable.
 
     Args:
-        role: who speaks, usually ``"system"``, ``"user"`` or ``"assistant"``; a formatter refuses roles that its
-            model family does not know.
+        role: the speaker, usually ``"system"``, ``"user"`` or ``"assistant"``; a formatter refuses roles that its model
+            family does not know.
         content: the text, which may be empty.
 
     Raises:
-        ConfigurationError: a role that is not a non-empty string, or a content that is not a string.
+        ConfigurationError: the role is not a non-empty string, or the content is not a string.
 
     Example:
         >>> Message("user", "Hello")
@@ -43,11 +43,11 @@ class Message:
 
 
 MessageLike: TypeAlias = "Message | Mapping[str, str]"
-"""A message, or a mapping with the keys ``role`` and ``content``: accepted wherever messages are."""
+"""A message, or a mapping with the keys ``role`` and ``content``: accepted in place of messages."""
 
 
 def system(content: str) -> Message:
-    """Make a system message: instructions that hold for the whole conversation."""
+    """Make a system message: instructions for the whole conversation."""
     return Message("system", content)
 
 
@@ -57,7 +57,7 @@ def user(content: str) -> Message:
 
 
 def assistant(content: str) -> Message:
-    """Make an assistant message: what the model said earlier."""
+    """Make an assistant message: an earlier answer of the model."""
     return Message("assistant", content)
 
 
@@ -65,13 +65,13 @@ def to_messages(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
     """Turn messages and ``{"role": …, "content": …}`` mappings into messages.
 
     Args:
-        messages: the conversation in its order.
+        messages: the conversation, in order.
 
     Returns:
         The same conversation as `Message` values.
 
     Raises:
-        ConfigurationError: an item is neither, lacks a key, has one too many, or the conversation is empty.
+        ConfigurationError: an item is neither of them, has missing or unknown keys, or the conversation is empty.
 
     Example:
         >>> to_messages([{"role": "user", "content": "Hello"}])

@@ -1,4 +1,4 @@
-"""What a generation gives: its text, how it ended, what it used and how long it took; and the events of a stream."""
+"""The result of a generation: text, finish reason, usage and timing; and the events of a stream."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = [
 
 
 class FinishReason(str, Enum):
-    """Why a text ended. A ``str`` too: ``generation.finish_reason == "stop"`` holds."""
+    """The reason why a text ended. Also a ``str``: ``generation.finish_reason == "stop"`` holds."""
 
     STOP = "stop"
     """The model ended its answer, or a stop string was reached."""
     LENGTH = "length"
-    """``max_tokens`` or the model's context was used up."""
+    """``max_tokens`` or the end of the model's context was reached."""
     CANCELLED = "cancelled"
-    """The caller left the stream before the end; the text is what had arrived."""
+    """The caller left the stream before its end; the text is the part that had arrived."""
     OTHER = "other"
-    """The backend gave a reason of its own; see its documentation."""
+    """The backend gave another reason; see its documentation."""
 
     def __str__(self) -> str:
         return self.value
@@ -39,14 +39,14 @@ class FinishReason(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts as the server reported them; ``None`` where it does not say, never a guess."""
+    """Token counts as the server reports them; ``None`` if it does not, never a guess."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
 
     @property
     def total_tokens(self) -> int | None:
-        """The sum, where both are known."""
+        """The sum, if both are known."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens + self.output_tokens
@@ -63,16 +63,16 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long a generation took, in seconds, by the definitions of NVIDIA's genai-perf.
+    """The durations of a generation in seconds, as NVIDIA's genai-perf defines them.
 
     Args:
-        total: from sending the request to the end of the answer.
-        time_to_first_token: from sending the request to the first text; None when no text came.
-        inter_token_latency: time between two tokens. The mean is (last - first) / (output tokens - 1); where the
-            server does not count tokens each chunk of text counts as one. The percentiles are over the chunks.
-            None with fewer than two.
-        tokens_per_second: 1 / mean inter-token latency; None where the server does not count tokens.
-        chunks: how many chunks of text arrived.
+        total: from the request to the end of the answer.
+        time_to_first_token: from the request to the first text; None without text.
+        inter_token_latency: time between two tokens. The mean is (last - first) / (output tokens - 1); if the server
+            does not count tokens, each chunk of text counts as one. The percentiles are over the chunks. None with
+            fewer than two.
+        tokens_per_second: 1 / mean inter-token latency; None if the server does not count tokens.
+        chunks: number of chunks of text.
         chunks_per_second: 1 / mean time between two chunks; None with fewer than two.
     """
 
@@ -86,15 +86,15 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprob:
-    """How likely a token was.
+    """The log probability of a token.
 
     Args:
         logprob: natural logarithm of the probability of the chosen token.
-        token: its text; None where the backend tells numbers only.
+        token: the text of the token; None if the backend reports numbers only.
         token_id: its number in the model's vocabulary, or None.
-        rank: 1 for the likeliest token at its place, or None.
-        top_logprobs: the likeliest tokens at its place, as many as the server told, the likeliest first; the chosen one
-            is among them.
+        rank: its rank at its position, 1 for the likeliest token, or None.
+        top_logprobs: the likeliest tokens at its position, the likeliest first, as many as the server reports; they
+            include the chosen one.
     """
 
     logprob: float
@@ -110,16 +110,17 @@ class Generation:
 
     Args:
         text: the whole text, without the stop string that ended it.
-        finish_reason: why it ended; None where the backend does not say.
+        finish_reason: why it ended; None if the backend does not report it.
         usage: token counts.
         timing: durations.
         model: the server's name of the model.
         request_id: the id the request was sent with.
-        attempts: how often the request was sent; more than 1 after retries.
-        logprobs: how likely each token was, where ``logprobs=`` asked for it; a stop string cuts the text, not these.
+        attempts: number of times that the request was sent; more than 1 after retries.
+        logprobs: the log probabilities of the tokens, if ``logprobs=`` asks for them; a stop string cuts the text, not
+            these.
     """
 
-    text: str = field(repr=False)  # prompts and answers stay out of logs unless asked for
+    text: str = field(repr=False)  # a repr is often logged, and answers stay out of logs
     finish_reason: FinishReason | None
     usage: Usage
     timing: Timing
@@ -138,7 +139,7 @@ class TextDelta:
 
     Args:
         text: the new text, never empty.
-        logprobs: how likely the tokens were that came since the chunk before, where ``logprobs=`` asked for it.
+        logprobs: the log probabilities of the tokens since the last chunk, if ``logprobs=`` asks for them.
     """
 
     text: str
@@ -157,7 +158,7 @@ class Finished:
 
 
 Event: TypeAlias = "TextDelta | Finished"
-"""What ``stream.events()`` yields."""
+"""An item of ``stream.events()``."""
 
 
 publish(__name__)

@@ -1,4 +1,4 @@
-"""How the next token is chosen: the sampling options every generation takes, validated once."""
+"""The sampling options of a generation, which control the choice of the next token."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nupic_client.errors import ConfigurationError
 __all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
 
 MAX_STOP_STRINGS = 64
-"""More stop strings than this are a mistake, such as a text given as a list of its letters."""
+"""The most stop strings. More are a mistake, such as a text given as a list of its letters."""
 
 
 def _number(
     name: str, value: object, allowed: str, *, low: float, high: float, open_low: bool = False
 ) -> float:
     try:
-        # numpy's and other libraries' numbers come in here too; a text is none, whatever it says.
+        # Numbers of numpy and other libraries are accepted; texts are not, even if they look like numbers.
         number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
@@ -69,15 +69,15 @@ class SamplingParams:
         temperature: randomness, >= 0; 0 always takes the most likely token.
         top_p: nucleus sampling, 0 < top_p <= 1.
         top_k: sample from the k most likely tokens, >= 0; 0 switches it off.
-        min_p: drop tokens less likely than this share of the most likely one, 0 to 1.
+        min_p: drop tokens that are less likely than this share of the most likely one, 0 to 1.
         stop: a string, or up to 64 of them, that end the text; they are not part of it.
-        seed: 0 to 2**64 - 1; the same seed and prompt give the same text where the server can.
+        seed: 0 to 2**64 - 1; the same seed and prompt give the same text, if the server can.
         repetition_penalty: > 0; 1 switches it off.
         presence_penalty: -2 to 2; 0 switches it off.
         frequency_penalty: -2 to 2; 0 switches it off.
 
     Raises:
-        ConfigurationError: a value of the wrong type or out of its range; nothing was sent.
+        ConfigurationError: a value has the wrong type or is out of its range; nothing was sent.
 
     Example:
         >>> SamplingParams(temperature=0, stop="END").stop
@@ -105,7 +105,7 @@ class SamplingParams:
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
-        """The stop strings as a tuple, empty where there are none."""
+        """The stop strings as a tuple, empty if there are none."""
         return tuple(self.stop or ())
 
     def given(self) -> Iterator[tuple[str, object]]:

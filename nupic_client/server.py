@@ -22,7 +22,7 @@ __all__ = ["ServerClient"]
 
 
 class ServerClient(Connected):
-    """Ask a server about itself and its models, and load and unload them.
+    """Query a server and its models, and load and unload models.
 
     Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its twin with the prefix ``a`` awaits.
 
@@ -34,7 +34,7 @@ class ServerClient(Connected):
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, put over the defaults.
+        channel_options: gRPC channel arguments by name, which override the defaults.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
@@ -187,11 +187,11 @@ class ServerClient(Connected):
     def load(self, model: str, *, config: str | None = None) -> None:
         """Load a model, or load it again. Blocks until it is loaded; thread-safe.
 
-        Works on servers that run with explicit model control (Triton's ``--model-control-mode=explicit``).
+        Requires explicit model control on the server (Triton's ``--model-control-mode=explicit``).
 
         Args:
             model: the server's name or a friendly name.
-            config: a model configuration as JSON, in place of the one in the repository.
+            config: a model configuration as JSON, which replaces the one in the repository.
 
         Raises:
             RequestError: the server refuses, or the model cannot be loaded.

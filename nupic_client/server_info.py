@@ -1,4 +1,4 @@
-"""What a server says about itself and its models."""
+"""Information of a server about itself and its models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ServerInfo:
     Args:
         name: e.g. ``"triton"``.
         version: e.g. ``"2.51.0"``.
-        extensions: the protocol extensions it offers.
+        extensions: the protocol extensions that it supports.
     """
 
     name: str
@@ -32,13 +32,13 @@ class ModelInfo:
     Args:
         name: the server's name of the model.
         version: its version.
-        state: ``"READY"``, ``"LOADING"``, ``"UNLOADING"``, ``"UNAVAILABLE"``, or empty where the server does not say.
+        state: ``"READY"``, ``"LOADING"``, ``"UNLOADING"``, ``"UNAVAILABLE"``, or empty if the server does not report it.
         reason: why it is not ready.
-        streams: whether it is decoupled, so that it can stream; None where that was not asked for or not told.
-        backend: Triton's backend or platform; empty where that was not asked for or not told.
-        family: the prompt family guessed from the name, or None.
+        streams: whether it is decoupled, so that it can stream; None if unknown.
+        backend: Triton's backend or platform; empty if unknown.
+        family: the prompt family that the name implies, or None.
         friendly_name: the registry's name for it, or None.
-        parts: the name in its parts.
+        parts: the parts of the name.
     """
 
     name: str
@@ -53,17 +53,17 @@ class ModelInfo:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be used now."""
+        """Whether it is ready for requests."""
         return self.state == "READY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
-    """How often something happened and how long it took in all.
+    """A count and a total duration.
 
     Args:
-        count: how often.
-        total: seconds in all.
+        count: the number of times.
+        total: all of them together, in seconds.
     """
 
     count: int
@@ -71,13 +71,13 @@ class Durations:
 
     @property
     def mean(self) -> float | None:
-        """Seconds each, or None if it never happened."""
+        """The mean in seconds, or None if the count is 0."""
         return self.total / self.count if self.count else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatistics:
-    """What a model has done since the server started.
+    """Counts and durations of a model since the start of the server.
 
     Args:
         name: the server's name of the model.

@@ -1,4 +1,4 @@
-"""`StreamingClient`: stream a GPT's output, by callback, iterator or async iterator."""
+"""`StreamingClient`: stream the text of a model by callback, iterator or async iterator."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCallback", "Callback", "Prompt", "StreamingClient"]
 
 Prompt: TypeAlias = "str | Iterable[MessageLike]"
-"""A text that is sent as it is, or a conversation that the model's prompt formatter renders."""
+"""A text, sent unchanged, or a conversation, rendered by the model's prompt formatter."""
 Callback: TypeAlias = "Callable[[str], object]"
 """Called with each chunk of text."""
 AsyncCallback: TypeAlias = "Callable[[str], Awaitable[object] | object]"
-"""Called with each chunk of text; what it returns is awaited if it can be."""
+"""Called with each chunk of text; an awaitable result is awaited."""
 
 
 class StreamingClient(ModelClient):
@@ -49,8 +49,8 @@ class StreamingClient(ModelClient):
         backend: the adapter for the model's inputs and outputs: a name such as ``"vllm"`` or an object, see
             `nupic_client.backends`. Default: chosen by the model's signature.
         tls: certificates and names for a ``grpcs://`` url.
-        bearer_token: a bearer token that is sent with every call, or a function or coroutine function that returns it. A
-            function is called at the first call, and again when the server refuses its token as UNAUTHENTICATED.
+        bearer_token: the bearer token of every call, or a function or coroutine function that returns it. A function is
+            called before the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name; they replace single defaults.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
@@ -75,16 +75,16 @@ class StreamingClient(ModelClient):
         """Generate a text and return it when it is complete. Blocks; thread-safe.
 
         Args:
-            prompt: a text, sent as it is, or a list of messages, rendered by the model's prompt formatter.
+            prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
             callback: called with each chunk of text as it arrives, on this thread. An exception in it cancels the
                 generation and is raised here.
-            **options: of this call, see `GenerateOptions`.
+            **options: options of this call, see `GenerateOptions`.
 
         Returns:
             The generation with its text, finish reason, usage and timing.
 
         Raises:
-            ConfigurationError: an option or the prompt is wrong, or the model cannot do what is asked; nothing was sent.
+            ConfigurationError: an option or the prompt is wrong, or the model does not support an option; nothing was sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
             TypeError: an option does not exist.
@@ -98,9 +98,9 @@ class StreamingClient(ModelClient):
         return self._deliver(self.stream(prompt, **options), callback)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
-        """Send a prompt and return its text as a stream: iterate over it for the chunks as they arrive.
+        """Send a prompt and return the answer as a stream of chunks, to iterate over.
 
-        Blocks only to ask for the model's signature, once. Thread-safe. Leaving the stream cancels the generation.
+        Blocks only for the model's signature, once. Thread-safe. Leaving the stream cancels the generation.
 
         Args:
             prompt: as for `generate`.
@@ -147,9 +147,9 @@ class StreamingClient(ModelClient):
         return await self._adeliver(self.astream(prompt, **options), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
-        """Return the text of a prompt as an async stream; the async twin of `stream`. Does not block.
+        """Return the answer to a prompt as an async stream; the async twin of `stream`. Does not block.
 
-        The request is sent by ``async with`` or by the first read.
+        ``async with`` or the first read sends the request.
 
         Args:
             prompt: as for `generate`.

@@ -1,4 +1,4 @@
-"""How long to wait and how often to try: the deadlines and the retries of a call."""
+"""The deadlines and the retries of a call."""
 
 from __future__ import annotations
 
@@ -11,34 +11,31 @@ from nupic_client.errors import ConfigurationError
 __all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
 
 DEFAULT_TOTAL_TIMEOUT = 600.0
-"""Seconds a generation may take when nothing else is said: long answers on a CPU take minutes, nothing takes forever."""
+"""The default time limit of a generation in seconds: long answers on a CPU take minutes, and no answer takes for ever."""
 
 DEFAULT_MAX_OUTPUT_BYTES = 64 * 2**20
-"""Bytes of text that an answer may have when nothing else is said: a hundred times what the longest contexts hold."""
+"""The default limit for the text of an answer in bytes: a hundred times the longest contexts."""
 
-# 31 years. gRPC counts nanoseconds in 64 bits: a call with more than those hold would time out at once.
+# 31 years. gRPC counts nanoseconds in 64 bits: a longer timeout would overflow, and the call would end at once.
 _LONGEST_TIMEOUT = 1e9
 _MOST_RETRIES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long to wait, in seconds; None waits without limit.
+    """Time limits in seconds; None waits without limit.
 
     Args:
-        total: for the whole call, from the beginning to the end of the answer, retries included. Long answers on a CPU
-            take minutes.
-        first_token: from sending the request to the first response. A busy server queues requests, and reading a long
-            prompt takes a CPU a while. The question for the model's signature, before the first request, gets this and
-            ``connect``.
-        between_tokens: from one response to the next, while somebody waits for it. This is what ends a stream whose model
-            process died: the real server then sends nothing, for ever, and says that it is ready. Time that your own code
-            takes between two reads does not count.
-        connect: for making the connection, when it is not there yet. It belongs to the connection, so it is taken from the
-            client; a call cannot change it.
+        total: for the whole call with its retries. Long answers on a CPU take minutes.
+        first_token: from the request to the first response. A busy server queues requests, and a CPU needs time for a
+            long prompt. The call for the model's signature, before the first request, may take this and ``connect``.
+        between_tokens: from one response to the next, while a read waits for it; the time of your own code between two
+            reads does not count. It ends a stream whose model process died: the real server then sends nothing more, and
+            still reports the model as ready.
+        connect: for opening the connection, if there is none yet. It is set on the client; a call cannot change it.
 
     Raises:
-        ConfigurationError: not a positive number.
+        ConfigurationError: a value is not a positive number.
     """
 
     total: float | None = DEFAULT_TOTAL_TIMEOUT
@@ -74,17 +71,17 @@ def _seconds(name: str, value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and when a request that failed is sent again: exponential backoff with jitter.
+    """The retries of a failed request: exponential backoff with jitter.
 
-    A request is sent again only if nothing of its answer had arrived and the error is `retryable`: the server could not be
-    reached, had no capacity, or was shutting down. The pause before try n is a random share of
-    ``min(max_backoff, initial_backoff * 2**(n - 1))``, at least half of it after a failed connection, or what the server
-    asks for; it never reaches past the total timeout.
+    A request is retried only before anything of its answer has arrived, and only if the error is `retryable`: the server
+    could not be reached, had no capacity, or was shutting down. The pause before retry n is a random share of
+    ``min(max_backoff, initial_backoff * 2**(n - 1))``, at least half of it after a failed connection, or the pause that
+    the server asks for. Retries never exceed the total timeout.
 
     Args:
-        max_retries: how often to send it again; 0 switches retries off.
-        initial_backoff: longest first pause, in seconds.
-        max_backoff: longest pause, in seconds.
+        max_retries: the number of retries; 0 switches them off.
+        initial_backoff: the longest first pause, in seconds.
+        max_backoff: the longest pause, in seconds.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -109,7 +106,7 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, value: int | RetryPolicy | None) -> RetryPolicy:
-        """Return the value itself, the policy with this number of retries, or for None the default one."""
+        """Return the value itself, a policy with this number of retries, or the default policy for None."""
         if isinstance(value, RetryPolicy):
             return value
         return cls() if value is None else cls(max_retries=value)

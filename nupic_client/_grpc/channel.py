@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import sys
 
 import grpc
 
-from nupic_client._version import __version__
+from nupic_client._version import USER_AGENT
 from nupic_client.config import TLS, ClientConfig
 from nupic_client.endpoint import Endpoint
 from nupic_client.errors import ConfigurationError, ConnectionFailedError
@@ -31,7 +30,7 @@ _DEFAULTS: dict[str, str | int] = {
     # By default a new channel shares the failed connection of an older channel to the same target, and fails at once
     # with the old "Connection refused" although the server is up again.
     "grpc.use_local_subchannel_pool": 1,
-    "grpc.primary_user_agent": f"nupic-client/{__version__} python/{sys.version_info.major}.{sys.version_info.minor}",
+    "grpc.primary_user_agent": USER_AGENT,
 }
 
 

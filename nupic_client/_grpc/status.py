@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import grpc
 
+from nupic_client._core.calls.tls_advice import tls_advice
 from nupic_client._core.kserve.error_messages import error_from_message, shorten
 from nupic_client.errors import (
     AuthenticationError,
@@ -54,26 +55,6 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
 )
 """For every status the class of the error, its sentence, and whether the request may be sent again."""
 
-_TRUST = "give the authority that signed it as TLS(root_certificates=…)"
-_NAME = "use the name it was made for in the url, or give it as TLS(target_name=…)"
-_FILES = "check that they are PEM, and that private_key is the key of certificate_chain"
-_TLS_ADVICE: Mapping[str, str] = MappingProxyType(
-    {
-        "certificate has expired": "the server's certificate has expired: it needs a new one",
-        "certificate is not yet valid": "the server's certificate is not valid yet: compare the clocks of both machines",
-        "Hostname Verification Check failed": f"the server's certificate is for another name: {_NAME}",
-        "self signed certificate": f"the server's certificate is self-signed: {_TRUST}",
-        "self-signed certificate": f"the server's certificate is self-signed: {_TRUST}",
-        "CERTIFICATE_VERIFY_FAILED": f"the server's certificate is of an authority that is not trusted here: {_TRUST}",
-        "WRONG_VERSION_NUMBER": "the server does not speak TLS on this port: use grpc://, or another port",
-        "security handshaker": f"the certificates that were given for TLS do not work: {_FILES}",
-        "Tls handshake failed": "the TLS handshake with the server failed",
-    }
-)
-"""What gRPC's words for a handshake that failed mean, the first that are found; trying again cannot help.
-
-The words are those of gRPC 1.85 and of BoringSSL. Where they change, the general sentence with gRPC's own text is left.
-"""
 _CLOSED_AT_ONCE = "last error: UNAVAILABLE"
 _CLOSED_ADVICE = (
     "the server closed the connection at once: it may want TLS (a grpcs:// url) or a client certificate"
@@ -88,9 +69,9 @@ _PINGS_ADVICE = (
 
 def _connection_failure(details: str) -> tuple[str, bool]:
     """Return a sentence for a connection that failed, and whether trying again may help."""
-    for words, advice in _TLS_ADVICE.items():
-        if words in details:
-            return advice, False
+    advice = tls_advice(details, "grpc")
+    if advice is not None:
+        return advice, False
     if "too_many_pings" in details or "Too many pings" in details:
         return _PINGS_ADVICE, True
     # A server that is just going down does the same, so another attempt may help.

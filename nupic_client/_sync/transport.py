@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
 import grpc
 import grpc.experimental
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import call_error
+from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
 
-T = TypeVar("T")
-
 # One stream is ten times faster this way: no other thread stands between the socket and the reader.
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
 
-class Transport:
+class Transport(Driver):
     """One channel, opened at the first call. Thread-safe.
 
     Args:
@@ -39,8 +37,8 @@ class Transport:
     """
 
     def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
+        super().__init__(bearer)
         self.config = config
-        self._bearer = bearer
         self.closed = False
         """Whether `close` was called."""
         self._begin()
@@ -73,26 +71,6 @@ class Transport:
             self._not_started(error)
             raise
         return StreamCall(call, channel)
-
-    def run(self, flow: flows.Flow[T]) -> T:
-        """Perform the commands of a flow and return its result."""
-        flow = self.authorized(flow)
-        try:
-            command = next(flow)
-            while True:
-                try:
-                    reply = self.perform(command)
-                except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
-                    command = flow.throw(error)
-                else:
-                    command = flow.send(reply)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-    def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
-        """Return a flow that sends this client's token with its calls."""
-        return authorized(flow, self._bearer)
 
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
@@ -165,18 +143,6 @@ class Transport:
         if endpoint.secure:
             return grpc.secure_channel(channel_target(endpoint), credentials(self.config.tls), options)
         return grpc.insecure_channel(channel_target(endpoint), options)
-
-    def perform(self, command: flows.Command) -> Any:
-        """Do what a flow wants and return the reply."""
-        if isinstance(command, flows.Sleep):
-            return time.sleep(command.seconds)
-        if isinstance(command, flows.ReadClock):
-            return time.monotonic()
-        if isinstance(command, flows.DrawJitter):
-            return random.random()  # noqa: S311 - spreads retries, hides nothing
-        if isinstance(command, flows.FetchToken):
-            return command.source()
-        return self._invoke(command)
 
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._method(command.method)

@@ -1,4 +1,4 @@
-"""One answer: streamed, shown, and stopped by Ctrl-C."""
+"""Stream one answer to the terminal and stop it on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["stream_answer"]
 
 
 def stream_answer(start: Callable[[], TextStream], write: Callable[[str], object]) -> Generation:
-    """Stream an answer and return it; Ctrl-C cancels it on the server and returns what had arrived.
+    """Stream an answer and return it; Ctrl-C cancels it on the server and returns the text so far.
 
     Args:
         start: sends the request.

@@ -29,7 +29,7 @@ _HELP = """\
 /load FILE    go on with the conversation in a file
 /help         show this
 /exit         leave, as Ctrl-D does
-Ctrl-C stops an answer; what was said of it stays in the conversation."""
+Ctrl-C stops an answer; the part that was shown stays in the conversation."""
 
 
 def add_command(commands: Any) -> None:
@@ -37,7 +37,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "chat",
         help="talk with a model",
-        description="Talk with a model. Each line is a message; from a pipe, too.",
+        description="Talk with a model. Each line is a message, typed or from a pipe.",
         epilog=f"in the conversation:\n  {_HELP.replace(chr(10), f'{chr(10)}  ')}\n\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -47,14 +47,14 @@ def add_command(commands: Any) -> None:
         "--context-length",
         type=int,
         metavar="N",
-        help="tokens that fit into the model; the oldest exchanges are not sent any more when more was said "
-        "(default: the model's, where it is known)",
+        help="size of the model's context; when the conversation is longer, its oldest messages are not sent "
+        "(default: the model's own, if it is known)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Talk until the input ends or the user leaves; in a pipe, where nobody can react, also until a failure.
+    """Talk until the input ends or the user leaves; input from a pipe also ends at the first error.
 
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 class _Chat:
-    """A conversation, and what a line does to it."""
+    """A conversation and the commands that change it."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class _Chat:
         self.over = False
 
     def take(self, line: str) -> None:
-        """Do what a line says: a command, or a message to the model."""
+        """Run a command, or send the line to the model."""
         first, _, rest = line.partition(" ")
         if re.fullmatch(r"/[a-z]+", first):
             self._command(first, rest.strip())
@@ -138,7 +138,7 @@ class _Chat:
         say(f"{'saved' if command == '/save' else 'loaded'}: {count} messages")
 
     def _say_to_model(self, text: str) -> None:
-        """Send a message; the conversation keeps it if there is an answer, even half of one."""
+        """Send a message; the conversation keeps it with its answer, complete or not."""
         output = TextOutput()
         try:
             answer = stream_answer(lambda: self._conversation.stream(text), output.write)

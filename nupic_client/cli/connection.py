@@ -1,4 +1,4 @@
-"""Which server a run talks to: the one that was named, the default one, or the embedded one."""
+"""Choose the server of a run: the given url, the default url, or an embedded server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Client = TypeVar("Client", "nupic_client.StreamingClient", "nupic_client.Inferen
 
 @contextlib.contextmanager
 def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingClient]:
-    """Yield a client; where it is wanted or nothing answers at the default url, of an embedded server.
+    """Yield a client of the given server, or of an embedded one: with ``--local``, or if nothing answers at the default url.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -52,7 +52,7 @@ def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingCli
 
 @contextlib.contextmanager
 def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.InferenceClient]:
-    """Yield a client for a model that answers at once; otherwise the same as `connect`.
+    """Yield a client for a model that does not stream; otherwise the same as `connect`.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -67,7 +67,7 @@ def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.In
 
 
 def server_client(stack: contextlib.ExitStack, arguments: argparse.Namespace) -> nupic_client.ServerClient:
-    """Return a client for questions about the server that was named; with ``--local`` about an embedded one.
+    """Return a client for the given server, or with ``--local`` for an embedded one.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -82,7 +82,7 @@ def server_client(stack: contextlib.ExitStack, arguments: argparse.Namespace) ->
 def embedded_server(
     host: str | None = None, port: int = 0, **options: Any
 ) -> Iterator[nupic_client.LocalServer]:
-    """Yield a running embedded server; the first time, show the download of its model.
+    """Yield a running embedded server; show the download of its model if there is one.
 
     Args:
         host: the address to listen on.
@@ -94,7 +94,7 @@ def embedded_server(
         LocalModelError: the model cannot be fetched or run here.
     """
     progress = ProgressLine()
-    # It loads on a thread of its own: a Ctrl-C in the engine's loader would make that wait forever.
+    # The model is loaded on another thread: Ctrl-C inside the engine's loader would make it hang.
     server = nupic_client.LocalServer(host, port, progress=progress, wait=False, **options)
     with server:
         try:
@@ -105,20 +105,20 @@ def embedded_server(
 
 
 def formatter_is_known(arguments: argparse.Namespace, client: nupic_client.StreamingClient) -> bool:
-    """Return whether conversations with this model can be written."""
+    """Return whether the prompt format of the model is known."""
     return arguments.formatter is not None or client.model.formatter is not None
 
 
 def require_formatter(arguments: argparse.Namespace, client: nupic_client.StreamingClient) -> None:
-    """Check that conversations with this model can be written.
+    """Check that the prompt format of the model is known.
 
     Raises:
-        ConfigurationError: it is not known how.
+        ConfigurationError: it is not.
     """
     if not formatter_is_known(arguments, client):
         raise ConfigurationError(
-            f"it is not known how model {client.model.name!r} wants conversations written: "
-            "give --formatter and a family, such as chatml or zephyr"
+            f"the prompt format of model {client.model.name!r} is not known: give --formatter and a family, such as"
+            " chatml or zephyr"
         )
 
 

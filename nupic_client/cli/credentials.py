@@ -1,4 +1,4 @@
-"""The arguments about certificates and tokens. A token itself is no argument: every user of a machine sees those."""
+"""The options for certificates and tokens. A token itself is never an option: all users of a machine see those."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nupic_client.errors import ConfigurationError
 __all__ = ["TOKEN_VARIABLE", "add_credential_arguments", "add_token_arguments", "credentials", "token_of"]
 
 TOKEN_VARIABLE = "NUPIC_TOKEN"  # noqa: S105 - the name of a variable
-"""Where a client's token is looked for if no argument says where it is."""
+"""The variable with a client's token, if no option says where it is."""
 
 _TLS = {
     "ca_cert": "root_certificates",
@@ -21,16 +21,16 @@ _TLS = {
     "client_key": "private_key",
     "server_name": "target_name",
 }
-"""Arguments, and what the client calls them."""
+"""Options to the fields of `TLS`."""
 
 
 def add_token_arguments(group: argparse._ArgumentGroup, what: str, otherwise: str) -> None:
-    """Add the two places a token can be in.
+    """Add the options for the place of a token.
 
     Args:
-        group: where they are listed.
-        what: what the token is for.
-        otherwise: what happens without them.
+        group: the group of options.
+        what: describes the token.
+        otherwise: describes the default.
     """
     places = group.add_mutually_exclusive_group()
     places.add_argument("--token-file", metavar="FILE", help=f"a file with {what}")
@@ -40,7 +40,7 @@ def add_token_arguments(group: argparse._ArgumentGroup, what: str, otherwise: st
 
 
 def add_credential_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that asks a server takes to be let in."""
+    """Add the options that a client identifies itself with."""
     group = parser.add_argument_group("certificates and tokens")
     add_token_arguments(group, "the bearer token to send", f"default: ${TOKEN_VARIABLE}, if it is set")
     group.add_argument(
@@ -59,10 +59,10 @@ def add_credential_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def credentials(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of a client that were given with `add_credential_arguments`.
+    """Return the client's options for the options of `add_credential_arguments`.
 
     Raises:
-        ConfigurationError: a file cannot be read, or they do not go together.
+        ConfigurationError: a file cannot be read, or the options do not go together.
     """
     given = [
         f"--{name.replace('_', '-')}"
@@ -70,7 +70,7 @@ def credentials(arguments: argparse.Namespace) -> dict[str, Any]:
         if getattr(arguments, name)
     ]
     if arguments.local:
-        # The server of this run alone, which wants none; what $NUPIC_TOKEN has is for another one.
+        # The embedded server of this run takes no credentials; $NUPIC_TOKEN is for another server.
         if given:
             raise ConfigurationError(f"--local does not go with {' and '.join(given)}: it needs none of them")
         return {}
@@ -84,10 +84,10 @@ def credentials(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def token_of(arguments: argparse.Namespace, default: str | None = None) -> str | None:
-    """Return the token from where the arguments say that it is, else from a variable if that is set, else None.
+    """Return the token of the options, else of a variable if that is set, else None.
 
     Raises:
-        ConfigurationError: it is not there. What is there instead is not shown.
+        ConfigurationError: there is no token in the given place. Contents are not shown.
     """
     if arguments.token_file is not None:
         return _token_in_file(arguments.token_file)
@@ -105,7 +105,7 @@ def _token_in_file(name: str) -> str:
     except OSError as error:
         raise ConfigurationError(f"--token-file: cannot read {name!r}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"--token-file: {name!r} is no text") from None
+        raise ConfigurationError(f"--token-file: {name!r} is not UTF-8 text") from None
     if not token:
         raise ConfigurationError(f"--token-file: {name!r} is empty")
     return token

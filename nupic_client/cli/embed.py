@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["add_command", "run"]
 
 _AT_ONCE = 256
-"""Texts that are read before their vectors are printed: memory stays flat, and requests stay full."""
+"""Texts that are read before their vectors are printed, which keeps memory flat and requests full."""
 
 
 def add_command(commands: Any) -> None:
@@ -27,12 +27,12 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "embed",
         help="turn texts into vectors",
-        description="Turn texts into vectors, and print one JSON array of numbers on a line for each.",
+        description="Turn texts into vectors, and print one JSON array of numbers per line.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text; - stands for the lines of stdin")
+    parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text; - reads the lines of stdin")
     server = add_server_arguments(
         parser,
         title="server and model",
@@ -45,7 +45,7 @@ def add_command(commands: Any) -> None:
         help="a friendly name or the server's own name (default: %(default)s)",
     )
     server.add_argument(
-        "--output", metavar="NAME", help="the output with the vectors, where the model has several"
+        "--output", metavar="NAME", help="the output with the vectors, if the model has several"
     )
     parser.set_defaults(run=run)
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     with connect_inference(arguments) as client:
         while some := list(itertools.islice(texts, _AT_ONCE)):
             for vector in client.embed(some, output=arguments.output):
-                # The shortest decimals that give the same 32-bit number again.
+                # The shortest decimal that reads back as the same 32-bit number.
                 output.write(json.dumps([float(str(number)) for number in vector]) + "\n")
     return ExitCode.OK
 

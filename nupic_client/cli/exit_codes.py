@@ -1,4 +1,4 @@
-"""What the exit codes of `nupic-client` mean, and which error gives which."""
+"""The exit codes of `nupic-client`, and the errors that lead to them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["ExitCode", "exit_code_of"]
 
 
 class ExitCode(IntEnum):
-    """How a run ended, for scripts."""
+    """The outcome of a run, for scripts."""
 
     OK = 0
-    """Everything went well; for ``serve``, it was stopped."""
+    """Success; for ``serve``, it was stopped."""
     FAILED = 1
-    """The server was reached but the request failed."""
+    """The server was reached, but the request failed."""
     USAGE = 2
     """An argument or option is wrong; nothing was sent."""
     NO_SERVER = 3
@@ -43,11 +43,11 @@ exit codes:
   4    the time limit passed
   130  interrupted with Ctrl-C
 """
-"""The exit codes, as the end of a help text."""
+"""The exit codes, for the end of a help text."""
 
 
 def exit_code_of(error: NupicError) -> ExitCode:
-    """Return the exit code that an error ends the program with."""
+    """Return the exit code for an error."""
     if isinstance(error, DeadlineExceededError):
         return ExitCode.TIMEOUT
     if isinstance(error, (ConnectionFailedError, LocalModelError)):

@@ -25,17 +25,17 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "generate",
         help="generate a text from a prompt",
-        description="Generate a text and print it as it comes: the text alone on stdout, all else on stderr.",
+        description="Generate a text and print it as it arrives: the text on stdout, everything else on stderr.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("prompt", nargs="+", help="the prompt; - stands for what is read from stdin")
+    parser.add_argument("prompt", nargs="+", help="the prompt; - reads stdin")
     add_generation_arguments(parser)
     parser.add_argument(
         "--raw",
         action="store_true",
-        help="send the prompt as it is, not as a user's message in the model's format",
+        help="send the prompt unchanged, not as a user's message in the model's format",
     )
     parser.add_argument(
         "--json",
@@ -46,18 +46,18 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Generate, print, and say how it went.
+    """Generate a text, print it, and print the figures.
 
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
     if arguments.raw and (arguments.system is not None or arguments.formatter is not None):
         raise ConfigurationError(
-            "--raw sends the prompt as it is: it does not go with --system and --formatter"
+            "--raw must not be given with --system or --formatter: it sends the prompt unchanged"
         )
     prompt = " ".join(read_text() if argument == "-" else argument for argument in arguments.prompt)
     if not prompt.strip():
-        raise ConfigurationError("the prompt is empty")
+        raise ConfigurationError("the prompt must not be empty")
     output = TextOutput()
     with connect(arguments) as client:
         conversation = _conversation(prompt, arguments, client)
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _ignore(text: str) -> None:
-    """Show nothing of a chunk of text: with --json it is in the object at the end."""
+    """Print no chunk: with --json the text is in the object at the end."""
 
 
 def _conversation(prompt: str, arguments: argparse.Namespace, client: StreamingClient) -> str | list[Message]:

@@ -1,4 +1,4 @@
-"""`nupic-client health`: whether a server and a model can be used, for people and for scripts."""
+"""`nupic-client health`: whether a server and a model are ready, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,11 @@ def add_command(commands: Any) -> None:
         "--model", default="", help="also ask for this model: a friendly name or the server's own"
     )
     parser.add_argument(
-        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait until all is ready, at most so long"
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait up to SECONDS until everything is ready",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -60,7 +64,7 @@ def add_command(commands: Any) -> None:
 
 @dataclass(frozen=True)
 class _Health:
-    """What was found; names of fields are those of the JSON object."""
+    """The state of a server; the names of the fields are those of the JSON object."""
 
     url: str
     live: bool = False
@@ -76,7 +80,7 @@ class _Health:
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Ask, and tell what the server says.
+    """Ask the server and print its state.
 
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
@@ -98,7 +102,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _examine(client: nupic_client.ServerClient, model: str) -> _Health:
     name = version = ""
-    # A server that is about to end does not tell its name any more.
+    # A server that is shutting down does not tell its name.
     with contextlib.suppress(ModelUnavailableError):
         info = client.metadata()
         name, version = info.name, info.version
@@ -133,5 +137,5 @@ def _text(health: _Health) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _yes(value: bool) -> str:  # noqa: FBT001 - it is what the function is about
+def _yes(value: bool) -> str:  # noqa: FBT001 - the subject of the function
     return "yes" if value else "no"

@@ -1,4 +1,4 @@
-"""`nupic-client infer`: one request to any model that answers at once, and its outputs as JSON."""
+"""`nupic-client infer`: send one request to a model that does not stream, and print its outputs as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "infer",
         help="send a request to a model and print its outputs",
-        description="Send one request to a model that answers at once, and print its outputs as one JSON object.",
+        description="Send one request to a model that does not stream, and print its outputs as one JSON object.",
         epilog="examples:\n"
         "  nupic-client infer --model sbert --input text_input='A sentence.'\n"
         "  nupic-client infer --model adder --input a='[[1, 2]]' --input b='[[3, 4]]'\n"
@@ -45,11 +45,11 @@ def add_command(commands: Any) -> None:
         type=_name_and_value,
         action="append",
         metavar="NAME=VALUE",
-        help="an input: a text for text, else JSON such as 1.5 or '[[1, 2]]'; for each input of the model, "
-        "and several times for several texts",
+        help="an input: a text for a text input, else JSON such as 1.5 or '[[1, 2]]'; once for each input of the "
+        "model, and several times for several texts",
     )
     inputs.add_argument(
-        "--json-input", metavar="FILE", help="a JSON object with all inputs by name; - stands for stdin"
+        "--json-input", metavar="FILE", help="a JSON object with all inputs by name; - reads stdin"
     )
     server = add_server_arguments(
         parser, title="server and model", otherwise="", limit="for the request (default: 600)"
@@ -91,18 +91,20 @@ def _inputs_of_file(name: str) -> Mapping[str, Any]:
     except OSError as error:
         raise ConfigurationError(f"--json-input: cannot read {name}: {error.strerror or error}") from None
     except ValueError as error:
-        raise ConfigurationError(f"--json-input: {name} is not JSON: {error}") from None
+        raise ConfigurationError(f"--json-input must be JSON, and {name} is not: {error}") from None
     if not isinstance(inputs, dict):
-        raise ConfigurationError("--json-input: expected a JSON object with the inputs by name")
+        raise ConfigurationError(
+            f"--json-input must be a JSON object with the inputs by name, not {type(inputs).__name__}"
+        )
     return inputs
 
 
 def _inputs_of_arguments(
     arguments: argparse.Namespace, client: nupic_client.InferenceClient
 ) -> Mapping[str, Any]:
-    # What the client says of its url lacks whether it is encrypted.
+    # The client's url does not tell whether it is encrypted.
     given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
-    own = not given and client.url != config.DEFAULT_URL  # the embedded server of this run: it wants no token
+    own = not given and client.url != config.DEFAULT_URL  # the embedded server of this run takes no token
     options = {**({} if own else credentials(arguments)), **call_options(arguments)}
     with nupic_client.ServerClient(given or client.url, **options) as server:
         signature = server.signature(client.model.server_name)
@@ -113,7 +115,7 @@ def _inputs_of_arguments(
 
 
 def _value(name: str, text: str, signature: ModelSignature) -> Any:
-    """Return what a value on the command line means: that depends on the input's data type."""
+    """Return the value of an argument, read by the data type of its input."""
     spec = signature.inputs.get(name)
     is_text = spec is not None and spec.datatype == "BYTES"
     if is_text and not text.startswith("["):
@@ -121,15 +123,15 @@ def _value(name: str, text: str, signature: ModelSignature) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        if is_text or spec is None:  # the client says that there is no such input
+        if is_text or spec is None:  # the client reports an unknown input
             return text
         raise ConfigurationError(
-            f"--input {name}: expected {spec.datatype} as JSON, such as 1 or [1, 2], not {text!r}"
+            f"--input {name} must be {spec.datatype} as JSON, such as 1 or [1, 2], not {text!r}"
         ) from None
 
 
 def _json_value(value: Any) -> Any:
-    """Return a value that JSON can hold, as protobuf writes it where JSON has no number for it."""
+    """Return a value for JSON; what JSON has no number for is spelled as protobuf spells it."""
     if isinstance(value, list):
         return [_json_value(item) for item in value]
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""`nupic-client models`: what a server has."""
+"""`nupic-client models`: list the models of a server."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "models",
         help="list the models of a server",
-        description="List the models of a server: their state, whether they stream, the prompt family\n"
-        "that their name tells, the name you can call them by, and the parts of NuPIC's names.",
+        description="List the models of a server: state, whether they stream, the prompt family that the name\n"
+        "implies, the friendly name, and the parts of NuPIC's names.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -75,7 +75,7 @@ def _table(models: list[ModelInfo]) -> str:
         )
         for model in models
     ]
-    # Only a server in trouble has reasons to tell.
+    # Only models that are not ready have a reason.
     if any(model.reason for model in models):
         return table((*_HEADER, "REASON"), rows)
     return table(_HEADER, [row[:-1] for row in rows])

@@ -1,4 +1,4 @@
-"""The arguments that the commands share, and what the client makes of them."""
+"""The options that commands share, and the client's options made from them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "smollm2"
-"""The model of the embedded server that writes."""
+"""The text model of the embedded server."""
 EMBEDDING_MODEL = "smollm2-embed"
-"""The model of the embedded server that makes vectors."""
+"""The embedding model of the embedded server."""
 EMBEDDED_MODELS = (DEFAULT_MODEL, EMBEDDING_MODEL)
 
 
 def add_server_arguments(
     parser: argparse.ArgumentParser, *, title: str, otherwise: str, limit: str
 ) -> argparse._ArgumentGroup:
-    """Add what every command that asks a server takes, and return its group.
+    """Add the options of every command that calls a server, and return their group.
 
     Args:
-        parser: of the command.
-        title: of the group.
-        otherwise: what is done where nothing answers at the default url.
-        limit: what the timeout is for, and what it is by default.
+        parser: the parser of the command.
+        title: the title of the group.
+        otherwise: describes what happens if nothing answers at the default url.
+        limit: describes the timeout and its default.
     """
     server = parser.add_argument_group(title)
     where = server.add_mutually_exclusive_group()
@@ -47,7 +47,7 @@ def add_server_arguments(
         f"(default: $NUPIC_URL, else localhost:8001{otherwise})",
     )
     where.add_argument(
-        "--local", action="store_true", help="use the embedded server, whatever else is running"
+        "--local", action="store_true", help="use the embedded server, even if another one is running"
     )
     server.add_argument("--timeout", type=float, metavar="SECONDS", help=limit)
     server.add_argument(
@@ -63,7 +63,7 @@ def add_server_arguments(
 
 
 def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that generates text takes."""
+    """Add the options of every command that generates text."""
     server = add_server_arguments(
         parser,
         title="server and model",
@@ -78,11 +78,11 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     server.add_argument(
         "--formatter",
         metavar="FAMILY",
-        help="how the model wants conversations written, such as chatml or zephyr; "
+        help="the prompt format of the model, such as chatml or zephyr; "
         "'nupic-client prompt --list' shows all",
     )
     server.add_argument("--system", metavar="TEXT", help="the system prompt")
-    sampling = parser.add_argument_group("sampling (left to the server where not given)")
+    sampling = parser.add_argument_group("sampling (default: the server's)")
     sampling.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
     sampling.add_argument(
         "--temperature", type=float, metavar="X", help="randomness; 0 takes the likeliest token"
@@ -90,11 +90,14 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--top-p", type=float, metavar="X", help="nucleus sampling, up to 1")
     sampling.add_argument("--top-k", type=int, metavar="N", help="choose from the N likeliest tokens")
     sampling.add_argument(
-        "--min-p", type=float, metavar="X", help="drop tokens less likely than this share of the best"
+        "--min-p",
+        type=float,
+        metavar="X",
+        help="drop tokens that are less likely than this share of the likeliest",
     )
     sampling.add_argument("--stop", action="append", metavar="TEXT", help="ends the answer; may be repeated")
     sampling.add_argument(
-        "--seed", type=int, metavar="N", help="the same seed gives the same text, where the server can"
+        "--seed", type=int, metavar="N", help="the same seed gives the same text, if the server can"
     )
     sampling.add_argument("--repetition-penalty", type=float, metavar="X", help="1 switches it off")
     sampling.add_argument("--presence-penalty", type=float, metavar="X", help="-2 to 2")
@@ -103,13 +106,13 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
-    """Return the options of the client that were given on the command line."""
+    """Return the client's options for a generation that were given."""
     given = {name: value for name in OPTION_NAMES if (value := getattr(arguments, name)) is not None}
     return cast("GenerateOptions", {**given, **call_options(arguments)})
 
 
 def call_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `add_server_arguments` that go with each call and were given."""
+    """Return the client's options for each call that were given."""
     given: dict[str, Any] = {}
     if arguments.timeout is not None:
         given["timeout"] = arguments.timeout

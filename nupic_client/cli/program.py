@@ -1,4 +1,4 @@
-"""The program: its commands, and how each way a run can end becomes an exit code."""
+"""The program `nupic-client`: its commands and its exit codes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line program and return its exit code.
 
     Args:
-        argv: the arguments; those of the process if they are not given.
+        argv: the arguments; None for those of the process.
 
     Raises:
-        SystemExit: from argparse: code 0 after ``--help`` and ``--version``, 2 for arguments it refuses.
+        SystemExit: by argparse, with code 0 after ``--help`` and ``--version`` and code 2 for wrong arguments.
     """
-    # The C core of gRPC reads this when it is imported; at its default it writes about servers that go away.
+    # gRPC's C core reads this at import; by default it logs to stderr when a server goes away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         return _run(parser().parse_args(argv))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the text has had enough, as in `nupic-client generate … | head`.
+        # The reader has closed the pipe, as in `nupic-client generate … | head`.
         abandon_stdout()
         return ExitCode.OK
 

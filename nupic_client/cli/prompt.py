@@ -1,4 +1,4 @@
-"""`nupic-client prompt`: how a conversation looks when a model reads it."""
+"""`nupic-client prompt`: show the prompt that a conversation becomes."""
 
 from __future__ import annotations
 
@@ -30,31 +30,33 @@ def add_command(commands: Any) -> None:
     """Add the command to the program's."""
     parser = commands.add_parser(
         "prompt",
-        help="show a conversation as a model reads it",
-        description="Show a conversation as a family of models reads it. Nothing is sent.\n"
-        "Control tokens stand out: in reverse on a terminal, else between ⟦ and ⟧.\n"
+        help="show the prompt of a conversation",
+        description="Show the prompt that a conversation becomes for a family of models. Nothing is sent.\n"
+        "Control tokens are shown in reverse video on a terminal, else between ⟦ and ⟧.\n"
         "A newline is shown as ⏎, a blank at the end of a line as ␠.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("text", nargs="*", help="the user's message; - stands for what is read from stdin")
+    parser.add_argument("text", nargs="*", help="the user's message; - reads stdin")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--family", metavar="FAMILY", help="a family or an alias of one, such as llama3")
     which.add_argument(
         "--model",
         default=DEFAULT_MODEL,
-        help="a model, whose family and default system prompt are taken (default: %(default)s)",
+        help="a model with a known family and default system prompt (default: %(default)s)",
     )
     which.add_argument("--list", action="store_true", help="list the families with their aliases")
     parser.add_argument("--system", metavar="TEXT", help="the system prompt")
     parser.add_argument(
         "--messages",
         metavar="FILE",
-        help='a JSON list of {"role": …, "content": …}, or what /save of chat wrote; - is stdin',
+        help='a JSON list of {"role": …, "content": …}, or a file of the command /save of chat; - reads stdin',
     )
     parser.add_argument(
-        "--no-generation-prompt", action="store_true", help="do not open the assistant's answer"
+        "--no-generation-prompt",
+        action="store_true",
+        help="leave out the beginning of the assistant's answer",
     )
     parser.add_argument(
         "--no-bos", action="store_true", help="leave out the BOS token at the beginning, as the client does"
@@ -62,14 +64,14 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--allow-control-tokens",
         action="store_true",
-        help="insert contents as they are, whatever they contain; for trusted contents only",
+        help="allow control tokens in contents; for trusted contents only",
     )
-    parser.add_argument("--raw", action="store_true", help="print the prompt as it is and nothing else")
+    parser.add_argument("--raw", action="store_true", help="print the prompt unchanged, and nothing else")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Render and show.
+    """Render a conversation and print its prompt.
 
     Raises:
         ConfigurationError: an option is wrong, or the family is unknown.
@@ -102,12 +104,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def made_visible(prompt: str, tokens: tuple[str, ...], *, styled: bool) -> str:
-    """Return a prompt with its control tokens, newlines and blanks at the ends of lines made visible.
+    """Return a prompt with visible control tokens, newlines and blanks at the ends of lines.
 
     Args:
         prompt: the prompt.
-        tokens: its control tokens; one that begins with a newline is one at the start of a line.
-        styled: whether to use the terminal's styles instead of marks.
+        tokens: the control tokens; one that begins with a newline counts at the start of a line only.
+        styled: use the terminal's styles instead of marks.
     """
     before, after = (_REVERSE, _PLAIN) if styled else ("⟦", "⟧")
     dim, plain = (_DIM, _PLAIN) if styled else ("", "")
@@ -119,7 +121,7 @@ def made_visible(prompt: str, tokens: tuple[str, ...], *, styled: bool) -> str:
         lines = [printable(line) for line in part.split("\n")]
         shown.append(f"{dim}⏎{plain}\n".join(lines))
     text = "".join(shown)
-    # A blank before the end of a line cannot be seen, and it makes a difference.
+    # Blanks at the end of a line are invisible, and models treat them as text.
     return re.sub(rf" +(?={re.escape(dim)}⏎|\Z)", lambda blanks: f"{dim}{'␠' * len(blanks[0])}{plain}", text)
 
 
@@ -138,7 +140,7 @@ def _parts(prompt: str, tokens: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
 
 
 def _formatter(arguments: argparse.Namespace) -> tuple[PromptFormatter, bool]:
-    """Return the formatter, and whether the client sends a BOS token that it prints."""
+    """Return the formatter, and whether the client sends its BOS token."""
     if arguments.family is not None:
         from nupic_client.prompts import formatter_for  # noqa: PLC0415  # no other command needs the families
 
@@ -146,8 +148,7 @@ def _formatter(arguments: argparse.Namespace) -> tuple[PromptFormatter, bool]:
     model = nupic_client.default_registry().resolve(arguments.model)
     if model.formatter is None:
         raise ConfigurationError(
-            f"it is not known how model {arguments.model!r} wants conversations written: give --family; "
-            "--list shows all"
+            f"the prompt format of model {arguments.model!r} is not known: give --family, --list shows all"
         )
     return model.formatter, model.bos == "keep"
 
@@ -155,15 +156,17 @@ def _formatter(arguments: argparse.Namespace) -> tuple[PromptFormatter, bool]:
 def _conversation(arguments: argparse.Namespace) -> list[Message]:
     if arguments.messages is not None:
         if arguments.text:
-            raise ConfigurationError("give the conversation as --messages or a text as argument, not both")
+            raise ConfigurationError("--messages must not be given with a text: give one of them")
         messages = list(_read_messages(arguments.messages))
         if arguments.system is not None and messages[0].role == "system":
-            raise ConfigurationError("the messages start with a system message already: leave out --system")
+            raise ConfigurationError(
+                "--system must not be given with --messages that begin with a system message: leave it out"
+            )
     elif arguments.text:
         text = " ".join(read_text() if word == "-" else word for word in arguments.text)
         messages = [user(text.rstrip("\r\n") if "-" in arguments.text else text)]
     else:
-        raise ConfigurationError("give a text, or a conversation as --messages")
+        raise ConfigurationError("a text or --messages must be given")
     return messages if arguments.system is None else [system(arguments.system), *messages]
 
 
@@ -172,17 +175,19 @@ def _read_messages(file: str) -> Iterator[Message]:
         text = read_text() if file == "-" else Path(file).read_text(encoding="utf-8")
         data = json.loads(text)
     except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"--messages: cannot read {file!r}: {error.strerror}") from None
     except ValueError as error:
         if isinstance(error, ConfigurationError):
             raise
-        raise ConfigurationError(f"{_name(file)} is not a JSON text: {error}") from None
+        raise ConfigurationError(f"--messages must be JSON, and {_name(file)} is not: {error}") from None
     if isinstance(data, Mapping) and "messages" in data:  # a saved conversation
         if data.get("system") is not None:
             yield Message("system", data["system"])
         data = data["messages"]
     if not isinstance(data, list):
-        raise ConfigurationError(f'{_name(file)} must be a list of {{"role": …, "content": …}}')
+        raise ConfigurationError(
+            f'--messages must be a list of {{"role": …, "content": …}}, not {type(data).__name__}'
+        )
     yield from to_messages(data)
 
 
@@ -196,11 +201,11 @@ def _facts(formatter: PromptFormatter) -> str:
 
 
 def _write_bytes(prompt: str) -> None:
-    """Write a prompt to stdout byte by byte as it is: a newline stays one character on every system."""
+    """Write a prompt to stdout as bytes, so that a newline stays one character on every system."""
     stream = getattr(sys.stdout, "buffer", None)
-    if stream is None:  # a stdout that takes text alone
+    if stream is None:  # a stdout for text only
         sys.stdout.write(prompt)
     else:
-        # Arguments that are not text arrive with surrogates in place of their bytes.
+        # Arguments that are not UTF-8 have surrogates in place of their bytes.
         stream.write(prompt.encode("utf-8", "surrogateescape"))
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a run says about itself: the figures of a generation, and the progress of a download."""
+"""The figures of a generation, and the progress of a download."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ProgressLine", "as_json", "summary"]
 
 
 def summary(generation: Generation) -> str:
-    """Return the figures of a generation as one line for people."""
+    """Return the figures of a generation as one readable line."""
     timing = generation.timing
     tokens = generation.usage.output_tokens
     parts = []
@@ -47,7 +47,7 @@ _PHASES = {
 
 
 class ProgressLine:
-    """Show on stderr how far a download is: redrawn on a terminal, else one line for each phase.
+    """Show the progress of a download on stderr: redrawn on a terminal, else one line per phase.
 
     Example:
         >>> server = LocalServer(progress=ProgressLine())  # doctest: +SKIP
@@ -57,7 +57,7 @@ class ProgressLine:
         self._phase = ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` bytes of a phase are done."""
+        """Show the progress of a phase: ``done`` of ``total`` bytes."""
         line = f"{_PHASES.get(what, what)} ({total / 1e6:.0f} MB, only this once)"
         if not sys.stderr.isatty():
             if what != self._phase:

@@ -32,27 +32,25 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "serve",
         help="serve the embedded model",
-        description="Serve SmolLM2-135M-Instruct over Triton's protocol until Ctrl-C, to try and to test: the\n"
-        "models smollm2 (text) and smollm2-embed (vectors). Only this machine can reach it without --expose.",
+        description="Serve SmolLM2-135M-Instruct over Triton's protocol until Ctrl-C, for trials and tests: the\n"
+        "models smollm2 (text) and smollm2-embed (vectors). Without --expose only this machine can reach it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
         "--host",
-        help="the address to listen on (default: 127.0.0.1, with --expose every one of this machine)",
+        help="the address to listen on (default: 127.0.0.1, with --expose every address of this machine)",
     )
     parser.add_argument(
         "--port", type=int, default=8001, help="the port; 0 picks a free one (default: %(default)s)"
     )
-    parser.add_argument(
-        "--threads", type=int, default=1, help="threads to compute with (default: %(default)s)"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="threads for the model (default: %(default)s)")
     parser.add_argument(
         "--context",
         type=int,
         default=2048,
-        help="tokens a prompt and its answer may have (default: %(default)s)",
+        help="size of the context, prompt and answer together, in tokens (default: %(default)s)",
     )
     parser.add_argument(
         "--triton",
@@ -65,8 +63,8 @@ def add_command(commands: Any) -> None:
 
 
 def _add_access_arguments(parser: argparse.ArgumentParser) -> None:
-    access = parser.add_argument_group("who may use it")
-    access.add_argument("--expose", action="store_true", help="let other machines use it")
+    access = parser.add_argument_group("access")
+    access.add_argument("--expose", action="store_true", help="let other machines connect")
     access.add_argument("--tls-cert", metavar="FILE", help="serve with TLS: the server's certificate, PEM")
     access.add_argument("--tls-key", metavar="FILE", help="the key of that certificate")
     access.add_argument(
@@ -74,7 +72,7 @@ def _add_access_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="let in only clients with a certificate of this authority (mutual TLS)",
     )
-    add_token_arguments(access, "a bearer token that every call must bring", "default: no token is wanted")
+    add_token_arguments(access, "the bearer token that every call must have", "default: no token is needed")
 
 
 def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,19 +88,19 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-running",
         type=int,
         metavar="N",
-        help=f"requests that are worked on at a time (default: {usual.max_running})",
+        help=f"requests that run at a time (default: {usual.max_running})",
     )
     limits.add_argument(
         "--max-waiting",
         type=int,
         metavar="N",
-        help=f"requests that wait for that; more are refused (default: {usual.max_waiting})",
+        help=f"requests that wait in the queue; more are refused (default: {usual.max_waiting})",
     )
     limits.add_argument(
         "--max-tokens",
         type=int,
         metavar="N",
-        help="tokens a request may ask for (default: what fits the context)",
+        help="tokens that a request may ask for (default: as many as fit in the context)",
     )
 
 
@@ -111,7 +109,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     Raises:
         ConfigurationError: the address is not free, or an option is wrong.
-        LocalModelError: the model cannot be fetched or run here, or Triton ended by itself.
+        LocalModelError: the model cannot be fetched or run here, or Triton ended unexpectedly.
     """
     serve = _triton_server if arguments.triton else embedded_server
     options = _options(arguments)
@@ -138,21 +136,21 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
         return {**options, "bearer_token": token, "limits": local.ServerLimits(**limits)}
     if token is not None:
         raise ConfigurationError(
-            "--triton does not go with --token-file and --token-env, Triton knows no tokens: let in only clients with a"
-            " certificate, with --tls-client-ca"
+            "--triton must not be given with --token-file or --token-env, because Triton knows no tokens: require client"
+            " certificates with --tls-client-ca"
         )
     if limits:
-        raise ConfigurationError("--triton does not go with limits: Triton has its own")
+        raise ConfigurationError("--triton must not be given with limits: Triton has its own")
     return options
 
 
 def _tls(arguments: argparse.Namespace) -> local.ServerTLS | None:
     if arguments.tls_cert is None and arguments.tls_key is None:
         if arguments.tls_client_ca is not None:
-            raise ConfigurationError("--tls-client-ca needs --tls-cert and --tls-key too")
+            raise ConfigurationError("--tls-client-ca must be given with --tls-cert and --tls-key")
         return None
     if arguments.tls_cert is None or arguments.tls_key is None:
-        raise ConfigurationError("TLS needs both --tls-cert and --tls-key")
+        raise ConfigurationError("--tls-cert and --tls-key must be given together")
     return local.ServerTLS(
         certificate_chain=arguments.tls_cert,
         private_key=arguments.tls_key,
@@ -162,7 +160,7 @@ def _tls(arguments: argparse.Namespace) -> local.ServerTLS | None:
 
 @contextlib.contextmanager
 def _warnings_said() -> Iterator[None]:
-    """Say the server's own warnings as this program says things."""
+    """Print the server's warnings in the style of this program."""
     show = warnings.showwarning
 
     def say_it(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
@@ -189,7 +187,7 @@ def _triton_server(host: str | None, port: int, **options: Any) -> Iterator[loca
 
 
 def _example(url: str, arguments: argparse.Namespace) -> str:
-    """Return a command that asks this server, with the same options where a client has them too."""
+    """Return a command that calls this server, with the matching options of a client."""
     words = ["nupic-client", "generate"]
     if "://" in url or not DEFAULT_URL.endswith(f":{url.rpartition(':')[2]}"):
         words += ["--url", url]

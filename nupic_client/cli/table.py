@@ -1,4 +1,4 @@
-"""Columns of text."""
+"""Text tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     Args:
         header: the names of the columns, bold on a terminal.
-        rows: as many cells each.
+        rows: the rows, with as many cells as the header.
     """
     cells = [[printable(cell) or "-" for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]

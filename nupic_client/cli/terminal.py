@@ -1,4 +1,4 @@
-"""Text to stdout, everything else to stderr, prompts from stdin."""
+"""Reading from and writing to the terminal: text on stdout, everything else on stderr, prompts from stdin."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def complain(message: str) -> None:
 
 
 class TextOutput:
-    """Write chunks of text to stdout as they come, and end the last line."""
+    """Write chunks of text to stdout as they arrive, and end the last line."""
 
     def __init__(self) -> None:
         self._line_is_open = False
@@ -52,20 +52,20 @@ class TextOutput:
         self._line_is_open = not text.endswith("\n")
 
     def end(self) -> None:
-        """Write a newline if the text lacks one at its end."""
+        """Write a newline if the text does not end with one."""
         if self._line_is_open:
             self.write("\n")
 
 
 def prepare_stdout() -> None:
-    """Make stdout write a question mark for what its encoding does not have: a model may say anything."""
+    """Make stdout write a question mark for characters that its encoding lacks: a model may write any."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
 
 
 def abandon_stdout() -> None:
-    """Make the interpreter's last flush of a broken stdout succeed."""
-    with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor needs no help
+    """Let the interpreter's last flush of a broken stdout succeed."""
+    with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor has nothing to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -82,12 +82,12 @@ _PICTURES = {
 
 
 def printable(text: str) -> str:
-    """Return a text with pictures for control characters, which could do anything to a terminal; newlines, too."""
+    """Return a text with symbols in place of control characters, newlines included: those can control a terminal."""
     return text.translate(_PICTURES)
 
 
 def is_interactive() -> bool:
-    """Return whether a person types the input."""
+    """Return whether the input is typed at a terminal."""
     return sys.stdin.isatty()
 
 
@@ -102,7 +102,7 @@ def read_text() -> str:
 
 
 def read_lines() -> Iterator[str]:
-    """Yield the lines of stdin without their ends: typed at a prompt that Ctrl-C does not leave, or piped.
+    """Yield the lines of stdin without their ends: typed at a prompt, which Ctrl-C does not leave, or piped.
 
     Raises:
         ConfigurationError: a piped line is not text.
@@ -120,7 +120,7 @@ def _piped_lines() -> Iterator[str]:
 
 def _typed_lines() -> Iterator[str]:
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401, PLC0415 - gives input() its line editing, and is not there on Windows
+        import readline  # noqa: F401, PLC0415 - gives input() line editing; Windows has no such module
     while True:
         try:
             yield _ask()
@@ -134,7 +134,7 @@ def _typed_lines() -> Iterator[str]:
 def _ask() -> str:
     if sys.stdout.isatty():
         return input(_PROMPT)
-    sys.stderr.write(_PROMPT)  # stdout is for the answers alone
+    sys.stderr.write(_PROMPT)  # stdout is for answers only
     sys.stderr.flush()
     return input()
 
@@ -144,4 +144,4 @@ def _decoding() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"stdin is not {error.encoding} text: {error.reason}") from None
+        raise ConfigurationError(f"stdin must be {error.encoding} text: {error.reason}") from None

@@ -1,8 +1,8 @@
 """The embedded server: Triton's protocol on a port of this machine, with a small language model behind it.
 
-`LocalServer` serves a real model and `TritonServer` the same model inside the real Triton;
-`nupic_client.testing.FakeTriton` is the same service with a script instead. Each name is loaded when it is
-first used: the engines also run where there is no grpc, inside Triton.
+`LocalServer` serves a real model, and `TritonServer` serves the same model inside the real Triton;
+`nupic_client.testing.FakeTriton` is the same service with a script in place of the model. Each name is loaded at its
+first use, because the engines also run inside Triton, where there is no grpc.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _MODULES = {
     "TritonServer": "triton.server",
 }
 
-# Without a handler of its own, what this package logs would be printed by Python's handler of last resort.
+# Without a handler, Python's handler of last resort would print the log records of this package.
 logging.getLogger("nupic_client.local").addHandler(logging.NullHandler())
 
 

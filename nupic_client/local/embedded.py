@@ -40,31 +40,29 @@ EMBEDDING_MODEL = "smollm2-embed"
 class LocalServer:
     """Serve SmolLM2-135M-Instruct on a port of this machine, for trying, teaching and testing.
 
-    Two models with one engine: ``smollm2.streaming`` (decoupled) and ``smollm2`` (one answer). They take
-    every sampling option; where a request sets none the temperature is 0.2 and the answer has at most 256
-    tokens. A third, ``smollm2-embed``, turns texts of up to 512 tokens into vectors; its engine is loaded by
-    the first request for it. Requests are worked on one after the other. The weights are fetched once (93 MB)
-    if they are not on this machine.
+    Two models share one engine: ``smollm2.streaming`` (decoupled) and ``smollm2`` (not decoupled). They take all
+    sampling options; by default the temperature is 0.2 and an answer has at most 256 tokens. A third model,
+    ``smollm2-embed``, turns texts of up to 512 tokens into vectors; its engine is loaded by the first request for it.
+    Requests run one after the other. The weights (93 MB) are fetched once if they are not on this machine.
 
-    Only this machine can reach it unless ``expose`` says otherwise, and nothing in a request names a file.
+    Without ``expose`` only this machine can reach it, and no request can name a file.
 
-    Use it as a context manager; `start` and `stop` it from one thread. It ends with the program in any case.
+    Use it as a context manager, or call `start` and `stop` from one thread. It always ends with the program.
 
     Args:
         host: the address to listen on: by default 127.0.0.1, or with ``expose`` every address of this machine.
         port: the port; 0 picks a free one.
-        expose: let other machines use it. Starting it then gives an `ExposedServerWarning`, which says how it
-            is protected.
-        tls: the certificate to serve with TLS; `url` then begins with ``grpcs://``.
-        bearer_token: the bearer token, or several, without which no call is answered, not even about health.
-        limits: how much clients may ask for.
-        threads: threads to compute with. More than one only helps on an idle machine.
-        context: size of the context in tokens: a prompt and its answer must fit.
+        expose: let other machines connect. `start` then gives an `ExposedServerWarning` about its protection.
+        tls: the certificates to serve with TLS; `url` then begins with ``grpcs://``.
+        bearer_token: the bearer token, or several. Every call must have one, calls about health too.
+        limits: bounds for what clients ask for.
+        threads: threads for the model. More than one only helps on an idle machine.
+        context: size of the context, prompt and answer together, in tokens.
         model_path: another GGUF file to serve under the same names.
-        wait: whether `start` returns when the model is ready, or at once: the model then says that it is not
-            ready.
-        progress: called while the weights are fetched, on the thread that loads: what is being done, the
-            bytes done and the bytes in total.
+        wait: let `start` wait until the model is ready. Otherwise it returns at once, and the model is reported as not
+            ready until it is loaded.
+        progress: called during the fetch of the weights, on the loading thread, with the current step, the bytes done
+            and the bytes in total.
 
     Raises:
         ConfigurationError: an option is out of its range; on starting, if the port is not free.
@@ -109,7 +107,7 @@ class LocalServer:
         """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     def start(self) -> Self:
-        """Listen, then fetch and load the model. Does nothing if it is running.
+        """Listen, then fetch and load the model. Does nothing if the server is running.
 
         Raises:
             ConfigurationError: the port is not free, or the certificates cannot be used.
@@ -135,7 +133,7 @@ class LocalServer:
             limits=self._limits,
         )
         self.url = running.server.url if tls is None else f"grpcs://{running.server.url}"
-        # Never on this thread: a signal (Ctrl-C) while the engine is being made here hangs it for ever.
+        # Never on this thread: Ctrl-C during the creation of the engine would make it hang for ever.
         running.load_in_background(self._model_path, self._progress)
         if self._wait:
             try:
@@ -190,7 +188,7 @@ class LocalServer:
 
 
 class _Engines:
-    """The engines of the models: one writes, one makes vectors. Both read the same file."""
+    """The engines of the models, for text and for embeddings. Both read the same file."""
 
     def __init__(self, *, threads: int, context: int, max_tokens: int | None) -> None:
         self._text = LlamaEngine(threads=threads, context=context, max_tokens=max_tokens)
@@ -213,7 +211,7 @@ class _Engines:
 
 
 class _Running:
-    """One life of a `LocalServer`, between a start and a stop."""
+    """A `LocalServer` between `start` and `stop`."""
 
     def __init__(self, engines: _Engines, **serving: Any) -> None:
         self._engines = engines
@@ -223,7 +221,7 @@ class _Running:
         self._loader: threading.Thread | None = None
         self.loaded = threading.Event()
         self.step = "the model is being loaded"
-        """What `loaded` waits for."""
+        """The current step of loading."""
         self.error: Exception | None = None
         self.server = InferenceServer(self._repository, **serving)
         self.server.start()
@@ -234,7 +232,7 @@ class _Running:
             self._repository.set_ready(name, ready=ready)
 
     def load(self, model_path: str | os.PathLike[str] | None, progress: Progress | None) -> None:
-        """Fetch and load the model; what goes wrong is kept in ``error``."""
+        """Fetch and load the model; an error is kept in ``error``."""
 
         def report(what: str, done: int, total: int) -> None:
             if self._stopping.is_set():
@@ -248,7 +246,7 @@ class _Running:
             self.step = "the model is being loaded"
             self._engines.load(weights)
             self._set_ready(ready=True)
-        except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the model
+        except Exception as error:  # noqa: BLE001 - raised by wait_until_ready
             _log.error("the local model is not available: %s", error)
             self.error = error
         finally:
@@ -281,7 +279,7 @@ _all_running: weakref.WeakSet[_Running] = weakref.WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    # The port is left to the operating system: gRPC needs a thread to close it, and none can be started now.
+    # The operating system closes the port: gRPC needs a thread for it, and none can be started now.
     for running in list(_all_running):
         running.stop_loading()
 

@@ -1,4 +1,4 @@
-"""What the server asks of a language model: the engine protocol, its requests and its chunks of text."""
+"""The interface between the server and a model: the engine protocol, its requests and its chunks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 FinalPlacement: TypeAlias = Literal["separate", "with_last"]
-"""Where the final mark goes: in a response of its own, if the client asks for one, or on the last content."""
+"""The place of the final mark: a separate response, if the client asks for one, or the last content."""
 
 
 class EngineError(Exception):
-    """The model failed; the message reaches the client as the model's own words."""
+    """The model failed; the client gets the message as the model's own."""
 
 
 class StreamAbort(Exception):  # noqa: N818 - a control, not a fault
@@ -47,20 +47,20 @@ class StreamEnd(Exception):  # noqa: N818 - a control, not a fault
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """One request as the server received it, decoded.
+    """A decoded request.
 
     Args:
         model: the model's name.
-        version: the version asked for; empty for the server's choice.
+        version: the requested version; empty for the server's choice.
         request_id: the client's id; may be empty.
-        prompt: the text input; empty if there is none or it is not text.
-        inputs: every input by name: a value where it has one element, else a list. BYTES elements are
-            ``str``, or ``bytes`` where they are not UTF-8.
+        prompt: the text input; empty if there is none or it is not UTF-8.
+        inputs: all inputs by name: a value for one element, else a list. BYTES elements are ``str``, or ``bytes``
+            if they are not UTF-8.
         parameters: the request parameters.
         metadata: the metadata of the RPC.
         method: ``"ModelInfer"`` or ``"ModelStreamInfer"``.
-        outputs: the outputs asked for; empty means all.
-        final: where the model puts its final mark.
+        outputs: the requested outputs; empty for all.
+        final: the place of the model's final mark.
     """
 
     model: str
@@ -77,18 +77,17 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One step of an answer, which becomes one response.
+    """One chunk of an answer, which becomes one response.
 
     Args:
-        text: the text as UTF-8, possibly cut inside a character; None says that there is nothing to send but
-            the facts beside it, which go out only if the request asked for them.
+        text: the text as UTF-8, possibly cut inside a character; None for a chunk of details only, which are sent if
+            the request asked for them.
         finish_reason: ``"stop"`` or ``"length"`` on the last chunk, else None.
-        input_tokens: number of tokens of the prompt, where the engine knows it.
+        input_tokens: number of tokens in the prompt, if the engine knows it.
         output_tokens: number of tokens in this chunk.
-        final: whether the response carries the final mark; nothing may follow.
+        final: whether the response has the final mark; nothing may follow.
         outputs: other outputs by name, sent in their order; may include the text output.
-        raw: a ready-made ``ModelStreamInferResponse``, or bytes to be sent as one, instead of everything
-            else.
+        raw: a complete ``ModelStreamInferResponse``, or bytes to send as one, in place of everything else.
     """
 
     text: bytes | None = None
@@ -101,18 +100,18 @@ class Chunk:
 
 
 class Engine(Protocol):
-    """A model that answers requests. Called from many threads at once."""
+    """A model. Called from many threads at once."""
 
     def generate(self, request: EngineRequest, cancelled: threading.Event) -> Iterator[Chunk]:
         """Yield the answer chunk by chunk.
 
         Args:
-            request: what the client asks for.
-            cancelled: set when nobody wants the answer any more; the engine then stops promptly (within 50
-                ms) and returns. The iterator may also be closed.
+            request: the client's request.
+            cancelled: set when the client is gone; the engine then returns within 50 ms. The iterator may also be
+                closed.
 
         Yields:
-            The chunks, as soon as they are there.
+            The chunks, as soon as they are generated.
 
         Raises:
             EngineError: the model failed.
@@ -158,17 +157,17 @@ def text_signature(
     Args:
         name: the model's name.
         decoupled: whether the model streams.
-        options: names of the optional inputs to declare, e.g. ``["max_tokens"]``; None declares every
-            sampling option and the ``return_*`` switches, whose outputs are then declared too.
-        max_batch_size: above 0 every shape has a batch dimension in front, so that a text is ``[1, 1]``.
-        extra_inputs: more inputs.
-        outputs_before: outputs that stand before ``text_output``.
+        options: the optional inputs to declare, e.g. ``["max_tokens"]``; None declares all sampling options and the
+            inputs ``return_*`` with their outputs.
+        max_batch_size: above 0 every shape begins with a batch dimension, so that a text is ``[1, 1]``.
+        extra_inputs: further inputs.
+        outputs_before: outputs before ``text_output``.
 
     Returns:
         The signature, for a `ServedModel`.
 
     Raises:
-        ValueError: an option that does not exist.
+        ValueError: an unknown option.
 
     Example:
         >>> list(text_signature("plain", options=["max_tokens"]).inputs)
@@ -197,14 +196,14 @@ def text_signature(
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model as the server offers it.
+    """A model of the server.
 
     Args:
-        name: the name clients ask for.
-        signature: its inputs and outputs, e.g. from `text_signature`.
-        engine: what answers.
-        final: where the final mark of a streamed answer goes.
-        versions: its versions; the last one is the default.
+        name: the name in requests.
+        signature: the inputs and outputs, e.g. from `text_signature`.
+        engine: runs the requests.
+        final: the place of the final mark of a streamed answer.
+        versions: the versions; the last one is the default.
     """
 
     name: str
@@ -215,12 +214,12 @@ class ServedModel:
 
     @property
     def text_input(self) -> str:
-        """Name of the input that holds the prompt; empty if there is none."""
+        """Name of the input with the prompt; empty if there is none."""
         return _text_tensor(self.signature.inputs, "text_input")
 
     @property
     def text_output(self) -> str:
-        """Name of the output that holds the text; empty if there is none."""
+        """Name of the output with the text; empty if there is none."""
         return _text_tensor(self.signature.outputs, "text_output")
 
 

@@ -1,4 +1,4 @@
-"""Test your own code without a server: `FakeTriton` speaks Triton's protocol and follows a script.
+"""Test your own code without a server: `FakeTriton` speaks Triton's protocol and answers from a script.
 
 The pytest fixture is opt-in: ``pytest_plugins = ("nupic_client.testing.fixtures",)``.
 """

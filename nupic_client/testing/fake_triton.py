@@ -1,4 +1,4 @@
-"""FakeTriton: the real protocol over a real port, with answers from a script."""
+"""FakeTriton: a server with the real protocol, a real port and scripted answers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Cancellation:
 
     Args:
         request_id: the id of the request.
-        tokens_sent: how many text steps the script had played.
-        model: the model it was for.
+        tokens_sent: the number of text steps that were sent.
+        model: the model of the request.
     """
 
     request_id: str
@@ -40,27 +40,27 @@ class Cancellation:
 
 
 class FakeTriton:
-    """A server for tests, with a script for its answers: a context manager, or `start` and `stop` it.
+    """A server for tests with scripted answers. Use it as a context manager, or call `start` and `stop`.
 
-    It checks requests as the real server does and answers with the same error texts. As there, inputs are
-    counted: another input can stand in for the prompt, and the script is then played without one. Tests may
-    read and set its attributes from any thread while it runs.
+    It checks requests as the real server does, with the same error texts. Like Triton, it checks only the *number* of
+    inputs, so a request whose prompt input has the wrong name is still answered. Tests may read and set its attributes
+    from any thread while it runs.
 
     Args:
-        reply: what every request is answered with: a list of steps, a `Reply`, or a function that makes
-            either from the recorded request. A text is one response; see `sleep`, `fail`, `silence`, `abort`,
-            `end` and `raw` for what else can happen.
-        models: the models it serves, instead of ``gpt.streaming`` (decoupled) and ``gpt`` (not decoupled). A
-            `ModelSignature` is served with the script, a `ServedModel` with its own engine.
-        final: where the final mark of a streamed answer goes.
+        reply: the answer to every request: a list of steps, a `Reply`, or a function that returns either for the
+            recorded request. A text is one response; other steps are `sleep`, `fail`, `silence`, `abort`, `end` and
+            `raw`.
+        models: the models, in place of ``gpt.streaming`` (decoupled) and ``gpt`` (not decoupled). A `ModelSignature`
+            is served with the script, a `ServedModel` with its own engine.
+        final: the place of the final mark of a streamed answer.
         ready: whether the server and its models are ready from the start.
         host: the address to listen on.
-        port: the port; 0 picks a free one. A fixed port lets a test stop a server and start another in its
+        port: the port; 0 picks a free one. With a fixed port a test can stop a server and start another in its
             place.
         explicit: whether clients may load and unload models.
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
         bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
-        limits: how much clients may ask for; no limits if they are not given.
+        limits: bounds for what clients ask for; none by default.
 
     Raises:
         ConfigurationError: on entering, if the port is not free.
@@ -116,7 +116,7 @@ class FakeTriton:
             for name in self.models_ready:
                 self.models_ready[name] = False
 
-    # --- life
+    # --- start and stop
 
     def start(self) -> Self:
         """Listen; returns when clients can connect.
@@ -128,7 +128,7 @@ class FakeTriton:
         return self
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop listening and cut what is running, as a killed server does. Idempotent; `start` works again.
+        """Stop listening and cut running calls, like a killed server. Idempotent; `start` works again.
 
         Args:
             grace: seconds that running calls may take to end.
@@ -148,7 +148,7 @@ class FakeTriton:
         """``host:port`` to connect to; empty before the start."""
         return self._server.url
 
-    # --- what it says
+    # --- answers
 
     @property
     def bearer_tokens(self) -> Collection[str] | None:
@@ -161,7 +161,7 @@ class FakeTriton:
 
     @property
     def reply(self) -> ReplySource:
-        """What the next requests are answered with."""
+        """The answer to the next requests."""
         return self._engine.reply
 
     @reply.setter
@@ -170,7 +170,7 @@ class FakeTriton:
 
     @property
     def ready(self) -> bool:
-        """What ServerReady answers; models have their own readiness in ``models_ready``."""
+        """The answer to ServerReady; models have their own readiness in ``models_ready``."""
         return self._repository.ready
 
     @ready.setter
@@ -179,10 +179,10 @@ class FakeTriton:
 
     @property
     def exiting(self) -> bool:
-        """Whether it behaves as the real server does while it shuts down.
+        """Whether it behaves like the real server during its shutdown.
 
-        Running streams go on, new requests are told that the model has no available versions, and the health
-        calls end with UNAVAILABLE.
+        Running streams go on, new requests fail because the model has no available versions, and the health calls end
+        with UNAVAILABLE.
         """
         return self._repository.exiting
 
@@ -190,29 +190,29 @@ class FakeTriton:
     def exiting(self, exiting: bool) -> None:
         self._repository.exiting = exiting
 
-    # --- what it saw
+    # --- records
 
     @property
     def requests(self) -> Sequence[EngineRequest]:
-        """Every inference request so far, also those that were refused, in the order of their arrival."""
+        """All inference requests so far, refused ones included, in the order of their arrival."""
         with self._changed:
             return tuple(self._requests)
 
     @property
     def calls(self) -> Sequence[str]:
-        """The method name of every call so far, such as ``"ModelConfig"``, in the order of their arrival."""
+        """The method names of all calls so far, such as ``"ModelConfig"``, in the order of their arrival."""
         with self._changed:
             return tuple(self._calls)
 
     @property
     def metadata(self) -> Sequence[Mapping[str, str | bytes]]:
-        """The metadata of every call so far, in the order of `calls`."""
+        """The metadata of all calls so far, in the order of `calls`."""
         with self._changed:
             return tuple(self._metadata)
 
     @property
     def cancellations(self) -> Sequence[Cancellation]:
-        """Every generation that was cancelled while it ran, in order."""
+        """All generations that were cancelled, in order."""
         with self._changed:
             return tuple(self._cancellations)
 
@@ -225,19 +225,19 @@ class FakeTriton:
             self._cancellations.clear()
 
     def wait_for_requests(self, count: int = 1, *, timeout: float = 5.0) -> Sequence[EngineRequest]:
-        """Wait until this many requests have come, and return all of them.
+        """Wait until this many requests have arrived, and return all of them.
 
         Args:
             count: the number of requests since the start or the last `clear`.
             timeout: seconds to wait.
 
         Raises:
-            AssertionError: they did not come in time.
+            AssertionError: they did not arrive in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._requests) >= count, timeout):
                 ids = [request.request_id for request in self._requests]
-                raise AssertionError(f"{len(ids)} of {count} requests came within {timeout} s: {ids}")
+                raise AssertionError(f"{len(ids)} of {count} requests arrived within {timeout} s: {ids}")
             return tuple(self._requests)
 
     def wait_for_cancellation(self, count: int = 1, *, timeout: float = 5.0) -> Sequence[Cancellation]:
@@ -254,7 +254,7 @@ class FakeTriton:
             if not self._changed.wait_for(lambda: len(self._cancellations) >= count, timeout):
                 raise AssertionError(
                     f"{len(self._cancellations)} of {count} generations were cancelled within {timeout} s "
-                    f"({len(self._requests)} requests came): {self._cancellations}"
+                    f"({len(self._requests)} requests arrived): {self._cancellations}"
                 )
             return tuple(self._cancellations)
 

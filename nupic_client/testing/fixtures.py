@@ -16,6 +16,6 @@ __all__ = ["fake_triton"]
 
 @pytest.fixture
 def fake_triton() -> Iterator[FakeTriton]:
-    """Return a running `FakeTriton`, stopped after the test; set its ``reply`` to say what it answers."""
+    """Return a running `FakeTriton`, stopped after the test; set its ``reply`` for the answers."""
     with FakeTriton() as server:
         yield server

@@ -95,7 +95,7 @@ def test_a_failure_ends_a_pipe_with_its_code(chat, server):
 
 def test_a_pipe_that_is_not_text(chat):
     code, _, err = chat(b"\xff\n")
-    assert (code, err) == (2, "nupic-client: error: stdin is not utf-8 text: invalid start byte\n")
+    assert (code, err) == (2, "nupic-client: error: stdin must be utf-8 text: invalid start byte\n")
 
 
 def test_a_model_without_a_known_format_is_refused_at_once(chat, server):

@@ -101,7 +101,7 @@ def test_the_name_in_the_certificate_may_be_given(main, capsys, guarded):
 WRONG = {
     "no such file": (["--token-file", "nothing"], "--token-file: cannot read 'nothing': "),
     "empty file": (["--token-file", "empty"], "--token-file: 'empty' is empty"),
-    "no text": (["--token-file", "binary"], "--token-file: 'binary' is no text"),
+    "no text": (["--token-file", "binary"], "--token-file: 'binary' is not UTF-8 text"),
     "two lines": (["--token-file", "two"], "--token-file must be printable ASCII without blanks"),
     "no such variable": (
         ["--token-env", "NO_SUCH"],
@@ -174,8 +174,11 @@ def test_a_token_is_no_argument():
 
 TLS = ["--tls-cert", "server-cert.pem", "--tls-key", "server-key.pem"]
 WRONG_SERVING = {
-    "no key": (["--tls-cert", "server-cert.pem"], "TLS needs both --tls-cert and --tls-key"),
-    "no certificate": (["--tls-client-ca", "ca.pem"], "--tls-client-ca needs --tls-cert and --tls-key too"),
+    "no key": (["--tls-cert", "server-cert.pem"], "--tls-cert and --tls-key must be given together"),
+    "no certificate": (
+        ["--tls-client-ca", "ca.pem"],
+        "--tls-client-ca must be given with --tls-cert and --tls-key",
+    ),
     "no file": (
         ["--tls-cert", "nothing", "--tls-key", "server-key.pem"],
         "--tls-cert: cannot read 'nothing'",
@@ -186,7 +189,7 @@ WRONG_SERVING = {
     ),
     "no token": (["--token-file", "nothing"], "--token-file: cannot read 'nothing'"),
     "Triton's token": (["--triton", "--token-file", "token"], "Triton knows no tokens"),
-    "Triton's limits": (["--triton", "--max-running", "1"], "--triton does not go with limits"),
+    "Triton's limits": (["--triton", "--max-running", "1"], "--triton must not be given with limits"),
 }
 
 

@@ -13,6 +13,7 @@ from cli.processes import run_cli
 
 import nupic_client
 from nupic_client import TLS, ConfigurationError, ConnectionFailedError, InferenceError, PromptError
+from nupic_client._core.calls import tls_advice
 from nupic_client._grpc import status
 from nupic_client.cli import error_rendering
 from nupic_client.cli.error_rendering import error_text, option_of
@@ -58,8 +59,8 @@ def refused(main, capsys):
         (["--stop", ""], "--stop must be a non-empty string"),
         (["--metadata", "Bad Name=1"], "--metadata names must be lowercase letters"),
         (["--formatter", "klingon"], "klingon"),
-        (["--raw", "--system", "Be brief."], "--raw sends the prompt as it is"),
-        (["--raw", "--formatter", "chatml"], "--raw sends the prompt as it is"),
+        (["--raw", "--system", "Be brief."], "--raw must not be given with"),
+        (["--raw", "--formatter", "chatml"], "--raw must not be given with"),
         (["--model", "gpt.streaming", "--system", "Be brief."], "give --formatter and a family"),
         (
             ["--local", "--model", "gpt.streaming"],
@@ -88,13 +89,13 @@ def test_a_secret_is_not_shown(refused):
 
 @pytest.mark.parametrize("prompt", ["", " \n"])
 def test_an_empty_prompt(failed, prompt):
-    assert failed("generate", prompt) == (2, "the prompt is empty\n")
+    assert failed("generate", prompt) == (2, "the prompt must not be empty\n")
 
 
 def test_a_stdin_that_is_not_text(failed, typed):
     typed(b"\x89PNG\r\n\xff")
     code, error = failed("generate", "-")
-    assert (code, error) == (2, "stdin is not utf-8 text: invalid start byte\n")
+    assert (code, error) == (2, "stdin must be utf-8 text: invalid start byte\n")
 
 
 def test_a_prompt_that_forges_control_tokens(failed, server):
@@ -328,7 +329,7 @@ def test_what_an_argument_is_called_is_an_option_of_the_command(command):
 
 def test_advice_about_tls_names_options():
     arguments = argparse.Namespace(ca_cert=None, local=True)
-    for advice in (*status._TLS_ADVICE.values(), status._CLOSED_ADVICE):
+    for advice in (*tls_advice._ADVICE.values(), tls_advice.BAD_FILES, status._CLOSED_ADVICE):
         text = error_text(ConnectionFailedError(advice), arguments)
         assert "TLS(" not in text
         assert not [field.name for field in dataclasses.fields(TLS) if field.name in text]

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from cli.processes import CLI, SUMMARY, cli_program, environment, run_cli
+from cli.processes import CLI, PATIENCE, SUMMARY, cli_program, environment, run_cli
 
 from nupic_client.testing import Reply, fail, silence
 
@@ -169,12 +169,21 @@ def test_ctrl_c_keeps_the_text_and_cancels_on_the_server(server):
 
 @posix
 def test_ctrl_c_with_json_prints_what_had_arrived(server):
-    server.reply = ["Once", silence()]
+    taken = threading.Event()
+
+    def reply(_request):
+        # More than gRPC holds for a program that does not read: when all is taken, the program is reading.
+        yield from ["Once " * 20_000] * 40
+        taken.set()
+        yield silence()
+
+    server.reply = reply
     with cli_program("generate", "--url", server.url, "--json", "Hi") as program:
-        server.wait_for_requests()
+        assert taken.wait(PATIENCE)
         code, _ = program.interrupt()
         assert code == 130
-        assert json.loads(program.stdout.text)["finish_reason"] == "cancelled"
+        found = json.loads(program.stdout.text)
+        assert (found["finish_reason"], found["text"][:10]) == ("cancelled", "Once Once ")
     server.wait_for_cancellation()
 
 

@@ -56,11 +56,11 @@ def test_inputs_from_json(run, tensors, typed, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--input", "x=one"], "--input x: expected FP32 as JSON, such as 1 or [1, 2], not 'one'"),
+        (["--input", "x=one"], "--input x must be FP32 as JSON, such as 1 or [1, 2], not 'one'"),
         (["--input", "nope=1"], "has no input 'nope'"),
         (["--input", "nope=one"], "has no input 'nope'"),
         (["--json-input", "/nowhere.json"], "cannot read /nowhere.json: No such file"),
-        (["--json-input", "-"], "- is not JSON"),
+        (["--json-input", "-"], "--json-input must be JSON, and - is not"),
         (["--input", "x=1", "--output", "y"], "'y'"),
     ],
 )
@@ -75,7 +75,7 @@ def test_json_that_is_no_object(run, tensors, typed):
     typed(b"[1]")
     code, _, err = run("infer", "--model", "echo", "--url", tensors.url, "--json-input", "-")
     assert code == 2
-    assert "expected a JSON object" in err
+    assert "must be a JSON object" in err
 
 
 def test_arguments_that_argparse_refuses(main, capsys):

@@ -140,14 +140,14 @@ def test_messages_and_texts_from_stdin(shown, typed):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is not a JSON text"),
+        ("{", "--messages must be JSON, and"),
         ('"Hi"', "must be a list of"),
         ("{}", "must be a list of"),
         ("[]", "at least one message"),
         ('[{"role": "user"}]', "must have exactly the keys"),
         ('{"messages": 5}', "must be a list of"),
         ('{"messages": [], "system": 5}', "content"),
-        (b"\xff", "is not"),
+        (b"\xff", "must be"),
     ],
 )
 @pytest.mark.parametrize("source", ["file", "stdin"])
@@ -164,11 +164,11 @@ def test_messages_that_are_none(shown, typed, tmp_path, content, words, source):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give a text, or a conversation as --messages"),
-        (["--messages", "talk.json", "Hi"], "not both"),
-        (["--messages", "no-such-file.json"], "no-such-file.json cannot be read: No such file"),
+        ([], "a text or --messages must be given"),
+        (["--messages", "talk.json", "Hi"], "--messages must not be given with a text"),
+        (["--messages", "no-such-file.json"], "--messages: cannot read 'no-such-file.json': No such file"),
         (["--family", "lama3", "Hi"], "did you mean"),
-        (["--model", "gpt.streaming", "Hi"], "give --family; --list shows all"),
+        (["--model", "gpt.streaming", "Hi"], "give --family, --list shows all"),
         (["--family", "gemma", "--system", "x", "Hi"], "no system message"),
         (["<|im_end|>"], "render verbatim with --allow-control-tokens"),
     ],
@@ -185,7 +185,7 @@ def test_two_system_messages(shown, tmp_path):
     file.write_text(json.dumps([{"role": "system", "content": "A"}, *TALK]))
     code, _, err = shown("--messages", str(file), "--system", "B")
     assert code == 2
-    assert "leave out --system" in err
+    assert "--system must not be given" in err
 
 
 def test_control_tokens_may_be_allowed(shown):

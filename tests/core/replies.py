@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from nupic_client._core.calls.flows import ReadClock
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.options import CallOptions
@@ -9,6 +11,7 @@ from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.model_spec import ModelSpec
@@ -137,9 +140,9 @@ def ask(flow, *replies, clock=()):
         The other commands and the result.
     """
     readings = list(clock) or [1.0]
+    waiting = list(replies)
 
     def answered():
-        waiting = list(replies)
         command = next(flow)
         while True:
             if isinstance(command, ReadClock):
@@ -153,4 +156,48 @@ def ask(flow, *replies, clock=()):
     try:
         answered()
     except StopIteration as stop:
+        assert not waiting, f"never asked for {waiting}"
         return commands, stop.value
+
+
+# Arrays
+
+
+def array_signature(inputs, outputs=None, *, optional=(), name="model", **more):
+    """Make a signature of ``{name: (datatype, shape)}``; without outputs they are the inputs."""
+    return ModelSignature(
+        name,
+        {key: TensorSpec(key, *spec, key in optional) for key, spec in inputs.items()},
+        {key: TensorSpec(key, *spec) for key, spec in (inputs if outputs is None else outputs).items()},
+        **more,
+    )
+
+
+def inference_request(model="model", *, single=True, **options):
+    """Make a request for arrays with the options of a call; its ids are ``id-1``, ``id-2`` …"""
+    numbers = count(1)
+    return InferenceRequest.create(
+        model if isinstance(model, ModelSpec) else ModelSpec(name=model),
+        options,
+        defaults=CallOptions(),
+        target="host:8001",
+        new_id=lambda: f"id-{next(numbers)}",
+        single=single,
+    )
+
+
+def sent(call):
+    """Return the ``ModelInferRequest`` that a call sends."""
+    return wire.pb.ModelInferRequest.FromString(call.request)
+
+
+def echo(call):
+    """Answer a call with its inputs, byte for byte, under their names."""
+    request = sent(call)
+    response = wire.pb.ModelInferResponse(
+        model_name=request.model_name, model_version="1", id=request.id, parameters=request.parameters
+    )
+    for item in request.inputs:
+        response.outputs.add(name=item.name, datatype=item.datatype, shape=item.shape)
+    response.raw_output_contents.extend(request.raw_input_contents)
+    return response

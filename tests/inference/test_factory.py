@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import pytest
 
 from nupic.client.inference_client import ClientFactory
 from nupic_client import ConfigurationError, InferenceClient
+from nupic_client.http_inference import HttpInferenceClient
 from nupic_client.testing import FakeTriton, text_signature
 
 
@@ -33,12 +33,10 @@ def test_other_protocols_are_refused():
         ClientFactory.get_client("sbert", "localhost:8000", "rest")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("geventhttpclient") is not None, reason="HTTP is installed")
-def test_http_says_what_to_install():
-    with pytest.raises(ConfigurationError) as caught:
-        ClientFactory.get_client("sbert", "localhost:8000", "http")
-    assert "pip install 'tritonclient[http]'" in str(caught.value)
-    assert "8001" in str(caught.value)
+def test_http_needs_nothing_more():
+    with ClientFactory.get_client("sbert", "localhost:9000", "http", timeout=3) as client:
+        assert isinstance(client, HttpInferenceClient)
+        assert client.url == "localhost:9000"
 
 
 @pytest.mark.slow

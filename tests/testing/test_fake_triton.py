@@ -100,10 +100,10 @@ def test_what_was_seen_can_be_forgotten(fake_triton):
 def test_waiting_in_vain_says_what_came_instead(fake_triton):
     with RawClient(fake_triton.url) as client:
         client.text(request(request_id="r7"))
-    with pytest.raises(AssertionError, match=r"1 of 2 requests came within 0\.01 s: \['r7'\]"):
+    with pytest.raises(AssertionError, match=r"1 of 2 requests arrived within 0\.01 s: \['r7'\]"):
         fake_triton.wait_for_requests(2, timeout=0.01)
     with pytest.raises(
-        AssertionError, match=r"0 of 1 generations were cancelled within 0\.01 s \(1 requests came\)"
+        AssertionError, match=r"0 of 1 generations were cancelled within 0\.01 s \(1 requests arrived\)"
     ):
         fake_triton.wait_for_cancellation(timeout=0.01)
 

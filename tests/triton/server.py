@@ -63,6 +63,7 @@ class TritonServer(TritonProcess):
         options: further options for the program.
         environment: further variables for it and its models.
         port: the port; 0 picks a free one.
+        http_port: the port for HTTP, 0 for a free one; None for no HTTP.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class TritonServer(TritonProcess):
         *options: str,
         environment: Mapping[str, str] | None = None,
         port: int = 0,
+        http_port: int | None = None,
     ) -> None:
         super().__init__(
             repository,
             port=port,
+            http_port=http_port,
             # The models tell the tests with which metadata a request came.
             options=["--grpc-header-forward-pattern=x-.*", *options],
             environment=environment,
@@ -275,7 +278,7 @@ class RealTriton:
         """
         with self._changed:
             came = self._changed.wait_for(lambda: len(self._requests) >= count, timeout)
-            assert came, f"{len(self._requests)} of {count} requests came within {timeout} s"
+            assert came, f"{len(self._requests)} of {count} requests arrived within {timeout} s"
             return tuple(self._requests)
 
     def wait_for_cancellation(self, count: int = 1, *, timeout: float = 10.0) -> Sequence[Cancellation]:
@@ -288,7 +291,7 @@ class RealTriton:
             came = self._changed.wait_for(lambda: len(self._cancellations) >= count, timeout)
             assert came, (
                 f"{len(self._cancellations)} of {count} generations were cancelled within {timeout} s "
-                f"({len(self._requests)} requests came)"
+                f"({len(self._requests)} requests arrived)"
             )
             return tuple(self._cancellations)
 

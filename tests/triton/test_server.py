@@ -58,7 +58,7 @@ def test_a_server_that_does_not_start_shows_its_log(real_triton, tmp_path):
 def test_a_model_that_answers_for_a_test_that_is_over_does_not_disturb_the_next(real_triton, raw):
     real_triton.clear()
     assert not real_triton.requests
-    with pytest.raises(AssertionError, match="0 of 1 requests came within"):
+    with pytest.raises(AssertionError, match="0 of 1 requests arrived within"):
         real_triton.wait_for_requests(timeout=0.01)
     with pytest.raises(AssertionError, match="0 of 1 generations were cancelled"):
         real_triton.wait_for_cancellation(timeout=0.01)

@@ -130,6 +130,11 @@ def prepare_embedding(
         ConfigurationError: the model does not embed texts.
         RequestError: the server could not be asked.
     """
+    if request.outputs:
+        raise ConfigurationError(
+            "outputs must not be given to embed: choose the output with the vectors as output=",
+            parameter="outputs",
+        )
     signature = yield from request.find_model(models)
     return EmbeddingBatcher(request, signature, texts, **choices)
 

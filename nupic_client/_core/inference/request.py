@@ -199,7 +199,7 @@ class InferenceRequest:
             model=response.model_name or serialized.model,
             version=response.model_version,
             request_id=response.id or serialized.request_id,
-            parameters={name: _parameter(value) for name, value in response.parameters.items()},
+            parameters={name: wire.parameter_value(value) for name, value in response.parameters.items()},
         )
 
 
@@ -240,9 +240,3 @@ def check_output(signature: ModelSignature, name: str) -> None:
             f"model {signature.name!r} has no output {name!r}: {did_you_mean(name, signature.outputs)}the outputs"
             f" are {listed(signature.outputs)}"
         )
-
-
-def _parameter(value: Any) -> bool | int | float | str:
-    chosen = value.WhichOneof("parameter_choice")
-    result: bool | int | float | str = getattr(value, chosen) if chosen else ""
-    return result

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from nupic_client._core.kserve import wire
 from nupic_client._datatypes import from_config_name
 from nupic_client.signature import ModelSignature, TensorSpec
 
-__all__ = ["signature_from_config", "signature_from_config_json", "signature_from_metadata"]
+__all__ = ["signature_from_config", "signature_from_metadata"]
 
 
 def _datatype(enum_value: int) -> str:
@@ -37,16 +36,6 @@ def signature_from_config(config: Any) -> ModelSignature:
         platform=config.platform,
         parameters={name: value.string_value for name, value in config.parameters.items()},
     )
-
-
-def signature_from_config_json(config: Mapping[str, Any]) -> ModelSignature:
-    """Read a model's signature from its configuration in JSON, the form that HTTP uses."""
-    from google.protobuf import json_format  # noqa: PLC0415 - slow to import, and needed for HTTP only
-
-    message = json_format.ParseDict(
-        dict(config), wire.pb.model__config__pb2.ModelConfig(), ignore_unknown_fields=True
-    )
-    return signature_from_config(message)
 
 
 def signature_from_metadata(metadata: Any) -> ModelSignature:

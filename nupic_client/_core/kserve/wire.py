@@ -32,11 +32,14 @@ __all__ = [
     "EncodedTensor",
     "build_infer_request",
     "method_path",
+    "parameter_value",
     "parse_stream_response",
     "pb",
     "serialize",
     "serialize_infer_request",
     "serialized_contents",
+    "set_parameters",
+    "split_infer_request",
     "text_among",
 ]
 
@@ -134,20 +137,32 @@ def build_infer_request(
             raise ValueError(f"input {tensor.name!r}: {error}") from None
     for name in outputs:
         request.outputs.add(name=name)
-    _set_parameters(request, parameters)
+    set_parameters(request, parameters)
     return request
 
 
-def _set_parameters(request: Any, parameters: Mapping[str, bool | int | float | str]) -> None:
+def set_parameters(message: Any, parameters: Mapping[str, bool | int | float | str]) -> None:
+    """Put parameters into a request or response.
+
+    Raises:
+        ValueError: a value does not fit its field.
+    """
     for name, value in parameters.items():
         if isinstance(value, bool):
-            request.parameters[name].bool_param = value
+            message.parameters[name].bool_param = value
         elif isinstance(value, int):
-            request.parameters[name].int64_param = value
+            message.parameters[name].int64_param = value
         elif isinstance(value, float):
-            request.parameters[name].double_param = value
+            message.parameters[name].double_param = value
         else:
-            request.parameters[name].string_param = value
+            message.parameters[name].string_param = value
+
+
+def parameter_value(parameter: Any) -> bool | int | float | str:
+    """Return the value of a parameter of a message; one that has none is empty."""
+    chosen = parameter.WhichOneof("parameter_choice")
+    value: bool | int | float | str = getattr(parameter, chosen) if chosen else ""
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +214,7 @@ def serialize_infer_request(
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
     for name in outputs:
         request.outputs.add(name=name)
-    _set_parameters(request, parameters)
+    set_parameters(request, parameters)
     parts: list[bytes | memoryview] = [request.SerializeToString()]
     for tensor in tensors:
         parts.append(_RAW_INPUT_TAG + _varint(sum(len(content) for content in tensor.contents)))
@@ -221,6 +236,34 @@ def _varint(number: int) -> bytes:
         number >>= 7
     data.append(number)
     return bytes(data)
+
+
+def split_infer_request(data: bytes) -> tuple[Any, list[memoryview]]:
+    """Return a serialized ModelInferRequest without its raw contents, and those as views of it: nothing large is copied.
+
+    Args:
+        data: the request. As all of this client, it has its raw contents at its end.
+    """
+    start = position = 0
+    contents: list[memoryview] = []
+    view = memoryview(data)
+    while position < len(data):  # all fields of this message have a tag below 128 and a length
+        tag = data[position : position + 1]
+        position += 1
+        length = shift = 0
+        while True:
+            byte = data[position]
+            position += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        position += length
+        if tag == _RAW_INPUT_TAG:
+            contents.append(view[position - length : position])
+        else:
+            start = position
+    return pb.ModelInferRequest.FromString(view[:start]), contents
 
 
 def parse_stream_response(data: bytes, request_id: str) -> Any:

@@ -1,4 +1,4 @@
-"""The embedding engine: vectors from llama.cpp in this process, the mean of what the model makes of each token."""
+"""The embedding engine: vectors from llama.cpp in this process, the mean over the model's outputs for each token."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["MAX_TOKENS", "WIDTH", "EmbeddingEngine", "embedding_signature"]
 WIDTH = 576
 """Numbers in a vector of SmolLM2-135M."""
 MAX_TOKENS = 512
-"""Tokens a text may have. The mean needs them all in one batch, which takes memory and cannot be interrupted."""
+"""The most tokens of a text. The mean needs all of them in one batch, which takes memory and cannot be interrupted."""
 MAX_BATCH = 64
-"""Texts a request may have."""
+"""The most texts of a request."""
 
 _POLL = 0.03
-"""Seconds between two looks at the cancel flag while the engine computes."""
+"""Seconds between two checks of the cancel flag while the engine computes."""
 _TOO_LONG = re.compile(r"input \((\d+) tokens\) is too large")
 
 
@@ -33,7 +33,7 @@ def embedding_signature(name: str, width: int = WIDTH) -> ModelSignature:
 
     Args:
         name: the model's name.
-        width: how many numbers a vector has.
+        width: the length of a vector.
     """
     return ModelSignature(
         name=name,
@@ -47,11 +47,11 @@ def embedding_signature(name: str, width: int = WIDTH) -> ModelSignature:
 class EmbeddingEngine:
     """A GGUF model under llama.cpp that turns texts into vectors of length 1. Thread-safe.
 
-    The model is loaded by the first request, so that who only wants text does not pay for it. Texts are
-    worked on one after the other: with several at once this engine mixes them up (xllamacpp 2026.10).
+    The model is loaded by the first request, so that users of text alone do not pay for it. Texts run one after
+    the other: with several at once this engine mixes them up (xllamacpp 2026.10).
 
     Args:
-        threads: threads to compute with. More than one only helps on an idle machine.
+        threads: threads for the model. More than one only helps on an idle machine.
     """
 
     def __init__(self, *, threads: int = 1) -> None:
@@ -60,7 +60,7 @@ class EmbeddingEngine:
         """The GGUF file; requests before it is set are refused."""
 
     def close(self, timeout: float = 10.0) -> None:
-        """Stop what is running, wait for its threads and free the model. Idempotent.
+        """Stop running requests, wait for their threads and free the model. Idempotent.
 
         Args:
             timeout: seconds to wait; a request ends with its current text.
@@ -94,7 +94,7 @@ class EmbeddingEngine:
     def _work(
         self, texts: Sequence[str], results: queue.SimpleQueue[list[float] | str], stop: threading.Event
     ) -> None:
-        """Put a vector for each text, or what went wrong."""
+        """Put a vector for each text, or the error."""
         try:
             self._host.load(self.path or "")
             for index, text in enumerate(texts):
@@ -106,7 +106,7 @@ class EmbeddingEngine:
                 results.put(_embed(self._host.server, text, index if len(texts) > 1 else None))
         except (EngineError, LocalModelError) as error:
             results.put(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
+        except Exception as error:  # noqa: BLE001 - the client must get every error
             results.put(f"{type(error).__name__}: {error}")
 
 
@@ -114,7 +114,7 @@ def _configure(llama: Any, parameters: Any) -> None:
     parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = MAX_TOKENS
     parameters.embedding = True
     parameters.pooling_type = llama.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-    parameters.embd_normalize = 2  # the Euclidean length becomes 1
+    parameters.embd_normalize = 2  # normalised to Euclidean length 1
 
 
 def _prime(server: Any) -> None:
@@ -131,7 +131,9 @@ def _texts(request: EngineRequest) -> list[str]:
         if not text:
             raise EngineError(f"{which} is empty")
         size = len(text.encode())
-        if size > MAX_TOKENS * LONGEST_TOKEN:  # counting its tokens would take seconds, for nothing
+        if (
+            size > MAX_TOKENS * LONGEST_TOKEN
+        ):  # too long in any case, and counting its tokens would take seconds
             raise EngineError(
                 f"{which} has {size} bytes, more than this model can take: at most {MAX_TOKENS} tokens. Split it"
             )

@@ -16,23 +16,23 @@ from nupic_client.sampling import OPTION_NAMES, SamplingParams
 __all__ = ["DEFAULT_MAX_TOKENS", "DEFAULT_TEMPERATURE", "LlamaEngine"]
 
 DEFAULT_TEMPERATURE = 0.2
-"""Where a request sets none: this small model talks nonsense at the usual 0.8."""
+"""The default of a request: at the usual 0.8 this small model writes nonsense."""
 DEFAULT_MAX_TOKENS = 256
-"""Where a request sets none."""
+"""The default of a request."""
 
 _BATCH = 128
-"""Tokens of a prompt that are worked on at once. A cancel takes effect between two batches."""
+"""Tokens of a prompt in one batch. A cancel takes effect between two batches."""
 _POLL = 0.03
-"""Seconds between two looks at the cancel flag while the engine says nothing."""
+"""Seconds between two checks of the cancel flag while the engine is silent."""
 
 
 class LlamaEngine:
-    """A GGUF model under llama.cpp. Thread-safe; requests are worked on one after the other.
+    """A GGUF model under llama.cpp. Thread-safe; requests run one after the other.
 
     Args:
-        threads: threads to compute with. More than one only helps on an idle machine.
+        threads: threads for the model. More than one only helps on an idle machine.
         context: size of the context in tokens: a prompt and its answer must fit.
-        max_tokens: tokens a request may ask for; None for any number.
+        max_tokens: tokens that a request may ask for; None for any number.
     """
 
     def __init__(self, *, threads: int = 1, context: int = 2048, max_tokens: int | None = None) -> None:
@@ -57,7 +57,7 @@ class LlamaEngine:
         self._host.load(path)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Stop every generation, wait for their threads and free the model. Idempotent.
+        """Stop all generations, wait for their threads and free the model. Idempotent.
 
         Args:
             timeout: seconds to wait; a generation ends with its next token or its next batch of the prompt.
@@ -86,11 +86,13 @@ class LlamaEngine:
             stop.set()
 
     def _completion_request(self, request: EngineRequest) -> dict[str, Any]:
-        """Return the request for the engine, after checking that it can be worked on."""
+        """Return the request for the engine, after checking that it fits the context."""
         if not request.prompt:
             raise EngineError("the prompt is empty")
         size = len(request.prompt.encode())
-        if size > self._context * LONGEST_TOKEN:  # counting its tokens would take seconds, for nothing
+        if (
+            size > self._context * LONGEST_TOKEN
+        ):  # too long in any case, and counting its tokens would take seconds
             raise EngineError(
                 f"the prompt has {size} bytes, which cannot fit: the context of this server holds {self._context}"
                 " tokens, prompt and answer together. Shorten the prompt or start the server with a larger context"
@@ -109,7 +111,7 @@ class LlamaEngine:
 
         try:
             self._host.server.handle_completions(body, on_delta)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
+        except Exception as error:  # noqa: BLE001 - the client must get every error
             deltas.put({"error": {"message": f"{type(error).__name__}: {error}"}})
         finally:
             deltas.put(None)
@@ -120,7 +122,7 @@ def _prime(server: Any) -> None:
 
 
 class _ChunkReader:
-    """Turn the engine's deltas, which are those of OpenAI's completions, into chunks."""
+    """Turn the engine's deltas, in the form of OpenAI's completions, into chunks."""
 
     def __init__(self) -> None:
         self._input_tokens: int | None = None
@@ -149,7 +151,7 @@ class _ChunkReader:
                 continue
             tokens = 1 if text else 0
             if reason is not None:
-                # Tokens that gave no text of their own: parts of one character, a stop string, the end of the
+                # Tokens without text of their own: parts of one character, a stop string, the end of the
                 # text.
                 tokens = max(tokens, usage.get("completion_tokens", 0) - self._output_tokens)
             self._output_tokens += tokens
@@ -191,8 +193,8 @@ def _completion_request(prompt: str, options: SamplingParams, max_tokens: int) -
         "return_progress": True,  # a delta after each batch of the prompt, so that a cancel is seen there
         "temperature": temperature,
         "max_tokens": max_tokens,
-        # A prompt that is partly cached is computed in other batches, and rounding then changes the text: not
-        # where the same text is expected again.
+        # A partly cached prompt is computed in other batches, whose rounding changes the text: no cache where the
+        # same text is expected again.
         "cache_prompt": temperature > 0 and options.seed is None,
     }
     if options.stop_strings:

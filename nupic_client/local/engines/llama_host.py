@@ -1,9 +1,8 @@
-"""One llama.cpp server object in this process, through ``xllamacpp``: made, used and freed in the right order.
+"""One llama.cpp server object in this process, through ``xllamacpp``: created, used and freed in the right order.
 
-Laws, each of them learned from a failure: nothing is raised inside the engine's callback (it would be
-swallowed); the engine is made and used on worker threads only; before the interpreter ends all workers have
-ended and the engine is deleted (else the process aborts); the engine's own HTTP listener is closed to
-everybody.
+Rules, each learned from a failure: nothing is raised inside the engine's callback (it would be swallowed);
+the engine is created and used on worker threads only; all workers end and the engine is deleted before the
+interpreter ends (else the process aborts); nobody can use the engine's own HTTP listener.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from nupic_client.local.engine import EngineError
 __all__ = ["LONGEST_TOKEN", "LlamaHost"]
 
 LONGEST_TOKEN = 256
-"""Bytes that no token of a usual vocabulary exceeds: the longest are runs of blanks, 64 here and 128 elsewhere."""
+"""Upper bound for the bytes of a token: the longest are runs of blanks, 64 here and 128 in other vocabularies."""
 
 _SOCKET_PATH_LIMIT = 100
 """Operating systems allow 104 to 108 bytes for the path of a unix socket."""
@@ -45,9 +44,9 @@ class LlamaHost:
     """Hold the engine of one model. Thread-safe.
 
     Args:
-        threads: threads to compute with.
+        threads: threads for the model.
         configure: called with the module and the engine's parameters, to complete them.
-        prime: called with the new engine: makes it do something small.
+        prime: called with the new engine, for a first small request.
     """
 
     def __init__(
@@ -60,9 +59,9 @@ class LlamaHost:
         self._workers: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self.server: Any = None
-        """The engine, None before `load` and after `close`. It stays while a thread is among the workers."""
+        """The engine, None before `load` and after `close`. It is kept while there are workers."""
         self.closing = threading.Event()
-        """Set when everything shall end."""
+        """Set to end all work."""
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Load the model, which takes about half a second. Does nothing if one is loaded or it is closed.
@@ -82,7 +81,7 @@ class LlamaHost:
             _open_hosts.add(self)
             try:
                 server = llama.Server(self._parameters(llama, path))
-                # An engine whose loop does not run yet hangs when it is deleted: wait until it answers.
+                # Deleting an engine whose loop does not run yet hangs: wait until it answers.
                 self._prime(server)
                 self.server = server
             except RuntimeError as error:
@@ -100,7 +99,7 @@ class LlamaHost:
         parameters.verbosity = 0
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self._threads
         self._configure(llama, parameters)
-        # The engine opens an HTTP listener that we do not use. Nobody knows the key, and where there are unix
+        # The engine opens an HTTP listener that is not used here. Nobody knows its key, and where there are unix
         # sockets it listens on one in a folder that only this user may enter, instead of on a port.
         parameters.api_keys = [secrets.token_urlsafe(32)]
         if os.name == "posix":
@@ -114,11 +113,11 @@ class LlamaHost:
         """Run ``work`` on a worker thread.
 
         Args:
-            work: what uses `server`; it raises nothing, and ends soon after `closing` is set.
+            work: a function that uses `server`; it raises nothing, and ends soon after `closing` is set.
             loads: whether it loads the model itself.
 
         Raises:
-            EngineError: there is no model, or it is being closed.
+            EngineError: there is no model, or the host is being closed.
         """
         with self._lock:
             if self.closing.is_set() or (self.server is None and not loads):
@@ -135,7 +134,7 @@ class LlamaHost:
                 self._workers.discard(threading.current_thread())
 
     def close(self, timeout: float = 10.0) -> None:
-        """Wait for the workers, which are told to end, and free the model. Idempotent.
+        """Tell the workers to end, wait for them, and free the model. Idempotent.
 
         Args:
             timeout: seconds to wait.

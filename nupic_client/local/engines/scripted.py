@@ -1,4 +1,4 @@
-"""The scripted engine: an answer is a list of steps, so a test says exactly what the server does and when."""
+"""The scripted engine: an answer is a list of steps, with which a test controls what the server sends and when."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Raw:
 
 
 Step: TypeAlias = "str | bytes | Mapping[str, TensorValue | Sequence[TensorValue]] | _Sleep | _Silence | _Fail | _Abort | _End | _Raw"  # noqa: E501
-"""One step of an answer: text, or what the functions of this module return."""
+"""One step of an answer: a text, or the result of a function of this module."""
 
 
 def sleep(seconds: float) -> Step:
@@ -75,12 +75,12 @@ def sleep(seconds: float) -> Step:
 
 
 def silence() -> Step:
-    """Step: send nothing more until the client cancels, as a server does whose model process died."""
+    """Step: send nothing more until the client cancels, like a server whose model process died."""
     return _Silence()
 
 
 def fail(message: str) -> Step:
-    """Step: the model fails with these words, after what was sent before."""
+    """Step: the model fails with this message, after the steps before."""
     return _Fail(message)
 
 
@@ -100,10 +100,10 @@ def end() -> Step:
 
 
 def raw(response: Any) -> Step:
-    """Step: send this response as it is, to test a client against a hostile server.
+    """Step: send this response unchanged, to test a client against a hostile server.
 
     Args:
-        response: a ``ModelStreamInferResponse``, bytes to be sent as one (they need not be one), or a
+        response: a ``ModelStreamInferResponse``, bytes to send as one (also invalid ones), or a
             function of the recorded request that returns either. For unary calls, a ``ModelInferResponse``.
     """
     return _Raw(response)
@@ -111,15 +111,15 @@ def raw(response: Any) -> Step:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with its own settings, where a plain list of steps is not enough. Immutable.
+    """An answer with settings of its own, if a list of steps is not enough. Immutable.
 
     Args:
         steps: the steps. A ``str`` or ``bytes`` step is one response; bytes may cut UTF-8 anywhere. A mapping
             is one response with these outputs by name.
-        final: where the final mark goes; None leaves it to the model.
+        final: the place of the final mark; None leaves it to the model.
         honour_max_tokens: whether the request's ``max_tokens`` cuts the answer; each text step is one token.
-        finish_reason: what the model reports at the end of the steps, to requests that ask for it.
-        input_tokens: what the model reports as the length of the prompt; None counts its words.
+        finish_reason: the reported finish reason, for requests that ask for it.
+        input_tokens: the reported length of the prompt; None counts its words.
     """
 
     steps: Iterable[Step]
@@ -139,8 +139,7 @@ class ScriptedEngine:
     """Answer every request with the steps of ``reply``. Thread-safe; ``reply`` may be set at any time.
 
     Args:
-        reply: the steps, or a function that makes them for a request. An iterator is used up by the first
-            request.
+        reply: the steps, or a function that returns them for a request. An iterator serves one request only.
         on_cancel: called with the request and the number of text steps sent when a generation is cancelled.
     """
 
@@ -172,7 +171,7 @@ class ScriptedEngine:
 
 
 class _Playback:
-    """One reply being played."""
+    """The progress of one reply."""
 
     def __init__(self, reply: Reply, request: EngineRequest, cancelled: threading.Event) -> None:
         self._reply = reply
@@ -205,7 +204,7 @@ class _Playback:
         yield self._last(self._reply.finish_reason)
 
     def _last(self, reason: str) -> Chunk:
-        """Return the chunk without content that reports how the answer ended."""
+        """Return the chunk without content that reports the finish reason."""
         self.finished = True
         return Chunk(finish_reason=reason, input_tokens=self._input_tokens, final=self._with_last)
 
@@ -213,7 +212,7 @@ class _Playback:
         return self._ahead.pop() if self._ahead else next(self._steps, None)
 
     def _peek(self) -> bool:
-        """Return whether another step follows. Asked only where it matters: a reply's generator may block."""
+        """Return whether another step follows. Called only where needed: a reply's generator may block."""
         step = self._next()
         if step is not None:
             self._ahead.append(step)

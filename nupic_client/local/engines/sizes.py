@@ -1,4 +1,4 @@
-"""How much of an installation is there already: what a progress bar shows while pip works."""
+"""The size of a folder, as the progress of an installation by pip."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 def folder_size(folder: Path) -> int:
     """Return the bytes of all files below a folder.
 
-    Whatever another process adds, moves or removes meanwhile counts or not, and is never an error: `Path.rglob`
-    fails when a folder disappears between being seen and being entered, `os.walk` goes on.
+    Files that another process changes meanwhile may be counted or not, without an error: `Path.rglob` fails when a
+    folder disappears before it is entered, `os.walk` goes on.
     """
     total = 0
     for place, _, names in os.walk(folder):

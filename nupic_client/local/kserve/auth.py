@@ -1,4 +1,4 @@
-"""Bearer tokens: who may call a server."""
+"""The bearer tokens that a server accepts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["check_bearer_tokens", "is_authorized"]
 
 
 def check_bearer_tokens(token: str | Collection[str] | None) -> tuple[str, ...] | None:
-    """Return the tokens a server accepts, or None where it asks for none.
+    """Return the tokens that a server accepts, or None if it requires none.
 
     Raises:
-        ConfigurationError: there is none among them, or one cannot be sent. They are not shown.
+        ConfigurationError: the collection is empty, or a token cannot be sent. Tokens are not shown.
     """
     if token is None:
         return None
@@ -32,7 +32,7 @@ def check_bearer_tokens(token: str | Collection[str] | None) -> tuple[str, ...] 
 
 
 def is_authorized(metadata: Mapping[str, str | bytes], tokens: Collection[str]) -> bool:
-    """Tell whether a call brings one of the tokens; how long that takes says nothing about them."""
+    """Return whether a call has one of the tokens, in constant time."""
     header = metadata.get("authorization", "")
     scheme, _, given = (header if isinstance(header, str) else "").partition(" ")
     right = [hmac.compare_digest(given.encode(), token.encode()) for token in tokens]

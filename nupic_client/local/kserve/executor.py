@@ -1,4 +1,4 @@
-"""Threads for the gRPC server that never keep the interpreter alive."""
+"""An executor for the gRPC server whose threads do not keep the interpreter alive."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 class DaemonExecutor(Executor):
-    """Run every task at once on a daemon thread of its own.
+    """Run every task immediately on a new daemon thread.
 
     ``concurrent.futures.ThreadPoolExecutor`` joins its threads when the interpreter exits, so a script that
     ends in the middle of a generation would wait for it. A stream holds its thread for as long as it lives,
-    so a pool would save nothing, and a limit would let the streams that wait starve those that answer.
+    so a pool would save nothing, and waiting streams could block the running ones.
     Thread-safe.
     """
 
@@ -39,5 +39,5 @@ def _run(
         return
     try:
         future.set_result(fn(*args, **kwargs))
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+    except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
         future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Who can reach a server: this machine alone unless it was said otherwise, and then a warning."""
+"""The machines that can reach a server: only this one by default, and with ``expose`` others, with a warning."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def listening_host(host: str | None, *, expose: bool) -> str:
     """Return the address to listen on.
 
     Args:
-        host: what the caller gives, if anything.
-        expose: whether other machines may reach it.
+        host: the caller's choice, or None.
+        expose: whether other machines may connect.
 
     Raises:
-        ConfigurationError: it is not this machine alone, and nobody said that this is meant.
+        ConfigurationError: other machines can reach the address, and ``expose`` is not set.
     """
     if host is None:
         return _EVERYWHERE if expose else _LOOPBACK
@@ -42,13 +42,13 @@ def listening_host(host: str | None, *, expose: bool) -> str:
 
 
 def exposure(host: str, *, tls: bool, token: bool, mutual: bool = False) -> str:
-    """Return a sentence about who can use a server and read along; empty where that is this machine alone.
+    """Return a sentence on who can use a server and read its traffic; empty if only this machine can.
 
     Args:
-        host: the address it listens on.
+        host: the address that the server listens on.
         tls: whether it uses TLS.
-        token: whether it wants a token.
-        mutual: whether it wants certificates of its clients.
+        token: whether it requires a token.
+        mutual: whether it requires client certificates.
     """
     if is_loopback(host):
         return ""
@@ -67,7 +67,7 @@ def exposure(host: str, *, tls: bool, token: bool, mutual: bool = False) -> str:
 
 
 def warn_if_exposed(host: str, *, tls: bool, token: bool, mutual: bool = False, stacklevel: int = 3) -> None:
-    """Warn of what `exposure` says, if it says something."""
+    """Give an `ExposedServerWarning` with the sentence of `exposure`, if there is one."""
     text = exposure(host, tls=tls, token=token, mutual=mutual)
     if text:
         warnings.warn(text, ExposedServerWarning, stacklevel=stacklevel)

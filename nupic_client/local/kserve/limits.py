@@ -1,4 +1,4 @@
-"""What a server bears: bounds for everything a client could ask too much of."""
+"""Limits of a server, which bound everything that clients ask for."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _LEAST = {"max_waiting": 0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """Bounds of an embedded server; None stands for no bound.
+    """Limits of an embedded server; None means no limit.
 
-    What is over a bound is refused at once with an error that says so, and that clients may send again later
-    where later may help. Questions about health and models are answered whatever the models are busy with.
+    A request over a limit is refused at once with an error that names the limit, and that is retryable if a later
+    request may succeed. Calls about health and models are answered even when the models are busy.
 
     Args:
-        max_request_bytes: size of a request message, also of one that comes compressed.
-        max_running: requests that models work on at a time.
-        max_waiting: requests that wait for that, in the order of their arrival.
-        max_calls: inference calls, that is streams and single requests, that are open at a time.
-        max_connections: connections at a time. gRPC closes those above it without a word.
-        max_tokens: tokens a request may ask for; the context of the model bounds an answer in any case.
-        read_timeout: seconds a client may take to read a chunk of an answer before its call is cancelled.
+        max_request_bytes: size of a request message, after decompression.
+        max_running: requests that run at a time.
+        max_waiting: requests that wait in the queue, in the order of their arrival.
+        max_calls: inference calls (streams and unary calls) that are open at a time.
+        max_connections: connections at a time. gRPC closes further ones without an error text.
+        max_tokens: tokens that a request may ask for; the model's context limits an answer in any case.
+        read_timeout: seconds that a client may take to read a chunk before its call is cancelled.
 
     Raises:
-        ConfigurationError: a bound is out of its range.
+        ConfigurationError: a limit is out of its range.
     """
 
     max_request_bytes: int | None = 4 << 20
@@ -59,14 +59,14 @@ class ServerLimits:
 
     @property
     def max_on_stream(self) -> int | None:
-        """Requests of one stream that are taken at a time: more could only be refused, so they are not read."""
+        """Requests of one stream that are read at a time; further ones could only be refused."""
         return None if self.max_running is None else self.max_running + self.max_waiting
 
 
 UNLIMITED = ServerLimits(
     max_request_bytes=None, max_running=None, max_calls=None, max_connections=None, read_timeout=None
 )
-"""No bounds at all, for servers of tests."""
+"""No limits, for servers of tests."""
 
 
 publish(__name__)

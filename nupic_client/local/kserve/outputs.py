@@ -1,4 +1,4 @@
-"""From chunks of an answer to outputs by name: what the embedded server and the model inside Triton share."""
+"""The outputs of an answer's chunks, for the embedded server and the model inside Triton."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ChunkOutputs:
 
     Args:
         text_name: name of the output that holds the text; empty if there is none.
-        request: the request, whose switches ``return_…`` ask for facts beside the text.
+        request: the request, whose inputs ``return_…`` ask for details beside the text.
     """
 
     def __init__(self, text_name: str, request: EngineRequest) -> None:
@@ -29,7 +29,7 @@ class ChunkOutputs:
         self._input_tokens = 0
 
     def of(self, chunk: Chunk) -> dict[str, Sequence[TensorValue]]:
-        """Return the elements of each output of a chunk; nothing where there is nothing to send."""
+        """Return the elements of each output of a chunk; empty if there is nothing to send."""
         if chunk.input_tokens is not None:
             self._input_tokens = chunk.input_tokens
         outputs: dict[str, Sequence[TensorValue]] = {
@@ -52,7 +52,7 @@ def _elements(value: TensorValue | Sequence[TensorValue]) -> Sequence[TensorValu
 
 
 def joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Join the chunks of a whole answer into one, for a model that answers once; raw chunks pass through."""
+    """Join the chunks of an answer into one, for a model that does not stream; raw chunks pass through."""
     whole = Chunk()
     text: list[bytes] = []
     outputs: dict[str, Any] = {}

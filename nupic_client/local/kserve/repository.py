@@ -1,4 +1,4 @@
-"""The models a server offers and the state clients ask for: live, ready, models ready, shutting down."""
+"""The models of a server and its state: live, ready, models ready, shutting down."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Repository:
             raise ValueError(f"two models have the same name: {sorted(model.name for model in items)}")
         self.explicit = explicit
         self.ready = True
-        """What ServerReady answers."""
+        """The answer to ServerReady."""
         self.exiting = False
-        """Whether the server behaves as the real one does while it shuts down."""
+        """Whether the server behaves like the real one during its shutdown."""
         self._not_ready: set[str] = set()
         self._counts: dict[str, list[int]] = {name: [0, 0] for name in self.models}
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class Repository:
         return model
 
     def find_ready(self, name: str, version: str = "") -> ServedModel:
-        """Return a model that can answer now.
+        """Return a model that is loaded.
 
         Raises:
             StatusError: there is no such model, or it is not loaded.
@@ -68,12 +68,12 @@ class Repository:
         return model
 
     def is_ready(self, name: str) -> bool:
-        """Return whether a model exists and can answer."""
+        """Return whether a model exists and is loaded."""
         with self._lock:
             return name in self.models and name not in self._not_ready and not self.exiting
 
     def set_ready(self, name: str, *, ready: bool) -> None:
-        """Say whether a model can answer."""
+        """Set whether a model is loaded."""
         with self._lock:
             if ready:
                 self._not_ready.discard(name)
@@ -81,12 +81,12 @@ class Repository:
                 self._not_ready.add(name)
 
     def count(self, name: str, *, ok: bool) -> None:
-        """Count one request that reached a model."""
+        """Count a request that reached its model."""
         with self._lock:
             self._counts[name][not ok] += 1
 
     def counts(self, name: str) -> tuple[int, int]:
-        """Return how many requests to a model succeeded and failed."""
+        """Return the numbers of a model's successful and failed requests."""
         with self._lock:
             good, bad = self._counts[name]
             return good, bad

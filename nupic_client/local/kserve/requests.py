@@ -1,6 +1,6 @@
-"""From a ModelInferRequest to an `EngineRequest`: decoding, and the real server's checks with its own words.
+"""Decode a ModelInferRequest to an `EngineRequest`, and check it as the real server does, with the same texts.
 
-The texts are those of Triton 2.51; clients sort errors by them.
+The texts are those of Triton 2.51; clients classify errors by them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["StatusError", "check_request", "check_version", "decode_request", "id_prefix"]
 
 _PREFIX = 4
-"""Bytes that state the length of a string."""
+"""Size of the length prefix of a string, in bytes."""
 _MOST_DIGITS = 19
-"""Digits of the largest number that a version can be."""
+"""Digits of the largest version number."""
 
 
 class StatusError(Exception):
-    """The request does not fit.
+    """A request that ends with a status and the real server's text.
 
     Args:
-        code: name of the gRPC status a unary call ends with.
+        code: the name of the gRPC status of a unary call.
         message: the real server's text.
         reached_model: whether the response names the model and carries the final mark.
     """
@@ -58,7 +58,7 @@ def _values(message: Any, index: int) -> list[TensorValue]:
     """Return the elements of one input, from raw contents or from typed contents.
 
     Raises:
-        ValueError: its strings are cut off.
+        ValueError: a string is truncated.
     """
     item = message.inputs[index]
     if not message.raw_input_contents:
@@ -70,7 +70,7 @@ def _values(message: Any, index: int) -> list[TensorValue]:
 
 
 def _content(message: Any, index: int) -> bytes:
-    """Return the content of one input as it would be sent raw."""
+    """Return the content of one input in its raw form."""
     if message.raw_input_contents:
         raw: bytes = message.raw_input_contents[index]
         return raw
@@ -96,16 +96,16 @@ def _parameter(value: Any) -> bool | int | float | str:
 def decode_request(
     message: Any, model: ServedModel | None, *, metadata: Mapping[str, str | bytes], method: str
 ) -> EngineRequest:
-    """Decode a request as far as it can be decoded; inputs that cannot are left out.
+    """Decode a request; inputs that cannot be decoded are left out.
 
     Args:
         message: the ModelInferRequest.
-        model: the model it is for, if it exists.
+        model: the requested model, if it exists.
         metadata: metadata of the RPC.
         method: name of the method.
 
     Returns:
-        The request, also for tests that look at what a client sent.
+        The request; FakeTriton records it for tests.
     """
     inputs: dict[str, Any] = {}
     for index, item in enumerate(message.inputs):
@@ -132,13 +132,13 @@ def decode_request(
 
 
 def check_version(text: str) -> str:
-    """Return the version that a request means, as the server reads numbers: ``"1"`` for ``" 1x"``.
+    """Return the requested version, parsed as the server parses numbers: ``"1"`` for ``" 1x"``.
 
     Raises:
-        StatusError: it is no number.
+        StatusError: it is not a number.
     """
     digits = re.match(r"\s*([+-]?)0*(\d+)", text, re.ASCII)
-    # Python takes long for numbers of a million digits, or refuses them.
+    # Python is slow with numbers of a million digits, or refuses them.
     number = int(digits[1] + digits[2]) if digits and len(digits[2]) <= _MOST_DIGITS else None
     if number is None or not -(2**63) <= number < 2**63:
         raise _invalid(
@@ -155,7 +155,7 @@ def check_request(message: Any, model: ServedModel) -> None:
 
     Args:
         message: the ModelInferRequest.
-        model: the model it is for.
+        model: the requested model.
 
     Raises:
         StatusError: with the real server's text.
@@ -173,7 +173,7 @@ def _invalid(text: str) -> StatusError:
 
 
 def id_prefix(message: Any) -> str:
-    """Return what the server puts before some of its texts about a request."""
+    """Return the prefix of some of the server's texts, with the id of the request."""
     return f"[request id: {message.id or '<id_unknown>'}] "
 
 
@@ -191,7 +191,7 @@ def _check_parameters(message: Any) -> None:
 
 
 def _check_contents(message: Any, model: ServedModel) -> None:
-    """Check that each input comes once and has a content, of whatever kind."""
+    """Check that each input is given once and has a content of either kind."""
     times = Counter(item.name for item in message.inputs)
     twice = next((name for name, count in times.items() if count > 1), None)
     if twice is not None:
@@ -221,7 +221,7 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
     prefix = id_prefix(message)
     given = [item.name for item in message.inputs]
     required = sum(not spec.optional for spec in declared.values())
-    # It only counts: an optional input stands in for one that is required.
+    # The server only counts inputs: an optional one can stand in for a required one.
     if not required <= len(given) <= len(declared):
         missing = [name for name, spec in declared.items() if not spec.optional and name not in given]
         expected = (
@@ -302,9 +302,9 @@ def _dimensions(shape: tuple[int, ...]) -> str:
 
 
 def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> None:
-    """Check that the content has as many elements as the shape says."""
+    """Check that the content has the number of elements of the shape."""
     batched = model.signature.max_batch_size > 0
-    # A batch of none is checked as if the shape had no batch dimension.
+    # An empty batch is checked as if the shape had no batch dimension.
     count = math.prod(item.shape[1:] if batched and not item.shape[0] else item.shape)
     if item.datatype != "BYTES":
         expected = DATATYPES[item.datatype].size * count
@@ -336,7 +336,7 @@ def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> No
         raise _invalid(
             f"{prefix}expected {count} string elements {subject} for model '{model.name}', got {found}"
         )
-    if missing > 0:  # only the model itself notices
+    if missing > 0:  # only the model itself can tell
         raise StatusError(
             "INVALID_ARGUMENT",
             f"incomplete string data {subject}, expecting string of length {length} but only "

@@ -1,4 +1,4 @@
-"""From chunks of an answer to response messages, as the real server writes them."""
+"""Turn chunks of an answer into response messages like the real server's."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["ResponseWriter"]
 
 
 class ResponseWriter:
-    """Write the responses to one request. Not thread-safe: one request is answered by one thread.
+    """Write the responses to one request. Not thread-safe: each request has one thread.
 
     Args:
-        model: the model that answers; None if the request names none that exists.
+        model: the requested model; None if it does not exist.
         request: the request.
     """
 
@@ -35,7 +35,7 @@ class ResponseWriter:
         """Whether a response with the final mark was written."""
 
     def content(self, chunk: Chunk) -> Any:
-        """Return the ModelInferResponse of a chunk, or None where there is nothing to send."""
+        """Return the ModelInferResponse of a chunk, or None if there is nothing to send."""
         outputs = self._outputs.of(chunk)
         if not outputs:
             return None
@@ -50,7 +50,7 @@ class ResponseWriter:
         return response
 
     def final(self) -> Any:
-        """Return the empty ModelInferResponse that marks the end."""
+        """Return the empty ModelInferResponse with the final mark."""
         return self._response(final=True)
 
     def error(self, message: str, *, reached_model: bool = True) -> Any:
@@ -68,7 +68,7 @@ class ResponseWriter:
         )
 
     def _response(self, *, final: bool) -> Any:
-        # Without content the version is what was asked for, which usually is nothing.
+        # Without content the version is the requested one, usually an empty one.
         response = wire.pb.ModelInferResponse(
             model_name=self._request.model, model_version=self._request.version, id=self._request.request_id
         )
@@ -82,7 +82,7 @@ class ResponseWriter:
         return declared or TensorSpec(name, "BYTES")
 
     def _shape(self, spec: TensorSpec, count: int) -> list[int]:
-        """Return the shape of ``count`` elements: what the declared dimensions leave open is solved for."""
+        """Return the shape of ``count`` elements, with the open dimension computed."""
         known = math.prod(size for size in spec.shape if size != -1)
         shape = [count // known if size == -1 else size for size in spec.shape]
         if self._model and self._model.signature.max_batch_size:

@@ -1,4 +1,4 @@
-"""The gRPC server itself: a port, a servicer and threads that never keep the interpreter alive."""
+"""The gRPC server: a port, a servicer, and threads that do not keep the interpreter alive."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     # Without this a second server on the same port would silently share the connections.
     ("grpc.so_reuseport", 0),
-    # Who connects and says nothing is let go; gRPC's own patience is two minutes.
+    # A client that connects and sends nothing is dropped; gRPC's default is two minutes.
     ("grpc.server_handshake_timeout_ms", 20_000),
 )
 _OTHER_CALLS = 64
-"""Calls that may be open beside those of inference, so that health is told whatever the models are busy with."""
+"""Further calls that may be open, so that health is answered even when the models are busy."""
 _PATIENCE = 1.0
-"""Seconds that calls may take to end after they were told to."""
+"""Seconds that calls may take to end after a stop."""
 
 
 class InferenceServer:
@@ -43,11 +43,11 @@ class InferenceServer:
         repository: the models.
         host: the address to listen on.
         port: the port; 0 picks a free one.
-        on_request: called with every inference request, on the thread that answers it.
-        on_call: called with the method name and metadata of every call, before it is answered.
+        on_request: called with every inference request, on the thread of its call.
+        on_call: called first with the method name and metadata of every call.
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
         bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
-        limits: how much clients may ask for.
+        limits: bounds for what clients ask for.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class InferenceServer:
         executor = DaemonExecutor()
         calls = self._limits.max_calls
         server = grpc.server(
-            cast("Any", executor),  # any executor will do for it
+            cast("Any", executor),  # grpc asks for a thread pool, and any executor works
             options=(*_OPTIONS, *_bounds(self._limits)),
             interceptors=(_Entrance(self),),
             maximum_concurrent_rpcs=None if calls is None else calls + _OTHER_CALLS,
@@ -111,12 +111,12 @@ class InferenceServer:
         return cast("int", server.add_secure_port(address, self._credentials))
 
     def called(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
-        """Tell who wants to know that a call has come."""
+        """Report a call to ``on_call``."""
         if self._on_call is not None:
             self._on_call(method, metadata)
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop listening and end what is running, with UNAVAILABLE. Idempotent.
+        """Stop listening and end running calls with UNAVAILABLE. Idempotent.
 
         Args:
             grace: seconds that running calls may take to end by themselves.
@@ -124,8 +124,8 @@ class InferenceServer:
         server, self._server = self._server, None
         if server is None or self._servicer is None:
             return
-        # gRPC's own way to end calls makes each client of this process print a line about it. It only gets
-        # those that do not end by themselves because their client does not read.
+        # When gRPC ends a call itself, each client of this process logs a line. So the servicer ends calls first,
+        # and gRPC only those whose client does not read.
         stopped = server.stop((grace or 0.0) + _PATIENCE)
         if not grace or not stopped.wait(grace):
             self._servicer.stop()
@@ -138,7 +138,7 @@ class InferenceServer:
 
 
 def _bounds(limits: ServerLimits) -> list[tuple[str, int]]:
-    # It also holds for what a compressed message becomes.
+    # gRPC applies this after decompression.
     bounds = [("grpc.max_receive_message_length", limits.max_request_bytes or -1)]
     if limits.max_connections is not None:
         bounds.append(("grpc.max_allowed_incoming_connections", limits.max_connections))
@@ -146,7 +146,7 @@ def _bounds(limits: ServerLimits) -> list[tuple[str, int]]:
 
 
 class _Entrance(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]  # grpc comes without types
-    """Tell of every call, and refuse it before anything of it is read if it brings no valid token."""
+    """Report every call, and refuse one without a valid token before its messages are read."""
 
     def __init__(self, server: InferenceServer) -> None:
         self._server = server

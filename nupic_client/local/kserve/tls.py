@@ -19,13 +19,12 @@ __all__ = ["ServerTLS"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTLS:
-    """The certificate a server shows, and whose clients it lets in; bytes are PEM text, strings and paths are files.
+    """Certificates of a server; bytes are PEM text, strings and paths are files.
 
     Args:
-        certificate_chain: the server's certificate, and after it those of the authorities between it and one
-            that clients trust.
-        private_key: its key, without a passphrase; never shown in a repr.
-        client_authorities: let in only clients that show a certificate of one of these authorities (mutual TLS).
+        certificate_chain: the server's certificate, followed by those of intermediate authorities.
+        private_key: the key of the certificate, without a passphrase; never shown in a repr.
+        client_authorities: require client certificates of one of these authorities (mutual TLS).
 
     Example:
         >>> LocalServer(tls=ServerTLS(certificate_chain="server.pem", private_key="server.key"))  # doctest: +SKIP
@@ -36,7 +35,7 @@ class ServerTLS:
     client_authorities: str | Path | bytes | None = None
 
     def pem(self, name: str) -> bytes | None:
-        """Return the PEM text of one of the three, reading its file if it is one.
+        """Return the PEM text of a field, read from its file if it is a path.
 
         Raises:
             ConfigurationError: the file cannot be read.
@@ -48,7 +47,7 @@ class ServerTLS:
         """Return the ``grpc.ServerCredentials``.
 
         Raises:
-            ConfigurationError: a file cannot be read, or what is in them cannot be used.
+            ConfigurationError: a file cannot be read, or the certificates cannot be used.
         """
         authorities = self.pem("client_authorities")
         pair = (self.pem("private_key"), self.pem("certificate_chain"))
@@ -60,7 +59,7 @@ class ServerTLS:
 
 
 def _try_out(credentials: Any) -> None:
-    # gRPC looks at them when a port is opened, and then it does not tell them from a port that is in use.
+    # gRPC reads them when a port is opened, and its error does not tell them from a port in use.
     server = grpc.server(None, options=[("grpc.so_reuseport", 0)])
     try:
         opened = server.add_secure_port("127.0.0.1:0", credentials)

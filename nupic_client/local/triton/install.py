@@ -1,7 +1,7 @@
 """Install the real Triton Inference Server, once, into an environment of its own under the cache folder.
 
 PyPI's nvidia-pytriton bundles ``tritonserver`` and its Python backend for Linux x86_64; no GPU and no
-container are needed. The environment stands apart because the package pins numpy < 2.
+container are needed. It gets its own environment because the package pins numpy < 2.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["VERSION", "Installation", "check_machine", "install"]
 
 VERSION = "2.51.0"
 PYTHONS = ((3, 10), (3, 11), (3, 12))
-"""The Pythons that the Python backend runs with. Its stub for 3.13 needs numpy < 2, without wheels there:
+"""The Python versions of the Python backend. Its stub for 3.13 needs numpy < 2, without wheels there:
 with numpy 2 it misreads texts and crashes."""
 
 _SIZE = 350_000_000
-"""Bytes that an installation has on disk, about: to show how far it is."""
+"""Approximate size of an installation in bytes, for the progress."""
 
 _INTERVAL = 0.25
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -50,7 +50,7 @@ print(json.dumps([sys.version_info[:2], name, places]))
 
 @dataclass(frozen=True)
 class Installation:
-    """Where the parts of an installed server are."""
+    """The paths of an installed server."""
 
     server: Path
     """The program ``tritonserver``."""
@@ -70,20 +70,20 @@ class _Python:
 def install(progress: Progress | None = None) -> Installation:
     """Return the installed server; the first call on a machine installs it, which takes some seconds.
 
-    Any number of processes may ask at the same time: one installs, the others wait for it. One that is
-    interrupted leaves nothing that is used.
+    Several processes may call this at once: one installs, the others wait for it. An interrupted one leaves nothing
+    that is used.
 
     Args:
-        progress: called several times a second while it is installed, on this thread: with ``"install"``,
-            the bytes done and the bytes in total, about.
+        progress: called several times a second during the installation, on this thread, with ``"install"``, the
+            bytes done and the bytes in total (approximate).
 
     Raises:
-        LocalModelError: this machine cannot run it, or it cannot be installed here.
+        LocalModelError: this machine cannot run the server, or it cannot be installed here.
     """
     check_machine()
     python = _find_python()
     digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    # Another interpreter would break the environment: its place and its version are part of the name.
+    # Another interpreter would break the environment, so its path and version are part of the name.
     place = hashlib.sha256(python.program.encode()).hexdigest()[:6]
     name = f"py{python.version[0]}.{python.version[1]}-{place}-{digest}"
     folder = cache_folder() / f"triton-{VERSION}" / name
@@ -122,7 +122,7 @@ def check_machine() -> None:
 
 @functools.cache
 def _find_python() -> _Python:
-    """Return a Python with a stub and a shared libpython, which the stub needs; this one if it will do."""
+    """Return a Python that has a stub and the shared libpython that the stub needs; this one if possible."""
     # Not a virtual environment's, which may be removed.
     running = str(Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"))
     others = [shutil.which(f"python{major}.{minor}") for major, minor in ((3, 12), (3, 11), (3, 10))]
@@ -141,7 +141,7 @@ def _describe(program: str) -> _Python | None:
         done = subprocess.run(  # noqa: S603 - an interpreter of this machine, no shell
             [program, "-I", "-c", _DESCRIBE], capture_output=True, text=True, check=False
         )
-    except OSError:  # it is not where an interpreter usually is
+    except OSError:  # no interpreter at the usual place
         return None
     if done.returncode:
         return None
@@ -178,7 +178,7 @@ def _make(folder: Path, python: _Python, progress: Progress) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, progress: Progress) -> None:
-    # What pip says may hold the address of a private index, so it is not repeated.
+    # pip's output may have the address of a private index, so it is not shown.
     process = subprocess.Popen(  # noqa: S603 - an interpreter of this machine, no shell
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

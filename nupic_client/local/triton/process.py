@@ -32,13 +32,13 @@ __all__ = ["TritonProcess"]
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
-"""Seconds an idle server may take to stop; it takes two to four."""
+"""Seconds that an idle server may take to stop; usually two to four."""
 _LOOK = 0.02
-"""Seconds between two looks at a server that starts."""
+"""Seconds between two checks of a starting server."""
 _LOG_END = 8000
-"""Characters of the log that an error shows."""
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel shows it
-# The server must not outlive us, however we end: the kernel kills it with its parent.
+"""Characters of the log in an error."""
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's path
+# The server must not outlive this process, however that ends: the kernel kills it with its parent.
 _LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 _running: set[TritonProcess] = set()
@@ -53,17 +53,18 @@ def _kill_all() -> None:
 class TritonProcess:
     """A ``tritonserver`` on a port of this machine: a context manager, or `start` and `stop` it.
 
-    It ends with the thread that started it: start it from one that lives as long as it is wanted.
+    It ends with the thread that started it, so start it from a long-lived one.
 
     Args:
         repository: the folder with the models.
         host: the address to listen on.
         port: the port; 0 picks a free one.
-        options: further options for the program.
-        secure: whether the options make it serve with TLS.
-        environment: further variables for it and its models.
-        backends: folders of further backends, each named as the backend is.
-        progress: called while the server is installed.
+        http_port: the port for HTTP, 0 for a free one; None for no HTTP.
+        options: further options of the program.
+        secure: whether the options switch TLS on.
+        environment: further environment variables of the server and its models.
+        backends: folders of further backends, named like the backends.
+        progress: called during the installation of the server.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class TritonProcess:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        http_port: int | None = None,
         options: Sequence[str] = (),
         secure: bool = False,
         environment: Mapping[str, str] | None = None,
@@ -81,35 +83,38 @@ class TritonProcess:
         self._repository = repository
         self._host = host
         self._port = port
+        self._http_port = http_port
         self._options = options
         self._secure = secure
         self._environment = dict(environment or {})
         self._backends = tuple(backends)
         self._progress = progress
         self.folder = Path()
-        """Where it keeps what lasts as long as it runs: its log, and the temporary files of its models."""
+        """The folder for its log and the temporary files of its models, removed at the end."""
         self.prefix = ""
-        """How the names of its shared memory begin."""
+        """The prefix of the names of its shared memory."""
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         """``host:port`` to connect to; empty before the start."""
+        self.http_url = ""
+        """``host:port`` of HTTP; empty before the start, and without HTTP."""
 
     @property
     def log(self) -> str:
-        """What the server and its models have said so far."""
+        """The log of the server and its models."""
         return (self.folder / "log").read_text(errors="replace")
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> Self:
-        """Install the server if it is not there, start it, and return when all models are ready.
+        """Install the server if needed, start it, and return when all models are ready.
 
         Raises:
             ConfigurationError: the address is not free.
-            LocalModelError: it cannot run here or does not start; the message has the end of its log.
+            LocalModelError: the server cannot run here or does not start; the message has the end of its log.
         """
         check_address(self._host, self._port)
         for left in (2, 1, 0):
@@ -118,18 +123,18 @@ class TritonProcess:
                 self._check_started()
             except LocalModelError as error:
                 self.kill()
-                # Somebody else may have taken the port between its choice and its use.
+                # Another process may have taken the port between its choice and its use.
                 if left and not self._port and "Address already in use" in str(error):
                     continue
                 raise
-            except BaseException:  # Ctrl-C, too
+            except BaseException:  # Ctrl-C included
                 self.kill()
                 raise
             return self
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
     def terminate(self) -> None:
-        """Ask the server to stop (SIGTERM): running requests may end, new ones are refused. Does not wait."""
+        """Ask the server to stop (SIGTERM): running requests may finish, new ones are refused. Does not wait."""
         if self.process is not None:
             self.process.terminate()
 
@@ -158,7 +163,7 @@ class TritonProcess:
                 )
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the process ends by itself; return False if ``timeout`` seconds passed first."""
+        """Wait until the process ends; return False if ``timeout`` seconds passed first."""
         process = self.process
         if process is not None:
             try:
@@ -168,7 +173,7 @@ class TritonProcess:
         return True
 
     def stop(self) -> None:
-        """Stop the server with all its children and remove what it leaves behind. Idempotent."""
+        """Stop the server with all its children and remove its files. Idempotent."""
         self.terminate()
         try:
             self.wait(STOP_TIMEOUT)
@@ -214,7 +219,7 @@ class TritonProcess:
             f"--backend-config=python,shm-region-prefix-name={self.prefix}",
             f"--grpc-address={join_address(self._host, port).rpartition(':')[0]}",
             f"--grpc-port={port}",
-            *("--allow-http=false", "--allow-metrics=false"),
+            *("--allow-metrics=false", *self._http_options()),
             *self._options,
         ]
         with (self.folder / "log").open("wb") as log:
@@ -228,8 +233,16 @@ class TritonProcess:
             )
         _running.add(self)
 
+    def _http_options(self) -> list[str]:
+        if self._http_port is None:
+            return ["--allow-http=false"]
+        port = self._http_port or free_port(self._host)
+        self.http_url = url_of(self._host, port)
+        address = join_address(self._host, port).rpartition(":")[0]
+        return ["--allow-http=true", f"--http-address={address}", f"--http-port={port}"]
+
     def variables(self) -> dict[str, str]:
-        """Return what is set in the environment of the server and its models."""
+        """Return the environment variables that are set for the server and its models."""
         return {
             "PYTHONDONTWRITEBYTECODE": "1",
             "CUDA_VISIBLE_DEVICES": "",
@@ -243,7 +256,7 @@ class TritonProcess:
         except DeadlineExceededError as error:
             raise self.failed(f"is {error.message}") from error
         if self._secure:
-            return  # it would not let us in; that it listens says that its models are loaded
+            return  # it may require a client certificate; listening implies that its models are loaded
         with ServerClient(self.url, timeout=START_TIMEOUT) as client:
             try:
                 ready = client.is_ready()
@@ -253,14 +266,15 @@ class TritonProcess:
             raise self.failed("has a model that is not ready")
 
     def _listens(self) -> bool:
-        # It listens when its models are loaded.
-        host, _, port = self.url.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), 1).close()
-        except OSError:
-            return False
+        # Triton listens when its models are loaded.
+        for url in filter(None, (self.url, self.http_url)):
+            host, _, port = url.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), 1).close()
+            except OSError:
+                return False
         return True
 
     def failed(self, reason: str) -> LocalModelError:
-        """Return the error that says so, with the end of the log."""
+        """Return an error with this reason and the end of the log."""
         return LocalModelError(f"tritonserver {reason}; the end of its log:\n{self.log[-_LOG_END:]}")

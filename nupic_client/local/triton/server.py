@@ -33,40 +33,39 @@ __all__ = ["TritonServer"]
 _PYTHON_MODEL = Path(__file__).with_name("python_model") / "model.py"
 _PACKAGE = Path(__file__).parents[2]
 _PATIENCE = 2
-"""Seconds that running answers may take to end when the server is told to stop."""
+"""Seconds that running answers may take to end after a stop."""
 
 
 def _closed_services() -> str:
-    """Return the option that closes what reaches files and memory: nobody on the network knows the header to open it."""
+    """Return the option that closes the services for files and memory: nobody knows the header that opens them."""
     return f"--grpc-restricted-protocol=shared-memory,trace,logging:nobody={secrets.token_urlsafe(32)}"
 
 
 class TritonServer:
     """Serve SmolLM2-135M-Instruct with the real Triton Inference Server, on a port of this machine.
 
-    The models ``smollm2.streaming`` (decoupled) and ``smollm2-embed`` are what `LocalServer` serves under
-    these names, run by Triton's Python backend. Linux x86_64 only; no GPU and no container are needed. The
-    server is installed once into an environment of its own under the cache folder (350 MB), and the weights
-    are fetched once (93 MB), if they are not on this machine.
+    The models ``smollm2.streaming`` (decoupled) and ``smollm2-embed`` are those of `LocalServer`, run by Triton's
+    Python backend. Linux x86_64 only; no GPU and no container are needed. The server (350 MB) is installed once into
+    its own environment under the cache folder, and the weights (93 MB) are fetched once, if they are not on this
+    machine.
 
-    Only this machine can reach it unless ``expose`` says otherwise. Triton's services that touch files and memory of
-    the machine (shared memory, trace and log settings) are closed, and models are not loaded on request. It has
-    neither tokens nor the limits of `LocalServer`: to let in only some clients, give their authority to ``tls``.
+    Without ``expose`` only this machine can reach it. Triton's services for files and memory of the machine (shared
+    memory, trace and log settings) are closed, and models are not loaded on request. It has neither the tokens nor the
+    limits of `LocalServer`; to restrict access, require client certificates with ``tls``.
 
-    Use it as a context manager; `start` and `stop` it from one thread. It ends with that thread, so start it
-    from one that lives as long as it is wanted, such as the main one.
+    Use it as a context manager, or call `start` and `stop` from one thread. It ends with that thread, so start it from
+    a long-lived one, such as the main thread.
 
     Args:
         host: the address to listen on: by default 127.0.0.1, or with ``expose`` every address of this machine.
         port: the port; 0 picks a free one.
-        expose: let other machines use it. Starting it then gives an `ExposedServerWarning`, which says how it
-            is protected.
-        tls: the certificate to serve with TLS; `url` then begins with ``grpcs://``.
-        threads: threads to compute with. More than one only helps on an idle machine.
-        context: size of the context in tokens: a prompt and its answer must fit.
+        expose: let other machines connect. `start` then gives an `ExposedServerWarning` about its protection.
+        tls: the certificates to serve with TLS; `url` then begins with ``grpcs://``.
+        threads: threads for the model. More than one only helps on an idle machine.
+        context: size of the context, prompt and answer together, in tokens.
         model_path: another GGUF file to serve under the same names.
-        progress: called while the server is installed and the weights are fetched, on this thread: what is
-            being done, the bytes done and the bytes in total.
+        progress: called during the installation and the fetch of the weights, on this thread, with the current step,
+            the bytes done and the bytes in total.
 
     Raises:
         ConfigurationError: an option is out of its range; on starting, if the port is not free.
@@ -106,11 +105,11 @@ class TritonServer:
 
     @property
     def log(self) -> str:
-        """What the server and its models have said so far; empty if it is not running."""
+        """The log of the server and its models; empty if it is not running."""
         return self._process.log if self._process is not None else ""
 
     def start(self) -> Self:
-        """Install, fetch and start what is needed; return when the models are ready. Does nothing if it runs.
+        """Install the server, fetch the weights and start; return when the models are ready. Does nothing if it is running.
 
         Raises:
             ConfigurationError: the port is not free, or the certificates cannot be used.
@@ -123,7 +122,7 @@ class TritonServer:
         warn_if_exposed(self._host, tls=tls is not None, token=False, mutual=mutual)
         check_machine()
         if tls is not None:
-            tls.credentials()  # says what is wrong with them; Triton says that the port is in use
+            tls.credentials()  # its error is clear; Triton would report a port in use
         weights = Path(self._model_path or locate_weights(progress=self._progress))
         if not weights.is_file():
             raise LocalModelError(f"there is no model file {str(weights)!r}")
@@ -137,7 +136,7 @@ class TritonServer:
         return self
 
     def _made(self, folder: Path, weights: Path) -> TritonProcess:
-        # Only this package, not what lies beside it: in Triton's Python other versions are installed.
+        # Only this package, not its neighbours: Triton's Python has other versions of those.
         (folder / "code").mkdir()
         (folder / "code" / "nupic_client").symlink_to(_PACKAGE)
         for signature in (text_signature("smollm2.streaming"), embedding_signature("smollm2-embed")):
@@ -158,7 +157,7 @@ class TritonServer:
             return []
         files = {"cert": "certificate_chain", "key": "private_key", "root": "client_authorities"}
         for name, field in files.items():
-            (folder / name).write_bytes(tls.pem(field) or b"")  # only this user may enter the folder
+            (folder / name).write_bytes(tls.pem(field) or b"")  # only this user can read the folder
         switch = "grpc-use-ssl" if tls.client_authorities is None else "grpc-use-ssl-mutual"
         options = [
             f"--{switch}=true",
@@ -184,7 +183,7 @@ class TritonServer:
 
         Raises:
             DeadlineExceededError: not ready in time; it says what was missing.
-            LocalModelError: the server is not running, or has ended by itself.
+            LocalModelError: the server is not running, or has ended unexpectedly.
         """
         if self._process is None:
             raise LocalModelError("the Triton server is not running")
@@ -194,7 +193,7 @@ class TritonServer:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
 
         Raises:
-            LocalModelError: the server ended by itself; the message has the end of its log.
+            LocalModelError: the server ended unexpectedly; the message has the end of its log.
         """
         process = self._process
         if process is None:
@@ -206,7 +205,7 @@ class TritonServer:
         return True
 
     def stop(self) -> None:
-        """Stop the server with all its processes: answers that run may take two seconds. Idempotent."""
+        """Stop the server with all its processes; running answers get two seconds to end. Idempotent."""
         process, self._process = self._process, None
         try:
             if process is not None:

@@ -8,7 +8,7 @@ from core.replies import FINAL, chunk, last, raw_bytes, reply
 from hypothesis import given, settings
 
 from nupic_client._core.generation.decoder import StreamDecoder
-from nupic_client._core.generation.fast_path import MOST_ATTEMPTS
+from nupic_client._core.generation.fast_path import MOST_ATTEMPTS, FastPath
 from nupic_client._core.kserve import wire
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import ProtocolError, RequestError
@@ -212,3 +212,11 @@ def test_the_whole_text_so_far_is_never_usual():
     for text in ("a", "ab", "abc"):
         decoder.feed(chunk(text, final=False))
     assert not decoder._known_frames
+
+
+@pytest.mark.parametrize(("behind", "known"), [(b"", 1), (b"\x7a\x03abc", 0)])
+def test_a_response_is_learned_only_where_the_text_stands_at_its_end(behind, known):
+    """What stands behind it here is a field that no version of the protocol has yet."""
+    path = FastPath()
+    path.learn(chunk("abc") + behind, [raw_bytes(b"abc")], 0, 0)
+    assert len(path.known) == known

@@ -1,3 +1,5 @@
+"""The durations of a generation from clock readings that are handed in: no clock runs here."""
+
 from __future__ import annotations
 
 import statistics

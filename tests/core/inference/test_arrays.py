@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import ml_dtypes
 import numpy as np
 import pytest
+from core.replies import raw_bytes, reply_message
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nupic_client._core.inference.arrays import DTYPES, as_array, content_of, from_raw, texts_of
-from nupic_client.errors import ConfigurationError
+from nupic_client._core.inference.arrays import (
+    DTYPES,
+    as_array,
+    content_of,
+    decode_outputs,
+    from_raw,
+    text_bytes,
+    texts_of,
+)
+from nupic_client.errors import ConfigurationError, ProtocolError
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 
@@ -130,3 +140,301 @@ def test_numbers_are_not_copied():
 
 def test_texts_of_leaves_str_alone():
     assert texts_of(np.array([b"a", "b"], dtype=object)).tolist() == ["a", "b"]
+
+
+# What is not converted
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value", "words"),
+    [
+        ("FP32", np.zeros(3), "float64"),
+        ("INT32", np.zeros(1, np.int64), "int64"),
+        ("BOOL", np.zeros(1, np.uint8), "uint8"),
+        ("BF16", np.zeros(1), "float64"),
+        ("BF16", np.zeros(1, np.float16), "float16"),
+        ("BYTES", np.zeros(1), "float64"),
+        ("FP32", np.array(["a"]), "<U1"),
+        ("FP32", np.array([None]), "object"),
+        ("INT64", np.datetime64("2020-01-01"), "datetime64"),
+    ],
+)
+def test_an_array_of_another_type_is_an_error_with_both_types(datatype, value, words):
+    with pytest.raises(ConfigurationError, match="'x'") as caught:
+        as_array("x", datatype, value)
+    assert datatype in str(caught.value)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1, 1.0, True])
+@pytest.mark.parametrize("datatype", ["BOOL", "INT32", "FP32", "BF16"])
+def test_of_plain_values_only_whole_numbers_become_another_kind(datatype, value):
+    allowed = {"BOOL": {bool}, "INT32": {int}, "FP32": {int, float}, "BF16": {int, float}}
+    if type(value) in allowed[datatype]:
+        assert there_and_back(datatype, [value, value]).tolist() == [value, value]
+    else:
+        with pytest.raises(ConfigurationError, match="'x'"):
+            as_array("x", datatype, [value, value])
+
+
+@pytest.mark.parametrize("value", [[1.0, True], [1, True], [0.5, 1]])
+def test_mixed_plain_values_are_what_numpy_makes_of_them(value):
+    assert there_and_back("FP32", value).tolist() == value
+
+
+@pytest.mark.parametrize(("datatype", "number"), [("FP32", 2**24 + 1), ("FP16", 2049), ("FP64", 2**53 + 1)])
+def test_a_whole_number_that_a_float_cannot_hold_is_an_error_with_the_number(datatype, number):
+    with pytest.raises(ConfigurationError, match=f"{number}"):
+        as_array("x", datatype, [0, number])
+    assert there_and_back(datatype, [0, number - 1]).tolist() == [0, number - 1]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "number"), [("UINT64", -1), ("INT64", 2**63), ("INT8", 128), ("INT64", 2**64)]
+)
+def test_a_whole_number_out_of_range_among_others_is_an_error(datatype, number):
+    with pytest.raises(ConfigurationError, match="'x'"):
+        as_array("x", datatype, [0, number])
+
+
+@pytest.mark.parametrize("value", ["abc", b"abc", "1"])
+def test_a_text_is_no_number(value):
+    for datatype in (*DTYPES, "BF16"):
+        with pytest.raises(ConfigurationError, match=f"'x'.*{datatype}"):
+            as_array("x", datatype, value)
+
+
+def test_a_long_text_is_not_shown_whole():
+    for text, shown in (("a" * 20, "a" * 20 + "'"), ("a" * 21, "a" * 20 + "'\u2026")):
+        with pytest.raises(ConfigurationError) as caught:
+            as_array("x", "FP32", text)
+        assert shown in str(caught.value)
+        assert "a" * 21 not in str(caught.value)
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "BF16", "BYTES"])
+def test_ragged_lists_are_no_array(datatype):
+    with pytest.raises(ConfigurationError, match=f"'x'.*{datatype}"):
+        as_array("x", datatype, [[1.0], [1.0, 2.0]])
+
+
+def test_ragged_arrays_are_no_array_of_texts():
+    with pytest.raises(ConfigurationError, match="'x'"):
+        as_array("x", "BYTES", [np.zeros((2, 2)), np.zeros((2, 3))])
+
+
+def test_an_object_that_numpy_cannot_read_is_an_error_with_its_reason():
+    class Elsewhere:
+        def __array__(self, *args, **kwargs):
+            raise TypeError("it is on another device")
+
+    with pytest.raises(ConfigurationError, match="it is on another device"):
+        as_array("x", "FP32", Elsewhere())
+
+
+def test_an_object_that_numpy_can_read_is_an_array():
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            return np.float32([1, 2])
+
+    assert there_and_back("FP32", Tensor()).tolist() == [1, 2]
+    with pytest.raises(ConfigurationError, match="float32"):
+        as_array("x", "FP64", Tensor())
+
+
+# Layout
+
+
+@pytest.mark.parametrize("datatype", [name for name in DTYPES if DTYPES[name].itemsize > 1])
+def test_big_endian_and_read_only_arrays_are_sent_little_endian(datatype):
+    value = np.array([[1, 2], [3, 4]]).astype(DTYPES[datatype].newbyteorder(">"))
+    value.flags.writeable = False
+    assert (
+        bytes(content_of(datatype, as_array("x", datatype, value)))
+        == value.astype(DTYPES[datatype]).tobytes()
+    )
+
+
+@pytest.mark.parametrize("datatype", DTYPES)
+@pytest.mark.parametrize("part", [slice(None, None, -1), slice(None, None, 2), slice(1, None)])
+def test_a_part_of_an_array_is_sent_in_order(datatype, part):
+    value = np.array([1, 0, 0, 1, 1]).astype(DTYPES[datatype])[part]
+    content = content_of(datatype, as_array("x", datatype, value))
+    assert memoryview(content).c_contiguous
+    assert bytes(content) == value.tobytes()
+
+
+def test_big_endian_floats_are_rounded_to_bfloat16_too():
+    assert there_and_back("BF16", np.array([1.5, -2], ">f4")).tolist() == [1.5, -2]
+
+
+@pytest.mark.parametrize("datatype", [*DTYPES, "BF16"])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0), (1, 1)])
+def test_arrays_of_any_shape_keep_it(datatype, shape):
+    value = np.ones(shape, DTYPES.get(datatype, "f4"))
+    back = there_and_back(datatype, value)
+    assert back.shape == shape
+    np.testing.assert_array_equal(back, value)
+
+
+@pytest.mark.parametrize("value", [np.ones((2, 3), np.float32).T, np.ones((4, 4), np.float32)[::2, 1:]])
+def test_bfloat16_of_an_array_that_is_not_contiguous(value):
+    np.testing.assert_array_equal(there_and_back("BF16", value), value)
+
+
+# BF16
+
+
+def test_bfloat16_rounds_to_the_nearest_and_ties_to_even():
+    one = 0x3F80
+    bits = np.uint32([one << 16 | 0x7FFF, one << 16 | 0x8000, one + 1 << 16 | 0x8000, one << 16 | 0x8001])
+    assert as_array("x", "BF16", bits.view(np.float32)).tolist() == [one, one, one + 2, one + 1]
+
+
+def test_a_float_that_is_nearly_infinite_becomes_infinite_in_bfloat16():
+    assert there_and_back("BF16", np.float32([3.4e38, -3.4e38])).tolist() == [math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0xFF800001, 0x7FFFFFFF, 0x7FC00000])
+def test_no_nan_becomes_a_number_in_bfloat16(bits):
+    value = np.uint32([bits]).view(np.float32)
+    back = there_and_back("BF16", value)
+    assert np.isnan(back).all()
+    assert np.signbit(back) == np.signbit(value)
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    "value", ["a", b"a", ["a", b"b"], ("a",), np.array("a"), np.array(["a", "b"], object)]
+)
+def test_texts_may_be_given_in_many_forms(value):
+    assert there_and_back("BYTES", value, "bytes").ravel()[0] == b"a"
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 1 does not have it")
+def test_arrays_of_numpys_own_strings_are_texts():
+    value = np.array(["a", "\u00e4"], np.dtypes.StringDType())
+    assert there_and_back("BYTES", value).tolist() == ["a", "\u00e4"]
+
+
+@pytest.mark.skipif(np.__version__.startswith("1."), reason="numpy 1 wraps it")
+def test_a_typed_number_out_of_range_breaks_the_protocol():
+    with pytest.raises(ProtocolError, match="'y'"):
+        decode_outputs(typed("INT8", "int_contents", [300], [1]), "str")
+
+
+@pytest.mark.parametrize("value", [1, [1], ["a", None], [True], np.array([1], object), [["a"], [2]]])
+def test_what_is_no_text_is_an_error_with_its_type(value):
+    with pytest.raises(ConfigurationError, match=r"'x'.*BYTES"):
+        as_array("x", "BYTES", value)
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["a", "b\udfff"]])
+def test_a_text_that_utf8_cannot_encode_is_an_error(value):
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        as_array("x", "BYTES", value)
+
+
+def test_a_length_is_little_endian():
+    assert content_of("BYTES", as_array("x", "BYTES", ["a" * 300])) == b"\x2c\x01\0\0" + b"a" * 300
+
+
+# Responses
+
+
+def decoded(*outputs, text="str"):
+    return decode_outputs(reply_message(*outputs).infer_response, text)
+
+
+def typed(datatype, field, values, shape):
+    response = reply_message().infer_response
+    output = response.outputs.add(name="y", datatype=datatype, shape=shape)
+    getattr(output.contents, field).extend(values)
+    return response
+
+
+def test_outputs_are_arrays_in_the_order_of_the_server():
+    arrays = decoded(("y", "INT32", (1, 2), struct.pack("<2i", 1, 2)), ("x", "BYTES", (1,), raw_bytes(b"a")))
+    assert {name: array.tolist() for name, array in arrays.items()} == {"y": [[1, 2]], "x": ["a"]}
+    assert list(arrays) == ["y", "x"]
+    assert not arrays["y"].flags.writeable
+    assert decoded() == {}
+
+
+def test_bytes_that_are_no_text_are_an_error_that_says_how_to_get_them():
+    with pytest.raises(ProtocolError, match=r"'y'.*text='bytes'"):
+        decoded(("y", "BYTES", (1,), raw_bytes(b"\xff")))
+    assert decoded(("y", "BYTES", (1,), raw_bytes(b"\xff")), text="bytes")["y"].tolist() == [b"\xff"]
+
+
+TYPED = [
+    ("BOOL", "bool_contents", [True, False]),
+    ("INT8", "int_contents", [-1, 2]),
+    ("INT16", "int_contents", [-1, 2]),
+    ("INT32", "int_contents", [-1, 2]),
+    ("INT64", "int64_contents", [-(2**63), 2]),
+    ("UINT8", "uint_contents", [255, 2]),
+    ("UINT16", "uint_contents", [1, 2]),
+    ("UINT32", "uint_contents", [2**32 - 1, 2]),
+    ("UINT64", "uint64_contents", [2**64 - 1, 2]),
+    ("FP32", "fp32_contents", [0.5, 2.0]),
+    ("FP64", "fp64_contents", [0.1, 2.0]),
+    ("BYTES", "bytes_contents", [b"a", b"b"]),
+]
+
+
+@pytest.mark.parametrize(("datatype", "field", "values"), TYPED, ids=[row[0] for row in TYPED])
+def test_typed_contents_are_read_too(datatype, field, values):
+    array = decode_outputs(typed(datatype, field, values, [2, 1]), "bytes")["y"]
+    assert array.tolist() == [[value] for value in values]
+    assert array.dtype == DTYPES.get(datatype, object)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "raw"),
+    [
+        ("FP32", [2], b"123"),
+        ("FP32", [2], bytes(12)),
+        ("FP32", [-1], b""),
+        ("FP32", [2**62, 2**62], b""),
+        ("BF16", [2], b"12"),
+        ("FP31", [1], b"1234"),
+        ("", [1], b""),
+        ("BYTES", [2], raw_bytes(b"a")),
+        ("BYTES", [1], raw_bytes(b"a", b"b")),
+        ("BYTES", [1], b"\1\0"),
+        ("BYTES", [1], b"\2\0\0\0a"),
+    ],
+)
+def test_contents_that_do_not_fit_break_the_protocol_and_name_the_output(datatype, shape, raw):
+    with pytest.raises(ProtocolError, match="'y'"):
+        decoded(("y", datatype, shape, raw))
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        typed("FP32", "fp32_contents", [1.0], [2]),
+        typed("BYTES", "bytes_contents", [b"a"], [2]),
+        typed("FP16", "fp32_contents", [1.0], [1]),
+        typed("BF16", "fp32_contents", [1.0], [1]),
+        typed("INT32", "fp32_contents", [1.0], [1]),
+    ],
+    ids=["too few", "too few texts", "FP16", "BF16", "another field"],
+)
+def test_typed_contents_that_do_not_fit_break_the_protocol(response):
+    with pytest.raises(ProtocolError, match="'y'"):
+        decode_outputs(response, "str")
+
+
+def test_only_texts_count_for_the_limit():
+    assert text_bytes(reply_message().infer_response) == 0
+    raw = (
+        ("a", "BYTES", (2,), raw_bytes(b"ab", b"c")),
+        ("b", "INT32", (1,), bytes(4)),
+        ("c", "BYTES", (0,), b""),
+    )
+    assert text_bytes(reply_message(*raw).infer_response) == 11
+    assert text_bytes(typed("BYTES", "bytes_contents", [b"ab", b"c"], [2])) == 3

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from google.protobuf import json_format
 
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.signature_messages import (
     signature_from_config,
-    signature_from_config_json,
     signature_from_metadata,
 )
 from nupic_client.signature import TensorSpec
@@ -79,15 +77,3 @@ def test_an_ensemble_and_a_model_that_answers_once_are_told():
     assert (signature.platform, signature.backend, signature.decoupled) == ("ensemble", "", False)
     assert (signature.inputs, signature.outputs, signature.parameters) == ({}, {}, {})
     assert signature.max_batch_size == 0
-
-
-def test_a_config_as_json_gives_the_same_signature():
-    config = model_config()
-    assert signature_from_config_json(json_format.MessageToDict(config)) == signature_from_config(config)
-    snake = json_format.MessageToDict(config, preserving_proto_field_name=True)
-    assert signature_from_config_json(snake) == signature_from_config(config)
-
-
-def test_fields_of_a_newer_server_in_json_are_left_out():
-    data = json_format.MessageToDict(model_config()) | {"field_of_the_future": {"a": [1]}}
-    assert signature_from_config_json(data) == signature_from_config(model_config())

@@ -1,7 +1,7 @@
 """The model of the embedded server for Triton's Python backend: it runs inside Triton, with Triton's Python.
 
-The engines are those of the embedded server. One of them writes, where the model's configuration says that it
-is decoupled; the other makes vectors.
+The engines are those of the embedded server: the text engine if the model's configuration is decoupled, else the
+embedding engine.
 """
 
 import json
@@ -13,7 +13,7 @@ import threading
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-# `TritonServer` names the folder that holds this package, and nothing else.
+# `TritonServer` gives the folder with this package and nothing else.
 sys.path.append(os.environ["NUPIC_TRITON_CODE"])
 
 from nupic_client.local.engine import EngineError, EngineRequest
@@ -27,10 +27,10 @@ _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class TritonPythonModel:
-    """What the backend asks for."""
+    """The interface of Triton's Python backend."""
 
     def initialize(self, args):
-        """Load the engine; a failure shows in the server's log and keeps it from starting."""
+        """Load the engine; an error is in the server's log, and the server does not start."""
         config = json.loads(args["model_config"])
         self._name = config["name"]
         self._many = {item["name"] for item in config["input"] if -1 in map(int, item["dims"])}
@@ -45,7 +45,7 @@ class TritonPythonModel:
         if self._decoupled:
             self._engine = LlamaEngine(**options)
             self._engine.load(weights)
-            # The only one: requests wait for it, so that none makes another one slower.
+            # One thread: requests wait for it, so that they do not slow each other down.
             self._worker = threading.Thread(target=self._work, daemon=True)
             self._worker.start()
         else:
@@ -53,7 +53,7 @@ class TritonPythonModel:
             self._engine.path = weights
 
     def execute(self, requests):
-        """Answer at once, or hand the requests to the worker."""
+        """Answer immediately, or pass the requests to the worker."""
         if not self._decoupled:
             return [self._answer(request) for request in requests]
         for request in requests:
@@ -61,7 +61,7 @@ class TritonPythonModel:
         return None
 
     def finalize(self):
-        """End what runs and free the engine: the process must not end before it."""
+        """End running requests and free the engine, which must happen before the process ends."""
         self._engine.close()
         self._waiting.put(None)
         if self._worker is not None:
@@ -77,7 +77,7 @@ class TritonPythonModel:
                 response = _failure(str(error))
             except Exception as error:
                 response = _failure(f"{type(error).__name__}: {error}")
-            # A request without its final mark would never end.
+            # Without its final mark a request would never end.
             sender.send(flags=_FINAL) if response is None else sender.send(response, flags=_FINAL)
 
     def _stream(self, request, sender):
@@ -109,7 +109,7 @@ class TritonPythonModel:
             many = tensor.name() in self._many or len(values) != 1
             inputs[tensor.name()] = values if many else values[0]
         prompt = inputs["text_input"]
-        # The server says all outputs where the request named none.
+        # The server passes all outputs if the request named none.
         asked = set(request.requested_output_names())
         return EngineRequest(
             model=self._name,
@@ -132,7 +132,7 @@ class TritonPythonModel:
 
 
 class _Cancellation:
-    """The cancel flag of an engine: the engine asks for it with each token, and so Triton is asked."""
+    """The cancel flag of an engine, which asks Triton each time that the engine checks it."""
 
     def __init__(self, asked):
         self._asked = asked

@@ -1,0 +1,312 @@
+"""KServe v2 over HTTP: the messages of gRPC as requests of HTTP, and its answers as the messages of gRPC.
+
+Tensors go as raw bytes behind the JSON where the server has Triton's extension for that, else as numbers and texts in the
+JSON.
+
+Spec: https://github.com/kserve/kserve/blob/master/docs/predict-api/v2/required_api.md and
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from google.protobuf import json_format
+
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor
+from nupic_client.errors import ConfigurationError, ProtocolError
+
+__all__ = [
+    "BINARY_EXTENSION",
+    "JSON_LENGTH",
+    "InferResponse",
+    "RestRequest",
+    "check_headers",
+    "infer_request",
+    "infer_response",
+    "question",
+    "refusal",
+    "reply",
+]
+
+BINARY_EXTENSION = "binary_tensor_data"
+"""What the metadata of a server names where tensors may go as raw bytes."""
+JSON_LENGTH = "Inference-Header-Content-Length"
+"""The header that says how long the JSON before raw bytes is."""
+
+_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "ServerLive": "/v2/health/live",
+        "ServerReady": "/v2/health/ready",
+        "ServerMetadata": "/v2",
+        "ModelReady": "{model}/ready",
+        "ModelMetadata": "{model}",
+        "ModelConfig": "{model}/config",
+    }
+)
+_FLAGS: Mapping[str, str] = MappingProxyType(
+    {"ServerLive": "live", "ServerReady": "ready", "ModelReady": "ready"}
+)
+"""The methods that the status answers, and the field of their message."""
+_HTTPS_OWN = frozenset(
+    {
+        *("host", "connection", "keep-alive", "upgrade", "te", "trailer", "transfer-encoding", "expect"),
+        *("content-length", "content-type", "content-encoding", "accept-encoding", JSON_LENGTH.lower()),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RestRequest:
+    """A request of HTTP.
+
+    Args:
+        verb: ``"GET"`` or ``"POST"``.
+        path: where it goes, below the server's own path.
+        headers: what belongs to its body.
+        body: the parts of its body, one after the other.
+    """
+
+    verb: str
+    path: str
+    headers: Mapping[str, str]
+    body: tuple[bytes | memoryview, ...] = ()
+
+
+def check_headers(metadata: Iterable[tuple[str, object]]) -> None:
+    """Check that metadata can be sent as headers of HTTP.
+
+    Raises:
+        ConfigurationError: a name belongs to HTTP itself.
+    """
+    for name, _ in metadata:
+        if name in _HTTPS_OWN:
+            raise ConfigurationError(f"metadata name {name!r} belongs to HTTP itself: leave it out")
+
+
+def question(method: str, message: Any) -> RestRequest:
+    """Return the request for a method other than ``ModelInfer``.
+
+    Args:
+        method: its name.
+        message: its request message.
+    """
+    path = _PATHS[method]
+    return RestRequest("GET", path.format(model=_model_path(message)) if "{" in path else path, {})
+
+
+def reply(method: str, text: bytes) -> Any:
+    """Return the response message of a method other than ``ModelInfer``.
+
+    Raises:
+        ProtocolError: the answer is none of this method.
+    """
+    message = wire.METHODS[method][1]()
+    if method in _FLAGS:
+        # The status has said yes. Servers put various bodies behind it.
+        try:
+            value = json.loads(text)[_FLAGS[method]]
+        except (ValueError, TypeError, LookupError, RecursionError):
+            value = True
+        setattr(message, _FLAGS[method], value is not False)
+        return message
+    _fill(message.config if method == "ModelConfig" else message, _parsed(text))
+    return message
+
+
+def refusal(method: str, status: int) -> Any:
+    """Return the response message that a status of failure stands for, or None for a failure: Triton says no with 400."""
+    if method in _FLAGS and (status == 400 or (method == "ModelReady" and status == 404)):
+        return wire.METHODS[method][1]()
+    return None
+
+
+def _model_path(message: Any) -> str:
+    name = message.model_name if hasattr(message, "model_name") else message.name
+    version = message.model_version if hasattr(message, "model_version") else message.version
+    path = f"/v2/models/{quote(name, safe='')}"
+    return f"{path}/versions/{quote(version, safe='')}" if version else path
+
+
+def infer_request(data: bytes, *, binary: bool) -> RestRequest:
+    """Return the request for ``ModelInfer``.
+
+    Args:
+        data: the serialized ``ModelInferRequest``. Raw contents stay where they are.
+        binary: whether the server takes raw bytes behind the JSON.
+
+    Raises:
+        ConfigurationError: a value cannot be sent as JSON.
+    """
+    message, contents = wire.split_infer_request(data)
+    head: dict[str, Any] = {"id": message.id} if message.id else {}
+    parameters = {name: wire.parameter_value(value) for name, value in message.parameters.items()}
+    if binary and not message.outputs:
+        parameters["binary_data_output"] = True
+    if parameters:
+        head["parameters"] = parameters
+    head["inputs"] = [
+        {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+        for tensor in message.inputs
+    ]
+    if message.outputs:
+        extra = {"parameters": {"binary_data": True}} if binary else {}
+        head["outputs"] = [{"name": output.name, **extra} for output in message.outputs]
+    for tensor, content in zip(head["inputs"], contents, strict=True):
+        if binary:
+            tensor["parameters"] = {"binary_data_size": len(content)}
+        else:
+            tensor["data"] = _to_json(tensor["name"], tensor["datatype"], content)
+    path = f"{_model_path(message)}/infer"
+    try:
+        text = json.dumps(head, allow_nan=False).encode()
+    except ValueError:
+        raise ConfigurationError(
+            "parameters: expected numbers that JSON has, given infinity or NaN"
+        ) from None
+    if not binary:
+        return RestRequest("POST", path, {"Content-Type": "application/json"}, (text,))
+    headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}
+    return RestRequest("POST", path, headers, (text, *contents))
+
+
+class InferResponse:
+    """A ``ModelInferResponse`` with its raw contents beside it, which a message would copy."""
+
+    def __init__(self, message: Any, contents: list[bytes]) -> None:
+        self._message = message
+        self.raw_output_contents = contents
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._message, name)
+
+
+def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
+    """Return the response of ``ModelInfer``.
+
+    Args:
+        text: its JSON.
+        read: returns as many of the bytes behind it.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    answer = _parsed(text)
+    outputs = _list_of_objects(answer.get("outputs"))
+    described = {name: answer.get(name) for name in ("id", "model_name", "model_version")}
+    described["outputs"] = [
+        {name: each.get(name) for name in ("name", "datatype", "shape")} for each in outputs
+    ]
+    message = wire.pb.ModelInferResponse()
+    _fill(message, described)
+    given = answer.get("parameters")
+    known = {
+        name: value
+        for name, value in (given.items() if isinstance(given, dict) else ())
+        if isinstance(value, (bool, int, float, str))
+    }
+    try:
+        wire.set_parameters(message, known)
+    except ValueError as error:
+        raise ProtocolError(f"the server sent a parameter that cannot be read: {error}") from None
+    contents = [_content(tensor, each, read) for tensor, each in zip(message.outputs, outputs, strict=True)]
+    return InferResponse(message, contents)
+
+
+def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes]) -> bytes:
+    parameters = output.get("parameters")
+    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if size is None:
+        return _from_json(tensor, output.get("data"))
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise ProtocolError(
+            f"output {tensor.name!r} cannot be decoded: its binary_data_size must be a whole number, not {size!r}"
+        )
+    return read(size)
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise ProtocolError("the server's answer is not what KServe v2 calls for: expected an object as JSON")
+    return answer
+
+
+def _list_of_objects(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ProtocolError("the server's answer is not what KServe v2 calls for: it has no list of outputs")
+    return value
+
+
+def _fill(message: Any, fields: dict[str, Any]) -> None:
+    """Put what JSON says into a message; newer servers may say more than it has a field for."""
+    try:
+        json_format.ParseDict(fields, message, ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ProtocolError(f"the server's answer is not what KServe v2 calls for: {reason}") from None
+
+
+# --- tensors as JSON
+
+
+def _to_json(name: str, datatype: str, content: memoryview) -> list[Any]:
+    """Return the elements of a tensor as JSON has them."""
+    if datatype == "BYTES":
+        try:
+            return [element.decode() for element in decode_bytes_tensor(bytes(content))]
+        except UnicodeDecodeError:
+            raise ConfigurationError(
+                f"input {name!r} has bytes that are not UTF-8, and this server takes JSON only: use its gRPC port"
+            ) from None
+    if datatype == "BF16":
+        raw = bytes(content)
+        widened = bytearray(2 * len(raw))
+        widened[2::4], widened[3::4] = raw[::2], raw[1::2]
+        datatype, content = "FP32", memoryview(widened)
+    numbers = decode_numbers(datatype, content)  # type: ignore[arg-type]  # it reads any buffer
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigurationError(
+            f"input {name!r} has infinity or NaN, and this server takes JSON only, which has neither: use its gRPC port"
+        )
+    return [*numbers]
+
+
+def _from_json(tensor: Any, data: Any) -> bytes:
+    """Return the raw contents that the elements of an output stand for."""
+    name, datatype = tensor.name, tensor.datatype
+    try:
+        elements = _flat(data)
+        if datatype == "BYTES" and not all(isinstance(element, str) for element in elements):
+            raise ValueError("no texts")  # noqa: TRY301 - one sentence for all that is wrong
+        raw = encode_tensor("FP32" if datatype == "BF16" else datatype, elements)
+    except (ValueError, TypeError, OverflowError):
+        raise ProtocolError(
+            f"output {name!r} cannot be decoded: its data must be a list of {datatype} elements"
+        ) from None
+    if datatype == "BF16":  # the upper halves of FP32, whose lower ones are zero here
+        halves = bytearray(len(raw) // 2)
+        halves[::2], halves[1::2] = raw[2::4], raw[3::4]
+        return bytes(halves)
+    return raw
+
+
+def _flat(data: Any) -> list[Any]:
+    """Return the elements of a list that may have its shape in it."""
+    elements: list[Any] = [data]
+    while elements and isinstance(elements[0], list):
+        if not all(isinstance(row, list) for row in elements):
+            raise ValueError("some rows are no lists")
+        elements = list(chain.from_iterable(elements))
+    return elements

@@ -1,0 +1,62 @@
+"""What blocks on behalf of flows, whatever carries the calls."""
+
+from __future__ import annotations
+
+import abc
+import random
+import time
+from typing import Any, TypeVar
+
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.auth import Bearer, authorized
+
+__all__ = ["Driver"]
+
+T = TypeVar("T")
+
+
+class Driver(abc.ABC):
+    """Perform the commands of flows; the classes that extend it make the calls.
+
+    Args:
+        bearer: adds the token to each call.
+    """
+
+    def __init__(self, bearer: Bearer | None = None) -> None:
+        self._bearer = bearer
+
+    def run(self, flow: flows.Flow[T]) -> T:
+        """Perform the commands of a flow and return its result."""
+        flow = self.authorized(flow)
+        try:
+            command = next(flow)
+            while True:
+                try:
+                    reply = self.perform(command)
+                except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
+                    command = flow.throw(error)
+                else:
+                    command = flow.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
+        """Return a flow that sends this client's token with its calls."""
+        return authorized(flow, self._bearer)
+
+    def perform(self, command: flows.Command) -> Any:
+        """Do what a flow wants and return the reply."""
+        if isinstance(command, flows.Sleep):
+            return time.sleep(command.seconds)
+        if isinstance(command, flows.ReadClock):
+            return time.monotonic()
+        if isinstance(command, flows.DrawJitter):
+            return random.random()  # noqa: S311 - spreads retries, hides nothing
+        if isinstance(command, flows.FetchToken):
+            return command.source()
+        return self._invoke(command)
+
+    @abc.abstractmethod
+    def _invoke(self, command: flows.Invoke) -> Any:
+        """Make a call and return its response."""

@@ -1,0 +1,275 @@
+"""One connection of HTTP: Python's own, with a deadline for all that it reads and writes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import selectors
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.kserve.rest import JSON_LENGTH
+from nupic_client.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from nupic_client._core.kserve.rest import RestRequest
+    from nupic_client.endpoint import HttpEndpoint
+
+__all__ = ["CLOSED", "Body", "Connection", "TLSSocket"]
+
+_PIECE = 64 * 2**20
+"""Bytes that are read at once at most: an answer may promise more than there is memory for."""
+CLOSED = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+"""The errors of a connection that the other side has closed."""
+
+
+class _Socket(socket.socket):
+    """A socket that ends whatever it does at one moment, however little by little the other side sends."""
+
+    end: float | None = None
+    """When, by the monotonic clock."""
+
+    def hurry(self, most: float | None = None) -> None:
+        """Let the next operation take the time that is left, or less.
+
+        Raises:
+            TimeoutError: none is.
+        """
+        left = most
+        if self.end is not None:
+            left = self.end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            left = left if most is None else min(left, most)
+        self.settimeout(left)
+
+    def __del__(self) -> None:
+        # Of a client that was only dropped. Python would close it too, but complain.
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        self.hurry()
+        return super().recv_into(*arguments, **options)
+
+    def send(self, *arguments: Any) -> int:
+        self.hurry()
+        return super().send(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        self.hurry()
+        super().sendall(*arguments)
+
+
+class TLSSocket(_Socket, ssl.SSLSocket):
+    """The same with TLS; contexts make them."""
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection to a server, opened at its first request and again where the server had closed it.
+
+    Args:
+        endpoint: the server.
+        context: the certificates, for TLS.
+        name: the name that the server's certificate is for.
+        patience: seconds that connecting may take, or None.
+    """
+
+    sock: _Socket | None
+
+    def __init__(
+        self, endpoint: HttpEndpoint, context: ssl.SSLContext | None, name: str, patience: float | None
+    ) -> None:
+        super().__init__(endpoint.host, endpoint.port)
+        if endpoint.secure:
+            self.default_port = 443  # for the header Host
+        self._context = context
+        self._name = name
+        self._patience = patience
+        self._end: float | None = None
+        self._interrupted = False
+        self.answered = False
+        """Whether the headers of an answer to the last request have come."""
+
+    def ask(
+        self, request: RestRequest, path: str, headers: Mapping[str, str], end: float | None
+    ) -> http.client.HTTPResponse:
+        """Send a request and return what comes back, as far as its headers.
+
+        A server may close a connection that waited for long at the very moment when it is used: then the request goes out
+        once more, over another one.
+
+        Args:
+            request: the request.
+            path: its whole path.
+            headers: its headers.
+            end: when it must be answered, by the monotonic clock.
+        """
+        self._end, self.answered = end, False
+        reused = self.sock is not None
+        if reused and self._is_stale():
+            self.close()
+            reused = False
+        try:
+            response = self._ask(request, path, headers)
+        except CLOSED:
+            if not reused or self._interrupted:
+                raise
+            self.close()
+            response = self._ask(request, path, headers)
+        self.answered = True
+        return response
+
+    def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        if self.sock is None:
+            self.connect()
+        assert self.sock is not None  # noqa: S101 - for the type checker
+        if self._interrupted:  # while it connected
+            raise http.client.RemoteDisconnected("interrupted")
+        self.sock.end = self._end
+        length = {"Content-Length": str(sum(map(len, request.body)))} if request.verb == "POST" else {}
+        try:
+            self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+        except CLOSED as error:
+            # A server that refuses a request may say why and close before it has read the whole.
+            try:
+                return self.getresponse()
+            except (OSError, http.client.HTTPException):
+                raise error from None
+        return self.getresponse()
+
+    def connect(self) -> None:
+        """Open the connection: the first address of the server that answers is taken."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # no host name can look like this
+            raise OSError(f"{self.host!r} is no name of a host: {error}") from None
+        for index, (family, kind, protocol, _, address) in enumerate(found):
+            try:
+                self.sock = self._open(_Socket(family, kind, protocol), address)
+            except OSError:
+                if index == len(found) - 1:
+                    raise
+            else:
+                return
+
+    def _open(self, sock: _Socket, address: Any) -> _Socket:
+        try:
+            sock.end = self._end
+            sock.hurry(self._patience)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is None:
+                return sock
+            sock.hurry(self._patience)
+            secure = self._context.wrap_socket(sock, server_hostname=self._name)
+        except BaseException:
+            sock.close()
+            raise
+        assert isinstance(secure, _Socket)  # noqa: S101 - the context makes these
+        return secure
+
+    def _is_stale(self) -> bool:
+        """Return whether the server has closed the connection, or sent what nobody asked for."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)  # type: ignore[arg-type]  # it is open
+            return bool(selector.select(0))
+
+    def interrupt(self) -> None:
+        """End what another thread does on this connection, for good."""
+        self._interrupted = True
+        sock = self.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # closing would not wake its reader
+
+
+class Body:
+    """The body of an answer, read in parts.
+
+    Args:
+        response: the answer, of which only the headers were read.
+
+    Raises:
+        ProtocolError: it cannot be read.
+    """
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self._left = response.length  # None where the server does not say
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise ProtocolError(
+                f"the server compressed its answer ({encoding!r}), which it was not asked for"
+            )
+        length = response.headers.get("Content-Length", "0")
+        if not response.chunked:
+            _number("Content-Length", length)
+
+    def read_json(self, limit: int) -> bytes:
+        """Return the JSON that the answer begins with: all of it, where it says nothing else.
+
+        Args:
+            limit: how many bytes that may be.
+
+        Raises:
+            ProtocolError: it is longer, or what the answer says of it is wrong.
+            IncompleteRead: it ended before what it promises.
+        """
+        length = self._response.headers.get(JSON_LENGTH)
+        size = self._left if length is None else _number(JSON_LENGTH, length)
+        found = self._read(limit + 1) if size is None else b""
+        if max(size or 0, len(found)) > limit:
+            raise ProtocolError(f"the server's answer has more than {limit} bytes of JSON")
+        return found if size is None else self.read(size)
+
+    def beginning(self, limit: int) -> bytes:
+        """Return the first bytes, at most as many. Raises as `read`."""
+        return self._read(limit) if self._left is None else self.read(min(self._left, limit))
+
+    def read(self, size: int) -> bytes:
+        """Return this many bytes.
+
+        Raises:
+            ProtocolError: the answer promises less.
+            IncompleteRead: it ended before what it promises.
+        """
+        if self._left is not None and size > self._left:
+            raise ProtocolError(f"the server's answer has {self._left} bytes where {size} must be")
+        found = self._read(size)
+        if len(found) < size:
+            if self._left is None:
+                raise ProtocolError(f"the server's answer has {len(found)} bytes where {size} must be")
+            raise http.client.IncompleteRead(b"", size - len(found))
+        if self._left is not None:
+            self._left -= size
+        return found
+
+    def ended(self) -> bool:
+        """Return whether nothing follows; the connection can be used again then."""
+        return self._left == 0 or (self._left is None and not self._response.read(1))
+
+    def _read(self, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            part = self._response.read(min(size, _PIECE))
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 20):
+        raise ProtocolError(f"the server sent a {name} that is no length: {value[:100]!r}")
+    return int(value)

@@ -1,0 +1,217 @@
+"""A server of KServe v2 over HTTP: Triton's answers with its extensions, or those of a server that has none of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+from google.protobuf.json_format import MessageToDict
+from inference.tensor_server import TensorServer, echo
+from typing_extensions import Self
+
+from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor
+from nupic_client.signature import ModelSignature
+
+
+class RefusedError(Exception):
+    """An answer that is none."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, text)
+        self.status, self.headers = status, headers or {}
+        self.body = text if text.startswith(("<", "{")) or not text else json.dumps({"error": text})
+
+
+class RestServer:
+    """A context manager.
+
+    Args:
+        signatures: of the models.
+        answer: makes a ``ModelInferResponse`` from a ``ModelInferRequest``; may raise `RefusedError`.
+        extensions: whether it has Triton's: model configurations and binary tensors.
+        path: what stands before ``/v2``.
+        context: for TLS.
+    """
+
+    def __init__(
+        self,
+        *signatures: ModelSignature,
+        answer: Callable[[Any], Any] = echo,
+        extensions: bool = True,
+        path: str = "",
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.models = TensorServer(*signatures)
+        self.answer = answer
+        self.extensions = extensions
+        self.path = path
+        self.context = context
+        self.tokens: set[str] | None = None
+        self.ready = True
+        self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.requests: list[Any] = []
+        self.connections = 0
+        self.close_after_answer = False
+        """Close each connection behind an answer, without saying so in it."""
+        self.open: set[Any] = set()
+
+    def __enter__(self) -> Self:
+        server = self
+        handler = type("Handler", (Handler,), {"rest": server})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        if self.context is not None:
+            self.server.socket = self.context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "http" if self.context is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self.server.server_port}{self.path}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        for each in list(self.open):
+            each.close_connection = True
+            each.connection.close()
+
+    def reply(self, verb: str, path: str, headers: Any, body: bytes) -> tuple[dict[str, Any], list[bytes]]:
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        if self.tokens is not None and given not in self.tokens:
+            raise RefusedError(401, f"who is {given}?")
+        parts = [unquote(part) for part in path.removeprefix(self.path).strip("/").split("/")]
+        match (verb, *parts):
+            case ("GET", "v2"):
+                return {"name": "rest", "extensions": ["binary_tensor_data"] * self.extensions}, []
+            case ("GET", "v2", "health", "ready"):
+                if not self.ready:
+                    raise RefusedError(400, "")
+                return {}, []
+            case ("GET", "v2", "models", name, "ready"):
+                if name not in self.models.signatures:
+                    raise RefusedError(400, "Model version not ready")
+                return {}, []
+            case ("GET", "v2", "models", name, *_, "config") if self.extensions:
+                return self._described("_config", name)["config"], []
+            case ("GET", "v2", "models", name):
+                return self._described("_metadata", name), []
+            case ("POST", "v2", "models", name, *_, "infer"):
+                return self._infer(name, headers, body)
+        raise RefusedError(404, '{"detail":"Not Found"}')
+
+    def _described(self, method: str, name: str) -> dict[str, Any]:
+        request = wire.pb.ModelConfigRequest(name=name)
+        context = Context()
+        answer = getattr(self.models, method)(request, context)
+        return MessageToDict(
+            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+
+    def _infer(self, name: str, headers: Any, body: bytes) -> tuple[dict[str, Any], list[bytes]]:
+        size = int(headers.get("Inference-Header-Content-Length") or len(body))
+        head = json.loads(body[:size])
+        request = wire.pb.ModelInferRequest(model_name=name, id=head.get("id", ""))
+        wire.set_parameters(request, head.get("parameters", {}))
+        for item in head["inputs"]:
+            request.inputs.add(name=item["name"], datatype=item["datatype"], shape=item["shape"])
+            length = item.get("parameters", {}).get("binary_data_size")
+            assert (length is None) is not self.extensions
+            if length is None:
+                request.raw_input_contents.append(encoded(item["datatype"], item["data"]))
+            else:
+                request.raw_input_contents.append(body[size : size + length])
+                size += length
+        assert size == len(body)
+        for item in head.get("outputs", ()):
+            request.outputs.add(name=item["name"])
+        self.requests.append(request)
+        response = self.answer(request)
+        binary = request.parameters["binary_data_output"].bool_param or any(
+            item.get("parameters", {}).get("binary_data") for item in head.get("outputs", ())
+        )
+        answer = {"id": response.id, "model_name": response.model_name, "model_version": "1", "outputs": []}
+        blobs = []
+        for item, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+            output = {"name": item.name, "datatype": item.datatype, "shape": list(item.shape)}
+            if binary:
+                output["parameters"] = {"binary_data_size": len(raw)}
+                blobs.append(raw)
+            else:
+                output["data"] = decoded(item.datatype, raw)
+            answer["outputs"].append(output)
+        return answer, blobs
+
+
+class Context:
+    def abort(self, code: Any, details: str) -> None:
+        raise RefusedError(404, details)
+
+
+def encoded(datatype: str, data: list[Any]) -> bytes:
+    if datatype == "BF16":
+        raw = encode_tensor("FP32", data)
+        return b"".join(raw[index + 2 : index + 4] for index in range(0, len(raw), 4))
+    return encode_tensor(datatype, data)
+
+
+def decoded(datatype: str, raw: bytes) -> list[Any]:
+    if datatype == "BYTES":
+        return [element.decode() for element in decode_bytes_tensor(raw)]
+    if datatype == "BF16":
+        return decode_numbers(
+            "FP32", b"".join(b"\0\0" + raw[index : index + 2] for index in range(0, len(raw), 2))
+        )
+    return decode_numbers(datatype, raw)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    rest: RestServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.rest.connections += 1
+        self.rest.open.add(self)
+
+    def finish(self) -> None:
+        self.rest.open.discard(self)
+        super().finish()
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().handle()
+
+    def do_GET(self) -> None:
+        self.rest.paths.append(self.path)
+        self.rest.headers.append({name.lower(): value for name, value in self.headers.items()})
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            answer, blobs = self.rest.reply(self.command, self.path, self.headers, body)
+        except RefusedError as refused:
+            self.send(refused.status, refused.body.encode(), refused.headers)
+            return
+        text = json.dumps(answer).encode()
+        extra = {"Inference-Header-Content-Length": str(len(text))} if blobs else {}
+        self.send(200, b"".join((text, *blobs)), extra)
+
+    do_POST = do_GET  # noqa: N815 - http.server's name
+
+    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response_only(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = self.close_connection or self.rest.close_after_answer
+
+    def log_message(self, *_: object) -> None:
+        pass

@@ -1,0 +1,354 @@
+"""Servers that break HTTP, JSON or KServe v2 end in a typed error, in time, and nothing foreign comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nupic_client import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    NupicError,
+    ProtocolError,
+    RequestRejectedError,
+)
+from nupic_client._core.inference.arrays import decode_outputs
+from nupic_client._core.kserve import rest
+from nupic_client.errors import RequestError
+from nupic_client.http_inference import HttpInferenceClient
+from nupic_client.testing import FakeTriton
+
+CONFIG = {
+    "name": "m",
+    "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}],
+    "output": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}],
+}
+OUTPUT = {"name": "x", "datatype": "FP32", "shape": [2], "parameters": {"binary_data_size": 8}}
+TEXTS = {"name": "x", "datatype": "BYTES", "shape": [1]}
+CONTENT = np.float32([1, 2]).tobytes()
+
+
+def answer(body, *headers, status="200 OK", length=None):
+    """Return the bytes of an answer of HTTP."""
+    body = json.dumps(body).encode() if isinstance(body, dict) else body
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Length: {len(body) if length is None else length}",
+        *headers,
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
+
+
+def binary(*outputs, content=CONTENT, header=None, length=None, **more):
+    """Return an answer with raw bytes."""
+    text = json.dumps({"model_name": "m", "outputs": list(outputs), **more}).encode()
+    header = len(text) if header is None else header
+    return answer(text + content, f"Inference-Header-Content-Length: {header}", length=length)
+
+
+class HostileServer:
+    """Answers questions well and requests for inference with the bytes it was given.
+
+    Args:
+        attack: the bytes, or parts of them with a pause between.
+        hold: whether the connection stays open then.
+        everywhere: whether it answers everything so.
+    """
+
+    def __init__(self, attack, *, hold=False, everywhere=False):
+        self.attack = [attack] if isinstance(attack, bytes) else attack
+        self.hold, self.everywhere = hold, everywhere
+        self.over = threading.Event()
+        self.count = 0
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.listener.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.serve, args=self.listener.accept()[:1], daemon=True).start()
+
+    def serve(self, connection):
+        with connection, contextlib.suppress(OSError), connection.makefile("rb") as file:
+            while line := file.readline():
+                length = 0
+                while (header := file.readline()).strip():
+                    if header.lower().startswith(b"content-length:"):
+                        length = int(header.split(b":")[1])
+                file.read(length)
+                if b"/infer" not in line and not self.everywhere:
+                    good = CONFIG if b"/config" in line else {"extensions": ["binary_tensor_data"]}
+                    connection.sendall(answer(good))
+                    continue
+                self.count += 1
+                for part in self.attack:
+                    connection.sendall(part)
+                    if len(part) == 1 or self.attack is ENDLESS:
+                        time.sleep(0.01)
+                if not self.hold:
+                    return
+                self.over.wait(10)
+
+
+class Endless:
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __iter__(self):
+        yield from self.parts[:-1]
+        while True:
+            yield self.parts[-1]
+
+
+ENDLESS = Endless(b"HTTP/1.1 100 Continue\r\n\r\n")
+DEEP = b"[" * 200_000
+SOUND = binary(OUTPUT)
+
+
+def infer(url, **options):
+    with HttpInferenceClient("m", url, max_retries=0, timeout=options.pop("timeout", 5)) as client:
+        return client.infer(np.float32([1]), **options)
+
+
+def test_the_sound_answer_is_read():
+    with HostileServer(SOUND) as server:
+        assert infer(server.url).only.tolist() == [1, 2]
+
+
+def test_a_sound_answer_in_single_bytes_and_in_chunks_is_read():
+    with HostileServer([bytes([byte]) for byte in SOUND]) as server:
+        assert infer(server.url).only.tolist() == [1, 2]
+    head, _, body = SOUND.partition(b"\r\n\r\n")
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
+    chunks = b"".join(
+        b"%x\r\n%s\r\n" % (len(body[i : i + 7]), body[i : i + 7]) for i in range(0, len(body), 7)
+    )
+    with HostileServer(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n") as server:
+        assert infer(server.url).only.tolist() == [1, 2]
+    with HostileServer(head + b"\r\n\r\n" + body) as server:  # to the end of the connection
+        assert infer(server.url).only.tolist() == [1, 2]
+
+
+BROKEN = {
+    "garbage": (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP on this port: it began with 'SSH"),
+    "status line of nonsense": (b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
+    "another HTTP": (b"HTTP/9.9 200 OK\r\n\r\n", "not HTTP"),
+    "line without end": (b"H" * 100_000, "not HTTP"),
+    "header without end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000, "not HTTP"),
+    "many headers": (b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 1000 + b"\r\n", "not HTTP"),
+    "length of nonsense": (answer(b"{}", length="many"), "Content-Length that is no length: 'many'"),
+    "negative length": (answer(b"{}", length=-5), "no length"),
+    "huge length": (answer(b"{}", length=10**15), "more than .* bytes of JSON"),
+    "length of many digits": (answer(b"{}", length="9" * 5000), "no length"),
+    "no JSON": (answer(b"<html>hello</html>"), "expected an object as JSON"),
+    "empty": (answer(b""), "expected an object as JSON"),
+    "list": (answer(b"[]"), "expected an object as JSON"),
+    "deep JSON": (answer(DEEP), "expected an object as JSON"),
+    "number of many digits": (answer(b"1" * 10_000), "expected an object as JSON"),
+    "no text": (answer(b"\xff\xfe\xfd"), "expected an object as JSON"),
+    "no outputs": (answer({}), "no list of outputs"),
+    "outputs of nonsense": (answer({"outputs": [1]}), "no list of outputs"),
+    "name of nonsense": (binary({**OUTPUT, "name": 5}), "not what KServe v2 calls for"),
+    "shape of nonsense": (binary({**OUTPUT, "shape": ["a"]}), "not what KServe v2 calls for"),
+    "shape of no list": (binary({**OUTPUT, "shape": 5}), "not what KServe v2 calls for"),
+    "negative shape": (binary({**OUTPUT, "shape": [-2]}), "'x' cannot be decoded"),
+    "huge shape": (binary({**OUTPUT, "shape": [2**62, 2**62]}), "'x' cannot be decoded"),
+    "other shape": (binary({**OUTPUT, "shape": [3]}), "must have 12 bytes, not 8"),
+    "data type of nonsense": (binary({**OUTPUT, "datatype": "FP7"}), "does not know its data type 'FP7'"),
+    "negative size": (binary({**OUTPUT, "parameters": {"binary_data_size": -1}}), "a whole number, not -1"),
+    "size of nonsense": (binary({**OUTPUT, "parameters": {"binary_data_size": "8"}}), "a whole number, not '8'"),
+    "size of a switch": (binary({**OUTPUT, "parameters": {"binary_data_size": True}}), "a whole number, not True"),
+    "huge size": (binary({**OUTPUT, "parameters": {"binary_data_size": 10**15}}), "has 8 bytes where"),
+    "size beyond the end": (binary({**OUTPUT, "parameters": {"binary_data_size": 9}}), "has 8 bytes where 9"),
+    "more behind the outputs": (binary(OUTPUT, content=CONTENT + b"!"), "more bytes than its outputs take"),
+    "JSON length of nonsense": (binary(OUTPUT, header="1e3"), "Inference-Header-Content-Length that is no length"),
+    "JSON length beyond the end": (binary(OUTPUT, header=100_000), "bytes where 100000 must be"),
+    "huge JSON length": (binary(OUTPUT, header=10**15), "more than .* bytes of JSON"),
+    "JSON length too short": (binary(OUTPUT, header=5), "expected an object as JSON"),
+    "no raw bytes behind JSON": (answer({"outputs": [OUTPUT]}), "has 0 bytes where 8"),
+    "data of nonsense": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": "ab"}]}), "must be a list of FP32"),
+    "data of texts": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": ["a"]}]}), "must be a list of FP32"),
+    "data of other rows": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": [[1], 2]}]}), "must be a list of FP32"),
+    "data missing": (answer({"outputs": [{**OUTPUT, "parameters": None}]}), "must be a list of FP32"),
+    "too few data": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": [1]}]}), "must have 8 bytes, not 4"),
+    "deep data": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": [[[[1]], [[2], [[3]]]]]}]}), "must be a list of"),
+    "numbers for texts": (answer({"outputs": [{**TEXTS, "data": [5]}]}), "must be a list of BYTES"),
+    "half a character": (answer({"outputs": [{**TEXTS, "data": ["\ud800"]}]}), "must be a list of BYTES"),
+    "parameter beyond 64 bits": (binary(OUTPUT, parameters={"a": 2**80}), "parameter that cannot be read"),
+    "compressed": (answer(b"\x1f\x8b123", "Content-Encoding: gzip"), "compressed its answer .'gzip'"),
+    "chunks of nonsense": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP|broke"),
+    "id of nonsense": (binary(OUTPUT, id=["a"]), "not what KServe v2 calls for"),
+    "nothing but a switch of protocols": (answer(b"", status="101 Switching Protocols"), "status 101"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_answer_that_is_broken(name):
+    attack, words = BROKEN[name]
+    with HostileServer(attack) as server:
+        start = time.monotonic()
+        with pytest.raises((ProtocolError, ConnectionFailedError), match=words) as caught:
+            infer(server.url)
+        assert time.monotonic() - start < 3
+        assert (caught.value.model, caught.value.target) == ("m", server.url)
+        assert isinstance(caught.value, ProtocolError) or name == "chunks of nonsense"
+        assert server.count == 1
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_questions_are_no_less_careful(name):
+    with HostileServer(BROKEN[name][0], everywhere=True) as server:
+        with contextlib.suppress(NupicError):
+            infer(server.url)
+        client = HttpInferenceClient("m", server.url, max_retries=0)
+        with contextlib.suppress(RequestError):
+            client.wait_until_ready(0.05)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(b"", b"HTTP/1.1 200 OK\r\nContent-Le", SOUND[:-1], answer(b"{}", length=500), b"HTTP/1.1 200"),
+        answer(b"no", status="500 X", length=99),
+    ],
+    ids=["at once", "in the headers", "in the content", "in the JSON", "in the status", "in the reason"],
+)  # fmt: skip
+def test_a_connection_that_breaks(attack):
+    with HostileServer(attack) as server:
+        with pytest.raises(RequestError) as caught:
+            infer(server.url)
+        assert isinstance(caught.value, ConnectionFailedError) or attack.startswith(b"HTTP/1.1 200")
+        assert server.count == (
+            2 if not attack else 1
+        )  # the server may have closed it before the request came
+
+
+@pytest.mark.parametrize(
+    "attack", [ENDLESS, Endless(b"HTTP/1.1 200 OK\r\nX: ", b"a"), Endless(SOUND[:-5], b"")]
+)
+def test_a_server_that_drips_or_falls_silent_has_a_deadline(attack):
+    with HostileServer(attack if attack is ENDLESS else list_of(attack), hold=True) as server:
+        start = time.monotonic()
+        with pytest.raises(DeadlineExceededError, match="no complete answer in time") as caught:
+            infer(server.url, timeout=0.4)
+        assert time.monotonic() - start < 2
+        assert caught.value.limit == 0.4
+
+
+def list_of(attack):
+    return [attack.parts[0], *([attack.parts[1]] * 2000 if attack.parts[1] else [])]
+
+
+def test_an_endless_body_has_a_limit(monkeypatch):
+    monkeypatch.setattr("nupic_client._sync.http._LONGEST_JSON", 100_000)
+    with HostileServer(Endless(b"HTTP/1.1 200 OK\r\n\r\n{", b" " * 4096)) as server:
+        with pytest.raises(ProtocolError, match="more than 100000 bytes of JSON"):
+            infer(server.url)
+
+
+def test_what_nobody_asked_for_is_no_answer():
+    """Proxies say 408 on a connection that waited for long, before they close it."""
+    with HostileServer([SOUND, answer(b"", status="408 Request Timeout")], hold=True) as server:
+        client = HttpInferenceClient("m", server.url, max_retries=0)
+        for _ in range(3):
+            assert client.infer(np.float32([1])).only.tolist() == [1, 2]
+            time.sleep(0.05)
+        client.close()
+
+
+def test_a_long_reason_is_cut():
+    words = b"a" * 10_000_000
+    with HostileServer(answer(words, status="400 Bad")) as server:
+        with pytest.raises(RequestRejectedError) as caught:
+            infer(server.url)
+        assert len(str(caught.value)) < 5000
+
+
+def test_a_refusal_is_read_although_the_server_does_not_read_the_request():
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            for good in (CONFIG, {"extensions": ["binary_tensor_data"]}):
+                connection.recv(65536)
+                connection.sendall(answer(good))
+            connection.recv(100)
+            connection.sendall(answer({"error": "too much"}, status="413 Too Large"))
+            connection.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        with HttpInferenceClient("m", f"127.0.0.1:{listener.getsockname()[1]}", max_retries=0) as client:
+            with pytest.raises((RequestRejectedError, ConnectionFailedError)):
+                client.infer(np.zeros(10_000_000, np.float32))
+
+
+def test_a_grpc_port_says_so():
+    with FakeTriton(["x"]) as server:
+        with pytest.raises(ProtocolError, match="this is a gRPC port: use the server's HTTP port") as caught:
+            infer(server.url)
+        assert not caught.value.retryable
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=60), st.binary(max_size=30))
+def test_any_bytes_are_an_answer_or_a_protocol_error(text, more):
+    def read(size):
+        if size > len(more):
+            raise ProtocolError("short")
+        return more[:size]
+
+    for method in ("ModelConfig", "ModelMetadata", "ServerMetadata", "ServerReady"):
+        with contextlib.suppress(ProtocolError):
+            rest.reply(method, text)
+    with contextlib.suppress(ProtocolError):
+        rest.infer_response(text, read)
+
+
+WORDS = ("name", "datatype", "shape", "data", "parameters", "binary_data_size", "outputs")
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["FP32", "BYTES", "BF16", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner),
+    max_leaves=12,
+)
+OUTPUTS = st.fixed_dictionaries(dict.fromkeys(("name", "datatype", "shape", "data"), JSON))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"outputs": st.lists(JSON | OUTPUTS, max_size=3)},
+        optional=dict.fromkeys(("id", "parameters", "model_name"), JSON),
+    )
+)
+def test_any_json_is_an_answer_or_a_protocol_error(value):
+    with contextlib.suppress(ProtocolError):
+        decode_outputs(
+            rest.infer_response(json.dumps(value).encode(), lambda size: b"\0" * min(size, 99)), "str"
+        )
+    for method in ("ModelConfig", "ModelMetadata", "ServerMetadata", "ServerReady"):
+        with contextlib.suppress(ProtocolError):
+            rest.reply(method, json.dumps(value).encode())
