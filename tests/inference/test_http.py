@@ -197,12 +197,12 @@ def test_parameters_go_along_and_come_back(triton):
     client("echo", triton.url).infer(["a"], parameters=given)
     (parameters,) = sent(triton)
     assert {name: wire.parameter_value(parameters[name]) for name in given} == given
-    with pytest.raises(ConfigurationError, match="parameters: "):
+    with pytest.raises(ConfigurationError, match=r"parameters must be .*64-bit integers"):
         client("echo", triton.url).infer(["a"], parameters={"priority": 2**70})
 
 
 def test_parameters_are_numbers_that_json_has(server):
-    with pytest.raises(ConfigurationError, match=r"parameters: .*NaN"):
+    with pytest.raises(ConfigurationError, match=r"parameters must be numbers .*NaN"):
         client("echo", server.url).infer(["a"], parameters={"share": float("nan")})
     assert server.requests == []
 
@@ -239,14 +239,14 @@ def test_the_twin_that_answers_at_once_is_meant(triton):
     assert client("gpt.streaming", triton.url).infer(["a"]).model == "gpt"
     assert triton.paths[0] == "/v2/models/gpt/config"
     triton.models.signatures["llm"] = signature("llm", {"x": ("BYTES", (-1,))}, decoupled=True)
-    with pytest.raises(ConfigurationError, match="streams its answer"):
+    with pytest.raises(ConfigurationError, match="must answer at once, not stream"):
         client("llm", triton.url).infer(["a"])
 
 
 def test_options_that_do_not_belong_to_many_requests(triton):
     it = client(url=triton.url)
     for option in ({"outputs": ["embedding"]}, {"request_id": "a"}):
-        with pytest.raises(ConfigurationError, match=r"must not be given|expected none here"):
+        with pytest.raises(ConfigurationError, match=r"must not be given|must be left out here"):
             it.embed(["a"], **option)
     with pytest.raises(TypeError, match="no option 'outputz'"):
         it.infer(["a"], outputz=["embedding"])

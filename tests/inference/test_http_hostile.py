@@ -10,8 +10,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nupic_client import (
     ConnectionFailedError,
@@ -20,8 +18,6 @@ from nupic_client import (
     ProtocolError,
     RequestRejectedError,
 )
-from nupic_client._core.inference.arrays import decode_outputs
-from nupic_client._core.kserve import rest
 from nupic_client.errors import RequestError
 from nupic_client.http_inference import HttpInferenceClient
 from nupic_client.testing import FakeTriton
@@ -306,49 +302,3 @@ def test_a_grpc_port_says_so():
         with pytest.raises(ProtocolError, match="this is a gRPC port: use the server's HTTP port") as caught:
             infer(server.url)
         assert not caught.value.retryable
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=60), st.binary(max_size=30))
-def test_any_bytes_are_an_answer_or_a_protocol_error(text, more):
-    def read(size):
-        if size > len(more):
-            raise ProtocolError("short")
-        return more[:size]
-
-    for method in ("ModelConfig", "ModelMetadata", "ServerMetadata", "ServerReady"):
-        with contextlib.suppress(ProtocolError):
-            rest.reply(method, text)
-    with contextlib.suppress(ProtocolError):
-        rest.infer_response(text, read)
-
-
-WORDS = ("name", "datatype", "shape", "data", "parameters", "binary_data_size", "outputs")
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["FP32", "BYTES", "BF16", "x"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner),
-    max_leaves=12,
-)
-OUTPUTS = st.fixed_dictionaries(dict.fromkeys(("name", "datatype", "shape", "data"), JSON))
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {"outputs": st.lists(JSON | OUTPUTS, max_size=3)},
-        optional=dict.fromkeys(("id", "parameters", "model_name"), JSON),
-    )
-)
-def test_any_json_is_an_answer_or_a_protocol_error(value):
-    with contextlib.suppress(ProtocolError):
-        decode_outputs(
-            rest.infer_response(json.dumps(value).encode(), lambda size: b"\0" * min(size, 99)), "str"
-        )
-    for method in ("ModelConfig", "ModelMetadata", "ServerMetadata", "ServerReady"):
-        with contextlib.suppress(ProtocolError):
-            rest.reply(method, json.dumps(value).encode())
