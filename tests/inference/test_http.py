@@ -322,7 +322,7 @@ def test_ports_and_paths_have_defaults(url, shown):
     ],
 )
 def test_other_urls_are_refused(url):
-    with pytest.raises(ConfigurationError, match="expected host:port"):
+    with pytest.raises(ConfigurationError, match="url must be host:port"):
         client(url=url)
 
 

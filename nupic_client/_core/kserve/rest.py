@@ -240,7 +240,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise ProtocolError("the server's answer is not what KServe v2 calls for: expected an object as JSON")
+        raise ProtocolError("the server's answer is not what KServe v2 calls for: it is not a JSON object")
     return answer
 
 

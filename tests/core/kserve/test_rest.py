@@ -137,7 +137,7 @@ def test_the_server_describes_a_model():
 )
 @pytest.mark.parametrize("method", ["ServerMetadata", "ModelMetadata", "ModelConfig"])
 def test_a_description_is_an_object(method, text):
-    with pytest.raises(ProtocolError, match="expected an object as JSON"):
+    with pytest.raises(ProtocolError, match="it is not a JSON object"):
         rest.reply(method, text)
 
 
@@ -276,8 +276,8 @@ def test_an_answer_may_leave_out_or_add_what_nobody_needs():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"", "expected an object as JSON"),
-        ([], "expected an object as JSON"),
+        (b"", "it is not a JSON object"),
+        ([], "it is not a JSON object"),
         ({}, "no list of outputs"),
         ({"outputs": {}}, "no list of outputs"),
         ({"outputs": [1]}, "no list of outputs"),
