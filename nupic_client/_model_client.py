@@ -13,6 +13,7 @@ from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._request_id import new_request_id
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
@@ -166,11 +167,6 @@ class ModelClient(Connected):
         return wait_until_ready(
             self._spec.server_name, timeout=timeout, target=self.url, metadata=self._options.metadata
         )
-
-
-def new_request_id() -> str:
-    """Return an id that no other request has."""
-    return os.urandom(16).hex()  # as random as a UUID, and the module uuid takes 5 ms to import
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

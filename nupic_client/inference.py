@@ -16,8 +16,9 @@ from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._model_client import ModelClient, new_request_id
+from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
+from nupic_client._request_id import new_request_id
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError

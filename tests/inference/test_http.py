@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -39,7 +40,6 @@ from nupic_client._core.kserve import wire
 from nupic_client._datatypes import DATATYPES as TABLE
 from nupic_client._sync.http_connection import Connection
 from nupic_client.errors import RequestError, TransportError
-from nupic_client.http_inference import HttpInferenceClient
 from nupic_client.registry import ModelRegistry, ModelSpec
 
 FAST = RetryPolicy(max_retries=2, initial_backoff=0.01)
@@ -834,7 +834,16 @@ def test_no_object_shows_a_token():
     assert SECRET not in f"{it!r}{it._transport!r}{it._transport._bearer!r}"
 
 
-def test_nothing_of_tritonclient_is_needed():
-    assert isinstance(client(), HttpInferenceClient)
-    assert "tritonclient.http" not in sys.modules
-    assert "gevent" not in sys.modules
+def test_a_client_over_http_imports_nothing_of_grpc(triton):
+    code = (
+        "import sys; from nupic_client import ClientFactory\n"
+        f"with ClientFactory.get_client('echo', {triton.url!r}, 'http') as client:\n"
+        "    client.wait_until_ready(5)\n"
+        "    assert client.infer(['a']).only.tolist() == ['a']\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    loaded = set(done.stdout.split())
+    assert {"nupic_client", "numpy"} <= loaded
+    assert not {"grpc", "tritonclient", "gevent", "geventhttpclient", "asyncio"} & loaded
