@@ -53,7 +53,7 @@ def block(client):
 
 
 def results(client):
-    inputs = [{"text_input": [prompt]} for prompt in ("good", "endless", "endless")]
+    inputs = [{"text_input": [prompt]} for prompt in ("late", "endless", "endless")]
     results = iter(client.map(inputs, concurrency=3))
     next(results)
     Knot(results)
@@ -115,8 +115,18 @@ def collect_while_something_is_logged():
     assert "cancelled" in lines.get(timeout=PATIENCE).getMessage()
 
 
+ENDLESS = threading.Semaphore(0)
+"""How many endless requests have come."""
+
+
 def answer(request):
-    return ["one", silence()] if request.prompt == "endless" else ["one", " two"]
+    if request.prompt == "endless":
+        ENDLESS.release()
+        return ["one", silence()]
+    if request.prompt == "late":  # or its result would be read before the others are sent
+        for _ in range(2):
+            assert ENDLESS.acquire(timeout=PATIENCE)
+    return ["one", " two"]
 
 
 def main(what):
