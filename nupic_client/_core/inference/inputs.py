@@ -89,7 +89,7 @@ def _encode_undeclared(
     if not isinstance(inputs, Mapping):
         raise ConfigurationError(
             f"the inputs of model {signature.name!r} must be a mapping of name to array, not a single value: the server"
-            " lists no inputs for it. Or give its inputs as signature=ModelSignature(…)"
+            " lists no inputs for it. Or give the client signature=ModelSignature(…)"
         )
     tensors = []
     for name, value in inputs.items():
