@@ -213,7 +213,7 @@ class TransportError(RequestError):
 
 
 class ConnectionFailedError(TransportError):
-    """The server cannot be reached, or the connection broke while the answer was on its way."""
+    """The server cannot be reached, also not by a gateway, or the connection broke while the answer was on its way."""
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
@@ -260,15 +260,15 @@ class DeadlineExceededError(TransportError, TimeoutError):
 
 
 class AuthenticationError(TransportError):
-    """The server, or a proxy before it, wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED)."""
+    """The server or a proxy wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED), or the server restricts the call."""
 
 
 class OverloadedError(TransportError):
-    """The server has no capacity for this request now (RESOURCE_EXHAUSTED)."""
+    """The server has no capacity for this request now: RESOURCE_EXHAUSTED, a full queue, or too long a wait in it."""
 
 
 class ModelUnavailableError(TransportError):
-    """The model does not exist on the server, is not loaded, or its process died."""
+    """The model does not exist on the server, is not loaded or its process died, or the server says it is unavailable."""
 
 
 class RequestRejectedError(TransportError):

@@ -26,7 +26,7 @@ def rpc(code, details):
 
 @ALL
 @WRAPPED
-def test_a_known_text_has_its_class_whatever_is_around_it(said, wrapping):
+def test_a_known_text_has_its_class_and_status(said, wrapping):
     """P-F6, I-F2, P-F7, I-F3: the class depends on what happened."""
     text = wrapping.replace("{}", said.text)
     error = error_from_message(text)
