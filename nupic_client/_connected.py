@@ -1,4 +1,4 @@
-"""What every client has: a connection for sync and one for async calls, and its end."""
+"""The base of all clients: a connection for sync calls, one for async calls, and their end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Connected"]
 
 
 class Connected:
-    """The life of a client's connection, and copies of a client; the classes that extend it set ``_config``.
+    """The life of a client's connection, and copies of a client. Subclasses set ``_config``.
 
     A copy has the configuration only: it makes its own connection and asks the server itself.
     """
 
     _config: ClientConfig
     _own: ClassVar[frozenset[str]] = frozenset({"_bearer", "_transport", "_async_transport"})
-    """Names of the attributes that a copy makes anew."""
+    """Names of the attributes that a copy creates itself."""
 
     def _begin(self) -> None:
-        """Set the attributes that a copy makes anew."""
+        """Set the attributes that a copy creates itself."""
         self._bearer = Bearer.of(self._config.bearer_token)
         self._transport = Transport(self._config, self._bearer)
         self._async_transport = AsyncTransport(self._config, self._bearer)
@@ -40,12 +40,12 @@ class Connected:
         self._begin()
 
     def close(self) -> None:
-        """Close the connection and cancel what is running on it. Returns at once. Idempotent; safe from any thread."""
+        """Close the connection and cancel its running calls. Returns at once. Idempotent; safe from any thread."""
         self._transport.close()
         self._async_transport.close()
 
     async def aclose(self) -> None:
-        """Close the connection and cancel what is running on it; the async twin of `close`."""
+        """Close the connection and cancel its running calls; the async twin of `close`."""
         self._transport.close()
         await self._async_transport.aclose()
 

@@ -1,4 +1,4 @@
-"""What the clients of one model have in common: the model, the connection and the default options."""
+"""The base of the clients for one model: the model, the connection and the default options."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._request_id import new_request_id
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
@@ -54,7 +55,7 @@ class ModelClient(Connected):
         if isinstance(formatter, str):
             formatter = formatter_for(formatter).with_system(self._spec.system)
         self._formatter = formatter or self._spec.formatter
-        # A server whose tokenizer does not know the family's tokens would print them and go on.
+        # A server whose tokenizer does not know the family's tokens would print them and continue.
         stops = self._formatter.stop if self._formatter is not None else ()
         self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
@@ -77,12 +78,12 @@ class ModelClient(Connected):
 
     @property
     def model(self) -> ModelSpec:
-        """What the client knows about its model, such as the server's name of it."""
+        """The client's knowledge of its model, such as the server's name for it."""
         return self._spec
 
     @property
     def formatter(self) -> PromptFormatter | None:
-        """What writes conversations as prompts; None where that is not known, so that only texts can be sent."""
+        """The formatter for conversations; None if the model's format is not known, and then only texts can be sent."""
         return self._formatter
 
     @property
@@ -115,14 +116,14 @@ class ModelClient(Connected):
         await self._async_transport.run(self._readiness(timeout))
 
     def with_options(self, **options: Unpack[GenerateOptions]) -> Self:
-        """Return a client with other defaults that shares this one's connection; closing either closes both.
+        """Return a client with other defaults on the same connection; closing either closes both.
 
         Args:
-            **options: put over this client's.
+            **options: replace this client's.
 
         Raises:
             ConfigurationError: a value is wrong.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         twin = object.__new__(type(self))
         twin.__dict__.update(
@@ -134,7 +135,7 @@ class ModelClient(Connected):
         return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"
 
     def _request(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> GenerationRequest:
-        """Decide everything about a generation that can be decided without the server."""
+        """Validate a generation as far as that is possible without the server."""
         call = self._options.override(options)
         model = self._spec
         if not isinstance(prompt, str):
@@ -166,11 +167,6 @@ class ModelClient(Connected):
         return wait_until_ready(
             self._spec.server_name, timeout=timeout, target=self.url, metadata=self._options.metadata
         )
-
-
-def new_request_id() -> str:
-    """Return an id that no other request has."""
-    return os.urandom(16).hex()  # as random as a UUID, whose module takes 5 ms to import
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

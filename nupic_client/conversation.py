@@ -1,4 +1,4 @@
-"""`Conversation`: talk to a model and keep the history of what was really said."""
+"""`Conversation`: talk to a model and remember what was said."""
 
 from __future__ import annotations
 
@@ -37,24 +37,23 @@ AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 class Conversation:
     """A conversation with one model: `stream` streams an answer and keeps the history.
 
-    **The history.** A complete answer is kept, with its question. If you leave an answer before its end, the part that
-    had arrived is kept, with its question. Without any text, or after an error, both are dropped, so that you can send
-    the question again.
+    **What is kept.** A complete answer is kept, with its message. An answer that you left early is kept as far as it came.
+    If nothing had come, or if the answer failed with an error, both are dropped, so that you can send the message again.
 
-    **The prompt.** With a context length (the model's own, or ``context_length=``), the oldest exchanges are left out
-    until system prompt, history and new message fit beside ``reserve`` tokens for the answer. The system prompt and the
-    new message are always sent. Without ``count_tokens`` the number of tokens is estimated as a third of the number of
-    bytes. The history itself is never shortened.
+    **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest messages are left out,
+    each together with its answer, until the rest fits beside ``reserve`` tokens for the new answer. The system prompt and
+    the new message are always sent. Tokens are estimated as one for every three bytes of text unless ``count_tokens`` is
+    given. The history itself is never shortened.
 
     One answer at a time: for one thread or task. The client may be shared.
 
     Args:
-        client: the client of the model; its prompt format must be known.
-        system: the system prompt; None for the model's own.
-        messages: the earlier messages.
-        context_length: size of the context, prompt and answer together, in tokens; None for the model's own, if known.
-        reserve: tokens that are kept free for the answer; None for a quarter of the context.
-        count_tokens: returns the number of tokens of a text.
+        client: the model to talk to; it must know how to render conversations.
+        system: the system prompt; None for the default of the model.
+        messages: an earlier conversation to continue.
+        context_length: number of tokens of prompt and answer together; None takes the model's, if it is known.
+        reserve: tokens to keep free for the answer; None takes a quarter of the context.
+        count_tokens: counts the tokens of a text.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -97,12 +96,12 @@ class Conversation:
         self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
 
     def __getstate__(self) -> dict[str, Any]:
-        # A running answer belongs to this conversation; a copy has the history and a client of its own.
+        # A running answer belongs to this conversation. A copy has the messages so far and a client of its own.
         return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
 
     @property
     def system(self) -> str | None:
-        """The system prompt, or None for the model's own. May be set, for the next message on."""
+        """The system prompt, or None for the default of the model. A new value applies from the next message on."""
         return self._system
 
     @system.setter
@@ -111,15 +110,18 @@ class Conversation:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The history, without the system prompt."""
+        """The messages so far, without the system prompt."""
         return tuple(self._messages)
 
     def stream(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
-        """Send a message and return the answer as a stream.
+        """Send a message and return the answer as a stream. Blocks only to ask for the model's signature, once.
 
         Args:
             text: the user's message.
             **options: as for `StreamingClient.generate`.
+
+        Returns:
+            The stream; leaving it cancels the answer.
 
         Raises:
             StreamStateError: the last answer is still being generated.
@@ -130,7 +132,20 @@ class Conversation:
         return self._begin(lambda prompt, keep: self._client._stream(prompt, options, keep), text)  # noqa: SLF001
 
     def astream(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
-        """Send a message and return the answer as an async stream; the async twin of `stream`."""
+        """Return the answer to a message as an async stream; the async twin of `stream`. Does not block.
+
+        Args:
+            text: as for `stream`.
+            **options: as for `stream`.
+
+        Returns:
+            The stream; the request is sent by ``async with`` or the first read.
+
+        Raises:
+            StreamStateError: as for `stream`.
+            ConfigurationError: as for `stream`.
+            PromptError: as for `stream`.
+        """
         return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
 
     def generate(
@@ -143,6 +158,9 @@ class Conversation:
             callback: called with each chunk of text as it arrives.
             **options: as for `StreamingClient.generate`.
 
+        Returns:
+            The answer with its finish reason, usage and timing.
+
         Raises:
             StreamStateError: the last answer is still being generated.
             NupicError: as for `StreamingClient.generate`.
@@ -153,31 +171,51 @@ class Conversation:
     async def agenerate(
         self, text: str, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
     ) -> Generation:
-        """Send a message and return the complete answer; the async twin of `generate`."""
+        """Send a message and return the complete answer; the async twin of `generate`.
+
+        Args:
+            text: as for `generate`.
+            callback: a function or a coroutine function, called in this task.
+            **options: as for `generate`.
+
+        Returns:
+            As `generate`.
+
+        Raises:
+            StreamStateError: as for `generate`.
+            NupicError: as for `generate`.
+        """
         check_async_callback(callback)
         return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
 
     def clear(self) -> None:
-        """Clear the history; the system prompt stays."""
+        """Forget all messages; the system prompt stays."""
         self._messages.clear()
 
     def to_json(self) -> str:
-        """Return the conversation as JSON text, for `from_json`, with its whole history."""
+        """Return the conversation as JSON text, for `from_json`. It contains all messages in plain text."""
         messages = [{"role": message.role, "content": message.content} for message in self._messages]
         data = {"version": 1, "model": self._client.model.name, "system": self._system, "messages": messages}
         return json.dumps(data, ensure_ascii=False, indent=1)
 
     def save(self, path: str | Path) -> None:
-        """Write the conversation to a file, in the form of `to_json`."""
+        """Write the conversation to a file in the form of `to_json`.
+
+        Args:
+            path: the file; an existing one is replaced.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def from_json(cls, text: str, client: StreamingClient, **options: Any) -> Self:
-        """Return the conversation of a text from `to_json`.
+        """Return a conversation from the JSON text of `to_json`.
 
         Args:
             text: the JSON text.
-            client: the client to go on with; its model may be another one.
+            client: the model to continue with, not necessarily the same one.
             **options: as for the constructor.
 
         Raises:
@@ -195,7 +233,17 @@ class Conversation:
 
     @classmethod
     def load(cls, path: str | Path, client: StreamingClient, **options: Any) -> Self:
-        """Return the conversation of a file from `save`; see `from_json`."""
+        """Return the conversation in a file of `save`.
+
+        Args:
+            path: the file.
+            client: as for `from_json`.
+            **options: as for `from_json`.
+
+        Raises:
+            ConfigurationError: the file has no conversation.
+            OSError: the file cannot be read.
+        """
         return cls.from_json(Path(path).read_text(encoding="utf-8"), client, **options)
 
     def __repr__(self) -> str:

@@ -215,7 +215,7 @@ def parse_http_url(url: str) -> HttpEndpoint:
     if match is None or not readable or scheme not in _HTTP_PORTS or not 1 <= port <= 65535:
         hint = "; gRPC has a port of its own (8001 by default)" if scheme.startswith("grpc") else ""
         raise ConfigurationError(
-            f"url {url!r} is not valid: expected host:port, http://host:port or https://host:port (TLS){hint}"
+            f"url must be host:port, http://host:port or https://host:port (TLS), not {url!r}{hint}"
         )
     path = (match["path"] or "").rstrip("/").removesuffix("/v2").rstrip("/")
     return HttpEndpoint(match["v6"] or match["host"], port, scheme == "https", path)

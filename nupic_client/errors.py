@@ -260,7 +260,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
 
 
 class AuthenticationError(TransportError):
-    """The server or a proxy wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED), or the server restricts the call."""
+    """The server, or a proxy before it, wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED) or its own header."""
 
 
 class OverloadedError(TransportError):

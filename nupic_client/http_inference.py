@@ -18,8 +18,8 @@ from nupic_client._core.inference.embedding import check_texts, prepare_embeddin
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.rest import check_headers
-from nupic_client._model_client import new_request_id
 from nupic_client._public import publish
+from nupic_client._request_id import new_request_id
 from nupic_client._sync.http import HttpTransport
 from nupic_client.config import check_token_path
 from nupic_client.endpoint import parse_http_url

@@ -16,8 +16,9 @@ from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._model_client import ModelClient, new_request_id
+from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
+from nupic_client._request_id import new_request_id
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
@@ -44,7 +45,7 @@ __all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceRes
 Inputs: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
 Errors: TypeAlias = Literal["raise", "return"]
-"""Whether the error of one input is raised or returned."""
+"""Whether the error of one input is raised or returned in its place."""
 OnResult: TypeAlias = "Callable[[int, Any], object]"
 """Called with the index of an input and its result."""
 AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
@@ -62,13 +63,13 @@ class InferenceClient(ModelClient):
         model: a friendly name of the registry or the server's own name of a model.
         url: the server's gRPC address, see `StreamingClient`. Default: ``$NUPIC_URL``, else
             ``localhost:8001``.
-        registry: looks the model up. Default: the models that come with the package.
-        backend: the model's form of the requests of `generate`, see `StreamingClient`.
+        registry: the registry to look the model up in. Default: the models that come with the package.
+        backend: the adapter for the requests of `generate`, see `StreamingClient`.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, which override the defaults.
-        formatter: renders conversations for `generate`: a `PromptFormatter` or the name of a family.
+        channel_options: gRPC channel arguments by name; they replace single defaults.
+        formatter: how conversations become prompts for `generate`: a `PromptFormatter` or the name of a family.
         text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
             ``metadata``, and for `generate` the sampling options; ``signature``, a `ModelSignature`, for a model whose
@@ -76,7 +77,7 @@ class InferenceClient(ModelClient):
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
-        TypeError: an unknown option.
+        TypeError: an option does not exist.
 
     Example:
         .. code-block:: python
@@ -132,9 +133,10 @@ class InferenceClient(ModelClient):
             The outputs by name.
 
         Raises:
-            ConfigurationError: the inputs or options do not fit the model; nothing was sent.
+            ConfigurationError: the inputs or options do not fit the model; the message says how. They were not
+                sent.
             RequestError: the request failed.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -151,10 +153,13 @@ class InferenceClient(ModelClient):
             inputs: as for `infer`.
             **options: as for `infer`.
 
+        Returns:
+            As `infer`.
+
         Raises:
             ConfigurationError: as for `infer`.
             RequestError: as for `infer`.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
         """
         return await self._async_transport.run(infer(self._inference_request(options), inputs, self._models))
 
@@ -182,13 +187,13 @@ class InferenceClient(ModelClient):
                 each request.
 
         Returns:
-            An array of float32 of the shape (number of texts, dim). Without texts it is (0, dim), with dim 0 if the
-            model does not declare it.
+            An array of float32 with the shape ``(n_texts, dim)``. Without texts it is ``(0, dim)``, with ``dim`` 0 if
+            the model does not declare it.
 
         Raises:
             ConfigurationError: the model does not turn one text into one vector, or an argument is wrong.
             RequestError: a request failed; the others are cancelled.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -223,10 +228,13 @@ class InferenceClient(ModelClient):
             concurrency: as for `embed`.
             **options: as for `embed`.
 
+        Returns:
+            As `embed`.
+
         Raises:
             ConfigurationError: as for `embed`.
             RequestError: as for `embed`.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
         """
         opening = self._embedding(texts, options, output, batch_size)
         batcher = await self._async_transport.run(opening)
@@ -241,7 +249,7 @@ class InferenceClient(ModelClient):
     def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
 
-        Also works with a streaming model, whose stream is read to the end.
+        With a model that streams, the stream is read to its end.
 
         Args:
             prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
@@ -255,7 +263,7 @@ class InferenceClient(ModelClient):
                 sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -279,11 +287,14 @@ class InferenceClient(ModelClient):
             prompt: as for `generate`.
             **options: as for `generate`.
 
+        Returns:
+            As `generate`.
+
         Raises:
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
         """
         outcome = await self._async_transport.run(
             generate_unary(self._request(prompt, options), self._models, self._request_cache)
@@ -331,9 +342,9 @@ class InferenceClient(ModelClient):
     ) -> ResultStream[Any]:
         """Send many inputs, several at a time, and return their results as an iterator. Thread-safe.
 
-        Reading the iterator reads and sends inputs, a bounded number ahead, on the reading thread: inputs may be
-        endless, and memory stays flat. A slow iterable of inputs delays the results; `amap` does not have that limit.
-        Leaving the iterator cancels the running requests.
+        Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless,
+        and memory stays flat. Both happen in the thread that reads. A slow input holds up the results; with
+        `amap` it does not. Leaving the iterator cancels what is on its way.
 
         Args:
             inputs: any iterable of what `infer` takes.
@@ -351,7 +362,7 @@ class InferenceClient(ModelClient):
 
         Raises:
             ConfigurationError: an argument is wrong.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -426,7 +437,7 @@ class InferenceClient(ModelClient):
 
         Raises:
             ConfigurationError: as for `map`.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python

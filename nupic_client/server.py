@@ -1,4 +1,4 @@
-"""`ServerClient`: the state, the models and the statistics of a server."""
+"""`ServerClient`: questions to a server about itself and its models, and loading of models."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LOAD_TIMEOUT = 600.0
 class ServerClient(Connected):
     """Query a server and its models, and load and unload models.
 
-    Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its async twin begins with an ``a``.
+    Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its twin with the prefix ``a`` awaits.
 
     Args:
         url: as for `StreamingClient`.
         timeout: seconds for each call; None for no limit.
         metadata: gRPC metadata (HTTP/2 headers) sent with each call.
-        registry: looks friendly names up.
+        registry: for friendly names of models. Default: the models that come with the package.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
@@ -85,7 +85,7 @@ class ServerClient(Connected):
         return str(self._config.endpoint)
 
     def is_live(self) -> bool:
-        """Return whether the server is live; False if it cannot be reached.
+        """Return whether the server is live; False for a server that cannot be reached. Blocks; thread-safe.
 
         Raises:
             AuthenticationError: the server wants other credentials, or restricts this question (Triton's
@@ -96,11 +96,11 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.is_live())
 
     async def ais_live(self) -> bool:
-        """Return whether the server is live; the async twin of `is_live`."""
+        """Return whether the server is live. The async twin of `is_live`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.is_live())
 
     def is_ready(self) -> bool:
-        """Return whether the server is ready for requests; False if it cannot be reached.
+        """Return whether the server is ready; False for a server that cannot be reached. Blocks; thread-safe.
 
         Raises:
             RequestError: as for `is_live`.
@@ -108,11 +108,11 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.is_ready())
 
     async def ais_ready(self) -> bool:
-        """Return whether the server is ready for requests; the async twin of `is_ready`."""
+        """Return whether the server is ready. The async twin of `is_ready`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.is_ready())
 
     def metadata(self) -> ServerInfo:
-        """Return the server's name, version and extensions.
+        """Return the server's name, version and extensions. Blocks; thread-safe.
 
         Raises:
             RequestError: the call failed.
@@ -120,28 +120,28 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.metadata())
 
     async def ametadata(self) -> ServerInfo:
-        """Return the server's name, version and extensions; the async twin of `metadata`."""
+        """Return the server's name, version and extensions. The async twin of `metadata`, with the same errors."""
         return await self._async_transport.run(self._queries.metadata())
 
     def models(self, *, details: bool = True) -> list[ModelInfo]:
-        """Return the models of the server, sorted by name and version.
+        """Return the models of the server, sorted by name and version. Blocks; thread-safe.
 
         Args:
-            details: also ask whether each ready model streams, and for its backend: one round trip per model.
+            details: also ask for each ready model whether it streams and which backend runs it: one round trip each.
 
         Raises:
-            RequestError: the call failed; a server may not permit this one.
+            RequestError: the call failed; servers may restrict this one.
         """
         return self._transport.run(self._queries.models(self._registry, details=details))
 
     async def amodels(self, *, details: bool = True) -> list[ModelInfo]:
-        """Return the models of the server; the async twin of `models`."""
+        """Return the models of the server. The async twin of `models`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.models(self._registry, details=details))
 
     def is_model_ready(self, model: str, version: str = "") -> bool:
-        """Return whether a model is ready for requests; False if the server does not have it.
+        """Return whether a model is ready; False for a model that the server does not have. Blocks; thread-safe.
 
-        Note that Triton keeps reporting a model as ready when its process has died (seen on 2.51.0).
+        Triton reports a model as ready although its process has died (seen on Triton 2.51.0).
 
         Args:
             model: the server's name or a friendly name.
@@ -153,11 +153,11 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.is_model_ready(self._name(model), version))
 
     async def ais_model_ready(self, model: str, version: str = "") -> bool:
-        """Return whether a model is ready for requests; the async twin of `is_model_ready`."""
+        """Return whether a model is ready. The async twin of `is_model_ready`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.is_model_ready(self._name(model), version))
 
     def signature(self, model: str, version: str = "") -> ModelSignature:
-        """Return a model's signature: inputs, outputs, whether it streams, backend and parameters.
+        """Return a model's inputs and outputs, whether it streams, its backend and parameters. Blocks; thread-safe.
 
         Args:
             model: the server's name or a friendly name.
@@ -170,11 +170,11 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.signature(self._name(model), version))
 
     async def asignature(self, model: str, version: str = "") -> ModelSignature:
-        """Return a model's signature; the async twin of `signature`."""
+        """Return a model's signature. The async twin of `signature`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.signature(self._name(model), version))
 
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
-        """Return a model's counts and durations since the start of the server.
+        """Return the statistics of a model since the server started. Blocks; thread-safe.
 
         Args:
             model: the server's name or a friendly name; empty for all models.
@@ -187,17 +187,17 @@ class ServerClient(Connected):
         return self._transport.run(self._queries.statistics(self._name(model), version))
 
     async def astatistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
-        """Return a model's counts and durations; the async twin of `statistics`."""
+        """Return the statistics of a model. The async twin of `statistics`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.statistics(self._name(model), version))
 
     def load(self, model: str, *, config: str | None = None, timeout: float | None = LOAD_TIMEOUT) -> None:
-        """Load a model, or load it again. Returns when it is loaded.
+        """Load a model, or load it again. Blocks until it is loaded; thread-safe.
 
-        Works on servers that run with explicit model control (Triton's ``--model-control-mode=explicit``).
+        Requires explicit model control on the server (Triton's ``--model-control-mode=explicit``).
 
         Args:
             model: the server's name or a friendly name.
-            config: a model configuration as JSON, in place of the one in the repository.
+            config: a model configuration as JSON, which replaces the one in the repository.
             timeout: seconds, in place of the client's: large models load for minutes. None for no limit.
 
         Raises:
@@ -211,15 +211,15 @@ class ServerClient(Connected):
     async def aload(
         self, model: str, *, config: str | None = None, timeout: float | None = LOAD_TIMEOUT
     ) -> None:
-        """Load a model; the async twin of `load`."""
+        """Load a model. The async twin of `load`, with the same arguments and errors."""
         await self._async_transport.run(self._load(model, config, timeout))
 
     def unload(self, model: str, *, dependents: bool = False) -> None:
-        """Unload a model. Returns when the server has accepted the request, possibly before the model is unloaded.
+        """Unload a model. Blocks until the server has accepted that, which may be before it is done; thread-safe.
 
         Args:
             model: the server's name or a friendly name.
-            dependents: also unload the models that it depends on, such as the steps of an ensemble.
+            dependents: unload also the models that were loaded for it, such as the steps of an ensemble.
 
         Raises:
             RequestError: the server refuses.
@@ -227,11 +227,11 @@ class ServerClient(Connected):
         self._transport.run(self._queries.unload(self._name(model), dependents=dependents))
 
     async def aunload(self, model: str, *, dependents: bool = False) -> None:
-        """Unload a model; the async twin of `unload`."""
+        """Unload a model. The async twin of `unload`, with the same arguments and errors."""
         await self._async_transport.run(self._queries.unload(self._name(model), dependents=dependents))
 
     def wait_until_ready(self, model: str = "", timeout: float | None = 60.0) -> None:
-        """Block until the server, and the model if one is given, is ready.
+        """Block until the server, and the model if one is named, is ready. Thread-safe.
 
         Args:
             model: the server's name or a friendly name; empty for the server alone.
@@ -244,7 +244,10 @@ class ServerClient(Connected):
         self._transport.run(self._readiness(model, timeout))
 
     async def await_until_ready(self, model: str = "", timeout: float | None = 60.0) -> None:
-        """Wait until the server, and the model if one is given, is ready; the async twin of `wait_until_ready`."""
+        """Wait until the server, and the model if one is named, is ready.
+
+        The async twin of `wait_until_ready`, with the same arguments and errors.
+        """
         await self._async_transport.run(self._readiness(model, timeout))
 
     def __repr__(self) -> str:

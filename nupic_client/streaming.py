@@ -44,21 +44,21 @@ class StreamingClient(ModelClient):
         model: a friendly name of the registry (``"smollm2"``) or the server's own name of a model.
         url: the server's gRPC address: ``host:port``, ``grpc://…``, ``grpcs://…`` (TLS), ``dns:///name:port``,
             ``unix:/path`` or a list of them. Default: ``$NUPIC_URL``, else ``localhost:8001``.
-        formatter: renders conversations: a `PromptFormatter` or the name of a family. Default: the model's.
-        registry: looks the model up. Default: the models that come with the package.
-        backend: the model's form of requests and answers: a name such as ``"vllm"`` or an object, see
-            `nupic_client.backends`. Default: detected from the model's signature.
+        formatter: how conversations become prompts: a `PromptFormatter` or the name of a family. Default: the model's.
+        registry: the registry to look the model up in. Default: the models that come with the package.
+        backend: the adapter for the model's inputs and outputs: a name such as ``"vllm"`` or an object, see
+            `nupic_client.backends`. Default: chosen by the model's signature.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: the bearer token of every call, or a function or coroutine function that returns it. A function is
             called before the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
-        channel_options: gRPC channel arguments by name, which override the defaults.
+        channel_options: gRPC channel arguments by name; they replace single defaults.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
             ``metadata``, ``backend_inputs``, ``unsupported``.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
-        TypeError: an unknown option.
+        TypeError: an option does not exist.
 
     Example:
         .. code-block:: python
@@ -87,7 +87,7 @@ class StreamingClient(ModelClient):
             ConfigurationError: an option or the prompt is wrong, or the model does not support an option; nothing was sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -112,8 +112,8 @@ class StreamingClient(ModelClient):
         Raises:
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
-            RequestError: the request for the model's signature failed.
-            TypeError: an unknown option.
+            RequestError: the model's signature could not be asked for.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -141,7 +141,7 @@ class StreamingClient(ModelClient):
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
         """
         check_async_callback(callback)
         return await self._adeliver(self.astream(prompt, **options), callback)
@@ -161,7 +161,7 @@ class StreamingClient(ModelClient):
         Raises:
             ConfigurationError: an option or the prompt is wrong.
             PromptError: as for `generate`.
-            TypeError: an unknown option.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python

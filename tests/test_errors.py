@@ -148,6 +148,26 @@ def test_a_copy_has_the_hint_once(copied):
     assert (str(twin), twin.args) == (str(error), error.args) == ("leave it out, or set it=1", (str(error),))
 
 
+def test_an_error_that_learns_more_is_a_new_one():
+    error, cause = made(InferenceError), ValueError("why")
+    error.__cause__ = cause
+    before = str(error)
+    more = error.with_facts(message="it failed", attempts=7)
+    assert str(error) == before
+    assert str(more) == more.args[0]
+    assert "it failed" in repr(more)
+    assert "attempts 7" in repr(more)
+    assert (type(more), more.attempts, more.__cause__) == (InferenceError, 7, cause)
+
+
+def test_an_error_is_completed_with_the_facts_that_it_lacks():
+    error = InferenceError("it failed", model="llm")
+    whole = error.completed(model="other", target="host:8001", request_id="")
+    assert (whole.model, whole.target, whole.request_id) == ("llm", "host:8001", "")
+    assert error.target == ""
+    assert whole.completed(model="other") is whole
+
+
 def test_facts_that_were_added_later_are_copied_too():
     error = InferenceError("it failed")
     error.message = "it failed; do this"

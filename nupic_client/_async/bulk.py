@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 
 class AsyncResultStream(Generic[T]):
-    """The results of many inputs, as `InferenceClient.amap` gives them.
+    """The results of many inputs, from `InferenceClient.amap`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
-    it cancels what is on its way: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
+    it cancels the running requests: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
     an exception, cancelling the task that reads, `cancel()` from any thread or task, or dropping it. One task
     reads.
 
@@ -62,7 +62,7 @@ class AsyncResultStream(Generic[T]):
         fork.track(self)
 
     def _after_fork(self) -> None:
-        """Leave the parent's calls alone in a forked child; reading them there is an error."""
+        """Drop the parent's calls in a forked child; reading them there is an error."""
         fork.leak_in_child(self._tasks, self._inbox)
         self._tasks, self._inbox = {}, None
         self._closed = True
@@ -87,7 +87,7 @@ class AsyncResultStream(Generic[T]):
         return result  # type: ignore[no-any-return]  # the facade says what T is
 
     def cancel(self) -> None:
-        """Cancel what is on its way and read no more inputs. Returns at once.
+        """Cancel the running requests and read no more inputs. Returns at once.
 
         Idempotent; safe from any thread.
         """
@@ -98,7 +98,7 @@ class AsyncResultStream(Generic[T]):
                 inbox.run(_cancel, tuple(self._tasks), inbox)
 
     async def aclose(self) -> None:
-        """Do what `cancel` does; for ``contextlib.aclosing``."""
+        """Same as `cancel`; for ``contextlib.aclosing``."""
         self.cancel()
 
     async def __aenter__(self) -> Self:
@@ -111,7 +111,7 @@ class AsyncResultStream(Generic[T]):
         self.cancel()
 
     def __del__(self) -> None:
-        # Dropped requests must not go on costing the server. Whatever is left of the interpreter, be silent.
+        # The server must not work on dropped requests. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
             self.cancel()
 
@@ -154,11 +154,11 @@ class AsyncResultStream(Generic[T]):
             )
 
     def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
-        """Read one input if one is wanted, or begin to; return False if there is nothing to do but wait."""
+        """Read one input if there is room, or start to; return False if there is nothing to do but wait."""
         if not pipeline.wants_input or self._reading_input:
             return False
         if self._async_inputs is not None:
-            # In a task of its own, so that inputs that are slow to come do not hold up the results.
+            # In a task of its own, so that slow inputs do not hold up the results.
             self._tasks[inbox.start(_next(self._async_inputs))] = None
             self._reading_input = True
         else:
@@ -170,7 +170,7 @@ class AsyncResultStream(Generic[T]):
             self._tasks[inbox.start(self._transport.run(job.flow))] = job
 
     async def _collect(self, pipeline: Pipeline, inbox: _Inbox) -> None:
-        """Take in what has ended, without waiting."""
+        """Take in the tasks that have ended, without waiting."""
         while inbox.ended:
             task = inbox.ended.popleft()
             job = self._tasks.pop(task)
@@ -191,7 +191,7 @@ class AsyncResultStream(Generic[T]):
 
 
 class _Inbox:
-    """The tasks that have ended, apart from the stream: running tasks must not keep a dropped stream alive."""
+    """The tasks that have ended. Separate from the stream, because running tasks must not keep a dropped stream alive."""
 
     __slots__ = ("_loop", "_news", "ended")
 
@@ -214,7 +214,7 @@ class _Inbox:
         self._news.set()
 
     def run(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Call a function in the loop: now if that is running here."""
+        """Call a function in the loop: at once if this is its thread, else soon."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -226,7 +226,7 @@ class _Inbox:
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled():
-            task.exception()  # asyncio complains about an exception that nobody has looked at
+            task.exception()  # asyncio warns about an exception that was never retrieved
         self.ended.append(task)
         self._news.set()
 
@@ -234,7 +234,7 @@ class _Inbox:
 class _Results(Generic[T]):
     """The iterator of one ``async for``: dropped by ``break``, and then it closes the stream.
 
-    A class and not an async generator: ``break`` leaves one of those open until the loop gets round to it.
+    A class and not an async generator, because ``break`` leaves a generator open until the loop closes it.
     """
 
     __slots__ = ("_stream",)

@@ -94,7 +94,7 @@ class AsyncTextStream(BaseTextStream):
     async def result(self) -> Generation:
         """Read the stream to its end and return the generation.
 
-        Of a stream that was closed before its end it returns what had arrived, with the finish reason ``cancelled``.
+        For a stream that was closed before its end, it has the text so far and the finish reason ``cancelled``.
 
         Raises:
             RequestError: the generation failed; ``partial_text`` has the text so far.
@@ -110,7 +110,7 @@ class AsyncTextStream(BaseTextStream):
         self._leave()
 
     async def aclose(self) -> None:
-        """Do what `cancel` does; for ``contextlib.aclosing``."""
+        """Same as `cancel`; for ``contextlib.aclosing``."""
         self.cancel()
 
     async def __aenter__(self) -> Self:
@@ -130,15 +130,15 @@ class AsyncTextStream(BaseTextStream):
         self.cancel()
 
     def __del__(self) -> None:
-        # grpc.aio does not cancel an abandoned call; whatever is left of the interpreter, stay silent.
+        # grpc.aio does not cancel an abandoned call. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
             self._leave(self._in_loop)
 
     def _leave(self, later: Later | None = None) -> None:
-        """Do what `cancel` does, also for destructors, which take no locks: see `_grpc.housekeeping`.
+        """Do the work of `cancel`, without taking a lock, because destructors call this: see `_grpc.housekeeping`.
 
         Args:
-            later: what calls a function later, outside of the destructor.
+            later: calls a function later, outside of the destructor.
         """
         self._given_up = True
         if self._session is not None:
@@ -169,7 +169,7 @@ class AsyncTextStream(BaseTextStream):
             self._failure, self._given_up = error, True
             raise
         except BaseException:
-            self._given_up = True  # half of the opening is done and cannot be done again
+            self._given_up = True  # the opening is half done and cannot be repeated
             raise
         self._session = session
         fork.track(self)
@@ -190,7 +190,7 @@ class AsyncTextStream(BaseTextStream):
             asyncio.get_running_loop().call_later(pause, _look_after, weakref.ref(self))
 
     async def _read(self) -> str:
-        """Return the next chunk of text, or nothing at the end."""
+        """Return the next chunk of text, or "" at the end."""
         session = self._session or await self._open()
         try:
             while True:
@@ -231,7 +231,7 @@ class AsyncTextStream(BaseTextStream):
         except grpc.RpcError as rpc_error:
             self._broken(session, rpc_error)
         except asyncio.CancelledError as cancellation:
-            # grpc.aio raises it for our own cancel too. That of the task that reads must go on as it is.
+            # grpc.aio raises it for our own cancel too. A cancellation of the reading task must pass unchanged.
             if task_is_cancelled():
                 raise
             self._check_left(session)
@@ -241,7 +241,7 @@ class AsyncTextStream(BaseTextStream):
         return session.consumed()
 
     async def _again(self, session: GenerationSession, error: RequestError) -> None:
-        """Send the request again after a pause, or raise the error if that is not worth it."""
+        """Send the request again after a pause, or raise the error if there is no further attempt."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = session.retry(error, time.monotonic(), jitter)
         session.deadlines.waiting = None
@@ -251,7 +251,7 @@ class AsyncTextStream(BaseTextStream):
 
 
 def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
-    """Check a stream's deadlines, and again later; the loop must not keep a stream alive that was dropped."""
+    """Check a stream's deadlines, now and later; the loop must not keep a dropped stream alive."""
     stream = reference()
     now = time.monotonic()
     again = None if stream is None else stream._check_deadline(now)  # noqa: SLF001 - no method for users
@@ -262,7 +262,7 @@ def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
 class _Chunks:
     """The iterator of one ``async for``: dropped by ``break``, and then it closes the stream.
 
-    A class and not an async generator: ``break`` leaves one of those open until the loop gets round to it.
+    A class and not an async generator, because ``break`` leaves a generator open until the loop closes it.
     """
 
     __slots__ = ("_stream",)
@@ -274,7 +274,7 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> str:
-        text = await self._stream._read()  # noqa: SLF001 - two halves of one thing
+        text = await self._stream._read()  # noqa: SLF001 - its own stream
         if not text:
             raise StopAsyncIteration
         return text

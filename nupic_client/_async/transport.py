@@ -51,16 +51,16 @@ class AsyncTransport:
         self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
 
     def _after_fork(self) -> None:
-        """Begin anew in a forked child: the channels are the parent's."""
+        """Start over in a forked child: the channels are the parent's."""
         fork.leak_in_child(self._channels, *self._channels.values())
         self._begin()
 
     async def stream(self, session: GenerationSession) -> AsyncStreamCall:
         """Start a ``ModelStreamInfer`` call and return it.
 
-        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
+        The method is called as unary_stream: one request, half-closed at once. On the wire it is the same method.
         """
-        metadata = await self.run(session.sign())  # may take long, and the client may be closed meanwhile
+        metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = await self._open()
         timeout = session.remaining(time.monotonic())
         method = channel.unary_stream(
@@ -79,7 +79,7 @@ class AsyncTransport:
             while True:
                 try:
                     reply = await self.perform(command)
-                except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
+                except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
                     command = flow.throw(error)
                 else:
                     command = flow.send(reply)
@@ -114,7 +114,7 @@ class AsyncTransport:
             if loop is not own and not loop.is_closed():
                 with contextlib.suppress(
                     RuntimeError
-                ):  # it was closed in this moment: its channel went with it
+                ):  # the loop was closed just now, and its channel with it
                     loop.call_soon_threadsafe(_close_soon, channel)
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
@@ -136,7 +136,7 @@ class AsyncTransport:
         return channel
 
     def _forget_closed_loops(self) -> None:
-        """Let go of the channels of loops that have ended, as each ``asyncio.run`` leaves one; they close."""
+        """Drop the channels of closed loops, such as each ``asyncio.run`` leaves behind; the channels close."""
         for loop in [loop for loop in self._channels if loop.is_closed()]:
             del self._channels[loop]
 
@@ -149,7 +149,7 @@ class AsyncTransport:
         return grpc.aio.insecure_channel(target, options)
 
     async def perform(self, command: flows.Command) -> Any:
-        """Do what a flow wants and return the reply."""
+        """Perform a command of a flow and return the reply."""
         if isinstance(command, flows.Sleep):
             return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
@@ -157,7 +157,7 @@ class AsyncTransport:
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
         if isinstance(command, flows.FetchToken):
-            # A plain function may well block, as getting a token does.
+            # A plain function may block, for example while it fetches a token.
             token = await asyncio.to_thread(command.source)
             return await token if inspect.isawaitable(token) else token
         return await self._invoke(command)
@@ -176,11 +176,11 @@ class AsyncTransport:
             failure = self._failed(rpc_error)
             raise failure from cause_of(failure, rpc_error)
         except asyncio.CancelledError:
-            # grpc.aio raises it too when the channel is closed; nobody cancelled the task then.
+            # grpc.aio also raises it when the channel is closed, without anybody cancelling the task.
             if not self.closed or task_is_cancelled():
                 raise
             raise self._failed(await _as_error(call)) from None
-        if response is None:  # what grpc.aio gives for bytes that it cannot read
+        if response is None:  # from grpc.aio for bytes that it cannot read
             target = str(self.config.endpoint)
             raise ProtocolError("the server sent a response that cannot be read", target=target)
         return response
@@ -193,7 +193,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     """Return the running event loop.
 
     Raises:
-        ConfigurationError: there is none of asyncio's.
+        ConfigurationError: no event loop of asyncio is running.
     """
     try:
         return asyncio.get_running_loop()
@@ -205,14 +205,14 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def task_is_cancelled() -> bool:
-    """Return whether somebody asked the current task to cancel; Python 3.10 cannot tell and says no."""
+    """Return whether the current task is being cancelled; always False in Python 3.10, which cannot tell."""
     task = asyncio.current_task()
     cancelling = getattr(task, "cancelling", None)
     return bool(cancelling and cancelling())
 
 
 async def _as_error(call: Any) -> grpc.aio.AioRpcError:
-    """Return how a call ended as the error that awaiting it would raise, had this side not cancelled it."""
+    """Return the error that awaiting a call would raise if this side had not cancelled it."""
     return grpc.aio.AioRpcError(
         await call.code(),
         await call.initial_metadata(),
@@ -228,4 +228,4 @@ def _close_soon(channel: grpc.aio.Channel) -> None:
 
 
 _closing: set[asyncio.Future[None]] = set()
-"""The loop itself keeps only weak references to its tasks."""
+"""Keeps these tasks alive: the loop has only weak references."""

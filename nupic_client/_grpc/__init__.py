@@ -1,8 +1,8 @@
-"""What the sync and the async shell share of gRPC: channel arguments, credentials and the meaning of a status.
+"""The parts of gRPC that the sync and the async shell share: channels, calls, statuses, endings.
 
-Imported before grpc is, because gRPC's C core reads the variable below only then: by default it writes a line to stderr
-whenever a server goes away. The caller learns that from a typed error, and a library prints nothing. A value that is set
-already is respected.
+This package is imported before grpc, whose C core reads the variable below once. By default the core writes a line to stderr
+whenever a server goes away. Our callers get a typed error instead, and a library prints nothing. A value of the user's is
+kept.
 """
 
 import os

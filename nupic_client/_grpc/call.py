@@ -1,7 +1,7 @@
-"""Calls whose responses are a stream, in our own words.
+"""Calls with a stream of responses, behind classes of our own.
 
-gRPC documents little of the object that it returns: it is an iterator, and can be cancelled. An interceptor may return
-another class, or a bare generator. So nothing is set on that object, and nothing more is asked of it.
+gRPC documents little about the call object that it returns: it is an iterator, and can be cancelled. An interceptor may
+return another class, or a bare generator. So we set nothing on that object, and use no more of it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["AsyncStreamCall", "NoCall", "StreamCall", "foreign_call", "loop_here
 
 
 class StreamCall:
-    """A call that is read by blocking. One thread reads. Destructors may use what takes no lock: all but `cancel`.
+    """A call that is read by blocking, by one thread. All methods but `cancel` take no lock, so destructors may call them.
 
     Args:
         call: the object that gRPC or an interceptor returned.
-        channel: its channel. gRPC's call does not keep it alive, and a channel that is collected closes.
+        channel: its channel, which is kept alive here: gRPC's call does not do that, and a collected channel closes.
     """
 
     __slots__ = ("_channel", "_drained", "call", "read")
@@ -33,13 +33,13 @@ class StreamCall:
     def __init__(self, call: Iterable[bytes], channel: object) -> None:
         self.call = call
         self.read: Callable[[], bytes] = iter(call).__next__
-        """Wait for the next response and return it; raises as gRPC does. No method of ours, because each token calls it."""
+        """Wait for the next response and return it; raises as gRPC does. Bound directly, for speed: each token calls it."""
         self._channel = channel
-        self._drained = threading.Lock()  # taken by the one who drains, and never given back
+        self._drained = threading.Lock()  # acquired by the first who drains, and never released
 
     @property
     def is_drained(self) -> bool:
-        """Whether the last events were read, or are going to be."""
+        """Whether the last events were read, or will be."""
         return self._drained.locked()
 
     def cancel(self) -> None:
@@ -49,17 +49,17 @@ class StreamCall:
             cancel()
 
     def cancel_soon(self) -> None:
-        """Have the call cancelled, which wakes its reader."""
+        """Let the housekeeping thread cancel the call, which wakes its reader."""
         housekeeping.submit(self.cancel)
 
     def drain_once(self) -> None:
-        """Have the call cancelled and its last events read, once. Only where no thread is reading, and none will."""
-        # Most calls were read to their end, and need nothing.
+        """Let the housekeeping thread cancel the call and read its last events, once. No thread may read any more."""
+        # Most calls were read to their end and need nothing.
         if self._drained.acquire(blocking=False) and not is_over(self.call):
             housekeeping.submit(self._end)
 
     def discard_events(self) -> None:
-        """Have no more events read: Ctrl-C came out of the wait for one."""
+        """Read no more events: Ctrl-C interrupted the wait for one."""
         discard_events(self.call)
 
     def _end(self) -> None:
@@ -95,10 +95,10 @@ class AsyncStreamCall:
 
 
 class NoCall:
-    """Stands where there is no call of this process: nothing to cancel or to drain, and reading is refused.
+    """A placeholder where this process has no call: nothing to cancel or drain, and reading is an error.
 
     Args:
-        reason: the words of the refusal.
+        reason: the message of that error.
     """
 
     __slots__ = ("_reason",)
@@ -109,17 +109,17 @@ class NoCall:
         self._reason = reason
 
     def read(self) -> Any:
-        """Refuse."""
+        """Raise StreamClosedError."""
         raise StreamClosedError(self._reason)
 
     def cancel(self) -> None:
-        """Leave everything alone."""
+        """Do nothing."""
 
     cancel_soon = drain_once = discard_events = cancel
 
 
 def foreign_call() -> NoCall:
-    """Return the stand-in for a call that belongs to the parent process."""
+    """Return the placeholder for a call of the parent process."""
     return NoCall(
         f"this stream belongs to the process that this one (pid {os.getpid()}) was forked from: read it there,"
         " or make another one here"

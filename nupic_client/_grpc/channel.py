@@ -15,20 +15,20 @@ from nupic_client.errors import ConfigurationError, ConnectionFailedError
 __all__ = ["channel_options", "channel_target", "credentials"]
 
 _DEFAULTS: dict[str, str | int] = {
-    # Answers and tensors may be large, and a limit here only turns a good answer into an error.
+    # Answers and tensors may be large. A limit here would only turn a good answer into an error.
     "grpc.max_send_message_length": -1,
     "grpc.max_receive_message_length": -1,
     # A keepalive ping finds a connection that died silently. Servers punish pings more often than every five minutes
-    # (GOAWAY too_many_pings; gRPC's and Triton's default), so stay above that; and send none without a call.
+    # (GOAWAY too_many_pings; gRPC's and Triton's default), so stay above that, and send none without a call.
     "grpc.keepalive_time_ms": 310_000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.keepalive_permit_without_calls": 0,
-    # A server that comes back is found within a second; gRPC's own default backs off up to two minutes. With its jitter
-    # of a fifth that is less than the shortest pauses of the default retries together, so they reach a server that is up.
+    # A server that comes back is found within a second; gRPC's own default backs off up to two minutes. Even with gRPC's
+    # jitter of a fifth, one pause is shorter than the default retries together, so these reach a server that is up.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 500,
-    # By default a new channel shares the failed connection of an older one to the same target, and fails at once with
-    # its "Connection refused" although the server is up again.
+    # By default a new channel shares the failed connection of an older channel to the same target, and fails at once
+    # with the old "Connection refused" although the server is up again.
     "grpc.use_local_subchannel_pool": 1,
     "grpc.primary_user_agent": USER_AGENT,
 }
@@ -38,7 +38,7 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
     """Return the channel arguments: our defaults with the user's put over them by name.
 
     Raises:
-        ConfigurationError: it cannot be told which name the certificates of several servers are for.
+        ConfigurationError: several servers have no common name for their certificates.
     """
     options = dict(_DEFAULTS)
     if config.endpoint.addresses:
@@ -47,16 +47,16 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
     if config.endpoint.secure and (name := _certificate_name(config)) is not None:
         options["grpc.ssl_target_name_override"] = name
     if config.connect_timeout is not None:
-        # gRPC gives an attempt to connect at least this long, and fails the calls that wait for it afterwards.
+        # gRPC gives each attempt to connect at least this long, and then fails the calls that wait for it.
         options["grpc.min_reconnect_backoff_ms"] = max(int(config.connect_timeout * 1000), 1)
     options.update(config.channel_options)
     return list(options.items())
 
 
 def _certificate_name(config: ClientConfig) -> str | None:
-    """Return the name to check certificates against, where it is not the url's own host.
+    """Return the name to check certificates against, or None for the host of the url.
 
-    The names in a list of servers become addresses (see `channel_target`), for which no certificate is made.
+    The names in a list of servers become addresses (see `channel_target`), and certificates are not made for those.
     """
     if config.tls is not None and config.tls.target_name is not None:
         return config.tls.target_name
@@ -93,18 +93,18 @@ def channel_target(endpoint: Endpoint) -> str:
 def _resolve(host: str, port: int) -> tuple[str, int]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # UnicodeError: no host name can look like this
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a possible host name
         raise ConnectionFailedError(
             f"cannot resolve the host name {host!r}: {getattr(error, 'strerror', None) or error}",
             target=f"{host}:{port}",
             retryable=True,
         ) from None
-    # IPv4 first: a list must not mix the two, and a name such as localhost often has both.
+    # IPv4 first: a list must not mix the two, and names such as localhost often have both.
     return str(min(found, key=lambda item: item[0] != socket.AF_INET)[4][0]), port
 
 
 def credentials(tls: TLS | None) -> grpc.ChannelCredentials:
-    """Return TLS credentials; the system's authorities where no others are given.
+    """Return TLS credentials; the default authorities are the system's.
 
     Raises:
         ConfigurationError: a certificate file cannot be read.

@@ -1,7 +1,7 @@
-"""What becomes of connections and streams when the process forks.
+"""Connections and streams in a forked child.
 
-Measured with grpcio 1.85: in the child a fresh channel works, also when the parent is in mid-stream. An inherited channel
-shares its socket with the parent, so the child must never speak on it, nor close it, nor let a destructor do either.
+Measured with grpcio 1.85: a fresh channel works in the child, also while the parent reads a stream. An inherited channel has
+the parent's socket, so the child must never write to it or close it, and neither must a destructor.
 ``grpc.aio`` cannot be used in a child whose parent used it: its calls hang, and now and then the process crashes.
 """
 
@@ -18,10 +18,10 @@ __all__ = ["check_process", "leak_in_child", "note_aio", "track"]
 
 
 class Inherited(Protocol):
-    """A thing that has to let go of the parent's things in a forked child."""
+    """An object that must drop the parent's resources in a forked child."""
 
     def _after_fork(self) -> None:
-        """Let go of them. Called in the child, where no other thread runs."""
+        """Drop the parent's resources. Called in the child, where no other thread runs."""
         ...
 
 
@@ -34,14 +34,14 @@ _living: WeakSet[Inherited] = WeakSet()
 
 
 def track(item: Inherited) -> None:
-    """Let go of the parent's things by ``item._after_fork()`` in every child that is forked from now on."""
+    """Call ``item._after_fork()`` in every child that is forked from now on."""
     _living.add(item)
 
 
-def leak_in_child(*things: object) -> None:
-    """Keep things of the parent for ever: no destructor may run, not even when the interpreter ends."""
-    for thing in things:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+def leak_in_child(*objects: object) -> None:
+    """Leak objects of the parent on purpose: their destructors must not run, not even when the interpreter ends."""
+    for each in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
 
 
 def note_aio() -> None:

@@ -1,15 +1,15 @@
-"""One thread of the process that ends the calls of streams that were left, and looks after deadlines.
+"""One thread of the process: it ends the calls of abandoned streams, and checks deadlines.
 
-**Streams that were left.** Destructors and generators that are thrown away leave streams too, and those run wherever
-Python happens to collect garbage: on any thread, in the middle of gRPC's own code, with gRPC's locks held. If one of them
-took another lock of gRPC, two threads could wait for each other for ever. Seen with grpcio 1.85:
-``_observability.get_plugin`` held in one thread that collects a stream and so wants the channel's condition, which another
-one holds that starts a call and wants ``get_plugin``. gRPC's own destructor of a running call takes the condition too, so
-no such call may become garbage. So leaving a stream only leaves a note here: `queue.SimpleQueue.put` is made for that.
+**Abandoned streams.** Destructors abandon streams too, and they run wherever Python collects garbage: on any thread, in the
+middle of gRPC's own code, with gRPC's locks held. If a destructor took another lock of gRPC, two threads could wait for each
+other for ever. Seen with grpcio 1.85: one thread held ``_observability.get_plugin``, collected a stream and wanted the
+condition of the channel; another thread held the condition, started a call and wanted ``get_plugin``. gRPC's own destructor
+of a running call takes the condition too, so such a call must not become garbage. So a stream that is left only puts a
+function into a queue, and this thread calls it: `queue.SimpleQueue.put` is safe in destructors.
 
-**Deadlines.** A reader that is blocked in gRPC cannot look at the clock. This thread does; it keeps no stream alive.
+**Deadlines.** A reader that is blocked in gRPC cannot look at the clock. This thread does. It keeps no stream alive.
 
-Only starting and ending the thread takes a lock, which is not Python code: Ctrl-C may come anywhere.
+Only starting and ending the thread takes a lock, one that is not written in Python: Ctrl-C may come anywhere.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from nupic_client._grpc import fork
 __all__ = ["Registration", "register", "submit", "unregister", "watch"]
 
 _LINGER = 5.0
-"""Seconds without a note after which the thread looks whether it is needed."""
-_FAREWELL = 1.0
-"""Seconds that the end of the interpreter waits for the last notes."""
+"""Seconds without work after which the thread looks whether it is still needed."""
+_EXIT_TIMEOUT = 1.0
+"""Seconds that the end of the interpreter waits for the last work."""
 
 
 class Watched(Protocol):
-    """A thing with deadlines."""
+    """An object with deadlines."""
 
     def _check_deadline(self, now: float) -> float | None:
-        """Do what the clock demands; return when to look again, or None when there is nothing to look after."""
+        """Act on deadlines that have passed; return when to check again, or None if there is nothing left to check."""
         ...
 
 
 class Registration:
-    """Its holder may leave notes, and its call does not become garbage."""
+    """The right to submit work; while it is held, its call does not become garbage."""
 
     __slots__ = ("call",)
 
@@ -54,12 +54,12 @@ class Registration:
         self.call: Any = None
 
 
-Note: TypeAlias = "tuple[Callable[..., object], tuple[Any, ...]]"
-Appointment: TypeAlias = "tuple[float, int, weakref.ref[Watched]]"
+Work: TypeAlias = "tuple[Callable[..., object], tuple[Any, ...]]"
+Check: TypeAlias = "tuple[float, int, weakref.ref[Watched]]"
 
 
 class _Housekeeper:
-    """The thread and its notes: a daemon, started with the first registration and gone soon after the last."""
+    """The thread and its work: a daemon, started with the first registration and ended soon after the last."""
 
     def __init__(self, linger: float = _LINGER) -> None:
         self._linger = linger
@@ -67,95 +67,95 @@ class _Housekeeper:
         fork.track(self)
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()  # of starting and ending; never taken to leave a note
+        self._lock = threading.RLock()  # for starting and ending; never taken to submit work
         self._registrations: set[Registration] = set()
-        self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
-        self._new: deque[Appointment] = deque()
-        self._calendar: list[Appointment] = []
-        """A heap; only the thread touches it."""
+        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._new: deque[Check] = deque()
+        self._checks: list[Check] = []
+        """A heap that only the thread uses."""
         self._numbers = itertools.count()
         self._wakes = inf
-        """When the thread wakes by itself."""
+        """When the thread wakes up by itself."""
         self._running = False
-        # No destructor of a call may run when the interpreter ends and gRPC's threads stand still where they are.
+        # When the interpreter ends, gRPC's threads are stopped wherever they are: no destructor of a call may run then.
         fork.leak_in_child(self._registrations)
 
     def _after_fork(self) -> None:
-        """Begin anew in a forked child, which has neither the thread nor a right to the parent's calls."""
-        fork.leak_in_child(self._notes)
+        """Start over in a forked child, which has no such thread and must not touch the parent's calls."""
+        fork.leak_in_child(self._work)
         self._begin()
 
     def register(self, registration: Registration) -> None:
-        """Make sure that the thread runs until the registration is taken back."""
+        """Make sure that the thread runs until `unregister`."""
         self._registrations.add(registration)
         if not self._running:
             with self._lock:
                 if not self._running:
-                    # That it runs is for the thread itself to say: an interrupt may come before there is one, or after.
+                    # The thread itself sets `_running`: an interrupt may come just before it starts, or just after.
                     threading.Thread(target=self._run, name="nupic_client.housekeeping", daemon=True).start()
 
     def unregister(self, registration: Registration) -> None:
         self._registrations.discard(registration)
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> None:
-        self._notes.put((function, arguments))
+        self._work.put((function, arguments))
 
     def watch(self, watched: Watched, when: float) -> None:
         self._new.append((when, next(self._numbers), weakref.ref(watched)))
-        # Seldom: deadlines are long, and a thread that woke for each stream would cost more than the stream's start.
+        # Rarely true: deadlines are long, and waking the thread for each stream would cost more than starting the stream.
         if when < self._wakes:
             self.submit(_nothing)
 
     def finish(self) -> None:
-        """Wait until everything is done that was left to do, but not for ever."""
+        """Wait until all submitted work is done, with a limit."""
         if self._running:
             done = threading.Event()
             self.submit(done.set)
-            done.wait(_FAREWELL)
+            done.wait(_EXIT_TIMEOUT)
 
     def _run(self) -> None:
         with self._lock:
-            if self._running:  # another one was started in the same moment
+            if self._running:  # another thread was started at the same time
                 return
             self._running = True
         while True:
             try:
-                function, arguments = self._notes.get(timeout=self._pause())
+                function, arguments = self._work.get(timeout=self._pause())
             except queue.Empty:
                 if self._ends():
                     return
             else:
-                with contextlib.suppress(Exception):  # of one call; the others are to be ended all the same
+                with contextlib.suppress(Exception):  # an error with one call must not spare the others
                     function(*arguments)
                 del function, arguments
-            self._keep_appointments()
+            self._run_checks()
 
     def _pause(self) -> float:
-        """Return for how long to wait for a note."""
+        """Return how long to wait for work."""
         now = time.monotonic()
-        first = self._calendar[0][0] if self._calendar else inf
-        # Said before the new ones are looked at: of those that come later, each compares its own time with it.
+        first = self._checks[0][0] if self._checks else inf
+        # Set before the new checks are taken in: `watch` compares the time of each later check with it.
         self._wakes = min(first, now + self._linger)
         while self._new:
-            heapq.heappush(self._calendar, self._new.popleft())
-        return max(min(self._wakes, self._calendar[0][0] if self._calendar else inf) - now, 0.0)
+            heapq.heappush(self._checks, self._new.popleft())
+        return max(min(self._wakes, self._checks[0][0] if self._checks else inf) - now, 0.0)
 
-    def _keep_appointments(self) -> None:
+    def _run_checks(self) -> None:
         now = time.monotonic()
-        while self._calendar and self._calendar[0][0] <= now:
-            _, number, reference = heapq.heappop(self._calendar)
+        while self._checks and self._checks[0][0] <= now:
+            _, number, reference = heapq.heappop(self._checks)
             watched, again = reference(), None
             if watched is not None:
                 with contextlib.suppress(Exception):
                     again = watched._check_deadline(now)  # noqa: SLF001 - no method for users
             del watched
             if again is not None:
-                heapq.heappush(self._calendar, (again, number, reference))
+                heapq.heappush(self._checks, (again, number, reference))
 
     def _ends(self) -> bool:
         with self._lock:
-            self._running = False  # first: who holds a registration from here on starts another thread
-            self._running = bool(self._registrations) or not self._notes.empty()
+            self._running = False  # first: a registration that comes from here on starts another thread
+            self._running = bool(self._registrations) or not self._work.empty()
             return not self._running
 
 
@@ -168,25 +168,25 @@ atexit.register(_housekeeper.finish)
 
 
 def register(registration: Registration) -> None:
-    """Let the holder of a registration leave notes, until `unregister`. Starts the thread if need be."""
+    """Let the holder of a registration submit work, until `unregister`. Starts the thread if it does not run."""
     _housekeeper.register(registration)
 
 
 def unregister(registration: Registration) -> None:
-    """Take a registration back; for destructors too."""
+    """Take a registration back. Takes no lock, for destructors."""
     _housekeeper.unregister(registration)
 
 
 def submit(function: Callable[..., object], *arguments: Any) -> None:
-    """Have a function called by the thread soon; its exceptions are dropped. For destructors too: takes no lock."""
+    """Let the thread call a function soon; its exceptions are dropped. Takes no lock, for destructors."""
     _housekeeper.submit(function, *arguments)
 
 
 def watch(watched: Watched, when: float) -> None:
-    """Have the deadlines of a thing checked as long as it lives and wants that. Its owner must be registered.
+    """Let the thread check the deadlines of an object for as long as it lives and asks for it. Its owner must be registered.
 
     Args:
-        watched: the thing. It is not kept alive.
+        watched: the object. It is not kept alive.
         when: when to check first, a reading of ``time.monotonic``.
     """
     _housekeeper.watch(watched, when)

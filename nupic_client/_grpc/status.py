@@ -53,15 +53,15 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
         grpc.StatusCode.OK: (ProtocolError, "the call ended without an answer", False),
     }
 )
-"""Class, sentence and whether it may be sent again, for every status a call can end with."""
+"""For every status the class of the error, its sentence, and whether the request may be sent again."""
 
 _UNAVAILABLE = (ModelUnavailableError, "the server says that it is unavailable", True)
 """For the server's own words: a server that words a failure was reached."""
 
 _UNREADABLE = "Exception deserializing response!"
-"""What gRPC itself says, with the status INTERNAL, of bytes that are no message."""
+"""gRPC's own details, with the status INTERNAL, for bytes that are not a message."""
 _NOT_HTTP2 = "Failed parsing HTTP/2"
-"""What it says, with various statuses, of bytes that are no frame. No server of models says so."""
+"""Its details, with various statuses, for bytes that are not an HTTP/2 frame. No model server uses these words."""
 
 
 def error_from_rpc(error: grpc.RpcError, target: str = "") -> RequestError:
@@ -79,7 +79,7 @@ def error_from_rpc(error: grpc.RpcError, target: str = "") -> RequestError:
     details: str = error.details() or ""
     if (
         details == _UNREADABLE
-    ):  # grpc.aio has no error for it, so that neither sync nor async calls give it a status
+    ):  # grpc.aio has no error for it, so the error has no status in sync calls either
         return ProtocolError("the server sent a response that cannot be read")
     reading = _of_grpc(code, details, target, error) or gateway_failure(details)
     if reading is not None:

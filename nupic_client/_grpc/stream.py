@@ -1,4 +1,4 @@
-"""The half of a text stream that does not wait: the same for readers that block and readers that await."""
+"""The part of a text stream that does not wait, the same for sync and async readers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["BaseTextStream"]
 
 
 class Connection(Protocol):
-    """As much of a transport as is needed here."""
+    """The part of a transport that is needed here."""
 
     closed: bool
 
 
 class BaseTextStream:
-    """A generation and its call; the classes that extend it read.
+    """A generation and its call; subclasses read it.
 
     Args:
         transport: the connection.
@@ -55,28 +55,28 @@ class BaseTextStream:
 
     @property
     def closed(self) -> bool:
-        """Whether the generation has ended, in whatever way."""
+        """Whether the generation has ended, however it ended."""
         return self._given_up if self._session is None else not self._session.running
 
     def _after_fork(self) -> None:
-        """Leave the parent's call alone in a forked child; reading it there is an error."""
+        """Drop the parent's call in a forked child; reading it there is an error."""
         fork.leak_in_child(self._call)
         self._call = foreign_call()
 
     def _first_check(self, session: GenerationSession) -> float | None:
-        """Return when to call `_check_deadline` first; None if nobody needs to, or it is called already."""
+        """Return when to call `_check_deadline` first; None if there is no need, or if it is called already."""
         if session.attempts > 1 or not session.deadlines.watched:
             return None
         return session.deadlines.check(time.monotonic())
 
     def _check_deadline(self, now: float) -> float | None:
-        """Cancel the call if the server was silent for too long; return when to look again."""
+        """Cancel the call if the server was silent for too long; return when to check again."""
         session = self._session
         if session is None or not session.running:
             return None
         again = session.deadlines.check(now)
         if again is None:
-            self._call.cancel()  # which wakes the reader, and that finds out why
+            self._call.cancel()  # wakes the reader, who then finds the reason
         return again
 
     def _check_left(self, session: GenerationSession) -> None:
@@ -86,7 +86,7 @@ class BaseTextStream:
         session.check_running()
 
     def _broken(self, session: GenerationSession, cause: BaseException) -> None:
-        """Take a failure of the call: raise our error for it, unless the answer was complete."""
+        """Raise our error for a failure of the call, unless the answer was complete."""
         self._check_left(session)
         if isinstance(cause, grpc.RpcError):
             failure = error_from_rpc(cause, session.request.target)

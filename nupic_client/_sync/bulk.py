@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 class ResultStream(Generic[T]):
-    """The results of many inputs, as `InferenceClient.map` gives them.
+    """The results of many inputs, from `InferenceClient.map`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
-    it cancels what is on its way: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
+    it cancels the running requests: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
     `close()` from any thread, or dropping it. One thread reads; no other thread runs anything of the
     caller's.
 
@@ -50,7 +50,7 @@ class ResultStream(Generic[T]):
         callback: Callable[[int, Any], object] | None = None,
     ) -> None:
         self._calls: dict[Any, Job] = {}
-        # gRPC's thread puts calls in as they end; only the reader's thread takes them out.
+        # A thread of gRPC puts calls in as they end; only the reader's thread takes them out.
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sleeping: list[tuple[float, int, Job]] = []
         self._registration = housekeeping.Registration()
@@ -64,7 +64,7 @@ class ResultStream(Generic[T]):
         fork.track(self)
 
     def _after_fork(self) -> None:
-        """Leave the parent's calls alone in a forked child; reading them there is an error."""
+        """Drop the parent's calls in a forked child; reading them there is an error."""
         fork.leak_in_child(self._calls, self._ended)
         self._calls, self._ended = {}, queue.SimpleQueue()
         self._closed = True
@@ -89,20 +89,19 @@ class ResultStream(Generic[T]):
         return result  # type: ignore[no-any-return]  # the facade says what T is
 
     def close(self) -> None:
-        """Cancel what is on its way and read no more inputs. Returns at once.
+        """Cancel the running requests and read no more inputs. Returns at once.
 
         Idempotent; safe from any thread.
         """
         self._closed = True
         if self._calls:
-            housekeeping.submit(
-                _cancel, tuple(self._calls)
-            )  # by another thread, because destructors come here too
+            # By another thread, because destructors call this too.
+            housekeeping.submit(_cancel, tuple(self._calls))
         housekeeping.unregister(self._registration)
         self._ended.put(None)  # the reader may be waiting
 
     def cancel(self) -> None:
-        """Do what `close` does; the async stream has only this name."""
+        """Same as `close`; the async stream has only this name."""
         self.close()
 
     def __enter__(self) -> Self:
@@ -115,7 +114,7 @@ class ResultStream(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        # Dropped requests must not go on costing the server. Whatever is left of the interpreter, be silent.
+        # The server must not work on dropped requests. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
             self.close()
 
@@ -175,7 +174,7 @@ class ResultStream(Generic[T]):
             self._advance(pipeline, replace(job, flow=self._transport.authorized(job.flow)), None)
 
     def _collect(self, pipeline: Pipeline) -> None:
-        """Take in what has ended, without waiting."""
+        """Take in the calls that have ended, without waiting."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._take_in(pipeline, self._ended.get_nowait())
@@ -199,7 +198,7 @@ class ResultStream(Generic[T]):
             self._advance(pipeline, job, reply)
 
     def _advance(self, pipeline: Pipeline, job: Job, reply: Any, error: NupicError | None = None) -> None:
-        """Let a job's flow go on until it must wait or ends."""
+        """Run a job's flow until it must wait or ends."""
         try:
             while True:
                 command = job.flow.send(reply) if error is None else job.flow.throw(error)
@@ -225,7 +224,7 @@ class ResultStream(Generic[T]):
         call = self._transport.begin(command)
         self._calls[call] = job
         call.add_done_callback(self._ended.put)
-        if self._closed:  # in this moment, by another thread
+        if self._closed:  # just now, by another thread
             call.cancel()
 
     def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:

@@ -87,7 +87,7 @@ class TextStream(BaseTextStream):
     def result(self) -> Generation:
         """Read the stream to its end and return the generation.
 
-        Of a stream that was closed before its end it returns what had arrived, with the finish reason ``cancelled``.
+        For a stream that was closed before its end, it has the text so far and the finish reason ``cancelled``.
 
         Raises:
             RequestError: the generation failed; ``partial_text`` has the text so far.
@@ -102,7 +102,7 @@ class TextStream(BaseTextStream):
         self._leave()
 
     def cancel(self) -> None:
-        """Do what `close` does; the async stream has only this name."""
+        """Same as `close`; the async stream has only this name."""
         self.close()
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class TextStream(BaseTextStream):
         self._leave(housekeeping.submit if kind is GeneratorExit else None)
 
     def __del__(self) -> None:
-        # A dropped stream must not go on costing the server; whatever is left of the interpreter, stay silent.
+        # The server must not generate for a dropped stream. The interpreter may be half gone: never raise.
         try:
             housekeeping.unregister(self._registration)
             if not self._call.is_drained:
@@ -127,24 +127,24 @@ class TextStream(BaseTextStream):
         try:
             while text := self._read():
                 yield text
-        except GeneratorExit:  # by break, or by the destructor of a generator
+        except GeneratorExit:  # from break, or from the destructor of a generator
             self._leave(housekeeping.submit)
             raise
         finally:
             self.close()
 
     def _leave(self, later: Later | None = None) -> None:
-        """Close the stream, without taking a lock: destructors do so, see `housekeeping`.
+        """Close the stream without taking a lock, because destructors call this: see `housekeeping`.
 
         Args:
-            later: what calls a function later, outside of the destructor.
+            later: calls a function later, outside of the destructor.
         """
         if self._session.running:
             self._session.cancelled(time.monotonic(), later)
         self._cancel_call()
         housekeeping.unregister(self._registration)
         if self._closed_signal.locked():
-            with contextlib.suppress(RuntimeError):  # another thread did it in this moment
+            with contextlib.suppress(RuntimeError):  # another thread did it just now
                 self._closed_signal.release()
 
     def _after_fork(self) -> None:
@@ -152,7 +152,7 @@ class TextStream(BaseTextStream):
         self._closed_signal = _locked()
 
     def _cancel_call(self) -> None:
-        """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself."""
+        """Get the call cancelled and freed. Cancelling wakes a thread that is reading, which then calls this itself."""
         call = self._call
         if call.is_drained:
             return
@@ -168,7 +168,7 @@ class TextStream(BaseTextStream):
             housekeeping.watch(self, first_check)
 
     def _read(self) -> str:
-        """Return the next chunk of text, or nothing at the end."""
+        """Return the next chunk of text, or "" at the end."""
         session = self._session
         try:
             while True:
@@ -182,7 +182,7 @@ class TextStream(BaseTextStream):
             session.deadlines.waiting = None
             if not isinstance(error, NupicError):
                 self._call.discard_events()
-            self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
+            self.close()  # after our own errors, and after KeyboardInterrupt during the wait
             if isinstance(error, RequestError):
                 error.with_traceback(None)  # users need not see what passed it on
             raise
@@ -213,20 +213,20 @@ class TextStream(BaseTextStream):
         return session.consumed()
 
     def _again(self, session: GenerationSession, error: RequestError) -> None:
-        """Send the request again after a pause, or raise the error if that is not worth it."""
+        """Send the request again after a pause, or raise the error if there is no further attempt."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
         pause = session.retry(error, time.monotonic(), jitter)
         session.deadlines.waiting = None
-        self._cancel_call()  # also the call of an error inside a stream, which may go on
+        self._cancel_call()  # a call with an error in its stream may still be running
         self._closed_signal.acquire(timeout=pause)
         self._check_left(session)
         self._start(session)
 
 
 def _locked() -> threading.Lock:
-    """Return what ends a pause by being released.
+    """Return a locked lock; releasing it ends a pause.
 
-    Not an `Event`, which is Python code: an interrupt in the middle of its `set` would leave it locked for ever.
+    An `Event` is written in Python: an interrupt in the middle of its `set` would leave it locked for ever.
     """
     lock = threading.Lock()
     lock.acquire()

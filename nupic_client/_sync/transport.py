@@ -24,7 +24,7 @@ from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
 
-# One stream is ten times faster this way, because no other thread stands between the socket and the reader.
+# One stream is ten times faster this way: no other thread stands between the socket and the reader.
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
 
@@ -52,22 +52,22 @@ class Transport(Driver):
         self._replaced: WeakSet[grpc.Channel] = WeakSet()
 
     def _after_fork(self) -> None:
-        """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
+        """Start over in a forked child: the channel is the parent's, and a thread that is not here may hold the lock."""
         fork.leak_in_child(self._channel, self._start_stream, self._methods, *self._replaced)
         self._begin()
 
     def stream(self, session: GenerationSession) -> StreamCall:
         """Start a ``ModelStreamInfer`` call and return it.
 
-        It is called as a unary_stream: one request, half-closed at once. On the wire that is the same method.
+        The method is called as unary_stream: one request, half-closed at once. On the wire it is the same method.
         """
-        metadata = self.run(session.sign())  # may take long, and the client may be closed meanwhile
+        metadata = self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = self._open()
         timeout = session.remaining(time.monotonic())
         try:
             call = self._start_stream(session.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
-            del channel  # the traceback has this frame, and must not keep a channel that was renounced
+            del channel  # the traceback keeps this frame, which must not keep a channel that was replaced
             self._not_started(error)
             raise
         return StreamCall(call, channel)
@@ -110,8 +110,8 @@ class Transport(Driver):
     def _replace_channel(self) -> None:
         """Use another channel from now on, because Ctrl-C came while gRPC started a call.
 
-        That call may run and nobody has it in hand to cancel it. It ends with its channel: when the last stream on that
-        has ended, or the client is closed.
+        The call may be running, and we hold no handle to cancel it with. It ends with its channel: when the last stream
+        on the channel has ended, or when the client is closed.
         """
         with self._lock:
             if self._channel is not None:
@@ -120,7 +120,9 @@ class Transport(Driver):
 
     def _open(self) -> grpc.Channel:
         channel = self._channel
-        if channel is not None:  # the usual case; many threads that start streams at once need not queue here
+        if (
+            channel is not None
+        ):  # the usual case: threads that start streams at the same time do not wait for the lock
             return channel
         with self._lock:
             if self.closed:
@@ -133,7 +135,7 @@ class Transport(Driver):
                     request_serializer=wire.pb.ModelInferRequest.SerializeToString,
                     response_deserializer=None,
                 )
-                self._channel = channel  # last, because an interrupt may come anywhere
+                self._channel = channel  # last, because Ctrl-C may come anywhere
             return self._channel
 
     def _connect(self) -> grpc.Channel:
@@ -167,12 +169,12 @@ class Transport(Driver):
         return method
 
     def _not_started(self, error: BaseException) -> None:
-        """Mind what came out of gRPC's start of a call: say in our words that another thread closed the client.
+        """Handle a failure to start a call: a closed channel becomes our error, and Ctrl-C replaces the channel.
 
         Raises:
             ConfigurationError: the client is closed.
         """
-        if isinstance(error, ValueError):  # gRPC's word for a closed channel
+        if isinstance(error, ValueError):  # gRPC's exception for a closed channel
             self._open()
         elif not isinstance(error, Exception):  # Ctrl-C
             self._replace_channel()

@@ -59,8 +59,8 @@ class TensorBackend:
     exclude_prompt_input: ClassVar[str] = ""
     """The BOOL input that asks to leave the prompt out of the text; empty where there is none."""
     optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
-    """Outputs besides the text: a field of `OutputNames` to the BOOL input that asks for it and the output
-    that holds it. ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
+    """For a field of `OutputNames` besides the text, the BOOL input that asks for it and the output that holds it.
+    ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
     cumulative: ClassVar[bool | None] = None
     """Whether a streamed response holds the whole text so far; None leaves that to the responses."""
     needs_max_tokens: ClassVar[bool] = False

@@ -45,7 +45,7 @@ def mine():
     yield housekeeper
     housekeeper.unregister(registration)
     housekeeper._linger = 0.01
-    housekeeper._notes.put((int, ()))
+    housekeeper._work.put((int, ()))
     wait_until(lambda: not housekeeper._running)
 
 
@@ -113,7 +113,7 @@ def test_a_thing_that_is_watched_is_not_kept_alive(mine):
     del patient
     gc.collect()
     wait_until(lambda: gone() is None)
-    wait_until(lambda: not mine._calendar)
+    wait_until(lambda: not mine._checks)
 
 
 def test_a_check_that_fails_stops_no_other(mine):

@@ -10,8 +10,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nupic_client import (
     ConnectionFailedError,
@@ -20,8 +18,6 @@ from nupic_client import (
     ProtocolError,
     RequestRejectedError,
 )
-from nupic_client._core.inference.arrays import decode_outputs
-from nupic_client._core.kserve import rest
 from nupic_client.errors import RequestError
 from nupic_client.http_inference import HttpInferenceClient
 from nupic_client.testing import FakeTriton
@@ -158,12 +154,12 @@ BROKEN = {
     "negative length": (answer(b"{}", length=-5), "no length"),
     "huge length": (answer(b"{}", length=10**15), "more than .* bytes of JSON"),
     "length of many digits": (answer(b"{}", length="9" * 5000), "no length"),
-    "no JSON": (answer(b"<html>hello</html>"), "expected an object as JSON"),
-    "empty": (answer(b""), "expected an object as JSON"),
-    "list": (answer(b"[]"), "expected an object as JSON"),
-    "deep JSON": (answer(DEEP), "expected an object as JSON"),
-    "number of many digits": (answer(b"1" * 10_000), "expected an object as JSON"),
-    "no text": (answer(b"\xff\xfe\xfd"), "expected an object as JSON"),
+    "no JSON": (answer(b"<html>hello</html>"), "it is not a JSON object"),
+    "empty": (answer(b""), "it is not a JSON object"),
+    "list": (answer(b"[]"), "it is not a JSON object"),
+    "deep JSON": (answer(DEEP), "it is not a JSON object"),
+    "number of many digits": (answer(b"1" * 10_000), "it is not a JSON object"),
+    "no text": (answer(b"\xff\xfe\xfd"), "it is not a JSON object"),
     "no outputs": (answer({}), "no list of outputs"),
     "outputs of nonsense": (answer({"outputs": [1]}), "no list of outputs"),
     "name of nonsense": (binary({**OUTPUT, "name": 5}), "not what KServe v2 calls for"),
@@ -173,16 +169,16 @@ BROKEN = {
     "huge shape": (binary({**OUTPUT, "shape": [2**62, 2**62]}), "'x' cannot be decoded"),
     "other shape": (binary({**OUTPUT, "shape": [3]}), "must have 12 bytes, not 8"),
     "data type of nonsense": (binary({**OUTPUT, "datatype": "FP7"}), "does not know its data type 'FP7'"),
-    "negative size": (binary({**OUTPUT, "parameters": {"binary_data_size": -1}}), "binary_data_size must be a whole number, not -1"),
-    "size of nonsense": (binary({**OUTPUT, "parameters": {"binary_data_size": "8"}}), "binary_data_size must be a whole number, not '8'"),
-    "size of a switch": (binary({**OUTPUT, "parameters": {"binary_data_size": True}}), "binary_data_size must be a whole number, not True"),
+    "negative size": (binary({**OUTPUT, "parameters": {"binary_data_size": -1}}), "a whole number, not -1"),
+    "size of nonsense": (binary({**OUTPUT, "parameters": {"binary_data_size": "8"}}), "a whole number, not '8'"),
+    "size of a switch": (binary({**OUTPUT, "parameters": {"binary_data_size": True}}), "a whole number, not True"),
     "huge size": (binary({**OUTPUT, "parameters": {"binary_data_size": 10**15}}), "has 8 bytes where"),
     "size beyond the end": (binary({**OUTPUT, "parameters": {"binary_data_size": 9}}), "has 8 bytes where 9"),
     "more behind the outputs": (binary(OUTPUT, content=CONTENT + b"!"), "more bytes than its outputs take"),
     "JSON length of nonsense": (binary(OUTPUT, header="1e3"), "Inference-Header-Content-Length that is no length"),
     "JSON length beyond the end": (binary(OUTPUT, header=100_000), "bytes where 100000 must be"),
     "huge JSON length": (binary(OUTPUT, header=10**15), "more than .* bytes of JSON"),
-    "JSON length too short": (binary(OUTPUT, header=5), "expected an object as JSON"),
+    "JSON length too short": (binary(OUTPUT, header=5), "it is not a JSON object"),
     "no raw bytes behind JSON": (answer({"outputs": [OUTPUT]}), "has 0 bytes where 8"),
     "data of nonsense": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": "ab"}]}), "must be a list of FP32"),
     "data of texts": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": ["a"]}]}), "must be a list of FP32"),
@@ -306,49 +302,3 @@ def test_a_grpc_port_says_so():
         with pytest.raises(ProtocolError, match="this is a gRPC port: use the server's HTTP port") as caught:
             infer(server.url)
         assert not caught.value.retryable
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=60), st.binary(max_size=30))
-def test_any_bytes_are_an_answer_or_a_protocol_error(text, more):
-    def read(size):
-        if size > len(more):
-            raise ProtocolError("short")
-        return more[:size]
-
-    for method in ("ModelConfig", "ModelMetadata", "ServerMetadata", "ServerReady"):
-        with contextlib.suppress(ProtocolError):
-            rest.reply(method, text)
-    with contextlib.suppress(ProtocolError):
-        rest.infer_response(text, read)
-
-
-WORDS = ("name", "datatype", "shape", "data", "parameters", "binary_data_size", "outputs")
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["FP32", "BYTES", "BF16", "x"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner),
-    max_leaves=12,
-)
-OUTPUTS = st.fixed_dictionaries(dict.fromkeys(("name", "datatype", "shape", "data"), JSON))
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {"outputs": st.lists(JSON | OUTPUTS, max_size=3)},
-        optional=dict.fromkeys(("id", "parameters", "model_name"), JSON),
-    )
-)
-def test_any_json_is_an_answer_or_a_protocol_error(value):
-    with contextlib.suppress(ProtocolError):
-        decode_outputs(
-            rest.infer_response(json.dumps(value).encode(), lambda size: b"\0" * min(size, 99)), "str"
-        )
-    for method in ("ModelConfig", "ModelMetadata", "ServerMetadata", "ServerReady"):
-        with contextlib.suppress(ProtocolError):
-            rest.reply(method, json.dumps(value).encode())

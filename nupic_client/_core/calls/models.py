@@ -209,8 +209,9 @@ def candidates(name: str, models: list[str]) -> list[str]:
         models: the server's names.
     """
     streaming = _that_stream(models)
-    exact = [model for model in streaming if parse_model_name(model).family.lower() == name.lower()]
-    return exact or [model for model in streaming if name.lower() in model.lower()]
+    wanted = unary_name(name).lower()  # the suffix is in each of the names, so it decides nothing
+    exact = [model for model in streaming if parse_model_name(model).family.lower() == wanted]
+    return exact or [model for model in streaming if wanted and wanted in unary_name(model).lower()]
 
 
 def _that_stream(models: list[str]) -> list[str]:

@@ -11,7 +11,15 @@ from nupic_client._datatypes import DATATYPES
 if TYPE_CHECKING:
     from nupic_client.signature import TensorValue
 
-__all__ = ["decode_bytes_tensor", "decode_numbers", "encode_tensor", "is_numeric", "typed_elements"]
+__all__ = [
+    "decode_bfloat16",
+    "decode_bytes_tensor",
+    "decode_numbers",
+    "encode_bfloat16",
+    "encode_tensor",
+    "is_numeric",
+    "typed_elements",
+]
 
 _CODES = {name: datatype.struct_code for name, datatype in DATATYPES.items() if datatype.struct_code}
 
@@ -74,6 +82,29 @@ def decode_numbers(datatype: str, raw: bytes) -> tuple[int | float, ...]:
     if code is None:
         return ()
     return struct.unpack_from(f"<{len(raw) // DATATYPES[datatype].size}{code}", raw)
+
+
+def encode_bfloat16(values: Sequence[float]) -> bytes:
+    """Encode numbers as the raw contents of a BF16 tensor, each rounded to the nearest (ties to even).
+
+    Raises:
+        ValueError: a value is no number, or too large.
+    """
+    words = struct.unpack(f"<{len(values)}I", encode_tensor("FP32", values))
+    return struct.pack(f"<{len(values)}H", *map(_upper_half, words))
+
+
+def _upper_half(word: int) -> int:
+    """Return the BF16 of an FP32, both as their bits."""
+    if word & 0x7FFFFFFF > 0x7F800000:
+        return 0x7FC0  # rounding could turn NaN into a number
+    return (word + 0x7FFF + (word >> 16 & 1)) >> 16
+
+
+def decode_bfloat16(raw: bytes) -> tuple[int | float, ...]:
+    """Decode the raw contents of a BF16 tensor, whose elements are the upper halves of FP32."""
+    halves = struct.unpack_from(f"<{len(raw) // 2}H", raw)
+    return decode_numbers("FP32", struct.pack(f"<{len(halves)}I", *(half << 16 for half in halves)))
 
 
 def is_numeric(datatype: str) -> bool:

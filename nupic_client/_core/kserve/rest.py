@@ -10,10 +10,8 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +19,7 @@ from urllib.parse import quote
 from google.protobuf import json_format
 
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor
+from nupic_client._core.kserve.json_tensors import from_json, to_json
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 __all__ = [
@@ -89,7 +87,10 @@ def check_headers(metadata: Iterable[tuple[str, object]]) -> None:
     """
     for name, _ in metadata:
         if name in _HTTPS_OWN:
-            raise ConfigurationError(f"metadata name {name!r} belongs to HTTP itself: leave it out")
+            raise ConfigurationError(
+                f"metadata must not have the name {name!r}, which belongs to HTTP itself: leave it out",
+                parameter="metadata",
+            )
 
 
 def question(method: str, message: Any) -> RestRequest:
@@ -164,13 +165,13 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
         if binary:
             tensor["parameters"] = {"binary_data_size": len(content)}
         else:
-            tensor["data"] = _to_json(tensor["name"], tensor["datatype"], content)
+            tensor["data"] = to_json(tensor["name"], tensor["datatype"], content)
     path = f"{_model_path(message)}/infer"
     try:
         text = json.dumps(head, allow_nan=False).encode()
     except ValueError:
         raise ConfigurationError(
-            "parameters: expected numbers that JSON has, given infinity or NaN"
+            "parameters must be numbers that JSON has, not infinity or NaN", parameter="parameters"
         ) from None
     if not binary:
         return RestRequest("POST", path, {"Content-Type": "application/json"}, (text,))
@@ -225,7 +226,7 @@ def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes
     parameters = output.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
-        return _from_json(tensor, output.get("data"))
+        return from_json(tensor.name, tensor.datatype, output.get("data"))
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise ProtocolError(
             f"output {tensor.name!r} cannot be decoded: its binary_data_size must be a whole number, not {size!r}"
@@ -239,7 +240,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise ProtocolError("the server's answer is not what KServe v2 calls for: expected an object as JSON")
+        raise ProtocolError("the server's answer is not what KServe v2 calls for: it is not a JSON object")
     return answer
 
 
@@ -256,57 +257,3 @@ def _fill(message: Any, fields: dict[str, Any]) -> None:
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ProtocolError(f"the server's answer is not what KServe v2 calls for: {reason}") from None
-
-
-# --- tensors as JSON
-
-
-def _to_json(name: str, datatype: str, content: memoryview) -> list[Any]:
-    """Return the elements of a tensor as JSON has them."""
-    if datatype == "BYTES":
-        try:
-            return [element.decode() for element in decode_bytes_tensor(bytes(content))]
-        except UnicodeDecodeError:
-            raise ConfigurationError(
-                f"input {name!r} has bytes that are not UTF-8, and this server takes JSON only: use its gRPC port"
-            ) from None
-    if datatype == "BF16":
-        raw = bytes(content)
-        widened = bytearray(2 * len(raw))
-        widened[2::4], widened[3::4] = raw[::2], raw[1::2]
-        datatype, content = "FP32", memoryview(widened)
-    numbers = decode_numbers(datatype, content)  # type: ignore[arg-type]  # it reads any buffer
-    if not all(map(math.isfinite, numbers)):
-        raise ConfigurationError(
-            f"input {name!r} has infinity or NaN, and this server takes JSON only, which has neither: use its gRPC port"
-        )
-    return [*numbers]
-
-
-def _from_json(tensor: Any, data: Any) -> bytes:
-    """Return the raw contents that the elements of an output stand for."""
-    name, datatype = tensor.name, tensor.datatype
-    try:
-        elements = _flat(data)
-        if datatype == "BYTES" and not all(isinstance(element, str) for element in elements):
-            raise ValueError("no texts")  # noqa: TRY301 - one sentence for all that is wrong
-        raw = encode_tensor("FP32" if datatype == "BF16" else datatype, elements)
-    except (ValueError, TypeError, OverflowError):
-        raise ProtocolError(
-            f"output {name!r} cannot be decoded: its data must be a list of {datatype} elements"
-        ) from None
-    if datatype == "BF16":  # the upper halves of FP32, whose lower ones are zero here
-        halves = bytearray(len(raw) // 2)
-        halves[::2], halves[1::2] = raw[2::4], raw[3::4]
-        return bytes(halves)
-    return raw
-
-
-def _flat(data: Any) -> list[Any]:
-    """Return the elements of a list that may have its shape in it."""
-    elements: list[Any] = [data]
-    while elements and isinstance(elements[0], list):
-        if not all(isinstance(row, list) for row in elements):
-            raise ValueError("some rows are no lists")
-        elements = list(chain.from_iterable(elements))
-    return elements

@@ -73,6 +73,15 @@ def asked(commands):
 # Short names
 
 
+@pytest.mark.parametrize("name", ["stream", "ing", ".streaming", "m.s"])
+def test_the_suffix_is_not_searched(name):
+    assert candidates(name, ["gpt.streaming", "llama.streaming"]) == []
+
+
+def test_a_short_name_may_have_the_suffix():
+    assert candidates("zephyr-7b.streaming", MODELS) == [MODELS[0]]
+
+
 def test_upper_and_lower_case_are_the_same():
     assert candidates("ZEPHYR", MODELS) == [MODELS[0]]
 
@@ -181,8 +190,8 @@ def test_a_short_name_is_looked_for_among_what_is_ready_and_then_known():
 
 def test_a_short_name_of_several_models_is_an_error_with_their_names():
     with pytest.raises(UnknownModelError) as caught:
-        stream(hinted("e"), not_found(), index(*reversed(MODELS)))
-    assert (caught.value.model, caught.value.known) == ("e", (MODELS[0], MODELS[2]))
+        stream(hinted("a"), not_found(), index(*reversed(MODELS)))
+    assert (caught.value.model, caught.value.known) == ("a", (MODELS[0], MODELS[2]))
     assert "host:1" in str(caught.value)
 
 

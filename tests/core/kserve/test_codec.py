@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import struct
 
+import ml_dtypes
 import numpy as np
 import pytest
 from core.replies import raw_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nupic_client._core.kserve.codec import decode_bytes_tensor, decode_numbers, encode_tensor, is_numeric
+from nupic_client._core.kserve.codec import (
+    decode_bfloat16,
+    decode_bytes_tensor,
+    decode_numbers,
+    encode_bfloat16,
+    encode_tensor,
+    is_numeric,
+)
 
 INTEGERS = {f"{sign}INT{bits}": f"{sign}int{bits}".lower() for sign in ("", "U") for bits in (8, 16, 32, 64)}
 FLOATS = {"FP16": "float16", "FP32": "float32", "FP64": "float64"}
@@ -93,6 +101,40 @@ def test_a_value_that_does_not_fit_is_a_value_error(datatype, value):
 def test_only_numbers_are_numeric():
     assert all(map(is_numeric, NUMPY))
     assert not any(map(is_numeric, ["BYTES", "BF16", "FP31", ""]))
+
+
+# BF16, which neither `struct` nor numpy has
+
+
+def as_others_do(values, dtype):
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are values here
+        return values.astype(dtype)
+
+
+@given(st.lists(st.floats(width=32), max_size=5))
+def test_bfloat16_is_rounded_as_others_round_it(values):
+    wanted = as_others_do(np.array(values, np.float32), ml_dtypes.bfloat16)
+    raw = encode_bfloat16(values)
+    np.testing.assert_array_equal(np.frombuffer(raw, ml_dtypes.bfloat16).astype("f4"), wanted.astype("f4"))
+
+
+@given(st.binary(max_size=9))
+def test_any_bfloat16_is_read_as_others_read_it(raw):
+    whole = np.frombuffer(raw[: len(raw) // 2 * 2], ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(decode_bfloat16(raw), as_others_do(whole, np.float64))
+
+
+def test_no_nan_becomes_a_number_in_bfloat16():
+    (nan,) = struct.unpack("<f", b"\xff\xff\xff\x7f")  # rounded as a number it would be zero
+    assert math.isnan(nan)
+    (back,) = decode_bfloat16(encode_bfloat16([nan]))
+    assert math.isnan(back)
+
+
+@pytest.mark.parametrize("value", ["1", None, 1e300])
+def test_what_is_no_bfloat16_is_a_value_error(value):
+    with pytest.raises(ValueError, match="cannot encode"):
+        encode_bfloat16([value])
 
 
 # Texts and bytes
