@@ -18,6 +18,7 @@
         │   ├── OverloadedError                 the server has no capacity for this request now
         │   ├── ModelUnavailableError           the model does not exist, is not loaded or its process died
         │   └── RequestRejectedError            the request does not fit the model
+        │       └── ContextLengthError          prompt and answer have more tokens than the model can hold
         ├── InferenceError                      the model: it failed while it was generating
         └── ProtocolError                       the server: it broke the protocol
             └── IncompleteStreamError           the stream ended before the answer was complete
@@ -43,6 +44,7 @@ __all__ = [
     "AuthenticationError",
     "ConfigurationError",
     "ConnectionFailedError",
+    "ContextLengthError",
     "DeadlineExceededError",
     "IncompleteStreamError",
     "InferenceError",
@@ -211,7 +213,7 @@ class TransportError(RequestError):
 
 
 class ConnectionFailedError(TransportError):
-    """The server cannot be reached, or the connection broke while the answer was on its way."""
+    """The server cannot be reached, also not by a gateway, or the connection broke while the answer was on its way."""
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
@@ -258,19 +260,56 @@ class DeadlineExceededError(TransportError, TimeoutError):
 
 
 class AuthenticationError(TransportError):
-    """The server, or a proxy before it, wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED)."""
+    """The server, or a proxy before it, wants other credentials (UNAUTHENTICATED, PERMISSION_DENIED) or its own header."""
 
 
 class OverloadedError(TransportError):
-    """The server has no capacity for this request now (RESOURCE_EXHAUSTED)."""
+    """The server has no capacity for this request now: RESOURCE_EXHAUSTED, a full queue, or too long a wait in it."""
 
 
 class ModelUnavailableError(TransportError):
-    """The model does not exist on the server, is not loaded, or its process died."""
+    """The model does not exist on the server, is not loaded or its process died, or the server says it is unavailable."""
 
 
 class RequestRejectedError(TransportError):
     """The server says that the request does not fit the model (inputs, types, shapes, parameters)."""
+
+
+class ContextLengthError(RequestRejectedError):
+    """The prompt, or the prompt and the answer together, have more tokens than the model can hold. Shorten the prompt."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: int | None = None,
+        requested: int | None = None,
+        model: str = "",
+        target: str = "",
+        request_id: str = "",
+        status: str = "",
+        server_message: str = "",
+        partial_text: str = "",
+        retryable: bool = False,
+        attempts: int = 1,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            model=model,
+            target=target,
+            request_id=request_id,
+            status=status,
+            server_message=server_message,
+            partial_text=partial_text,
+            retryable=retryable,
+            attempts=attempts,
+            retry_after=retry_after,
+        )
+        self.limit: int | None = limit
+        """The most tokens that are possible; None where the server does not say."""
+        self.requested: int | None = requested
+        """The tokens of the request as the server counts them; None where it does not say."""
 
 
 class InferenceError(RequestError):

@@ -72,7 +72,8 @@ class InferenceClient(ModelClient):
         formatter: how conversations become prompts for `generate`: a `PromptFormatter` or the name of a family.
         text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
-            ``metadata``, and for `generate` the sampling options.
+            ``metadata``, and for `generate` the sampling options; ``signature``, a `ModelSignature`, for a model whose
+            server lists no inputs.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.

@@ -20,6 +20,9 @@ from nupic_client.timeouts import Timeouts
 
 __all__ = ["ServerClient"]
 
+LOAD_TIMEOUT = 600.0
+"""Seconds that loading a model may take by default."""
+
 
 class ServerClient(Connected):
     """Query a server and its models, and load and unload models.
@@ -85,7 +88,10 @@ class ServerClient(Connected):
         """Return whether the server is live; False for a server that cannot be reached. Blocks; thread-safe.
 
         Raises:
-            RequestError: the answer is not one of this protocol, or certificates or credentials are wrong.
+            AuthenticationError: the server wants other credentials, or restricts this question (Triton's
+                ``--grpc-restricted-protocol``): give its header as metadata.
+            ConnectionFailedError: a certificate is wrong, or the port is one for HTTP: waiting cannot help.
+            RequestError: the answer is not one of this protocol.
         """
         return self._transport.run(self._queries.is_live())
 
@@ -184,7 +190,7 @@ class ServerClient(Connected):
         """Return the statistics of a model. The async twin of `statistics`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.statistics(self._name(model), version))
 
-    def load(self, model: str, *, config: str | None = None) -> None:
+    def load(self, model: str, *, config: str | None = None, timeout: float | None = LOAD_TIMEOUT) -> None:
         """Load a model, or load it again. Blocks until it is loaded; thread-safe.
 
         Requires explicit model control on the server (Triton's ``--model-control-mode=explicit``).
@@ -192,15 +198,21 @@ class ServerClient(Connected):
         Args:
             model: the server's name or a friendly name.
             config: a model configuration as JSON, which replaces the one in the repository.
+            timeout: seconds, in place of the client's: large models load for minutes. None for no limit.
 
         Raises:
-            RequestError: the server refuses, or the model cannot be loaded.
+            RequestRejectedError: the server does not load models on request, or refuses the configuration.
+            ModelUnavailableError: the server could not load the model; the message says why, as far as the server does.
+            DeadlineExceededError: not loaded in time; the server goes on loading it.
+            RequestError: the call failed.
         """
-        self._transport.run(self._queries.load(self._name(model), config))
+        self._transport.run(self._load(model, config, timeout))
 
-    async def aload(self, model: str, *, config: str | None = None) -> None:
+    async def aload(
+        self, model: str, *, config: str | None = None, timeout: float | None = LOAD_TIMEOUT
+    ) -> None:
         """Load a model. The async twin of `load`, with the same arguments and errors."""
-        await self._async_transport.run(self._queries.load(self._name(model), config))
+        await self._async_transport.run(self._load(model, config, timeout))
 
     def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload a model. Blocks until the server has accepted that, which may be before it is done; thread-safe.
@@ -243,6 +255,9 @@ class ServerClient(Connected):
 
     def _name(self, model: str) -> str:
         return self._registry.resolve(model).server_name if model else ""
+
+    def _load(self, model: str, config: str | None, timeout: float | None) -> flows.Flow[None]:
+        return ServerQueries(Timeouts.of(timeout).total, self._metadata).load(self._name(model), config)
 
     def _readiness(self, model: str, timeout: float | None) -> flows.Flow[None]:
         return wait_until_ready(

@@ -200,8 +200,10 @@ class AsyncTextStream(BaseTextStream):
                     if not session.running:
                         raise
                     await self._again(session, error)
-        except BaseException:
+        except BaseException as error:
             self.cancel()
+            if isinstance(error, RequestError):
+                error.with_traceback(None)  # users need not see what passed it on
             raise
         finally:
             session.deadlines.waiting = None
@@ -216,7 +218,9 @@ class AsyncTextStream(BaseTextStream):
                 response = await read()
                 now = deadlines.waiting = clock()
                 if response is grpc.aio.EOF:
-                    session.ended(now)
+                    rest = session.ended(now)
+                    if rest:
+                        return rest
                     break
                 text = session.receive(response, now)
                 if session.stopped_early:

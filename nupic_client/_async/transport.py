@@ -20,7 +20,7 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import call_error
+from nupic_client._grpc.status import call_error, cause_of
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 
@@ -86,6 +86,9 @@ class AsyncTransport:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except RequestError as error:
+            # The same error: users need not see what passed it on.
+            raise error.with_traceback(None)  # noqa: B904
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""
@@ -170,7 +173,8 @@ class AsyncTransport:
         try:
             response = await call
         except grpc.RpcError as rpc_error:
-            raise self._failed(rpc_error) from rpc_error
+            failure = self._failed(rpc_error)
+            raise failure from cause_of(failure, rpc_error)
         except asyncio.CancelledError:
             # grpc.aio also raises it when the channel is closed, without anybody cancelling the task.
             if not self.closed or task_is_cancelled():

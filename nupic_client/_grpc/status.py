@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import grpc
 
-from nupic_client._core.calls.tls_advice import tls_advice
-from nupic_client._core.kserve.error_messages import error_from_message, shorten
+from nupic_client._core.kserve.error_messages import core_of, error_from_message, shorten
+from nupic_client._grpc.connection_words import Reading, gateway_failure, is_of_grpc, unreachable
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -22,7 +22,7 @@ from nupic_client.errors import (
     TransportError,
 )
 
-__all__ = ["STATUS_TABLE", "call_error", "error_from_rpc"]
+__all__ = ["STATUS_TABLE", "call_error", "cause_of", "error_from_rpc"]
 
 STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = MappingProxyType(
     {
@@ -55,28 +55,8 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
 )
 """For every status the class of the error, its sentence, and whether the request may be sent again."""
 
-_CLOSED_AT_ONCE = "last error: UNAVAILABLE"
-_CLOSED_ADVICE = (
-    "the server closed the connection at once: it may want TLS (a grpcs:// url) or a client certificate"
-    " (TLS(certificate_chain=…, private_key=…))"
-)
-
-_PINGS_ADVICE = (
-    "the server ended the connection because it was pinged too often: raise grpc.keepalive_time_ms in channel_options"
-    " (300000 is what servers allow by default)"
-)
-
-
-def _connection_failure(details: str) -> tuple[str, bool]:
-    """Return a sentence for a connection that failed, and whether trying again may help."""
-    advice = tls_advice(details, "grpc")
-    if advice is not None:
-        return advice, False
-    if "too_many_pings" in details or "Too many pings" in details:
-        return _PINGS_ADVICE, True
-    # A server that is just going down does the same, so another attempt may help.
-    return (_CLOSED_ADVICE if _CLOSED_AT_ONCE in details else "cannot reach the server"), True
-
+_UNAVAILABLE = (ModelUnavailableError, "the server says that it is unavailable", True)
+"""For the server's own words: a server that words a failure was reached."""
 
 _UNREADABLE = "Exception deserializing response!"
 """gRPC's own details, with the status INTERNAL, for bytes that are not a message."""
@@ -84,14 +64,15 @@ _NOT_HTTP2 = "Failed parsing HTTP/2"
 """Its details, with various statuses, for bytes that are not an HTTP/2 frame. No model server uses these words."""
 
 
-def error_from_rpc(error: grpc.RpcError) -> RequestError:
-    """Return our error for a failed call; the server's words count more than the bare status.
+def error_from_rpc(error: grpc.RpcError, target: str = "") -> RequestError:
+    """Return our error for a failed call; what the server says in words counts more than the bare status.
 
     Args:
         error: as raised by a sync call or a ``grpc.aio`` call.
+        target: the server, for the texts.
 
     Returns:
-        The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` the given one.
+        The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` `cause_of` both.
     """
     # Sync and async errors both have these two, though their common base class does not declare them.
     code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
@@ -100,24 +81,44 @@ def error_from_rpc(error: grpc.RpcError) -> RequestError:
         details == _UNREADABLE
     ):  # grpc.aio has no error for it, so the error has no status in sync calls either
         return ProtocolError("the server sent a response that cannot be read")
-    pushback = _pushback(error)
-    known = error_from_message(details)
-    if known is not None:
-        return known.with_facts(status=code.name, retry_after=pushback)
-    kind, sentence, retryable = STATUS_TABLE[code]
-    if kind is ConnectionFailedError:
-        sentence, retryable = _connection_failure(details)
-    if _NOT_HTTP2 in details:
-        # gRPC ends the connection, or at least the stream: the next one may be fine.
-        kind, sentence, retryable = ProtocolError, "the answer was damaged on its way", True
-    shown = "" if kind is DeadlineExceededError else shorten(details)
-    return kind(
-        f"{sentence}: {shown}" if shown else sentence,
-        status=code.name,
-        server_message=details,
-        retryable=retryable,
-        retry_after=pushback,
+    reading = _of_grpc(code, details, target, error) or gateway_failure(details)
+    if reading is not None:
+        failure = reading.error(
+            reading.message, status=code.name, server_message=details, retryable=reading.retryable
+        )
+    else:
+        failure = error_from_message(details) or _unknown(code, details)
+    return failure.with_facts(status=code.name, retry_after=_pause(error, failure))
+
+
+def _unknown(code: grpc.StatusCode, details: str) -> RequestError:
+    """Return the error for a status whose text is not known."""
+    kind, sentence, retryable = (
+        STATUS_TABLE[code] if code is not grpc.StatusCode.UNAVAILABLE else _UNAVAILABLE
     )
+    shown = "" if kind is DeadlineExceededError else core_of(details)
+    message = f"{sentence}: {shown}" if shown else sentence
+    return kind(message, status=code.name, server_message=details, retryable=retryable)
+
+
+def _of_grpc(code: grpc.StatusCode, details: str, target: str, error: grpc.RpcError) -> Reading | None:
+    """Return the reading of a status that gRPC itself made because the connection failed; else None."""
+    own = (
+        code is grpc.StatusCode.UNAVAILABLE
+        and is_of_grpc(details)
+        and not _metadata(error, "trailing_metadata")
+    )
+    reading = unreachable(details, target) if own else None
+    if _NOT_HTTP2 in details and (reading is None or reading.retryable):
+        # gRPC ends the connection, or at least the stream: the next one may be sound.
+        message = f"the answer was damaged on its way: {shorten(details)}"
+        return Reading(ProtocolError, message, retryable=True)
+    return reading
+
+
+def cause_of(failure: RequestError, error: BaseException) -> BaseException | None:
+    """Return the cause to raise an error from: gRPC's own, unless that says nothing more, only longer."""
+    return None if isinstance(failure, ConnectionFailedError) else error
 
 
 def call_error(error: grpc.RpcError, *, target: str, closed: bool) -> RequestError:
@@ -128,23 +129,34 @@ def call_error(error: grpc.RpcError, *, target: str, closed: bool) -> RequestErr
         target: the server.
         closed: whether the client was closed, which cancels its calls.
     """
-    failure = error_from_rpc(error)
+    failure = error_from_rpc(error, target)
     if closed and failure.status == "CANCELLED":
         message = "the client was closed before the answer came"
         return failure.with_facts(target=target, message=message, retryable=False)
     return failure.with_facts(target=target)
 
 
-def _pushback(error: grpc.RpcError) -> float | None:
+def _pause(error: grpc.RpcError, failure: RequestError) -> float | None:
     """Return the seconds after which the server wants the call repeated, negative for never.
 
-    Source: gRFC A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md (pushback).
+    gRPC's own word for it is gRFC A6's pushback, https://github.com/grpc/proposal/blob/master/A6-client-retries.md; a
+    gateway says it in HTTP's header, which gRPC passes on where the gateway answers as gRPC does.
     """
-    trailing = getattr(error, "trailing_metadata", None)  # an error from before the request was sent has none
-    for name, value in (trailing() if trailing is not None else None) or ():
+    trailing = _metadata(error, "trailing_metadata")
+    for name, value in trailing:
         if name == "grpc-retry-pushback-ms":
             try:
                 return int(value) / 1000
             except (ValueError, OverflowError):
-                return -1.0  # by the proposal a value that cannot be read means "do not retry"
+                return -1.0  # the proposal: what cannot be read means "do not retry"
+    if not failure.retryable:
+        return None
+    for name, value in (*trailing, *_metadata(error, "initial_metadata")):
+        if name == "retry-after" and isinstance(value, str) and value.isascii() and value.isdigit():
+            return float(value[:9])
     return None
+
+
+def _metadata(error: grpc.RpcError, which: str) -> tuple[tuple[str, str | bytes], ...]:
+    get = getattr(error, which, None)  # an error made before anything was sent has none
+    return tuple(get() or ()) if get is not None else ()

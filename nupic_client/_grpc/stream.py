@@ -9,7 +9,7 @@ import grpc
 
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import NoCall, foreign_call
-from nupic_client._grpc.status import error_from_rpc
+from nupic_client._grpc.status import cause_of, error_from_rpc
 
 if TYPE_CHECKING:
     from nupic_client._core.generation.session import GenerationSession
@@ -88,7 +88,10 @@ class BaseTextStream:
     def _broken(self, session: GenerationSession, cause: BaseException) -> None:
         """Raise our error for a failure of the call, unless the answer was complete."""
         self._check_left(session)
-        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else session.deadlines.error()
+        if isinstance(cause, grpc.RpcError):
+            failure = error_from_rpc(cause, session.request.target)
+        else:
+            failure = session.deadlines.error()
         error = session.broken(failure, time.monotonic())
         if error is not None:
-            raise error from session.cause(cause)
+            raise error from session.cause(cause) and cause_of(error, cause)

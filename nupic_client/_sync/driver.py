@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client.errors import RequestError
 
 __all__ = ["Driver"]
 
@@ -40,6 +41,9 @@ class Driver(abc.ABC):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except RequestError as error:
+            # The same error: users need not see what passed it on.
+            raise error.with_traceback(None)  # noqa: B904
 
     def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
         """Return a flow that sends this client's token with its calls."""

@@ -183,6 +183,8 @@ class TextStream(BaseTextStream):
             if not isinstance(error, NupicError):
                 self._call.discard_events()
             self.close()  # after our own errors, and after KeyboardInterrupt during the wait
+            if isinstance(error, RequestError):
+                error.with_traceback(None)  # users need not see what passed it on
             raise
         finally:
             session.deadlines.waiting = None
@@ -203,7 +205,9 @@ class TextStream(BaseTextStream):
                     return text
             session.check_running()
         except StopIteration:
-            session.ended(clock())
+            rest = session.ended(clock())
+            if rest:
+                return rest
         except grpc.RpcError as rpc_error:
             self._broken(session, rpc_error)
         return session.consumed()

@@ -17,7 +17,7 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
-from nupic_client._grpc.status import call_error
+from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
@@ -96,7 +96,8 @@ class Transport(Driver):
         except grpc.FutureCancelledError:
             raise self._failed(call) from None
         except grpc.RpcError as rpc_error:
-            raise self._failed(rpc_error) from rpc_error
+            failure = self._failed(rpc_error)
+            raise failure from cause_of(failure, rpc_error)
 
     def close(self) -> None:
         """Close the channel, which ends its calls; does not wait for them. Idempotent."""
@@ -149,7 +150,8 @@ class Transport(Driver):
         try:
             return method(command.request, timeout=command.timeout, metadata=command.metadata)
         except grpc.RpcError as rpc_error:
-            raise self._failed(rpc_error) from rpc_error
+            failure = self._failed(rpc_error)
+            raise failure from cause_of(failure, rpc_error)
         except BaseException as error:
             self._not_started(error)
             raise

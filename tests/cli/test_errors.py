@@ -162,7 +162,7 @@ def test_an_embedded_model_that_is_not_there(failed, monkeypatch, arguments):
         ([fail("out of ideas")], 1, "out of ideas"),
         ([abort("RESOURCE_EXHAUSTED", "too busy")], 1, "too busy"),
         ([abort("UNAUTHENTICATED", "who are you")], 1, "who are you"),
-        ([abort("UNAVAILABLE", "gone")], 3, "gone"),
+        ([abort("UNAVAILABLE", "Socket closed")], 3, "Socket closed"),
     ],
 )
 def test_a_request_that_fails(failed, server, reply, code, words):

@@ -70,7 +70,7 @@ def test_t16_nothing_is_printed_whatever_happens(client, server, generate, capfd
         ["one"],
         ["one", fail("broken")],
         [abort("INTERNAL", "broken")],
-        ["one", abort("UNAVAILABLE", "")],
+        ["one", abort("UNAVAILABLE", "Socket closed")],
     ):
         server.reply = reply
         with contextlib.suppress(NupicError):

@@ -240,7 +240,7 @@ def test_t26_the_end_is_known_wherever_the_mark_stands(generate, final):
 def test_t27_a_broken_stream_breaks_nothing_else(client, server, generate):
     """After an error "the stream is no longer in valid state" and the client refuses to go on."""
     server.reply = lambda request: (
-        ["one", abort("UNAVAILABLE", "gone")] if request.prompt == "bad" else ["a", "b"]
+        ["one", abort("UNAVAILABLE", "Socket closed")] if request.prompt == "bad" else ["a", "b"]
     )
     other = client.stream("good")
     assert next(other) == "a"

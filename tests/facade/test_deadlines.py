@@ -155,7 +155,7 @@ def test_a_server_without_capacity_is_asked_again(read, client, server):
 
 
 def test_a_broken_connection_is_tried_again_and_the_error_counts(read, client, server):
-    server.reply = [abort("UNAVAILABLE", "gone")]
+    server.reply = [abort("UNAVAILABLE", "Socket closed")]
     with pytest.raises(ConnectionFailedError) as caught:
         read(client, "hi", max_retries=QUICK)
     assert (caught.value.attempts, caught.value.retryable) == (3, True)
@@ -163,7 +163,7 @@ def test_a_broken_connection_is_tried_again_and_the_error_counts(read, client, s
 
 
 def test_retries_are_switched_off(read, client, server):
-    server.reply = [abort("UNAVAILABLE", "gone")]
+    server.reply = [abort("UNAVAILABLE", "Socket closed")]
     with pytest.raises(ConnectionFailedError) as caught:
         read(client, "hi", max_retries=0)
     assert caught.value.attempts == 1
@@ -171,7 +171,7 @@ def test_retries_are_switched_off(read, client, server):
 
 
 def test_nothing_is_sent_again_once_text_had_come(read, client, server):
-    server.reply = ["one", abort("UNAVAILABLE", "gone")]
+    server.reply = ["one", abort("UNAVAILABLE", "Socket closed")]
     with pytest.raises(ConnectionFailedError) as caught:
         read(client, "hi", max_retries=QUICK)
     assert (caught.value.attempts, caught.value.partial_text, caught.value.retryable) == (1, "one", False)
@@ -187,7 +187,7 @@ def test_a_server_that_shuts_down_is_asked_again(read, server):
 
 
 def test_a_retry_never_outlives_the_total_timeout(read, client, server):
-    server.reply = [abort("UNAVAILABLE", "gone")]
+    server.reply = [abort("UNAVAILABLE", "Socket closed")]
     patient = RetryPolicy(max_retries=5, initial_backoff=60, max_backoff=60)
     begin = time.monotonic()
     with pytest.raises(ConnectionFailedError):
@@ -196,7 +196,7 @@ def test_a_retry_never_outlives_the_total_timeout(read, client, server):
 
 
 def test_closing_a_stream_ends_its_pause(client, server):
-    server.reply = [abort("UNAVAILABLE", "gone")]
+    server.reply = [abort("UNAVAILABLE", "Socket closed")]
     stream = client.stream("hi", max_retries=RetryPolicy(max_retries=100, initial_backoff=30, max_backoff=30))
     server.wait_for_requests()
     threading.Timer(0.1, stream.close).start()

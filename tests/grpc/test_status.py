@@ -4,7 +4,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from nupic_client._grpc.status import STATUS_TABLE, call_error, error_from_rpc
+from nupic_client._grpc.status import STATUS_TABLE, call_error, cause_of, error_from_rpc
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -34,13 +34,15 @@ EXPECTED = {
     "OUT_OF_RANGE": (RequestRejectedError, False),
     "UNIMPLEMENTED": (RequestRejectedError, False),
     "INTERNAL": (InferenceError, False),
-    "UNAVAILABLE": (ConnectionFailedError, True),
+    "UNAVAILABLE": (ModelUnavailableError, True),
     "DATA_LOSS": (ProtocolError, False),
 }
 
 
-def failure(code, details):
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
+def failure(code, details, *, initial=(), trailing=()):
+    return grpc.aio.AioRpcError(
+        code, grpc.aio.Metadata(*initial), grpc.aio.Metadata(*trailing), details=details
+    )
 
 
 def test_every_status_has_a_meaning():
@@ -64,8 +66,60 @@ def test_every_status_makes_a_request_error_with_a_sentence(code):
 
 
 def test_the_servers_words_are_in_the_sentence():
-    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, "connection refused"))
-    assert error.message == "cannot reach the server: connection refused"
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, "Socket closed"))
+    assert error.message == "cannot reach the server: Socket closed"
+    error = error_from_rpc(failure(grpc.StatusCode.INTERNAL, "broken"))
+    assert error.message == "the server failed: broken"
+
+
+@pytest.mark.parametrize("words", ["", "my words", "the connection to the database was refused"])
+def test_a_server_that_words_it_itself_was_reached(words):
+    """I-F3, P-F7: a model's own TritonError(UNAVAILABLE), for example."""
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, words), "host:1")
+    assert (type(error), error.retryable) == (ModelUnavailableError, True)
+    assert error.message == f"the server says that it is unavailable{words and ': '}{words}"
+
+
+def test_metadata_at_the_end_proves_that_the_server_said_it():
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, "Socket closed", trailing=(("x", "y"),)))
+    assert (type(error), error.message) == (
+        ModelUnavailableError,
+        "the server says that it is unavailable: Socket closed",
+    )
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+def test_of_what_a_python_model_raised_the_sentence_has_the_last_line(code):
+    """I-F11: by call as inside a stream."""
+    at = "\n\nAt:\n  /m/1/model.py(11): execute\n"
+    text = f"Failed to process the request(s) for model 'm_0_0', message: ValueError: bad thing{at}"
+    error = error_from_rpc(failure(code, text))
+    assert (type(error), error.message) == (InferenceError, "the server failed: ValueError: bad thing")
+    assert error.server_message == text
+
+
+@pytest.mark.parametrize("where", ["trailing", "initial"])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None), ("1" * 99, 111111111.0)]
+)
+def test_a_gateway_says_when_to_come_back(where, value, seconds):
+    """P-F15."""
+    text = "upstream connect error or disconnect/reset before headers"
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, text, **{where: (("retry-after", value),)}))
+    assert error.retry_after == seconds
+
+
+def test_a_gateway_that_says_when_to_come_back_does_not_make_a_refusal_worth_it():
+    refused = failure(grpc.StatusCode.INVALID_ARGUMENT, "no", trailing=(("retry-after", "7"),))
+    assert error_from_rpc(refused).retry_after is None
+
+
+def test_the_cause_is_left_out_where_it_says_nothing_more():
+    """U-A10."""
+    gone = failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+    assert cause_of(error_from_rpc(gone), gone) is None
+    failed = failure(grpc.StatusCode.INTERNAL, "broken")
+    assert cause_of(error_from_rpc(failed), failed) is failed
 
 
 def test_the_words_of_a_passed_deadline_say_nothing_more():
@@ -140,5 +194,5 @@ def test_the_error_of_a_call_that_ended_with_its_client_says_so():
 
 
 def test_an_error_of_a_call_that_failed_before_its_client_was_closed_is_its_own():
-    error = call_error(failure(grpc.StatusCode.UNAVAILABLE, "gone"), target="host:1", closed=True)
-    assert (error.message, error.retryable) == ("cannot reach the server: gone", True)
+    error = call_error(failure(grpc.StatusCode.UNAVAILABLE, "Socket closed"), target="host:1", closed=True)
+    assert (error.message, error.retryable) == ("cannot reach the server: Socket closed", True)

@@ -385,15 +385,16 @@ ELSEWHERE = {"Location": "https://else.where/\x1b"}
         (RefusedError(404, "Model m not found"), ModelUnavailableError, "NOT_FOUND", "not have it: Model m"),
         (RefusedError(403, "not you"), AuthenticationError, "PERMISSION_DENIED", "do not allow it: not you"),
         (RefusedError(405, ""), RequestRejectedError, "UNIMPLEMENTED", r"405 \(Method Not Allowed\)"),
-        (RefusedError(408, ""), DeadlineExceededError, "DEADLINE_EXCEEDED", "408"),
+        (RefusedError(408, ""), ConnectionFailedError, "UNAVAILABLE", "408"),
         (RefusedError(413, "<html>"), RequestRejectedError, "INVALID_ARGUMENT", "too large .* 413"),
         (RefusedError(418, "no coffee"), RequestRejectedError, "FAILED_PRECONDITION", "refused: no coffee"),
         (RefusedError(422, '{"detail": [{"loc": 1}]}'), RequestRejectedError, "INVALID_ARGUMENT", "loc"),
         (RefusedError(500, "oh no"), InferenceError, "INTERNAL", "the server failed: oh no"),
         (RefusedError(501, DECOUPLED), RequestRejectedError, "UNIMPLEMENTED", "streams"),
-        (RefusedError(502, "<html>Bad</html>"), TransportError, "UNAVAILABLE", r"gateway .*answered 502 \(Bad Gateway\)"),
-        (RefusedError(503, ""), TransportError, "UNAVAILABLE", "gateway .*answered 503"),
-        (RefusedError(504, "<html>"), DeadlineExceededError, "DEADLINE_EXCEEDED", "gateway .*answered 504"),
+        (RefusedError(502, "<html>Bad"), ConnectionFailedError, "UNAVAILABLE", r"gateway .*answered 502 \(Bad Gateway\)"),
+        (RefusedError(503, ""), ConnectionFailedError, "UNAVAILABLE", "gateway .*answered 503"),
+        (RefusedError(503, "full"), ModelUnavailableError, "UNAVAILABLE", "says that it is unavailable: full"),
+        (RefusedError(504, "<html>"), ConnectionFailedError, "UNAVAILABLE", "gateway .*answered 504"),
         (RefusedError(599, ""), InferenceError, "UNKNOWN", "599"),
         (RefusedError(429, "too many"), OverloadedError, "RESOURCE_EXHAUSTED", "no capacity for this now: too many"),
         (RefusedError(301, "", ELSEWHERE), RequestRejectedError, "FAILED_PRECONDITION", r"to 'https://else.where/\\x1b'"),
@@ -415,7 +416,7 @@ def test_failures_are_typed(triton, refusal, error, status, words):
         "me",
         status,
     )
-    assert failure.retryable is (refusal.status in {429, 502, 503})
+    assert failure.retryable is (refusal.status in {408, 429, 502, 503, 504})
     assert failure.attempts == (3 if failure.retryable else 1)
     assert len(triton.requests) == failure.attempts
     assert triton.connections == 1

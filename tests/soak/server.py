@@ -38,7 +38,7 @@ def _fault(plan: Plan, request: RecordedRequest) -> Iterator[Step]:
         return
     yield {
         "fail": lambda: fail("the engine exploded"),
-        "break": lambda: abort("UNAVAILABLE", "the proxy went away"),
+        "break": lambda: abort("UNAVAILABLE", "Socket closed"),
         "silence": silence,
         "late": lambda: sleep(_FOREVER),
         "end": end,

@@ -8,10 +8,13 @@ from typing import Any
 from nupic_client._core.calls.flows import Flow, Invoke, Metadata
 from nupic_client._core.calls.models import describe_model
 from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.server_words import core_of
 from nupic_client.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
+    InferenceError,
     ModelUnavailableError,
+    RequestError,
     RequestRejectedError,
 )
 from nupic_client.naming import parse_model_name
@@ -62,7 +65,7 @@ class ServerQueries:
         models = []
         for entry in index.models:
             signature = None
-            if details and entry.state == "READY":
+            if details and _state(entry) == "READY":
                 signature = yield from self._signature_if_available(entry.name, entry.version)
             models.append(_model_info(entry, registry, signature))
         return sorted(models, key=lambda model: (model.name, model.version))
@@ -77,7 +80,45 @@ class ServerQueries:
         request = wire.pb.RepositoryModelLoadRequest(model_name=model)
         if config is not None:
             request.parameters["config"].string_param = config
-        yield Invoke("RepositoryModelLoad", request, self._timeout, self._metadata)
+        try:
+            yield Invoke("RepositoryModelLoad", request, self._timeout, self._metadata)
+        except RequestError as error:
+            failure = self._not_loaded(error, model, configured=config is not None)
+            raise failure from error.__cause__
+
+    def _not_loaded(self, error: RequestError, model: str, *, configured: bool) -> RequestError:
+        """Return the error of a request to load a model, which is about the model and not about inputs."""
+        if isinstance(error, DeadlineExceededError):
+            within = "in time" if self._timeout is None else f"within the timeout of {self._timeout:g} s"
+            message = (
+                f"model {model!r} was not loaded {within}: the server goes on loading it. Wait for it with"
+                " wait_until_ready, or give load a longer timeout"
+            )
+            return error.with_facts(message=message, limit=self._timeout, model=model)
+        named = error.completed(model=model)
+        said = core_of(error.server_message)
+        if isinstance(error, ModelUnavailableError):
+            # Triton answers a configuration that it cannot read as if the model were not in its repository.
+            hint = ": check that it is in the repository" if said.endswith("model repository") else ""
+            hint += " and that the configuration is right" if hint and configured else ""
+        elif isinstance(error, InferenceError) or error.status == "INVALID_ARGUMENT":
+            hint = ": check its configuration" if configured else ""
+        else:
+            return named  # who asks, capacity or the connection; or the server does not load models at all
+        message = f"the server could not load model {model!r}{hint}" + (f": {said}" if said else "")
+        kind = (
+            RequestRejectedError
+            if isinstance(error, RequestRejectedError) and configured
+            else ModelUnavailableError
+        )
+        return kind(
+            message,
+            model=model,
+            target=error.target,
+            status=error.status,
+            server_message=error.server_message,
+            retryable=error.retryable,
+        )
 
     def unload(self, model: str, *, dependents: bool) -> Flow[None]:
         """Ask the server to unload a model."""
@@ -106,12 +147,17 @@ class ServerQueries:
             return None  # it was unloaded just now, or the server does not say
 
 
+def _state(entry: Any) -> str:
+    """Return the state of a model in Triton's words; MLServer sends the names of Python's enum, as State.READY."""
+    return str(entry.state).rpartition(".")[2]
+
+
 def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:
     spec = registry.get(entry.name)
     return ModelInfo(
         name=entry.name,
         version=entry.version,
-        state=entry.state,
+        state=_state(entry),
         reason=entry.reason,
         streams=None if signature is None else signature.decoupled,
         backend="" if signature is None else signature.backend or signature.platform,

@@ -5,6 +5,9 @@ Laws, observed on Triton 2.51.0:
 1. The last response carries ``triton_final_response``: it is either the last content or an empty response after it.
 2. An error is a text in ``error_message`` with gRPC status OK. It ends the answer; early errors carry no final mark.
 3. A stream that ends without either was cut short, even if it ends with status OK.
+
+MLServer, by its source, streams bare responses without Triton's message around them, marks none and says errors by the
+status of the call. A stream of such responses is complete when it ends with status OK.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ class StreamDecoder:
 
     __slots__ = (
         "_advance",
+        "_bare",
         "_cumulative",
         "_details",
         "_fast_path",
@@ -83,6 +87,7 @@ class StreamDecoder:
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
+        self._bare = False  # whether the server streams bare responses, without Triton's message around them
         self._shorten()
         self.stopped_early = False
         """Whether a stop string ended the text while the server may still be generating."""
@@ -136,15 +141,24 @@ class StreamDecoder:
                 return self._advance(response[start:end])
         if self.stopped_early:
             return ""
-        return self._take(wire.parse_stream_response(response, self._request_id), response)
+        try:
+            message = wire.parse_stream_response(response, self._request_id)
+        except ProtocolError as error:
+            return self._take_bare(response, error)
+        return self._take(message, response)
 
     def _take(self, message: Any, response: bytes) -> str:
         if message.error_message:
-            raise self._failed(message)
-        answer = message.infer_response
-        parameters = answer.parameters
-        final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
-        return self._take_answer(answer, response, final=final)
+            return self._take_bare(response, self._failed(message))
+        return self._take_answer(message.infer_response, response, final=_is_final(message.infer_response))
+
+    def _take_bare(self, response: bytes, error: Exception) -> str:
+        """Take a response of a server that wraps none; raise the error for one that is no such response."""
+        answer = wire.parse_bare_response(response)
+        if answer is None:
+            raise error
+        self._bare = True
+        return self._take_answer(answer, b"", final=_is_final(answer))
 
     def feed_whole(self, answer: Any) -> str:
         """Take the only response of a model that answers at once and return its text.
@@ -158,7 +172,7 @@ class StreamDecoder:
         return self._take_answer(answer, b"", final=True)
 
     def _take_answer(self, answer: Any, response: bytes, *, final: bool) -> str:
-        if answer.id != self._request_id:
+        if answer.id != self._request_id and not self._bare:
             self._check_id(answer.id)
         if self.finished:
             raise ProtocolError(
@@ -170,11 +184,13 @@ class StreamDecoder:
         return text
 
     def end(self) -> str:
-        """Take the end of the stream (status OK).
+        """Take the end of the stream (status OK) and return the text that was held back.
 
         Raises:
             IncompleteStreamError: no response was marked as final.
         """
+        if self._bare and not self.finished:  # such servers mark no response: the status is all that they say
+            return self._finish()
         if not self.finished:
             raise IncompleteStreamError(
                 "the server ended the stream before the answer was complete: no response was marked as final"
@@ -279,3 +295,8 @@ class StreamDecoder:
             raise outputs.error(
                 f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}"
             ) from error
+
+
+def _is_final(answer: Any) -> bool:
+    parameters = answer.parameters
+    return wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param

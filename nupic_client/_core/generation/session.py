@@ -16,6 +16,7 @@ from nupic_client._core.calls.options import too_long
 from nupic_client._core.calls.retry import may_retry, next_pause
 from nupic_client._core.generation.deadlines import Deadlines
 from nupic_client._core.generation.decoder import StreamDecoder
+from nupic_client._core.generation.refusal import with_sent_parameters
 from nupic_client._core.generation.timing import Stopwatch
 from nupic_client.errors import (
     AuthenticationError,
@@ -172,17 +173,21 @@ class GenerationSession:
         """Return the event for a chunk of text that `receive` returned."""
         return TextDelta(text, self._decoder.take_logprobs())
 
-    def ended(self, now: float) -> None:
-        """Take the regular end of the stream.
+    def ended(self, now: float) -> str:
+        """Take the regular end of the stream and return the text that was held back until then; usually there is none.
 
         Raises:
             IncompleteStreamError: the answer is not complete.
         """
         try:
-            self._decoder.end()
+            text = self._decoder.end()
         except RequestError as error:
             raise self.failed(error, now) from None
+        if text:
+            self._chunks.append(text)
+            self.stopwatch.arrived(now)
         self._close(_State.FINISHED, now)
+        return text
 
     def broken(self, error: RequestError, now: float) -> RequestError | None:
         """Take a failure of the call; return the error to raise, or None if the answer was already complete.
@@ -288,9 +293,11 @@ class GenerationSession:
 
     def _completed(self, error: RequestError, now: float) -> RequestError:
         request, text = self.request, self.text
-        error = error.completed(
-            model=request.model.server_name, target=request.target, request_id=request.request_id
-        ).with_facts(attempts=self.attempts, partial_text=text, retryable=error.retryable and not text)
+        error = (
+            with_sent_parameters(error, self.message)
+            .completed(model=request.model.server_name, target=request.target, request_id=request.request_id)
+            .with_facts(attempts=self.attempts, partial_text=text, retryable=error.retryable and not text)
+        )
         return self._late(error, now) if isinstance(error, DeadlineExceededError) else error
 
     def _late(self, error: DeadlineExceededError, now: float) -> DeadlineExceededError:

@@ -37,6 +37,7 @@ __all__ = [
     "content_of",
     "decode_outputs",
     "from_raw",
+    "own_datatype",
     "text_bytes",
     "texts_of",
 ]
@@ -109,6 +110,33 @@ def as_array(name: str, datatype: str, value: ArrayLike) -> Array:
     if plain:
         return _convert(target, array, wanted)
     raise target.error(f"an array of {array.dtype}", f"convert it with array.astype({wanted.name!r})")
+
+
+def own_datatype(name: str, value: ArrayLike) -> str:
+    """Return the KServe v2 data type that a value has by itself, as numpy takes it.
+
+    Args:
+        name: of the input, for error texts.
+        value: see `ArrayLike`.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:  # ragged lists; tensors of other devices
+        raise ConfigurationError(
+            f"input {name!r} must be an array, not a {type(value).__name__} that numpy makes no array of ({error})"
+        ) from None
+    if array.dtype.kind in "OSU":  # texts; whatever else it is, its elements will say so
+        return "BYTES"
+    if array.dtype.name == "bfloat16":
+        return "BF16"
+    wanted = array.dtype.newbyteorder("<")
+    for datatype, dtype in DTYPES.items():
+        if dtype == wanted and datatype != "BF16":
+            return datatype
+    raise ConfigurationError(f"input {name!r} must have a data type of the protocol, not {array.dtype}")
 
 
 def content_of(datatype: str, array: Array) -> bytes | memoryview:

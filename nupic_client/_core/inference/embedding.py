@@ -140,6 +140,11 @@ def prepare_embedding(
 
 
 def _text_input(signature: ModelSignature) -> TensorSpec:
+    if not signature.inputs:
+        raise ConfigurationError(
+            f"model {signature.name!r} must have one BYTES input for embed, and the server lists no inputs for it: give"
+            " the client signature=ModelSignature(…), or use infer(inputs)"
+        )
     required = [spec for spec in signature.inputs.values() if not spec.optional]
     texts = [spec for spec in required or signature.inputs.values() if spec.datatype == "BYTES"]
     if len(texts) != 1 or len(required) > 1:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nupic_client._core.inference.arrays import Array, ArrayLike, as_array, content_of
+from nupic_client._core.inference.arrays import Array, ArrayLike, as_array, content_of, own_datatype
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
@@ -71,10 +71,32 @@ def encode_inputs(signature: ModelSignature, inputs: Mapping[str, ArrayLike] | A
         ConfigurationError: a name, data type or shape is not the model's, an input is missing, or the batch
             is too large; the message names the input.
     """
+    if not signature.inputs and (inputs if isinstance(inputs, Mapping) else True):
+        return _encode_undeclared(signature, inputs)
     named = inputs if isinstance(inputs, Mapping) else {_only_input(signature): inputs}
     _check_names(signature, named)
     tensors = tuple(_encode(signature, signature.inputs[name], value) for name, value in named.items())
     return EncodedBatch(tensors, _rows(signature, tensors))
+
+
+def _encode_undeclared(
+    signature: ModelSignature, inputs: Mapping[str, ArrayLike] | ArrayLike
+) -> EncodedBatch:
+    """Encode the inputs of a model whose server lists none, each with its own data type: the server checks them.
+
+    MLServer and KServe need not list the inputs of a model.
+    """
+    if not isinstance(inputs, Mapping):
+        raise ConfigurationError(
+            f"the inputs of model {signature.name!r} must be a mapping of name to array, not a single value: the server"
+            " lists no inputs for it. Or give the client signature=ModelSignature(…)"
+        )
+    tensors = []
+    for name, value in inputs.items():
+        datatype = own_datatype(name, value)
+        array = as_array(name, datatype, value)
+        tensors.append(EncodedTensor(name, datatype, array.shape, (content_of(datatype, array),)))
+    return EncodedBatch(tuple(tensors), None)
 
 
 def _only_input(signature: ModelSignature) -> str:

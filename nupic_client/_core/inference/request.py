@@ -125,7 +125,7 @@ class InferenceRequest:
                 f"model {signature.name!r} must answer at once, not stream (it is decoupled): use generate() for its text,"
                 " or StreamingClient"
             )
-        for name in self.outputs:
+        for name in self.outputs if signature.outputs else ():  # some servers list none
             check_output(signature, name)
 
     def find_model(self, models: ModelDirectory) -> Flow[ModelSignature]:

@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from types import MappingProxyType
 
 from nupic_client._core.kserve.error_messages import error_from_message, shorten
+from nupic_client._core.kserve.http_statuses import HTTP_STATUSES, HttpMeaning, phrase
 from nupic_client.errors import (
-    AuthenticationError,
-    DeadlineExceededError,
+    ConnectionFailedError,
     InferenceError,
     ModelUnavailableError,
-    OverloadedError,
     ProtocolError,
     RequestError,
     RequestRejectedError,
-    TransportError,
 )
 
 __all__ = ["error_from_http"]
-
-_NOT_OFFERED = (RequestRejectedError, "UNIMPLEMENTED", "the server does not offer this call")
-_UNFIT = (RequestRejectedError, "INVALID_ARGUMENT", "the request does not fit the model")
-_GAVE_UP = (DeadlineExceededError, "DEADLINE_EXCEEDED", "the gateway gave up waiting for the server")
-_NO_SERVER = (TransportError, "UNAVAILABLE", "the gateway does not reach the server, or it is not ready")
-
-_TABLE: Mapping[int, tuple[type[RequestError], str, str]] = MappingProxyType(
-    {
-        400: _UNFIT,
-        401: (AuthenticationError, "UNAUTHENTICATED", "the server wants valid credentials"),
-        403: (AuthenticationError, "PERMISSION_DENIED", "these credentials do not allow it"),
-        404: (ModelUnavailableError, "NOT_FOUND", "the server does not have it"),
-        405: _NOT_OFFERED,
-        408: _GAVE_UP,
-        413: (
-            RequestRejectedError,
-            "INVALID_ARGUMENT",
-            "the request is too large for the server or a proxy before it",
-        ),
-        422: _UNFIT,
-        429: (OverloadedError, "RESOURCE_EXHAUSTED", "the server has no capacity for this now"),
-        500: (InferenceError, "INTERNAL", "the server failed"),
-        501: _NOT_OFFERED,
-        502: _NO_SERVER,
-        503: _NO_SERVER,
-        504: _GAVE_UP,
-    }
-)
-"""Class, status of gRPC and sentence. Those of the same cause over gRPC are the same."""
-_RETRYABLE = frozenset({429, 502, 503})
 
 
 def error_from_http(status: int, body: bytes, headers: Message, *, optional: bool = False) -> RequestError:
@@ -77,30 +42,27 @@ def error_from_http(status: int, body: bytes, headers: Message, *, optional: boo
         )
     if not 400 <= status < 600:
         return ProtocolError(f"the server answered with the status {status}, which means nothing here")
-    kind, name, sentence = _TABLE.get(status) or (
-        (RequestRejectedError, "FAILED_PRECONDITION", "the server refused")
-        if status < 500
-        else (InferenceError, "UNKNOWN", "the server failed")
-    )
-    if optional and status == 404:
-        kind, name, sentence = _NOT_OFFERED
-    said = words or f"it answered {status} {_phrase(status)}".strip()
-    if kind is DeadlineExceededError or (kind is TransportError and not words):
-        said = f"it answered {status} {_phrase(status)}".strip()
-    return kind(
-        f"{sentence}: {shorten(said)}",
-        status=name,
+    meaning = HTTP_STATUSES[405] if optional and status == 404 else HTTP_STATUSES.get(status)
+    if meaning is None:
+        meaning = _REFUSED if status < 500 else _FAILED
+    elif words and status == 503:  # a gateway has no words: the server itself answered
+        meaning = _UNAVAILABLE
+    answered = f"it answered {status} {phrase(status)}".strip()
+    said = answered if meaning.error is ConnectionFailedError else words or answered
+    return meaning.error(
+        f"{meaning.sentence}: {shorten(said)}",
+        status=meaning.status,
         server_message=words,
-        retryable=status in _RETRYABLE,
+        retryable=meaning.retryable,
         retry_after=pause,
     )
 
 
-def _phrase(status: int) -> str:
-    try:
-        return f"({HTTPStatus(status).phrase})"
-    except ValueError:
-        return ""
+_REFUSED = HttpMeaning(RequestRejectedError, "FAILED_PRECONDITION", "the server refused")
+_FAILED = HttpMeaning(InferenceError, "UNKNOWN", "the server failed")
+_UNAVAILABLE = HttpMeaning(
+    ModelUnavailableError, "UNAVAILABLE", "the server says that it is unavailable", retryable=True
+)
 
 
 def _words(body: bytes) -> str:

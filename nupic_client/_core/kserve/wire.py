@@ -33,6 +33,7 @@ __all__ = [
     "build_infer_request",
     "method_path",
     "parameter_value",
+    "parse_bare_response",
     "parse_stream_response",
     "pb",
     "serialize",
@@ -284,6 +285,22 @@ def parse_stream_response(data: bytes, request_id: str) -> Any:
             " and that no proxy changes its answers",
             request_id=request_id,
         ) from None
+
+
+def parse_bare_response(data: bytes) -> Any | None:
+    """Parse a response of a server that streams bare responses, as MLServer does; None for bytes that are none.
+
+    Triton wraps each response of a stream in a message with the fields 1 (an error) and 2 (the response). A bare one has
+    the model's name and version there, and what it says in the fields from 3 on.
+
+    Args:
+        data: a serialized ``ModelInferResponse``, perhaps.
+    """
+    try:
+        answer = pb.ModelInferResponse.FromString(data)
+    except DecodeError:
+        return None
+    return answer if answer.id or answer.parameters or answer.outputs or answer.raw_output_contents else None
 
 
 _parse_stream_response = pb.ModelStreamInferResponse.FromString

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -22,8 +23,10 @@ from nupic_client import (
     ServerClient,
     StreamingClient,
 )
+from nupic_client._core.calls.flows import ReadClock
 from nupic_client._core.calls.server import ServerQueries
 from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.error_messages import error_from_message
 from nupic_client.testing import FakeTriton, fail, text_signature
 
 pb = wire.pb
@@ -157,6 +160,133 @@ def test_load_sends_a_configuration_only_where_one_is_given():
     (call,), _ = drive(ASK.load("gpt", '{"backend": "python"}'), pb.RepositoryModelLoadResponse())
     assert call.request.parameters["config"].string_param == '{"backend": "python"}'
     assert (call.timeout, call.metadata) == (7.0, (("authorization", "Bearer x"),))
+
+
+def not_loaded(error, config=None, model="gpt"):
+    with pytest.raises(RequestError) as caught:
+        drive(ASK.load(model, config), error)
+    return caught.value
+
+
+def rejected(text, status="INTERNAL"):
+    """Return the error for a text that is the details of a status."""
+    known = error_from_message(text)
+    return (
+        known.with_facts(status=status) if known else InferenceError(text, status=status, server_message=text)
+    )
+
+
+@pytest.mark.parametrize("config", [None, "{}"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "load failed for model 'gpt': version 1 is at UNAVAILABLE state: RuntimeError: no weights\n\nAt:\n  x(1): y\n",
+            r"could not load model 'gpt': load failed .*RuntimeError: no weights$",
+        ),
+        (
+            "failed to load 'gpt', failed to poll from model repository",
+            "could not load model 'gpt': check that it is in the repository",
+        ),
+        (
+            "failed to load 'gpt', no version is available",
+            "could not load model 'gpt': failed to load 'gpt', no",
+        ),
+        ("CUDA out of memory", "could not load model 'gpt'.*: CUDA out of memory"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded(text, words, config):
+    """V-F4: it is about the model, not about a request that does not fit."""
+    error = not_loaded(rejected(text), config)
+    assert isinstance(error, ModelUnavailableError)
+    assert re.search(words, error.message), error.message
+    assert (error.model, error.status, error.server_message) == ("gpt", "INTERNAL", text)
+    assert ("configuration" in error.message) == (config is not None and "version" not in text)
+
+
+def test_a_configuration_that_is_refused():
+    """V-F4: the caller's."""
+    refused = RequestRejectedError("it", status="INVALID_ARGUMENT", server_message="unknown field 'foo'")
+    error = not_loaded(refused, '{"foo": 1}')
+    assert (type(error), error.message) == (
+        RequestRejectedError,
+        "the server could not load model 'gpt': check its configuration: unknown field 'foo'",
+    )
+    assert type(not_loaded(refused)) is ModelUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            error_from_message("explicit model load / unload is not allowed if polling is enabled"),
+            "--model-control-mode",
+        ),
+        (AuthenticationError("not you"), "not you"),
+        (ConnectionFailedError("gone", retryable=True), "gone"),
+    ],
+)
+def test_what_is_not_about_the_model_stays(error, words):
+    """I-F3: RequestRejectedError where the server does not load models at all."""
+    found = not_loaded(error)
+    assert (type(found), found.model) == (type(error), "gpt")
+    assert words in found.message
+
+
+def test_loading_that_takes_too_long_goes_on():
+    """V-F4."""
+    error = not_loaded(DeadlineExceededError("no complete answer in time"))
+    assert error.message == (
+        "model 'gpt' was not loaded within the timeout of 7 s: the server goes on loading it. Wait for it with"
+        " wait_until_ready, or give load a longer timeout"
+    )
+    assert (error.limit, error.model) == (7.0, "gpt")
+
+
+@pytest.mark.parametrize(("given", "sent"), [({}, 600.0), ({"timeout": 5}, 5.0), ({"timeout": None}, None)])
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_loading_has_its_own_timeout(monkeypatch, given, sent, flavour):
+    """V-F4: a model of 135 M took 70 s under vLLM, and the client's default is 30 s."""
+    seen = []
+
+    def load(self, model, config):
+        seen.append((self._timeout, self._metadata, model, config))
+        yield ReadClock()
+
+    monkeypatch.setattr(ServerQueries, "load", load)
+    with ServerClient("localhost:1", timeout=30, metadata={"a": "b"}) as client:
+        client.load("gpt", **given) if flavour == "sync" else asyncio.run(client.aload("gpt", **given))
+    assert seen == [(sent, (("a", "b"),), "gpt", None)]
+
+
+def test_a_wrong_timeout_for_loading():
+    with ServerClient("localhost:1") as client, pytest.raises(ConfigurationError, match="positive number"):
+        client.load("gpt", timeout=-1)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"), [("State.READY", "READY"), ("READY", "READY"), ("a.b.LOADING", "LOADING"), ("", "")]
+)
+def test_states_may_be_names_of_an_enum(said, state):
+    """I-F6: MLServer's."""
+    _, (model,) = drive(ASK.models(ModelRegistry(), details=False), index(("a", "1", said)))
+    assert (model.state, model.ready) == (state, state == "READY")
+
+
+def test_details_are_asked_of_models_of_mlserver_too():
+    """I-F6."""
+    config = pb.ModelConfigResponse()
+    config.config.backend = "sklearn"
+    calls, (model,) = drive(
+        ASK.models(ModelRegistry(), details=True), index(("a", "1", "State.READY")), config
+    )
+    assert ([call.method for call in calls], model.backend) == (["RepositoryIndex", "ModelConfig"], "sklearn")
+
+
+def test_a_model_that_mlserver_does_not_have_is_not_ready():
+    """I-F15."""
+    error = error_from_message("Unexpected <class 'mlserver.errors.ModelNotFound'>: Model nope not found")
+    assert drive(ASK.is_model_ready("nope", ""), error)[1] is False
 
 
 @pytest.mark.parametrize("dependents", [True, False])

@@ -1,0 +1,221 @@
+"""The table of what servers say when a request fails: which class each text means, and whether to send it again.
+
+One table for all ways a text comes: inside a stream, as the details of a call's status, in the body of an HTTP answer, and
+behind an ensemble or a model that calls another one (see `server_words`). The texts of Triton were seen on 2.51.0 or are
+in its source, those of vLLM were seen on 0.32 (CPU); those of TensorRT-LLM, MLServer, KServe and Envoy are from their
+sources.
+
+A pattern begins with ``^`` where a model's own words may contain the same ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nupic_client._core.kserve import context_length
+from nupic_client.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    ContextLengthError,
+    ModelUnavailableError,
+    OverloadedError,
+    RequestError,
+    RequestRejectedError,
+    TransportError,
+)
+
+__all__ = ["RULES", "VLLM_REFUSAL", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one kind of text means.
+
+    Args:
+        pattern: finds the texts.
+        error: their class.
+        status: the gRPC status of such an error where the text came without one.
+        sentence: what happened.
+        retryable: whether the same request may succeed if it is sent again.
+    """
+
+    pattern: re.Pattern[str]
+    error: type[RequestError]
+    status: str
+    sentence: str
+    retryable: bool = False
+
+
+def _rule(
+    pattern: str, error: type[RequestError], status: str, sentence: str, *, retryable: bool = False
+) -> Rule:
+    return Rule(re.compile(pattern), error, status, sentence, retryable)
+
+
+_ENGINE = r"^(Error generating (stream|request): )?"
+"""vLLM's backend and TensorRT-LLM's put this before what the engine says, but not always."""
+
+VLLM_REFUSAL = "vLLM refused sampling_parameters (its log says which)"
+"""The sentence for a refusal that names no parameter."""
+
+RULES = (
+    # --- who may ask
+    _rule(
+        r"This (protocol|API) is restricted, expecting header",
+        AuthenticationError,
+        "PERMISSION_DENIED",
+        "the server lets only those in here who send its header: give it as metadata",
+    ),
+    # --- capacity
+    _rule(
+        r"^Exceeds maximum queue size",
+        OverloadedError,
+        "UNAVAILABLE",
+        "the server has no capacity for this now",
+        retryable=True,
+    ),
+    _rule(
+        r"^Request timeout expired",
+        OverloadedError,
+        "UNAVAILABLE",
+        "the server has no capacity for this now: the request waited in its queue for as long as the server allows",
+        retryable=True,
+    ),
+    _rule(
+        r"^timeout of the corresponding sequence has been expired",
+        OverloadedError,
+        "UNAVAILABLE",
+        "the server has no capacity for this now: the sequence waited for as long as the server allows",
+    ),
+    _rule(
+        r"^(upstream connect error|no healthy upstream|upstream request timeout|no_healthy_upstream)",
+        ConnectionFailedError,
+        "UNAVAILABLE",
+        "the gateway does not reach the server",
+        retryable=True,
+    ),
+    # --- which model, and whether it is there
+    _rule(
+        r"Request for unknown model: '.*' (has no available versions|version \S+ is not at ready state)"
+        r"|^Model with name \S+ is not ready",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the model is not loaded now: it is being loaded or unloaded, or the server is shutting down",
+        retryable=True,
+    ),
+    _rule(
+        r"Request for unknown model: '.*' (version \S+ )?is not found"
+        r"|^requested model ('.*' is not available|version is not available for model)"
+        r"|^Model with name \S+ does not exist"
+        r"|^Unexpected <class '[^']*ModelNotFound'>",
+        ModelUnavailableError,
+        "NOT_FOUND",
+        "the server has no such model or version",
+    ),
+    _rule(
+        r"Stub process '.*' is not healthy",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the process that runs the model on the server has died",
+    ),
+    _rule(
+        r"Model is unavailable due to unhealthy vLLM engine"
+        r"|EngineCore encountered an issue"
+        rf"|{_ENGINE}(Background loop (is not running|has errored)|AsyncEngine is dead)",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the vLLM engine that runs the model has died",
+    ),
+    _rule(
+        r"^Server (exiting|not ready)|^Server is stopping|server is shutting down",
+        ModelUnavailableError,
+        "UNAVAILABLE",
+        "the server is starting or shutting down",
+        retryable=True,
+    ),
+    # --- loading
+    _rule(
+        r"^explicit model load / unload is not allowed",
+        RequestRejectedError,
+        "FAILED_PRECONDITION",
+        "the server does not load or unload models on request: Triton does with --model-control-mode=explicit",
+    ),
+    _rule(
+        r"^(Invalid config override|Unrecognized load parameter|unexpected load parameter)",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the server does not take this configuration",
+    ),
+    _rule(
+        r"^(load failed for model|failed to load ')",
+        ModelUnavailableError,
+        "INTERNAL",
+        "the server could not load the model",
+    ),
+    # --- what the request asks for
+    _rule(
+        context_length.PATTERN,
+        ContextLengthError,
+        "INVALID_ARGUMENT",
+        "the request has more tokens than the model can hold",
+    ),
+    _rule(
+        r"'NoneType' object has no attribute 'lora_name'",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        VLLM_REFUSAL,
+    ),
+    _rule(
+        r"Requested (sample|prompt) logprobs of \d+, which is greater than max allowed"
+        r"|When streaming, `?exclude_input_in_output`? = False is not allowed"
+        rf"|{_ENGINE}(LoRA feature is not enabled|LoRA \S+ is not supported|Got lora_request)"
+        rf"|{_ENGINE}(Grammar error|Incorrect padding$|allowed_token_ids |token_id\(s\) .* in logit_bias)"
+        rf"|{_ENGINE}(Structured outputs requires|structured_outputs\.|Choice '.*' cannot be an empty list)"
+        rf"|{_ENGINE}The (\w+ )?prompt cannot be empty"
+        rf"|{_ENGINE}.{{0,300}}is not a multimodal model"
+        rf"|{_ENGINE}Model .{{0,300}}does not support '\w+' request",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "vLLM refused the request",
+    ),
+    _rule(
+        r"^Error generating stream:$",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "vLLM refused the request without saying why (its log may say more)",
+    ),
+    _rule(
+        r"unexpected inference (input|output)"
+        r"|inference input '.*' data-type is"
+        r"|unexpected shape for input"
+        r"|expected (number of|\d+) inputs"
+        r"|inference request batch-size must be"
+        r"|parameter keys starting with 'triton_'"
+        r"|incomplete string (data|length indicator)"
+        r"|expected \d+ string elements|unexpected number of string elements"
+        r"|input byte size mismatch|unable to find data for input|All input dimensions should be specified"
+        r"|^input '.*' (already exists in request|batch size does not match|has no shape)"
+        r"|model version .*version should be an integral value > 0"
+        r"|^unexpected input '.*' in request header that does not map to any ensemble inputs"
+        r"|^inference request .*must specify (a non-zero or non-empty correlation ID|the START flag|batch-size 1)"
+        r"|(Received|Sent) message larger than max",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the request does not fit the model",
+    ),
+    _rule(
+        r"doesn't support models with decoupled transaction policy",
+        RequestRejectedError,
+        "UNIMPLEMENTED",
+        "the model streams and cannot be called in the request/response way",
+    ),
+    # --- cancelling
+    _rule(
+        r"^Request was cancelled|^Request cancelled by client",
+        TransportError,
+        "CANCELLED",
+        "the server cancelled the request",
+    ),
+)
+"""The table. The first rule that matches counts."""

@@ -1,0 +1,206 @@
+"""What gRPC itself says of a connection that failed, or of an answer that is not gRPC's: what happened and what to do.
+
+Nothing documented tells gRPC's own statuses from those of the server: code, details and metadata look the same (grpcio
+1.85). Only metadata at the end proves a server. So gRPC's own words are known by the way they begin; all others are the
+server's. The words are those of gRPC 1.85; where they change, the error says that the server words it, with gRPC's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from nupic_client._core.calls.tls_advice import tls_advice
+from nupic_client._core.kserve.http_statuses import HTTP_STATUSES, phrase
+from nupic_client._core.kserve.server_words import shorten
+from nupic_client.errors import ConnectionFailedError, ProtocolError, RequestError, RequestRejectedError
+
+__all__ = ["Reading", "gateway_failure", "is_of_grpc", "unreachable"]
+
+
+class Reading(NamedTuple):
+    """What a text of gRPC means."""
+
+    error: type[RequestError]
+    message: str
+    retryable: bool
+
+
+_OF_GRPC = re.compile(
+    r"(?:(?:UNAVAILABLE|UNKNOWN|INTERNAL): )?(?:(?:ipv4|ipv6|unix|dns|vsock):\S+: )?"
+    r"(?:failed to (?:connect to (?:all addresses|remote host)|pick|parse http)|connections to all backends failing"
+    r"|connection (?:refused|reset|timed out|closed|aborted|attempt timed out|dropped)|no route to host"
+    r"|network (?:is )?unreachable|host is (?:down|unreachable)|broken pipe|socket (?:is )?closed|empty address list"
+    r"|endpoint (?:closing|read|write|closed)|transport (?:closed|is closing|destroyed|disconnected)"
+    r"|channel (?:is )?closed|(?:stream|subchannel) (?:removed|refused|disconnected)|end of tcp stream"
+    r"|(?:received )?(?:GOAWAY|RST_STREAM)|failed parsing http|too many pings|keepalive|ping timeout"
+    r"|max(?:imum)?[ _]connection[ _](?:age|idle)|recvmsg|sendmsg|readv?:|writev?:|tcp handshake"
+    r"|(?:ssl|tls|tsi|security) ?hand ?shak|hand ?shak|(?:dns|name|address) resol|errors resolving"
+    r"|c-ares|domain name not found|fd shutdown|delayed close|server closed the stream without)",
+    re.IGNORECASE,
+)
+
+
+def is_of_grpc(details: str) -> bool:
+    """Return whether gRPC words a failure of the connection like this, and not the server."""
+    return _OF_GRPC.match(details) is not None
+
+
+_REFUSED = re.compile(r"connection refused|ECONNREFUSED|WSA Error.*10061", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:ipv4|ipv6|unix|vsock):(?P<address>\S+?):\s")
+_PREFIX = re.compile(r"^failed to connect to all addresses; last error: [A-Z_]+: ")
+_CLOSED_AT_ONCE = "last error: UNAVAILABLE"
+_FRAME_KIND = re.compile(r"Expected SETTINGS frame as the first frame, got frame type (?P<kind>\d+)")
+_HTTP1 = "http1.x server"
+_LETTERS = range(0x20, 0x7F)
+"""Kinds of frames that do not exist: the fourth letter of an answer in HTTP/1, or of a page."""
+_NO_HTTP2 = "missing selected ALPN"
+
+_GRPC_PORT = "give Triton's gRPC port (8001 by default)"
+_HTTP_PORT = "8000"
+_UNKNOWN_PLACE = "the server"
+_TLS_HINT = (
+    "it may want TLS (a grpcs:// url) or a client certificate (TLS(certificate_chain=…, private_key=…))"
+)
+_PINGS_ADVICE = (
+    "the server ended the connection because it was pinged too often: raise grpc.keepalive_time_ms in channel_options"
+    " (300000 is what servers allow by default)"
+)
+
+
+def unreachable(details: str, target: str) -> Reading:
+    """Return what gRPC's words for a connection that failed mean.
+
+    Args:
+        details: of a status that is gRPC's own.
+        target: the server as the client was told; empty where it is not known.
+    """
+    advice = tls_advice(details, "grpc")
+    if advice is not None:
+        return Reading(ConnectionFailedError, f"{advice}: {_readable(details)}", retryable=False)
+    place = _place(details, target)
+    for reading in (_not_grpc(details, place), _refused(details, place)):
+        if reading is not None:
+            return reading
+    sentence = "cannot reach the server"
+    if "too_many_pings" in details or "Too many pings" in details:
+        sentence = _PINGS_ADVICE
+    elif _CLOSED_AT_ONCE in details:
+        return _closed_at_once(details, place)
+    return Reading(ConnectionFailedError, f"{sentence}: {_readable(details)}", retryable=True)
+
+
+def _not_grpc(details: str, place: str) -> Reading | None:
+    """Return the reading of an answer that is not gRPC's, at the very beginning of a connection."""
+    if _NO_HTTP2 in details:
+        message = f"{place} speaks TLS, but not gRPC (HTTP/2): {_GRPC_PORT}, or one where gRPC is served"
+        return Reading(ConnectionFailedError, message, retryable=False)
+    kind = _FRAME_KIND.search(details)
+    if _HTTP1 in details or (kind is not None and int(kind["kind"]) in _LETTERS):
+        message = f"{place} speaks HTTP, not gRPC: {_GRPC_PORT}, or a grpcs:// url where the port is for TLS"
+        return Reading(ConnectionFailedError, message, retryable=False)
+    if kind is not None and details.startswith("failed to connect"):
+        message = f"{place} does not speak plain gRPC: {_TLS_HINT}, or it is another port: {_GRPC_PORT}"
+        return Reading(ConnectionFailedError, message, retryable=False)
+    return None
+
+
+def _closed_at_once(details: str, place: str) -> Reading:
+    """Return the reading of a connection that the server closed before it said anything."""
+    if place.rpartition(":")[2] == _HTTP_PORT:
+        message = f"{place} closed the connection at once, as Triton's HTTP port does (8000 by default): {_GRPC_PORT}"
+        return Reading(ConnectionFailedError, message, retryable=False)
+    # So does a server that is just going down, or a container whose server is not up yet: another try may help.
+    message = (
+        f"the server closed the connection at once: {_TLS_HINT}; or this is Triton's HTTP port: {_GRPC_PORT}."
+        f" gRPC says: {_readable(details)}"
+    )
+    return Reading(ConnectionFailedError, message, retryable=True)
+
+
+def _refused(details: str, place: str) -> Reading | None:
+    if _REFUSED.search(details) is None:
+        return None
+    tried = _tried(details)
+    # A name has an address or two, and gRPC tells only of the last that it tried.
+    by_name = re.fullmatch(r"[^:]*[a-zA-Z][^:]*:\d+", place) is not None
+    also = f" ({tried})" if by_name and tried not in {"", place} else ""
+    there = "" if place == _UNKNOWN_PLACE else f", nothing listens on {place}{also}"
+    which = f"{_HTTP_PORT} is Triton's HTTP port, " if place.rpartition(":")[2] == _HTTP_PORT else ""
+    message = (
+        f"cannot reach the server: connection refused{there}. Is it running? Start one with 'nupic-client serve', or"
+        f" {which}{_GRPC_PORT}"
+    )
+    return Reading(ConnectionFailedError, message, retryable=True)
+
+
+def _tried(details: str) -> str:
+    """Return the address that gRPC tried last, readable; "" where it does not say."""
+    found = _ADDRESS.search(details)
+    return "" if found is None else unquote(found["address"])
+
+
+def _place(details: str, target: str) -> str:
+    """Return the server as the client was told; the address of the one of a list that gRPC tells of."""
+    target = target.removeprefix("dns:///")
+    return _tried(details) or target or _UNKNOWN_PLACE if "," in target or not target else target
+
+
+def _readable(details: str) -> str:
+    text = _ADDRESS.sub(lambda match: f"{unquote(match['address'])}: ", shorten(details))
+    return _PREFIX.sub("", text)
+
+
+# --- answers of gateways, which are HTTP and not gRPC
+
+_HTTP_STATUS = re.compile(r"(?:Stream removed \()?Received http2 header with status: (?P<status>\d{3})\b")
+_NO_TRAILERS = re.compile(r"No status received$|Stream removed \(Data frame with END_STREAM flag received\)$")
+_GATEWAY_ADVICE: Mapping[int, str] = MappingProxyType(
+    {
+        401: "it wants valid credentials",
+        403: "these credentials do not allow it",
+        404: "it has no gRPC service behind this url: check the url, and the routes of the gateway",
+        407: "it wants credentials of its own",
+        413: "the request is too large for it: shorten the prompt, or raise the limit of the gateway",
+        429: "it has no capacity for this now",
+        431: "the metadata is too large for it",
+        502: "it does not reach the server",
+        503: "it does not reach the server, or that is not ready",
+        504: "it gave up waiting for the server",
+    }
+)
+
+
+def gateway_failure(details: str) -> Reading | None:
+    """Return the reading of an answer of a gateway, or None for other texts.
+
+    Args:
+        details: of any status.
+    """
+    if _NO_TRAILERS.match(details):
+        message = (
+            "the answer is not gRPC's: a gateway or a web server answered, perhaps with a page. Check the url, and that the"
+            f" gateway passes gRPC on ({details})"
+        )
+        return Reading(ProtocolError, message, retryable=False)
+    found = _HTTP_STATUS.match(details)
+    if found is None:
+        return None
+    status = int(found["status"])
+    said = f"the gateway answered {status} {phrase(status)}".rstrip()
+    if 300 <= status < 400:
+        message = f"{said}, which is not followed: give the url where it is"
+        return Reading(RequestRejectedError, message, retryable=False)
+    meaning = HTTP_STATUSES.get(status)
+    kind: type[RequestError]
+    if status == 404:  # no model: the gateway knows none
+        kind, retryable = RequestRejectedError, False
+    elif meaning is not None:
+        kind, retryable = meaning.error, meaning.retryable
+    else:
+        kind, retryable = (RequestRejectedError if status < 500 else ConnectionFailedError), False
+    advice = _GATEWAY_ADVICE.get(status)
+    return Reading(kind, f"{said}: {advice}" if advice else said, retryable)
