@@ -20,9 +20,10 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
 
 __all__ = ["AsyncTransport"]
 
@@ -42,6 +43,7 @@ class AsyncTransport:
         self._bearer = bearer
         self.closed = False
         """Whether `close` or `aclose` was called."""
+        self._proxy: Proxy | None = None
         self._begin()
         fork.track(self)
 
@@ -86,6 +88,8 @@ class AsyncTransport:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except DeadlineExceededError as error:
+            raise self.explain(error) from error.__cause__
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""
@@ -141,6 +145,7 @@ class AsyncTransport:
         fork.check_process()
         fork.note_aio()
         options = channel_options(self.config)
+        self._proxy = proxy_of(self.config)
         if self.config.endpoint.secure:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
         return grpc.aio.insecure_channel(target, options)
@@ -182,7 +187,11 @@ class AsyncTransport:
         return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
+        return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with the proxy named that it went through."""
+        return error if self._proxy is None else self._proxy.explain(error)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -8,6 +8,7 @@ import sys
 
 import grpc
 
+from nupic_client._grpc.proxy import goes_direct
 from nupic_client._version import __version__
 from nupic_client.config import TLS, ClientConfig
 from nupic_client.endpoint import Endpoint
@@ -39,7 +40,8 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
     """Return the channel arguments: our defaults with the user's put over them by name.
 
     Raises:
-        ConfigurationError: it cannot be told which name the certificates of several servers are for.
+        ConfigurationError: it cannot be told which name the certificates of several servers are for, or there are
+            several behind a proxy.
     """
     options = dict(_DEFAULTS)
     if config.endpoint.addresses:
@@ -50,6 +52,8 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
     if config.connect_timeout is not None:
         # gRPC gives an attempt to connect at least this long, and fails the calls that wait for it afterwards.
         options["grpc.min_reconnect_backoff_ms"] = max(int(config.connect_timeout * 1000), 1)
+    if goes_direct(config):
+        options["grpc.enable_http_proxy"] = 0
     options.update(config.channel_options)
     return list(options.items())
 

@@ -14,6 +14,7 @@ from nupic_client._grpc.status import error_from_rpc
 if TYPE_CHECKING:
     from nupic_client._core.generation.session import GenerationSession
     from nupic_client._grpc.call import AsyncStreamCall, StreamCall
+    from nupic_client.errors import RequestError
 
 __all__ = ["BaseTextStream"]
 
@@ -22,6 +23,10 @@ class Connection(Protocol):
     """As much of a transport as is needed here."""
 
     closed: bool
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with the proxy named that it went through."""
+        ...
 
 
 class BaseTextStream:
@@ -88,7 +93,10 @@ class BaseTextStream:
     def _broken(self, session: GenerationSession, cause: BaseException) -> None:
         """Take a failure of the call: raise our error for it, unless the answer was complete."""
         self._check_left(session)
-        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else session.deadlines.error()
+        if isinstance(cause, grpc.RpcError):
+            failure = self._transport.explain(error_from_rpc(cause))
+        else:
+            failure = session.deadlines.error()
         error = session.broken(failure, time.monotonic())
         if error is not None:
             raise error from session.cause(cause)

@@ -18,9 +18,10 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 
 __all__ = ["Transport"]
 
@@ -43,6 +44,7 @@ class Transport:
         self._bearer = bearer
         self.closed = False
         """Whether `close` was called."""
+        self._proxy: Proxy | None = None
         self._begin()
         fork.track(self)
 
@@ -89,6 +91,8 @@ class Transport:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except DeadlineExceededError as error:
+            raise self.explain(error) from error.__cause__
 
     def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
         """Return a flow that sends this client's token with its calls."""
@@ -160,6 +164,7 @@ class Transport:
     def _connect(self) -> grpc.Channel:
         endpoint = self.config.endpoint
         options = [_SINGLE_THREADED, *channel_options(self.config)]
+        self._proxy = proxy_of(self.config)
         if endpoint.secure:
             return grpc.secure_channel(channel_target(endpoint), credentials(self.config.tls), options)
         return grpc.insecure_channel(channel_target(endpoint), options)
@@ -210,4 +215,8 @@ class Transport:
             self._replace_channel()
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
+        return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with the proxy named that it went through."""
+        return error if self._proxy is None else self._proxy.explain(error)
