@@ -33,12 +33,19 @@ class Endpoint:
     addresses: tuple[tuple[str, int], ...] = ()
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names or addresses of the servers, without ports; none for a unix socket."""
+        if self.target.startswith("unix:"):
+            return ()
+        if self.addresses:
+            return tuple(host for host, _ in self.addresses)
+        return (_split_host_port(self.target.rpartition("/")[2])[0],)
+
+    @property
     def is_local(self) -> bool:
         """Whether the server is on this machine: a loopback address, ``localhost`` or a unix socket."""
-        if self.target.startswith("unix:"):
-            return True
-        hosts = [host for host, _ in self.addresses] or [_split_host_port(self.target.rpartition("/")[2])[0]]
-        return all(is_loopback(host) for host in hosts)
+        # A connection to the unspecified address, 0.0.0.0 or ::, is one to this machine too.
+        return all(is_loopback(host) or _is_unspecified(host) for host in self.hosts)
 
     def __str__(self) -> str:
         if not self.addresses:
@@ -73,12 +80,24 @@ class HttpEndpoint:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host is a loopback address or ``localhost``; names are not resolved."""
-    if host.lower() == "localhost":
+    if host.lower().removesuffix(".") == "localhost":
         return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _is_unspecified(host: str) -> bool:
+    address = _address(host)
+    return address is not None and address.is_unspecified
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return a host as an address, and ``::ffff:127.0.0.1`` as the one of IPv4 that it is; None for a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _join(host: str, port: int) -> str:

@@ -20,9 +20,10 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
 
 __all__ = ["AsyncTransport"]
 
@@ -42,6 +43,7 @@ class AsyncTransport:
         self._bearer = bearer
         self.closed = False
         """Whether `close` or `aclose` was called."""
+        self._proxy: Proxy | None = None
         self._begin()
         fork.track(self)
 
@@ -87,8 +89,9 @@ class AsyncTransport:
             result: T = stop.value
             return result
         except RequestError as error:
-            # The same error: users need not see what passed it on.
-            raise error.with_traceback(None)  # noqa: B904
+            known = self.explain(error) if isinstance(error, DeadlineExceededError) else error
+            # Users need not see what passed the error on.
+            raise known.with_traceback(None) from error.__cause__
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""
@@ -144,6 +147,7 @@ class AsyncTransport:
         fork.check_process()
         fork.note_aio()
         options = channel_options(self.config)
+        self._proxy = proxy_of(self.config)
         if self.config.endpoint.secure:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
         return grpc.aio.insecure_channel(target, options)
@@ -186,7 +190,11 @@ class AsyncTransport:
         return response
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
+        return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with the proxy named that it went through."""
+        return error if self._proxy is None else self._proxy.explain(error)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

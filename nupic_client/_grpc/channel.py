@@ -7,6 +7,7 @@ import socket
 
 import grpc
 
+from nupic_client._grpc.proxy import goes_direct
 from nupic_client._version import USER_AGENT
 from nupic_client.config import TLS, ClientConfig
 from nupic_client.endpoint import Endpoint
@@ -38,7 +39,7 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
     """Return the channel arguments: our defaults with the user's put over them by name.
 
     Raises:
-        ConfigurationError: several servers have no common name for their certificates.
+        ConfigurationError: several servers have no common name for their certificates, or are behind a proxy.
     """
     options = dict(_DEFAULTS)
     if config.endpoint.addresses:
@@ -49,6 +50,8 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
     if config.connect_timeout is not None:
         # gRPC gives each attempt to connect at least this long, and then fails the calls that wait for it.
         options["grpc.min_reconnect_backoff_ms"] = max(int(config.connect_timeout * 1000), 1)
+    if goes_direct(config):
+        options["grpc.enable_http_proxy"] = 0
     options.update(config.channel_options)
     return list(options.items())
 

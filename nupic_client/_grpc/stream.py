@@ -14,6 +14,7 @@ from nupic_client._grpc.status import cause_of, error_from_rpc
 if TYPE_CHECKING:
     from nupic_client._core.generation.session import GenerationSession
     from nupic_client._grpc.call import AsyncStreamCall, StreamCall
+    from nupic_client.errors import RequestError
 
 __all__ = ["BaseTextStream"]
 
@@ -22,6 +23,10 @@ class Connection(Protocol):
     """The part of a transport that is needed here."""
 
     closed: bool
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with the proxy named that it went through."""
+        ...
 
 
 class BaseTextStream:
@@ -89,7 +94,7 @@ class BaseTextStream:
         """Raise our error for a failure of the call, unless the answer was complete."""
         self._check_left(session)
         if isinstance(cause, grpc.RpcError):
-            failure = error_from_rpc(cause, session.request.target)
+            failure = self._transport.explain(error_from_rpc(cause, session.request.target))
         else:
             failure = session.deadlines.error()
         error = session.broken(failure, time.monotonic())

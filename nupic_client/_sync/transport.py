@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import grpc
@@ -17,12 +17,15 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 
 __all__ = ["Transport"]
+
+T = TypeVar("T")
 
 # One stream is ten times faster this way: no other thread stands between the socket and the reader.
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
@@ -41,6 +44,7 @@ class Transport(Driver):
         self.config = config
         self.closed = False
         """Whether `close` was called."""
+        self._proxy: Proxy | None = None
         self._begin()
         fork.track(self)
 
@@ -71,6 +75,13 @@ class Transport(Driver):
             self._not_started(error)
             raise
         return StreamCall(call, channel)
+
+    def run(self, flow: flows.Flow[T]) -> T:
+        """Perform the commands of a flow and return its result."""
+        try:
+            return super().run(flow)
+        except DeadlineExceededError as error:
+            raise self.explain(error).with_traceback(None) from error.__cause__
 
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
@@ -141,6 +152,7 @@ class Transport(Driver):
     def _connect(self) -> grpc.Channel:
         endpoint = self.config.endpoint
         options = [_SINGLE_THREADED, *channel_options(self.config)]
+        self._proxy = proxy_of(self.config)
         if endpoint.secure:
             return grpc.secure_channel(channel_target(endpoint), credentials(self.config.tls), options)
         return grpc.insecure_channel(channel_target(endpoint), options)
@@ -180,4 +192,8 @@ class Transport(Driver):
             self._replace_channel()
 
     def _failed(self, rpc_error: Any) -> RequestError:
-        return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
+        return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with the proxy named that it went through."""
+        return error if self._proxy is None else self._proxy.explain(error)

@@ -233,3 +233,25 @@ def test_a_producer_whose_items_nobody_takes_ends_it():
     assert [queue.put(n) for n in range(6)] == [True] * 4 + [False] * 2
     assert stalled == [True]
     assert queue.closed.is_set()
+
+
+@pytest.mark.parametrize("places", [(0,), (0, 0), (1,)])
+def test_tracing_agents_can_put_their_interceptors_among_ours(monkeypatch, places):
+    """P-F1: they wrap ``grpc.server`` and expect a list, as most programs give."""
+    seen = []
+
+    class Traced(grpc.ServerInterceptor):
+        def intercept_service(self, continuation, details):
+            seen.append(details.method)
+            return continuation(details)
+
+    def traced(*args, made=grpc.server, **kwargs):
+        for place in places:
+            kwargs["interceptors"].insert(place, Traced())
+        kwargs["options"].append(("grpc.max_metadata_size", 16384))
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(grpc, "server", traced)
+    with FakeTriton(["one"]) as server, RawClient(server.url) as client:
+        assert client.text(request()) == "one"
+    assert len(seen) == len(places)

@@ -12,6 +12,7 @@ import pytest
 from nupic_client.errors import LocalModelError
 from nupic_client.local.triton import install as installation
 from nupic_client.local.triton.config import config_text
+from nupic_client.local.triton.process import TritonProcess
 from nupic_client.testing import abort, text_signature
 from triton import fixtures
 from triton.server import RealTriton, TritonServer
@@ -22,6 +23,16 @@ ONE_MODEL = (text_signature("gpt.streaming"),)
 def shared_memory(server: RealTriton) -> set[str]:
     """Return the names of the server's own shared memory; other servers may run on this machine."""
     return {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(server.server.prefix)}
+
+
+def own_addresses():
+    """Return the addresses of this machine that are no loopback ones."""
+    return [
+        item.address
+        for items in psutil.net_if_addrs().values()
+        for item in items
+        if item.family == socket.AF_INET and not item.address.startswith("127.")
+    ]
 
 
 @pytest.mark.parametrize("gently", [True, False], ids=["SIGTERM", "SIGKILL"])
@@ -132,3 +143,19 @@ def test_the_adapter_starts_and_stops_like_the_fake_server(serve_real):
         grpc.channel_ready_future(channel).result(10)
     assert server.reply == ["a"]
     assert server.final == "with_last"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "own"])
+def test_a_proxy_is_not_asked_whether_the_server_is_ready(needs_triton, tmp_path, monkeypatch, host):
+    """P-F3: not on another address of this machine either."""
+    if host == "own":
+        (host, *_) = own_addresses() or ["127.0.0.2"]
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    model = tmp_path / "echo"
+    (model / "1").mkdir(parents=True)
+    (model / "1" / "model.py").write_text(
+        "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
+    )
+    (model / "config.pbtxt").write_text(config_text(text_signature("echo")))
+    with TritonProcess(tmp_path, host=host) as server:
+        assert server.running

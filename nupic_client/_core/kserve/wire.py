@@ -1,9 +1,4 @@
-"""The protobuf messages of KServe v2: the generated classes, and building and parsing requests and responses.
-
-The message classes are those of ``tritonclient``. Importing that package the normal way runs its ``__init__``, which
-imports grpc, numpy and a JSON library and takes five times as long as all of ours, so the two generated modules are
-executed on their own. They register with protobuf's default pool: a program that imports ``tritonclient.grpc`` too gets
-the same classes.
+"""The protobuf messages of KServe v2: building and parsing requests and responses.
 
 Spec: https://github.com/kserve/kserve/blob/master/docs/predict-api/v2/required_api.md (gRPC section) and Triton's
 protocol extensions, https://github.com/triton-inference-server/server/tree/main/docs/protocol
@@ -11,17 +6,14 @@ protocol extensions, https://github.com/triton-inference-server/server/tree/main
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from nupic_client._core.kserve.codec import encode_tensor
+from nupic_client._core.kserve.messages import load_messages
 from nupic_client.errors import ProtocolError
 from nupic_client.signature import InputTensor
 
@@ -50,35 +42,8 @@ EMPTY_FINAL_PARAMETER = "triton_enable_empty_final_response"
 """Request parameter: mark the end by a response of its own when the last content did not carry the mark."""
 
 
-def _load_messages() -> ModuleType:
-    """Execute tritonclient's generated modules without running the package's ``__init__``."""
-    package = importlib.util.find_spec("tritonclient")
-    if (
-        package is None or not package.submodule_search_locations
-    ):  # pragma: no cover - it is a core dependency
-        raise ImportError(
-            "nupic_client needs the package tritonclient[grpc]: pip install 'tritonclient[grpc]'"
-        )
-    folder = Path(package.submodule_search_locations[0]) / "grpc"
-    stand_in: Any = ModuleType("tritonclient.grpc")
-
-    def import_(name: str, *args: Any, **kwargs: Any) -> Any:
-        # The generated code says `from tritonclient.grpc import model_config_pb2`: give it ours.
-        return stand_in if name == "tritonclient.grpc" else builtins.__import__(name, *args, **kwargs)
-
-    for name in ("model_config_pb2", "service_pb2"):
-        spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", folder / f"{name}.py")
-        if spec is None or spec.loader is None:  # pragma: no cover - a .py path always has a loader
-            raise ImportError(f"cannot load {name} of tritonclient")
-        module = importlib.util.module_from_spec(spec)
-        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": import_}
-        spec.loader.exec_module(module)
-        setattr(stand_in, name, module)
-    return stand_in.service_pb2  # type: ignore[no-any-return]  # set by the loop
-
-
-pb: Any = _load_messages()
-"""The generated module ``service_pb2``."""
+pb: Any = load_messages()
+"""The message classes, as tritonclient's module ``service_pb2`` has them."""
 
 METHODS: Mapping[str, tuple[Any, Any]] = {
     name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
@@ -279,7 +244,7 @@ def parse_stream_response(data: bytes, request_id: str) -> Any:
     """
     try:
         return _parse_stream_response(data)
-    except DecodeError:
+    except _UNREADABLE:
         raise ProtocolError(
             "the server sent a response that cannot be read: check that the url is that of a KServe v2 or Triton server,"
             " and that no proxy changes its answers",
@@ -298,12 +263,14 @@ def parse_bare_response(data: bytes) -> Any | None:
     """
     try:
         answer = pb.ModelInferResponse.FromString(data)
-    except DecodeError:
+    except _UNREADABLE:
         return None
     return answer if answer.id or answer.parameters or answer.outputs or answer.raw_output_contents else None
 
 
 _parse_stream_response = pb.ModelStreamInferResponse.FromString
+_UNREADABLE = (DecodeError, UnicodeDecodeError)
+"""What parsing raises; protobuf's pure Python has the second for a text that is not UTF-8."""
 
 
 def text_among(data: bytes, count: int, index: int) -> bytes | None:
@@ -319,7 +286,7 @@ def text_among(data: bytes, count: int, index: int) -> bytes | None:
     """
     try:
         contents = _parse_stream_response(data).infer_response.raw_output_contents
-    except DecodeError:
+    except _UNREADABLE:
         return None
     return contents[index][4:] if len(contents) == count else None
 

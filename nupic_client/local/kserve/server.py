@@ -86,8 +86,9 @@ class InferenceServer:
         calls = self._limits.max_calls
         server = grpc.server(
             cast("Any", executor),  # grpc asks for a thread pool, and any executor works
-            options=(*_OPTIONS, *_bounds(self._limits)),
-            interceptors=(_Entrance(self),),
+            # Lists, because tracing agents put theirs in front with `insert`.
+            options=[*_OPTIONS, *_bounds(self._limits)],
+            interceptors=[_Entrance(self)],
             maximum_concurrent_rpcs=None if calls is None else calls + _OTHER_CALLS,
         )
         servicer = Servicer(self.repository, self._handler, executor, self._limits)

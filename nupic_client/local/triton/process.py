@@ -257,7 +257,8 @@ class TritonProcess:
             raise self.failed(f"is {error.message}") from error
         if self._secure:
             return  # it may require a client certificate; listening implies that its models are loaded
-        with ServerClient(self.url, timeout=START_TIMEOUT) as client:
+        direct = {"grpc.enable_http_proxy": 0}  # whichever address of this machine it listens on
+        with ServerClient(self.url, timeout=START_TIMEOUT, channel_options=direct) as client:
             try:
                 ready = client.is_ready()
             except RequestError as error:
