@@ -14,7 +14,7 @@ from cli.processes import run_cli
 import nupic_client
 from nupic_client import TLS, ConfigurationError, ConnectionFailedError, InferenceError, PromptError
 from nupic_client._core.calls import tls_advice
-from nupic_client._grpc import status
+from nupic_client._grpc import connection_words
 from nupic_client.cli import error_rendering
 from nupic_client.cli.error_rendering import error_text, option_of
 from nupic_client.cli.program import parser
@@ -329,7 +329,7 @@ def test_what_an_argument_is_called_is_an_option_of_the_command(command):
 
 def test_advice_about_tls_names_options():
     arguments = argparse.Namespace(ca_cert=None, local=True)
-    for advice in (*tls_advice._ADVICE.values(), tls_advice.BAD_FILES, status._CLOSED_ADVICE):
+    for advice in (*tls_advice._ADVICE.values(), tls_advice.BAD_FILES, connection_words._TLS_HINT):
         text = error_text(ConnectionFailedError(advice), arguments)
         assert "TLS(" not in text
         assert not [field.name for field in dataclasses.fields(TLS) if field.name in text]

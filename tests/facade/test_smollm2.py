@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nupic_client import Conversation, LocalServer, StreamingClient, system, user
+from nupic_client import ContextLengthError, Conversation, LocalServer, StreamingClient, system, user
 
 pytestmark = pytest.mark.model
 
@@ -35,6 +35,17 @@ def test_every_colour_reads_the_same_text(read, client):
     assert generation.usage.output_tokens >= len(chunks)
     assert generation.usage.input_tokens > 10
     assert generation.timing.tokens_per_second > 0
+
+
+@pytest.mark.parametrize(("words", "requested"), [(3000, 3001), (600_000, None)])
+def test_a_prompt_that_is_too_long_is_typed(read, client, words, requested):
+    """U-A21: a gateway can make a 400 of it."""
+    with pytest.raises(
+        ContextLengthError, match="the request has more tokens than the model can hold"
+    ) as caught:
+        read(client, "word " * words)
+    error = caught.value
+    assert (error.limit, error.requested, error.retryable, error.attempts) == (2048, requested, False, 1)
 
 
 def test_leaving_early_frees_the_model(client):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nupic_client import InferenceClient, LocalServer
-from nupic_client.errors import InferenceError
+from nupic_client.errors import ContextLengthError, InferenceError
 from nupic_client.local.engine import EngineError, EngineRequest
 from nupic_client.local.engines.embedding import EmbeddingEngine
 from nupic_client.local.engines.weights import locate_weights
@@ -73,16 +73,24 @@ def test_two_hundred_sentences_keep_their_order(client):
 
 
 @pytest.mark.parametrize(
-    ("texts", "words"),
+    ("texts", "kind", "words"),
     [
-        ([""], "the text is empty"),
-        (["a", ""], "text 1 is empty"),
-        (["word " * 600], r"the text has 601 tokens but this model takes at most 512\. Split it"),
-        (["a", "word " * 3000], r"text 1 has 3001 tokens but this model takes at most 512"),
+        ([""], InferenceError, "the text is empty"),
+        (["a", ""], InferenceError, "text 1 is empty"),
+        (
+            ["word " * 600],
+            ContextLengthError,
+            r"the text has 601 tokens but this model takes at most 512\. Split it",
+        ),
+        (
+            ["a", "word " * 3000],
+            ContextLengthError,
+            r"text 1 has 3001 tokens but this model takes at most 512",
+        ),
     ],
 )
-def test_what_it_cannot_take(client, texts, words):
-    with pytest.raises(InferenceError, match=words):
+def test_what_it_cannot_take(client, texts, kind, words):
+    with pytest.raises(kind, match=words):
         client.embed(texts)
     assert client.embed("and it goes on").shape == (1, 576)
 

@@ -13,7 +13,7 @@ import pytest
 from cli.processes import cli_program, run_cli
 
 from nupic_client import InferenceClient, LocalServer, StreamingClient, user
-from nupic_client.errors import ConfigurationError, InferenceError, LocalModelError
+from nupic_client.errors import ConfigurationError, ContextLengthError, InferenceError, LocalModelError
 from nupic_client.local import TritonServer
 from nupic_client.local.engines.weights import locate_weights
 from nupic_client.local.triton import install as installation
@@ -89,13 +89,15 @@ def test_it_answers_as_the_embedded_server_does(triton, weights):
 def test_a_prompt_that_does_not_fit_and_other_wrong_requests(triton):
     with StreamingClient("smollm2", url=triton.url) as client:
         with pytest.raises(
-            InferenceError, match="the prompt has 1001 tokens but the context of this server holds 512"
+            ContextLengthError, match="the prompt has 1001 tokens but the context of this server holds 512"
         ):
             client.generate("word " * 1000)
         with pytest.raises(InferenceError, match="the prompt is empty"):
             client.generate("")
     with InferenceClient("smollm2-embed", url=triton.url) as client:
-        with pytest.raises(InferenceError, match="text 1 has 601 tokens but this model takes at most 512"):
+        with pytest.raises(
+            ContextLengthError, match="text 1 has 601 tokens but this model takes at most 512"
+        ):
             client.embed(["a", "word " * 600])
 
 
