@@ -25,6 +25,13 @@ ROOT = Path(__file__).parent
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FAST = ("-m", "not slow")
+TOOLS = ("hypothesis", "psutil", "pytest", "pytest-timeout")
+"""What tests need that have an environment of their own."""
+AGENTS = (
+    *("opentelemetry-distro", "opentelemetry-instrumentation-grpc", "opentelemetry-sdk"),
+    *("elastic-apm", "sentry-sdk", "ddtrace", "newrelic"),
+)
+"""Tracing agents that put something between an application and gRPC."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
@@ -130,6 +137,15 @@ def newest(session: nox.Session) -> None:
     session.install("--pre", "--upgrade", "-e", ".", *requirements)
     _show(session, requirements)
     session.run("python", "-m", "pytest", *(session.posargs or FAST))
+
+
+@nox.session(python=sys.executable)
+def agents(session: nox.Session) -> None:
+    """Run an application under each tracing agent that is common; one that is missing is a failure."""
+    session.install("--only-binary", ":all:", *AGENTS, *TOOLS)
+    session.install("-e", ".")
+    _show(session, AGENTS)
+    session.run("python", "-m", "pytest", "tests/agents", *session.posargs, env={"NUPIC_REQUIRE_AGENTS": "1"})
 
 
 def _lowest(requirements: Iterable[str]) -> Iterable[str]:
