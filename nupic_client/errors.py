@@ -30,13 +30,13 @@ library is never raised to the caller: it is only the ``__cause__``.
 from __future__ import annotations
 
 import copy
+import sys
 
 from nupic_client._public import publish
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
+if sys.version_info >= (3, 11):
+    from typing import Self
+else:
     from typing_extensions import Self
 
 __all__ = [
@@ -80,11 +80,11 @@ class NupicError(Exception):
     def __str__(self) -> str:
         return str(self.args[0])
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
+    def __setstate__(self, state: dict[str, object] | None) -> None:
         super().__setstate__(state)
         self.args = (self._sentence(),)
 
-    def with_facts(self, **facts: Any) -> Self:
+    def with_facts(self, **facts: object) -> Self:
         """Return this error with other facts or another message. Its cause, context and traceback are the same.
 
         Args:

@@ -53,3 +53,12 @@ def test_the_streaming_client_does_not_load_what_it_does_not_need(streaming, hea
 def test_values_need_no_grpc(light):
     loaded = loaded_after(f"import nupic_client.{light}")
     assert not {"grpc", "numpy", "google.protobuf", "asyncio"} & loaded
+
+
+@pytest.mark.parametrize("options", ["GenerateOptions", "InferOptions"])
+def test_the_hints_of_options_need_no_grpc(options):
+    loaded = loaded_after(
+        f"import typing, nupic_client; assert typing.get_type_hints(nupic_client.{options})"
+    )
+    assert "nupic_client.options" in loaded
+    assert not {"grpc", "numpy", "google.protobuf", "asyncio"} & loaded

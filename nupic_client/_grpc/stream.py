@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import grpc
 
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
-from nupic_client._grpc.call import NoCall, foreign_call
+from nupic_client._grpc.call import AsyncStreamCall, NoCall, StreamCall, foreign_call
 from nupic_client._grpc.status import error_from_rpc
-
-if TYPE_CHECKING:
-    from nupic_client._core.generation.session import GenerationSession
-    from nupic_client._grpc.call import AsyncStreamCall, StreamCall
 
 __all__ = ["BaseTextStream"]
 
