@@ -30,14 +30,9 @@ library is never raised to the caller: it is only the ``__cause__``.
 from __future__ import annotations
 
 import copy
-import sys
+import typing
 
 from nupic_client._public import publish
-
-if sys.version_info >= (3, 11):
-    from typing import Self
-else:
-    from typing_extensions import Self
 
 __all__ = [
     "AuthenticationError",
@@ -60,6 +55,9 @@ __all__ = [
     "TransportError",
     "UnknownModelError",
 ]
+
+# Not Self: for Python 3.10 it is in a package that is not there inside Triton.
+AnyError = typing.TypeVar("AnyError", bound="NupicError")
 
 
 class NupicError(Exception):
@@ -84,7 +82,7 @@ class NupicError(Exception):
         super().__setstate__(state)
         self.args = (self._sentence(),)
 
-    def with_facts(self, **facts: object) -> Self:
+    def with_facts(self: AnyError, **facts: object) -> AnyError:  # noqa: PYI019
         """Return this error with other facts or another message. Its cause, context and traceback are the same.
 
         Args:
@@ -182,7 +180,7 @@ class RequestError(NupicError):
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.args = (self._sentence(),)
 
-    def completed(self, **facts: str) -> Self:
+    def completed(self: AnyError, **facts: str) -> AnyError:  # noqa: PYI019
         """Return this error with those of the facts that it lacks: ``model``, ``target`` and ``request_id``.
 
         Args:

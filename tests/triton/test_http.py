@@ -198,7 +198,7 @@ def test_a_model_that_is_not_there(clients):
 
 def test_a_model_that_streams(clients):
     for client in clients("gpt.streaming"):
-        with pytest.raises(ConfigurationError, match="streams its answer"):
+        with pytest.raises(ConfigurationError, match="must answer at once, not stream"):
             client.infer(["a"])
 
 
