@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from typing_extensions import Self
 
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._sync.transport import Transport
 from nupic_client.config import ClientConfig
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["Connected"]
 

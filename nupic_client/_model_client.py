@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from typing_extensions import Self, Unpack
 
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
@@ -24,9 +25,6 @@ from nupic_client.messages import MessageLike, to_messages
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
-
-if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
 
 __all__ = ["ModelClient"]
 

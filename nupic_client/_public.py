@@ -45,7 +45,10 @@ def publish(module: str) -> None:
 
 
 def _keep_annotations(kind: Any, home: str) -> None:
-    """Let `typing.get_type_hints` look the names of a class's annotations up in the module that has them."""
+    """Let those who read a class's annotations look their names up in the module that has them.
+
+    `typing.get_type_hints` reads the class, pydantic the fields of a dataclass.
+    """
     if any(isinstance(annotation, str) for annotation in kind.__annotations__.values()):
         from typing import ForwardRef  # noqa: PLC0415 - not before a class needs it
 
@@ -55,3 +58,5 @@ def _keep_annotations(kind: Any, home: str) -> None:
             else annotation
             for name, annotation in kind.__annotations__.items()
         }
+        for name, field in getattr(kind, "__dataclass_fields__", {}).items():
+            field.type = kind.__annotations__.get(name, field.type)

@@ -26,7 +26,7 @@ __all__ = [
 DEFAULT_URL = "localhost:8001"
 """NuPIC's and Triton's default gRPC port on this machine."""
 
-BearerTokenSource: TypeAlias = "str | Callable[[], str] | Callable[[], Awaitable[str]]"
+BearerTokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """A bearer token, or a function or coroutine function that returns it."""
 
 

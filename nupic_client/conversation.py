@@ -6,7 +6,9 @@ import json
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from typing_extensions import Self, Unpack
 
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
@@ -15,6 +17,7 @@ from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
+from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 from nupic_client.streaming import (
     AsyncCallback,
@@ -23,11 +26,6 @@ from nupic_client.streaming import (
     check_async_callback,
     check_callback,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-    from nupic_client.options import GenerateOptions
 
 __all__ = ["Conversation"]
 

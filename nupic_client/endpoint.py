@@ -15,7 +15,7 @@ __all__ = ["Endpoint", "HttpEndpoint", "UrlLike", "is_loopback", "parse_http_url
 
 _FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
 
-UrlLike: TypeAlias = "str | Sequence[str]"
+UrlLike: TypeAlias = str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

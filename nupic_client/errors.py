@@ -31,14 +31,9 @@ library is never raised to the caller: it is only the ``__cause__``.
 from __future__ import annotations
 
 import copy
+import typing
 
 from nupic_client._public import publish
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from typing_extensions import Self
 
 __all__ = [
     "AuthenticationError",
@@ -63,6 +58,9 @@ __all__ = [
     "UnknownModelError",
 ]
 
+# Not Self: for Python 3.10 it is in a package that is not there inside Triton.
+AnyError = typing.TypeVar("AnyError", bound="NupicError")
+
 
 class NupicError(Exception):
     """Root of every error of this library: ``except NupicError`` catches them all."""
@@ -82,11 +80,11 @@ class NupicError(Exception):
     def __str__(self) -> str:
         return str(self.args[0])
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
+    def __setstate__(self, state: dict[str, object] | None) -> None:
         super().__setstate__(state)
         self.args = (self._sentence(),)
 
-    def with_facts(self, **facts: Any) -> Self:
+    def with_facts(self: AnyError, **facts: object) -> AnyError:  # noqa: PYI019
         """Return this error with other facts or another message. Its cause, context and traceback are the same.
 
         Args:
@@ -184,7 +182,7 @@ class RequestError(NupicError):
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.args = (self._sentence(),)
 
-    def completed(self, **facts: str) -> Self:
+    def completed(self: AnyError, **facts: str) -> AnyError:  # noqa: PYI019
         """Return this error with those of the facts that it lacks: ``model``, ``target`` and ``request_id``.
 
         Args:

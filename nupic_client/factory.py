@@ -33,9 +33,7 @@ class ClientFactory:
         model: str, url: str | None, protocol: str, **options: Any
     ) -> InferenceClient | HttpInferenceClient: ...
     @staticmethod
-    def get_client(
-        model: str, url: str | None = None, protocol: str = "grpc", **options: Any
-    ) -> InferenceClient | HttpInferenceClient:
+    def get_client(model: str, url: str | None = None, protocol: str = "grpc", **options: Any) -> Any:
         """Return a client for a model.
 
         Args:

@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self, Unpack
 
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.inference.arrays import ArrayLike
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
@@ -21,24 +26,15 @@ from nupic_client._core.kserve.rest import check_headers
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.http import HttpTransport
-from nupic_client.config import check_token_path
+from nupic_client.config import TLS, BearerTokenSource, check_token_path
 from nupic_client.endpoint import parse_http_url
 from nupic_client.errors import ConfigurationError
 from nupic_client.logs import switch_on
+from nupic_client.model_spec import ModelSpec
 from nupic_client.naming import unary_name
-from nupic_client.options import InferOptions
+from nupic_client.options import InferOptions, TextAs
 from nupic_client.registry import ModelRegistry, default_registry
-from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from typing_extensions import Self, Unpack
-
-    from nupic_client._core.inference.arrays import ArrayLike, TextAs
-    from nupic_client.config import TLS, BearerTokenSource
-    from nupic_client.model_spec import ModelSpec
-    from nupic_client.timeouts import RetryPolicy, Timeouts
+from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT, RetryPolicy, Timeouts
 
 __all__ = ["HttpInferenceClient"]
 

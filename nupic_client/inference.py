@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.generation.opening import generate_unary
+from nupic_client._core.inference.arrays import ArrayLike
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
@@ -21,34 +26,26 @@ from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
+from nupic_client.backends.protocol import Backend
+from nupic_client.config import TLS, BearerTokenSource
+from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
+from nupic_client.messages import MessageLike
 from nupic_client.naming import unary_name
-from nupic_client.options import InferOptions
+from nupic_client.options import GenerateOptions, InferOptions, TextAs
+from nupic_client.prompts import PromptFormatter
+from nupic_client.registry import ModelRegistry
 from nupic_client.results import Generation
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from typing_extensions import Unpack
-
-    from nupic_client._core.inference.arrays import ArrayLike, TextAs
-    from nupic_client.backends.protocol import Backend
-    from nupic_client.config import TLS, BearerTokenSource
-    from nupic_client.endpoint import UrlLike
-    from nupic_client.messages import MessageLike
-    from nupic_client.options import GenerateOptions
-    from nupic_client.prompts import PromptFormatter
-    from nupic_client.registry import ModelRegistry
 
 __all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"]
 
-Inputs: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
+Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
 Errors: TypeAlias = Literal["raise", "return"]
 """Whether the error of one input is raised or returned in its place."""
-OnResult: TypeAlias = "Callable[[int, Any], object]"
+OnResult: TypeAlias = Callable[[int, Any], object]
 """Called with the index of an input and its result."""
-AsyncOnResult: TypeAlias = "Callable[[int, Any], Awaitable[object] | object]"
+AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 """Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 

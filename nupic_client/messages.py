@@ -42,7 +42,7 @@ class Message:
             )
 
 
-MessageLike: TypeAlias = "Message | Mapping[str, str]"
+MessageLike: TypeAlias = Message | Mapping[str, str]
 """A message, or a mapping with the keys ``role`` and ``content``: accepted in place of messages."""
 
 

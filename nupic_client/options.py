@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorValue
 from nupic_client.timeouts import RetryPolicy, Timeouts
 
+if sys.version_info >= (3, 12):
+    from typing import TypedDict
+else:
+    from typing_extensions import TypedDict  # the only one that pydantic takes
+
 __all__ = ["BackendInputs", "GenerateOptions", "InferOptions", "TextAs"]
 
-BackendInputs: TypeAlias = "Mapping[str, TensorValue | Sequence[TensorValue] | Mapping[str, object]]"
+BackendInputs: TypeAlias = Mapping[str, TensorValue | Sequence[TensorValue] | Mapping[str, object]]
 """Inputs by name: an element, a flat list of elements, or a mapping that is sent as JSON."""
 TextAs: TypeAlias = Literal["str", "bytes"]
 """The Python type of the elements of BYTES outputs."""

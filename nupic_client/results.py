@@ -157,7 +157,7 @@ class Finished:
     generation: Generation
 
 
-Event: TypeAlias = "TextDelta | Finished"
+Event: TypeAlias = TextDelta | Finished
 """An item of ``stream.events()``."""
 
 

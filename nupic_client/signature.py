@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from nupic_client._public import publish
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 __all__ = ["InputTensor", "ModelSignature", "TensorSpec", "TensorValue"]
 
-TensorValue: TypeAlias = "str | bytes | bool | int | float"
+TensorValue: TypeAlias = str | bytes | bool | int | float
 """One element of a tensor; a ``str`` or ``bytes`` is an element of a BYTES tensor."""
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+from typing_extensions import Unpack
 
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.session import GenerationSession, OnEnd
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
@@ -19,18 +21,13 @@ from nupic_client.messages import MessageLike
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from nupic_client._core.generation.session import OnEnd
-
 __all__ = ["AsyncCallback", "Callback", "Prompt", "StreamingClient"]
 
-Prompt: TypeAlias = "str | Iterable[MessageLike]"
+Prompt: TypeAlias = str | Iterable[MessageLike]
 """A text, sent unchanged, or a conversation, rendered by the model's prompt formatter."""
-Callback: TypeAlias = "Callable[[str], object]"
+Callback: TypeAlias = Callable[[str], object]
 """Called with each chunk of text."""
-AsyncCallback: TypeAlias = "Callable[[str], Awaitable[object] | object]"
+AsyncCallback: TypeAlias = Callable[[str], Awaitable[object] | object]
 """Called with each chunk of text; an awaitable result is awaited."""
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import nupic_client
 
 
 def loaded_after(code):
@@ -53,3 +56,21 @@ def test_the_streaming_client_does_not_load_what_it_does_not_need(streaming, hea
 def test_values_need_no_grpc(light):
     loaded = loaded_after(f"import nupic_client.{light}")
     assert not {"grpc", "numpy", "google.protobuf", "asyncio"} & loaded
+
+
+@pytest.mark.parametrize("options", ["GenerateOptions", "InferOptions"])
+def test_the_hints_of_options_need_no_grpc(options):
+    loaded = loaded_after(
+        f"import typing, nupic_client; assert typing.get_type_hints(nupic_client.{options})"
+    )
+    assert "nupic_client.options" in loaded
+    assert not {"grpc", "numpy", "google.protobuf", "asyncio"} & loaded
+
+
+def test_what_runs_inside_triton_needs_no_other_package():
+    """Its Python has numpy and the engine, see nupic_client/local/triton/requirements.txt."""
+    model = Path(nupic_client.__file__).parent / "local" / "triton" / "python_model" / "model.py"
+    imports = [line for line in model.read_text(encoding="utf-8").splitlines() if "nupic_client." in line]
+    assert len(imports) > 3
+    loaded = loaded_after("\n".join(imports)) - loaded_after("")
+    assert not {"grpc", "google.protobuf", "tritonclient", "typing_extensions", "asyncio"} & loaded

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import pickle
@@ -8,6 +9,7 @@ import pkgutil
 import subprocess
 import sys
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from nupic_client import _public, errors, local
 SOURCE = ast.parse(Path(nupic_client.__file__).read_text(encoding="utf-8"))
 NAMES = [name for name in nupic_client.__all__ if name != "__version__"]
 ALIASES = {"AsyncCallback", "Callback", "Event", "Prompt"}
-"""Names for types: texts at run time."""
+"""Names for types."""
 
 
 def imported_for_type_checkers():
@@ -73,12 +75,16 @@ def test_a_public_name_has_a_text(name):
     assert text.strip().splitlines()[0].endswith((".", ":", "?"))
 
 
+def is_class(value):
+    return inspect.isclass(value) and not typing.get_args(value)  # for Python 3.10 list[int] is a class
+
+
 def exported():
     """Return package, name and value of every public class and function."""
     for package in map(importlib.import_module, _public.PACKAGES):
         for name in package.__all__:
             value = getattr(package, name)
-            if inspect.isclass(value) or inspect.isfunction(value):
+            if is_class(value) or inspect.isfunction(value):
                 yield package.__name__, name, value
 
 
@@ -120,6 +126,12 @@ def test_where_to_import_a_name_from_does_not_depend_on_what_was_imported_first(
         (nupic_client.ModelInfo, "parts", nupic_client.ModelName),
         (nupic_client.TLS, "target_name", str | None),
         (nupic_client.Timeouts, "total", float | None),
+        (nupic_client.GenerateOptions, "max_tokens", int | None),
+        (nupic_client.GenerateOptions, "signature", nupic_client.ModelSignature | None),
+        (nupic_client.InferOptions, "outputs", Sequence[str] | None),
+        (nupic_client.StreamingClient.generate, "return", nupic_client.Generation),
+        (nupic_client.StreamingClient.stream, "prompt", nupic_client.Prompt),
+        (nupic_client.InferenceClient.map, "return", nupic_client.ResultStream[typing.Any]),
         (local.ServerLimits, "read_timeout", float | None),
     ],
 )
@@ -128,10 +140,44 @@ def test_the_annotations_of_a_public_class_can_be_resolved(kind, name, annotatio
     assert typing.get_type_hints(kind)[name] == annotation
 
 
+def with_members(value):
+    """Return a class or function, and the methods and properties that our classes give it."""
+    yield value
+    for kind in getattr(value, "__mro__", ()):
+        for name, what in vars(kind).items() if kind.__module__.startswith("nupic_client") else ():
+            what = getattr(what, "__func__", None) or getattr(what, "fget", None) or what
+            if inspect.isfunction(what) and (not name.startswith("_") or name.endswith("__")):
+                yield what
+
+
+@pytest.mark.parametrize(("package", "name", "value"), list(exported()))
+def test_the_hints_of_a_public_name_can_be_read(package, name, value):
+    """Libraries that make forms, commands, tools or checks of functions and classes ask for them."""
+    for each in with_members(value):
+        typing.get_type_hints(each)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(value, id=name) for _, name, value in exported() if dataclasses.is_dataclass(value)]
+)
+def test_the_fields_of_a_public_dataclass_can_be_resolved_from_anywhere(kind):
+    """pydantic looks their names up in the module that ``__module__`` names, which is the package."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        reader = type("Reader", (), {"__annotations__": {"it": field.type}})
+        assert typing.get_type_hints(reader)["it"] == hints[field.name]
+
+
+def test_the_names_for_types_are_types():
+    assert typing.get_args(nupic_client.Event) == (nupic_client.TextDelta, nupic_client.Finished)
+    for name in ALIASES:
+        assert typing.get_args(getattr(nupic_client, name)), name
+
+
 def public_members():
     for name in NAMES:
         value = getattr(nupic_client, name)
-        if inspect.isclass(value):
+        if is_class(value):
             for member, what in vars(value).items():
                 if not member.startswith("_") and (
                     inspect.isfunction(what) or isinstance(what, (property, classmethod))

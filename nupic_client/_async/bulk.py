@@ -8,7 +8,9 @@ import inspect
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import Self
 
 from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
@@ -18,9 +20,6 @@ from nupic_client._public import publish
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["AsyncResultStream"]
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 T = TypeVar("T")
 

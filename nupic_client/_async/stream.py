@@ -10,25 +10,20 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
+from typing_extensions import Self
 
 from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.session import GenerationSession, Later
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall, NoCall
 from nupic_client._grpc.stream import BaseTextStream
 from nupic_client._public import publish
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from nupic_client._core.generation.session import Later
 
 __all__ = ["AsyncTextStream"]
 

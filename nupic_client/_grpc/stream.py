@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import grpc
 
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import fork
-from nupic_client._grpc.call import NoCall, foreign_call
+from nupic_client._grpc.call import AsyncStreamCall, NoCall, StreamCall, foreign_call
 from nupic_client._grpc.status import cause_of, error_from_rpc
-
-if TYPE_CHECKING:
-    from nupic_client._core.generation.session import GenerationSession
-    from nupic_client._grpc.call import AsyncStreamCall, StreamCall
-    from nupic_client.errors import RequestError
+from nupic_client.errors import RequestError
 
 __all__ = ["BaseTextStream"]
 

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import Self
 
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
@@ -19,9 +21,6 @@ from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["ResultStream"]
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 T = TypeVar("T")
 

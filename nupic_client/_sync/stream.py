@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import grpc
+from typing_extensions import Self
 
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.generation.session import GenerationSession, Later
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseTextStream
@@ -20,11 +20,6 @@ from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import NupicError, RequestError
 from nupic_client.results import Event, Finished, Generation
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from nupic_client._core.generation.session import Later
 
 __all__ = ["TextStream"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import Backend
@@ -12,9 +10,7 @@ from nupic_client.backends.trtllm_engine import TrtllmEngineBackend
 from nupic_client.backends.trtllm_llmapi import TrtllmLlmapiBackend
 from nupic_client.backends.vllm import VllmBackend
 from nupic_client.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from nupic_client.signature import ModelSignature
+from nupic_client.signature import ModelSignature
 
 __all__ = ["BACKENDS", "backend_of", "detect"]
 

@@ -8,13 +8,10 @@ that the vLLM and TensorRT-LLM backends use.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES
-
-if TYPE_CHECKING:
-    from nupic_client.signature import ModelSignature
+from nupic_client.signature import ModelSignature
 
 __all__ = ["PlainBackend"]
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError
+from nupic_client.sampling import SamplingParams
 from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
-
-if TYPE_CHECKING:
-    from nupic_client.sampling import SamplingParams
 
 __all__ = ["DEFAULT_MAX_TOKENS", "Backend", "OutputNames", "make_tensor"]
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, OutputNames, make_tensor
 from nupic_client.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nupic_client.sampling import SamplingParams
-    from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
+from nupic_client.sampling import SamplingParams
+from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
 __all__ = ["COUNTS", "OPTIONAL_OUTPUTS", "TensorBackend"]
 

@@ -6,17 +6,13 @@ configurations.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from nupic_client.backends.tensors import COUNTS, TensorBackend
 from nupic_client.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nupic_client.sampling import SamplingParams
-    from nupic_client.signature import ModelSignature, TensorValue
+from nupic_client.sampling import SamplingParams
+from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
 

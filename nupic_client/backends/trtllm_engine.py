@@ -6,20 +6,17 @@ has its configuration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from nupic_client.backends.protocol import OutputNames
 from nupic_client.backends.tensors import TensorBackend
 from nupic_client.backends.trtllm import TRTLLM_REPORTS, check_logprobs
 from nupic_client.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nupic_client.backends.protocol import OutputNames
-    from nupic_client.sampling import SamplingParams
-    from nupic_client.signature import ModelSignature, TensorValue
+from nupic_client.sampling import SamplingParams
+from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["Tokenizer", "TrtllmEngineBackend"]
 

@@ -7,12 +7,9 @@ https://github.com/NVIDIA/TensorRT-LLM/tree/main/triton_backend/all_models/llmap
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from nupic_client.backends.tensors import TensorBackend
-
-if TYPE_CHECKING:
-    from nupic_client.signature import ModelSignature
+from nupic_client.signature import ModelSignature
 
 __all__ = ["TrtllmLlmapiBackend"]
 

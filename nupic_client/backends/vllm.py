@@ -6,17 +6,14 @@ https://github.com/triton-inference-server/vllm_backend: its ``src/utils/request
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS
 from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nupic_client.signature import ModelSignature, TensorValue
+from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["VllmBackend"]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
@@ -22,11 +25,6 @@ from nupic_client.local.kserve.limits import ServerLimits
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.server import InferenceServer
 from nupic_client.local.kserve.tls import ServerTLS
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Collection
-    from types import TracebackType
 
 __all__ = ["LocalServer"]
 

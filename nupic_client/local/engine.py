@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorSpec, TensorValue
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "Chunk",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import Any
 
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, to_messages
 from nupic_client.prompts.family import Family, Job
 from nupic_client.prompts.render import allowed, render
-
-if TYPE_CHECKING:
-    import datetime as dt
-    from os import PathLike
 
 __all__ = ["PromptFormatter"]
 

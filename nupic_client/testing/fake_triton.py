@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
@@ -15,9 +16,6 @@ from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.server import InferenceServer
 from nupic_client.signature import ModelSignature
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["Cancellation", "FakeTriton"]
 

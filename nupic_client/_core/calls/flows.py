@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class FetchToken:
     source: Callable[[], Any]
 
 
-Command: TypeAlias = "Invoke | Sleep | ReadClock | DrawJitter | FetchToken"
-Flow: TypeAlias = "Generator[Command, Any, T]"
+Command: TypeAlias = Invoke | Sleep | ReadClock | DrawJitter | FetchToken
+Flow: TypeAlias = Generator[Command, Any, T]
 
 
 def completing(flow: Flow[T], *, model: str, target: str = "", request_id: str = "") -> Flow[T]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.backends.protocol import make_tensor
 from nupic_client.errors import ConfigurationError
+from nupic_client.options import BackendInputs
 
 if TYPE_CHECKING:
-    from nupic_client.signature import InputTensor, ModelSignature, TensorValue
+    from nupic_client.signature import InputTensor, ModelSignature
 
-__all__ = ["BackendInputs", "check_filled", "with_inputs"]
-
-BackendInputs: TypeAlias = "Mapping[str, TensorValue | Sequence[TensorValue] | Mapping[str, object]]"
-"""Inputs by name: an element, a flat list of them, or a mapping that is sent as JSON."""
+__all__ = ["check_filled", "with_inputs"]
 
 
 def with_inputs(

@@ -6,10 +6,11 @@ so far. The shells in ``_sync`` and ``_async`` read responses and clocks and han
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from logging import INFO
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.options import too_long
@@ -32,16 +33,14 @@ from nupic_client.logs import log_outcome, log_retry, log_sending, logger
 from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from nupic_client._core.calls.flows import Flow, Metadata
     from nupic_client._core.generation.request import GenerationRequest, WireRequest
 
-    OnEnd: TypeAlias = "Callable[[GenerationSession], None]"
-    Later: TypeAlias = Callable[[Callable[[], object]], object]
+__all__ = ["GenerationSession", "Later", "OnEnd"]
 
-__all__ = ["GenerationSession"]
+Later: TypeAlias = Callable[[Callable[[], object]], object]
 
 
 class _State(Enum):
@@ -411,3 +410,6 @@ class GenerationSession:
             tokens=tokens,
             attempts=self.attempts,
         )
+
+
+OnEnd: TypeAlias = Callable[[GenerationSession], None]

@@ -18,21 +18,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nupic_client._core.kserve.codec import decode_bytes_tensor, encode_tensor, typed_elements
 from nupic_client._datatypes import DATATYPES
 from nupic_client.errors import ConfigurationError, ProtocolError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from nupic_client.options import TextAs
 
 __all__ = [
     "Array",
     "ArrayLike",
-    "TextAs",
     "as_array",
     "content_of",
     "decode_outputs",
@@ -42,12 +40,10 @@ __all__ = [
     "texts_of",
 ]
 
-Array: TypeAlias = "NDArray[Any]"
+Array: TypeAlias = NDArray[Any]
 """A numpy array of any data type."""
 ArrayLike: TypeAlias = Any
 """A numpy array, an object that numpy converts to one (such as a torch tensor on the CPU), or plain Python values."""
-TextAs: TypeAlias = Literal["str", "bytes"]
-"""The Python type of the elements of a BYTES output."""
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(datatype.numpy_name).newbyteorder("<")

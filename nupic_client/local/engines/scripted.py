@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from nupic_client.local.engine import (
     Chunk,
@@ -14,11 +15,7 @@ from nupic_client.local.engine import (
     StreamAbort,
     StreamEnd,
 )
-
-if TYPE_CHECKING:
-    import threading
-
-    from nupic_client.signature import TensorValue
+from nupic_client.signature import TensorValue
 
 __all__ = [
     "Reply",
@@ -65,7 +62,17 @@ class _Raw:
     response: Any
 
 
-Step: TypeAlias = "str | bytes | Mapping[str, TensorValue | Sequence[TensorValue]] | _Sleep | _Silence | _Fail | _Abort | _End | _Raw"  # noqa: E501
+Step: TypeAlias = (
+    str
+    | bytes
+    | Mapping[str, TensorValue | Sequence[TensorValue]]
+    | _Sleep
+    | _Silence
+    | _Fail
+    | _Abort
+    | _End
+    | _Raw
+)
 """One step of an answer: a text, or the result of a function of this module."""
 
 
@@ -130,7 +137,7 @@ class Reply:
 
 
 ReplySource: TypeAlias = (
-    "str | Iterable[Step] | Reply | Callable[[EngineRequest], str | Iterable[Step] | Reply]"
+    str | Iterable[Step] | Reply | Callable[[EngineRequest], str | Iterable[Step] | Reply]
 )
 """A reply, or a function of the recorded request that returns one (it may be a generator function)."""
 

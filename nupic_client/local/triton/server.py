@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 from typing_extensions import Self
 
@@ -21,12 +22,7 @@ from nupic_client.local.kserve.tls import ServerTLS
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.install import check_machine
 from nupic_client.local.triton.process import TritonProcess
-
-if TYPE_CHECKING:
-    import os
-    from types import TracebackType
-
-    from nupic_client.signature import ModelSignature
+from nupic_client.signature import ModelSignature
 
 __all__ = ["TritonServer"]
 
