@@ -30,7 +30,6 @@ from nupic_client import (
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client.backends import PlainBackend, TensorBackend, TrtllmEngineBackend
-from nupic_client.errors import RequestRejectedError
 from nupic_client.testing import FakeTriton, Reply, fail, raw
 
 
