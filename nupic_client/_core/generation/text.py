@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 
 __all__ = ["CumulativeText", "PromptRemover", "StopScanner", "TokenJoiner", "Utf8Joiner"]
 
@@ -203,16 +204,27 @@ class TokenJoiner:
     A token may be a part of a character, and a tokenizer shows that as U+FFFD at the end: all tokens so far
     are decoded each time, and such an end waits for the tokens that complete it.
 
+    Further tokens may also change the text before them, where the tokenizer cleans up spaces, for example. What was given
+    out stays, so nothing more is given out until the text begins with it again, or goes on from the change. Then, or at
+    the end, the new tokens are decoded again, together with only so many of those before them that they add to the text.
+
     Args:
         decode: returns the text of token ids.
     """
 
-    __slots__ = ("_decode", "_ids", "_length")
+    __slots__ = ("_changed", "_decode", "_given", "_given_text", "_ids", "_text")
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
         self._ids: list[int] = []
-        self._length = 0
+        self._text = ""
+        """The text of the tokens when it last went on from the text before."""
+        self._given = 0
+        """The number of tokens whose text was given out to its last character."""
+        self._given_text = 0
+        """The length of their text in `_text`."""
+        self._changed: str | None = None
+        """The text of the tokens so far where it contradicts that, else None."""
 
     def feed(self, ids: Sequence[int]) -> str:
         """Return the text that the tokens complete; -1 is padding, not a token."""
@@ -225,13 +237,45 @@ class TokenJoiner:
         except BaseException:
             del self._ids[-len(new) :]  # so that flush() still returns the text of the tokens before
             raise
-        return self._growth(whole.rstrip("\ufffd"))
+        return self._growth(whole)
 
     def flush(self) -> str:
         """Return the text of the tokens at the end that make no complete character."""
-        return self._growth(self._decode(self._ids)) if self._ids else ""
+        return self._growth(self._decode(self._ids), ended=True) if self._ids else ""
 
-    def _growth(self, whole: str) -> str:
-        new = whole[self._length :]
-        self._length = max(self._length, len(whole))
+    def _growth(self, decoded: str, *, ended: bool = False) -> str:
+        whole = decoded if ended else decoded.rstrip("\ufffd")
+        complete = len(whole) == len(decoded)
+        if whole.startswith(self._text):
+            new = whole[len(self._text) :]
+        elif ended or (complete and self._changed is not None and whole.startswith(self._changed)):
+            new = self._text_of_new_tokens()
+        else:
+            # A part of the text that is missing may come back with the next tokens: that is no change to go on from.
+            self._changed = None if self._text.startswith(whole) else whole
+            return ""
+        self._text, self._changed = whole, None
+        if complete:
+            self._given, self._given_text = len(self._ids), len(whole)
         return new
+
+    def _text_of_new_tokens(self) -> str:
+        """Return the text of the tokens that was not given out yet."""
+        new = ""
+        for context in range(min(self._given, _CONTEXT_TOKENS), -1, -1):
+            start = self._given - context
+            try:
+                before = self._decode(self._ids[start : self._given]) if context else ""
+                after = self._decode(self._ids[start:])
+            except Exception:  # noqa: BLE001, S112 - whatever the caller's tokenizer raises for a part of the tokens
+                continue
+            if after.startswith(before):
+                new = after[len(before) :]
+                break
+        # The beginning of a token that was not complete may have been given out.
+        pairs = zip(new, self._text[self._given_text :], strict=False)
+        return new[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) :]
+
+
+_CONTEXT_TOKENS = 4
+"""A tokenizer joins a token to the text before it, as with the space between words, by no more of the tokens than these."""
