@@ -204,9 +204,10 @@ class TokenJoiner:
     A token may be a part of a character, and a tokenizer shows that as U+FFFD at the end: all tokens so far
     are decoded each time, and such an end waits for the tokens that complete it.
 
-    Further tokens may also change the text before them, where the tokenizer cleans up spaces, for example. What was given
-    out stays, so nothing more is given out until the text begins with it again, or goes on from the change. Then, or at
-    the end, the new tokens are decoded again, together with only so many of those before them that they add to the text.
+    Further tokens may also change the text before them. What was given out stays. Where only white space changed, because
+    the tokenizer cleans up spaces, for example, the text goes on after the same letters. Otherwise nothing is given out
+    until the text begins again with what was given out, or goes on from the change. Then, or at the end, the new tokens
+    are decoded again, together with only so many of those before them that they add to the text.
 
     Args:
         decode: returns the text of token ids.
@@ -248,6 +249,8 @@ class TokenJoiner:
         complete = len(whole) == len(decoded)
         if whole.startswith(self._text):
             new = whole[len(self._text) :]
+        elif (end := _end_of(self._text, whole)) is not None:
+            new = whole[end:]
         elif ended or (complete and self._changed is not None and whole.startswith(self._changed)):
             new = self._text_of_new_tokens()
         else:
@@ -275,6 +278,27 @@ class TokenJoiner:
         # The beginning of a token that was not complete may have been given out.
         pairs = zip(new, self._text[self._given_text :], strict=False)
         return new[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) :]
+
+
+def _end_of(text: str, whole: str) -> int | None:
+    """Return where a text ends in one that begins with it but for white space; None where it does not.
+
+    Spaces that the text has somewhere else, such as before a full stop and not after it, belong to it.
+    """
+    letters = "".join(text.split())
+    matched = end = 0
+    while matched < len(letters) and end < len(whole):
+        if not whole[end].isspace():
+            if whole[end] != letters[matched]:
+                return None
+            matched += 1
+        end += 1
+    if matched < len(letters):
+        return None
+    longest = end + (len(text) - len(letters)) - (end - matched)
+    while end < min(longest, len(whole)) and whole[end].isspace():
+        end += 1
+    return end
 
 
 _CONTEXT_TOKENS = 4
