@@ -41,8 +41,9 @@ class ModelSpec:
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
             doubled one makes answers worse. ``"auto"`` strips it: the tokenizers of all known backends add one.
         backend: the name of the backend, see `nupic_client.backends`; None detects it by the model's signature.
-        text: whether responses hold new text (``"delta"``), the whole text so far (``"cumulative"``), or the responses
-            should decide (``"auto"``).
+        text: whether responses hold new text (``"delta"``) or the whole text so far (``"cumulative"``). None takes what
+            the backend says; where it does not know, as with a plain model, they hold new text. ``"auto"`` guesses there
+            by the responses, and the beginning of a text is held back for that.
         description: one line for people.
     """
 
@@ -57,7 +58,7 @@ class ModelSpec:
     context_length: int | None = None
     bos: Literal["auto", "keep", "strip"] = "auto"
     backend: str | None = None
-    text: Literal["delta", "cumulative", "auto"] = "auto"
+    text: Literal["delta", "cumulative", "auto"] | None = None
     description: str = ""
     hint: str = field(default="", repr=False, compare=False)
     """For the error text when the server does not have the model."""
@@ -100,8 +101,8 @@ class ModelSpec:
 
     @property
     def cumulative(self) -> bool | None:
-        """`text` for the decoder: None leaves the decision to the responses."""
-        return {"delta": False, "cumulative": True}.get(self.text)
+        """Whether responses hold the whole text so far; None where `text` leaves that to the backend."""
+        return None if self.text is None else {"delta": False, "cumulative": True}.get(self.text)
 
     @property
     def formatter(self) -> PromptFormatter | None:
@@ -121,7 +122,7 @@ def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
     return strings
 
 
-_CHOICES = {"text": ("delta", "cumulative", "auto"), "bos": ("auto", "keep", "strip")}
+_CHOICES = {"text": ("delta", "cumulative", "auto", None), "bos": ("auto", "keep", "strip")}
 
 
 def _sampling(options: Mapping[str, Any]) -> SamplingParams:

@@ -25,7 +25,8 @@ class OutputNames:
 
     Args:
         text: the output with the text: BYTES, or token ids where ``detokenize`` is given.
-        cumulative: whether each response holds the whole text so far; None lets the responses decide.
+        cumulative: whether each response holds the whole text so far. None where that is not known: then they hold new
+            text, unless the model's `ModelSpec` says ``text="auto"``, which lets the responses decide.
         finish_reason: the BYTES output with the reason the text ended, or None.
         input_tokens: the output with the number of prompt tokens, or None.
         output_tokens: the output with the number of new tokens in each response, or None.

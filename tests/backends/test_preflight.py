@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from itertools import product
 
 import pytest
 from backends.signatures import BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed, without
-from core.replies import chunk, error, opened, remembers, wire_request
+from core.replies import chunk, error, last, opened, remembers, wire_request
 
 from nupic_client._core.calls.flows import Invoke
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends import BACKENDS, PlainBackend, VllmBackend
@@ -22,7 +24,7 @@ READY = wire.pb.ModelReadyResponse(ready=True)
 NOT_READY = wire.pb.ModelReadyResponse(ready=False)
 
 
-def make_request(name="llm", backend=None, *, prompt="Hi", stream=True, text="auto", **options):
+def make_request(name="llm", backend=None, *, prompt="Hi", stream=True, text=None, **options):
     return GenerationRequest(
         model=ModelSpec(name=name, text=text),
         prompt=prompt,
@@ -76,6 +78,35 @@ def test_accumulating_models_are_cumulative_by_their_parameters():
 def test_the_registrys_word_on_the_text_wins():
     _, session = opened(make_request(text="delta"), config(BLS_ACCUMULATING))
     assert session._wire_request.output_names.cumulative is False
+
+
+@pytest.mark.parametrize(
+    ("text", "signature", "cumulative"),
+    [
+        (None, PLAIN, False),
+        ("auto", PLAIN, None),
+        ("cumulative", PLAIN, True),
+        ("auto", VLLM, False),
+        ("auto", BLS_ACCUMULATING, True),
+    ],
+)
+def test_only_where_it_is_asked_for_it_is_guessed_whether_text_is_cumulative(text, signature, cumulative):
+    """P-F14."""
+    _, session = opened(make_request(text=text), config(signature))
+    assert session._wire_request.output_names.cumulative is cumulative
+
+
+@pytest.mark.parametrize(
+    "alphabet", [("1", "0", ""), ("a", "ab", "abab", " "), ("word", "word word", "\u00f6")]
+)
+def test_every_short_sequence_of_new_text_comes_back_whole(alphabet):
+    """P-F14: whatever the chunks of a plain model are."""
+    _, session = opened(make_request(), config(PLAIN))
+    for count in range(6):
+        for texts in product(alphabet, repeat=count):
+            decoder = StreamDecoder(session._wire_request.output_names)
+            answer = [decoder.feed(chunk(text)) for text in texts] + [decoder.feed(last())]
+            assert "".join(answer) == "".join(texts)
 
 
 def test_a_given_backend_is_used():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.generation.backend_inputs import check_filled, with_inputs
@@ -58,9 +59,12 @@ class RequestTemplate:
         """Whether further requests may be made from it: a warning is to be given for each of them."""
         self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
         """The strings that end the text."""
-        self.output_names = backend.output_names(
+        output_names = backend.output_names(
             signature, cumulative=request.model.cumulative, stream=request.stream, logprobs=self._logprobs
         )
+        if output_names.cumulative is None and request.model.text != "auto":
+            output_names = replace(output_names, cumulative=False)  # a guess could lose text
+        self.output_names = output_names
         """Where the parts of the answer stand."""
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
@@ -173,7 +177,7 @@ class RequestCache:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
         model = request.model
-        key = (model.server_name, model.version, model.stop, model.cumulative, request.stream)
+        key = (model.server_name, model.version, model.stop, model.text, request.stream)
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)

@@ -96,10 +96,10 @@ class CumulativeText:
     """Turn chunks that may each hold the whole text so far into new text. Works on bytes, before they are decoded.
 
     Some backends send the text so far with every response, others only what is new, and a plain model's signature does
-    not tell. With ``cumulative=None`` the chunks decide: when the second chunk begins with the first and is longer, it
-    is held back for one chunk; if the third begins with the second, the chunks are cumulative. Only chunks that contain
-    a letter or a digit count, because runs of spaces or dashes grow in ordinary text too. If the answer ends while the
-    question is open, the second chunk is taken as the whole text.
+    not tell. With ``cumulative=None`` the chunks decide. As long as each chunk begins with the one before, all but the
+    first are held back: they could be either. A chunk that does not shows that they are new text, and then all of them
+    are given. Once a text of 32 bytes was repeated they are cumulative. So are those of an answer that ends before. Only
+    chunks that contain a letter or a digit count, because runs of spaces or dashes grow in ordinary text too.
     """
 
     __slots__ = ("_cumulative", "_held", "_seen", "_tail")
@@ -107,7 +107,7 @@ class CumulativeText:
     def __init__(self, *, cumulative: bool | None) -> None:
         self._cumulative = cumulative
         self._seen = b""
-        self._held: bytes | None = None
+        self._held: list[bytes] = []
         self._tail = b""
 
     def feed(self, chunk: bytes) -> bytes:
@@ -120,18 +120,20 @@ class CumulativeText:
             return chunk
         if self._cumulative:
             return self._growth(chunk)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._cumulative = len(chunk) > len(held) and chunk.startswith(held)
-            return self._growth(chunk) if self._cumulative else held + chunk
         if not self._seen:
             self._seen = chunk
             return chunk
-        if len(chunk) > len(self._seen) and chunk.startswith(self._seen) and _has_word(self._seen):
-            self._held = chunk
-            return b""
+        before = self._held[-1] if self._held else self._seen
+        if len(chunk) > len(before) and chunk.startswith(before) and _has_word(self._seen):
+            if not self._held or len(before) < _PROOF:
+                self._held.append(chunk)
+                return b""
+            self._cumulative = True
+            self._held = []
+            return self._growth(chunk)
         self._cumulative = False
-        return chunk
+        held, self._held = self._held, []
+        return b"".join((*held, chunk))
 
     @property
     def decided_delta(self) -> bool:
@@ -140,9 +142,9 @@ class CumulativeText:
 
     def flush(self) -> bytes:
         """Return what is still held back at the end of the answer."""
-        held, self._held = self._held, None
+        held, self._held = self._held, []
         tail, self._tail = self._tail, b""
-        return held[len(self._seen) :] if held is not None else tail
+        return held[-1][len(self._seen) :] if held else tail
 
     def _growth(self, chunk: bytes) -> bytes:
         # A detokeniser that renders an unfinished character as U+FFFD replaces it in a later chunk: wait for that one.
@@ -160,6 +162,8 @@ class CumulativeText:
 
 
 _REPLACEMENT = "\ufffd".encode()
+_PROOF = 32
+"""Bytes: new text that is as long and begins with all of the text before it does not occur."""
 
 
 def _has_word(data: bytes) -> bool:

@@ -195,6 +195,33 @@ def test_a_second_chunk_that_only_looks_cumulative_is_not_lost():
     assert grown([b"ha", b"haha", b"!"], None) == b"hahaha!"
 
 
+def test_new_text_that_only_looked_cumulative_comes_back_whole():
+    """P-F14: the chunks are all still known."""
+    assert grown([b"1", b"10", b"100", b"1000", b"x", b"1"], None) == b"1101001000x1"
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=6), max_size=6),
+    st.lists(st.text("ab1 ", min_size=1, max_size=3), max_size=6),
+)
+def test_new_text_is_complete_however_many_chunks_looked_cumulative(rest, tails):
+    """P-F14."""
+    chunks = [chunk.encode() for chunk in whole_texts(["a", *tails])]
+    chunks += [b"\n", *rest]
+    assert grown(chunks, None) == b"".join(chunks)
+
+
+def test_text_of_cumulative_chunks_flows_once_a_text_of_32_bytes_was_repeated():
+    text = CumulativeText(cumulative=None)
+    chunks = [("word " * count).encode() for count in range(1, 11)]
+    assert [len(text.feed(chunk)) for chunk in chunks] == [5, 0, 0, 0, 0, 0, 0, 35, 5, 5]
+
+
+def test_one_long_growth_proves_nothing():
+    text = CumulativeText(cumulative=None)
+    assert [text.feed(b"a" * 40), text.feed(b"a" * 80), text.feed(b"b")] == [b"a" * 40, b"", b"a" * 80 + b"b"]
+
+
 def test_two_chunks_of_which_one_continues_the_other_are_the_whole_text():
     assert grown([b"Hello", b"Hello you"], None) == b"Hello you"
 
