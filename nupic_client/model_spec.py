@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nupic_client._numbers import check_integer
 from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
@@ -73,9 +74,9 @@ class ModelSpec:
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
                 raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")
-        length = self.context_length
-        if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
-            raise ConfigurationError(f"context_length must be a number of tokens >= 1, not {length!r}")
+        if self.context_length is not None:
+            length = check_integer("context_length", self.context_length, "a number of tokens >= 1", low=1)
+            object.__setattr__(self, "context_length", length)
         if not isinstance(self.sampling, SamplingParams):
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nupic_client._numbers import check_number
 from nupic_client.local.engine import (
     Chunk,
     EngineError,
@@ -71,7 +72,7 @@ Step: TypeAlias = "str | bytes | Mapping[str, TensorValue | Sequence[TensorValue
 
 def sleep(seconds: float) -> Step:
     """Step: wait this many seconds. A cancel ends the wait at once."""
-    return _Sleep(seconds)
+    return _Sleep(check_number("sleep", seconds, "a number of seconds >= 0", low=0))
 
 
 def silence() -> Step:
