@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from nupic_client._public import publish
-from nupic_client.signature import ModelSignature, TensorValue
+from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
 
 __all__ = ["BackendInputs", "GenerateOptions", "InferOptions", "TextAs"]
 
-BackendInputs: TypeAlias = "Mapping[str, TensorValue | Sequence[TensorValue] | Mapping[str, object]]"
-"""Inputs by name: an element, a flat list of elements, or a mapping that is sent as JSON."""
+BackendInputs: TypeAlias = "Mapping[str, Any]"
+"""Inputs by name: an element, a list of elements, nested lists, an array, or a mapping that is sent as JSON."""
 TextAs: TypeAlias = Literal["str", "bytes"]
 """The Python type of the elements of BYTES outputs."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.generation.backend_inputs import check_filled, with_inputs
+from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
@@ -130,14 +130,14 @@ class RequestTemplate:
 
     def _whole(self, request: GenerationRequest) -> Any:
         """Return a request that shares nothing with others."""
-        tensors = self._backend.inputs(
+        made = self._backend.inputs(
             self._signature,
             request.prompt,
             self._options.sampling,
             stream=request.stream,
             logprobs=self._logprobs,
         )
-        tensors = with_inputs(tensors, self._signature, self._options.backend_inputs)
+        tensors = with_inputs(made, self._signature, self._options.backend_inputs)
         check_filled(tensors, self._signature)
         message = self._built(request, tensors)
         message.MergeFrom(self._built(None, []))
@@ -147,7 +147,7 @@ class RequestTemplate:
         signature = self._signature
         return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
 
-    def _built(self, request: GenerationRequest | None, tensors: list[InputTensor]) -> Any:
+    def _built(self, request: GenerationRequest | None, tensors: Sequence[RequestTensor]) -> Any:
         """Return the part of a request that a request gives, or without one the part that is the same for all."""
         try:
             if request is None:

@@ -130,3 +130,146 @@ def test_numbers_are_not_copied():
 
 def test_texts_of_leaves_str_alone():
     assert texts_of(np.array([b"a", "b"], dtype=object)).tolist() == ["a", "b"]
+
+
+# P-F17: plain numbers that numpy would read as floats or objects
+
+
+BIG = 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("UINT64", [[BIG, 1]]),
+        ("UINT64", [[1, BIG], [2**63, 0]]),
+        ("UINT64", [BIG]),
+        ("UINT64", (0, 2**63)),
+        ("FP64", [[2**64, 1]]),
+        ("FP64", [2**63, 1, 2**100]),
+        ("FP64", [-(2**70), 1]),
+        ("FP32", [2**64, 1]),
+        ("BF16", [2**64, 1]),
+        ("INT64", [-(2**63), 2**63 - 1]),
+    ],
+)
+def test_whole_numbers_of_any_size_go_out_as_they_are(datatype, value):
+    """P-F17."""
+    found = there_and_back(datatype, value)
+    assert [int(number) for number in found.ravel()] == list(np.array(value, object).ravel())
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("INT64", [2**63, 1]),
+        ("UINT64", [BIG, -1]),
+        ("UINT64", [2**64, 1]),
+        ("UINT64", [BIG, 1.5]),
+        ("FP64", [2**64 + 1, 1]),
+        ("FP64", [2**63 + 1, 1]),
+        ("FP64", [10**400, 1]),
+        ("FP32", [2**200, 1]),
+        ("FP16", [2**64, 1]),
+        ("INT8", [BIG, 1]),
+        ("BOOL", [BIG, 1]),
+        ("UINT64", [BIG, None]),
+        ("UINT64", [BIG, "1"]),
+    ],
+)
+def test_whole_numbers_that_do_not_fit_are_not_changed(datatype, value):
+    """P-F17."""
+    with pytest.raises(ConfigurationError, match=f"'x' must be {datatype}"):
+        as_array("x", datatype, value)
+
+
+@given(
+    st.sampled_from(["INT8", "INT64", "UINT32", "UINT64"]),
+    st.lists(st.integers(-(2**65), 2**65) | st.integers(-5, 5), min_size=1, max_size=4),
+)
+def test_a_list_of_whole_numbers_goes_out_as_it_is_or_not_at_all(datatype, numbers):
+    """P-F17."""
+    info = np.iinfo(DTYPES[datatype])
+    if all(info.min <= number <= info.max for number in numbers):
+        assert there_and_back(datatype, numbers).tolist() == numbers
+    else:
+        with pytest.raises(ConfigurationError, match=f"must be {datatype}"):
+            as_array("x", datatype, numbers)
+
+
+@pytest.mark.parametrize("value", [np.int64(5), [np.int64(5)], [[np.uint8(5), 5]], np.int8(5)])
+def test_whole_numbers_of_numpy_take_the_models_type(value):
+    """P-F18."""
+    for datatype in ("INT32", "UINT64", "FP32"):
+        assert set(there_and_back(datatype, value).ravel().tolist()) == {5}
+    with pytest.raises(ConfigurationError, match="does not fit"):
+        as_array("x", "INT8", np.int64(500))
+
+
+# P, case 17: values that numpy would read as something else
+
+
+class OnlyDLPack:
+    """An array of a library that knows DLPack only."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_an_array_that_only_dlpack_reads_is_read():
+    """P, case 17."""
+    given = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(there_and_back("FP32", OnlyDLPack(given)), given)
+    with pytest.raises(ConfigurationError, match="not an array of float32"):
+        as_array("x", "FP64", OnlyDLPack(given))
+
+
+@pytest.mark.parametrize("error", [BufferError, RuntimeError, TypeError])
+def test_an_array_that_cannot_be_read_is_an_error_in_words(error):
+    """P, case 17: such as one on a GPU."""
+
+    class Elsewhere(OnlyDLPack):
+        def __dlpack__(self, **options):
+            raise error("it is on another device")
+
+    with pytest.raises(ConfigurationError, match=r"numpy makes no array of \(it is on another"):
+        as_array("x", "FP32", Elsewhere(np.zeros(1)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.ma.array([1.0, 2.0], mask=[False, True]),
+        [np.ma.array([1.0, 2.0], mask=[False, True])],
+        [[1.0, 2.0], np.ma.array([1.0, 2.0], mask=[True, True])],
+        [1.0, np.ma.masked],
+    ],
+)
+@pytest.mark.parametrize("datatype", ["FP64", "BF16", "INT32", "BYTES"])
+def test_a_masked_array_is_refused_in_words(value, datatype):
+    """P, case 17: what is under the mask is not to be sent."""
+    with pytest.raises(ConfigurationError, match=r"a masked array: give array.filled"):
+        as_array("x", datatype, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ([[bytearray(b"a"), memoryview(b"bc")]], [[b"a", b"bc"]]),
+        ([bytearray(b"ab"), bytearray(b"cd")], [b"ab", b"cd"]),
+        ([bytearray()], [b""]),
+        (bytearray(b"ab"), b"ab"),
+        (memoryview(b"ab"), b"ab"),
+        (["a", b"b", bytearray(b"c")], [b"a", b"b", b"c"]),
+        (np.array([bytearray(b"a"), memoryview(b"b"), "c"], dtype=object), [b"a", b"b", b"c"]),
+    ],
+)
+def test_every_kind_of_bytes_is_an_element(value, wanted):
+    """P, case 17."""
+    assert there_and_back("BYTES", value, "bytes").tolist() == wanted
