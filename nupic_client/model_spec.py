@@ -21,7 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["ModelSpec", "specs_from_file", "specs_from_toml"]
+__all__ = ["BACKEND_NAMES", "ModelSpec", "specs_from_file", "specs_from_toml"]
+
+BACKEND_NAMES = ("vllm", "trtllm_engine", "trtllm_llmapi", "trtllm", "plain")
+"""The names of `nupic_client.backends.BACKENDS`, for entries that are read before any backend is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,8 @@ class ModelSpec:
         bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
             doubled one makes answers worse. ``"auto"`` strips it: the tokenizers of all known backends add one.
-        backend: the name of the backend, see `nupic_client.backends`; None detects it by the model's signature.
+        backend: the name of the backend, see `nupic_client.backends`; None detects it by the model's signature. A client's
+            ``backend=`` goes before it.
         text: whether responses hold new text (``"delta"``) or the whole text so far (``"cumulative"``). None takes what
             the backend says; where it does not know, as with a plain model, they hold new text. ``"auto"`` guesses there
             by the responses, and the beginning of a text is held back for that.
@@ -71,6 +75,12 @@ class ModelSpec:
             value = getattr(self, key)
             if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
                 raise ConfigurationError(f"{key} must be a string, not {value!r}")
+        if self.backend is not None and self.backend not in BACKEND_NAMES:
+            raise ConfigurationError(
+                f"backend must be one of {listed(BACKEND_NAMES)}, not {self.backend!r}:"
+                f" {did_you_mean(self.backend, BACKEND_NAMES)}one of your own is given to the client as backend=",
+                parameter="backend",
+            )
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
                 raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")

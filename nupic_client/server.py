@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
@@ -184,21 +185,22 @@ class ServerClient(Connected):
         """Return what a model has done since the server started; the async twin of `statistics`."""
         return await self._async_transport.run(self._queries.statistics(self._name(model), version))
 
-    def load(self, model: str, *, config: str | None = None) -> None:
+    def load(self, model: str, *, config: str | Mapping[str, Any] | None = None) -> None:
         """Load a model, or load it again. Returns when it is loaded.
 
         Works on servers that run with explicit model control (Triton's ``--model-control-mode=explicit``).
 
         Args:
             model: the server's name or a friendly name.
-            config: a model configuration as JSON, in place of the one in the repository.
+            config: a model configuration, as JSON or as a mapping, in place of the one in the repository.
 
         Raises:
+            ConfigurationError: ``config`` is neither.
             RequestError: the server refuses, or the model cannot be loaded.
         """
         self._transport.run(self._queries.load(self._name(model), config))
 
-    async def aload(self, model: str, *, config: str | None = None) -> None:
+    async def aload(self, model: str, *, config: str | Mapping[str, Any] | None = None) -> None:
         """Load a model; the async twin of `load`."""
         await self._async_transport.run(self._queries.load(self._name(model), config))
 

@@ -32,7 +32,7 @@ def check_address(host: str, port: int) -> None:
     Raises:
         ConfigurationError: it could not.
     """
-    check_integer("port", port, "an integer from 0 to 65535", low=0, high=65535)
+    port = check_integer("port", port, "an integer from 0 to 65535", low=0, high=65535)
     # The servers' own attempts print a page of their internals before they fail, so ours comes first.
     try:
         _bind(host, port)

@@ -159,6 +159,21 @@ def test_load_sends_a_configuration_only_where_one_is_given():
     assert (call.timeout, call.metadata) == (7.0, (("authorization", "Bearer x"),))
 
 
+def test_a_configuration_may_be_a_mapping():
+    """I-F10."""
+    (call,), _ = drive(ASK.load("gpt", {"backend": "python"}), pb.RepositoryModelLoadResponse())
+    assert call.request.parameters["config"].string_param == '{"backend": "python"}'
+
+
+@pytest.mark.parametrize("config", [5, b"{}", ["a"], {"a": object()}])
+def test_a_configuration_that_is_none_is_refused_in_words(config):
+    """I-F10."""
+    with pytest.raises(
+        ConfigurationError, match=r"config (must be JSON text or a mapping|cannot be sent as JSON)"
+    ):
+        drive(ASK.load("gpt", config), pb.RepositoryModelLoadResponse())
+
+
 @pytest.mark.parametrize("dependents", [True, False])
 def test_unload_says_whether_dependents_go_too(dependents):
     response = pb.RepositoryModelUnloadResponse()
