@@ -209,15 +209,16 @@ def _outputs(value: object) -> tuple[str, ...]:
     """Return the names of the outputs that are asked for."""
     if value is None:
         return ()
+    found: list[str] = []
     listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
-    names = [*value] if listed else [value]  # type: ignore[misc]  # it is iterable then
-    for name in names:
+    for name in value if listed else [value]:  # type: ignore[attr-defined]  # it is iterable
         if not listed or not isinstance(name, str):
             raise ConfigurationError(
                 f"outputs: expected a list of names, given the {type(name).__name__} {name!r}",
                 parameter="outputs",
             )
-    return tuple(names)
+        found.append(name)
+    return tuple(found)
 
 
 def check_parameters(value: object) -> dict[str, bool | int | float | str]:

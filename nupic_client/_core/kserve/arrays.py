@@ -18,6 +18,7 @@ nearest (ties to even).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -117,11 +118,14 @@ def content_of(datatype: str, array: Array) -> bytes | memoryview:
 
 def _is_masked(value: object) -> bool:
     """Return whether a value is or contains an array with a mask, which numpy would ignore."""
+    masked = sys.modules.get("numpy.ma")  # its import takes a while, and without it there are none
+    if masked is None:
+        return False
     if isinstance(value, (list, tuple)):
         return any(
             _is_masked(item) for item in value if not isinstance(item, (int, float, str, bytes, np.generic))
         )
-    return isinstance(value, np.ma.MaskedArray)
+    return isinstance(value, masked.MaskedArray)
 
 
 def _is_plain(value: object) -> bool:
