@@ -47,7 +47,7 @@ class GenerateOptions(TypedDict, total=False):
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     backend_inputs: BackendInputs | None
-    """Further inputs of the model by name, sent as the data type and shape that the model declares. ``infer`` takes the same.
+    """Further inputs of the model by name, sent as the data type and shape that it declares. ``infer`` takes the same.
 
     A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
     signature: ModelSignature | None
