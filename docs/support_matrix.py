@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NONE = "-"
-_TEXT = {False: "new text", True: "the whole text so far", None: "either: the responses decide"}
+_TEXT = {False: "new text", True: "the whole text so far", None: "new text, unless declared"}
 
 
 def support_matrix(backends: Sequence[object] = BACKENDS) -> dict[str, dict[str, str]]:

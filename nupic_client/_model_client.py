@@ -66,7 +66,7 @@ class ModelClient(Connected):
             channel_options=channel_options,
             connect_timeout=self._options.timeouts.connect,
         )
-        self._backend = backend_of(backend)
+        self._backend = backend_of(self._spec.backend if backend is None else backend)
         self._begin()
 
     def _begin(self) -> None:

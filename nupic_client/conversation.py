@@ -13,6 +13,7 @@ from typing_extensions import Self, Unpack
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._history import estimate_tokens, trimmed
+from nupic_client._numbers import check_integer
 from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError, StreamStateError
@@ -282,11 +283,7 @@ def _checked_system(text: str | None) -> str | None:
 
 
 def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
-    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
-        raise ConfigurationError(
-            f"{name} must be a number of tokens >= {least}, not {count!r}", parameter=name
-        )
-    return count
+    return None if count is None else check_integer(name, count, f"a number of tokens >= {least}", low=least)
 
 
 def _nothing() -> None:

@@ -17,11 +17,11 @@ from typing_extensions import Self, Unpack
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
-from nupic_client._core.inference.arrays import ArrayLike
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.kserve.arrays import ArrayLike
 from nupic_client._core.kserve.rest import check_headers
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id

@@ -15,12 +15,12 @@ from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.generation.opening import generate_unary
-from nupic_client._core.inference.arrays import ArrayLike
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.kserve.arrays import ArrayLike
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nupic_client._numbers import check_integer
 from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
@@ -20,7 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["ModelSpec", "specs_from_file", "specs_from_toml"]
+__all__ = ["BACKEND_NAMES", "ModelSpec", "specs_from_file", "specs_from_toml"]
+
+BACKEND_NAMES = ("vllm", "trtllm_engine", "trtllm_llmapi", "trtllm", "plain")
+"""The names of `nupic_client.backends.BACKENDS`, for entries that are read before any backend is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,11 @@ class ModelSpec:
         bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
             doubled one makes answers worse. ``"auto"`` strips it: the tokenizers of all known backends add one.
-        backend: the name of the backend, see `nupic_client.backends`; None detects it by the model's signature.
-        text: whether responses hold new text (``"delta"``), the whole text so far (``"cumulative"``), or the responses
-            should decide (``"auto"``).
+        backend: the name of the backend, see `nupic_client.backends`; None detects it by the model's signature. A client's
+            ``backend=`` goes before it.
+        text: whether responses hold new text (``"delta"``) or the whole text so far (``"cumulative"``). None takes what
+            the backend says; where it does not know, as with a plain model, they hold new text. ``"auto"`` guesses there
+            by the responses, and the beginning of a text is held back for that.
         description: one line for people.
     """
 
@@ -57,7 +63,7 @@ class ModelSpec:
     context_length: int | None = None
     bos: Literal["auto", "keep", "strip"] = "auto"
     backend: str | None = None
-    text: Literal["delta", "cumulative", "auto"] = "auto"
+    text: Literal["delta", "cumulative", "auto"] | None = None
     description: str = ""
     hint: str = field(default="", repr=False, compare=False)
     """For the error text when the server does not have the model."""
@@ -69,12 +75,18 @@ class ModelSpec:
             value = getattr(self, key)
             if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
                 raise ConfigurationError(f"{key} must be a string, not {value!r}")
+        if self.backend is not None and self.backend not in BACKEND_NAMES:
+            raise ConfigurationError(
+                f"backend must be one of {listed(BACKEND_NAMES)}, not {self.backend!r}:"
+                f" {did_you_mean(self.backend, BACKEND_NAMES)}one of your own is given to the client as backend=",
+                parameter="backend",
+            )
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
                 raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")
-        length = self.context_length
-        if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
-            raise ConfigurationError(f"context_length must be a number of tokens >= 1, not {length!r}")
+        if self.context_length is not None:
+            length = check_integer("context_length", self.context_length, "a number of tokens >= 1", low=1)
+            object.__setattr__(self, "context_length", length)
         if not isinstance(self.sampling, SamplingParams):
             object.__setattr__(self, "sampling", _sampling(self.sampling))
         object.__setattr__(self, "server_name", self.server_name or self.name)
@@ -100,8 +112,8 @@ class ModelSpec:
 
     @property
     def cumulative(self) -> bool | None:
-        """`text` for the decoder: None leaves the decision to the responses."""
-        return {"delta": False, "cumulative": True}.get(self.text)
+        """Whether responses hold the whole text so far; None where `text` leaves that to the backend."""
+        return None if self.text is None else {"delta": False, "cumulative": True}.get(self.text)
 
     @property
     def formatter(self) -> PromptFormatter | None:
@@ -121,7 +133,7 @@ def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
     return strings
 
 
-_CHOICES = {"text": ("delta", "cumulative", "auto"), "bos": ("auto", "keep", "strip")}
+_CHOICES = {"text": ("delta", "cumulative", "auto", None), "bos": ("auto", "keep", "strip")}
 
 
 def _sampling(options: Mapping[str, Any]) -> SamplingParams:

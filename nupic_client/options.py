@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from nupic_client._public import publish
-from nupic_client.signature import ModelSignature, TensorValue
+from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
 
 if sys.version_info >= (3, 12):
@@ -17,8 +17,8 @@ else:
 
 __all__ = ["BackendInputs", "GenerateOptions", "InferOptions", "TextAs"]
 
-BackendInputs: TypeAlias = Mapping[str, TensorValue | Sequence[TensorValue] | Mapping[str, object]]
-"""Inputs by name: an element, a flat list of elements, or a mapping that is sent as JSON."""
+BackendInputs: TypeAlias = Mapping[str, Any]
+"""Inputs by name: an element, a list of elements, nested lists, an array, or a mapping that is sent as JSON."""
 TextAs: TypeAlias = Literal["str", "bytes"]
 """The Python type of the elements of BYTES outputs."""
 
@@ -53,7 +53,7 @@ class GenerateOptions(TypedDict, total=False):
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     backend_inputs: BackendInputs | None
-    """Further inputs of the model by name, sent as the data type and shape that the model declares.
+    """Further inputs of the model by name, sent as the data type and shape that it declares. ``infer`` takes the same.
 
     A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
     signature: ModelSignature | None

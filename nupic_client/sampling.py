@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, SupportsIndex
+from typing import Any
 
+from nupic_client._numbers import check_integer, check_number
 from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError
 
@@ -15,29 +14,6 @@ __all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
 
 MAX_STOP_STRINGS = 64
 """The most stop strings. More are a mistake, such as a text given as a list of its letters."""
-
-
-def _number(
-    name: str, value: object, allowed: str, *, low: float, high: float, open_low: bool = False
-) -> float:
-    try:
-        # Numbers of numpy and other libraries are accepted; texts are not, even if they look like numbers.
-        number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
-        raise ConfigurationError(f"{name} must be a number {allowed}, not {value!r}", parameter=name)
-    return number
-
-
-def _integer(name: str, value: SupportsIndex, allowed: str, *, low: int, high: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = low - 1
-    if isinstance(value, bool) or not low <= number <= high:
-        raise ConfigurationError(f"{name} must be an integer {allowed}, not {value!r}", parameter=name)
-    return number
 
 
 def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -117,17 +93,27 @@ class SamplingParams:
 
 
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
-    "max_tokens": lambda name, value: _integer(name, value, ">= 1", low=1, high=2**31 - 1),
-    "temperature": lambda name, value: _number(name, value, ">= 0", low=0.0, high=float("inf")),
-    "top_p": lambda name, value: _number(name, value, "> 0 and <= 1", low=0.0, high=1.0, open_low=True),
-    "top_k": lambda name, value: _integer(name, value, ">= 0 (0 switches it off)", low=0, high=2**31 - 1),
-    "min_p": lambda name, value: _number(name, value, "from 0 to 1", low=0.0, high=1.0),
-    "seed": lambda name, value: _integer(name, value, "from 0 to 2**64 - 1", low=0, high=2**64 - 1),
-    "repetition_penalty": lambda name, value: _number(
-        name, value, "> 0", low=0.0, high=float("inf"), open_low=True
+    "max_tokens": lambda name, value: check_integer(name, value, "an integer >= 1", low=1, high=2**31 - 1),
+    "temperature": lambda name, value: check_number(name, value, "a number >= 0", low=0.0, high=float("inf")),
+    "top_p": lambda name, value: check_number(
+        name, value, "a number > 0 and <= 1", low=0.0, high=1.0, open_low=True
     ),
-    "presence_penalty": lambda name, value: _number(name, value, "from -2 to 2", low=-2.0, high=2.0),
-    "frequency_penalty": lambda name, value: _number(name, value, "from -2 to 2", low=-2.0, high=2.0),
+    "top_k": lambda name, value: check_integer(
+        name, value, "an integer >= 0 (0 switches it off)", low=0, high=2**31 - 1
+    ),
+    "min_p": lambda name, value: check_number(name, value, "a number from 0 to 1", low=0.0, high=1.0),
+    "seed": lambda name, value: check_integer(
+        name, value, "an integer from 0 to 2**64 - 1", low=0, high=2**64 - 1
+    ),
+    "repetition_penalty": lambda name, value: check_number(
+        name, value, "a number > 0", low=0.0, high=float("inf"), open_low=True
+    ),
+    "presence_penalty": lambda name, value: check_number(
+        name, value, "a number from -2 to 2", low=-2.0, high=2.0
+    ),
+    "frequency_penalty": lambda name, value: check_number(
+        name, value, "a number from -2 to 2", low=-2.0, high=2.0
+    ),
 }
 
 OPTION_NAMES = tuple(field.name for field in fields(SamplingParams))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
@@ -190,17 +191,24 @@ class ServerClient(Connected):
         """Return the statistics of a model. The async twin of `statistics`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.statistics(self._name(model), version))
 
-    def load(self, model: str, *, config: str | None = None, timeout: float | None = LOAD_TIMEOUT) -> None:
+    def load(
+        self,
+        model: str,
+        *,
+        config: str | Mapping[str, Any] | None = None,
+        timeout: float | None = LOAD_TIMEOUT,
+    ) -> None:
         """Load a model, or load it again. Blocks until it is loaded; thread-safe.
 
         Requires explicit model control on the server (Triton's ``--model-control-mode=explicit``).
 
         Args:
             model: the server's name or a friendly name.
-            config: a model configuration as JSON, which replaces the one in the repository.
+            config: a model configuration, as JSON or as a mapping, which replaces the one in the repository.
             timeout: seconds, in place of the client's: large models load for minutes. None for no limit.
 
         Raises:
+            ConfigurationError: ``config`` is neither JSON nor a mapping.
             RequestRejectedError: the server does not load models on request, or refuses the configuration.
             ModelUnavailableError: the server could not load the model; the message says why, as far as the server does.
             DeadlineExceededError: not loaded in time; the server goes on loading it.
@@ -209,7 +217,11 @@ class ServerClient(Connected):
         self._transport.run(self._load(model, config, timeout))
 
     async def aload(
-        self, model: str, *, config: str | None = None, timeout: float | None = LOAD_TIMEOUT
+        self,
+        model: str,
+        *,
+        config: str | Mapping[str, Any] | None = None,
+        timeout: float | None = LOAD_TIMEOUT,
     ) -> None:
         """Load a model. The async twin of `load`, with the same arguments and errors."""
         await self._async_transport.run(self._load(model, config, timeout))
@@ -256,7 +268,9 @@ class ServerClient(Connected):
     def _name(self, model: str) -> str:
         return self._registry.resolve(model).server_name if model else ""
 
-    def _load(self, model: str, config: str | None, timeout: float | None) -> flows.Flow[None]:
+    def _load(
+        self, model: str, config: str | Mapping[str, Any] | None, timeout: float | None
+    ) -> flows.Flow[None]:
         return ServerQueries(Timeouts.of(timeout).total, self._metadata).load(self._name(model), config)
 
     def _readiness(self, model: str, timeout: float | None) -> flows.Flow[None]:

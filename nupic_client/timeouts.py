@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
+from nupic_client._numbers import check_integer, check_seconds
 from nupic_client._public import publish
-from nupic_client.errors import ConfigurationError
 
 __all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
 
@@ -16,8 +15,6 @@ DEFAULT_TOTAL_TIMEOUT = 600.0
 DEFAULT_MAX_OUTPUT_BYTES = 64 * 2**20
 """The default limit for the text of an answer in bytes: a hundred times the longest contexts."""
 
-# 31 years. gRPC counts nanoseconds in 64 bits: a longer timeout would overflow, and the call would end at once.
-_LONGEST_TIMEOUT = 1e9
 _MOST_RETRIES = 100
 
 
@@ -46,7 +43,7 @@ class Timeouts:
     def __post_init__(self) -> None:
         for name in ("total", "first_token", "between_tokens", "connect"):
             shown = "timeout" if name == "total" else f"timeout.{name}"
-            object.__setattr__(self, name, _seconds(shown, getattr(self, name)))
+            object.__setattr__(self, name, check_seconds(shown, getattr(self, name)))
 
     @classmethod
     def of(cls, value: float | Timeouts | None) -> Timeouts:
@@ -56,17 +53,6 @@ class Timeouts:
     def override(self, value: float | Timeouts | None) -> Timeouts:
         """Return the value if it is `Timeouts`, else these with the value as total."""
         return value if isinstance(value, Timeouts) else replace(self, total=value)
-
-
-def _seconds(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not 0 < number <= _LONGEST_TIMEOUT:
-        raise ConfigurationError(
-            f"{name} must be a positive number of seconds or None for no limit, not {value!r}", parameter=name
-        )
-    return float(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +78,11 @@ class RetryPolicy:
     max_backoff: float = 8.0
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.max_retries, int)
-            or isinstance(self.max_retries, bool)
-            or not 0 <= self.max_retries <= _MOST_RETRIES
-        ):
-            raise ConfigurationError(
-                f"max_retries must be an integer from 0 to {_MOST_RETRIES} (0 switches them off), not {self.max_retries!r}",
-                parameter="max_retries",
-            )
-        _seconds("initial_backoff", self.initial_backoff)
-        _seconds("max_backoff", self.max_backoff)
+        allowed = f"an integer from 0 to {_MOST_RETRIES} (0 switches them off)"
+        retries = check_integer("max_retries", self.max_retries, allowed, low=0, high=_MOST_RETRIES)
+        object.__setattr__(self, "max_retries", retries)
+        for name in ("initial_backoff", "max_backoff"):
+            object.__setattr__(self, name, check_seconds(name, getattr(self, name)))
 
     @classmethod
     def of(cls, value: int | RetryPolicy | None) -> RetryPolicy:

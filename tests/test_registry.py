@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nupic_client import StreamingClient
 from nupic_client._folders import user_config_folder
+from nupic_client.backends import BACKENDS, DEFAULT_MAX_TOKENS
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.messages import system, user
+from nupic_client.model_spec import BACKEND_NAMES
 from nupic_client.prompts import formatter_for
 from nupic_client.registry import (
     ModelRegistry,
@@ -17,6 +20,7 @@ from nupic_client.registry import (
     specs_from_toml,
 )
 from nupic_client.sampling import SamplingParams
+from nupic_client.testing import FakeTriton
 
 BOT = ModelSpec(name="support-bot", server_name="support.streaming", aliases=("bot",), family="chatml")
 
@@ -421,3 +425,41 @@ def test_a_number_in_a_file_that_is_too_long_to_be_shown():
 def test_names_that_nobody_could_ask_for(wrong):
     with pytest.raises(ConfigurationError):
         ModelSpec(**wrong)
+
+
+# A-B1: the backend of an entry
+
+
+def test_the_backends_of_entries_are_those_that_there_are():
+    assert tuple(backend.name for backend in BACKENDS) == BACKEND_NAMES
+
+
+@pytest.mark.parametrize("name", BACKEND_NAMES)
+def test_the_backend_of_an_entry_is_used(name):
+    """A-B1."""
+    registry = ModelRegistry(specs_from_toml(f'[models.m]\nbackend = "{name}"', "a file"))
+    with StreamingClient("m", url="localhost:1", registry=registry) as client:
+        assert client._backend.name == name
+    with StreamingClient("m", url="localhost:1", registry=registry, backend="plain") as client:
+        assert client._backend.name == "plain"
+
+
+@pytest.mark.parametrize("name", ["vlm", "no-such-backend", ""])
+def test_an_entry_with_an_unknown_backend_is_refused(name):
+    """A-B1."""
+    near = "did you mean 'vllm'" if name == "vlm" else ""
+    with pytest.raises(ConfigurationError, match=f"backend must be one of 'vllm', .*{near}"):
+        ModelSpec(name="m", backend=name)
+    with pytest.raises(ConfigurationError, match=f"a file: model 'm': backend must be one of .*{near}"):
+        specs_from_toml(f'[models.m]\nbackend = "{name}"', "a file")
+
+
+def test_a_request_is_spelled_by_the_backend_of_the_entry():
+    """A-B1: a model that is not detected as what it is."""
+    registry = ModelRegistry([ModelSpec(name="gpt.streaming", backend="trtllm")])
+    with (
+        FakeTriton() as server,
+        StreamingClient("gpt.streaming", url=server.url, registry=registry) as client,
+    ):
+        client.generate("Hi")
+    assert server.requests[0].inputs["max_tokens"] == DEFAULT_MAX_TOKENS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -23,7 +24,8 @@ class OutputNames:
 
     Args:
         text: the output with the text: BYTES, or token ids where ``detokenize`` is given.
-        cumulative: whether each response holds the whole text so far; None lets the responses decide.
+        cumulative: whether each response holds the whole text so far. None where that is not known: then they hold new
+            text, unless the model's `ModelSpec` says ``text="auto"``, which lets the responses decide.
         finish_reason: the BYTES output with the reason the text ended, or None.
         input_tokens: the output with the number of prompt tokens, or None.
         output_tokens: the output with the number of new tokens in each response, or None.
@@ -172,3 +174,15 @@ def _check_kind(spec: TensorSpec, element: object) -> None:
         # A text may be the prompt, which error texts do not show.
         shown = repr(element) if isinstance(element, (bool, int, float)) else type(element).__name__
         raise ConfigurationError(f"input {spec.name!r} must be {spec.datatype}, not {shown}")
+    if datatype.is_float and isinstance(element, int) and not _is_exact(element, datatype.struct_code):
+        raise ConfigurationError(
+            f"input {spec.name!r} must be {spec.datatype}, not {element!r}, which does not fit"
+        )
+
+
+def _is_exact(number: int, code: str) -> bool:
+    """Return whether a floating-point type of the module ``struct`` holds a whole number as it is, if it has room for it."""
+    try:
+        return bool(struct.unpack(f"<{code}", struct.pack(f"<{code}", number))[0] == number)
+    except (OverflowError, struct.error):
+        return True  # the encoder says so

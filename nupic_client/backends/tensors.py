@@ -59,7 +59,7 @@ class TensorBackend:
     """For a field of `OutputNames` besides the text, the BOOL input that asks for it and the output that holds it.
     ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
     cumulative: ClassVar[bool | None] = None
-    """Whether a streamed response holds the whole text so far; None leaves that to the responses."""
+    """Whether a streamed response holds the whole text so far; None where that is not known, see `OutputNames`."""
     needs_max_tokens: ClassVar[bool] = False
     """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
     streaming_hint: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"

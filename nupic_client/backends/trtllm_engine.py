@@ -6,6 +6,7 @@ has its configuration.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -67,6 +68,7 @@ class TrtllmEngineBackend(TensorBackend):
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self._tokenizer = tokenizer
+        self._keywords = _decode_keywords(tokenizer)
 
     def matches(self, signature: ModelSignature) -> bool:
         """Return whether the model takes token ids."""
@@ -135,4 +137,25 @@ class TrtllmEngineBackend(TensorBackend):
         assert tokenizer is not None, "inputs() needs it too"  # noqa: S101 - a promise to the type checker
         # The engine sends the token that ends a text as well, and tokenizers write it into the text.
         silent = {getattr(tokenizer, "eos_token_id", None), getattr(tokenizer, "pad_token_id", None)}
-        return tokenizer.decode([token for token in ids if token not in silent])
+        tokens = [token for token in ids if token not in silent]
+        if self._keywords:
+            try:
+                return tokenizer.decode(tokens, **self._keywords)
+            except (TypeError, ValueError):
+                pass  # what it passes its keywords on to does not take this one
+        return tokenizer.decode(tokens)
+
+
+def _decode_keywords(tokenizer: Tokenizer | None) -> dict[str, bool]:
+    """Return the keywords with which a tokenizer decodes token ids to their own text, as servers that stream do.
+
+    Those of ``transformers`` may be set up to remove spaces before punctuation afterwards, which changes the text before
+    a token.
+    """
+    try:
+        parameters = {} if tokenizer is None else inspect.signature(tokenizer.decode).parameters
+    except (TypeError, ValueError):  # of an extension module that does not say
+        parameters = {}
+    kinds = {parameter.kind for parameter in parameters.values()}
+    takes = "clean_up_tokenization_spaces" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
+    return {"clean_up_tokenization_spaces": False} if takes else {}

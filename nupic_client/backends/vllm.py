@@ -15,9 +15,11 @@ from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
-__all__ = ["VllmBackend"]
+__all__ = ["VllmBackend", "as_vllm_reads"]
 
 _SAMPLING = "sampling_parameters"
+_JSON_TEXTS = ("structured_outputs", "guided_decoding")
+"""Fields of the JSON that hold JSON themselves, as a text."""
 
 
 class VllmBackend(TensorBackend):
@@ -51,3 +53,18 @@ class VllmBackend(TensorBackend):
         if logprobs is not None:
             fields["logprobs"] = max(logprobs, 1)
         return {_SAMPLING: json.dumps(fields)}
+
+
+def as_vllm_reads(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:
+    """Return sampling parameters with the fields as JSON texts that vLLM wants so; those of another input as they are.
+
+    Example:
+        >>> as_vllm_reads("sampling_parameters", {"structured_outputs": {"choice": ["yes", "no"]}})
+        {'structured_outputs': '{"choice": ["yes", "no"]}'}
+    """
+    if name != _SAMPLING:
+        return fields
+    return {
+        field: json.dumps(value) if field in _JSON_TEXTS and isinstance(value, Mapping) else value
+        for field, value in fields.items()
+    }

@@ -13,8 +13,9 @@ from typing import Any
 
 from typing_extensions import Self
 
+from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
+from nupic_client.errors import DeadlineExceededError, LocalModelError
 from nupic_client.local.engine import ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engines.llama import LlamaEngine
@@ -86,10 +87,8 @@ class LocalServer:
         wait: bool = True,
         progress: Progress | None = None,
     ) -> None:
-        if threads < 1:
-            raise ConfigurationError(f"threads must be >= 1, not {threads}", parameter="threads")
-        if context < 16:
-            raise ConfigurationError(f"context must be >= 16 tokens, not {context}", parameter="context")
+        threads = check_integer("threads", threads, ">= 1", low=1)
+        context = check_integer("context", context, ">= 16 tokens", low=16)
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls
@@ -154,6 +153,7 @@ class LocalServer:
         running = self._running
         if running is None:
             raise LocalModelError("the local server is not running")
+        timeout = check_wait(timeout)
         if not running.loaded.wait(timeout):
             raise DeadlineExceededError(
                 f"not ready after {timeout:g} s: {running.step}",
@@ -168,7 +168,7 @@ class LocalServer:
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed."""
         running = self._running
-        return running is None or running.server.wait(timeout)
+        return running is None or running.server.wait(check_wait(timeout))
 
     def stop(self) -> None:
         """Stop at once: cancel what is running, free the model, close the port. Idempotent."""

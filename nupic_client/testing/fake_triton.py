@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from nupic_client._numbers import check_wait
 from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
 from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
@@ -131,7 +132,7 @@ class FakeTriton:
         Args:
             grace: seconds that running calls may take to end.
         """
-        self._server.stop(grace)
+        self._server.stop(check_wait(grace))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -233,7 +234,7 @@ class FakeTriton:
             AssertionError: they did not arrive in time.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._requests) >= count, timeout):
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, check_wait(timeout)):
                 ids = [request.request_id for request in self._requests]
                 raise AssertionError(f"{len(ids)} of {count} requests arrived within {timeout} s: {ids}")
             return tuple(self._requests)
@@ -249,7 +250,7 @@ class FakeTriton:
             AssertionError: they were not cancelled in time.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._cancellations) >= count, timeout):
+            if not self._changed.wait_for(lambda: len(self._cancellations) >= count, check_wait(timeout)):
                 raise AssertionError(
                     f"{len(self._cancellations)} of {count} generations were cancelled within {timeout} s "
                     f"({len(self._requests)} requests arrived): {self._cancellations}"

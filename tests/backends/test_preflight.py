@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import warnings
+from itertools import product
 
+import numpy as np
 import pytest
 from backends.signatures import BLS_ACCUMULATING, ENGINE, ENSEMBLE, LLMAPI, PLAIN, VLLM, changed, without
-from core.replies import chunk, error, opened, remembers, wire_request
+from core.replies import chunk, error, last, opened, remembers, wire_request
 
 from nupic_client._core.calls.flows import Invoke
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.kserve import wire
 from nupic_client.backends import BACKENDS, PlainBackend, VllmBackend
 from nupic_client.errors import ConfigurationError, ConnectionFailedError, RequestError
 from nupic_client.registry import ModelSpec
+from nupic_client.signature import TensorSpec
 
 READY = wire.pb.ModelReadyResponse(ready=True)
 NOT_READY = wire.pb.ModelReadyResponse(ready=False)
 
 
-def make_request(name="llm", backend=None, *, prompt="Hi", stream=True, text="auto", **options):
+def make_request(name="llm", backend=None, *, prompt="Hi", stream=True, text=None, **options):
     return GenerationRequest(
         model=ModelSpec(name=name, text=text),
         prompt=prompt,
@@ -76,6 +80,35 @@ def test_accumulating_models_are_cumulative_by_their_parameters():
 def test_the_registrys_word_on_the_text_wins():
     _, session = opened(make_request(text="delta"), config(BLS_ACCUMULATING))
     assert session._wire_request.output_names.cumulative is False
+
+
+@pytest.mark.parametrize(
+    ("text", "signature", "cumulative"),
+    [
+        (None, PLAIN, False),
+        ("auto", PLAIN, None),
+        ("cumulative", PLAIN, True),
+        ("auto", VLLM, False),
+        ("auto", BLS_ACCUMULATING, True),
+    ],
+)
+def test_only_where_it_is_asked_for_it_is_guessed_whether_text_is_cumulative(text, signature, cumulative):
+    """P-F14."""
+    _, session = opened(make_request(text=text), config(signature))
+    assert session._wire_request.output_names.cumulative is cumulative
+
+
+@pytest.mark.parametrize(
+    "alphabet", [("1", "0", ""), ("a", "ab", "abab", " "), ("word", "word word", "\u00f6")]
+)
+def test_every_short_sequence_of_new_text_comes_back_whole(alphabet):
+    """P-F14: whatever the chunks of a plain model are."""
+    _, session = opened(make_request(), config(PLAIN))
+    for count in range(6):
+        for texts in product(alphabet, repeat=count):
+            decoder = StreamDecoder(session._wire_request.output_names)
+            answer = [decoder.feed(chunk(text)) for text in texts] + [decoder.feed(last())]
+            assert "".join(answer) == "".join(texts)
 
 
 def test_a_given_backend_is_used():
@@ -278,3 +311,94 @@ def test_an_input_that_the_model_does_not_have_is_an_error_with_the_near_one():
     words = r"no input 'text_imput': did you mean 'text_input'\? the inputs are 'text_input', "
     with pytest.raises(ConfigurationError, match=words):
         wire_request(make_request(backend_inputs={"text_imput": "Hi"}), VLLM)
+
+
+# P-F8, V-F2: inputs that ask for several answers
+
+
+BATCH = np.array([[2]], np.int32)
+TRTLLM = changed(
+    ENSEMBLE,
+    inputs={
+        **ENSEMBLE.inputs,
+        **{
+            name: TensorSpec(name, datatype, optional=True)
+            for name, datatype in (
+                ("num_return_sequences", "INT32"),
+                ("best_of", "INT32"),
+                ("return_context_logits", "BOOL"),
+            )
+        },
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("signature", "extra"),
+    [
+        (VLLM, {"sampling_parameters": {"n": 2}}),
+        (VLLM, {"sampling_parameters": {"n": np.int64(2), "min_tokens": 1}}),
+        (VLLM, {"sampling_parameters": {"best_of": "3"}}),
+        (VLLM, {"sampling_parameters": {"beam_width": 4}}),
+        (VLLM, {"sampling_parameters": '{"n": 2}'}),
+        (VLLM, {"sampling_parameters": b' {"n": 2.0}'}),
+        (VLLM, {"sampling_parameters": ['{"n": 2}']}),
+        (VLLM, {"sampling_parameters": np.array(['{"n": 2}'], object)}),
+        (TRTLLM, {"beam_width": 2}),
+        (TRTLLM, {"beam_width": np.int32(2)}),
+        (TRTLLM, {"beam_width": [2]}),
+        (TRTLLM, {"beam_width": [[2]]}),
+        (TRTLLM, {"beam_width": BATCH}),
+        (TRTLLM, {"num_return_sequences": 2}),
+        (TRTLLM, {"best_of": 2}),
+        (LLMAPI, {"sampling_param_best_of": 2}),
+    ],
+)
+def test_several_answers_are_refused_before_anything_is_sent(signature, extra):
+    """P-F8, V-F2."""
+    with pytest.raises(ConfigurationError, match=r"must be 1, not .* send the prompt several times"):
+        opened(make_request(backend_inputs=extra), config(signature))
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True), [True], [[True]]])
+def test_logits_are_refused_because_a_generation_cannot_hold_them(value):
+    """P-F8."""
+    with pytest.raises(ConfigurationError, match="'return_context_logits' must be false"):
+        opened(make_request(backend_inputs={"return_context_logits": value}), config(TRTLLM))
+
+
+def test_several_prompts_in_a_batch_are_refused():
+    """P-F8."""
+    with pytest.raises(ConfigurationError, match="'text_input' must have the batch size 1, not 2"):
+        opened(make_request(backend_inputs={"text_input": [["a"], ["b"]]}), config(TRTLLM))
+
+
+@pytest.mark.parametrize(
+    ("signature", "extra"),
+    [
+        (VLLM, {"sampling_parameters": {"n": 1, "best_of": None, "structured_outputs": {"json": {"n": 5}}}}),
+        (VLLM, {"sampling_parameters": '{"n": 1}'}),
+        (VLLM, {"sampling_parameters": "{"}),
+        (VLLM, {"return_finish_reason": False}),
+        (TRTLLM, {"beam_width": 1, "num_return_sequences": 1, "return_context_logits": False}),
+        (LLMAPI, {"sampling_param_best_of": 1}),
+        (TRTLLM, {"text_input": '{"n": 2}'}),
+    ],
+)
+def test_one_answer_may_be_said_in_words(signature, extra):
+    """P-F8."""
+    _, session = opened(make_request(backend_inputs=extra), config(signature))
+    assert set(extra) <= set(names(session))
+
+
+def test_structured_outputs_are_sent_as_the_json_text_that_vllm_wants():
+    """vllm.md: a nested object, as one would write it."""
+    given = {"structured_outputs": {"choice": ["yes", "no"]}, "min_tokens": np.int64(2), "logit": {"a": 1}}
+    _, session = opened(make_request(backend_inputs={"sampling_parameters": given}), config(VLLM))
+    index = names(session).index("sampling_parameters")
+    sent = json.loads(session.message.raw_input_contents[index][4:])
+    assert json.loads(sent["structured_outputs"]) == {"choice": ["yes", "no"]}
+    assert (sent["min_tokens"], sent["logit"]) == (2, {"a": 1})
+    text = {"structured_outputs": '{"regex": "a+"}'}
+    _, session = opened(make_request(backend_inputs={"sampling_parameters": text}), config(VLLM))
+    assert b'{\\"regex\\": \\"a+\\"}' in session.message.raw_input_contents[index]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pickle
 from types import SimpleNamespace
 
 import pytest
 from backends.signatures import ENGINE, changed, sent, without
 
 from nupic_client import SamplingParams
+from nupic_client._core.generation.text import TokenJoiner
 from nupic_client.backends import DEFAULT_MAX_TOKENS, TrtllmEngineBackend
 from nupic_client.errors import ConfigurationError
 
@@ -117,3 +119,47 @@ def test_the_layout_tells_where_the_token_ids_stand_and_how_they_become_text():
 def test_a_model_that_is_not_decoupled_is_refused():
     assert "decoupled_mode:true" in BACKEND.refuse_streaming(changed(ENGINE, decoupled=False))
     assert inputs(changed(ENGINE, decoupled=False))["streaming"][2] == (False,)
+
+
+# P-F4: tokenizers that clean up spaces
+
+
+class CleaningTokenizer(ByteTokenizer):
+    """It removes spaces before punctuation unless it is told not to, as those of ``transformers`` may."""
+
+    def decode(self, ids, *, clean_up_tokenization_spaces=True):
+        text = super().decode(ids)
+        return text.replace(" .", ".").replace(" n't", "n't") if clean_up_tokenization_spaces else text
+
+
+class Wrapped(ByteTokenizer):
+    """It passes keywords on to a tokenizer that takes none or some."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def decode(self, ids, **keywords):
+        return self.inner.decode(ids, **keywords)
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [CleaningTokenizer(), Wrapped(CleaningTokenizer()), Wrapped(ByteTokenizer()), ByteTokenizer()],
+)
+def test_text_is_decoded_without_cleaning_up_spaces_where_the_tokenizer_lets_us(tokenizer):
+    """P-F4."""
+    decode = TrtllmEngineBackend(tokenizer).output_names(ENGINE, cumulative=None).detokenize
+    assert decode(b"Hello . I do n't. \xff") == "Hello . I do n't. \ufffd"
+
+
+def test_a_cleaning_tokenizer_loses_no_characters_of_a_stream():
+    """P-F4, the report's own example."""
+    decode = TrtllmEngineBackend(CleaningTokenizer()).output_names(ENGINE, cumulative=None).detokenize
+    joiner = TokenJoiner(decode)
+    text = "".join([joiner.feed(part) for part in (b"Hello", b" ", b".", b" world")]) + joiner.flush()
+    assert text == "Hello . world"
+
+
+def test_a_backend_with_a_tokenizer_can_be_pickled():
+    again = pickle.loads(pickle.dumps(TrtllmEngineBackend(Wrapped(ByteTokenizer()))))
+    assert again.output_names(ENGINE, cumulative=None).detokenize(b"a") == "a"

@@ -194,17 +194,21 @@ def test_an_option_the_model_does_not_have_is_an_error_before_sending(read, serv
         assert generation.timing.tokens_per_second is None
 
 
-def test_cumulative_texts_become_new_text(read, server):
+@pytest.mark.parametrize("text", ["cumulative", "auto"])
+def test_cumulative_texts_become_new_text(read, server, text):
     server.reply = ["Once", "Once upon", "Once upon a", "Once upon a time"]
-    with StreamingClient("gpt.streaming", url=server.url) as client:
+    registry = ModelRegistry([ModelSpec(name="gpt.streaming", text=text)])
+    with StreamingClient("gpt.streaming", url=server.url, registry=registry) as client:
         chunks, generation = read(client, "hi")
     assert generation.text == "Once upon a time"
     assert "".join(chunks) == generation.text
 
 
-def test_a_model_that_says_delta_is_believed(read, server):
+@pytest.mark.parametrize("text", ["delta", None])
+def test_a_model_that_says_delta_or_nothing_is_believed(read, server, text):
+    """P-F14."""
     server.reply = ["ha", "haha", "hahaha"]
-    registry = ModelRegistry([ModelSpec(name="gpt.streaming", text="delta")])
+    registry = ModelRegistry([ModelSpec(name="gpt.streaming", text=text)])
     with StreamingClient("gpt.streaming", url=server.url, registry=registry) as client:
         _, generation = read(client, "hi")
     assert generation.text == "hahahahahaha"

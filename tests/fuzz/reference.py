@@ -27,12 +27,11 @@ def whole(chunks: list[bytes], *, cumulative: bool | None) -> bytes:
 
 
 def _looks_cumulative(chunks: list[bytes]) -> bool:
-    """The documented rule: the second begins with the first and the third with the second, and the first has a word."""
-    if len(chunks) < 2 or not _grows(chunks[0], chunks[1]):
+    """The documented rule: each begins with the one before, until one of 32 bytes was repeated, and the first has a word."""
+    if len(chunks) < 2 or not any(map(str.isalnum, chunks[0].decode(errors="ignore"))):
         return False
-    if not any(map(str.isalnum, chunks[0].decode(errors="ignore"))):
-        return False
-    return len(chunks) == 2 or _grows(chunks[1], chunks[2])
+    proof = next((index for index, chunk in enumerate(chunks) if index and len(chunk) >= 32), len(chunks))
+    return all(map(_grows, chunks[: proof + 1], chunks[1 : proof + 2]))
 
 
 def _grows(one: bytes, other: bytes) -> bool:

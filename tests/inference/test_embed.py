@@ -7,8 +7,8 @@ import pytest
 from inference.tensor_server import TensorServer, signature
 
 from nupic_client import ConfigurationError, InferenceClient, ProtocolError
-from nupic_client._core.inference.arrays import as_array, content_of
 from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.arrays import as_array, content_of
 from nupic_client._core.kserve.codec import decode_bytes_tensor
 
 TEXT = {"text": ("BYTES", (1,))}
@@ -165,3 +165,11 @@ def test_what_cannot_be_embedded_is_said(server, embed, model, texts, options, m
     with pytest.raises(ConfigurationError, match=message):
         embed(model, texts, **options)
     assert not server.requests
+
+
+@pytest.mark.parametrize("texts", [["a"], ["a", "bc"]])
+def test_vectors_without_numbers_break_the_protocol(server, embed, texts):
+    """I-F13."""
+    server.answer = answer(width=0)
+    with pytest.raises(ProtocolError, match="must have one vector for each of"):
+        embed("brain", texts)

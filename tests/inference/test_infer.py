@@ -48,6 +48,9 @@ MODELS = (
     signature("two", {"ids": ("INT32", (-1,)), "mask": ("INT64", (-1,))}, max_batch_size=4),
     signature("optional", {"x": ("FP32", (1,)), "scale": ("FP32", (1,))}, optional=("scale",)),
     signature("decoupled", {"x": ("FP32", (1,))}, decoupled=True),
+    signature("all-optional", {"x": ("FP32", (1,))}, optional=("x",)),
+    signature("all-optional-batched", {"x": ("FP32", (1,))}, optional=("x",), max_batch_size=4),
+    signature("no-inputs", {}, {"y": ("FP32", (1,))}),
     signature("twin", {"x": ("FP32", (1,))}),
 )
 
@@ -262,7 +265,11 @@ def test_outputs_can_be_chosen(server, call):
         ({"text": "list"}, ConfigurationError, "text must be 'str' or 'bytes', not 'list'"),
         ({"timeout": -1}, ConfigurationError, "timeout must be a positive number"),
         ({"request_id": ""}, ConfigurationError, "request_id"),
-        ({"parameters": {"a": 2**70}}, ConfigurationError, "parameters must be .*: Value out of range"),
+        (
+            {"parameters": {"a": 2**70}},
+            ConfigurationError,
+            "parameter 'a' must be .* an integer from .*, not 11805",
+        ),
         ({"time_out": 1}, TypeError, "no option 'time_out': did you mean 'timeout'"),
         ({"max_tokens": 1}, TypeError, "no option 'max_tokens'"),
     ],
@@ -271,6 +278,111 @@ def test_wrong_options_are_said_before_anything_is_sent(server, call, options, e
     with pytest.raises(error, match=message):
         call("batched", [1, 2, 3], **options)
     assert not server.requests
+
+
+# P, case 18, and I-F10: request parameters
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "sent"),
+    [
+        (True, "bool_param", True),
+        (np.bool_(True), "bool_param", True),
+        (5, "int64_param", 5),
+        (-(2**63), "int64_param", -(2**63)),
+        (np.int64(5), "int64_param", 5),
+        (np.uint8(5), "int64_param", 5),
+        (2**63, "uint64_param", 2**63),
+        (2**64 - 1, "uint64_param", 2**64 - 1),
+        (np.uint64(2**63), "uint64_param", 2**63),
+        (0.5, "double_param", 0.5),
+        (np.float32(0.5), "double_param", 0.5),
+        ("a", "string_param", "a"),
+        (np.str_("a"), "string_param", "a"),
+    ],
+)
+def test_a_parameter_of_every_type_of_the_protocol_is_sent(server, call, value, field, sent):
+    """P, case 18, and I-F10."""
+    call("batched", [1, 2, 3], parameters={"p": value})
+    parameter = server.requests[0].parameters["p"]
+    assert (parameter.WhichOneof("parameter_choice"), getattr(parameter, field)) == (field, sent)
+
+
+@pytest.mark.parametrize(
+    "value", [None, [1], {"a": 1}, b"x", 2**64, -(2**63) - 1, np.array([1]), object(), 1j, "\ud800"]
+)
+def test_a_parameter_that_the_protocol_does_not_have_is_refused_by_name(server, call, value):
+    """P, case 18, and I-F10."""
+    with pytest.raises(
+        ConfigurationError, match="parameter 'count' must be a bool, a string, a float or an integer"
+    ):
+        call("batched", [1, 2, 3], parameters={"count": value})
+    assert not server.requests
+
+
+@pytest.mark.parametrize("parameters", [["p"], "p", {1: 2}, {None: 1}])
+def test_parameters_must_have_names(call, parameters):
+    with pytest.raises(ConfigurationError, match="parameters must"):
+        call("batched", [1, 2, 3], parameters=parameters)
+
+
+@pytest.mark.parametrize("outputs", [[{"name": "x"}], {"x": 2}, [1], b"x", 5, ["x", None], [["x"]]])
+def test_outputs_that_are_no_names_are_refused_in_words(server, call, outputs):
+    """I-F10: also what asks for classes."""
+    with pytest.raises(ConfigurationError, match="outputs must be a list of names, not the "):
+        call("batched", [1, 2, 3], outputs=outputs)
+    assert not server.requests
+
+
+# I-F4: requests without inputs
+
+
+@pytest.mark.parametrize("model", ["all-optional", "all-optional-batched", "no-inputs"])
+def test_a_request_may_have_no_inputs(server, call, model):
+    """I-F4."""
+    assert len(call(model, {})) == 0
+    assert len(server.requests[0].inputs) == 0
+
+
+def test_a_model_without_inputs_takes_no_value_without_a_name(server, call):
+    """I-F4, and I-F5: the server may not list the inputs that it has, and says itself which it has not."""
+    with pytest.raises(ConfigurationError, match="must be a mapping of name to array, not a single value"):
+        call("no-inputs", [1])
+    assert not server.requests
+    call("no-inputs", {"x": [1]})
+    assert [item.name for item in server.requests[0].inputs] == ["x"]
+
+
+def test_requests_without_inputs_can_be_mapped(server):
+    """I-F4."""
+    with InferenceClient("all-optional-batched", server.url) as client:
+        assert [len(result) for result in client.map([{}, {"x": [1.0]}, {}], batch_size=2)] == [0, 1, 0]
+
+
+def test_whole_numbers_beside_greater_ones_go_out_as_they_are(call):
+    """P-F17."""
+    assert call("echo-UINT64", [[2**64 - 1, 1]]).only.tolist() == [[2**64 - 1, 1]]
+    assert call("echo-FP64", [[2**64, 1]]).only.tolist() == [[2.0**64, 1.0]]
+
+
+def test_raw_and_typed_contents_of_one_response_are_read(server, call):
+    """I-N5: as KServe's own servers mix them."""
+
+    def answer(request):
+        response = wire.pb.ModelInferResponse(raw_output_contents=[np.float32([1.5, 2.5]).tobytes(), b"\3"])
+        response.outputs.add(name="label", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"a")
+        response.outputs.add(name="proba", datatype="FP32", shape=[2])
+        response.outputs.add(name="ids", datatype="INT32", shape=[2]).contents.int_contents.extend([1, 2])
+        response.outputs.add(name="tiny", datatype="UINT8", shape=[1])
+        return response
+
+    server.answer = answer
+    assert {name: array.tolist() for name, array in call("batched", [1, 2, 3]).items()} == {
+        "label": ["a"],
+        "proba": [1.5, 2.5],
+        "ids": [1, 2],
+        "tiny": [3],
+    }
 
 
 def test_an_output_that_was_asked_for_must_come(server, call):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nupic_client._core.calls.flows import Flow, Invoke, Metadata, ReadClock, Sleep, completing
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
+from nupic_client._numbers import check_wait
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -274,6 +275,7 @@ def wait_until_ready(
         DeadlineExceededError: not ready in time; it says what was missing.
         RequestError: waiting cannot help, e.g. wrong credentials.
     """
+    timeout = check_wait(timeout)
     start: float = yield ReadClock()
     now = start
     pause = _FIRST_PAUSE

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from nupic_client._numbers import as_bool, check_integer
 from nupic_client._suggest import did_you_mean
 from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError
@@ -89,12 +90,9 @@ def _request_id(value: str | None) -> str | None:
 
 
 def _max_output_bytes(value: int | None) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ConfigurationError(
-            f"max_output_bytes must be a positive number of bytes or None for no limit, not {value!r}",
-            parameter="max_output_bytes",
-        )
-    return value
+    if value is None:
+        return None
+    return check_integer("max_output_bytes", value, "a positive number of bytes or None for no limit", low=1)
 
 
 MOST_LOGPROBS = 100
@@ -102,14 +100,11 @@ MOST_LOGPROBS = 100
 
 
 def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the option's own type
-    if value is None or isinstance(value, bool):
-        return 0 if value else None
-    if not isinstance(value, int) or not 0 <= value <= MOST_LOGPROBS:
-        raise ConfigurationError(
-            f"logprobs must be True, False or an integer from 0 to {MOST_LOGPROBS}, not {value!r}",
-            parameter="logprobs",
-        )
-    return value
+    switch = as_bool(value)
+    if value is None or switch is not None:
+        return 0 if switch else None
+    allowed = f"True, False or an integer from 0 to {MOST_LOGPROBS}"
+    return check_integer("logprobs", value, allowed, low=0, high=MOST_LOGPROBS)
 
 
 def _signature(value: ModelSignature | None) -> ModelSignature | None:
@@ -121,7 +116,8 @@ def _signature(value: ModelSignature | None) -> ModelSignature | None:
 
 
 def _backend_inputs(value: BackendInputs | None) -> BackendInputs:
-    value = value or {}
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(
             f"backend_inputs must be a mapping of names to values, not {type(value).__name__}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nupic_client._core.calls.flows import Flow, Invoke, Metadata
@@ -10,6 +11,7 @@ from nupic_client._core.calls.models import describe_model
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.server_words import core_of
 from nupic_client.errors import (
+    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     InferenceError,
@@ -75,11 +77,11 @@ class ServerQueries:
         response = yield self._invoke("ModelStatistics", name=model, version=version)
         return [_statistics(entry) for entry in response.model_stats]
 
-    def load(self, model: str, config: str | None) -> Flow[None]:
+    def load(self, model: str, config: str | Mapping[str, Any] | None) -> Flow[None]:
         """Ask the server to load a model."""
         request = wire.pb.RepositoryModelLoadRequest(model_name=model)
         if config is not None:
-            request.parameters["config"].string_param = config
+            request.parameters["config"].string_param = _config_json(config)
         try:
             yield Invoke("RepositoryModelLoad", request, self._timeout, self._metadata)
         except RequestError as error:
@@ -150,6 +152,19 @@ class ServerQueries:
 def _state(entry: Any) -> str:
     """Return the state of a model in Triton's words; MLServer sends the names of Python's enum, as State.READY."""
     return str(entry.state).rpartition(".")[2]
+
+
+def _config_json(config: object) -> str:
+    if isinstance(config, Mapping):
+        try:
+            return json.dumps(config)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"config cannot be sent as JSON: {error}", parameter="config") from None
+    if not isinstance(config, str):
+        raise ConfigurationError(
+            f"config must be JSON text or a mapping, not {type(config).__name__}", parameter="config"
+        )
+    return config
 
 
 def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:

@@ -49,6 +49,7 @@ class StreamDecoder:
 
     __slots__ = (
         "_advance",
+        "_answer_indexes",
         "_bare",
         "_cumulative",
         "_details",
@@ -84,6 +85,7 @@ class StreamDecoder:
             or output_names.logprobs
         )
         self._details = AnswerDetails(output_names) if has_details else None
+        self._answer_indexes: dict[str, tuple[int | float, ...]] = {}
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -236,6 +238,8 @@ class StreamDecoder:
     def _text(self, answer: Any, response: bytes | None) -> str:
         """Return the new text of a response; its bytes are None where no response like it can follow."""
         outputs = ScalarOutputs(answer)
+        if len(answer.outputs) > 1:
+            outputs.check_single(self._answer_indexes)
         if self._tokens is not None:
             text = self._filtered(self._new_tokens(self._tokens, outputs))
         else:
@@ -288,7 +292,7 @@ class StreamDecoder:
         return text
 
     def _new_tokens(self, tokens: TokenJoiner, outputs: ScalarOutputs) -> str:
-        ids = outputs.numbers(self._output_names.text)
+        ids = outputs.row(self._output_names.text)
         try:
             return tokens.feed([int(token) for token in ids])
         except Exception as error:  # NaN as an id, or whatever the caller's tokenizer raises

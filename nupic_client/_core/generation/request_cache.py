@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.generation.backend_inputs import check_filled, with_inputs
+from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
@@ -58,9 +59,12 @@ class RequestTemplate:
         """Whether to keep it for further requests. One that warns is made anew for each request, so that each one warns."""
         self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
         """The strings that end the text."""
-        self.output_names = backend.output_names(
+        output_names = backend.output_names(
             signature, cumulative=request.model.cumulative, stream=request.stream, logprobs=self._logprobs
         )
+        if output_names.cumulative is None and request.model.text != "auto":
+            output_names = replace(output_names, cumulative=False)  # a guess could lose text
+        self.output_names = output_names
         """The outputs that hold the parts of the answer."""
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
@@ -126,14 +130,14 @@ class RequestTemplate:
 
     def _from_scratch(self, request: GenerationRequest) -> Any:
         """Return a request built from scratch."""
-        tensors = self._backend.inputs(
+        made = self._backend.inputs(
             self._signature,
             request.prompt,
             self._options.sampling,
             stream=request.stream,
             logprobs=self._logprobs,
         )
-        tensors = with_inputs(tensors, self._signature, self._options.backend_inputs)
+        tensors = with_inputs(made, self._signature, self._options.backend_inputs)
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
@@ -143,7 +147,7 @@ class RequestTemplate:
         signature = self._signature
         return [make_tensor(signature.inputs[name], value, signature) for name, value in values.items()]
 
-    def _build(self, request: GenerationRequest | None, tensors: list[InputTensor]) -> Any:
+    def _build(self, request: GenerationRequest | None, tensors: Sequence[RequestTensor]) -> Any:
         """Return a message with model, id and tensors; without a request, one with the part that all requests share."""
         try:
             if request is None:
@@ -173,7 +177,7 @@ class RequestCache:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
         model = request.model
-        key = (model.server_name, model.version, model.stop, model.cumulative, request.stream)
+        key = (model.server_name, model.version, model.stop, model.text, request.stream)
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 
 __all__ = ["CumulativeText", "PromptRemover", "StopScanner", "TokenJoiner", "Utf8Joiner"]
 
@@ -95,10 +96,10 @@ class CumulativeText:
     """Turn chunks that may each hold the whole text so far into new text. Works on bytes, before they are decoded.
 
     Some backends send the text so far with every response, others only what is new, and a plain model's signature does
-    not tell. With ``cumulative=None`` the chunks decide: when the second chunk begins with the first and is longer, it
-    is held back for one chunk; if the third begins with the second, the chunks are cumulative. Only chunks that contain
-    a letter or a digit count, because runs of spaces or dashes grow in ordinary text too. If the answer ends while the
-    question is open, the second chunk is taken as the whole text.
+    not tell. With ``cumulative=None`` the chunks decide. As long as each chunk begins with the one before, all but the
+    first are held back: they could be either. A chunk that does not shows that they are new text, and then all of them
+    are given. Once a text of 32 bytes was repeated they are cumulative. So are those of an answer that ends before. Only
+    chunks that contain a letter or a digit count, because runs of spaces or dashes grow in ordinary text too.
     """
 
     __slots__ = ("_cumulative", "_held", "_seen", "_tail")
@@ -106,7 +107,7 @@ class CumulativeText:
     def __init__(self, *, cumulative: bool | None) -> None:
         self._cumulative = cumulative
         self._seen = b""
-        self._held: bytes | None = None
+        self._held: list[bytes] = []
         self._tail = b""
 
     def feed(self, chunk: bytes) -> bytes:
@@ -119,18 +120,20 @@ class CumulativeText:
             return chunk
         if self._cumulative:
             return self._growth(chunk)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._cumulative = len(chunk) > len(held) and chunk.startswith(held)
-            return self._growth(chunk) if self._cumulative else held + chunk
         if not self._seen:
             self._seen = chunk
             return chunk
-        if len(chunk) > len(self._seen) and chunk.startswith(self._seen) and _has_word(self._seen):
-            self._held = chunk
-            return b""
+        before = self._held[-1] if self._held else self._seen
+        if len(chunk) > len(before) and chunk.startswith(before) and _has_word(self._seen):
+            if not self._held or len(before) < _PROOF:
+                self._held.append(chunk)
+                return b""
+            self._cumulative = True
+            self._held = []
+            return self._growth(chunk)
         self._cumulative = False
-        return chunk
+        held, self._held = self._held, []
+        return b"".join((*held, chunk))
 
     @property
     def decided_delta(self) -> bool:
@@ -139,9 +142,9 @@ class CumulativeText:
 
     def flush(self) -> bytes:
         """Return what is still held back at the end of the answer."""
-        held, self._held = self._held, None
+        held, self._held = self._held, []
         tail, self._tail = self._tail, b""
-        return held[len(self._seen) :] if held is not None else tail
+        return held[-1][len(self._seen) :] if held else tail
 
     def _growth(self, chunk: bytes) -> bytes:
         # A detokeniser that renders an unfinished character as U+FFFD replaces it in a later chunk: wait for that one.
@@ -159,6 +162,8 @@ class CumulativeText:
 
 
 _REPLACEMENT = "\ufffd".encode()
+_PROOF = 32
+"""Bytes: new text that is as long and begins with all of the text before it does not occur."""
 
 
 def _has_word(data: bytes) -> bool:
@@ -203,16 +208,28 @@ class TokenJoiner:
     A token may be a part of a character, and a tokenizer shows that as U+FFFD at the end: all tokens so far
     are decoded each time, and such an end waits for the tokens that complete it.
 
+    Further tokens may also change the text before them. What was given out stays. Where only white space changed, because
+    the tokenizer cleans up spaces, for example, the text goes on after the same letters. Otherwise nothing is given out
+    until the text begins again with what was given out, or goes on from the change. Then, or at the end, the new tokens
+    are decoded again, together with only so many of those before them that they add to the text.
+
     Args:
         decode: returns the text of token ids.
     """
 
-    __slots__ = ("_decode", "_ids", "_length")
+    __slots__ = ("_changed", "_decode", "_given", "_given_text", "_ids", "_text")
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
         self._ids: list[int] = []
-        self._length = 0
+        self._text = ""
+        """The text of the tokens when it last went on from the text before."""
+        self._given = 0
+        """The number of tokens whose text was given out to its last character."""
+        self._given_text = 0
+        """The length of their text in `_text`."""
+        self._changed: str | None = None
+        """The text of the tokens so far where it contradicts that, else None."""
 
     def feed(self, ids: Sequence[int]) -> str:
         """Return the text that the tokens complete; -1 is padding, not a token."""
@@ -225,13 +242,68 @@ class TokenJoiner:
         except BaseException:
             del self._ids[-len(new) :]  # so that flush() still returns the text of the tokens before
             raise
-        return self._growth(whole.rstrip("\ufffd"))
+        return self._growth(whole)
 
     def flush(self) -> str:
         """Return the text of the tokens at the end that make no complete character."""
-        return self._growth(self._decode(self._ids)) if self._ids else ""
+        return self._growth(self._decode(self._ids), ended=True) if self._ids else ""
 
-    def _growth(self, whole: str) -> str:
-        new = whole[self._length :]
-        self._length = max(self._length, len(whole))
+    def _growth(self, decoded: str, *, ended: bool = False) -> str:
+        whole = decoded if ended else decoded.rstrip("\ufffd")
+        complete = len(whole) == len(decoded)
+        if whole.startswith(self._text):
+            new = whole[len(self._text) :]
+        elif (end := _end_of(self._text, whole)) is not None:
+            new = whole[end:]
+        elif ended or (complete and self._changed is not None and whole.startswith(self._changed)):
+            new = self._text_of_new_tokens()
+        else:
+            # A part of the text that is missing may come back with the next tokens: that is no change to go on from.
+            self._changed = None if self._text.startswith(whole) else whole
+            return ""
+        self._text, self._changed = whole, None
+        if complete:
+            self._given, self._given_text = len(self._ids), len(whole)
         return new
+
+    def _text_of_new_tokens(self) -> str:
+        """Return the text of the tokens that was not given out yet."""
+        new = ""
+        for context in range(min(self._given, _CONTEXT_TOKENS), -1, -1):
+            start = self._given - context
+            try:
+                before = self._decode(self._ids[start : self._given]) if context else ""
+                after = self._decode(self._ids[start:])
+            except Exception:  # noqa: BLE001, S112 - whatever the caller's tokenizer raises for a part of the tokens
+                continue
+            if after.startswith(before):
+                new = after[len(before) :]
+                break
+        # The beginning of a token that was not complete may have been given out.
+        pairs = zip(new, self._text[self._given_text :], strict=False)
+        return new[sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) :]
+
+
+def _end_of(text: str, whole: str) -> int | None:
+    """Return where a text ends in one that begins with it but for white space; None where it does not.
+
+    Spaces that the text has somewhere else, such as before a full stop and not after it, belong to it.
+    """
+    letters = "".join(text.split())
+    matched = end = 0
+    while matched < len(letters) and end < len(whole):
+        if not whole[end].isspace():
+            if whole[end] != letters[matched]:
+                return None
+            matched += 1
+        end += 1
+    if matched < len(letters):
+        return None
+    longest = end + (len(text) - len(letters)) - (end - matched)
+    while end < min(longest, len(whole)) and whole[end].isspace():
+        end += 1
+    return end
+
+
+_CONTEXT_TOKENS = 4
+"""A tokenizer joins a token to the text before it, as with the space between words, by no more of the tokens than these."""

@@ -15,12 +15,13 @@ from nupic_client._core.inference.bulk_window import InFlightWindow
 from nupic_client._core.inference.inputs import EncodedBatch, encode_inputs
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.inference.arrays import ArrayLike
     from nupic_client._core.inference.embedding import EmbeddingBatcher
+    from nupic_client._core.kserve.arrays import ArrayLike
     from nupic_client.signature import ModelSignature
 
 __all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_pipeline", "open_pipeline"]
@@ -53,16 +54,13 @@ class BulkSettings:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        _check_count("concurrency", self.concurrency)
-        if self.batch_size is not None:
-            _check_count("batch_size", self.batch_size)
+        for name in ("concurrency", "batch_size"):
+            value = getattr(self, name)
+            if value is not None or name == "concurrency":
+                count = check_integer(name, value, "a whole number above 0", low=1)
+                object.__setattr__(self, name, count)
         if self.errors not in {"raise", "return"}:
             raise ConfigurationError(f"errors must be 'raise' or 'return', not {self.errors!r}")
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number above 0, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

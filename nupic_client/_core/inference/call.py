@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nupic_client._core.calls.flows import Flow, with_deadline
-from nupic_client._core.inference.arrays import ArrayLike
 from nupic_client._core.inference.inputs import encode_inputs
+from nupic_client._core.kserve.arrays import ArrayLike
 from nupic_client.errors import RequestRejectedError
 
 if TYPE_CHECKING:

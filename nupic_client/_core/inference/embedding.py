@@ -12,13 +12,14 @@ from nupic_client._core.calls import flows
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._datatypes import DATATYPES
+from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.inference.arrays import Array
+    from nupic_client._core.kserve.arrays import Array
     from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]
@@ -92,7 +93,7 @@ class EmbeddingBatcher:
         count = len(self._texts[start : start + self._size])
         array = result[self._output.name]
         length = array.shape[-1] if array.ndim else 1
-        if array.size != count * length:
+        if not length or array.size != count * length:
             raise ProtocolError(
                 f"output {self._output.name!r} must have one vector for each of {count} texts, not the shape"
                 f" {list(array.shape)}: use infer(texts), which returns the array as it is",
@@ -184,8 +185,5 @@ def _batch_size(signature: ModelSignature, asked: int | None) -> int:
     most = max(signature.max_batch_size, 1)
     if asked is None:
         return most
-    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= most:
-        raise ConfigurationError(
-            f"batch_size must be from 1 to {most}, the most that model {signature.name!r} takes, not {asked!r}"
-        )
-    return asked
+    allowed = f"from 1 to {most}, the most that model {signature.name!r} takes"
+    return check_integer("batch_size", asked, allowed, low=1, high=most)

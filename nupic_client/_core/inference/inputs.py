@@ -1,9 +1,4 @@
-"""The caller's inputs, checked against the model's names, data types, shapes and batch size, and encoded.
-
-A model with a batch dimension (``max_batch_size`` above 0) declares its shapes without it. One item may be
-given without it too. Dimensions of size 1 at the end may be left out, so that a list of n texts fits a
-declared ``[1]`` as ``[n, 1]``. Everything else must be given as the model declares it.
-"""
+"""The caller's inputs, checked against the model's names and batch size; `nupic_client._core.kserve.arrays` encodes each."""
 
 from __future__ import annotations
 
@@ -11,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nupic_client._core.inference.arrays import Array, ArrayLike, as_array, content_of, own_datatype
+from nupic_client._core.kserve.arrays import ArrayLike, encode_array, encode_undeclared
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
-from nupic_client.signature import ModelSignature, TensorSpec
+from nupic_client.signature import ModelSignature
 
-__all__ = ["EncodedBatch", "encode_inputs", "fit_shape"]
+__all__ = ["EncodedBatch", "encode_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +21,7 @@ class EncodedBatch:
 
     Args:
         tensors: the inputs, in the order the caller gave them.
-        rows: the size of the batch; None for a model without a batch dimension.
+        rows: the size of the batch; None for a model without a batch dimension, and for a request without inputs.
     """
 
     tensors: tuple[EncodedTensor, ...]
@@ -75,7 +70,10 @@ def encode_inputs(signature: ModelSignature, inputs: Mapping[str, ArrayLike] | A
         return _encode_undeclared(signature, inputs)
     named = inputs if isinstance(inputs, Mapping) else {_only_input(signature): inputs}
     _check_names(signature, named)
-    tensors = tuple(_encode(signature, signature.inputs[name], value) for name, value in named.items())
+    batched = signature.max_batch_size > 0
+    tensors = tuple(
+        encode_array(signature.inputs[name], value, batched=batched) for name, value in named.items()
+    )
     return EncodedBatch(tensors, _rows(signature, tensors))
 
 
@@ -91,12 +89,7 @@ def _encode_undeclared(
             f"the inputs of model {signature.name!r} must be a mapping of name to array, not a single value: the server"
             " lists no inputs for it. Or give the client signature=ModelSignature(…)"
         )
-    tensors = []
-    for name, value in inputs.items():
-        datatype = own_datatype(name, value)
-        array = as_array(name, datatype, value)
-        tensors.append(EncodedTensor(name, datatype, array.shape, (content_of(datatype, array),)))
-    return EncodedBatch(tuple(tensors), None)
+    return EncodedBatch(tuple(encode_undeclared(name, value) for name, value in inputs.items()), None)
 
 
 def _only_input(signature: ModelSignature) -> str:
@@ -118,58 +111,15 @@ def _check_names(signature: ModelSignature, named: Mapping[str, Any]) -> None:
                 f" {listed(signature.inputs)}"
             )
     missing = [name for name, spec in signature.inputs.items() if not spec.optional and name not in named]
-    if missing or not named:
+    if missing:
         raise ConfigurationError(
-            f"the inputs of model {signature.name!r} must include {listed(missing or signature.inputs)}"
+            f"the inputs of model {signature.name!r} must include {listed(missing)}"
             + (f", not only {listed(named)}" if named else "")
         )
 
 
-def _encode(signature: ModelSignature, spec: TensorSpec, value: ArrayLike) -> EncodedTensor:
-    array = as_array(spec.name, spec.datatype, value)
-    shape = fit_shape(spec, array, batched=signature.max_batch_size > 0)
-    return EncodedTensor(spec.name, spec.datatype, shape, (content_of(spec.datatype, array),))
-
-
-def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ...]:
-    """Return the full shape to send an array with.
-
-    Args:
-        spec: the input as the model declares it.
-        array: the value to send.
-        batched: whether the model has a batch dimension before the declared ones.
-
-    Raises:
-        ConfigurationError: the array does not have the declared shape.
-    """
-    given = array.shape
-    declared = (-1, *spec.shape) if batched else spec.shape
-    candidates = [given]
-    if batched:
-        candidates.append((1, *given))
-    ends = declared[len(given) :]
-    if ends and (not given or set(ends) == {1}):
-        candidates.append(given + (1,) * len(ends))
-    for shape in candidates:
-        if len(shape) == len(declared) and all(
-            want in (-1, size) for want, size in zip(declared, shape, strict=True)
-        ):
-            return shape
-    batch = " (the first dimension is the batch; a single item may leave it out)" if batched else ""
-    raise ConfigurationError(
-        f"input {spec.name!r} must have the shape {_dims(declared, batched=batched)}{batch}, not {_dims(given)}"
-    )
-
-
-def _dims(shape: tuple[int, ...], *, batched: bool = False) -> str:
-    sizes = ["any" if size < 0 else str(size) for size in shape]
-    if batched:
-        sizes[0] = "batch"
-    return f"[{', '.join(sizes)}]"
-
-
 def _rows(signature: ModelSignature, tensors: tuple[EncodedTensor, ...]) -> int | None:
-    if not signature.max_batch_size:
+    if not signature.max_batch_size or not tensors:
         return None
     first = tensors[0]
     for tensor in tensors:

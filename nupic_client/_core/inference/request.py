@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from nupic_client._core.calls.options import CallOptions, check_option_names, to
 from nupic_client._core.inference.arrays import decode_outputs, text_bytes
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
+from nupic_client._numbers import as_integer, as_python
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
@@ -92,20 +93,14 @@ class InferenceRequest:
             raise ConfigurationError(
                 "request_id must be left out here: each request gets its own", parameter="request_id"
             )
-        outputs = options.get("outputs") or ()
-        if isinstance(outputs, str):
-            raise ConfigurationError(
-                f"outputs must be a list of names, not the str {outputs!r}: put it into a list",
-                parameter="outputs",
-            )
         call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
         return cls(
             model=model,
             options=defaults.override(call),
             target=target,
             new_id=new_id,
-            outputs=tuple(outputs),
-            parameters=dict(options.get("parameters") or {}),
+            outputs=_outputs(options.get("outputs")),
+            parameters=check_parameters(options.get("parameters")),
             text=check_text(options.get("text", "str")),
         )
 
@@ -142,20 +137,14 @@ class InferenceRequest:
         """
         self.check(signature)
         request_id = self.options.request_id or self.new_id()
-        try:
-            message = wire.serialize_infer_request(
-                signature.name,
-                batch.tensors,
-                request_id=request_id,
-                version=self.model.version,
-                outputs=self.outputs,
-                parameters=self.parameters,
-            )
-        except ValueError as error:
-            raise ConfigurationError(
-                f"parameters must be booleans, 64-bit integers, floats or texts: {error}",
-                parameter="parameters",
-            ) from None
+        message = wire.serialize_infer_request(
+            signature.name,
+            batch.tensors,
+            request_id=request_id,
+            version=self.model.version,
+            outputs=self.outputs,
+            parameters=self.parameters,
+        )
         return SerializedRequest(message=message, model=signature.name, request_id=request_id)
 
     def call(self, serialized: SerializedRequest) -> Flow[InferenceResult]:
@@ -216,6 +205,68 @@ class _Counter:
 
 
 _OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
+
+
+def _outputs(value: object) -> tuple[str, ...]:
+    """Return the names of the outputs that are asked for."""
+    if value is None:
+        return ()
+    found: list[str] = []
+    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    for name in value if listed else [value]:  # type: ignore[attr-defined]  # it is iterable
+        if not listed or not isinstance(name, str):
+            raise ConfigurationError(
+                f"outputs must be a list of names, not the {type(name).__name__} {name!r}"
+                + (": put it into a list" if isinstance(name, str) else ""),
+                parameter="outputs",
+            )
+        found.append(name)
+    return tuple(found)
+
+
+def check_parameters(value: object) -> dict[str, bool | int | float | str]:
+    """Return request parameters as Python's own values.
+
+    Raises:
+        ConfigurationError: the protocol has no such value; the message names the parameter.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"parameters must be a mapping of names to values, not {type(value).__name__}",
+            parameter="parameters",
+        )
+    return {_parameter_name(name): _parameter_value(name, item) for name, item in value.items()}
+
+
+def _parameter_name(name: object) -> str:
+    if not isinstance(name, str) or not _is_unicode(name):
+        raise ConfigurationError(f"parameters must have names, not {name!r}", parameter="parameters")
+    return name
+
+
+def _parameter_value(name: str, value: object) -> bool | int | float | str:
+    found = as_python(value)
+    whole = as_integer(found)
+    if isinstance(found, bool) or (isinstance(found, str) and _is_unicode(found)):
+        return found
+    if whole is not None and -(2**63) <= whole < 2**64:
+        return whole
+    if isinstance(found, float):
+        return found
+    raise ConfigurationError(
+        f"parameter {name!r} must be a bool, a string, a float or an integer from -2**63 to 2**64 - 1, not {value!r}",
+        parameter="parameters",
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_text(value: TextAs) -> TextAs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nupic_client._core.inference.arrays import Array
+from nupic_client._core.kserve.arrays import Array
 from nupic_client._public import publish
 from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError

@@ -18,6 +18,7 @@ __all__ = [
     "encode_bfloat16",
     "encode_tensor",
     "is_numeric",
+    "raw_contents",
     "typed_elements",
 ]
 
@@ -125,3 +126,24 @@ def typed_elements(tensor: Any) -> Sequence[Any] | None:
     """
     datatype = DATATYPES.get(tensor.datatype)
     return getattr(tensor.contents, datatype.contents) if datatype and datatype.contents else None
+
+
+def raw_contents(answer: Any) -> Sequence[bytes | None]:
+    """Return the raw contents of each output of an answer, None where its elements stand in the output itself.
+
+    Triton sends all contents raw. KServe's own servers mix the two: the raw contents belong, in their order, to the outputs
+    that have no elements.
+
+    Args:
+        answer: a ``ModelInferResponse``.
+    """
+    raws, outputs = answer.raw_output_contents, answer.outputs
+    if len(raws) >= len(outputs):
+        return raws  # type: ignore[no-any-return]
+    found: list[bytes | None] = [None] * len(outputs)
+    bare = [index for index, output in enumerate(outputs) if not typed_elements(output)]
+    if len(bare) > len(raws):  # an output without elements needs no contents of either kind
+        bare = [index for index in bare if 0 not in outputs[index].shape]
+    for index, raw in zip(bare, raws, strict=False):
+        found[index] = raw
+    return found

@@ -71,7 +71,7 @@ def method_path(name: str) -> str:
 
 def build_infer_request(
     model: str,
-    tensors: Iterable[InputTensor],
+    tensors: Iterable[InputTensor | EncodedTensor],
     *,
     request_id: str = "",
     version: str = "",
@@ -97,6 +97,9 @@ def build_infer_request(
     request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
     for tensor in tensors:
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if isinstance(tensor, EncodedTensor):
+            request.raw_input_contents.append(b"".join(tensor.contents))
+            continue
         try:
             request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
         except ValueError as error:
@@ -116,6 +119,8 @@ def set_parameters(message: Any, parameters: Mapping[str, bool | int | float | s
     for name, value in parameters.items():
         if isinstance(value, bool):
             message.parameters[name].bool_param = value
+        elif isinstance(value, int) and value >= 1 << 63:
+            message.parameters[name].uint64_param = value
         elif isinstance(value, int):
             message.parameters[name].int64_param = value
         elif isinstance(value, float):

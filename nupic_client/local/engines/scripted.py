@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from nupic_client._numbers import check_number
 from nupic_client.local.engine import (
     Chunk,
     EngineError,
@@ -78,7 +79,7 @@ Step: TypeAlias = (
 
 def sleep(seconds: float) -> Step:
     """Step: wait this many seconds. A cancel ends the wait at once."""
-    return _Sleep(seconds)
+    return _Sleep(check_number("sleep", seconds, "a number of seconds >= 0", low=0))
 
 
 def silence() -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["cannot_listen", "check_address", "free_port", "join_address", "url_of"]
@@ -31,8 +32,7 @@ def check_address(host: str, port: int) -> None:
     Raises:
         ConfigurationError: it cannot.
     """
-    if not 0 <= port <= 65535:
-        raise ConfigurationError(f"port must be an integer from 0 to 65535, not {port}", parameter="port")
+    port = check_integer("port", port, "an integer from 0 to 65535", low=0, high=65535)
     # gRPC and Triton log a page of internals when they cannot listen, so the address is tried here first.
     try:
         _bind(host, port)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from nupic_client._numbers import check_integer, check_number
 from nupic_client._public import publish
-from nupic_client.errors import ConfigurationError
 
 __all__ = ["UNLIMITED", "ServerLimits"]
 
@@ -45,22 +45,19 @@ class ServerLimits:
             value = getattr(self, field.name)
             if value is None and field.name != "max_waiting":
                 continue
-            if field.name == "read_timeout":
-                if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                    raise ConfigurationError(
-                        f"read_timeout must be a number of seconds > 0, not {value!r}", parameter=field.name
-                    )
-                continue
-            least = _LEAST.get(field.name, 1)
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-                raise ConfigurationError(
-                    f"{field.name} must be an integer >= {least}, not {value!r}", parameter=field.name
-                )
+            object.__setattr__(self, field.name, _checked(field.name, value))
 
     @property
     def max_on_stream(self) -> int | None:
         """Requests of one stream that are read at a time; further ones could only be refused."""
         return None if self.max_running is None else self.max_running + self.max_waiting
+
+
+def _checked(name: str, value: object) -> float:
+    if name == "read_timeout":
+        return check_number(name, value, "a number of seconds > 0", low=0, open_low=True)
+    least = _LEAST.get(name, 1)
+    return check_integer(name, value, f"an integer >= {least}", low=least, high=2**31 - 1)
 
 
 UNLIMITED = ServerLimits(

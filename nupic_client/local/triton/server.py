@@ -12,8 +12,9 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
-from nupic_client.errors import ConfigurationError, LocalModelError
+from nupic_client.errors import LocalModelError
 from nupic_client.local.engine import text_signature
 from nupic_client.local.engines.embedding import embedding_signature
 from nupic_client.local.engines.weights import Progress, locate_weights
@@ -84,10 +85,8 @@ class TritonServer:
         model_path: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if threads < 1:
-            raise ConfigurationError(f"threads must be >= 1, not {threads}", parameter="threads")
-        if context < 16:
-            raise ConfigurationError(f"context must be >= 16 tokens, not {context}", parameter="context")
+        threads = check_integer("threads", threads, ">= 1", low=1)
+        context = check_integer("context", context, ">= 16 tokens", low=16)
         self._host = listening_host(host, expose=expose)
         self._port = port
         self._tls = tls
@@ -183,7 +182,7 @@ class TritonServer:
         """
         if self._process is None:
             raise LocalModelError("the Triton server is not running")
-        self._process.wait_until_ready(timeout)
+        self._process.wait_until_ready(check_wait(timeout))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed.
@@ -194,7 +193,7 @@ class TritonServer:
         process = self._process
         if process is None:
             return True
-        if not process.wait(timeout):
+        if not process.wait(check_wait(timeout)):
             return False
         if self._process is process:
             raise process.failed("has ended by itself")

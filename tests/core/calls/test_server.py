@@ -289,6 +289,21 @@ def test_a_model_that_mlserver_does_not_have_is_not_ready():
     assert drive(ASK.is_model_ready("nope", ""), error)[1] is False
 
 
+def test_a_configuration_may_be_a_mapping():
+    """I-F10."""
+    (call,), _ = drive(ASK.load("gpt", {"backend": "python"}), pb.RepositoryModelLoadResponse())
+    assert call.request.parameters["config"].string_param == '{"backend": "python"}'
+
+
+@pytest.mark.parametrize("config", [5, b"{}", ["a"], {"a": object()}])
+def test_a_configuration_that_is_none_is_refused_in_words(config):
+    """I-F10."""
+    with pytest.raises(
+        ConfigurationError, match=r"config (must be JSON text or a mapping|cannot be sent as JSON)"
+    ):
+        drive(ASK.load("gpt", config), pb.RepositoryModelLoadResponse())
+
+
 @pytest.mark.parametrize("dependents", [True, False])
 def test_unload_says_whether_dependents_go_too(dependents):
     response = pb.RepositoryModelUnloadResponse()

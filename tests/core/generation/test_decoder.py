@@ -641,3 +641,53 @@ def test_log_probabilities_that_were_not_asked_for_are_none(names):
     decoder = StreamDecoder(names)
     decoder.feed(chunk("a"))
     assert (decoder.logprobs, decoder.take_logprobs()) == (None, None)
+
+
+# P-F8: several answers in one
+
+
+def of_sequence(text, index, name="sequence_index"):
+    return reply(
+        ("text_output", "BYTES", [1, 1], raw_bytes(text)), (name, "INT32", [1, 1], struct.pack("<i", index))
+    )
+
+
+@pytest.mark.parametrize("name", ["sequence_index", "batch_index"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_responses_of_different_sequences_are_never_joined(name, count):
+    """P-F8: also behind responses that are read without being parsed."""
+    decoder = StreamDecoder(DELTA)
+    assert [decoder.feed(of_sequence(b"Red", 0, name)) for _ in range(count)] == ["Red"] * count
+    with pytest.raises(
+        ProtocolError, match=f"output '{name}' must be 0 .* not 1: the server sent several answers"
+    ):
+        decoder.feed(of_sequence(b"Blu", 1, name))
+
+
+def test_responses_of_one_sequence_are_joined():
+    decoder = StreamDecoder(DELTA)
+    assert "".join(decoder.feed(of_sequence(text, 3)) for text in (b"a", b"b", b"c", b"d")) == "abcd"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        ("text_output", "BYTES", [1, 2], raw_bytes(b"Red") + raw_bytes(b"Blue")),
+        ("sequence_index", "INT32", [2], struct.pack("<2i", 0, 1)),
+    ],
+)
+def test_a_response_with_several_answers_says_what_to_set(output):
+    """P-F8."""
+    text = ("text_output", "BYTES", [1], raw_bytes(b"a"))
+    response = reply(*((output,) if output[0] == "text_output" else (text, output)))
+    with pytest.raises(ProtocolError, match=r"several answers .* Set n, best_of, beam_width"):
+        StreamDecoder(DELTA).feed(response)
+
+
+@pytest.mark.parametrize("shape", [[1, 2, 2], [2, 2], [2, 1, 2]])
+def test_the_token_ids_of_several_beams_are_never_joined(shape):
+    """P-F8: the raw engine of TensorRT-LLM."""
+    decoder = StreamDecoder(OutputNames(text="output_ids", cumulative=False, detokenize=str))
+    ids = struct.pack("<4i", 1, 2, 3, 4)
+    with pytest.raises(ProtocolError, match=r"'output_ids' must be one row, .* several answers"):
+        decoder.feed(reply(("output_ids", "INT32", shape, ids)))

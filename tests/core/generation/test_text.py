@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,6 +195,33 @@ def test_a_second_chunk_that_only_looks_cumulative_is_not_lost():
     assert grown([b"ha", b"haha", b"!"], None) == b"hahaha!"
 
 
+def test_new_text_that_only_looked_cumulative_comes_back_whole():
+    """P-F14: the chunks are all still known."""
+    assert grown([b"1", b"10", b"100", b"1000", b"x", b"1"], None) == b"1101001000x1"
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=6), max_size=6),
+    st.lists(st.text("ab1 ", min_size=1, max_size=3), max_size=6),
+)
+def test_new_text_is_complete_however_many_chunks_looked_cumulative(rest, tails):
+    """P-F14."""
+    chunks = [chunk.encode() for chunk in whole_texts(["a", *tails])]
+    chunks += [b"\n", *rest]
+    assert grown(chunks, None) == b"".join(chunks)
+
+
+def test_text_of_cumulative_chunks_flows_once_a_text_of_32_bytes_was_repeated():
+    text = CumulativeText(cumulative=None)
+    chunks = [("word " * count).encode() for count in range(1, 11)]
+    assert [len(text.feed(chunk)) for chunk in chunks] == [5, 0, 0, 0, 0, 0, 0, 35, 5, 5]
+
+
+def test_one_long_growth_proves_nothing():
+    text = CumulativeText(cumulative=None)
+    assert [text.feed(b"a" * 40), text.feed(b"a" * 80), text.feed(b"b")] == [b"a" * 40, b"", b"a" * 80 + b"b"]
+
+
 def test_two_chunks_of_which_one_continues_the_other_are_the_whole_text():
     assert grown([b"Hello", b"Hello you"], None) == b"Hello you"
 
@@ -320,3 +350,128 @@ def test_any_split_of_the_tokens_gives_the_text_of_all(ids, cuts):
     whole = detokenize(ids)
     if "\ufffd" not in whole.rstrip("\ufffd"):
         assert text == whole
+
+
+# P-F4: tokenizers whose text of more tokens does not begin with the text of fewer
+
+WORDS = ["Hel", "lo", " ", "  ", ".", " .", "'t", " n", " do", "n't", "<s>", "\u00f6", "\n", ","]
+
+
+def cleaned(text):
+    for old, new in ((" .", "."), (" ,", ","), (" n't", "n't")):
+        text = text.replace(old, new)
+    return text
+
+
+def joined_words(ids):
+    return "".join(WORDS[token] for token in ids)
+
+
+def sentencepiece(ids):
+    """Decode as sentencepiece does: the space that stands before the first word is no part of the text."""
+    return joined_words(ids).removeprefix(" ")
+
+
+def skipping(ids):
+    """Leave special tokens out, and the space beside them."""
+    return joined_words(ids).replace("<s> ", "").replace("<s>", "")
+
+
+ODD_DECODERS = {
+    "cleans up": lambda ids: cleaned(joined_words(ids)),
+    "strips": lambda ids: joined_words(ids).strip(),
+    "strips and cleans up": lambda ids: cleaned(joined_words(ids)).strip(),
+    "trims": lambda ids: joined_words(ids).rstrip(),
+    "joins spaces": lambda ids: " ".join(joined_words(ids).split()),
+    "sentencepiece": sentencepiece,
+    "sentencepiece that cleans up": lambda ids: cleaned(sentencepiece(ids)),
+    "skips specials": skipping,
+    "skips specials and cleans up": lambda ids: cleaned(skipping(ids)),
+    "words with spaces between": lambda ids: " ".join(WORDS[token] for token in ids),
+}
+
+
+def fed(decode, parts):
+    joiner = TokenJoiner(decode)
+    return [*(joiner.feed(part) for part in parts), joiner.flush()]
+
+
+@pytest.mark.parametrize("decode", ODD_DECODERS.values(), ids=ODD_DECODERS)
+@given(st.lists(st.integers(0, len(WORDS) - 1), max_size=10), CUTS)
+def test_no_tokenizer_makes_characters_vanish_or_come_twice(decode, ids, cuts):
+    """P-F4: only white space may differ from the text of all tokens."""
+    text = "".join(fed(decode, split(ids, cuts)))
+    assert "".join(text.split()) == "".join(decode(ids).split())
+
+
+@given(st.lists(st.integers(0, len(WORDS) - 1), max_size=8))
+def test_where_each_text_begins_with_the_one_before_the_text_is_that_of_all_tokens(ids):
+    """P-F4."""
+    for decode in ODD_DECODERS.values():
+        texts = [decode(ids[:end]) for end in range(len(ids) + 1)]
+        if all(after.startswith(before) for before, after in itertools.pairwise(texts)):
+            assert "".join(fed(decode, [[token] for token in ids])) == texts[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["Hello", " ", ".", " world"], ["Hello", " ", ".", " world", ""]),
+        (["I", " do", " n", "'t", "."], ["I", " do", " n", "'t", ".", ""]),
+        (["I do", " n", "'t"], ["I do", " n", "'t", ""]),
+    ],
+)
+def test_text_goes_on_after_the_letters_before_where_a_tokenizer_cleans_up_spaces(words, expected):
+    """P-F4: the report's examples, for a tokenizer that cannot be told not to clean up."""
+
+    def decode(ids):
+        return cleaned("".join(words[token] for token in ids))
+
+    assert fed(decode, [[token] for token in range(len(words))]) == expected
+
+
+def test_a_change_that_the_next_tokens_take_back_is_waited_for():
+    """P-F4."""
+    texts = {1: "ab", 2: "a?", 3: "abc"}
+    assert fed(lambda ids: texts[len(ids)], [[7], [7], [7]]) == ["ab", "", "c", ""]
+
+
+def test_a_text_whose_beginning_changes_for_good_goes_on_after_it():
+    """P-F4: a tokenizer that writes the opening quote when it sees the closing one."""
+    words = ['"', "So", " be", " it", '"', " he", " said"]
+
+    def decode(ids):
+        text = "".join(words[token] for token in ids)
+        return text.replace('"', "\u201c", 1) if text.count('"') == 2 else text
+
+    assert "".join(fed(decode, [[token] for token in range(7)])) == '"So be it" he said'
+
+
+def test_a_character_that_is_not_complete_when_the_text_changes_is_not_torn():
+    """P-F4."""
+    words = [b"a", b" ", b"\xf0\x9f", b"\x98\x80", b".", b"b", b"\xc3", b"\xb6"]
+
+    def decode(ids):
+        return b"".join(words[token] for token in ids).replace(b" .", b".").decode(errors="replace")
+
+    assert "".join(fed(decode, [[0], [1], [4], [6], [7], [5], [2], [3]])) == "a .\u00f6b\U0001f600"
+
+
+def test_a_tokenizer_that_fails_for_a_part_of_the_tokens_loses_no_text():
+    """P-F4: text that was changed is decoded in parts, which a tokenizer may refuse."""
+
+    def decode(ids):
+        if ids and ids[0] == 1:
+            raise ValueError("a text cannot begin with this token")
+        return cleaned("".join(["a", " ", ".", "b"][token] for token in ids))
+
+    assert "".join(fed(decode, [[0], [1], [2], [3]])) == "a .b"
+
+
+@given(st.lists(st.sampled_from(["e", "\u0301", "a", "\u0308", " ", "x"]), max_size=10))
+def test_a_tokenizer_that_composes_characters_loses_none(words):
+    """P-F4: a letter that was given out cannot become another one; its accent follows."""
+    text = "".join(
+        fed(lambda ids: normalize("NFC", "".join(words[i] for i in ids)), [[i] for i in range(len(words))])
+    )
+    assert normalize("NFC", text) == normalize("NFC", "".join(words))

@@ -8,6 +8,7 @@ import struct
 import pytest
 from core.replies import raw_bytes, reply_message
 
+from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client.errors import ProtocolError
 
@@ -83,7 +84,7 @@ def test_what_is_no_single_text_breaks_the_protocol_and_names_the_output(respons
 
 def test_a_text_without_contents_next_to_others_breaks_the_protocol():
     response = answer(("x", "BYTES", [1], raw_bytes(b"a")))
-    response.outputs.add(name="y", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"b")
+    response.outputs.add(name="y", datatype="BYTES", shape=[1])
     with pytest.raises(ProtocolError, match="'y' has no content"):
         text(response)
 
@@ -176,3 +177,21 @@ def test_other_data_types_are_no_numbers(datatype):
     with pytest.raises(ProtocolError, match=f"'y'.*{datatype}") as caught:
         numbers(answer(("y", datatype, [1], b"\0\0")))
     assert caught.value.request_id == "r1"
+
+
+# I-N5: raw and typed contents in one response
+
+
+def test_raw_contents_belong_to_the_outputs_without_elements():
+    """I-N5: as KServe's own servers mix them."""
+    response = answer(("x", "BYTES", [1], raw_bytes(b"a")))
+    response.outputs.add(name="y", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"b")
+    assert text(response) == b"b"
+    response = wire.pb.ModelInferResponse(raw_output_contents=[raw_bytes(b"a"), b"\1\0\0\0"])
+    response.outputs.add(name="list", datatype="INT32", shape=[1]).contents.int_contents.append(7)
+    response.outputs.add(name="x", datatype="BYTES", shape=[1])
+    response.outputs.add(name="none", datatype="FP32", shape=[0])
+    response.outputs.add(name="count", datatype="INT32", shape=[1])
+    outputs = ScalarOutputs(response)
+    assert (outputs.text("x"), outputs.numbers("list"), outputs.numbers("count")) == (b"a", (7,), (1,))
+    assert outputs.numbers("none") == ()

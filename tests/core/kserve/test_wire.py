@@ -43,7 +43,7 @@ def test_an_input_that_cannot_be_encoded_is_named():
 
 def test_a_number_that_is_too_large_for_a_parameter_is_a_value_error():
     with pytest.raises(ValueError):
-        wire.serialize_infer_request("m", [], parameters={"count": 2**63})
+        wire.serialize_infer_request("m", [], parameters={"count": 2**64})
 
 
 @given(
