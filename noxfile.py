@@ -66,6 +66,11 @@ OLDEST, NEWEST = (
     INTERPRETERS[max(INTERPRETERS, key=VERSIONS.index)],
 )
 
+OTHERS_PYTHON = next(
+    (INTERPRETERS[version] for version in ("3.11", "3.12", "3.10") if version in INTERPRETERS), sys.executable
+)
+"""MLServer and KServe take a while until they support a new Python."""
+
 
 def _dev(session: nox.Session, program: str, *arguments: str) -> None:
     """Run a program of ``.venv``, which is made where it is missing."""
@@ -146,6 +151,23 @@ def agents(session: nox.Session) -> None:
     session.install("-e", ".")
     _show(session, AGENTS)
     session.run("python", "-m", "pytest", "tests/agents", *session.posargs, env={"NUPIC_REQUIRE_AGENTS": "1"})
+
+
+@nox.session(python=OTHERS_PYTHON)
+@nox.parametrize("server", ["mlserver", "kserve"])
+def others(session: nox.Session, server: str) -> None:
+    """Use MLServer and KServe's SDK beside us and as servers; one environment each, as they want other dependencies."""
+    session.install("--only-binary", ":all:", server, *TOOLS)
+    session.install("-e", ".")
+    _show(session, [server, "protobuf"])
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        f"tests/others/test_{server}.py",
+        *session.posargs,
+        env={"NUPIC_OTHER": server},
+    )
 
 
 def _lowest(requirements: Iterable[str]) -> Iterable[str]:
