@@ -6,10 +6,12 @@ Those without an environment of their own use ``.venv``, the one that the README
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -167,6 +169,30 @@ def others(session: nox.Session, server: str) -> None:
         f"tests/others/test_{server}.py",
         *session.posargs,
         env={"NUPIC_OTHER": server},
+    )
+
+
+@nox.session(python=sys.executable)
+def perf(session: nox.Session) -> None:
+    """Measure FakeTriton and the embedded server with NVIDIA's perf_analyzer, on Linux x86_64.
+
+    Its releases of their own need glibc 2.38; the last one inside tritonclient's wheel, 2.50, runs on older systems too.
+    """
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        session.skip("perf_analyzer is a program for Linux x86_64")
+    folder = Path(session.create_tmp(), "perf_analyzer")
+    session.install("-e", ".[dev]")
+    session.run(
+        *("python", "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"),
+        *("--dest", str(folder), "tritonclient==2.50.0"),
+    )
+    (wheel,) = folder.glob("*.whl")
+    program = "tritonclient-2.50.0.data/data/bin/perf_analyzer"
+    with zipfile.ZipFile(wheel) as archive:
+        path = Path(archive.extract(program, folder))
+    path.chmod(0o755)
+    session.run(
+        *("python", "-m", "pytest", "tests/perf", *session.posargs), env={"NUPIC_PERF_ANALYZER": str(path)}
     )
 
 
