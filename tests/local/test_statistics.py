@@ -7,7 +7,7 @@ import time
 
 import grpc
 import pytest
-from local.raw_client import RawClient, request
+from local.raw_client import RawClient, health, request
 
 from nupic_client import InferenceClient, ServerClient, StreamingClient
 from nupic_client._core.kserve import wire
@@ -118,13 +118,6 @@ def test_an_ensemble_has_its_scheduling():
 
 
 # --- health
-
-
-def health(url: str, service: bytes = b"", metadata=()) -> bytes:
-    with grpc.insecure_channel(url) as channel:
-        message = b"\x0a" + bytes([len(service)]) + service if service else b""
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
-        return call(message, timeout=10, metadata=metadata)
 
 
 @pytest.mark.parametrize("service", [b"", b"gpt", b"nope"])
