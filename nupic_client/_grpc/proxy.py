@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nupic_client._core.kserve.server_words import shorten
 from nupic_client.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -35,6 +36,7 @@ _ARGUMENT = "grpc.http_proxy"
 _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _REFUSED = re.compile(r"HTTP proxy returned response code (\d{3})")
 """gRPC's words for an answer to CONNECT that is not 200."""
+_UNREACHED = "cannot reach the server"
 _WANTS_CREDENTIALS = 407
 _PASSING = frozenset({408, 425, 429})
 """Refusals that may be over soon, as all from 500 on."""
@@ -67,12 +69,15 @@ class Proxy:
             return error
         refused = _REFUSED.search(error.server_message)
         if refused is None:
-            if str(self) in error.message:
-                return error
-            return error.with_facts(
-                message=f"{error.message}; through {self} ({self.way_past} to go past it)"
-            )
+            return error if str(self) in error.message else error.with_facts(message=self._named(error))
         return self._refusal(error, int(refused[1]))
+
+    def _named(self, error: RequestError) -> str:
+        way = f"through {self} ({self.way_past} to go past it)"
+        if error.message.startswith(_UNREACHED):
+            # No advice about the server: it is the proxy that gRPC connects to.
+            return f"{_UNREACHED} {way}: {shorten(error.server_message)}"
+        return f"{error.message}; {way}"
 
     def _refusal(self, error: RequestError, code: int) -> RequestError:
         if code == _WANTS_CREDENTIALS:

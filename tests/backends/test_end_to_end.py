@@ -20,11 +20,16 @@ from backends.signatures import (
 )
 from facade.conftest import by_async_iterator, by_iterator
 
-from nupic_client import ConfigurationError, FinishReason, InferenceError, StreamingClient
+from nupic_client import (
+    ConfigurationError,
+    FinishReason,
+    InferenceError,
+    RequestRejectedError,
+    StreamingClient,
+)
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client.backends import PlainBackend, TensorBackend, TrtllmEngineBackend
-from nupic_client.errors import RequestRejectedError
 from nupic_client.testing import FakeTriton, Reply, fail, raw
 
 
@@ -90,6 +95,20 @@ def test_an_error_of_vllm_comes_without_its_placeholder(read):
     with pytest.raises(InferenceError, match="Error generating stream: boom") as caught:
         generate(read, VLLM, ["Hel", raw(both)])
     assert caught.value.partial_text == "Hel"
+
+
+def test_a_refusal_of_vllm_that_names_no_parameter(read):
+    """vllm.md: `RequestRejectedError` with the parameters that were sent, by name."""
+    words = "Error generating stream: 'NoneType' object has no attribute 'lora_name'"
+    with pytest.raises(RequestRejectedError) as caught:
+        generate(
+            read, VLLM, [fail(words)], temperature=0.5, backend_inputs={"sampling_parameters": {"best_of": 3}}
+        )
+    assert caught.value.message == (
+        "vLLM refused sampling_parameters (its log says which), it was sent 'best_of', 'max_tokens', 'temperature': "
+        + words
+    )
+    assert (caught.value.server_message, caught.value.attempts) == (words, 1)
 
 
 @pytest.mark.parametrize("signature", [ENSEMBLE, BLS], ids=lambda signature: signature.name)

@@ -215,6 +215,7 @@ def test_a_proxy_that_is_not_there(monkeypatch, way):
         f"through the proxy {DEAD} of $https_proxy (add gpt.example.test to no_proxy to go past it)"
         in str(caught.value)
     )
+    assert "nothing listens on gpt" not in str(caught.value)  # nobody has tried
     assert caught.value.retryable
 
 

@@ -197,7 +197,7 @@ def test_parameters_go_along_and_come_back(triton):
     client("echo", triton.url).infer(["a"], parameters=given)
     (parameters,) = sent(triton)
     assert {name: wire.parameter_value(parameters[name]) for name in given} == given
-    with pytest.raises(ConfigurationError, match="parameter 'priority' must be .* an integer from"):
+    with pytest.raises(ConfigurationError, match=r"parameter 'priority' must be .* an integer from"):
         client("echo", triton.url).infer(["a"], parameters={"priority": 2**70})
 
 
