@@ -6,10 +6,12 @@ Those without an environment of their own use ``.venv``, the one that the README
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,11 @@ OLDEST, NEWEST = (
     INTERPRETERS[min(INTERPRETERS, key=VERSIONS.index)],
     INTERPRETERS[max(INTERPRETERS, key=VERSIONS.index)],
 )
+
+OTHERS_PYTHON = next(
+    (INTERPRETERS[version] for version in ("3.11", "3.12", "3.10") if version in INTERPRETERS), sys.executable
+)
+"""MLServer and KServe take a while until they support a new Python."""
 
 
 def _dev(session: nox.Session, program: str, *arguments: str) -> None:
@@ -146,6 +153,47 @@ def agents(session: nox.Session) -> None:
     session.install("-e", ".")
     _show(session, AGENTS)
     session.run("python", "-m", "pytest", "tests/agents", *session.posargs, env={"NUPIC_REQUIRE_AGENTS": "1"})
+
+
+@nox.session(python=OTHERS_PYTHON)
+@nox.parametrize("server", ["mlserver", "kserve"])
+def others(session: nox.Session, server: str) -> None:
+    """Use MLServer and KServe's SDK beside us and as servers; one environment each, as they want other dependencies."""
+    session.install("--only-binary", ":all:", server, *TOOLS)
+    session.install("-e", ".")
+    _show(session, [server, "protobuf"])
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        f"tests/others/test_{server}.py",
+        *session.posargs,
+        env={"NUPIC_OTHER": server},
+    )
+
+
+@nox.session(python=sys.executable)
+def perf(session: nox.Session) -> None:
+    """Measure FakeTriton and the embedded server with NVIDIA's perf_analyzer, on Linux x86_64.
+
+    Its releases of their own need glibc 2.38; the last one inside tritonclient's wheel, 2.50, runs on older systems too.
+    """
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        session.skip("perf_analyzer is a program for Linux x86_64")
+    folder = Path(session.create_tmp(), "perf_analyzer")
+    session.install("-e", ".[dev]")
+    session.run(
+        *("python", "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"),
+        *("--dest", str(folder), "tritonclient==2.50.0"),
+    )
+    (wheel,) = folder.glob("*.whl")
+    program = "tritonclient-2.50.0.data/data/bin/perf_analyzer"
+    with zipfile.ZipFile(wheel) as archive:
+        path = Path(archive.extract(program, folder))
+    path.chmod(0o755)
+    session.run(
+        *("python", "-m", "pytest", "tests/perf", *session.posargs), env={"NUPIC_PERF_ANALYZER": str(path)}
+    )
 
 
 def _lowest(requirements: Iterable[str]) -> Iterable[str]:

@@ -202,6 +202,9 @@ class ServedModel:
         engine: runs the requests.
         final: the place of the final mark of a streamed answer.
         versions: the versions; the last one is the default.
+        labels: the names of the classes of an output, by output: for clients that ask for a classification.
+        batch_dimension: whether the outputs of a model with a batch size have a batch dimension. TensorRT-LLM's
+            postprocessing leaves it out.
     """
 
     name: str
@@ -209,6 +212,8 @@ class ServedModel:
     engine: Engine
     final: FinalPlacement = "separate"
     versions: tuple[str, ...] = ("1",)
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    batch_dimension: bool = True
 
     @property
     def text_input(self) -> str:

@@ -16,6 +16,8 @@ from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.server import InferenceServer
+from nupic_client.local.kserve.servicer import EXTENSIONS
+from nupic_client.server_info import ServerInfo
 from nupic_client.signature import ModelSignature
 
 __all__ = ["Cancellation", "FakeTriton"]
@@ -60,6 +62,11 @@ class FakeTriton:
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
         bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
         limits: bounds for what clients ask for; none by default.
+        name: the server's name in its metadata.
+        version: the server's version in its metadata.
+        extensions: the protocol extensions in its metadata.
+        batch_dimension: False leaves the batch dimension out of the outputs, as TensorRT-LLM's postprocessing does; for
+            one of several models, set it at its `ServedModel`.
 
     Raises:
         ConfigurationError: on entering, if the port is not free.
@@ -82,12 +89,16 @@ class FakeTriton:
         credentials: Any = None,
         bearer_tokens: Collection[str] | None = None,
         limits: ServerLimits = UNLIMITED,
+        name: str = "triton",
+        version: str = "2.51.0",
+        extensions: Sequence[str] = EXTENSIONS,
+        batch_dimension: bool = True,
     ) -> None:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
         if models is None:
             models = [text_signature("gpt.streaming"), text_signature("gpt", decoupled=False)]
         served = [
-            ServedModel(item.name, item, self._engine, final=final)
+            ServedModel(item.name, item, self._engine, final=final, batch_dimension=batch_dimension)
             if isinstance(item, ModelSignature)
             else item
             for item in models
@@ -102,6 +113,7 @@ class FakeTriton:
             credentials=credentials,
             bearer_tokens=bearer_tokens,
             limits=limits,
+            info=ServerInfo(name=name, version=version, extensions=tuple(extensions)),
         )
         self._changed = threading.Condition()
         self._requests: list[EngineRequest] = []
@@ -112,8 +124,8 @@ class FakeTriton:
         """Whether each model is ready, by name; may be set while the server runs."""
         self.ready = ready
         if not ready:
-            for name in self.models_ready:
-                self.models_ready[name] = False
+            for model in self.models_ready:
+                self.models_ready[model] = False
 
     # --- start and stop
 

@@ -102,10 +102,14 @@ def test_a_refusal_of_vllm_that_names_no_parameter(read):
     words = "Error generating stream: 'NoneType' object has no attribute 'lora_name'"
     with pytest.raises(RequestRejectedError) as caught:
         generate(
-            read, VLLM, [fail(words)], temperature=0.5, backend_inputs={"sampling_parameters": {"best_of": 3}}
+            read,
+            VLLM,
+            [fail(words)],
+            temperature=0.5,
+            backend_inputs={"sampling_parameters": {"min_tokens": 3}},
         )
     assert caught.value.message == (
-        "vLLM refused sampling_parameters (its log says which), it was sent 'best_of', 'max_tokens', 'temperature': "
+        "vLLM refused sampling_parameters (its log says which), it was sent 'max_tokens', 'min_tokens', 'temperature': "
         + words
     )
     assert (caught.value.server_message, caught.value.attempts) == (words, 1)

@@ -279,6 +279,11 @@ def test_without_a_proxy_nothing_is_said_about_one():
 # The rules are gRPC's
 
 
+# grpcio 1.83 compares the ends of names only, without a look at the dots between their parts.
+RECENT = pytest.mark.skipif(
+    [*map(int, grpc.__version__.split(".")[:2])] < [1, 85], reason="the rules of a newer gRPC"
+)
+
 SETTINGS = [
     {},
     {"http_proxy": "{url}"},
@@ -300,9 +305,9 @@ SETTINGS = [
     {"http_proxy": "{url}", "no_proxy": "example.test"},
     {"http_proxy": "{url}", "no_proxy": ".example.test"},
     {"http_proxy": "{url}", "no_proxy": "*.example.test"},
-    {"http_proxy": "{url}", "no_proxy": "ample.test"},
+    pytest.param({"http_proxy": "{url}", "no_proxy": "ample.test"}, marks=RECENT),
     {"http_proxy": "{url}", "no_proxy": "GPT.example.TEST"},
-    {"http_proxy": "{url}", "no_proxy": ".gpt.example.test"},
+    pytest.param({"http_proxy": "{url}", "no_proxy": ".gpt.example.test"}, marks=RECENT),
     {"http_proxy": "{url}", "no_proxy": "gpt.example.test:8001"},
     {"http_proxy": "{url}", "no_proxy": "a, gpt.example.test ,b"},
     {"http_proxy": "{url}", "NO_PROXY": "gpt.example.test"},

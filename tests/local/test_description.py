@@ -33,8 +33,16 @@ def test_the_server_is_live_and_ready(client):
     assert client.unary("ServerLive").live
     assert client.unary("ServerReady").ready
     metadata = client.unary("ServerMetadata")
-    assert metadata.name == "nupic_client"
+    assert (metadata.name, metadata.version) == ("triton", "2.51.0")
     assert "model_configuration" in metadata.extensions
+
+
+def test_a_server_says_what_it_is_told_to():
+    """I-F17"""
+    with FakeTriton(name="other", version="9", extensions=["parameters"]) as server:
+        with RawClient(server.url) as client:
+            metadata = client.unary("ServerMetadata")
+    assert (metadata.name, metadata.version, list(metadata.extensions)) == ("other", "9", ["parameters"])
 
 
 def test_readiness_follows_the_settings(client, server):
@@ -171,12 +179,12 @@ def test_models_are_loaded_and_unloaded():
         client.unary("RepositoryModelUnload", model_name="gpt")
         assert not client.unary("ModelReady", name="gpt").ready
         assert error_of(client.unary, "ModelInfer", request(model="gpt")) == (
-            "UNAVAILABLE",
+            "NOT_FOUND",
             "Request for unknown model: 'gpt' has no available versions",
         )
         client.unary("RepositoryModelLoad", model_name="gpt")
         assert client.unary("ModelReady", name="gpt").ready
-        expected = ("INVALID_ARGUMENT", "failed to load 'nope', failed to poll from model repository")
+        expected = ("INTERNAL", "failed to load 'nope', failed to poll from model repository")
         assert error_of(client.unary, "RepositoryModelLoad", model_name="nope") == expected
 
 
@@ -195,8 +203,9 @@ def test_statistics_count_answers_and_failures(client, server):
     server.reply = [fail("no")]
     list(client.stream(request(model="gpt")))
     (item,) = client.unary("ModelStatistics", name="gpt").model_stats
-    assert (item.name, item.version, item.inference_count) == ("gpt", "1", 1)
-    assert (item.inference_stats.success.count, item.inference_stats.fail.count) == (1, 1)
+    assert (item.name, item.version, item.inference_count) == ("gpt", "1", 2)
+    # What the model answers is a success, also a failure: so counts the real server.
+    assert (item.inference_stats.success.count, item.inference_stats.fail.count) == (2, 0)
     assert len(client.unary("ModelStatistics").model_stats) == 2
 
 

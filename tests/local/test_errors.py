@@ -106,7 +106,7 @@ BEFORE_THE_MODEL = {
     ),
     "batches that differ": (
         lambda: batches_that_differ(),
-        "[request id: r1] input 'max_tokens' batch size does not match other inputs for 'batched'",
+        "[request id: r1] input 'text_input' batch size does not match other inputs for 'batched'",
         "INVALID_ARGUMENT",
     ),
     "no inputs": (

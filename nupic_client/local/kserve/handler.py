@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,21 @@ from nupic_client.local.engine import (
 from nupic_client.local.kserve.admission import AdmissionQueue, QueueFull
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.outputs import joined
-from nupic_client.local.kserve.requests import StatusError, check_request, decode_request, id_prefix
+from nupic_client.local.kserve.requests import batch_size, check_request, decode_request, id_prefix
 from nupic_client.local.kserve.responses import ResponseWriter
+from nupic_client.local.kserve.statistics import Execution
+from nupic_client.local.kserve.status import StatusError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from nupic_client.local.kserve.repository import Repository
 
 __all__ = ["FailedAnswer", "InferenceHandler"]
+
+_STATUS_WANTED = "triton_grpc_error"
+"""Metadata of a stream; "true" ends it with a status where its request fails."""
 
 _log = logging.getLogger("nupic_client.local")
 
@@ -41,11 +47,13 @@ class FailedAnswer:
         code: the gRPC status of a unary call.
         text: the details of that status.
         message: the ModelStreamInferResponse of a stream, which goes on.
+        reached_model: whether the request had reached its model.
     """
 
     code: str
     text: str
     message: Any
+    reached_model: bool = True
 
 
 class InferenceHandler:
@@ -76,42 +84,76 @@ class InferenceHandler:
     def stream(
         self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event
     ) -> Generator[Any]:
-        """Answer a request on a stream: ModelStreamInferResponse messages or raw bytes."""
+        """Answer a request on a stream: ModelStreamInferResponse messages or raw bytes.
+
+        Raises:
+            StreamAbort: the client wants the failure of a model as the status of the RPC.
+        """
+        ends = metadata.get(_STATUS_WANTED) == "true"
         with closing(self._responses(message, metadata, cancelled, "ModelStreamInfer")) as responses:
             for response in responses:
-                yield response.message if isinstance(response, FailedAnswer) else response
+                if not isinstance(response, FailedAnswer):
+                    yield response
+                elif ends and response.reached_model:
+                    raise StreamAbort(response.code, response.text)
+                else:
+                    yield response.message
 
     def _responses(
         self, message: Any, metadata: Mapping[str, str | bytes], cancelled: threading.Event, method: str
     ) -> Generator[Any]:
+        execution = Execution()
         known = self._repository.models.get(message.model_name)
         request = decode_request(message, known, metadata=metadata, method=method)
         self._on_request(request)
         writer = ResponseWriter(known, request)
         try:
-            model = self._repository.find_ready(message.model_name, message.model_version)
+            model = self._repository.find(message.model_name, message.model_version)
             _check_method(model, method)
-            check_request(message, model)
+            writer.classes = self._checked(message, model, execution)
             with self._admission.admitted(cancelled) as admitted:
+                execution.queue = execution.age - execution.compute_input
                 if admitted:
-                    yield from self._counted(model, request, writer, cancelled)
+                    yield from self._counted(model, request, writer, cancelled, execution)
         except StatusError as error:
             response = writer.error(error.message, reached_model=error.reached_model)
-            yield FailedAnswer(error.code, error.message, response)
+            yield FailedAnswer(error.code, error.message, response, error.reached_model)
         except QueueFull as full:
             text = f"{id_prefix(message)}Exceeds maximum queue size: {full}; try again later"
-            yield FailedAnswer("UNAVAILABLE", text, writer.error(text, reached_model=False))
+            yield FailedAnswer(
+                "UNAVAILABLE", text, writer.error(text, reached_model=False), reached_model=False
+            )
+
+    def _checked(self, message: Any, model: ServedModel, execution: Execution) -> dict[str, int]:
+        try:
+            classes = check_request(message, model)
+        except StatusError as error:
+            if error.reached_model:
+                self._repository.counter(model.name).failed(execution)
+            raise
+        execution.batch = batch_size(message, model)
+        execution.compute_input = execution.age
+        return classes
 
     def _counted(
-        self, model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
+        self,
+        model: ServedModel,
+        request: EngineRequest,
+        writer: ResponseWriter,
+        cancelled: threading.Event,
+        execution: Execution,
     ) -> Generator[Any]:
+        counter = self._repository.counter(model.name)
         try:
-            yield from _engine_responses(model, request, writer, cancelled)
+            for response in _engine_responses(model, request, writer, cancelled, execution):
+                if writer.finished:  # a client that has its whole answer finds itself counted
+                    counter.succeeded(execution)
+                yield response
         except EngineError as error:
-            self._repository.count(model.name, ok=False)
+            counter.succeeded(execution)
             yield FailedAnswer("INTERNAL", str(error), writer.error(str(error)))
-        else:
-            self._repository.count(model.name, ok=True)
+        finally:
+            counter.succeeded(execution)
 
 
 def _check_method(model: ServedModel, method: str) -> None:
@@ -122,14 +164,20 @@ def _check_method(model: ServedModel, method: str) -> None:
 
 
 def _engine_responses(
-    model: ServedModel, request: EngineRequest, writer: ResponseWriter, cancelled: threading.Event
-) -> Iterator[Any]:
+    model: ServedModel,
+    request: EngineRequest,
+    writer: ResponseWriter,
+    cancelled: threading.Event,
+    execution: Execution,
+) -> Generator[Any]:
     with closing(_guarded(model, request, cancelled)) as chunks:
-        for chunk in chunks if model.signature.decoupled else joined(chunks):
+        for chunk in _timed(chunks if model.signature.decoupled else joined(chunks), execution):
             if chunk.raw is not None:
                 yield chunk.raw
                 continue
+            begin = time.monotonic_ns()
             response = writer.content(chunk)
+            execution.compute_output += time.monotonic_ns() - begin
             if response is not None:
                 yield wire.pb.ModelStreamInferResponse(infer_response=response)
             if chunk.final:
@@ -137,6 +185,20 @@ def _engine_responses(
     asked = request.parameters.get(wire.EMPTY_FINAL_PARAMETER) is True
     if asked and not writer.finished and not cancelled.is_set():
         yield wire.pb.ModelStreamInferResponse(infer_response=writer.final())
+
+
+def _timed(chunks: Iterable[Chunk], execution: Execution) -> Iterator[Chunk]:
+    """Add the time for each chunk to the execution, without the time that the consumer takes."""
+    iterator = iter(chunks)
+    while True:
+        begin = time.monotonic_ns()
+        try:
+            chunk = next(iterator, None)
+        finally:
+            execution.compute_infer += time.monotonic_ns() - begin
+        if chunk is None:
+            return
+        yield chunk
 
 
 def _guarded(model: ServedModel, request: EngineRequest, cancelled: threading.Event) -> Generator[Chunk]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from nupic_client.local.kserve.requests import StatusError, check_version
+from nupic_client.local.kserve.statistics import ModelCounter
+from nupic_client.local.kserve.status import StatusError
+from nupic_client.local.kserve.versions import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,42 +31,37 @@ class Repository:
     def __init__(self, models: Iterable[ServedModel], *, explicit: bool = False) -> None:
         items = tuple(models)
         self.models: Mapping[str, ServedModel] = {model.name: model for model in items}
+        """The models as they are served: a client may have loaded one with another configuration."""
         if len(self.models) != len(items):
             raise ValueError(f"two models have the same name: {sorted(model.name for model in items)}")
+        self.stored = self.models
+        """The models as they were given."""
         self.explicit = explicit
         self.ready = True
         """The answer to ServerReady."""
         self.exiting = False
         """Whether the server behaves like the real one during its shutdown."""
-        self._not_ready: set[str] = set()
-        self._counts: dict[str, list[int]] = {name: [0, 0] for name in self.models}
+        self._not_ready: dict[str, str] = {}
+        self._counters = {name: ModelCounter() for name in self.models}
         self._lock = threading.Lock()
 
     def find(self, name: str, version: str = "") -> ServedModel:
-        """Return a model that exists, ready or not.
-
-        Raises:
-            StatusError: there is no such model or version.
-        """
-        version = check_version(version) if version else ""
-        model = self.models.get(name)
-        if model is None:
-            raise StatusError("NOT_FOUND", f"Request for unknown model: '{name}' is not found")
-        if version and version not in model.versions:
-            raise StatusError(
-                "NOT_FOUND", f"Request for unknown model: '{name}' version {version} is not found"
-            )
-        return model
-
-    def find_ready(self, name: str, version: str = "") -> ServedModel:
         """Return a model that is loaded.
 
         Raises:
-            StatusError: there is no such model, or it is not loaded.
+            StatusError: there is no such model or version, or it is not loaded.
         """
-        model = self.find(name, version)
+        subject = f"Request for unknown model: '{name}'"
+        version = check_version(version) if version else ""
+        model = self.models.get(name)
+        if model is None:
+            raise StatusError("NOT_FOUND", f"{subject} is not found")
+        if version and version not in model.versions:
+            raise StatusError("NOT_FOUND", f"{subject} version {version} is not found")
         if not self.is_ready(name):
-            raise StatusError("UNAVAILABLE", f"Request for unknown model: '{name}' has no available versions")
+            if version:
+                raise StatusError("UNAVAILABLE", f"{subject} version {version} is not at ready state")
+            raise StatusError("NOT_FOUND", f"{subject} has no available versions")
         return model
 
     def is_ready(self, name: str) -> bool:
@@ -72,21 +69,34 @@ class Repository:
         with self._lock:
             return name in self.models and name not in self._not_ready and not self.exiting
 
-    def set_ready(self, name: str, *, ready: bool) -> None:
-        """Set whether a model is loaded."""
+    def reason(self, name: str) -> str:
+        """Return why a model is not loaded; empty if it is or if there is nothing to say."""
+        with self._lock:
+            return self._not_ready.get(name, "")
+
+    def set_ready(self, name: str, *, ready: bool, reason: str = "") -> None:
+        """Set whether a model is loaded.
+
+        Args:
+            name: the model's name.
+            ready: whether it is loaded.
+            reason: why it is not.
+        """
         with self._lock:
             if ready:
-                self._not_ready.discard(name)
+                self._not_ready.pop(name, None)
             else:
-                self._not_ready.add(name)
+                self._not_ready[name] = reason
 
-    def count(self, name: str, *, ok: bool) -> None:
-        """Count a request that reached its model."""
+    def load(self, model: ServedModel) -> None:
+        """Serve a model in this form. Its statistics begin anew, unless it was served like this already."""
         with self._lock:
-            self._counts[name][not ok] += 1
+            if model.name in self._not_ready or self.models[model.name] != model:
+                self._counters[model.name] = ModelCounter()
+            self.models = {**self.models, model.name: model}
+            self._not_ready.pop(model.name, None)
 
-    def counts(self, name: str) -> tuple[int, int]:
-        """Return the numbers of a model's successful and failed requests."""
+    def counter(self, name: str) -> ModelCounter:
+        """Return the statistics of a model since it was loaded."""
         with self._lock:
-            good, bad = self._counts[name]
-            return good, bad
+            return self._counters[name]

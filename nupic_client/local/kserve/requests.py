@@ -6,11 +6,9 @@ The texts are those of Triton 2.51; clients classify errors by them.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import (
     decode_bytes_tensor,
     decode_numbers,
@@ -20,36 +18,23 @@ from nupic_client._core.kserve.codec import (
 )
 from nupic_client._datatypes import DATATYPES
 from nupic_client.local.engine import EngineRequest, ServedModel
+from nupic_client.local.kserve.parameters import (
+    check_output_parameters,
+    check_parameters,
+    no_region,
+    uses_shared_memory,
+)
+from nupic_client.local.kserve.status import StatusError, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nupic_client.signature import TensorSpec, TensorValue
 
-__all__ = ["StatusError", "check_request", "check_version", "decode_request", "id_prefix"]
+__all__ = ["batch_size", "check_request", "decode_request", "id_prefix"]
 
 _PREFIX = 4
 """Size of the length prefix of a string, in bytes."""
-_MOST_DIGITS = 19
-"""Digits of the largest version number."""
-
-
-class StatusError(Exception):
-    """A request that ends with a status and the real server's text.
-
-    Args:
-        code: the name of the gRPC status of a unary call.
-        message: the real server's text.
-        reached_model: whether the response names the model and carries the final mark.
-    """
-
-    def __init__(self, code: str, message: str, *, reached_model: bool = False) -> None:
-        super().__init__(code, message, reached_model)
-        self.code = code
-        self.message = message
-        self.reached_model = reached_model
-
-
 _FIELDS = {datatype.contents: name for name, datatype in DATATYPES.items() if datatype.contents}
 """The fields of typed contents, each with the data type that the server names for it: the widest one."""
 
@@ -131,45 +116,34 @@ def decode_request(
     )
 
 
-def check_version(text: str) -> str:
-    """Return the requested version, parsed as the server parses numbers: ``"1"`` for ``" 1x"``.
-
-    Raises:
-        StatusError: it is not a number.
-    """
-    digits = re.match(r"\s*([+-]?)0*(\d+)", text, re.ASCII)
-    # Python is slow with numbers of a million digits, or refuses them.
-    number = int(digits[1] + digits[2]) if digits and len(digits[2]) <= _MOST_DIGITS else None
-    if number is None or not -(2**63) <= number < 2**63:
-        raise _invalid(
-            f"failed to get model version from specified version string '{text}' (details: stol), version "
-            "should be an integral value > 0"
-        )
-    if number < 0:
-        raise _invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
-    return str(number)
-
-
-def check_request(message: Any, model: ServedModel) -> None:
+def check_request(message: Any, model: ServedModel) -> dict[str, int]:
     """Check a request against the model's signature, in the order of the real server.
 
     Args:
         message: the ModelInferRequest.
         model: the requested model.
 
+    Returns:
+        The number of classes of each output that is wanted as a classification.
+
     Raises:
         StatusError: with the real server's text.
     """
-    _check_parameters(message)
+    check_parameters(message)
     _check_contents(message, model)
+    classes = check_output_parameters(message)
     for item in message.outputs:
         if item.name not in model.signature.outputs:
-            raise _invalid(f"unexpected inference output '{item.name}' for model '{model.name}'")
+            raise invalid(f"unexpected inference output '{item.name}' for model '{model.name}'")
     _check_inputs(message, model)
+    return classes
 
 
-def _invalid(text: str) -> StatusError:
-    return StatusError("INVALID_ARGUMENT", text)
+def batch_size(message: Any, model: ServedModel) -> int:
+    """Return the elements in the batch of a request that was checked; 1 for a model without batches."""
+    if not model.signature.max_batch_size or not message.inputs:
+        return 1
+    return _batch(message.inputs[0].shape) or 1
 
 
 def id_prefix(message: Any) -> str:
@@ -177,41 +151,36 @@ def id_prefix(message: Any) -> str:
     return f"[request id: {message.id or '<id_unknown>'}] "
 
 
-def _check_parameters(message: Any) -> None:
-    for name, value in message.parameters.items():
-        if not name.startswith("triton_"):
-            continue
-        if name != wire.EMPTY_FINAL_PARAMETER:
-            raise _invalid(
-                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
-                f"keys starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
-            )
-        if value.WhichOneof("parameter_choice") != "bool_param":
-            raise _invalid(f"invalid value type for '{name}' parameter, expected bool_param.")
-
-
 def _check_contents(message: Any, model: ServedModel) -> None:
     """Check that each input is given once and has a content of either kind."""
     times = Counter(item.name for item in message.inputs)
     twice = next((name for name, count in times.items() if count > 1), None)
     if twice is not None:
-        raise _invalid(f"{id_prefix(message)}input '{twice}' already exists in request")
+        raise invalid(f"{id_prefix(message)}input '{twice}' already exists in request")
     for index, item in enumerate(message.inputs):
         typed = item.HasField("contents")
+        region = uses_shared_memory(item)
+        if region and typed:
+            raise invalid(
+                f"unexpected 'content' provided when using shared memory for input tensor '{item.name}' for model "
+                f"'{model.name}'"
+            )
+        if region:
+            raise no_region(region)
         if typed and message.raw_input_contents:
-            raise _invalid(
+            raise invalid(
                 "contents field must not be specified when using raw_input_contents for "
                 f"'{item.name}' for model '{model.name}'"
             )
         right = DATATYPES[item.datatype].contents if item.datatype in DATATYPES else ""
         wrong = next((name for name in _FIELDS if name != right and getattr(item.contents, name)), None)
         if wrong is not None:
-            raise _invalid(
+            raise invalid(
                 f"unexpected explicit tensor data for input tensor '{item.name}' for model '{model.name}' of "
                 f"type '{_FIELDS[wrong]}', expected datatype '{item.datatype}'"
             )
         if not typed and index >= len(message.raw_input_contents):
-            raise _invalid(
+            raise invalid(
                 f"unable to find data for input tensor '{item.name}' for model '{model.name}' in request."
             )
 
@@ -229,20 +198,20 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
             if required == len(declared)
             else f"expected number of inputs between {required} and {len(declared)}"
         )
-        raise _invalid(
+        raise invalid(
             f"{prefix}{expected} but got {len(given)} inputs for model '{model.name}'. Got input(s) "
-            f"{_names(given)}, but missing required input(s) {_names(missing)}. Please provide all "
-            "required input(s)."
+            f"{_names(given[::-1])}, but missing required input(s) {_names(missing) if missing else ']'}. Please "
+            "provide all required input(s)."
         )
     unexpected = next((name for name in given if name not in declared), None)
     if unexpected is not None:
-        raise _invalid(f"unexpected inference input '{unexpected}' for model '{model.name}'")
+        raise invalid(f"unexpected inference input '{unexpected}' for model '{model.name}'")
     if model.signature.max_batch_size:
         _check_batch(message, model, prefix)
     for index, item in enumerate(message.inputs):
         wanted = declared[item.name]
         if item.datatype != wanted.datatype:
-            raise _invalid(
+            raise invalid(
                 f"{prefix}inference input '{item.name}' data-type is "
                 f"'{item.datatype if item.datatype in DATATYPES else '<invalid>'}', but model '{model.name}' expects "
                 f"'{wanted.datatype}'"
@@ -252,16 +221,29 @@ def _check_inputs(message: Any, model: ServedModel) -> None:
 
 
 def _check_batch(message: Any, model: ServedModel, prefix: str) -> None:
-    for item in message.inputs:
+    first = None
+    for item in reversed(message.inputs):  # the order of the real server, nearly always
         if not item.shape:
-            raise _invalid(
+            raise invalid(
                 f"{prefix}input '{item.name}' has no shape but model requires batch dimension for "
                 f"'{model.name}'"
             )
-        if item.shape[0] != message.inputs[0].shape[0]:
-            raise _invalid(
+        if first is None:
+            first = item.shape[0]
+        if item.shape[0] != first:
+            raise invalid(
                 f"{prefix}input '{item.name}' batch size does not match other inputs for '{model.name}'"
             )
+
+
+def _batch(shape: Sequence[int]) -> int:
+    """Return the first dimension, of which the real server keeps 32 bits."""
+    return shape[0] & 0xFFFFFFFF
+
+
+def _signed(number: int, bits: int) -> int:
+    """Return the number that the real server makes of one with too many bits."""
+    return (number + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
 
 
 def _names(names: list[str]) -> str:
@@ -273,7 +255,7 @@ def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str)
     expected = (-1, *wanted.shape) if batched else wanted.shape
     shape = tuple(item.shape)
     if len(shape) == len(expected) and -1 in shape[batched:]:
-        raise _invalid(
+        raise invalid(
             f"{prefix}All input dimensions should be specified for input '{item.name}' for model "
             f"'{model.name}', got {_dimensions(shape)}"
         )
@@ -286,12 +268,12 @@ def _check_shape(item: Any, wanted: TensorSpec, model: ServedModel, prefix: str)
             "in your input dims config, try setting max_batch_size to zero. See the model configuration docs "
             "for more info on max_batch_size."
         )
-        raise _invalid(
+        raise invalid(
             f"{prefix}unexpected shape for input '{item.name}' for model '{model.name}'. Expected "
             f"{_dimensions(expected)}, got {_dimensions(shape)}. {note if batched else ''}"
         )
-    if batched and shape[0] > model.signature.max_batch_size:
-        raise _invalid(
+    if batched and _signed(_batch(shape), 32) > model.signature.max_batch_size:
+        raise invalid(
             f"{prefix}inference request batch-size must be <= {model.signature.max_batch_size} for "
             f"'{model.name}'"
         )
@@ -303,13 +285,14 @@ def _dimensions(shape: tuple[int, ...]) -> str:
 
 def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> None:
     """Check that the content has the number of elements of the shape."""
-    batched = model.signature.max_batch_size > 0
-    # An empty batch is checked as if the shape had no batch dimension.
-    count = math.prod(item.shape[1:] if batched and not item.shape[0] else item.shape)
+    count = math.prod(item.shape)
+    if model.signature.max_batch_size > 0:
+        # An empty batch is checked as if the shape had no batch dimension.
+        count = math.prod(item.shape[1:]) * (_batch(item.shape) or 1)
     if item.datatype != "BYTES":
-        expected = DATATYPES[item.datatype].size * count
+        expected = _signed(DATATYPES[item.datatype].size * count, 64)
         if len(raw) != expected:
-            raise _invalid(
+            raise invalid(
                 f"{prefix}input byte size mismatch for input '{item.name}' for model '{model.name}'. "
                 f"Expected {expected}, got {len(raw)}"
             )
@@ -318,7 +301,7 @@ def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> No
     found = position = length = missing = 0
     while position < len(raw):
         if len(raw) - position < _PREFIX:
-            raise _invalid(
+            raise invalid(
                 f"{prefix}incomplete string length indicator {subject} for model '{model.name}', expecting "
                 f"{_PREFIX} bytes but only {len(raw) - position} bytes available. Please make sure the "
                 "string length indicator is in one buffer."
@@ -328,12 +311,12 @@ def _check_content(item: Any, raw: bytes, model: ServedModel, prefix: str) -> No
         missing = position - len(raw)
         found += 1
     if found > count:
-        raise _invalid(
+        raise invalid(
             f"{prefix}unexpected number of string elements {found} {subject} for model '{model.name}', "
             f"expecting {count}"
         )
     if found < count:
-        raise _invalid(
+        raise invalid(
             f"{prefix}expected {count} string elements {subject} for model '{model.name}', got {found}"
         )
     if missing > 0:  # only the model itself can tell

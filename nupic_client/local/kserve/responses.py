@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
+from nupic_client.local.kserve.classification import classify
 from nupic_client.local.kserve.outputs import ChunkOutputs
-from nupic_client.local.kserve.requests import check_version
+from nupic_client.local.kserve.versions import check_version
 from nupic_client.signature import TensorSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nupic_client.local.engine import Chunk, EngineRequest, ServedModel
+    from nupic_client.signature import TensorValue
 
 __all__ = ["ResponseWriter"]
 
@@ -31,6 +35,8 @@ class ResponseWriter:
         self._version = model.versions[-1] if model else ""
         self._marked = request.method == "ModelStreamInfer"
         self._outputs = ChunkOutputs(model.text_output if model else "text_output", request)
+        self.classes: Mapping[str, int] = {}
+        """The number of classes of each output that is wanted as a classification."""
         self.finished = False
         """Whether a response with the final mark was written."""
 
@@ -44,9 +50,7 @@ class ResponseWriter:
             check_version(self._request.version) if self._request.version else self._version
         )
         for name, values in outputs.items():
-            spec = self._spec(name)
-            response.outputs.add(name=name, datatype=spec.datatype, shape=self._shape(spec, len(values)))
-            response.raw_output_contents.append(encode_tensor(spec.datatype, values))
+            self._add(response, name, values)
         return response
 
     def final(self) -> Any:
@@ -67,6 +71,22 @@ class ResponseWriter:
             error_message=message, infer_response=wire.pb.ModelInferResponse(id=self._request.request_id)
         )
 
+    def _add(self, response: Any, name: str, values: Sequence[TensorValue]) -> None:
+        spec = self._spec(name)
+        shape, datatype = self._shape(spec, len(values)), spec.datatype
+        if name in self.classes:
+            rows = shape[0] if self._model and self._model.signature.max_batch_size else None
+            width = len(values) // (rows or 1)
+            count, values = classify(
+                datatype,
+                [values[start : start + width] for start in range(0, len(values), width or 1)],
+                self.classes[name],
+                self._model.labels.get(name, ()) if self._model else (),
+            )
+            shape, datatype = [count] if rows is None else [rows, count], "BYTES"
+        response.outputs.add(name=name, datatype=datatype, shape=shape)
+        response.raw_output_contents.append(encode_tensor(datatype, values))
+
     def _response(self, *, final: bool) -> Any:
         # Without content the version is the requested one, usually an empty one.
         response = wire.pb.ModelInferResponse(
@@ -85,6 +105,6 @@ class ResponseWriter:
         """Return the shape of ``count`` elements, with the open dimension computed."""
         known = math.prod(size for size in spec.shape if size != -1)
         shape = [count // known if size == -1 else size for size in spec.shape]
-        if self._model and self._model.signature.max_batch_size:
+        if self._model and self._model.signature.max_batch_size and self._model.batch_dimension:
             return [1 if -1 in spec.shape else count // known, *shape]
         return shape

@@ -10,14 +10,16 @@ from nupic_client.local.kserve.address import cannot_listen, check_address, join
 from nupic_client.local.kserve.auth import is_authorized
 from nupic_client.local.kserve.executor import DaemonExecutor
 from nupic_client.local.kserve.handler import InferenceHandler
+from nupic_client.local.kserve.health import health_handler
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
-from nupic_client.local.kserve.servicer import Servicer
+from nupic_client.local.kserve.servicer import OWN_INFO, Servicer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from nupic_client.local.engine import EngineRequest
     from nupic_client.local.kserve.repository import Repository
+    from nupic_client.server_info import ServerInfo
 
     OnCall = Callable[[str, Mapping[str, "str | bytes"]], None]
 
@@ -48,6 +50,7 @@ class InferenceServer:
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
         bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
         limits: bounds for what clients ask for.
+        info: the answer to ServerMetadata.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class InferenceServer:
         credentials: Any = None,
         bearer_tokens: Collection[str] | None = None,
         limits: ServerLimits = UNLIMITED,
+        info: ServerInfo = OWN_INFO,
     ) -> None:
+        self._info = info
         self.repository = repository
         self.bearer_tokens = bearer_tokens
         """The bearer tokens that are accepted; may be set while the server runs."""
@@ -91,8 +96,8 @@ class InferenceServer:
             interceptors=[_Entrance(self)],
             maximum_concurrent_rpcs=None if calls is None else calls + _OTHER_CALLS,
         )
-        servicer = Servicer(self.repository, self._handler, executor, self._limits)
-        server.add_generic_rpc_handlers((servicer.handler(),))
+        servicer = Servicer(self.repository, self._handler, executor, self._limits, self._info)
+        server.add_generic_rpc_handlers((servicer.handler(), health_handler(self.repository)))
         check_address(self._host, self._port)
         try:
             port = self._bind(server, join_address(self._host, self._port))

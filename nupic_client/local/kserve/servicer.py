@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nupic_client._core.kserve import wire
-from nupic_client._datatypes import config_name
 from nupic_client._version import __version__
 from nupic_client.local.engine import StreamAbort, StreamEnd
+from nupic_client.local.kserve.description import model_config, model_metadata
 from nupic_client.local.kserve.handler import FailedAnswer, InferenceHandler
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
-from nupic_client.local.kserve.requests import StatusError, check_version
+from nupic_client.local.kserve.model_control import ModelControl
 from nupic_client.local.kserve.response_queue import ResponseQueue
+from nupic_client.local.kserve.status import StatusError, invalid
+from nupic_client.local.kserve.versions import check_version
+from nupic_client.server_info import ServerInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from nupic_client.local.kserve.repository import Repository
 
-__all__ = ["Servicer"]
+__all__ = ["EXTENSIONS", "OWN_INFO", "Servicer"]
 
 _log = logging.getLogger("nupic_client.local")
 
@@ -32,8 +35,18 @@ _EXITING = "Server exiting"
 _UNREADABLE = object()
 """Stands for a request that cannot be parsed."""
 _NO_MESSAGE = "Exception deserializing request!"
-_NO_FILES = "this server takes no files from its clients"
-_EXTENSIONS = ("model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics")
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+"""The protocol extensions of this servicer, in the real server's order."""
+OWN_INFO = ServerInfo(name="nupic_client", version=__version__, extensions=EXTENSIONS)
+"""The usual answer to ServerMetadata."""
 
 
 class Servicer:
@@ -44,6 +57,7 @@ class Servicer:
         handler: answers inference requests.
         executor: runs the generations, any number of them at once.
         limits: bounds for what clients ask for.
+        info: the answer to ServerMetadata.
     """
 
     def __init__(
@@ -52,9 +66,12 @@ class Servicer:
         handler: InferenceHandler,
         executor: Executor,
         limits: ServerLimits = UNLIMITED,
+        info: ServerInfo = OWN_INFO,
     ) -> None:
         self._limits = limits
+        self._info = info
         self._repository = repository
+        self._control = ModelControl(repository)
         self._handler = handler
         self._executor = executor
         self._stopping = threading.Event()
@@ -135,8 +152,9 @@ class Servicer:
         return wire.pb.ServerReadyResponse(ready=self._repository.ready)
 
     def _server_metadata(self, _request: Any, _context: Any) -> Any:
+        info = self._info
         return wire.pb.ServerMetadataResponse(
-            name="nupic_client", version=__version__, extensions=_EXTENSIONS
+            name=info.name, version=info.version, extensions=info.extensions
         )
 
     def _model_ready(self, request: Any, _context: Any) -> Any:
@@ -147,61 +165,24 @@ class Servicer:
         return wire.pb.ModelReadyResponse(ready=known and self._repository.is_ready(request.name))
 
     def _model_metadata(self, request: Any, _context: Any) -> Any:
-        model = self._repository.find(request.name, request.version)
-        signature = model.signature
-        response = wire.pb.ModelMetadataResponse(name=model.name, versions=model.versions, platform="python")
-        batch = (-1,) if signature.max_batch_size else ()
-        for field, specs in ((response.inputs, signature.inputs), (response.outputs, signature.outputs)):
-            for spec in specs.values():
-                field.add(name=spec.name, datatype=spec.datatype, shape=(*batch, *spec.shape))
-        return response
+        return model_metadata(self._repository.find(request.name, request.version))
 
     def _model_config(self, request: Any, _context: Any) -> Any:
-        signature = self._repository.find(request.name, request.version).signature
-        response = wire.pb.ModelConfigResponse()
-        config = response.config
-        config.name = request.name
-        config.backend = signature.backend
-        config.platform = signature.platform
-        config.max_batch_size = signature.max_batch_size
-        config.version_policy.latest.num_versions = 1
-        if signature.decoupled:
-            config.model_transaction_policy.decoupled = True
-        if signature.backend:
-            config.instance_group.add(name=f"{request.name}_0", count=1, kind="KIND_CPU")
-            config.optimization.input_pinned_memory.enable = True
-            config.optimization.output_pinned_memory.enable = True
-        if signature.backend == "python":
-            config.default_model_filename = "model.py"
-        for spec in signature.inputs.values():
-            config.input.add(
-                name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape, optional=spec.optional
-            )
-        for spec in signature.outputs.values():
-            config.output.add(name=spec.name, data_type=_config_type(spec.datatype), dims=spec.shape)
-        for name, value in signature.parameters.items():
-            config.parameters[name].string_value = value
-        return response
+        return model_config(self._repository.find(request.name, request.version))
 
     def _model_statistics(self, request: Any, _context: Any) -> Any:
         version = check_version(request.version) if request.version else ""
-        known = self._repository.models
+        known = {
+            name: model for name, model in self._repository.models.items() if self._repository.is_ready(name)
+        }
         if request.name and request.name not in known:
-            raise StatusError("INVALID_ARGUMENT", f"requested model '{request.name}' is not available")
+            raise invalid(f"requested model '{request.name}' is not available")
         if request.name and version and version not in known[request.name].versions:
-            raise StatusError(
-                "INVALID_ARGUMENT", f"requested model version is not available for model '{request.name}'"
-            )
-        names = [request.name] if request.name else known
+            raise invalid(f"requested model version is not available for model '{request.name}'")
         response = wire.pb.ModelStatisticsResponse()
-        for name in names:
-            good, bad = self._repository.counts(name)
-            version = self._repository.models[name].versions[-1]
-            item = response.model_stats.add(
-                name=name, version=version, inference_count=good, execution_count=good
-            )
-            item.inference_stats.success.count = good
-            item.inference_stats.fail.count = bad
+        for name in [request.name] if request.name else sorted(known):
+            counter = self._repository.counter(name)
+            response.model_stats.append(counter.message(name, known[name].versions[-1]))
         return response
 
     # --- the repository
@@ -213,33 +194,18 @@ class Servicer:
         for name, model in sorted(self._repository.models.items()):
             ready = self._repository.is_ready(name)
             if ready or not request.ready:
+                state, reason = ("READY", "") if ready else ("UNAVAILABLE", self._repository.reason(name))
                 for version in model.versions:
-                    response.models.add(name=name, version=version, state="READY" if ready else "UNAVAILABLE")
+                    response.models.add(name=name, version=version, state=state, reason=reason)
         return response
 
     def _model_load(self, request: Any, _context: Any) -> Any:
-        if request.repository_name:
-            raise StatusError("UNIMPLEMENTED", "'repository_name' specification is not supported")
-        if self._repository.explicit and any(name.startswith("file:") for name in request.parameters):
-            # The real server writes such files to a folder of its own. A configuration is not looked at here.
-            raise StatusError("INVALID_ARGUMENT", f"failed to load '{request.model_name}', {_NO_FILES}")
-        self._set_loaded(request.model_name, loaded=True)
+        self._control.load(request)
         return wire.pb.RepositoryModelLoadResponse()
 
     def _model_unload(self, request: Any, _context: Any) -> Any:
-        self._set_loaded(request.model_name, loaded=False)
+        self._control.unload(request)
         return wire.pb.RepositoryModelUnloadResponse()
-
-    def _set_loaded(self, name: str, *, loaded: bool) -> None:
-        if not self._repository.explicit:
-            raise StatusError(
-                "UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled"
-            )
-        if loaded and name not in self._repository.models:
-            raise StatusError(
-                "INVALID_ARGUMENT", f"failed to load '{name}', failed to poll from model repository"
-            )
-        self._repository.set_ready(name, ready=loaded)
 
     # --- inference
 
@@ -330,11 +296,6 @@ def _deserializer(method: str) -> Callable[[bytes], Any]:
 
 def _serialize(message: Any) -> bytes:
     return message if isinstance(message, bytes) else message.SerializeToString()
-
-
-def _config_type(datatype: str) -> int:
-    number: int = wire.pb.model__config__pb2.DataType.Value(config_name(datatype))
-    return number
 
 
 def _status(code: str) -> Any:

@@ -1,0 +1,116 @@
+"""Check the parameters of a request, of its inputs and of its outputs as the real server does, with the same texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._core.kserve import wire
+from nupic_client.local.kserve.status import StatusError, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["check_output_parameters", "check_parameters", "no_region", "uses_shared_memory"]
+
+_CLASSIFICATION = "classification"
+"""Parameter of a requested output: the number of classes to return in place of the numbers."""
+
+_FLAG = ("bool_param",)
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    wire.EMPTY_FINAL_PARAMETER: _FLAG,
+    "sequence_id": ("int64_param", "string_param"),
+    "sequence_start": _FLAG,
+    "sequence_end": _FLAG,
+    "priority": ("int64_param", "uint64_param"),
+    "timeout": ("int64_param",),
+}
+"""The fields in which the protocol's own parameters may come."""
+_OTHERS = ("int64_param", "bool_param", "double_param", "string_param")
+"""The fields in which any other parameter may come."""
+_REGION, _SIZE, _OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
+
+
+def check_parameters(message: Any) -> None:
+    """Check the parameters of a ModelInferRequest.
+
+    Raises:
+        StatusError: one is reserved, or has no value or one of a wrong type.
+    """
+    for name, value in message.parameters.items():
+        if name.startswith("triton_") and name not in _KINDS:
+            raise invalid(
+                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following "
+                f"keys starting with 'triton_' are allowed: {wire.EMPTY_FINAL_PARAMETER}"
+            )
+        kind = value.WhichOneof("parameter_choice")
+        if kind not in _KINDS.get(name, _OTHERS):
+            # The real server does not name double_param, although it takes it.
+            expected = (
+                " or ".join(_KINDS[name]) if name in _KINDS else "int64_param, bool_param, or string_param"
+            )
+            raise invalid(f"invalid value type for '{name}' parameter, expected {expected}.")
+        if name == "priority" and kind == "int64_param" and value.int64_param < 0:
+            raise invalid("invalid value for 'priority', expected value >= 0.")
+
+
+def uses_shared_memory(tensor: Any) -> str:
+    """Return the region of shared memory that an input or output names; empty if it names none.
+
+    Raises:
+        StatusError: the parameters about shared memory are not complete or of a wrong type.
+    """
+    given = tensor.parameters
+    subject = f"parameter for tensor '{tensor.name}'"
+    if _REGION not in given:
+        for name in (_OFFSET, _SIZE):
+            if name in given:
+                raise invalid(f"'{name}' can not be specified without '{_REGION}' {subject}")
+        return ""
+    _check_kind(given, _REGION, "string_param", subject)
+    if _OFFSET in given:
+        _check_kind(given, _OFFSET, "int64_param", subject)
+    if _SIZE not in given:
+        raise invalid(f"'{_SIZE}' must be specified along with '{_REGION}' {subject}")
+    _check_kind(given, _SIZE, "int64_param", subject)
+    region: str = given[_REGION].string_param
+    return region
+
+
+def _check_kind(given: Any, name: str, kind: str, subject: str) -> None:
+    if given[name].WhichOneof("parameter_choice") != kind:
+        raise invalid(f"invalid value type for '{name}' {subject}, expected {kind}.")
+
+
+def no_region(name: str) -> StatusError:
+    """Return the refusal of a region of shared memory: there are none on this server."""
+    return StatusError("NOT_FOUND", f"Unable to find shared memory region: '{name}'")
+
+
+def check_output_parameters(message: Any) -> dict[str, int]:
+    """Check the parameters of the requested outputs.
+
+    Returns:
+        The number of classes of each output that is wanted as a classification.
+
+    Raises:
+        StatusError: they are wrong, or name a region of shared memory.
+    """
+    classes = {}
+    for output in message.outputs:
+        region = uses_shared_memory(output)
+        if _CLASSIFICATION in output.parameters:
+            if region:
+                raise invalid(f"output can't set both '{_REGION}' and '{_CLASSIFICATION}'")
+            classes[output.name] = _class_count(output.parameters[_CLASSIFICATION])
+        if region:
+            raise no_region(region)
+    return classes
+
+
+def _class_count(value: Any) -> int:
+    if value.WhichOneof("parameter_choice") != "int64_param":
+        raise invalid(f"invalid value type for '{_CLASSIFICATION}' parameter, expected int64_param")
+    if value.int64_param <= 0:
+        raise invalid(f"invalid value for '{_CLASSIFICATION}' parameter, expected >= 0")
+    count: int = value.int64_param
+    return count

@@ -1,0 +1,103 @@
+"""MLServer beside us in one process (P-F2), and as the server (I-F1, I-F5, I-F6, I-F15)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nupic_client import InferenceClient, RequestError, ServerClient, StreamingClient
+from others.processes import USE_OURS, free_ports, need, run, served
+
+need("mlserver")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.slow
+
+MODELS = Path(__file__).with_name("mlserver_models")
+USE_THEIRS = """
+import mlserver, mlserver.grpc.dataplane_pb2 as theirs
+assert theirs.ModelInferRequest(id="x").SerializeToString() == b"\\x1a\\x01x"
+"""
+
+
+@pytest.mark.parametrize("program", [USE_THEIRS + USE_OURS, USE_OURS + USE_THEIRS], ids=["before", "after"])
+def test_it_can_be_imported_before_and_after_us(program: str) -> None:
+    """P-F2."""
+    run(program)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("mlserver") / "models"
+    shutil.copytree(MODELS, folder)
+    grpc_port, http_port, metrics_port = free_ports(3)
+    settings = {
+        "host": "127.0.0.1",
+        "grpc_port": grpc_port,
+        "http_port": http_port,
+        "metrics_port": metrics_port,
+        "parallel_workers": 0,
+        "gzip_enabled": False,
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    program = str(Path(sys.executable).with_name("mlserver"))
+    with served([program, "start", str(folder)], grpc_port, folder, "text") as url:
+        yield url
+
+
+WAYS: dict[str, Callable[[StreamingClient, str], str]] = {
+    "generate": lambda client, prompt: client.generate(prompt).text,
+    "stream": lambda client, prompt: "".join(client.stream(prompt)),
+    "agenerate": lambda client, prompt: asyncio.run(client.agenerate(prompt)).text,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_its_streams_are_read(url: str, way: str) -> None:
+    """I-F1."""
+    with StreamingClient("text", url, timeout=20) as client:
+        assert WAYS[way](client, "one two three") == "one two three"
+
+
+def test_its_streams_come_word_by_word_and_can_be_left(url: str) -> None:
+    with StreamingClient("text", url, timeout=20) as client:
+        with client.stream("one two wait three") as stream:
+            assert [next(stream), next(stream)] == ["one", " two"]
+        assert client.generate("four five").text == "four five"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_its_error_in_a_stream_is_told_as_such(url: str, way: str) -> None:
+    """I-F1."""
+    with StreamingClient("text", url, timeout=20) as client:
+        with pytest.raises(RequestError) as caught:
+            WAYS[way](client, "one two boom three")
+    assert caught.value.partial_text == "one two"
+    assert "the words broke" in str(caught.value)
+
+
+def test_a_model_that_does_not_say_what_it_takes_can_be_called(url: str) -> None:
+    """I-F5."""
+    with InferenceClient("double", url, timeout=20) as client:
+        result = client.infer({"x": np.array([[1.5, 2.0]], np.float32)})
+        assert result["x"].tolist() == [[3.0, 4.0]]
+        assert result["x"].dtype == np.float32
+        assert asyncio.run(client.ainfer({"x": np.array([[7]], np.int64)}))["x"].tolist() == [[14]]
+
+
+def test_its_models_are_ready(url: str) -> None:
+    """I-F6 and I-F15."""
+    with ServerClient(url, timeout=20) as client:
+        models = {model.name: model for model in client.models()}
+        assert {name: model.ready for name, model in models.items()} == {"text": True, "double": True}
+        assert client.is_model_ready("text")
+        assert not client.is_model_ready("nothing-like-this")
