@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nupic_client._grpc import housekeeping
+from nupic_client._grpc import async_ending, ending, housekeeping
 from nupic_client._grpc.drain import discard_events, drain, is_over
 from nupic_client.errors import StreamClosedError
 
@@ -28,13 +28,13 @@ class StreamCall:
         channel: its channel. gRPC's call does not keep it alive, and a channel that is collected closes.
     """
 
-    __slots__ = ("_channel", "_drained", "call", "read")
+    __slots__ = ("_drained", "call", "channel", "read")
 
     def __init__(self, call: Iterable[bytes], channel: object) -> None:
         self.call = call
         self.read: Callable[[], bytes] = iter(call).__next__
         """Wait for the next response and return it; raises as gRPC does. No method of ours, because each token calls it."""
-        self._channel = channel
+        self.channel = channel
         self._drained = threading.Lock()  # taken by the one who drains, and never given back
 
     @property
@@ -48,14 +48,29 @@ class StreamCall:
         if cancel is not None:  # a generator can only be closed
             cancel()
 
-    def cancel_soon(self) -> None:
-        """Have the call cancelled, which wakes its reader."""
-        housekeeping.submit(self.cancel)
+    def cancel_soon(self, patience: float = 0.0) -> None:
+        """Have the call cancelled, which wakes its reader.
 
-    def drain_once(self) -> None:
-        """Have the call cancelled and its last events read, once. Only where no thread is reading, and none will."""
+        Args:
+            patience: seconds that it may take to end by itself first.
+        """
+        if patience:
+            ending.let_end(self.channel, self.cancel, patience)
+        else:
+            housekeeping.submit(self.cancel)
+
+    def drain_once(self, patience: float = 0.0) -> None:
+        """Have the call cancelled and its last events read, once. Only where no thread is reading, and none will.
+
+        Args:
+            patience: seconds that it may take to end by itself first.
+        """
         # Most calls were read to their end, and need nothing.
-        if self._drained.acquire(blocking=False) and not is_over(self.call):
+        if not self._drained.acquire(blocking=False) or is_over(self.call):
+            return
+        if patience:
+            ending.let_end(self.channel, self._end, patience)
+        else:
             housekeeping.submit(self._end)
 
     def discard_events(self) -> None:
@@ -73,13 +88,16 @@ class AsyncStreamCall:
     Args:
         call: the object that ``grpc.aio`` returned.
         loop: the loop it was made in.
+        channel: its channel.
     """
 
-    __slots__ = ("_call", "_loop", "read")
+    __slots__ = ("_call", "_ending", "_loop", "channel", "read")
 
-    def __init__(self, call: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, call: Any, loop: asyncio.AbstractEventLoop, channel: Any) -> None:
         self._call = call
+        self._ending = False
         self._loop = loop
+        self.channel = channel
         self.read: Callable[[], Any] = call.read
         """Wait for the next response and return it, or ``grpc.aio.EOF`` at the end; raises as gRPC does."""
 
@@ -90,8 +108,29 @@ class AsyncStreamCall:
         if loop_here() is self._loop:
             self._call.cancel()
         else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
-                self._loop.call_soon_threadsafe(self._call.cancel)
+            self._soon(self._call.cancel)
+
+    def end(self, patience: float) -> None:
+        """Have the call cancelled when it does not end by itself. Returns at once; for destructors too.
+
+        Args:
+            patience: seconds that it may take for that.
+        """
+        if not patience:
+            self.cancel()
+        elif not self._ending and not self._call.done():
+            self._ending = True
+            self._soon(async_ending.let_end, self._call, self.channel, patience)
+
+    async def last_events(self, patience: float) -> None:
+        """Wait a moment for the end of a call whose answer is complete, which comes at once; as `end` if it does not."""
+        if not self._ending and not self._call.done():
+            self._ending = True
+            await async_ending.read_on(self._call, self.channel, self.read, patience)
+
+    def _soon(self, function: Callable[..., object], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
+            self._loop.call_soon_threadsafe(function, *arguments)
 
 
 class NoCall:
@@ -115,7 +154,14 @@ class NoCall:
     def cancel(self) -> None:
         """Leave everything alone."""
 
-    cancel_soon = drain_once = discard_events = cancel
+    def end(self, patience: float = 0.0) -> None:
+        """Leave everything alone."""
+
+    async def last_events(self, patience: float) -> None:
+        """Leave everything alone."""
+
+    cancel_soon = drain_once = end
+    discard_events = cancel
 
 
 def foreign_call() -> NoCall:

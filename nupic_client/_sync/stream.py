@@ -133,15 +133,16 @@ class TextStream(BaseTextStream):
         finally:
             self.close()
 
-    def _leave(self, later: Later | None = None) -> None:
+    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
         """Close the stream, without taking a lock: destructors do so, see `housekeeping`.
 
         Args:
             later: what calls a function later, outside of the destructor.
+            abruptly: whether the call cannot go on.
         """
         if self._session.running:
             self._session.cancelled(time.monotonic(), later)
-        self._cancel_call()
+        self._end_call(0.0 if abruptly else self._session.patience)
         housekeeping.unregister(self._registration)
         if self._closed_signal.locked():
             with contextlib.suppress(RuntimeError):  # another thread did it in this moment
@@ -151,15 +152,19 @@ class TextStream(BaseTextStream):
         super()._after_fork()
         self._closed_signal = _locked()
 
-    def _cancel_call(self) -> None:
-        """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself."""
+    def _end_call(self, patience: float) -> None:
+        """Have the call cancelled and freed; a thread that is reading wakes up by the former and then comes here itself.
+
+        Args:
+            patience: seconds that the call may take to end by itself first.
+        """
         call = self._call
         if call.is_drained:
             return
         if self._session.deadlines.waiting is not None:
-            call.cancel_soon()
+            call.cancel_soon(patience if self._session.complete else 0.0)
         else:
-            call.drain_once()
+            call.drain_once(patience)
 
     def _start(self, session: GenerationSession) -> None:
         self._call = self._registration.call = self._transport.stream(session)
@@ -180,9 +185,10 @@ class TextStream(BaseTextStream):
                     self._again(session, error)
         except BaseException as error:
             session.deadlines.waiting = None
-            if not isinstance(error, NupicError):
+            ours = isinstance(error, NupicError)
+            if not ours:  # KeyboardInterrupt in the middle of the wait
                 self._call.discard_events()
-            self.close()  # our own errors, and KeyboardInterrupt in the middle of the wait
+            self._leave(abruptly=not ours)
             raise
         finally:
             session.deadlines.waiting = None
@@ -198,6 +204,7 @@ class TextStream(BaseTextStream):
                 now = deadlines.waiting = clock()
                 text = session.receive(response, now)
                 if session.stopped_early:
+                    deadlines.waiting = None
                     self.close()
                 if text:
                     return text
@@ -211,9 +218,10 @@ class TextStream(BaseTextStream):
     def _again(self, session: GenerationSession, error: RequestError) -> None:
         """Send the request again after a pause, or raise the error if that is not worth it."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+        patience = session.patience
         pause = session.retry(error, time.monotonic(), jitter)
         session.deadlines.waiting = None
-        self._cancel_call()  # also the call of an error inside a stream, which may go on
+        self._end_call(patience)  # also the call of an error inside a stream, which may go on
         self._closed_signal.acquire(timeout=pause)
         self._check_left(session)
         self._start(session)

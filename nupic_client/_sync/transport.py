@@ -15,7 +15,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import fork
+from nupic_client._grpc import ending, fork
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import call_error
@@ -126,7 +126,7 @@ class Transport:
             channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
         for channel in channels:
-            channel.close()
+            ending.close(channel)
 
     def _replace_channel(self) -> None:
         """Use another channel from now on, because Ctrl-C came while gRPC started a call.

@@ -56,6 +56,7 @@ class StreamDecoder:
         "_stops",
         "_tokens",
         "_utf8",
+        "complete",
         "finished",
         "stopped_early",
     )
@@ -88,6 +89,8 @@ class StreamDecoder:
         """Whether a stop string ended the text while the server may still be generating."""
         self.finished = False
         """Whether the answer is complete: by the final mark or by a stop string."""
+        self.complete = False
+        """Whether the server has said its last word: the final mark or an error. Only the call may still go on."""
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -140,10 +143,12 @@ class StreamDecoder:
 
     def _take(self, message: Any, response: bytes) -> str:
         if message.error_message:
+            self.complete = True
             raise self._failed(message)
         answer = message.infer_response
         parameters = answer.parameters
         final = wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param
+        self.complete = self.complete or final
         return self._take_answer(answer, response, final=final)
 
     def feed_whole(self, answer: Any) -> str:

@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerationSession"]
 
+_GRACE = 1.0
+"""Seconds that a call may take to end after the last word of its answer."""
+_MOMENT = 0.05
+"""Seconds for which a call goes on that is left after a response: the next one may be the last word."""
+
 
 class _State(Enum):
     RUNNING = "running"
@@ -124,6 +129,23 @@ class GenerationSession:
     def stopped_early(self) -> bool:
         """Whether a stop string ended the text while the server may still be generating."""
         return self._decoder.stopped_early
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server has said its last word: the final mark or an error. Only the call may still go on."""
+        return self._decoder.complete
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the call may take to end by itself before it is cancelled.
+
+        Triton 2.51 loses a request whose call is cancelled just when its answer ends: its model cannot be unloaded any
+        more, and now and then the server dies of it.
+        """
+        if self.complete:
+            return _GRACE
+        left = self._state is _State.CANCELLED or self.stopped_early
+        return _MOMENT if left and self.deadlines.responded else 0.0
 
     def remaining(self, now: float) -> float | None:
         """Return the seconds left of the total deadline, or None where there is none. Never negative."""
