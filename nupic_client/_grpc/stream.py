@@ -82,7 +82,7 @@ class BaseTextStream:
     def _check_left(self, session: GenerationSession) -> None:
         """Raise StreamClosedError if the stream or the client was closed while the reader was waiting."""
         if self._transport.closed:
-            session.cancelled(time.monotonic())
+            session.cancelled(time.monotonic(), client_closed=True)
         session.check_running()
 
     def _broken(self, session: GenerationSession, cause: BaseException) -> None:

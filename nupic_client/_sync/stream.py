@@ -18,7 +18,7 @@ from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseTextStream
 from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
-from nupic_client.errors import NupicError, RequestError
+from nupic_client.errors import NupicError, RequestError, StreamStateError
 from nupic_client.results import Event, Finished, Generation
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class TextStream(BaseTextStream):
     def __init__(self, transport: Transport, session: GenerationSession) -> None:
         super().__init__(transport, session.request.request_id)
         self._closed_signal = _locked()
+        self._turn = _Turn()
         self._registration = housekeeping.Registration()
         self._session = session
         housekeeping.register(self._registration)
@@ -127,11 +128,15 @@ class TextStream(BaseTextStream):
         try:
             while text := self._read():
                 yield text
+        except StreamStateError:  # it is closed already, or another thread is reading it
+            raise
         except GeneratorExit:  # by break, or by the destructor of a generator
             self._leave(housekeeping.submit)
             raise
-        finally:
+        except BaseException:
             self.close()
+            raise
+        self.close()
 
     def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
         """Close the stream, without taking a lock: destructors do so, see `housekeeping`.
@@ -150,6 +155,7 @@ class TextStream(BaseTextStream):
 
     def _after_fork(self) -> None:
         super()._after_fork()
+        self._turn = _Turn()
         self._closed_signal = _locked()
 
     def _end_call(self, patience: float) -> None:
@@ -174,7 +180,13 @@ class TextStream(BaseTextStream):
 
     def _read(self) -> str:
         """Return the next chunk of text, or nothing at the end."""
-        session = self._session
+        session, turn = self._session, self._turn
+        try:
+            del turn.free  # only one of several threads can: no lock, because each token comes here
+        except AttributeError:
+            raise StreamStateError(
+                "this stream is being read by another thread: let one thread read it, or make a stream for each"
+            ) from None
         try:
             while True:
                 try:
@@ -192,6 +204,7 @@ class TextStream(BaseTextStream):
             raise
         finally:
             session.deadlines.waiting = None
+            turn.free = True
 
     def _receive(self, session: GenerationSession) -> str:
         read = self._call.read
@@ -225,6 +238,15 @@ class TextStream(BaseTextStream):
         self._closed_signal.acquire(timeout=pause)
         self._check_left(session)
         self._start(session)
+
+
+class _Turn:
+    """Whose turn it is to read: the thread that has deleted ``free``."""
+
+    __slots__ = ("free",)
+
+    def __init__(self) -> None:
+        self.free = True
 
 
 def _locked() -> threading.Lock:

@@ -19,6 +19,7 @@ from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.generation.timing import Stopwatch
 from nupic_client.errors import (
     AuthenticationError,
+    ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
     ProtocolError,
@@ -69,6 +70,7 @@ class GenerationSession:
     __slots__ = (
         "_bytes_left",
         "_chunks",
+        "_client_closed",
         "_consumed",
         "_credentials",
         "_decoder",
@@ -108,6 +110,7 @@ class GenerationSession:
         self._state = _State.RUNNING
         self.running = True
         """Whether the answer is still coming."""
+        self._client_closed = False
         self._consumed = False
         self._hidden = False
         self._error: RequestError | None = None
@@ -313,7 +316,25 @@ class GenerationSession:
         error = error.completed(
             model=request.model.server_name, target=request.target, request_id=request.request_id
         ).with_facts(attempts=self.attempts, partial_text=text, retryable=error.retryable and not text)
-        return self._late(error, now) if isinstance(error, DeadlineExceededError) else error
+        if isinstance(error, DeadlineExceededError):
+            return self._late(error, now)
+        return self._cut_short(error) if isinstance(error, ConnectionFailedError) else error
+
+    def _cut_short(self, error: ConnectionFailedError) -> ConnectionFailedError:
+        """Return the error of a connection that broke with how far the answer had come: the server was reached."""
+        if not self.deadlines.responded:
+            return error
+        some = self._amount(error.partial_text)
+        details = error.message.removeprefix("cannot reach the server")
+        if details == error.message:  # it says something else
+            return error.with_facts(message=f"{error.message}; {some} had come before")
+        return error.with_facts(message=f"the connection broke after {some}{details}")
+
+    def _amount(self, text: str) -> str:
+        chunks = self.stopwatch.chunks
+        if not chunks:
+            return "an answer without text"
+        return f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(text)} characters)"
 
     def _late(self, error: DeadlineExceededError, now: float) -> DeadlineExceededError:
         """Return the error of a deadline with the facts of this generation in its message."""
@@ -324,18 +345,20 @@ class GenerationSession:
             if limit is None:  # the server's own deadline, or that of a proxy
                 return error.with_facts(elapsed=elapsed, chunks=chunks, limit=None)
             message = f"the answer was not complete within the timeout of {limit:g} s"
-        some = f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(error.partial_text)} characters)"
-        message = f"{message}: {some if chunks else 'no text'} had come after {elapsed:.1f} s"
+        some = self._amount(error.partial_text) if chunks else "no text"
+        message = f"{message}: {some} had come after {elapsed:.1f} s"
         return error.with_facts(message=message, elapsed=elapsed, chunks=chunks, limit=limit)
 
-    def cancelled(self, now: float, later: Later | None = None) -> None:
+    def cancelled(self, now: float, later: Later | None = None, *, client_closed: bool = False) -> None:
         """End because the caller left; without effect on what has already ended.
 
         Args:
             now: clock reading.
             later: what calls a function later. A destructor gives it: what it interrupts may hold the locks of logging.
+            client_closed: whether it was the client that was closed.
         """
         if self.running:
+            self._client_closed = client_closed
             self._close(_State.FINISHED if self.answered else _State.CANCELLED, now, later)
 
     def check_unread(self) -> None:
@@ -359,7 +382,10 @@ class GenerationSession:
             raise self._error
         if self._state is _State.CANCELLED:
             raise StreamClosedError(
-                "this stream was closed before its end, which cancelled the generation (leaving a for loop closes it"
+                "the client was closed before the end of this stream, which cancelled the generation: keep it open until the"
+                " stream was read; stream.result() has the text so far"
+                if self._client_closed
+                else "this stream was closed before its end, which cancelled the generation (leaving a for loop closes it"
                 " too: use next(stream) to read single chunks); stream.result() has the text so far"
             )
 
@@ -400,6 +426,8 @@ class GenerationSession:
         )
 
     def _close(self, state: _State, now: float, later: Later | None = None) -> None:
+        if not self.running:  # another thread was first
+            return
         self._state = state
         self.running = False
         self._end = now
