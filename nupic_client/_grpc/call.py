@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from nupic_client._grpc import async_ending, ending, housekeeping
-from nupic_client._grpc.drain import discard_events, drain, is_over
+from nupic_client._grpc.drain import discard_events, drain, is_grpc_call, is_over
 from nupic_client.errors import StreamClosedError
 
 __all__ = ["AsyncStreamCall", "NoCall", "StreamCall", "foreign_call", "loop_here"]
@@ -26,15 +28,27 @@ class StreamCall:
     Args:
         call: the object that gRPC or an interceptor returned.
         channel: its channel. gRPC's call does not keep it alive, and a channel that is collected closes.
+        give_back: takes the channel back when the call has ended by itself, if the call has a channel of its own.
     """
 
-    __slots__ = ("_drained", "call", "channel", "read")
+    __slots__ = ("_drained", "_ended", "_hidden", "_own", "call", "channel", "read")
 
-    def __init__(self, call: Iterable[bytes], channel: object) -> None:
+    def __init__(
+        self, call: Iterable[bytes], channel: Any, give_back: Callable[[], object] | None = None
+    ) -> None:
         self.call = call
         self.read: Callable[[], bytes] = iter(call).__next__
         """Wait for the next response and return it; raises as gRPC does. No method of ours, because each token calls it."""
         self.channel = channel
+        self._ended = False
+        # What closes the channel must not find it given back, nor the other way round: who pops this may.
+        self._own = [] if give_back is None else [give_back]
+        self._hidden = bool(self._own) and not is_grpc_call(call)
+        """Whether an interceptor hides the call of gRPC, so that it ends with its channel."""
+        if self._hidden:
+            # Tracing agents set variables of the context, and complain if those are reset in that of another thread, which
+            # reads the end of what was left.
+            self.read = partial(contextvars.copy_context().run, self.read)
         self._drained = threading.Lock()  # taken by the one who drains, and never given back
 
     @property
@@ -44,9 +58,17 @@ class StreamCall:
 
     def cancel(self) -> None:
         """Cancel the call now, which wakes its reader. Takes locks of gRPC."""
+        if self._hidden:
+            if self._take_channel() is not None:
+                self.channel.close()
+            return
         cancel = getattr(self.call, "cancel", None) or getattr(self.call, "close", None)
         if cancel is not None:  # a generator can only be closed
             cancel()
+
+    def note_end(self) -> None:
+        """Note that the reader was told the end."""
+        self._ended = True
 
     def cancel_soon(self, patience: float = 0.0) -> None:
         """Have the call cancelled, which wakes its reader.
@@ -65,10 +87,12 @@ class StreamCall:
         Args:
             patience: seconds that it may take to end by itself first.
         """
-        # Most calls were read to their end, and need nothing.
-        if not self._drained.acquire(blocking=False) or is_over(self.call):
+        if not self._drained.acquire(blocking=False):
             return
-        if patience:
+        # Most calls were read to their end, and need nothing.
+        if is_over(self.call) or (self._ended and self._hidden):
+            self._return_channel()
+        elif patience:
             ending.let_end(self.channel, self._end, patience)
         else:
             housekeeping.submit(self._end)
@@ -80,6 +104,22 @@ class StreamCall:
     def _end(self) -> None:
         self.cancel()
         drain(self.call)
+        if self._hidden:
+            with contextlib.suppress(Exception):  # its channel is closed: there is an end, of whatever kind
+                while True:
+                    self.read()
+        self._return_channel()
+
+    def _take_channel(self) -> Callable[[], object] | None:
+        try:
+            return self._own.pop()
+        except IndexError:
+            return None
+
+    def _return_channel(self) -> None:
+        give_back = self._take_channel()
+        if give_back is not None:
+            give_back()
 
 
 class AsyncStreamCall:
@@ -92,6 +132,9 @@ class AsyncStreamCall:
     """
 
     __slots__ = ("_call", "_ending", "_loop", "channel", "read")
+
+    call = None
+    """It has nothing to say without being awaited."""
 
     def __init__(self, call: Any, loop: asyncio.AbstractEventLoop, channel: Any) -> None:
         self._call = call
@@ -142,6 +185,7 @@ class NoCall:
 
     __slots__ = ("_reason",)
 
+    call = None
     is_drained = True
 
     def __init__(self, reason: str = "nothing was sent") -> None:
@@ -161,6 +205,7 @@ class NoCall:
         """Leave everything alone."""
 
     cancel_soon = drain_once = end
+    note_end = cancel
     discard_events = cancel
 
 

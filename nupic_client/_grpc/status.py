@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import grpc
 
@@ -103,23 +105,26 @@ _NOT_HTTP2 = "Failed parsing HTTP/2"
 """What it says, with various statuses, of bytes that are no frame. No server of models says so."""
 
 
-def error_from_rpc(error: grpc.RpcError) -> RequestError:
+def error_from_rpc(error: grpc.RpcError, call: object = None) -> RequestError:
     """Return our error for a failed call; what the server says in words counts more than the bare status.
 
     Args:
-        error: as raised by a sync call or a ``grpc.aio`` call.
+        error: as raised by a sync call or a ``grpc.aio`` call, or by an interceptor.
+        call: the call, which knows its trailing metadata where the error of an interceptor does not.
 
     Returns:
         The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` the given one.
     """
-    # Sync and async errors both have these two, though their common base class does not declare them.
-    code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
-    details: str = error.details() or ""
+    # Sync and async errors both have these, though their common base class does not declare them. That of an interceptor
+    # may lack them, and be raised from one that has them.
+    found = _fact("code", error, error.__cause__)
+    code = found if isinstance(found, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+    details = str(_fact("details", error, error.__cause__) or ("" if hasattr(error, "details") else error))
     if (
         details == _UNREADABLE
     ):  # grpc.aio has no error for it, so that neither sync nor async calls give it a status
         return ProtocolError("the server sent a response that cannot be read")
-    pushback = _pushback(error)
+    pushback = _pushback(_fact("trailing_metadata", error, error.__cause__, call))
     known = error_from_message(details)
     if known is not None:
         return known.with_facts(status=code.name, retry_after=pushback)
@@ -154,13 +159,25 @@ def call_error(error: grpc.RpcError, *, target: str, closed: bool) -> RequestErr
     return failure.with_facts(target=target)
 
 
-def _pushback(error: grpc.RpcError) -> float | None:
+def _fact(name: str, *sources: object) -> Any:
+    """Return what the first of these says that knows a fact; None where nobody does."""
+    for source in sources:
+        method = getattr(source, name, None)
+        with contextlib.suppress(
+            Exception
+        ):  # an error that was made before anything was sent, and others' classes
+            found = method() if callable(method) else None
+            if found:
+                return found
+    return None
+
+
+def _pushback(trailing: Any) -> float | None:
     """Return the seconds after which the server wants the call repeated, negative for never.
 
     Source: gRFC A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md (pushback).
     """
-    trailing = getattr(error, "trailing_metadata", None)  # an error made before anything was sent has none
-    for name, value in (trailing() if trailing is not None else None) or ():
+    for name, value in trailing or ():
         if name == "grpc-retry-pushback-ms":
             try:
                 return int(value) / 1000

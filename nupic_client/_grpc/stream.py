@@ -88,7 +88,11 @@ class BaseTextStream:
     def _broken(self, session: GenerationSession, cause: BaseException) -> None:
         """Take a failure of the call: raise our error for it, unless the answer was complete."""
         self._check_left(session)
-        failure = error_from_rpc(cause) if isinstance(cause, grpc.RpcError) else session.deadlines.error()
+        failure = (
+            error_from_rpc(cause, self._call.call)
+            if isinstance(cause, grpc.RpcError)
+            else session.deadlines.error()
+        )
         error = session.broken(failure, time.monotonic())
         if error is not None:
             raise error from session.cause(cause)

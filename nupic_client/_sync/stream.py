@@ -223,9 +223,19 @@ class TextStream(BaseTextStream):
                     return text
             session.check_running()
         except StopIteration:
+            self._call.note_end()
+            if not session.answered:
+                self._check_left(session)
             session.ended(clock())
         except grpc.RpcError as rpc_error:
+            self._call.note_end()
             self._broken(session, rpc_error)
+        except NupicError:
+            raise
+        except Exception as error:
+            if session.running and session.deadlines.expired is None and not self._transport.closed:
+                raise
+            self._broken(session, error)  # what an interceptor makes of a call that this side cancelled
         return session.consumed()
 
     def _again(self, session: GenerationSession, error: RequestError) -> None:

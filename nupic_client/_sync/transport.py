@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import grpc
@@ -15,9 +17,10 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import ending, fork
+from nupic_client._grpc import ending, fork, housekeeping
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.status import call_error
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
@@ -26,6 +29,10 @@ __all__ = ["Transport"]
 
 T = TypeVar("T")
 
+_SPARES = 8
+"""Channels of single calls that are kept for the next ones."""
+_Line: TypeAlias = "tuple[grpc.Channel, Callable[..., Any]]"
+"""A channel and its method that starts a stream."""
 # One stream is ten times faster this way, because no other thread stands between the socket and the reader.
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
@@ -51,11 +58,13 @@ class Transport:
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
+        self._wrapped = False
+        self._spare: list[_Line] = []
         self._replaced: WeakSet[grpc.Channel] = WeakSet()
 
     def _after_fork(self) -> None:
         """Begin anew in a forked child: the channel is the parent's, and a lock may be held by a thread that is not here."""
-        fork.leak_in_child(self._channel, self._start_stream, self._methods, *self._replaced)
+        fork.leak_in_child(self._channel, self._start_stream, self._methods, self._spare, *self._replaced)
         self._begin()
 
     def stream(self, session: GenerationSession) -> StreamCall:
@@ -65,14 +74,46 @@ class Transport:
         """
         metadata = self.run(session.sign())  # may take long, and the client may be closed meanwhile
         channel = self._open()
+        start, give_back = self._start_stream, None
+        if self._wrapped:
+            line = self._free_line()
+            (channel, start), give_back = line, partial(self._give_back, line)
         timeout = session.remaining(time.monotonic())
         try:
-            call = self._start_stream(session.message, timeout=timeout, metadata=metadata)
+            call = start(session.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
             del channel  # the traceback has this frame, and must not keep a channel that was renounced
             self._not_started(error)
             raise
-        return StreamCall(call, channel)
+        if give_back is None and not is_grpc_call(call):
+            self._wrapped = (
+                True  # the next ones get channels of their own; this one lives with what it offers
+            )
+        return StreamCall(call, channel, give_back)
+
+    def _free_line(self) -> _Line:
+        """Return a channel that has no other call, so that a call can be ended with it.
+
+        Tracing agents and other interceptors return objects that hide the call of gRPC, even bare generators: those cannot
+        be cancelled, and not even be closed while a thread reads. To close a channel is documented to end its calls.
+        The connection is shared: gRPC has one for all channels with the same target and options.
+        """
+        try:
+            return self._spare.pop()
+        except IndexError:
+            channel = self._connect()
+        with self._lock:
+            self._replaced.add(channel)
+        if self.closed:
+            channel.close()
+        return channel, _stream_method(channel)
+
+    def _give_back(self, line: _Line) -> None:
+        """Keep a channel whose call has ended for the next one. For destructors too."""
+        if len(self._spare) < _SPARES:
+            self._spare.append(line)
+        else:
+            housekeeping.submit(line[0].close)
 
     def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -125,6 +166,7 @@ class Transport:
         with self._lock:
             channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
+            self._spare.clear()
         for channel in channels:
             ending.close(channel)
 
@@ -149,11 +191,8 @@ class Transport:
             if self._channel is None:
                 fork.check_process()
                 channel = self._connect()
-                self._start_stream = channel.unary_stream(
-                    wire.method_path("ModelStreamInfer"),
-                    request_serializer=wire.pb.ModelInferRequest.SerializeToString,
-                    response_deserializer=None,
-                )
+                self._start_stream = _stream_method(channel)
+                self._wrapped = self._wrapped or type(channel).__module__ != "grpc._channel"
                 self._channel = channel  # last, because an interrupt may come anywhere
             return self._channel
 
@@ -211,3 +250,12 @@ class Transport:
 
     def _failed(self, rpc_error: Any) -> RequestError:
         return call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed)
+
+
+def _stream_method(channel: grpc.Channel) -> Callable[..., Any]:
+    method: Callable[..., Any] = channel.unary_stream(
+        wire.method_path("ModelStreamInfer"),
+        request_serializer=wire.pb.ModelInferRequest.SerializeToString,
+        response_deserializer=None,
+    )
+    return method

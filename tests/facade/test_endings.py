@@ -19,6 +19,7 @@ import pytest
 
 from nupic_client import InferenceError, StreamingClient
 from nupic_client._core.kserve import wire
+from nupic_client._sync.transport import Transport
 from nupic_client.testing import FakeTriton, fail, text_signature
 
 pytestmark = pytest.mark.fake_only("the server is made by hand")
@@ -281,3 +282,26 @@ def test_a_loop_that_is_closed_without_ado_says_nothing(server, caplog, capfd):
     client.close()
     assert [record for record in caplog.records if "nupic" not in record.name] == []
     assert capfd.readouterr() == ("", "")
+
+
+class Generating(grpc.UnaryStreamClientInterceptor):
+    """Hides the call, as tracing agents do."""
+
+    def intercept_unary_stream(self, continuation, details, request):
+        return (response for response in continuation(details, request))
+
+
+@pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
+@pytest.mark.parametrize(("way", "prompt"), [(generate, "error"), (iterate, "joined"), (drop, "separate")])
+def test_a_call_that_an_interceptor_hides_ends_by_itself(server, monkeypatch, way, prompt, closing):
+    original = Transport._connect
+    monkeypatch.setattr(
+        Transport, "_connect", lambda self: grpc.intercept_channel(original(self), Generating())
+    )
+    client = connect(server)
+    with contextlib.suppress(InferenceError):
+        way(client, prompt)
+    if closing:
+        client.close()
+    assert server.ended() == [("itself", 0.0)]
+    client.close()

@@ -90,6 +90,27 @@ def test_a_stream_needs_no_other_thread(server: FakeTriton):
             stream.cancel()
 
 
+def test_the_channel_of_grpc_is_known(channel: grpc.Channel):
+    with canary(
+        "grpcio",
+        "the module of its channels, grpc._channel",
+        transport,
+        "each stream gets a channel of its own, as if an interceptor hid the calls",
+    ):
+        assert type(channel).__module__ == "grpc._channel"
+        wrapped = grpc.intercept_channel(
+            channel,
+            type(
+                "Idle",
+                (grpc.UnaryStreamClientInterceptor,),
+                {
+                    "intercept_unary_stream": lambda self, go_on, details, request: go_on(details, request),
+                },
+            )(),
+        )
+        assert type(wrapped).__module__ != "grpc._channel"
+
+
 def test_what_of_a_call_is_due(server: FakeTriton, channel: grpc.Channel):
     with canary(
         "grpcio",

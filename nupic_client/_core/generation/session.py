@@ -206,7 +206,8 @@ class GenerationSession:
         try:
             self._decoder.end()
         except RequestError as error:
-            raise self.failed(error, now) from None
+            cut = self.deadlines.expired is not None  # and an interceptor made a regular end of it
+            raise self.failed(self.deadlines.error() if cut else error, now) from None
         self._close(_State.FINISHED, now)
 
     def broken(self, error: RequestError, now: float) -> RequestError | None:
