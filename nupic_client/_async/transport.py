@@ -17,7 +17,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import fork
+from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.proxy import Proxy, proxy_of
@@ -71,7 +71,7 @@ class AsyncTransport:
             response_deserializer=None,
         )
         call = method(session.message, timeout=timeout, metadata=metadata)
-        return AsyncStreamCall(call, asyncio.get_running_loop())
+        return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -96,7 +96,7 @@ class AsyncTransport:
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""
         for channel in self._take().values():
-            await channel.close()
+            await async_ending.close(channel)
 
     def close(self) -> None:
         """Close all channels without waiting, from any thread."""
@@ -230,7 +230,7 @@ async def _as_error(call: Any) -> grpc.aio.AioRpcError:
 
 
 def _close_soon(channel: grpc.aio.Channel) -> None:
-    task = asyncio.ensure_future(channel.close())
+    task = asyncio.ensure_future(async_ending.close(channel))
     _closing.add(task)
     task.add_done_callback(_closing.discard)
 
