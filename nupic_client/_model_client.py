@@ -13,13 +13,14 @@ from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._text import check_text
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
 from nupic_client.endpoint import UrlLike
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.logs import switch_on
-from nupic_client.messages import MessageLike, to_messages
+from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
@@ -54,8 +55,9 @@ class ModelClient(Connected):
         if isinstance(formatter, str):
             formatter = formatter_for(formatter).with_system(self._spec.system)
         self._formatter = formatter or self._spec.formatter
-        # A server whose tokenizer does not know the family's tokens would print them and go on.
-        stops = self._formatter.stop if self._formatter is not None else ()
+        # A server whose tokenizer does not know the family's tokens would print them and go on, also as the user.
+        chosen = self._formatter
+        stops = () if chosen is None else tuple(filter(None, (*chosen.stop, chosen.opens_user_turn)))
         self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(
@@ -137,7 +139,9 @@ class ModelClient(Connected):
         """Decide everything about a generation that can be decided without the server."""
         call = self._options.override(options)
         model = self._spec
-        if not isinstance(prompt, str):
+        if isinstance(prompt, str):
+            check_text("prompt", prompt, parameter="prompt")
+        else:
             prompt = self._render(prompt)
             model = self._chat_spec
         return GenerationRequest(
@@ -151,14 +155,23 @@ class ModelClient(Connected):
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:
+        check_is_list("prompt", "a str or a list of messages", prompt)
         messages = to_messages(prompt)
+        check_texts(messages)
         if self._formatter is None:
             raise ConfigurationError(
                 f"formatter must be given to send messages to model {self._spec.name!r}, whose prompt format is not"
-                " known: give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or give the prompt as a text",
+                f" known: {self._spec.suggestion}give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or"
+                " give the prompt as a text",
                 parameter="formatter",
             )
-        rendered = self._formatter(messages)
+        try:
+            rendered = self._formatter(messages)
+        except PromptError as error:
+            if not error.hint:
+                raise
+            hint = "or send client.formatter(messages, allow_control_tokens=True) where you trust its author"
+            raise error.with_facts(hint=hint) from error.__cause__
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
 

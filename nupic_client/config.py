@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nupic_client._public import publish
+from nupic_client._text import check_text
 from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
@@ -62,6 +63,7 @@ class TLS:
                 f"tls.target_name must be a string, not {type(self.target_name).__name__}",
                 parameter="tls.target_name",
             )
+        check_text("tls.target_name", self.target_name or "", parameter="tls.target_name")
         if (self.certificate_chain is None) != (self.private_key is None):
             missing = "tls.private_key" if self.private_key is None else "tls.certificate_chain"
             raise ConfigurationError(
@@ -166,6 +168,8 @@ def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
             "channel_options must be a mapping of gRPC argument names to strings and integers",
             parameter="channel_options",
         )
+    for text in (item for pair in options.items() for item in pair if isinstance(item, str)):
+        check_text("channel_options", text, parameter="channel_options")
     return dict(options)
 
 

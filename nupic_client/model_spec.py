@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
+from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.naming import ModelName, parse_model_name
 from nupic_client.prompts import PromptFormatter, formatter_for
@@ -61,14 +62,18 @@ class ModelSpec:
     description: str = ""
     hint: str = field(default="", repr=False, compare=False)
     """For the error text when the server does not have the model."""
+    suggestion: str = field(default="", repr=False, compare=False)
+    """The part of it that asks for a name that is near, with a space behind; empty where none is."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(f"the name of a model must be a non-empty string, not {self.name!r}")
+        check_text("the name of a model", self.name, parameter="model")
         for key in ("server_name", "version", "family", "system", "backend", "description"):
             value = getattr(self, key)
             if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
                 raise ConfigurationError(f"{key} must be a string, not {value!r}")
+            check_text(key, value or "")
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
                 raise ConfigurationError(f"{option} must be one of {allowed}, not {getattr(self, option)!r}")
@@ -118,6 +123,7 @@ def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
     for string in strings:
         if not isinstance(string, str) or not string:
             raise ConfigurationError(f"{key} must be non-empty strings, not {string!r}")
+        check_text(key, string)
     return strings
 
 
@@ -138,7 +144,7 @@ def _sampling(options: Mapping[str, Any]) -> SamplingParams:
 
 
 def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelSpec:
-    known = ModelSpec.__dataclass_fields__.keys() - {"name", "hint"}
+    known = ModelSpec.__dataclass_fields__.keys() - {"name", "hint", "suggestion"}
     unknown = sorted(table.keys() - known)
     if unknown:
         raise ConfigurationError(

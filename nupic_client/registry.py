@@ -102,8 +102,9 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             raise ConfigurationError(f"a model name must be a non-empty string, not {name!r}")
         if name in self:
             return self[name]
-        hint = f"{self._did_you_mean(name)}the registry has {listed(self._specs)}"
-        return ModelSpec(name=name, family=guess_family(name), hint=hint)
+        near = self._did_you_mean(name)
+        hint = f"{near}the registry has {listed(self._specs)}"
+        return ModelSpec(name=name, family=guess_family(name), hint=hint, suggestion=near)
 
     def __getitem__(self, name: str) -> ModelSpec:
         """Return a model by friendly name, alias or server name.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, SupportsIndex
 
 from nupic_client._public import publish
+from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
@@ -51,6 +52,7 @@ def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
     for string in strings:
         if not isinstance(string, str) or not string:
             raise _no_stop_string(string)
+        check_text("stop", string, parameter="stop")
     return tuple(dict.fromkeys(strings))
 
 

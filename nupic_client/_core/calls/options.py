@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from nupic_client._suggest import did_you_mean
+from nupic_client._text import check_text
 from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError
 from nupic_client.options import BackendInputs, GenerateOptions
@@ -85,6 +86,7 @@ def _request_id(value: str | None) -> str | None:
         raise ConfigurationError(
             f"request_id must be a non-empty string, not {value!r}", parameter="request_id"
         )
+    check_text("request_id", value or "", parameter="request_id")
     return value
 
 
