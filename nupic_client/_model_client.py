@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
@@ -71,6 +72,12 @@ class ModelClient(Connected):
         )
         self._backend = backend_of(backend)
         self._begin()
+
+    def __init_subclass__(cls) -> None:
+        """Give a class a constructor of its own name, for the errors of a call that does not fit it."""
+        super().__init_subclass__()
+        if "__init__" not in vars(cls):
+            cls.__init__ = _renamed(cls.__init__, f"{cls.__name__}.__init__")  # type: ignore[method-assign]
 
     def _begin(self) -> None:
         super()._begin()
@@ -159,10 +166,12 @@ class ModelClient(Connected):
         messages = to_messages(prompt)
         check_texts(messages)
         if self._formatter is None:
+            name, near = self._spec.name, self._spec.suggestion
+            otherwise = f"{near}if {name!r} is right, " if near else ""
             raise ConfigurationError(
-                f"formatter must be given to send messages to model {self._spec.name!r}, whose prompt format is not"
-                f" known: {self._spec.suggestion}give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or"
-                " give the prompt as a text",
+                f"formatter must be given to send messages to model {name!r}, whose prompt format is not known:"
+                f" {otherwise}give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or give the prompt as a"
+                " text",
                 parameter="formatter",
             )
         try:
@@ -179,6 +188,16 @@ class ModelClient(Connected):
         return wait_until_ready(
             self._spec.server_name, timeout=timeout, target=self.url, metadata=self._options.metadata
         )
+
+
+def _renamed(function: Any, name: str) -> Any:
+    copied = FunctionType(
+        function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+    )
+    copied.__kwdefaults__ = function.__kwdefaults__
+    copied.__annotations__ = function.__annotations__
+    copied.__doc__, copied.__module__, copied.__qualname__ = function.__doc__, function.__module__, name
+    return copied
 
 
 def new_request_id() -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "BearerTokenSource",
     "ClientConfig",
     "check_metadata",
+    "check_tls",
     "check_token_path",
     "read_pem",
 ]
@@ -78,6 +79,14 @@ class TLS:
         """
         value: str | Path | bytes | None = getattr(self, name)
         return None if value is None else read_pem(f"tls.{name}", value)
+
+
+def check_tls(tls: object, scheme: str) -> None:
+    """Raise ConfigurationError for what is not `TLS` or None; its value is not shown, for it may be a key."""
+    if not (tls is None or isinstance(tls, TLS)):
+        advice = f"a url with {scheme} is all that it takes" if isinstance(tls, bool) else "give it as TLS(…)"
+        given = repr(tls) if isinstance(tls, bool) else type(tls).__name__
+        raise ConfigurationError(f"tls must be a TLS object, not {given}: {advice}", parameter="tls")
 
 
 def read_pem(parameter: str, value: str | Path | bytes) -> bytes:
@@ -217,6 +226,7 @@ class ClientConfig:
         Raises:
             ConfigurationError: an argument is wrong.
         """
+        check_tls(tls, "grpcs://")
         endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
         if tls is not None and not endpoint.secure:
             raise ConfigurationError(

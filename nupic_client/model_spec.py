@@ -62,8 +62,6 @@ class ModelSpec:
     description: str = ""
     hint: str = field(default="", repr=False, compare=False)
     """For the error text when the server does not have the model."""
-    suggestion: str = field(default="", repr=False, compare=False)
-    """The part of it that asks for a name that is near, with a space behind; empty where none is."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -92,6 +90,12 @@ class ModelSpec:
     def registered(self) -> bool:
         """Whether the model is from a registry; otherwise its name was taken as the server's."""
         return not self.hint
+
+    @property
+    def suggestion(self) -> str:
+        """The part of `hint` that asks for a name that is near, with a space behind it; empty where there is none."""
+        question, mark, _ = self.hint.partition("? ")
+        return f"{question}{mark}" if mark else ""
 
     @property
     def parts(self) -> ModelName:
@@ -144,7 +148,7 @@ def _sampling(options: Mapping[str, Any]) -> SamplingParams:
 
 
 def _spec_from_table(name: str, table: Mapping[str, Any], source: str) -> ModelSpec:
-    known = ModelSpec.__dataclass_fields__.keys() - {"name", "hint", "suggestion"}
+    known = ModelSpec.__dataclass_fields__.keys() - {"name", "hint"}
     unknown = sorted(table.keys() - known)
     if unknown:
         raise ConfigurationError(

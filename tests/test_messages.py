@@ -203,7 +203,8 @@ def test_a_single_message_belongs_into_a_list(given):
     with (
         StreamingClient("smollm2", url="127.0.0.1:1") as client,
         pytest.raises(
-            ConfigurationError, match=r"prompt must be a str or a list of messages, not .*: put it into a list"
+            ConfigurationError,
+            match=r"prompt must be a str or a list of messages, not .*: put it into a list",
         ),
     ):
         client.generate(given)

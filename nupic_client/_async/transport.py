@@ -21,8 +21,9 @@ from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.status import call_error
+from nupic_client._traceback import without_frames
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
+from nupic_client.errors import ConfigurationError, NupicError, ProtocolError, RequestError
 
 __all__ = ["AsyncTransport"]
 
@@ -86,6 +87,8 @@ class AsyncTransport:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except NupicError as error:
+            raise without_frames(error)  # noqa: B904 - the same error
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._traceback import without_frames
+from nupic_client.errors import NupicError
 
 __all__ = ["Driver"]
 
@@ -40,6 +42,8 @@ class Driver(abc.ABC):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except NupicError as error:
+            raise without_frames(error)  # noqa: B904 - the same error
 
     def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
         """Return a flow that sends this client's token with its calls."""
