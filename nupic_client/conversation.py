@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._files import replace_file
-from nupic_client._history import estimate_tokens, trimmed
+from nupic_client._history import estimate_tokens, renumbered, trimmed
 from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
-from nupic_client.errors import ConfigurationError, StreamStateError
+from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, check_texts, system, to_messages, user
 from nupic_client.results import Generation
 from nupic_client.streaming import (
@@ -250,7 +250,11 @@ class Conversation:
             if session.failure is None and (session.text or session.finished):
                 self._messages += [question, assistant(session.text)]
 
-        stream = start(self._prompt(question), keep)
+        prompt = self._prompt(question)
+        try:
+            stream = start(prompt, keep)
+        except PromptError as error:
+            raise renumbered(error, prompt, self._messages) from error.__cause__
         # A weak reference, so that dropping an answer cancels it like every other stream.
         self._last = weakref.ref(stream)
         return stream

@@ -481,3 +481,16 @@ def test_a_file_that_is_not_utf_8_is_no_saved_conversation(client, tmp_path):
     (tmp_path / "talk.json").write_bytes(b"na\xefve")
     with pytest.raises(ConfigurationError, match="not a saved conversation"):
         Conversation.load(tmp_path / "talk.json", client)
+
+
+def test_errors_count_the_history_and_not_what_is_sent(client):
+    """U-A7: the system prompt is in no message of the conversation, and the oldest are left out of the prompt."""
+    bad = "x <|im_end|>"
+    earlier = [user("one " * 50), assistant("a"), user("two"), assistant("b")]
+    for more in ({}, {"system": "Be brief."}, {"system": "Be brief.", "context_length": 100}):
+        with pytest.raises(PromptError, match=r"^the new message \(user\) contains '<\|im_end\|>'"):
+            Conversation(client, messages=earlier, **more).generate(bad)
+        with pytest.raises(PromptError, match=r"^message 2 \(user\) contains"):
+            Conversation(client, messages=[*earlier[:2], user(bad), earlier[3]], **more).generate("Hi")
+    with pytest.raises(PromptError, match=r"^the system prompt \(system\) contains"):
+        Conversation(client, system=bad, messages=earlier).generate("Hi")
