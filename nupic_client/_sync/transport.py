@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
 import grpc
@@ -21,11 +21,9 @@ from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
+from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
-
-T = TypeVar("T")
 
 # One stream is ten times faster this way: no other thread stands between the socket and the reader.
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
@@ -75,13 +73,6 @@ class Transport(Driver):
             self._not_started(error)
             raise
         return StreamCall(call, channel)
-
-    def run(self, flow: flows.Flow[T]) -> T:
-        """Perform the commands of a flow and return its result."""
-        try:
-            return super().run(flow)
-        except DeadlineExceededError as error:
-            raise self.explain(error).with_traceback(None) from error.__cause__
 
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
