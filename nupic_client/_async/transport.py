@@ -22,8 +22,15 @@ from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
+from nupic_client._traceback import without_frames
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
+from nupic_client.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    NupicError,
+    ProtocolError,
+    RequestError,
+)
 
 __all__ = ["AsyncTransport"]
 
@@ -88,10 +95,9 @@ class AsyncTransport:
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except RequestError as error:
+        except NupicError as error:
             known = self.explain(error) if isinstance(error, DeadlineExceededError) else error
-            # Users need not see what passed the error on.
-            raise known.with_traceback(None) from error.__cause__
+            raise without_frames(known) from error.__cause__
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""

@@ -24,7 +24,7 @@ from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
+from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
 
@@ -116,13 +116,6 @@ class Transport(Driver):
             self._spare.append(line)
         else:
             housekeeping.submit(line[0].close)
-
-    def run(self, flow: flows.Flow[T]) -> T:
-        """Perform the commands of a flow and return its result."""
-        try:
-            return super().run(flow)
-        except DeadlineExceededError as error:
-            raise self.explain(error).with_traceback(None) from error.__cause__
 
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
