@@ -5,7 +5,8 @@ ever, and now and then the server dies of it. So a call whose answer is complete
 that is enough: its last messages are small, and need no reader. Nobody waits for it on this side: the thread of
 `housekeeping` looks at the clock.
 
-A channel that closes cancels its calls, and so does a process that ends: both give them a little of that time.
+A channel that closes cancels its calls, and so does a process that ends. So the channel closes later, and the process gives
+them a little of that time.
 """
 
 from __future__ import annotations
@@ -13,14 +14,26 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from nupic_client._grpc import fork, housekeeping
 
 __all__ = ["FAREWELL", "close", "let_end"]
 
-FAREWELL = 0.1
-"""Seconds that a call gets of its time when its channel closes or the process ends."""
+FAREWELL = 0.25
+"""Seconds that a call gets of its time where somebody waits for it: at the end of the process, or of a loop."""
+
+
+@runtime_checkable
+class Ends(Protocol):
+    """A call that is being read, or was left."""
+
+    channel: Any
+    is_drained: bool
+
+    def cancel(self) -> None:
+        """Cancel it."""
+        ...
 
 
 class _Appointment(housekeeping.Registration):
@@ -82,10 +95,13 @@ def let_end(channel: Any, end: Callable[[], object], patience: float) -> None:
 
 
 def close(channel: Any) -> None:
-    """Close a channel: at once, or when its calls that are ending had a little time for it. Does not wait."""
+    """Close a channel: at once, or when its calls that are ending had their time, and all others now. Does not wait."""
     endings = [item for item in tuple(_endings.pending) if item.call is channel]
     if not endings:
         channel.close()
         return
-    pause = max(item.until for item in endings) - time.monotonic()
+    for call in housekeeping.calls():
+        if isinstance(call, Ends) and call.channel is channel and not call.is_drained:
+            call.cancel()
+    pause = max(item.when for item in endings) - time.monotonic()
     _Appointment(channel, channel.close, max(0.0, pause)).begin()
