@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 import grpc
@@ -27,8 +27,6 @@ from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
-
-T = TypeVar("T")
 
 _SPARES = 8
 """Channels of single calls that are kept for the next ones."""
