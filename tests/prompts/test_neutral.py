@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from looping import each
 
 from nupic_client.errors import PromptError
 from nupic_client.messages import Message, assistant, system, user
@@ -35,8 +36,8 @@ def count(formatter, prompt):
     return {token: f"\n{prompt}".count(token) for token in formatter.control_tokens}
 
 
-@pytest.mark.parametrize("form", SAID)
 @pytest.mark.parametrize(("family", "token"), TOKENS)
+@each("form", {form: form for form in SAID})
 def test_the_models_own_markers_are_rendered_and_forge_nothing(family, token, form):
     formatter = FAMILIES[family]
     answer = said(form, token)
