@@ -50,11 +50,11 @@ def model_config() -> bytes:
     config = response.config
     config.name = MODEL
     config.model_transaction_policy.decoupled = True
-    types = wire.pb.model__config__pb2
-    config.input.add(name="text_input", data_type=types.TYPE_STRING, dims=[1])
-    config.input.add(name="max_tokens", data_type=types.TYPE_INT32, dims=[1], optional=True)
-    config.input.add(name="hold", data_type=types.TYPE_INT32, dims=[1], optional=True)
-    config.output.add(name="text_output", data_type=types.TYPE_STRING, dims=[1])
+    kinds = wire.pb.model__config__pb2.DataType
+    config.input.add(name="text_input", data_type=kinds.Value("TYPE_STRING"), dims=[1])
+    config.input.add(name="max_tokens", data_type=kinds.Value("TYPE_INT32"), dims=[1], optional=True)
+    config.input.add(name="hold", data_type=kinds.Value("TYPE_INT32"), dims=[1], optional=True)
+    config.output.add(name="text_output", data_type=kinds.Value("TYPE_STRING"), dims=[1])
     return response.SerializeToString()
 
 

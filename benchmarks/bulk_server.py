@@ -22,9 +22,9 @@ def model_config(name: str) -> bytes:
     response = wire.pb.ModelConfigResponse()
     config = response.config
     config.name = name
-    types = wire.pb.model__config__pb2
-    config.input.add(name="data", data_type=types.TYPE_FP32, dims=[-1])
-    config.output.add(name="result", data_type=types.TYPE_FP32, dims=[-1])
+    kinds = wire.pb.model__config__pb2.DataType
+    config.input.add(name="data", data_type=kinds.Value("TYPE_FP32"), dims=[-1])
+    config.output.add(name="result", data_type=kinds.Value("TYPE_FP32"), dims=[-1])
     return response.SerializeToString()
 
 
