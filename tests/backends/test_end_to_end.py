@@ -102,7 +102,11 @@ def test_a_refusal_of_vllm_that_names_no_parameter(read):
     words = "Error generating stream: 'NoneType' object has no attribute 'lora_name'"
     with pytest.raises(RequestRejectedError) as caught:
         generate(
-            read, VLLM, [fail(words)], temperature=0.5, backend_inputs={"sampling_parameters": {"guided_json": 3}}
+            read,
+            VLLM,
+            [fail(words)],
+            temperature=0.5,
+            backend_inputs={"sampling_parameters": {"guided_json": 3}},
         )
     assert caught.value.message == (
         "vLLM refused sampling_parameters (its log says which), it was sent 'guided_json', 'max_tokens', 'temperature': "
