@@ -23,7 +23,7 @@ author = "nupic_client contributors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "families_table"]
 # The tables of the speed page are included by it.
-exclude_patterns = ["_build", "explanation/speed", "explanation/field-reports.d"]
+exclude_patterns = ["_build", "explanation/speed"]
 html_theme = "furo"
 html_title = "nupic_client"
 myst_heading_anchors = 3

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
+from nupic_client.errors import PromptError
 from nupic_client.messages import Message
 
-__all__ = ["estimate_tokens", "trimmed"]
+__all__ = ["estimate_tokens", "renumbered", "trimmed"]
 
 _BYTES_PER_TOKEN = 3
 """English has about four bytes a token, other languages and code fewer: rather leave out too much than too little."""
@@ -46,6 +48,26 @@ def trimmed(
             break
         start = begin
     return [*front, *history[start:], question]
+
+
+def renumbered(error: PromptError, prompt: Sequence[Message], history: Sequence[Message]) -> PromptError:
+    """Return the error of a prompt with the message called as in the conversation, which has no system prompt in it.
+
+    Args:
+        error: counts the messages of the prompt.
+        prompt: what was rendered: a system prompt or none, the end of the history, and the new message.
+        history: the whole history.
+    """
+    match = re.match(r"message (\d+)", error.message)
+    if match is None:
+        return error
+    index, last = int(match[1]), len(prompt) - 1
+    name = f"message {index - last + len(history)}"
+    if index == last:
+        name = "the new message"
+    elif prompt[index].role == "system":
+        name = "the system prompt"
+    return error.with_facts(message=f"{name}{error.message[match.end() :]}")
 
 
 def _cost(message: Message, count_tokens: Callable[[str], int]) -> int:

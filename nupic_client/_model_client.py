@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import FunctionType
+from typing import Any
 
 from typing_extensions import Self, Unpack
 
@@ -15,13 +17,14 @@ from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client._request_id import new_request_id
+from nupic_client._text import check_text
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
 from nupic_client.endpoint import UrlLike
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.logs import switch_on
-from nupic_client.messages import MessageLike, to_messages
+from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
@@ -53,8 +56,9 @@ class ModelClient(Connected):
         if isinstance(formatter, str):
             formatter = formatter_for(formatter).with_system(self._spec.system)
         self._formatter = formatter or self._spec.formatter
-        # A server whose tokenizer does not know the family's tokens would print them and continue.
-        stops = self._formatter.stop if self._formatter is not None else ()
+        # A server whose tokenizer does not know the family's tokens would print them and continue, also as the user.
+        chosen = self._formatter
+        stops = () if chosen is None else tuple(filter(None, (*chosen.stop, chosen.opens_user_turn)))
         self._chat_spec = replace(self._spec, stop=tuple(dict.fromkeys((*self._spec.stop, *stops))))
         self._options = _defaults(CallOptions(sampling=self._spec.sampling_defaults), options)
         self._config = ClientConfig.create(
@@ -68,6 +72,12 @@ class ModelClient(Connected):
         )
         self._backend = backend_of(self._spec.backend if backend is None else backend)
         self._begin()
+
+    def __init_subclass__(cls) -> None:
+        """Give a class a constructor of its own name, for the errors of a call that does not fit it."""
+        super().__init_subclass__()
+        if "__init__" not in vars(cls):
+            cls.__init__ = _renamed(cls.__init__, f"{cls.__name__}.__init__")  # type: ignore[method-assign]
 
     def _begin(self) -> None:
         super()._begin()
@@ -136,7 +146,9 @@ class ModelClient(Connected):
         """Validate a generation as far as that is possible without the server."""
         call = self._options.override(options)
         model = self._spec
-        if not isinstance(prompt, str):
+        if isinstance(prompt, str):
+            check_text("prompt", prompt, parameter="prompt")
+        else:
             prompt = self._render(prompt)
             model = self._chat_spec
         return GenerationRequest(
@@ -150,14 +162,25 @@ class ModelClient(Connected):
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:
+        check_is_list("prompt", "a str or a list of messages", prompt)
         messages = to_messages(prompt)
+        check_texts(messages)
         if self._formatter is None:
+            name, near = self._spec.name, self._spec.suggestion
+            otherwise = f"{near}if {name!r} is right, " if near else ""
             raise ConfigurationError(
-                f"formatter must be given to send messages to model {self._spec.name!r}, whose prompt format is not"
-                " known: give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or give the prompt as a text",
+                f"formatter must be given to send messages to model {name!r}, whose prompt format is not known:"
+                f" {otherwise}give a family such as 'chatml' or 'zephyr', or a PromptFormatter; or give the prompt as a"
+                " text",
                 parameter="formatter",
             )
-        rendered = self._formatter(messages)
+        try:
+            rendered = self._formatter(messages)
+        except PromptError as error:
+            if not error.hint:
+                raise
+            hint = "or send client.formatter(messages, allow_control_tokens=True) where you trust its author"
+            raise error.with_facts(hint=hint) from error.__cause__
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
 
@@ -165,6 +188,16 @@ class ModelClient(Connected):
         return wait_until_ready(
             self._spec.server_name, timeout=timeout, target=self.url, metadata=self._options.metadata
         )
+
+
+def _renamed(function: Any, name: str) -> Any:
+    copied = FunctionType(
+        function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+    )
+    copied.__kwdefaults__ = function.__kwdefaults__
+    copied.__annotations__ = function.__annotations__
+    copied.__doc__, copied.__module__, copied.__qualname__ = function.__doc__, function.__module__, name
+    return copied
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

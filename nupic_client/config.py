@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nupic_client._public import publish
+from nupic_client._text import check_text
 from nupic_client.endpoint import Endpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
@@ -19,6 +20,7 @@ __all__ = [
     "BearerTokenSource",
     "ClientConfig",
     "check_metadata",
+    "check_tls",
     "check_token_path",
     "read_pem",
 ]
@@ -62,6 +64,7 @@ class TLS:
                 f"tls.target_name must be a string, not {type(self.target_name).__name__}",
                 parameter="tls.target_name",
             )
+        check_text("tls.target_name", self.target_name or "", parameter="tls.target_name")
         if (self.certificate_chain is None) != (self.private_key is None):
             missing = "tls.private_key" if self.private_key is None else "tls.certificate_chain"
             raise ConfigurationError(
@@ -76,6 +79,14 @@ class TLS:
         """
         value: str | Path | bytes | None = getattr(self, name)
         return None if value is None else read_pem(f"tls.{name}", value)
+
+
+def check_tls(tls: object, scheme: str) -> None:
+    """Raise ConfigurationError for what is not `TLS` or None; its value is not shown, for it may be a key."""
+    if not (tls is None or isinstance(tls, TLS)):
+        advice = f"a url with {scheme} is all that it takes" if isinstance(tls, bool) else "give it as TLS(…)"
+        given = repr(tls) if isinstance(tls, bool) else type(tls).__name__
+        raise ConfigurationError(f"tls must be a TLS object, not {given}: {advice}", parameter="tls")
 
 
 def read_pem(parameter: str, value: str | Path | bytes) -> bytes:
@@ -166,6 +177,8 @@ def _check_options(options: Mapping[str, str | int]) -> Mapping[str, str | int]:
             "channel_options must be a mapping of gRPC argument names to strings and integers",
             parameter="channel_options",
         )
+    for text in (item for pair in options.items() for item in pair if isinstance(item, str)):
+        check_text("channel_options", text, parameter="channel_options")
     return dict(options)
 
 
@@ -213,6 +226,7 @@ class ClientConfig:
         Raises:
             ConfigurationError: an argument is wrong.
         """
+        check_tls(tls, "grpcs://")
         endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
         if tls is not None and not endpoint.secure:
             raise ConfigurationError(

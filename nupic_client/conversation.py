@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,14 @@ from typing_extensions import Self, Unpack
 
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._history import estimate_tokens, trimmed
+from nupic_client._files import replace_file
+from nupic_client._history import estimate_tokens, renumbered, trimmed
 from nupic_client._numbers import check_integer
 from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
-from nupic_client.errors import ConfigurationError, StreamStateError
-from nupic_client.messages import Message, MessageLike, assistant, system, to_messages, user
+from nupic_client._text import check_text
+from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
+from nupic_client.messages import Message, MessageLike, assistant, check_texts, system, to_messages, user
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 from nupic_client.streaming import (
@@ -80,14 +82,7 @@ class Conversation:
     ) -> None:
         self._client = client
         self._system = _checked_system(system)
-        messages = list(messages)
-        self._messages = list(to_messages(messages)) if messages else []
-        if any(message.role == "system" for message in self._messages):
-            raise ConfigurationError(
-                "messages must not have a system message: leave it out",
-                parameter="messages",
-                hint="or give it as system=",
-            )
+        self._messages = _checked_history(messages)
         given = _checked_tokens("context_length", context_length, least=1)
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
@@ -109,8 +104,13 @@ class Conversation:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages so far, without the system prompt."""
+        """The messages so far, without the system prompt. May be set, for the next message on."""
         return tuple(self._messages)
+
+    @messages.setter
+    def messages(self, messages: Iterable[MessageLike]) -> None:
+        self._check_idle()
+        self._messages = _checked_history(messages)
 
     def stream(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a message and return the answer as a stream. Blocks only to ask for the model's signature, once.
@@ -191,6 +191,27 @@ class Conversation:
         """Forget all messages; the system prompt stays."""
         self._messages.clear()
 
+    def undo(self) -> tuple[Message, ...]:
+        """Drop the last exchange: the last message of the user, and what followed it.
+
+        Returns:
+            The messages that were dropped; empty where there was none.
+
+        Raises:
+            StreamStateError: the last answer is still being generated.
+
+        Example:
+            .. code-block:: python
+
+                question, answer = conversation.undo()
+                conversation.generate(question.content + " Answer in one sentence.")
+        """
+        self._check_idle()
+        places = [index for index, message in enumerate(self._messages) if message.role == "user"]
+        dropped = tuple(self._messages[places[-1] :]) if places else ()
+        del self._messages[len(self._messages) - len(dropped) :]
+        return dropped
+
     def to_json(self) -> str:
         """Return the conversation as JSON text, for `from_json`. It contains all messages in plain text."""
         messages = [{"role": message.role, "content": message.content} for message in self._messages]
@@ -200,13 +221,15 @@ class Conversation:
     def save(self, path: str | Path) -> None:
         """Write the conversation to a file in the form of `to_json`.
 
+        An existing file is replaced as a whole: if writing fails or is interrupted, the older one stays.
+
         Args:
-            path: the file; an existing one is replaced.
+            path: the file.
 
         Raises:
             OSError: the file cannot be written.
         """
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        replace_file(Path(path), self.to_json().encode())
 
     @classmethod
     def from_json(cls, text: str, client: StreamingClient, **options: Any) -> Self:
@@ -225,7 +248,7 @@ class Conversation:
             if data["version"] != 1:
                 raise ConfigurationError(f"a saved conversation must have version 1, not {data['version']!r}")
             return cls(client, system=data["system"], messages=data["messages"], **options)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, ConfigurationError):
                 raise
             raise ConfigurationError(f"this is not a saved conversation: {error!r}") from None
@@ -243,26 +266,38 @@ class Conversation:
             ConfigurationError: the file has no conversation.
             OSError: the file cannot be read.
         """
-        return cls.from_json(Path(path).read_text(encoding="utf-8"), client, **options)
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"this is not a saved conversation: {error}") from None
+        return cls.from_json(text, client, **options)
 
     def __repr__(self) -> str:
         return f"Conversation({self._client!r}, {len(self._messages)} messages)"
 
-    def _begin(
-        self, start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream], text: str
-    ) -> AnyStream:
+    def _check_idle(self) -> None:
         last = self._last()
         if last is not None and not last.closed:
             raise StreamStateError(
                 "the last answer is still being generated: read it to its end or close it first"
             )
+
+    def _begin(
+        self, start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream], text: str
+    ) -> AnyStream:
+        self._check_idle()
         question = user(text)
+        check_text("the message", text, parameter="text")
 
         def keep(session: GenerationSession) -> None:
             if session.failure is None and (session.text or session.finished):
                 self._messages += [question, assistant(session.text)]
 
-        stream = start(self._prompt(question), keep)
+        prompt = self._prompt(question)
+        try:
+            stream = start(prompt, keep)
+        except PromptError as error:
+            raise renumbered(error, prompt, self._messages) from error.__cause__
         # A weak reference, so that dropping an answer cancels it like every other stream.
         self._last = weakref.ref(stream)
         return stream
@@ -279,7 +314,25 @@ class Conversation:
 def _checked_system(text: str | None) -> str | None:
     if text is not None and not isinstance(text, str):
         raise ConfigurationError(f"system must be a string, not {text!r}", parameter="system")
+    check_text("system", text or "", parameter="system")
     return text
+
+
+def _checked_history(given: Iterable[MessageLike]) -> list[Message]:
+    items = (
+        given
+        if isinstance(given, (str, bytes, Mapping, Message)) or not isinstance(given, Iterable)
+        else list(given)
+    )
+    messages = [] if items == [] else list(to_messages(items))
+    if any(message.role == "system" for message in messages):
+        raise ConfigurationError(
+            "messages must not have a system message: leave it out",
+            parameter="messages",
+            hint="or give it as system=",
+        )
+    check_texts(messages)
+    return messages
 
 
 def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:

@@ -13,6 +13,9 @@ from nupic_client.errors import ConfigurationError
 
 __all__ = ["Endpoint", "HttpEndpoint", "UrlLike", "is_loopback", "parse_http_url", "parse_url"]
 
+_PORT = 8001
+"""NuPIC's and Triton's default gRPC port."""
+_HTTP_PORT_NUMBERS = frozenset({"80", "443", "8000", "8080", "8443"})
 _FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
 
 UrlLike: TypeAlias = str | Sequence[str]
@@ -112,8 +115,12 @@ def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
         r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text
     )
     if match is None or not 1 <= int(match["port"]) <= 65535:
+        only_host = re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@?#\[\]]+):?", text)
+        missing = f"{(url.strip() or text).rstrip('/:')}:{_PORT}"
         raise ConfigurationError(
-            f"url must be {_FORMS}, with a port from 1 to 65535, not {url or text!r}", parameter="url"
+            f"url must be {_FORMS}, with a port from 1 to 65535, not {url or text!r}"
+            f"{f': the port is missing: {missing}?' if only_host else ''}",
+            parameter="url",
         )
     return match["v6"] or match["host"], int(match["port"])
 
@@ -150,9 +157,13 @@ def parse_url(url: UrlLike) -> Endpoint:
         _split_host_port(name, url)
         return Endpoint(f"dns:///{name}")
     if separator and scheme.lower() in {"http", "https"}:
+        host = _HTTP_HOST.split(rest, maxsplit=1)[1] or "host"
+        given = re.match(r":(\d+)", rest.removeprefix(host))
+        likely = given[1] if given and given[1] not in _HTTP_PORT_NUMBERS else _PORT
         raise ConfigurationError(
-            f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port (8001 by default)"
-            f" as {_HTTP_HOST.split(rest, maxsplit=1)[1] or 'host'}:8001",
+            f"url {url!r} is for HTTP, but streaming uses gRPC: give the server's gRPC port ({_PORT} by default)"
+            f"{f', with TLS as grpcs://{host}:{likely}, without' if scheme.lower() == 'https' else ''} as"
+            f" {host}:{likely}",
             parameter="url",
         )
     if separator and scheme.lower() not in {"grpc", "grpcs"}:

@@ -26,7 +26,7 @@ from nupic_client._core.kserve.rest import check_headers
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.http import HttpTransport
-from nupic_client.config import TLS, BearerTokenSource, check_token_path
+from nupic_client.config import TLS, BearerTokenSource, check_tls, check_token_path
 from nupic_client.endpoint import parse_http_url
 from nupic_client.errors import ConfigurationError
 from nupic_client.logs import switch_on
@@ -95,6 +95,7 @@ class HttpInferenceClient:
             {"timeout": timeout, "max_retries": max_retries, "metadata": metadata}
         )
         check_headers(self._options.metadata)
+        check_tls(tls, "https://")
         self._endpoint = endpoint = parse_http_url(DEFAULT_URL if url is None else url)
         if tls is not None and not endpoint.secure:
             raise ConfigurationError(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from nupic_client._numbers import check_integer
 from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
+from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.naming import ModelName, parse_model_name
 from nupic_client.prompts import PromptFormatter, formatter_for
@@ -71,10 +72,12 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(f"the name of a model must be a non-empty string, not {self.name!r}")
+        check_text("the name of a model", self.name, parameter="model")
         for key in ("server_name", "version", "family", "system", "backend", "description"):
             value = getattr(self, key)
             if not isinstance(value, str) and not (value is None and key in {"family", "system", "backend"}):
                 raise ConfigurationError(f"{key} must be a string, not {value!r}")
+            check_text(key, value or "")
         if self.backend is not None and self.backend not in BACKEND_NAMES:
             raise ConfigurationError(
                 f"backend must be one of {listed(BACKEND_NAMES)}, not {self.backend!r}:"
@@ -99,6 +102,12 @@ class ModelSpec:
     def registered(self) -> bool:
         """Whether the model is from a registry; otherwise its name was taken as the server's."""
         return not self.hint
+
+    @property
+    def suggestion(self) -> str:
+        """The part of `hint` that asks for a name that is near, with a space behind it; empty where there is none."""
+        question, mark, _ = self.hint.partition("? ")
+        return f"{question}{mark}" if mark else ""
 
     @property
     def parts(self) -> ModelName:
@@ -130,6 +139,7 @@ def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
     for string in strings:
         if not isinstance(string, str) or not string:
             raise ConfigurationError(f"{key} must be non-empty strings, not {string!r}")
+        check_text(key, string)
     return strings
 
 

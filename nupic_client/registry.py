@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+_SUFFIX = ".streaming"
+
+
 class ModelRegistry(Mapping[str, ModelSpec]):
     """Friendly names, aliases and server names to `ModelSpec`. Reading is thread-safe.
 
@@ -134,7 +137,12 @@ class ModelRegistry(Mapping[str, ModelSpec]):
         return f"ModelRegistry({', '.join(self._specs)})"
 
     def _did_you_mean(self, name: str) -> str:
-        return did_you_mean(name, [*self._specs, *self._names], most=3)
+        names = [*self._specs, *self._names]
+        if isinstance(name, str) and name.endswith(_SUFFIX):
+            # What all names have in common does not make them near.
+            stem = name.removesuffix(_SUFFIX)
+            names = [each for each in names if did_you_mean(stem, [each.removesuffix(_SUFFIX)])]
+        return did_you_mean(name, names, most=3)
 
 
 class _NamingMapping(Mapping[str, str]):

@@ -8,6 +8,7 @@ from typing import Any
 
 from nupic_client._numbers import check_integer, check_number
 from nupic_client._public import publish
+from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["MAX_STOP_STRINGS", "SamplingParams"]
@@ -27,6 +28,7 @@ def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
     for string in strings:
         if not isinstance(string, str) or not string:
             raise _no_stop_string(string)
+        check_text("stop", string, parameter="stop")
     return tuple(dict.fromkeys(strings))
 
 

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import asyncio
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nupic_client import (
+    ConnectionFailedError,
+    HttpInferenceClient,
+    InferenceClient,
+    ServerClient,
+    StreamingClient,
+    user,
+)
 from nupic_client.config import TLS, ClientConfig, check_metadata
 from nupic_client.endpoint import Endpoint, parse_url
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, ModelUnavailableError
+from nupic_client.testing import FakeTriton
 from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT, Timeouts
 
 # Urls
@@ -353,3 +364,107 @@ def test_a_certificate_path_with_a_null_character():
 def test_channel_options_that_are_none(options):
     with pytest.raises(ConfigurationError, match="channel_options"):
         ClientConfig.create("a:1", environ={}, channel_options=options)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost", "localhost:8001"),
+        ("gpu-7:", "gpu-7:8001"),
+        ("grpcs://gpt.example.com/", "grpcs://gpt.example.com:8001"),
+        ("dns:///gpu", "dns:///gpu:8001"),
+        ("[::1]", "[::1]:8001"),
+        (["a:1", "b"], "b:8001"),
+    ],
+)
+def test_a_missing_port_is_named(url, meant):
+    """U-A22."""
+    with pytest.raises(ConfigurationError, match=rf": the port is missing: {re.escape(meant)}\?$"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize("url", ["host:99999", "a b", "/path", "user@host", "host:80 01", ""])
+def test_no_port_is_missing_where_something_else_is_wrong(url):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_url(url)
+    assert "missing" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [
+        ("https://h:8001", "grpcs://h:8001"),
+        ("https://h", "grpcs://h:8001"),
+        ("HTTPS://[::1]:9443/v2", "grpcs://[::1]:9443"),
+    ],
+)
+def test_an_https_url_is_an_error_that_says_the_grpcs_url(url, secure):
+    """U-A22."""
+    with pytest.raises(ConfigurationError, match=f"with TLS as {re.escape(secure)}, without as "):
+        parse_url(url)
+
+
+@pytest.mark.parametrize("make", [StreamingClient, InferenceClient, HttpInferenceClient])
+def test_a_client_without_a_model_is_named_as_the_caller_knows_it(make):
+    """U-A12."""
+    with pytest.raises(TypeError, match=rf"^{make.__name__}.__init__\(\) missing 1 required .* 'model'"):
+        make()
+
+
+@pytest.mark.parametrize("tls", [True, False, "ca.pem", b"key", {"target_name": "x"}])
+@pytest.mark.parametrize(
+    "make",
+    [
+        StreamingClient,
+        InferenceClient,
+        HttpInferenceClient,
+        lambda _model, url, **more: ServerClient(url, **more),
+    ],
+)
+def test_tls_of_another_type_is_refused(make, tls):
+    """U-A22."""
+    for url in ("127.0.0.1:1", "grpcs://127.0.0.1:1"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"^tls must be a TLS object, not (True: a url with|False|str|bytes|dict)",
+        ):
+            make("m", "127.0.0.1:1" if make is HttpInferenceClient else url, tls=tls)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("smolm2", "'smollm2'"), ("smollm-2", "'smollm2'"), ("smollm2.streamin", "smollm2.streaming")],
+)
+def test_a_typo_in_the_name_of_a_model_is_named(name, near):
+    """U-A6: before the question how conversations are written."""
+    with (
+        StreamingClient(name, url="127.0.0.1:1") as client,
+        pytest.raises(ConfigurationError, match="did you mean ") as caught,
+    ):
+        client.generate([user("hi")])
+    assert near in caught.value.message
+
+
+def test_a_traceback_ends_where_the_caller_called():
+    """U-A10: frames of this package and of gRPC say nothing to a caller."""
+
+    def named():
+        raise ConfigurationError("no token today")
+
+    with ServerClient("127.0.0.1:1") as client:
+        for call in (client.metadata, lambda: asyncio.run(client.ametadata())):
+            with pytest.raises(ConnectionFailedError) as caught:
+                call()
+            files = [frame.path for frame in caught.traceback if "nupic_client" in str(frame.path)]
+            assert len(files) <= 2
+            assert caught.value.__cause__ is None
+    with FakeTriton(["Hi"]) as server, ServerClient(server.url) as client:
+        for call in (lambda: client.signature("absent"), lambda: asyncio.run(client.asignature("absent"))):
+            with pytest.raises(ModelUnavailableError) as caught:
+                call()
+            assert len([frame for frame in caught.traceback if "nupic_client" in str(frame.path)]) <= 2
+            assert caught.value.__cause__.__traceback__ is None
+    with ServerClient("grpcs://127.0.0.1:1", bearer_token=named) as client:
+        with pytest.raises(ConfigurationError, match="no token") as caught:
+            client.metadata()
+        assert caught.traceback[-1].name == "named"

@@ -129,16 +129,19 @@ class AsyncTextStream(BaseTextStream):
         with contextlib.suppress(Exception):
             self._leave(self._in_loop)
 
-    def _leave(self, later: Later | None = None) -> None:
+    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
         """Do the work of `cancel`, without taking a lock, because destructors call this: see `_grpc.housekeeping`.
 
         Args:
             later: calls a function later, outside of the destructor.
+            abruptly: whether the call cannot go on.
         """
         self._given_up = True
         if self._session is not None:
             self._session.cancelled(time.monotonic(), later)
-        self._call.cancel()
+            # A task that waits wakes by the cancel only, unless the end is on its way.
+            waits = self._session.deadlines.waiting is not None and not self._session.complete
+            self._call.end(0.0 if waits or abruptly else self._session.patience)
 
     def _in_loop(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -196,9 +199,12 @@ class AsyncTextStream(BaseTextStream):
                         raise
                     await self._again(session, error)
         except BaseException as error:
-            self.cancel()
+            session.deadlines.waiting = None
+            if session.complete and isinstance(error, NupicError):
+                await self._call.last_events(session.patience)
+            self._leave(abruptly=not isinstance(error, NupicError))
             if isinstance(error, RequestError):
-                error.with_traceback(None)  # users need not see what passed it on
+                raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
             raise
         finally:
             session.deadlines.waiting = None
@@ -219,6 +225,7 @@ class AsyncTextStream(BaseTextStream):
                     break
                 text = session.receive(response, now)
                 if session.stopped_early:
+                    deadlines.waiting = None
                     self.cancel()
                 if text:
                     return text
@@ -238,8 +245,10 @@ class AsyncTextStream(BaseTextStream):
     async def _again(self, session: GenerationSession, error: RequestError) -> None:
         """Send the request again after a pause, or raise the error if there is no further attempt."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+        patience = session.patience
         pause = session.retry(error, time.monotonic(), jitter)
         session.deadlines.waiting = None
+        self._call.end(patience)  # also the call of an error inside a stream, which may go on
         await asyncio.sleep(pause)
         self._check_left(session)
         await self._start(session)

@@ -17,13 +17,20 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import fork
+from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import AsyncStreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
+from nupic_client._traceback import without_frames
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, ProtocolError, RequestError
+from nupic_client.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    NupicError,
+    ProtocolError,
+    RequestError,
+)
 
 __all__ = ["AsyncTransport"]
 
@@ -71,7 +78,7 @@ class AsyncTransport:
             response_deserializer=None,
         )
         call = method(session.message, timeout=timeout, metadata=metadata)
-        return AsyncStreamCall(call, asyncio.get_running_loop())
+        return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
@@ -88,15 +95,14 @@ class AsyncTransport:
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except RequestError as error:
+        except NupicError as error:
             known = self.explain(error) if isinstance(error, DeadlineExceededError) else error
-            # Users need not see what passed the error on.
-            raise known.with_traceback(None) from error.__cause__
+            raise without_frames(known) from error.__cause__
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; does not wait for those. Idempotent."""
         for channel in self._take().values():
-            await channel.close()
+            await async_ending.close(channel)
 
     def close(self) -> None:
         """Close all channels without waiting, from any thread."""
@@ -230,7 +236,7 @@ async def _as_error(call: Any) -> grpc.aio.AioRpcError:
 
 
 def _close_soon(channel: grpc.aio.Channel) -> None:
-    task = asyncio.ensure_future(channel.close())
+    task = asyncio.ensure_future(async_ending.close(channel))
     _closing.add(task)
     task.add_done_callback(_closing.discard)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from nupic_client._grpc import housekeeping
-from nupic_client._grpc.drain import discard_events, drain, is_over
+from nupic_client._grpc import async_ending, ending, housekeeping
+from nupic_client._grpc.drain import discard_events, drain, is_grpc_call, is_over
 from nupic_client.errors import StreamClosedError
 
 __all__ = ["AsyncStreamCall", "NoCall", "StreamCall", "foreign_call", "loop_here"]
@@ -26,15 +28,27 @@ class StreamCall:
     Args:
         call: the object that gRPC or an interceptor returned.
         channel: its channel, which is kept alive here: gRPC's call does not do that, and a collected channel closes.
+        give_back: takes the channel back when the call has ended by itself, if the call has a channel of its own.
     """
 
-    __slots__ = ("_channel", "_drained", "call", "read")
+    __slots__ = ("_drained", "_ended", "_hidden", "_own", "call", "channel", "read")
 
-    def __init__(self, call: Iterable[bytes], channel: object) -> None:
+    def __init__(
+        self, call: Iterable[bytes], channel: Any, give_back: Callable[[], object] | None = None
+    ) -> None:
         self.call = call
         self.read: Callable[[], bytes] = iter(call).__next__
         """Wait for the next response and return it; raises as gRPC does. Bound directly, for speed: each token calls it."""
-        self._channel = channel
+        self.channel = channel
+        self._ended = False
+        # What closes the channel must not find it given back, nor the other way round: who pops this may.
+        self._own = [] if give_back is None else [give_back]
+        self._hidden = bool(self._own) and not is_grpc_call(call)
+        """Whether an interceptor hides the call of gRPC, so that it ends with its channel."""
+        if self._hidden:
+            # Tracing agents set variables of the context, and complain if those are reset in that of another thread, which
+            # reads the end of what was left.
+            self.read = partial(contextvars.copy_context().run, self.read)
         self._drained = threading.Lock()  # acquired by the first who drains, and never released
 
     @property
@@ -44,18 +58,43 @@ class StreamCall:
 
     def cancel(self) -> None:
         """Cancel the call now, which wakes its reader. Takes locks of gRPC."""
+        if self._hidden:
+            if self._take_channel() is not None:
+                self.channel.close()
+            return
         cancel = getattr(self.call, "cancel", None) or getattr(self.call, "close", None)
         if cancel is not None:  # a generator can only be closed
             cancel()
 
-    def cancel_soon(self) -> None:
-        """Let the housekeeping thread cancel the call, which wakes its reader."""
-        housekeeping.submit(self.cancel)
+    def note_end(self) -> None:
+        """Note that the reader was told the end."""
+        self._ended = True
 
-    def drain_once(self) -> None:
-        """Let the housekeeping thread cancel the call and read its last events, once. No thread may read any more."""
-        # Most calls were read to their end and need nothing.
-        if self._drained.acquire(blocking=False) and not is_over(self.call):
+    def cancel_soon(self, patience: float = 0.0) -> None:
+        """Get the call cancelled, which wakes its reader.
+
+        Args:
+            patience: seconds that it may take to end by itself first.
+        """
+        if patience:
+            ending.let_end(self.channel, self.cancel, patience)
+        else:
+            housekeeping.submit(self.cancel)
+
+    def drain_once(self, patience: float = 0.0) -> None:
+        """Get the call cancelled and its last events read, once. No thread may read any more.
+
+        Args:
+            patience: seconds that it may take to end by itself first.
+        """
+        if not self._drained.acquire(blocking=False):
+            return
+        # Most calls were read to their end, and need nothing.
+        if is_over(self.call) or (self._ended and self._hidden):
+            self._return_channel()
+        elif patience:
+            ending.let_end(self.channel, self._end, patience)
+        else:
             housekeeping.submit(self._end)
 
     def discard_events(self) -> None:
@@ -65,6 +104,22 @@ class StreamCall:
     def _end(self) -> None:
         self.cancel()
         drain(self.call)
+        if self._hidden:
+            with contextlib.suppress(Exception):  # its channel is closed: there is an end, of whatever kind
+                while True:
+                    self.read()
+        self._return_channel()
+
+    def _take_channel(self) -> Callable[[], object] | None:
+        try:
+            return self._own.pop()
+        except IndexError:
+            return None
+
+    def _return_channel(self) -> None:
+        give_back = self._take_channel()
+        if give_back is not None:
+            give_back()
 
 
 class AsyncStreamCall:
@@ -73,13 +128,19 @@ class AsyncStreamCall:
     Args:
         call: the object that ``grpc.aio`` returned.
         loop: the loop it was made in.
+        channel: its channel.
     """
 
-    __slots__ = ("_call", "_loop", "read")
+    __slots__ = ("_call", "_ending", "_loop", "channel", "read")
 
-    def __init__(self, call: Any, loop: asyncio.AbstractEventLoop) -> None:
+    call = None
+    """It has nothing to say without being awaited."""
+
+    def __init__(self, call: Any, loop: asyncio.AbstractEventLoop, channel: Any) -> None:
         self._call = call
+        self._ending = False
         self._loop = loop
+        self.channel = channel
         self.read: Callable[[], Any] = call.read
         """Wait for the next response and return it, or ``grpc.aio.EOF`` at the end; raises as gRPC does."""
 
@@ -90,8 +151,29 @@ class AsyncStreamCall:
         if loop_here() is self._loop:
             self._call.cancel()
         else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
-                self._loop.call_soon_threadsafe(self._call.cancel)
+            self._soon(self._call.cancel)
+
+    def end(self, patience: float) -> None:
+        """Have the call cancelled when it does not end by itself. Returns at once; for destructors too.
+
+        Args:
+            patience: seconds that it may take for that.
+        """
+        if not patience:
+            self.cancel()
+        elif not self._ending and not self._call.done():
+            self._ending = True
+            self._soon(async_ending.let_end, self._call, self.channel, patience)
+
+    async def last_events(self, patience: float) -> None:
+        """Wait a moment for the end of a call whose answer is complete, which comes at once; as `end` if it does not."""
+        if not self._ending and not self._call.done():
+            self._ending = True
+            await async_ending.read_on(self._call, self.channel, self.read, patience)
+
+    def _soon(self, function: Callable[..., object], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls with it
+            self._loop.call_soon_threadsafe(function, *arguments)
 
 
 class NoCall:
@@ -103,6 +185,7 @@ class NoCall:
 
     __slots__ = ("_reason",)
 
+    call = None
     is_drained = True
 
     def __init__(self, reason: str = "nothing was sent") -> None:
@@ -115,7 +198,15 @@ class NoCall:
     def cancel(self) -> None:
         """Do nothing."""
 
-    cancel_soon = drain_once = discard_events = cancel
+    def end(self, patience: float = 0.0) -> None:
+        """Leave everything alone."""
+
+    async def last_events(self, patience: float) -> None:
+        """Leave everything alone."""
+
+    cancel_soon = drain_once = end
+    note_end = cancel
+    discard_events = cancel
 
 
 def foreign_call() -> NoCall:

@@ -13,7 +13,13 @@ from typing import Any
 
 import grpc
 
-__all__ = ["discard_events", "drain", "is_over"]
+__all__ = ["discard_events", "drain", "is_grpc_call", "is_over"]
+
+
+def is_grpc_call(call: Any) -> bool:
+    """Return whether it is gRPC's own call, or passes for it: one that can be cancelled and drained."""
+    state, _, _ = _internals(call)
+    return state is not None
 
 
 def is_over(call: Any) -> bool:

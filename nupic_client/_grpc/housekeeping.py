@@ -109,6 +109,9 @@ class _Housekeeper:
     def unregister(self, registration: Registration) -> None:
         self._registrations.discard(registration)
 
+    def registrations(self) -> tuple[Registration, ...]:
+        return tuple(self._registrations)
+
     def submit(self, function: Callable[..., object], *arguments: Any) -> None:
         self._work.put((function, arguments))
 
@@ -196,6 +199,11 @@ def register(registration: Registration) -> None:
 def unregister(registration: Registration) -> None:
     """Take a registration back. Takes no lock, for destructors."""
     _housekeeper.unregister(registration)
+
+
+def calls() -> list[Any]:
+    """Return the calls of all registrations."""
+    return [registration.call for registration in _housekeeper.registrations()]
 
 
 def submit(function: Callable[..., object], *arguments: Any) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import grpc
 
+from nupic_client._core.calls.flows import Metadata
 from nupic_client._core.kserve.error_messages import core_of, error_from_message, shorten
 from nupic_client._grpc.connection_words import Reading, gateway_failure, is_of_grpc, unreachable
 from nupic_client.errors import (
@@ -64,31 +67,35 @@ _NOT_HTTP2 = "Failed parsing HTTP/2"
 """Its details, with various statuses, for bytes that are not an HTTP/2 frame. No model server uses these words."""
 
 
-def error_from_rpc(error: grpc.RpcError, target: str = "") -> RequestError:
+def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) -> RequestError:
     """Return our error for a failed call; what the server says in words counts more than the bare status.
 
     Args:
-        error: as raised by a sync call or a ``grpc.aio`` call.
+        error: as raised by a sync call or a ``grpc.aio`` call, or by an interceptor.
         target: the server, for the texts.
+        call: the call, which knows its metadata where the error of an interceptor does not.
 
     Returns:
         The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` `cause_of` both.
     """
-    # Sync and async errors both have these two, though their common base class does not declare them.
-    code: grpc.StatusCode = error.code() or grpc.StatusCode.UNKNOWN
-    details: str = error.details() or ""
+    # Sync and async errors both have these, though their common base class does not declare them. That of an interceptor
+    # may lack them, and be raised from one that has them.
+    found = _fact("code", error, error.__cause__)
+    code = found if isinstance(found, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+    details = str(_fact("details", error, error.__cause__) or ("" if hasattr(error, "details") else error))
     if (
         details == _UNREADABLE
     ):  # grpc.aio has no error for it, so the error has no status in sync calls either
         return ProtocolError("the server sent a response that cannot be read")
-    reading = _of_grpc(code, details, target, error) or gateway_failure(details)
+    trailing = _metadata("trailing_metadata", error, error.__cause__, call)
+    reading = _of_grpc(code, details, target, trailing) or gateway_failure(details)
     if reading is not None:
         failure = reading.error(
             reading.message, status=code.name, server_message=details, retryable=reading.retryable
         )
     else:
         failure = error_from_message(details) or _unknown(code, details)
-    return failure.with_facts(status=code.name, retry_after=_pause(error, failure))
+    return failure.with_facts(status=code.name, retry_after=_pause(trailing, error, failure))
 
 
 def _unknown(code: grpc.StatusCode, details: str) -> RequestError:
@@ -101,13 +108,9 @@ def _unknown(code: grpc.StatusCode, details: str) -> RequestError:
     return kind(message, status=code.name, server_message=details, retryable=retryable)
 
 
-def _of_grpc(code: grpc.StatusCode, details: str, target: str, error: grpc.RpcError) -> Reading | None:
+def _of_grpc(code: grpc.StatusCode, details: str, target: str, trailing: Metadata) -> Reading | None:
     """Return the reading of a status that gRPC itself made because the connection failed; else None."""
-    own = (
-        code is grpc.StatusCode.UNAVAILABLE
-        and is_of_grpc(details)
-        and not _metadata(error, "trailing_metadata")
-    )
+    own = code is grpc.StatusCode.UNAVAILABLE and is_of_grpc(details) and not trailing
     reading = unreachable(details, target) if own else None
     if _NOT_HTTP2 in details and (reading is None or reading.retryable):
         # gRPC ends the connection, or at least the stream: the next one may be sound.
@@ -136,13 +139,12 @@ def call_error(error: grpc.RpcError, *, target: str, closed: bool) -> RequestErr
     return failure.with_facts(target=target)
 
 
-def _pause(error: grpc.RpcError, failure: RequestError) -> float | None:
+def _pause(trailing: Metadata, error: grpc.RpcError, failure: RequestError) -> float | None:
     """Return the seconds after which the server wants the call repeated, negative for never.
 
     gRPC's own word for it is gRFC A6's pushback, https://github.com/grpc/proposal/blob/master/A6-client-retries.md; a
     gateway says it in HTTP's header, which gRPC passes on where the gateway answers as gRPC does.
     """
-    trailing = _metadata(error, "trailing_metadata")
     for name, value in trailing:
         if name == "grpc-retry-pushback-ms":
             try:
@@ -151,12 +153,22 @@ def _pause(error: grpc.RpcError, failure: RequestError) -> float | None:
                 return -1.0  # the proposal: what cannot be read means "do not retry"
     if not failure.retryable:
         return None
-    for name, value in (*trailing, *_metadata(error, "initial_metadata")):
+    for name, value in (*trailing, *_metadata("initial_metadata", error)):
         if name == "retry-after" and isinstance(value, str) and value.isascii() and value.isdigit():
             return float(value[:9])
     return None
 
 
-def _metadata(error: grpc.RpcError, which: str) -> tuple[tuple[str, str | bytes], ...]:
-    get = getattr(error, which, None)  # an error made before anything was sent has none
-    return tuple(get() or ()) if get is not None else ()
+def _metadata(which: str, *sources: object) -> Metadata:
+    return tuple(_fact(which, *sources) or ())
+
+
+def _fact(name: str, *sources: object) -> Any:
+    """Return what the first of these says that knows a fact; None where none does."""
+    for source in sources:
+        method = getattr(source, name, None)  # an error made before anything was sent may lack it
+        with contextlib.suppress(Exception):  # of other people's classes
+            found = method() if callable(method) else None
+            if found:
+                return found
+    return None

@@ -84,14 +84,15 @@ class BaseTextStream:
     def _check_left(self, session: GenerationSession) -> None:
         """Raise StreamClosedError if the stream or the client was closed while the reader was waiting."""
         if self._transport.closed:
-            session.cancelled(time.monotonic())
+            session.cancelled(time.monotonic(), client_closed=True)
         session.check_running()
 
     def _broken(self, session: GenerationSession, cause: BaseException) -> None:
         """Raise our error for a failure of the call, unless the answer was complete."""
         self._check_left(session)
         if isinstance(cause, grpc.RpcError):
-            failure = self._transport.explain(error_from_rpc(cause, session.request.target))
+            failure = error_from_rpc(cause, session.request.target, self._call.call)
+            failure = self._transport.explain(failure)
         else:
             failure = session.deadlines.error()
         error = session.broken(failure, time.monotonic())

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
-from nupic_client.errors import RequestError
+from nupic_client._traceback import without_frames
+from nupic_client.errors import DeadlineExceededError, NupicError, RequestError
 
 __all__ = ["Driver"]
 
@@ -41,13 +42,17 @@ class Driver(abc.ABC):
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except RequestError as error:
-            # The same error: users need not see what passed it on.
-            raise error.with_traceback(None)  # noqa: B904
+        except NupicError as error:
+            known = self.explain(error) if isinstance(error, DeadlineExceededError) else error
+            raise without_frames(known) from error.__cause__
 
     def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
         """Return a flow that sends this client's token with its calls."""
         return authorized(flow, self._bearer)
+
+    def explain(self, error: RequestError) -> RequestError:
+        """Return the error of a call, with what is known about the way to the server."""
+        return error
 
     def perform(self, command: flows.Command) -> Any:
         """Do what a flow wants and return the reply."""

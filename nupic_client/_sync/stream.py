@@ -18,7 +18,7 @@ from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseTextStream
 from nupic_client._public import publish
 from nupic_client._sync.transport import Transport
-from nupic_client.errors import NupicError, RequestError
+from nupic_client.errors import NupicError, RequestError, StreamStateError
 from nupic_client.results import Event, Finished, Generation
 
 __all__ = ["TextStream"]
@@ -49,6 +49,7 @@ class TextStream(BaseTextStream):
     def __init__(self, transport: Transport, session: GenerationSession) -> None:
         super().__init__(transport, session.request.request_id)
         self._closed_signal = _locked()
+        self._turn = _Turn()
         self._registration = housekeeping.Registration()
         self._session = session
         housekeeping.register(self._registration)
@@ -122,21 +123,26 @@ class TextStream(BaseTextStream):
         try:
             while text := self._read():
                 yield text
+        except StreamStateError:  # it is closed already, or another thread is reading it
+            raise
         except GeneratorExit:  # from break, or from the destructor of a generator
             self._leave(housekeeping.submit)
             raise
-        finally:
+        except BaseException:
             self.close()
+            raise
+        self.close()
 
-    def _leave(self, later: Later | None = None) -> None:
+    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
         """Close the stream without taking a lock, because destructors call this: see `housekeeping`.
 
         Args:
             later: calls a function later, outside of the destructor.
+            abruptly: whether the call cannot go on.
         """
         if self._session.running:
             self._session.cancelled(time.monotonic(), later)
-        self._cancel_call()
+        self._end_call(0.0 if abruptly else self._session.patience)
         housekeeping.unregister(self._registration)
         if self._closed_signal.locked():
             with contextlib.suppress(RuntimeError):  # another thread did it just now
@@ -144,17 +150,22 @@ class TextStream(BaseTextStream):
 
     def _after_fork(self) -> None:
         super()._after_fork()
+        self._turn = _Turn()
         self._closed_signal = _locked()
 
-    def _cancel_call(self) -> None:
-        """Get the call cancelled and freed. Cancelling wakes a thread that is reading, which then calls this itself."""
+    def _end_call(self, patience: float) -> None:
+        """Get the call cancelled and freed. Cancelling wakes a thread that is reading, which then calls this itself.
+
+        Args:
+            patience: seconds that the call may take to end by itself first.
+        """
         call = self._call
         if call.is_drained:
             return
         if self._session.deadlines.waiting is not None:
-            call.cancel_soon()
+            call.cancel_soon(patience if self._session.complete else 0.0)
         else:
-            call.drain_once()
+            call.drain_once(patience)
 
     def _start(self, session: GenerationSession) -> None:
         self._call = self._registration.call = self._transport.stream(session)
@@ -164,7 +175,13 @@ class TextStream(BaseTextStream):
 
     def _read(self) -> str:
         """Return the next chunk of text, or "" at the end."""
-        session = self._session
+        session, turn = self._session, self._turn
+        try:
+            del turn.free  # only one of several threads can: no lock, because each token comes here
+        except AttributeError:
+            raise StreamStateError(
+                "this stream is being read by another thread: let one thread read it, or make a stream for each"
+            ) from None
         try:
             while True:
                 try:
@@ -175,14 +192,16 @@ class TextStream(BaseTextStream):
                     self._again(session, error)
         except BaseException as error:
             session.deadlines.waiting = None
-            if not isinstance(error, NupicError):
+            ours = isinstance(error, NupicError)
+            if not ours:  # KeyboardInterrupt in the middle of the wait
                 self._call.discard_events()
-            self.close()  # after our own errors, and after KeyboardInterrupt during the wait
+            self._leave(abruptly=not ours)
             if isinstance(error, RequestError):
-                error.with_traceback(None)  # users need not see what passed it on
+                raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
             raise
         finally:
             session.deadlines.waiting = None
+            turn.free = True
 
     def _receive(self, session: GenerationSession) -> str:
         read = self._call.read
@@ -195,27 +214,50 @@ class TextStream(BaseTextStream):
                 now = deadlines.waiting = clock()
                 text = session.receive(response, now)
                 if session.stopped_early:
+                    deadlines.waiting = None
                     self.close()
                 if text:
                     return text
             session.check_running()
         except StopIteration:
-            rest = session.ended(clock())
-            if rest:
-                return rest
+            return self._take_end(session)
         except grpc.RpcError as rpc_error:
+            self._call.note_end()
             self._broken(session, rpc_error)
+        except NupicError:
+            raise
+        except Exception as error:
+            if session.running and session.deadlines.expired is None and not self._transport.closed:
+                raise
+            self._broken(session, error)  # what an interceptor makes of a call that this side cancelled
         return session.consumed()
+
+    def _take_end(self, session: GenerationSession) -> str:
+        """Take the regular end of the call; return the text that was held back until then, usually ""."""
+        self._call.note_end()
+        if not session.answered:
+            self._check_left(session)
+        return session.ended(time.monotonic()) or session.consumed()
 
     def _again(self, session: GenerationSession, error: RequestError) -> None:
         """Send the request again after a pause, or raise the error if there is no further attempt."""
         jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+        patience = session.patience
         pause = session.retry(error, time.monotonic(), jitter)
         session.deadlines.waiting = None
-        self._cancel_call()  # a call with an error in its stream may still be running
+        self._end_call(patience)  # a call with an error in its stream may still be running
         self._closed_signal.acquire(timeout=pause)
         self._check_left(session)
         self._start(session)
+
+
+class _Turn:
+    """Whose turn it is to read: the thread that has deleted ``free``."""
+
+    __slots__ = ("free",)
+
+    def __init__(self) -> None:
+        self.free = True
 
 
 def _locked() -> threading.Lock:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 import grpc
@@ -14,20 +16,23 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import fork
+from nupic_client._grpc import ending, fork, housekeeping
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
+from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["Transport"]
 
-T = TypeVar("T")
-
+_SPARES = 8
+"""Channels of single calls that are kept for the next ones."""
+_Line: TypeAlias = "tuple[grpc.Channel, Callable[..., Any]]"
+"""A channel and its method that starts a stream."""
 # One stream is ten times faster this way: no other thread stands between the socket and the reader.
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
@@ -54,11 +59,13 @@ class Transport(Driver):
         self._channel: grpc.Channel | None = None
         self._start_stream: Any = None
         self._methods: dict[str, Any] = {}
+        self._wrapped = False
+        self._spare: list[_Line] = []
         self._replaced: WeakSet[grpc.Channel] = WeakSet()
 
     def _after_fork(self) -> None:
         """Start over in a forked child: the channel is the parent's, and a thread that is not here may hold the lock."""
-        fork.leak_in_child(self._channel, self._start_stream, self._methods, *self._replaced)
+        fork.leak_in_child(self._channel, self._start_stream, self._methods, self._spare, *self._replaced)
         self._begin()
 
     def stream(self, session: GenerationSession) -> StreamCall:
@@ -68,21 +75,46 @@ class Transport(Driver):
         """
         metadata = self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = self._open()
+        start, give_back = self._start_stream, None
+        if self._wrapped:
+            line = self._free_line()
+            (channel, start), give_back = line, partial(self._give_back, line)
         timeout = session.remaining(time.monotonic())
         try:
-            call = self._start_stream(session.message, timeout=timeout, metadata=metadata)
+            call = start(session.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
             del channel  # the traceback keeps this frame, which must not keep a channel that was replaced
             self._not_started(error)
             raise
-        return StreamCall(call, channel)
+        if give_back is None and not is_grpc_call(call):
+            self._wrapped = (
+                True  # the next ones get channels of their own; this one lives with what it offers
+            )
+        return StreamCall(call, channel, give_back)
 
-    def run(self, flow: flows.Flow[T]) -> T:
-        """Perform the commands of a flow and return its result."""
+    def _free_line(self) -> _Line:
+        """Return a channel that has no other call, so that a call can be ended with it.
+
+        Tracing agents and other interceptors return objects that hide the call of gRPC, even bare generators: those cannot
+        be cancelled, and not even be closed while a thread reads. To close a channel is documented to end its calls.
+        The connection is shared: gRPC has one for all channels with the same target and options.
+        """
         try:
-            return super().run(flow)
-        except DeadlineExceededError as error:
-            raise self.explain(error).with_traceback(None) from error.__cause__
+            return self._spare.pop()
+        except IndexError:
+            channel = self._connect()
+        with self._lock:
+            self._replaced.add(channel)
+        if self.closed:
+            channel.close()
+        return channel, _stream_method(channel)
+
+    def _give_back(self, line: _Line) -> None:
+        """Keep a channel whose call has ended for the next one. For destructors too."""
+        if len(self._spare) < _SPARES:
+            self._spare.append(line)
+        else:
+            housekeeping.submit(line[0].close)
 
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
@@ -116,8 +148,9 @@ class Transport(Driver):
         with self._lock:
             channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
+            self._spare.clear()
         for channel in channels:
-            channel.close()
+            ending.close(channel)
 
     def _replace_channel(self) -> None:
         """Use another channel from now on, because Ctrl-C came while gRPC started a call.
@@ -142,11 +175,8 @@ class Transport(Driver):
             if self._channel is None:
                 fork.check_process()
                 channel = self._connect()
-                self._start_stream = channel.unary_stream(
-                    wire.method_path("ModelStreamInfer"),
-                    request_serializer=wire.pb.ModelInferRequest.SerializeToString,
-                    response_deserializer=None,
-                )
+                self._start_stream = _stream_method(channel)
+                self._wrapped = self._wrapped or type(channel).__module__ != "grpc._channel"
                 self._channel = channel  # last, because Ctrl-C may come anywhere
             return self._channel
 
@@ -199,3 +229,12 @@ class Transport(Driver):
     def explain(self, error: RequestError) -> RequestError:
         """Return the error of a call, with the proxy named that it went through."""
         return error if self._proxy is None else self._proxy.explain(error)
+
+
+def _stream_method(channel: grpc.Channel) -> Callable[..., Any]:
+    method: Callable[..., Any] = channel.unary_stream(
+        wire.method_path("ModelStreamInfer"),
+        request_serializer=wire.pb.ModelInferRequest.SerializeToString,
+        response_deserializer=None,
+    )
+    return method

@@ -24,6 +24,7 @@ __all__ = ["add_command", "run"]
 
 _HELP = """\
 /system TEXT  set the system prompt; without a text, show it
+/undo         forget the last message and its answer
 /clear        forget the conversation, but not the system prompt
 /save FILE    write the conversation to a file
 /load FILE    go on with the conversation in a file
@@ -56,6 +57,8 @@ def add_command(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Talk until the input ends or the user leaves; input from a pipe also ends at the first error.
 
+    A line that is not text is left out, wherever it comes from.
+
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
@@ -65,7 +68,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         interactive = is_interactive()
         if interactive:
             say(f"{client.model.server_name} at {client.url} · /help lists the commands, Ctrl-D leaves")
-        for line in read_lines():
+        lost: list[ConfigurationError] = []
+        for line in read_lines(lambda error: _lose(lost, error)):
             try:
                 chat.take(line.strip())
             except NupicError as error:
@@ -74,7 +78,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 complain(error_text(error, arguments))
             if chat.over:
                 break
-    return ExitCode.OK
+    return ExitCode.USAGE if lost and not interactive else ExitCode.OK
+
+
+def _lose(lost: list[ConfigurationError], error: ConfigurationError) -> None:
+    complain(f"{error.message}; the line is left out")
+    lost.append(error)
 
 
 class _Chat:
@@ -109,6 +118,9 @@ class _Chat:
             self.over = True
         elif name == "/help":
             say(_HELP)
+        elif name == "/undo":
+            count = len(self._conversation.undo())
+            say("the last message and its answer are forgotten" if count else "there is no message to forget")
         elif name == "/clear":
             self._conversation.clear()
             say("the conversation is forgotten")

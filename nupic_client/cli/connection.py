@@ -117,8 +117,8 @@ def require_formatter(arguments: argparse.Namespace, client: nupic_client.Stream
     """
     if not formatter_is_known(arguments, client):
         raise ConfigurationError(
-            f"the prompt format of model {client.model.name!r} is not known: give --formatter and a family, such as"
-            " chatml or zephyr"
+            f"the prompt format of model {client.model.name!r} is not known: {client.model.suggestion}give --formatter"
+            " and a family, such as chatml or zephyr"
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nupic_client.cli.connection import connect_inference
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import EMBEDDING_MODEL, add_server_arguments
-from nupic_client.cli.terminal import TextOutput, read_lines
+from nupic_client.cli.terminal import TextOutput, read_lines, shell_text
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text; - reads the lines of stdin")
+    parser.add_argument(
+        "texts", nargs="+", type=shell_text, metavar="TEXT", help="a text; - reads the lines of stdin"
+    )
     server = add_server_arguments(
         parser,
         title="server and model",

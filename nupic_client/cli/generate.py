@@ -10,7 +10,7 @@ from nupic_client.cli.connection import connect, formatter_is_known, require_for
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_generation_arguments
 from nupic_client.cli.report import as_json, summary
-from nupic_client.cli.terminal import TextOutput, read_text, say
+from nupic_client.cli.terminal import TextOutput, read_text, say, shell_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import Message, system, user
 
@@ -30,7 +30,7 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("prompt", nargs="+", help="the prompt; - reads stdin")
+    parser.add_argument("prompt", nargs="+", type=shell_text, help="the prompt; - reads stdin")
     add_generation_arguments(parser)
     parser.add_argument(
         "--raw",
@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise ConfigurationError(
             "--raw must not be given with --system or --formatter: it sends the prompt unchanged"
         )
-    prompt = " ".join(read_text() if argument == "-" else argument for argument in arguments.prompt)
+    prompt = " ".join(
+        read_text(exact=arguments.raw) if argument == "-" else argument for argument in arguments.prompt
+    )
     if not prompt.strip():
         raise ConfigurationError("the prompt must not be empty")
     output = TextOutput()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from nupic_client.cli.connection import server_client
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.options import add_server_arguments
-from nupic_client.cli.terminal import TextOutput, complain
+from nupic_client.cli.terminal import TextOutput, complain, json_text, printable
 from nupic_client.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -96,7 +95,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             health = _examine(client, arguments.model)
         except (ConnectionFailedError, DeadlineExceededError) as error:
             return _unreachable(client.url, error, arguments)
-    TextOutput().write(json.dumps(asdict(health)) + "\n" if arguments.json else _text(health))
+    TextOutput().write(json_text(asdict(health)) + "\n" if arguments.json else _text(health))
     return ExitCode.OK if health.all_ready else ExitCode.FAILED
 
 
@@ -121,14 +120,14 @@ def _unreachable(url: str, error: RequestError, arguments: argparse.Namespace) -
     if arguments.json:
         model_ready = False if arguments.model else None
         found = _Health(url=url, model=arguments.model or None, model_ready=model_ready)
-        TextOutput().write(json.dumps(asdict(found)) + "\n")
+        TextOutput().write(json_text(asdict(found)) + "\n")
     complain(error_text(error, arguments))
     return ExitCode.NO_SERVER
 
 
 def _text(health: _Health) -> str:
     lines = [
-        f"server  {health.url}  {health.name} {health.version}".rstrip(),
+        f"server  {health.url}  {printable(health.name)} {printable(health.version)}".rstrip(),
         f"live    {_yes(health.live)}",
         f"ready   {_yes(health.ready)}",
     ]

@@ -15,7 +15,7 @@ from nupic_client.cli.connection import connect_inference
 from nupic_client.cli.credentials import credentials
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_server_arguments, call_options
-from nupic_client.cli.terminal import TextOutput, read_text
+from nupic_client.cli.terminal import TextOutput, json_text, read_text, shell_text
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         options: dict[str, Any] = {} if arguments.output is None else {"outputs": arguments.output}
         result = client.infer(inputs, **options)
     outputs = {name: _json_value(array.tolist()) for name, array in result.items()}
-    TextOutput().write(json.dumps(outputs, ensure_ascii=False) + "\n")
+    TextOutput().write(json_text(outputs) + "\n")
     return ExitCode.OK
 
 
 def _name_and_value(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
+    name, separator, value = shell_text(text).partition("=")
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
     return name, value

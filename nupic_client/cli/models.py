@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.cli.connection import server_client
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_server_arguments
 from nupic_client.cli.table import table
-from nupic_client.cli.terminal import TextOutput, say
+from nupic_client.cli.terminal import TextOutput, json_text, say
 
 if TYPE_CHECKING:
     from nupic_client.server_info import ModelInfo
@@ -52,9 +51,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         models = client.models()
     output = TextOutput()
     if arguments.json:
-        output.write(json.dumps([dataclasses.asdict(model) for model in models], ensure_ascii=False) + "\n")
+        output.write(json_text([dataclasses.asdict(model) for model in models]) + "\n")
     elif models:
-        output.write(_table(models))
+        output.write_styled(_table(models))
     else:
         say(f"the server at {client.url} has no models")
     return ExitCode.OK

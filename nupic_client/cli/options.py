@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, cast
 
 from nupic_client.cli.credentials import add_credential_arguments
+from nupic_client.cli.terminal import shell_text
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         help="the prompt format of the model, such as chatml or zephyr; "
         "'nupic-client prompt --list' shows all",
     )
-    server.add_argument("--system", metavar="TEXT", help="the system prompt")
+    server.add_argument("--system", type=shell_text, metavar="TEXT", help="the system prompt")
     sampling = parser.add_argument_group("sampling (default: the server's)")
     sampling.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
     sampling.add_argument(
@@ -95,7 +96,9 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="drop tokens that are less likely than this share of the likeliest",
     )
-    sampling.add_argument("--stop", action="append", metavar="TEXT", help="ends the answer; may be repeated")
+    sampling.add_argument(
+        "--stop", type=shell_text, action="append", metavar="TEXT", help="ends the answer; may be repeated"
+    )
     sampling.add_argument(
         "--seed", type=int, metavar="N", help="the same seed gives the same text, if the server can"
     )

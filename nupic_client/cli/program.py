@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._version import __version__
 from nupic_client.cli import chat, embed, generate, health, infer, models, prompt, serve
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
-from nupic_client.cli.terminal import abandon_stdout, complain, prepare_stdout
+from nupic_client.cli.terminal import (
+    OutputError,
+    TextOutput,
+    abandon_stdout,
+    complain,
+    finish_stdout,
+    prepare_stdout,
+)
 from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:
@@ -31,7 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     # gRPC's C core reads this at import; by default it logs to stderr when a server goes away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return _run(parser().parse_args(argv))
+        code = _run(parser().parse_args(argv))
+        return code if finish_stdout() else ExitCode.FAILED
+    except SystemExit:
+        if not finish_stdout():
+            return ExitCode.FAILED
+        raise
+    except OutputError as error:
+        abandon_stdout()
+        complain(error.message)
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -44,15 +61,27 @@ def _run(arguments: argparse.Namespace) -> int:
     prepare_stdout()
     try:
         code: int = arguments.run(arguments)
+    except OutputError:
+        raise
     except NupicError as error:
         complain(error_text(error, arguments))
         return exit_code_of(error)
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says so when its help cannot be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is sys.stdout is not None:
+            TextOutput().write(message)
+        else:
+            super()._print_message(message, file)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the program's arguments."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nupic-client",
         description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",
         epilog=EPILOG,

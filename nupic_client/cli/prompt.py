@@ -14,7 +14,16 @@ import nupic_client
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import DEFAULT_MODEL
 from nupic_client.cli.table import table
-from nupic_client.cli.terminal import TextOutput, colours, printable, read_text, say
+from nupic_client.cli.terminal import (
+    TextOutput,
+    colours,
+    printable,
+    read_text,
+    say,
+    shell_text,
+    shown_on,
+    writing,
+)
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import Message, system, to_messages, user
 
@@ -38,7 +47,7 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("text", nargs="*", help="the user's message; - reads stdin")
+    parser.add_argument("text", nargs="*", type=shell_text, help="the user's message; - reads stdin")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--family", metavar="FAMILY", help="a family or an alias of one, such as llama3")
     which.add_argument(
@@ -47,7 +56,7 @@ def add_command(commands: Any) -> None:
         help="a model with a known family and default system prompt (default: %(default)s)",
     )
     which.add_argument("--list", action="store_true", help="list the families with their aliases")
-    parser.add_argument("--system", metavar="TEXT", help="the system prompt")
+    parser.add_argument("--system", type=shell_text, metavar="TEXT", help="the system prompt")
     parser.add_argument(
         "--messages",
         metavar="FILE",
@@ -81,7 +90,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         from nupic_client.prompts import FAMILIES  # noqa: PLC0415  # no other command needs the families
 
         rows = [(name, ", ".join(item.aliases), item.reference_model) for name, item in FAMILIES.items()]
-        TextOutput().write(table(("FAMILY", "ALIASES", "MODEL"), rows))
+        TextOutput().write_styled(table(("FAMILY", "ALIASES", "MODEL"), rows))
         return ExitCode.OK
     formatter, bos_is_sent = _formatter(arguments)
     prompt = formatter(
@@ -95,7 +104,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         _write_bytes(prompt)
         return ExitCode.OK
     output = TextOutput()
-    output.write(made_visible(prompt, formatter.control_tokens, styled=colours()))
+    output.write_styled(made_visible(prompt, formatter.control_tokens, styled=colours()))
     output.end()
     say(_facts(formatter))
     if not bos_is_sent and formatter.without_bos(prompt) != prompt:
@@ -202,10 +211,11 @@ def _facts(formatter: PromptFormatter) -> str:
 
 def _write_bytes(prompt: str) -> None:
     """Write a prompt to stdout as bytes, so that a newline stays one character on every system."""
-    stream = getattr(sys.stdout, "buffer", None)
-    if stream is None:  # a stdout for text only
-        sys.stdout.write(prompt)
-    else:
-        # Arguments that are not UTF-8 have surrogates in place of their bytes.
-        stream.write(prompt.encode("utf-8", "surrogateescape"))
-    sys.stdout.flush()
+    with writing():
+        stream = getattr(sys.stdout, "buffer", None)
+        if stream is None or sys.stdout.isatty():  # text only
+            sys.stdout.write(shown_on(sys.stdout, prompt))
+        else:
+            # Arguments that are not UTF-8 have surrogates in place of their bytes.
+            stream.write(prompt.encode("utf-8", "surrogateescape"))
+        sys.stdout.flush()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from typing import TYPE_CHECKING
 
-from nupic_client.cli.terminal import say
+from nupic_client.cli.terminal import json_text, say
 
 if TYPE_CHECKING:
     from nupic_client.results import Generation
@@ -36,7 +35,7 @@ def summary(generation: Generation) -> str:
 
 def as_json(generation: Generation) -> str:
     """Return a generation as a JSON object on one line, with the fields of `Generation`."""
-    return json.dumps(dataclasses.asdict(generation), ensure_ascii=False)
+    return json_text(dataclasses.asdict(generation))
 
 
 _PHASES = {

@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, NupicError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
 
 __all__ = [
+    "OutputError",
     "TextOutput",
     "abandon_stdout",
     "colours",
     "complain",
+    "finish_stdout",
     "is_interactive",
+    "json_text",
     "prepare_stdout",
     "printable",
     "read_lines",
     "read_text",
     "say",
+    "shell_text",
+    "shown_on",
+    "writing",
 ]
 
 _PROMPT = ">>> "
+_BYTE_ORDER_MARK = "\ufeff"
+"""What some programs of Windows put before UTF-8."""
+
+
+class OutputError(NupicError):
+    """Stdout cannot be written, for example because a disk is full."""
 
 
 def say(line: str) -> None:
-    """Write a line to stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a line to stderr; what stderr does not take is lost, because there is no other place to say it."""
+    if sys.stderr is None:
+        return
+    try:
+        print(shown_on(sys.stderr, line), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _abandon(sys.stderr)
 
 
 def complain(message: str) -> None:
@@ -40,15 +61,28 @@ def complain(message: str) -> None:
 
 
 class TextOutput:
-    """Write chunks of text to stdout as they arrive, and end the last line."""
+    """Write chunks of text to stdout as they arrive, and end the last line.
+
+    On a terminal, characters that could control it are shown as symbols; a pipe gets the text as it is.
+    """
 
     def __init__(self) -> None:
         self._line_is_open = False
 
     def write(self, text: str) -> None:
-        """Write a chunk of text and flush it."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        """Write a chunk of text and flush it.
+
+        Raises:
+            OutputError: stdout does not take it.
+            BrokenPipeError: its reader has gone.
+        """
+        self.write_styled(text if sys.stdout is None else shown_on(sys.stdout, text))
+
+    def write_styled(self, text: str) -> None:
+        """Write text that controls the terminal on purpose; `printable` has made the rest of it harmless."""
+        with writing():
+            sys.stdout.write(text)
+            sys.stdout.flush()
         self._line_is_open = not text.endswith("\n")
 
     def end(self) -> None:
@@ -57,91 +91,226 @@ class TextOutput:
             self.write("\n")
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Turn a failure of stdout into a sentence.
+
+    Raises:
+        OutputError: stdout does not take the text.
+        BrokenPipeError: its reader has gone.
+    """
+    if sys.stdout is None:
+        raise OutputError("stdout must be open, not closed")
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if sys.platform == "win32" and error.errno == errno.EINVAL:  # a pipe whose reader has gone
+            raise BrokenPipeError from None
+        raise OutputError(f"stdout cannot be written: {error.strerror or error}") from None
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON for stdout: escaped where its encoding or a terminal cannot show a character."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return json.dumps(value)
+    if _is_terminal(sys.stdout):
+        return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return text
+
+
 def prepare_stdout() -> None:
     """Make stdout write a question mark for characters that its encoding lacks: a model may write any."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
         sys.stdout.reconfigure(errors="replace")
+
+
+def finish_stdout() -> bool:
+    """Flush stdout; return whether that succeeded. If not, the failure is told, and the interpreter's own flush is quiet."""
+    try:
+        if sys.stdout is not None:
+            with writing():
+                sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_stdout()
+    except OutputError as error:
+        complain(error.message)
+        abandon_stdout()
+        return False
+    return True
 
 
 def abandon_stdout() -> None:
     """Let the interpreter's last flush of a broken stdout succeed."""
-    with contextlib.suppress(OSError, ValueError):  # a stdout without a file descriptor has nothing to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        _abandon(sys.stdout)
+
+
+def _abandon(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file descriptor has nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def colours() -> bool:
     """Return whether stdout shows colours: it is a terminal, and NO_COLOR (https://no-color.org) is not set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-_PICTURES = {
-    **{code: chr(0x2400 + code) for code in range(0x20)},
-    0x7F: "\N{SYMBOL FOR DELETE}",
-    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
-}
+_HIDDEN = re.compile(
+    "[\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""What controls a terminal, turns the order of text around or does not show at all, besides the control codes of ASCII.
+
+The joiners of emoji and of Indic and Persian text (U+200C, U+200D) are not among them.
+"""
+_CONTROL = re.compile(f"[\x00-\x1f]|{_HIDDEN.pattern}")
+_CONTROL_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f]|{_HIDDEN.pattern}")
 
 
 def printable(text: str) -> str:
     """Return a text with symbols in place of control characters, newlines included: those can control a terminal."""
-    return text.translate(_PICTURES)
+    return _CONTROL.sub(_picture, text)
+
+
+def shown_on(stream: TextIO, text: str) -> str:
+    """Return a text as a stream should get it: for a terminal with symbols for all controls but newline and tab."""
+    return _CONTROL_IN_LINES.sub(_picture, text) if _is_terminal(stream) else text
+
+
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 def is_interactive() -> bool:
     """Return whether the input is typed at a terminal."""
-    return sys.stdin.isatty()
+    return _is_terminal(sys.stdin)
 
 
-def read_text() -> str:
-    """Return all of stdin.
+def shell_text(argument: str) -> str:
+    """Return the text of an argument; one that is not of the locale's encoding is UTF-8, as terminals and files are."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        with contextlib.suppress(UnicodeError):
+            return os.fsencode(argument).decode()
+    return argument
+
+
+def read_text(*, exact: bool = False) -> str:
+    """Return all of stdin, which is UTF-8 whatever the machine's own encoding is.
+
+    Args:
+        exact: leave the ends of lines as they are; otherwise they become newlines.
 
     Raises:
         ConfigurationError: it is not text.
     """
-    with _decoding():
-        return sys.stdin.read()
+    stdin = _stdin()
+    if is_interactive() or not hasattr(stdin, "buffer"):
+        with _typing():
+            return stdin.read()
+    text = _decoded(stdin.buffer.read(), line=1).removeprefix(_BYTE_ORDER_MARK)
+    return text if exact else text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_lines() -> Iterator[str]:
-    """Yield the lines of stdin without their ends: typed at a prompt, which Ctrl-C does not leave, or piped.
+def read_lines(lost: Callable[[ConfigurationError], object] | None = None) -> Iterator[str]:
+    """Yield the lines of stdin without their ends: typed at a prompt, which Ctrl-C does not leave, or piped as UTF-8.
+
+    Args:
+        lost: called for a line that is not text, which is left out.
 
     Raises:
-        ConfigurationError: a piped line is not text.
+        ConfigurationError: a line is not text, and there is no ``lost``.
     """
-    if is_interactive():
-        return _typed_lines()
-    return _piped_lines()
+    lines = _typed_lines() if is_interactive() else _piped_lines()
+    for line in lines:
+        if isinstance(line, str):
+            yield line
+        elif lost is None:
+            raise line
+        else:
+            lost(line)
 
 
-def _piped_lines() -> Iterator[str]:
-    with _decoding():
-        for line in sys.stdin:
-            yield line.rstrip("\r\n")
+def _piped_lines() -> Iterator[str | ConfigurationError]:
+    stdin = _stdin()
+    if not hasattr(stdin, "buffer"):
+        yield from (line.rstrip("\r\n") for line in stdin)
+        return
+    for number, line in enumerate(stdin.buffer, 1):
+        try:
+            text = _decoded(line, line=number)
+        except ConfigurationError as error:
+            yield error
+            continue
+        yield (text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text).rstrip("\r\n")
 
 
-def _typed_lines() -> Iterator[str]:
+def _typed_lines() -> Iterator[str | ConfigurationError]:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401, PLC0415 - gives input() line editing; Windows has no such module
     while True:
         try:
-            yield _ask()
+            with _typing():
+                line = _ask()
+        except ConfigurationError as error:
+            yield error
         except EOFError:
             say("")
             return
         except KeyboardInterrupt:
             say("\n(Ctrl-D or /exit leaves)")
+        else:
+            yield line
 
 
 def _ask() -> str:
-    if sys.stdout.isatty():
+    if _is_terminal(sys.stdout):
         return input(_PROMPT)
     sys.stderr.write(_PROMPT)  # stdout is for answers only
     sys.stderr.flush()
     return input()
 
 
+def _stdin() -> TextIO:
+    if sys.stdin is None:
+        raise ConfigurationError("stdin must be open, not closed")
+    return sys.stdin
+
+
+def _decoded(data: bytes, *, line: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line += data.count(b"\n", 0, error.start)
+        place = error.start - (data.rfind(b"\n", 0, error.start) + 1)
+        raise ConfigurationError(
+            f"stdin must be UTF-8 text, not with byte 0x{data[error.start]:02x} at position {error.start} (line {line},"
+            f" byte {place + 1}): convert it, as iconv -f latin1 -t utf-8 does"
+        ) from None
+
+
 @contextlib.contextmanager
-def _decoding() -> Iterator[None]:
+def _typing() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"stdin must be {error.encoding} text: {error.reason}") from None
+        raise ConfigurationError(
+            f"the line must be {error.encoding} text, as the terminal's locale says: {error.reason}"
+        ) from None

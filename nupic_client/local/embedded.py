@@ -226,6 +226,7 @@ class _Running:
         _all_running.add(self)
 
     def _set_ready(self, *, ready: bool) -> None:
+        self._repository.ready = ready  # the real server is not ready either while a model is missing
         for name in self._repository.models:
             self._repository.set_ready(name, ready=ready)
 

@@ -47,14 +47,18 @@ class PromptBuilder:
         """Return the prompt."""
         return "".join(self._parts)
 
-    def find_forged(self, tokens: Iterable[str]) -> tuple[str, int] | None:
+    def pad(self, part: int) -> None:
+        """Put a space before and after a part, so that it makes no token with its neighbours."""
+        self._parts[part] = f" {self._parts[part]} "
+
+    def find_forged(self, tokens: Iterable[str]) -> tuple[str, int, int] | None:
         """Find a token that is made of content, wholly or in part.
 
         Args:
             tokens: the strings that only the family's own text may contain.
 
         Returns:
-            The token and the index of the message; None where there is none.
+            The token, the index of the message and that of the part; None where there is none.
         """
         # The start of the text is the start of a line: a line marker may stand there.
         text = "\n" + self.text()
@@ -69,11 +73,11 @@ class PromptBuilder:
                 if cursor == len(spans):
                     break
                 if spans[cursor][0] < at + len(token):
-                    return token, spans[cursor][2]
+                    return token, spans[cursor][2], spans[cursor][3]
                 at = text.find(token, at + 1)
         return None
 
-    def _spans(self, start: int) -> list[tuple[int, int, int]]:
+    def _spans(self, start: int) -> list[tuple[int, int, int, int]]:
         spans = []
         quotes = iter(self._quotes)
         quoted, message = next(quotes, (-1, -1))
@@ -81,7 +85,7 @@ class PromptBuilder:
         for number, part in enumerate(self._parts):
             end = position + len(part)
             if number == quoted:
-                spans.append((position, end, message))
+                spans.append((position, end, message, number))
                 quoted, message = next(quotes, (-1, -1))
             position = end
         return spans

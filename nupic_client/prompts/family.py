@@ -83,6 +83,7 @@ class Job:
         printed_date: the date as the family prints it; empty where it prints none.
         day: the date the caller gave.
         variables: the template variables the caller gave.
+        first: the number of the first message in errors; -1 where a default system prompt stands before the caller's.
     """
 
     messages: tuple[Message, ...]
@@ -90,6 +91,7 @@ class Job:
     printed_date: str = ""
     day: date | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    first: int = 0
 
 
 Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]

@@ -10,8 +10,10 @@ from typing import Any
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, to_messages
-from nupic_client.prompts.family import Family, Job
-from nupic_client.prompts.render import allowed, render
+from nupic_client.prompts.builder import PromptBuilder
+from nupic_client.prompts.family import Family, Job, Turn
+from nupic_client.prompts.neutral import neutralised
+from nupic_client.prompts.render import allowed, named, render
 
 __all__ = ["PromptFormatter"]
 
@@ -25,7 +27,8 @@ class PromptFormatter:
 
     Content that contains one of `control_tokens` is refused, because its author could forge another role: a user text
     that ends its own turn and opens the assistant's. Tokens are looked for in every content, and once more in
-    the finished prompt, where a token may arise because content meets the template's text.
+    the finished prompt, where a token may arise because content meets the template's text. In assistant messages, which
+    the model wrote, they are neutralised instead: ``<|user|>`` is rendered as ``<| user |>``.
 
     Families with plain-text roles have no tokens. There a *marker* is a string that would open a turn:
     headings (``### User:``), ``USER:``, ``[INST]`` and ``GPT4 Correct User:`` anywhere, since those templates open turns
@@ -130,8 +133,18 @@ class PromptFormatter:
         return self._family.stop
 
     @property
+    def opens_user_turn(self) -> str:
+        r"""The line with which a model would go on as the user, such as ``"\n<|user|>\n"``; empty where that is no line.
+
+        An answer of a conversation that a client renders ends there. Where a turn opens in the middle of a line, as with
+        ``[INST]``, an opened turn looks like a quoted one, and the answer goes on.
+        """
+        turn = self._family.user
+        return f"\n{turn.before.lstrip()}" if isinstance(turn, Turn) and turn.before.endswith("\n") else ""
+
+    @property
     def control_tokens(self) -> tuple[str, ...]:
-        """The strings that content may not contain."""
+        """The strings that content may not contain, unless the model wrote it."""
         return self._control_tokens
 
     @property
@@ -240,13 +253,16 @@ class PromptFormatter:
             The prompt.
 
         Raises:
-            PromptError: the family does not allow this conversation, or content contains a control token.
-                Messages are counted from 0; where ``system`` is given, it is message 0.
+            PromptError: the family does not allow this conversation, or content that the model did not write contains
+                a control token. Messages are counted from 0; where ``system`` is given, it is message 0.
             ConfigurationError: an item is not a message, or a template variable is unknown.
         """
         conversation = _conversation(messages, system)
+        first = 0
         if self._system is not None and all(message.role != "system" for message in conversation):
-            conversation = (Message("system", self._system), *conversation)
+            conversation, first = (Message("system", self._system), *conversation), -1
+        if not allow_control_tokens:
+            conversation = self._guarded(conversation, first)
         family = self._family
         self._check_variables(template_variables)
         job = Job(
@@ -255,14 +271,11 @@ class PromptFormatter:
             printed_date="" if family.date is None else family.date.show(date),
             day=date,
             variables=template_variables,
+            first=first,
         )
-        if not allow_control_tokens:
-            self._check_contents(conversation)
         builder = render(family, job)
         if not allow_control_tokens:
-            forged = builder.find_forged((*self._control_tokens, *family.seams))
-            if forged is not None:
-                raise self._forgery(conversation, forged[1], forged[0])
+            self._check_seams(builder, job)
         return builder.text()
 
     def __repr__(self) -> str:
@@ -294,7 +307,8 @@ class PromptFormatter:
                 parameter="template_variables",
             )
 
-    def _check_contents(self, conversation: tuple[Message, ...]) -> None:
+    def _guarded(self, conversation: tuple[Message, ...], first: int) -> tuple[Message, ...]:
+        """Return the conversation with neutral assistant messages; refuse control tokens in all others."""
         # Joined by a character no token contains: one search over all contents is a lot faster than one in
         # each.
         everything = "\0".join([message.content for message in conversation])
@@ -303,15 +317,32 @@ class PromptFormatter:
         if shape is not None:
             tokens += shape.findall(everything)
         if not tokens:
-            return
+            return conversation
         for index, message in enumerate(conversation):
             for token in tokens:
-                if token in message.content:
-                    raise self._forgery(conversation, index, token)
+                if message.role != "assistant" and token in message.content:
+                    raise self._forgery(message, index + first, token)
+        return tuple(
+            Message("assistant", neutralised(message.content, self._control_tokens, shape))
+            if message.role == "assistant"
+            else message
+            for message in conversation
+        )
 
-    def _forgery(self, conversation: tuple[Message, ...], index: int, token: str) -> PromptError:
+    def _check_seams(self, builder: PromptBuilder, job: Job) -> None:
+        """Look for tokens that arise where content meets the family's own text."""
+        tokens = (*self._control_tokens, *self._family.seams)
+        padded = set()
+        while (forged := builder.find_forged(tokens)) is not None:
+            token, index, part = forged
+            if job.messages[index].role != "assistant" or part in padded:
+                raise self._forgery(job.messages[index], index + job.first, token)
+            builder.pad(part)
+            padded.add(part)
+
+    def _forgery(self, message: Message, number: int, token: str) -> PromptError:
         return PromptError(
-            f"message {index} ({conversation[index].role}) contains {token!r}, which {self.family} reads as "
+            f"{named(number)} ({message.role}) contains {token!r}, which {self.family} reads as "
             "control: it could forge a turn. Remove it",
             hint="or render verbatim with allow_control_tokens=True",
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nupic_client.messages import Message
 
-__all__ = ["allowed", "check", "render"]
+__all__ = ["allowed", "check", "named", "render"]
 
 
 def render(family: Family, job: Job) -> PromptBuilder:
@@ -30,7 +30,7 @@ def render(family: Family, job: Job) -> PromptBuilder:
     Raises:
         PromptError: the official template refuses this conversation.
     """
-    check(family, job.messages)
+    check(family, job.messages, job.first)
     builder = PromptBuilder()
     if family.script is not None:
         family.script(family, job, builder)
@@ -58,12 +58,18 @@ def allowed(family: Family) -> str:
     return f"{family.name} allows {system}, and user and assistant messages in turns, user first"
 
 
-def check(family: Family, messages: Sequence[Message]) -> None:
+def named(number: int) -> str:
+    """Return how errors call a message: by its number in the caller's own list."""
+    return "the model's system prompt" if number < 0 else f"message {number}"
+
+
+def check(family: Family, messages: Sequence[Message], first: int = 0) -> None:
     """Refuse what the official template refuses.
 
     Args:
         family: the family.
         messages: the conversation.
+        first: the number of its first message, see `Job`.
 
     Raises:
         PromptError: a role the family does not have, or an order it does not allow.
@@ -71,23 +77,26 @@ def check(family: Family, messages: Sequence[Message]) -> None:
     if family.roles:
         for index, message in enumerate(messages):
             if message.role not in family.roles:
-                raise PromptError(f"message {index} has the role {message.role!r}, but {allowed(family)}")
+                raise PromptError(
+                    f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}"
+                )
     if isinstance(family.assistant, Rule) and len(messages) != 1:
-        raise PromptError(f"the conversation has {len(messages)} messages, but {allowed(family)}")
+        raise PromptError(f"the conversation has {len(messages) + first} messages, but {allowed(family)}")
     if family.alternating:
-        _check_turns(family, messages)
+        _check_turns(family, messages, first)
 
 
-def _check_turns(family: Family, messages: Sequence[Message]) -> None:
+def _check_turns(family: Family, messages: Sequence[Message], first: int) -> None:
     skipped = 1 if messages[0].role == "system" else 0
     if skipped and family.system is Rule.REFUSED:
-        raise PromptError(f"message 0 is a system message, but {allowed(family)}")
+        raise PromptError(f"{named(first)} is a system message, but {allowed(family)}")
     for index, message in enumerate(messages[skipped:]):
         # The templates compare "is it a user message" with the parity only: a late system message may stand
         # where an assistant message is due. What happens to it then is the family's `late_system`.
         refused = message.role == "system" and _late_system(family) is Rule.REFUSED
         if (message.role == "user") != (index % 2 == 0) or refused:
-            raise PromptError(f"message {index + skipped} is of role {message.role!r}, but {allowed(family)}")
+            number = index + skipped + first
+            raise PromptError(f"{named(number)} is of role {message.role!r}, but {allowed(family)}")
 
 
 def _late_system(family: Family) -> Turn | Rule:

@@ -93,9 +93,18 @@ def test_a_failure_ends_a_pipe_with_its_code(chat, server):
     assert len(server.requests) == 1
 
 
-def test_a_pipe_that_is_not_text(chat):
-    code, _, err = chat(b"\xff\n")
-    assert (code, err) == (2, "nupic-client: error: stdin must be utf-8 text: invalid start byte\n")
+def test_a_pipe_that_is_not_text(chat, server):
+    """P-F11: one lost line, which is told, and on it goes."""
+    code, out, err = chat(b"\xef\xbb\xbfHi\nna\xefve\nHi again\n", "--quiet")
+    assert (code, out) == (2, "Hello, world!\nHello, world!\n")
+    assert err.startswith(
+        "nupic-client: error: stdin must be UTF-8 text, not with byte 0xef at position 2 (line 2, byte 3)"
+    )
+    assert err.endswith("; the line is left out\n")
+    assert [request.prompt for request in server.requests] == [
+        START + turn("Hi"),
+        START + turn("Hi", "Hello, world!") + turn("Hi again"),
+    ]
 
 
 def test_a_model_without_a_known_format_is_refused_at_once(chat, server):
@@ -304,3 +313,39 @@ def test_typed_input_with_a_piped_stdout_shows_its_prompt_on_the_terminal(server
         terminal.type("\x04")
         assert terminal.wait() == 0
     assert answers.read_text() == "Hello, world!\n"
+
+
+def test_undo_forgets_the_last_exchange(chat, server):
+    """P-F5: a way to take back what the model was led to say."""
+    code, _, err = chat("/undo\nHi\nAnd?\n/undo\nAgain\n", "--quiet")
+    assert code == 0
+    assert err == "there is no message to forget\nthe last message and its answer are forgotten\n"
+    assert server.requests[2].prompt == START + turn("Hi", "Hello, world!") + turn("Again")
+
+
+def test_an_answer_with_a_marker_does_not_end_the_chat(chat, server):
+    """P-F5."""
+    server.reply = ["It is <|im_start|>, written so."]
+    assert chat("Hi\nthanks\n", "--quiet")[0] == 0
+    assert server.requests[1].prompt == START + turn("Hi", "It is <| im_start |>, written so.") + turn(
+        "thanks"
+    )
+
+
+@posix
+def test_ctrl_c_and_controls_on_a_terminal(server):
+    """P-F12: an answer that is stopped shows its controls too, and the conversation keeps them."""
+    server.reply = ["Once\x1b]0;", "title\x07", silence()]
+    with Terminal([*CLI, "chat", "--url", server.url]) as terminal:
+        terminal.screen.wait_for(">>> ")
+        terminal.type("Hi\n")
+        terminal.screen.wait_for("Once␛]0;title␇")
+        terminal.type("\x03")
+        terminal.screen.wait_for("cancelled\n")
+        terminal.screen.wait_for(">>> ", count=2)
+        server.reply = ["Hello"]
+        terminal.type("Go on\n")
+        terminal.screen.wait_for(">>> ", count=3)
+        terminal.type("\x04")
+        assert terminal.wait() == 0
+    assert server.requests[1].prompt == START + turn("Hi", "Once\x1b]0;title\x07") + turn("Go on")

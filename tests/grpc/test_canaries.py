@@ -25,7 +25,7 @@ from canary import canary
 from nupic_client._async import stream as async_stream
 from nupic_client._async import transport as async_transport
 from nupic_client._core.kserve import messages, wire
-from nupic_client._grpc import drain, fork, housekeeping, status
+from nupic_client._grpc import async_ending, drain, fork, housekeeping, status
 from nupic_client._grpc.call import StreamCall
 from nupic_client._sync import transport
 from nupic_client.testing import FakeTriton, raw, silence
@@ -88,6 +88,27 @@ def test_a_stream_needs_no_other_thread(server: FakeTriton):
             new = {thread.name for thread in set(threading.enumerate()) - before}
             assert new == {"nupic_client.local"}  # the threads of the server, which is in this process
             stream.cancel()
+
+
+def test_the_channel_of_grpc_is_known(channel: grpc.Channel):
+    with canary(
+        "grpcio",
+        "the module of its channels, grpc._channel",
+        transport,
+        "each stream gets a channel of its own, as if an interceptor hid the calls",
+    ):
+        assert type(channel).__module__ == "grpc._channel"
+        wrapped = grpc.intercept_channel(
+            channel,
+            type(
+                "Idle",
+                (grpc.UnaryStreamClientInterceptor,),
+                {
+                    "intercept_unary_stream": lambda self, go_on, details, request: go_on(details, request),
+                },
+            )(),
+        )
+        assert type(wrapped).__module__ != "grpc._channel"
 
 
 def test_what_of_a_call_is_due(server: FakeTriton, channel: grpc.Channel):
@@ -303,6 +324,27 @@ def test_a_thing_can_be_kept_for_ever():
         assert kept() is not None
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(kept()))
     assert kept() is None
+
+
+def test_nothing_is_said_of_a_task_whose_loop_was_closed(caplog: pytest.LogCaptureFixture):
+    async def main(*, quiet: bool) -> None:
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+        if quiet:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    with canary(
+        "Python",
+        "task._log_destroy_pending",
+        async_ending,
+        "a loop that is closed while a call ends logs that a task was destroyed",
+    ):
+        for quiet, said in ((True, 0), (False, 1)):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(main(quiet=quiet))
+            loop.close()
+            del loop
+            gc.collect()
+            assert sum("destroyed" in record.message for record in caplog.records) == said
 
 
 # --- tritonclient

@@ -219,6 +219,7 @@ def test_a_proxy_that_is_not_there(monkeypatch, way):
     assert caught.value.retryable
 
 
+@pytest.mark.slow  # seconds of silence
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("timeout", [Timeouts(total=1.0), Timeouts(connect=1.0, total=30)])
 def test_a_proxy_that_does_not_answer(monkeypatch, way, timeout):

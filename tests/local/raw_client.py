@@ -137,3 +137,11 @@ class RawClient:
         messages = list(self.stream(message))
         assert [item.error_message for item in messages] == [""] * len(messages)
         return b"".join(map(text_of, messages)).decode()
+
+
+def health(url: str, service: bytes = b"", metadata=()) -> bytes:
+    """Ask the health service of gRPC; the answer is the encoded status."""
+    with grpc.insecure_channel(url) as channel:
+        message = b"\x0a" + bytes([len(service)]) + service if service else b""
+        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        return call(message, timeout=10, metadata=metadata)

@@ -116,7 +116,7 @@ def test_a_server_with_tls(tmp_path):
     with local_server(tls=ServerTLS(**files)) as server:
         assert server.url.startswith("grpcs://127.0.0.1:")
         with ServerClient(server.url, tls=TLS(root_certificates=ROOTS)) as client:
-            assert client.is_ready()
+            assert client.is_live()
         with ServerClient(server.url.removeprefix("grpcs://")) as client:
             with pytest.raises(ConnectionFailedError, match="it may want TLS"):
                 client.models()

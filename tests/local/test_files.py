@@ -236,21 +236,21 @@ def test_a_method_is_no_path(client, method):
 
 
 def test_parameters_name_neither_files_nor_memory(client, watched):
-    """The answer comes as always: in the response, from the prompt alone."""
+    """The answer comes from the prompt alone, and a region of shared memory is refused, as by a server that has none."""
     plain = client.text(request("Hi", model="smollm2.streaming", max_tokens=2, seed=1))
     for path in paths(watched):
         message = request("Hi", model="smollm2.streaming", max_tokens=2, seed=1)
         for name in ("file", "path", "model", "lora", "grammar", "slot_save_path", "file:1/model.py"):
             message.parameters[name].string_param = path
-        message.outputs.add(name="text_output")
-        for tensor in (*message.inputs, *message.outputs):
+        message.outputs.add(name="text_output").parameters["path"].string_param = path
+        assert client.text(message) == plain
+        for part in ("inputs", "outputs"):  # I-F14
+            shared = request("Hi", model="smollm2", outputs=["text_output"])
+            tensor = getattr(shared, part)[0]
             tensor.parameters["shared_memory_region"].string_param = path
             tensor.parameters["shared_memory_byte_size"].int64_param = 1 << 40
-        assert client.text(message) == plain
-        shared = request("Hi", model="smollm2")
-        shared.raw_input_contents.clear()
-        shared.inputs[0].parameters["shared_memory_region"].string_param = path
-        assert "unable to find data for input tensor" in refusal_of(client, "ModelInfer", shared)
+            refusal = refusal_of(client, "ModelInfer", shared)
+            assert refusal == f"NOT_FOUND: Unable to find shared memory region: '{path}'"
 
 
 TEMPLATES = [

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from local.raw_client import RawClient, is_final, output_of, request, text_of
+from local.raw_client import RawClient, health, is_final, output_of, request, text_of
 
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
@@ -272,6 +272,8 @@ def test_a_server_that_still_loads_is_live_but_not_ready(weights):
     server = LocalServer(model_path=Late(), wait=False)
     with server, RawClient(server.url) as client:
         assert client.unary("ServerLive").live
+        assert not client.unary("ServerReady").ready
+        assert health(server.url) == b"\x08\x02"  # I-F18: a probe waits for the model
         assert not client.unary("ModelReady", name="smollm2").ready
         (answer,) = client.stream(ask())
         assert answer.error_message.endswith("has no available versions")
@@ -282,6 +284,8 @@ def test_a_server_that_still_loads_is_live_but_not_ready(weights):
         assert (late.value.limit, late.value.target, late.value.status) == (0.01, server.url, "")
         gate.set()
         server.wait_until_ready(30)
+        assert client.unary("ServerReady").ready
+        assert health(server.url) == b"\x08\x01"
         assert client.unary("ModelReady", name="smollm2").ready
         assert generate(client, max_tokens=1)
 

@@ -7,7 +7,7 @@ import time
 
 import grpc
 import pytest
-from local.raw_client import RawClient, request
+from local.raw_client import RawClient, health, is_final, request
 
 from nupic_client import InferenceClient, ServerClient, StreamingClient
 from nupic_client._core.kserve import wire
@@ -15,6 +15,8 @@ from nupic_client.errors import InferenceError
 from nupic_client.local import ServerLimits
 from nupic_client.local.engine import ServedModel
 from nupic_client.local.kserve.classification import classify
+from nupic_client.local.kserve.handler import InferenceHandler
+from nupic_client.local.kserve.repository import Repository
 from nupic_client.signature import ModelSignature, TensorSpec
 from nupic_client.testing import FakeTriton, ScriptedEngine, fail, sleep, text_signature
 
@@ -83,13 +85,16 @@ def test_elements_of_batches_are_inferences():
     assert [(part.batch_size, part.compute_infer.count) for part in item.batch_stats] == [(1, 1), (4, 5)]
 
 
-def test_the_answer_counts_before_it_is_read():
+@pytest.mark.parametrize("reply", [["a"], [fail("no")]], ids=["an answer", "a failure"])
+def test_the_answer_counts_before_it_is_sent(reply):
     """I-F12: whoever has the final mark finds the request counted."""
-    with FakeTriton(["a"]) as server, RawClient(server.url) as client:
-        for number in range(1, 30):
-            list(client.stream(request()))
-            (item,) = client.unary("ModelStatistics", name="gpt.streaming").model_stats
-            assert item.inference_stats.success.count == number
+    repository = Repository([ServedModel("gpt", text_signature("gpt"), ScriptedEngine(reply))])
+    answers = InferenceHandler(repository, lambda _request: None).stream(
+        request(model="gpt"), {}, threading.Event()
+    )
+    for answer in answers:
+        counted = repository.counter("gpt").message("gpt", "1").inference_stats.success.count
+        assert counted == is_final(answer)
 
 
 def test_counts_of_many_threads_add_up():
@@ -118,13 +123,6 @@ def test_an_ensemble_has_its_scheduling():
 
 
 # --- health
-
-
-def health(url: str, service: bytes = b"", metadata=()) -> bytes:
-    with grpc.insecure_channel(url) as channel:
-        message = b"\x0a" + bytes([len(service)]) + service if service else b""
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
-        return call(message, timeout=10, metadata=metadata)
 
 
 @pytest.mark.parametrize("service", [b"", b"gpt", b"nope"])

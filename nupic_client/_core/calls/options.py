@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nupic_client._numbers import as_bool, check_integer
 from nupic_client._suggest import did_you_mean
+from nupic_client._text import check_text
 from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError
 from nupic_client.options import BackendInputs, GenerateOptions
@@ -86,6 +87,7 @@ def _request_id(value: str | None) -> str | None:
         raise ConfigurationError(
             f"request_id must be a non-empty string, not {value!r}", parameter="request_id"
         )
+    check_text("request_id", value or "", parameter="request_id")
     return value
 
 

@@ -10,6 +10,7 @@ from nupic_client._core.calls.flows import Flow, Invoke, Metadata
 from nupic_client._core.calls.models import describe_model
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.server_words import core_of
+from nupic_client._text import check_text
 from nupic_client.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -59,6 +60,8 @@ class ServerQueries:
 
     def signature(self, model: str, version: str) -> Flow[ModelSignature]:
         """Ask for the signature of a model."""
+        check_text("model", model, parameter="model")
+        check_text("version", version, parameter="version")
         return (yield from describe_model(model, version, timeout=self._timeout, metadata=self._metadata))
 
     def models(self, registry: ModelRegistry, *, details: bool) -> Flow[list[ModelInfo]]:
@@ -79,6 +82,7 @@ class ServerQueries:
 
     def load(self, model: str, config: str | Mapping[str, Any] | None) -> Flow[None]:
         """Ask the server to load a model."""
+        check_text("model", model, parameter="model")
         request = wire.pb.RepositoryModelLoadRequest(model_name=model)
         if config is not None:
             request.parameters["config"].string_param = _config_json(config)
@@ -124,11 +128,15 @@ class ServerQueries:
 
     def unload(self, model: str, *, dependents: bool) -> Flow[None]:
         """Ask the server to unload a model."""
+        check_text("model", model, parameter="model")
         request = wire.pb.RepositoryModelUnloadRequest(model_name=model)
         request.parameters["unload_dependents"].bool_param = dependents
         yield Invoke("RepositoryModelUnload", request, self._timeout, self._metadata)
 
     def _invoke(self, method: str, **fields: str) -> Invoke:
+        for field, text in fields.items():
+            parameter = "model" if field == "name" else field
+            check_text(parameter, text, parameter=parameter)
         return Invoke(method, wire.METHODS[method][0](**fields), self._timeout, self._metadata)
 
     def _flag(self, method: str, read: Callable[[Any], bool], **fields: str) -> Flow[bool]:
@@ -164,6 +172,7 @@ def _config_json(config: object) -> str:
         raise ConfigurationError(
             f"config must be JSON text or a mapping, not {type(config).__name__}", parameter="config"
         )
+    check_text("config", config, parameter="config")
     return config
 
 

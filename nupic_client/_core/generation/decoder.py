@@ -61,6 +61,7 @@ class StreamDecoder:
         "_stops",
         "_tokens",
         "_utf8",
+        "complete",
         "finished",
         "stopped_early",
     )
@@ -95,6 +96,8 @@ class StreamDecoder:
         """Whether a stop string ended the text while the server may still be generating."""
         self.finished = False
         """Whether the answer is complete: by the final mark or by a stop string."""
+        self.complete = False
+        """Whether the server has said its last word: the final mark or an error. Only the call may still go on."""
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -151,16 +154,22 @@ class StreamDecoder:
 
     def _take(self, message: Any, response: bytes) -> str:
         if message.error_message:
+            self.complete = True  # an error is the last word
             return self._take_bare(response, self._failed(message))
-        return self._take_answer(message.infer_response, response, final=_is_final(message.infer_response))
+        return self._take_final(message.infer_response, response)
 
     def _take_bare(self, response: bytes, error: Exception) -> str:
         """Take a response of a server that wraps none; raise the error for one that is no such response."""
         answer = wire.parse_bare_response(response)
         if answer is None:
             raise error
-        self._bare = True
-        return self._take_answer(answer, b"", final=_is_final(answer))
+        self._bare, self.complete = True, False
+        return self._take_final(answer, b"")
+
+    def _take_final(self, answer: Any, response: bytes) -> str:
+        final = _is_final(answer)
+        self.complete = self.complete or final
+        return self._take_answer(answer, response, final=final)
 
     def feed_whole(self, answer: Any) -> str:
         """Take the only response of a model that answers at once and return its text.

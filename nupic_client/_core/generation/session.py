@@ -21,6 +21,7 @@ from nupic_client._core.generation.refusal import with_sent_parameters
 from nupic_client._core.generation.timing import Stopwatch
 from nupic_client.errors import (
     AuthenticationError,
+    ConnectionFailedError,
     DeadlineExceededError,
     ModelUnavailableError,
     ProtocolError,
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 __all__ = ["GenerationSession", "Later", "OnEnd"]
 
 Later: TypeAlias = Callable[[Callable[[], object]], object]
+
+_GRACE = 1.0
+"""Seconds that a call may take to end after the last word of its answer."""
+_MOMENT = 0.05
+"""Seconds for which a call goes on that is left after a response: the next one may be the last word."""
 
 
 class _State(Enum):
@@ -64,6 +70,7 @@ class GenerationSession:
     __slots__ = (
         "_bytes_left",
         "_chunks",
+        "_client_closed",
         "_consumed",
         "_credentials",
         "_decoder",
@@ -103,6 +110,7 @@ class GenerationSession:
         self._state = _State.RUNNING
         self.running = True
         """Whether the answer is still coming."""
+        self._client_closed = False
         self._consumed = False
         self._hidden = False
         self._error: RequestError | None = None
@@ -124,6 +132,23 @@ class GenerationSession:
     def stopped_early(self) -> bool:
         """Whether a stop string ended the text while the server may still be generating."""
         return self._decoder.stopped_early
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server has said its last word: the final mark or an error. Only the call may still go on."""
+        return self._decoder.complete
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the call may take to end by itself before it is cancelled.
+
+        Triton 2.51 loses a request whose call is cancelled just when its answer ends: its model cannot be unloaded any
+        more, and now and then the server dies of it.
+        """
+        if self.complete:
+            return _GRACE
+        left = self._state is _State.CANCELLED or self.stopped_early
+        return _MOMENT if left and self.deadlines.responded else 0.0
 
     def remaining(self, now: float) -> float | None:
         """Return the seconds left of the total deadline, or None where there is none. Never negative."""
@@ -181,7 +206,8 @@ class GenerationSession:
         try:
             text = self._decoder.end()
         except RequestError as error:
-            raise self.failed(error, now) from None
+            cut = self.deadlines.expired is not None  # and an interceptor made a regular end of it
+            raise self.failed(self.deadlines.error() if cut else error, now) from None
         if text:
             self._chunks.append(text)
             self.stopwatch.arrived(now)
@@ -297,7 +323,25 @@ class GenerationSession:
             .completed(model=request.model.server_name, target=request.target, request_id=request.request_id)
             .with_facts(attempts=self.attempts, partial_text=text, retryable=error.retryable and not text)
         )
-        return self._late(error, now) if isinstance(error, DeadlineExceededError) else error
+        if isinstance(error, DeadlineExceededError):
+            return self._late(error, now)
+        return self._cut_short(error) if isinstance(error, ConnectionFailedError) else error
+
+    def _cut_short(self, error: ConnectionFailedError) -> ConnectionFailedError:
+        """Return the error of a connection that broke with how far the answer had come: the server was reached."""
+        if not self.deadlines.responded:
+            return error
+        some = self._amount(error.partial_text)
+        details = error.message.removeprefix("cannot reach the server")
+        if details == error.message:  # it says something else
+            return error.with_facts(message=f"{error.message}; {some} had come before")
+        return error.with_facts(message=f"the connection broke after {some}{details}")
+
+    def _amount(self, text: str) -> str:
+        chunks = self.stopwatch.chunks
+        if not chunks:
+            return "an answer without text"
+        return f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(text)} characters)"
 
     def _late(self, error: DeadlineExceededError, now: float) -> DeadlineExceededError:
         """Return the error of a deadline with the facts of this generation in its message."""
@@ -308,20 +352,20 @@ class GenerationSession:
             if limit is None:  # the server's own deadline, or that of a proxy
                 return error.with_facts(elapsed=elapsed, chunks=chunks, limit=None)
             message = f"the answer was not complete within the timeout of {limit:g} s"
-        progress = (
-            f"{chunks} chunk{'' if chunks == 1 else 's'} of text ({len(error.partial_text)} characters)"
-        )
-        message = f"{message}: {progress if chunks else 'no text'} had come after {elapsed:.1f} s"
+        progress = self._amount(error.partial_text) if chunks else "no text"
+        message = f"{message}: {progress} had come after {elapsed:.1f} s"
         return error.with_facts(message=message, elapsed=elapsed, chunks=chunks, limit=limit)
 
-    def cancelled(self, now: float, later: Later | None = None) -> None:
+    def cancelled(self, now: float, later: Later | None = None, *, client_closed: bool = False) -> None:
         """End because the caller left the stream; without effect after the end.
 
         Args:
             now: clock reading.
             later: calls a function later. Destructors pass it, because the interrupted code may hold the locks of logging.
+            client_closed: whether the client was closed.
         """
         if self.running:
+            self._client_closed = client_closed
             self._close(_State.FINISHED if self.answered else _State.CANCELLED, now, later)
 
     def check_unread(self) -> None:
@@ -345,7 +389,10 @@ class GenerationSession:
             raise self._error
         if self._state is _State.CANCELLED:
             raise StreamClosedError(
-                "this stream was closed before its end, which cancelled the generation (leaving a for loop closes it"
+                "the client was closed before the end of this stream, which cancelled the generation: keep it open until the"
+                " stream was read; stream.result() has the text so far"
+                if self._client_closed
+                else "this stream was closed before its end, which cancelled the generation (leaving a for loop closes it"
                 " too: use next(stream) to read single chunks); stream.result() has the text so far"
             )
 
@@ -386,6 +433,8 @@ class GenerationSession:
         )
 
     def _close(self, state: _State, now: float, later: Later | None = None) -> None:
+        if not self.running:  # another thread was first
+            return
         self._state = state
         self.running = False
         self._end = now

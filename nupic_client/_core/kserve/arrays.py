@@ -235,11 +235,18 @@ def _whole_numbers(array: Array, value: object, wanted: np.dtype[Any]) -> Array 
 
 def _put(array: Array, index: tuple[int, ...], number: int) -> bool:
     """Put a whole number into an array; return whether it can hold it."""
+    if array.dtype.kind in "iu":
+        # Asked first: numpy 1 wraps a number that does not fit around, numpy 2 raises.
+        limits = np.iinfo(array.dtype)
+        if not limits.min <= number <= limits.max:
+            return False
+        array[index] = number
+        return True
     try:
         with np.errstate(over="ignore"):
-            array[index] = number if array.dtype.kind in "iu" else float(number)
+            array[index] = float(number)
         return int(array[index]) == number
-    except OverflowError:  # too large for the data type or for a float, or infinite
+    except OverflowError:  # too large for a float, or infinite
         return False
 
 

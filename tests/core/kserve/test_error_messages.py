@@ -10,6 +10,7 @@ import pytest
 from core.kserve.error_texts import TEXTS, TOO_LONG, UNKNOWN, WRAPPINGS
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from nupic_client._core.kserve.error_messages import error_from_message, stream_error
 from nupic_client._core.kserve.rest_errors import error_from_http
@@ -17,7 +18,7 @@ from nupic_client._grpc.status import error_from_rpc
 from nupic_client.errors import InferenceError, ModelUnavailableError, RequestError
 
 ALL = pytest.mark.parametrize("said", TEXTS, ids=[said.text[:40] for said in TEXTS])
-WRAPPED = pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS)
+WRAPPED = each("wrapping", WRAPPINGS)
 
 
 def rpc(code, details):

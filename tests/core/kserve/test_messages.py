@@ -99,6 +99,7 @@ COPIES: dict[str, Callable[[Path], tuple[str, str]]] = {
 """Import and name of another copy of the protocol."""
 
 
+@pytest.mark.slow  # a process for each
 @pytest.mark.parametrize("backend", ["upb", "python"])
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("copy", COPIES)

@@ -1,0 +1,90 @@
+"""Calls of asyncio that may end by themselves before they are cancelled; why, says `ending`.
+
+A task of the loop waits for each. Who ends the loop cancels that task, as ``asyncio.run`` does: it holds the loop up for the
+moment that the call may still need, since what arrives for a loop that is closed makes gRPC log "Event loop is closed".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nupic_client._grpc.ending import FAREWELL
+
+__all__ = ["close", "let_end", "read_on"]
+
+_PROMPTLY = FAREWELL
+"""Seconds that a reader waits for the end of a call after the last word of the answer."""
+
+_tasks: dict[asyncio.Task[None], Any] = {}
+"""The calls that are ending, with their channels. The loop itself keeps only weak references to its tasks."""
+
+
+def let_end(call: Any, channel: Any, patience: float) -> None:
+    """Cancel a call if it does not end by itself in time. In its loop; returns at once."""
+    _keep(_Ending(call, patience), channel)
+
+
+async def read_on(call: Any, channel: Any, read: Callable[[], Awaitable[Any]], patience: float) -> None:
+    """Read the end of a call and wait a moment for that; if it does not come in time, cancel the call later."""
+    reading = asyncio.ensure_future(_read(call, read, patience))
+    _keep(reading, channel)
+    await asyncio.wait({reading}, timeout=_PROMPTLY)
+
+
+async def close(channel: Any) -> None:
+    """Close a channel when its calls that are ending had a little time for it."""
+    try:
+        await asyncio.sleep(0)  # until those have begun to end that were left just now
+        tasks = {task for task, used in tuple(_tasks.items()) if used is channel}
+        if tasks:
+            await asyncio.wait(tasks, timeout=FAREWELL)
+    finally:
+        await channel.close()
+
+
+class _Ending(asyncio.Task[None]):
+    """The task that waits for the end of a call and then cancels it. To cancel the task means to wait only a moment more."""
+
+    def __init__(self, call: Any, patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._call = call
+        self._over = loop.create_future()
+        self._soon = loop.time() + min(patience, FAREWELL)
+        call.add_done_callback(self._finish)
+        loop.call_later(patience, self._finish)
+        super().__init__(self._wait(), loop=loop)
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - as of tasks
+        self.get_loop().call_at(self._soon, self._finish)
+        return True
+
+    def _finish(self, _: object = None) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def _wait(self) -> None:
+        await self._over
+        self._call.cancel()
+
+
+def _keep(task: asyncio.Task[None], channel: Any) -> None:
+    for old in [task for task in tuple(_tasks) if task.get_loop().is_closed()]:
+        _tasks.pop(old, None)
+    # Where somebody closes the loop without cancelling its tasks nothing is to be said either.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+    _tasks[task] = channel
+    task.add_done_callback(lambda done: _tasks.pop(done, None))
+
+
+async def _read(call: Any, read: Callable[[], Awaitable[Any]], patience: float) -> None:
+    timer = asyncio.get_running_loop().call_later(patience, call.cancel)
+    try:
+        with contextlib.suppress(Exception):  # the answer is complete: the status means nothing any more
+            while isinstance(await read(), bytes):
+                pass
+    finally:
+        timer.cancel()
+        call.cancel()
