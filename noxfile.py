@@ -34,6 +34,12 @@ AGENTS = (
     *("elastic-apm", "sentry-sdk", "ddtrace", "newrelic"),
 )
 """Tracing agents that put something between an application and gRPC."""
+OTHERS: Mapping[str, tuple[str, ...]] = {
+    "mlserver": ("mlserver",),
+    "kserve": ("kserve",),
+    "gevent": ("gevent", "gunicorn"),
+}
+"""Packages that must get along with this one in a process, by the name of their tests."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
@@ -156,19 +162,19 @@ def agents(session: nox.Session) -> None:
 
 
 @nox.session(python=OTHERS_PYTHON)
-@nox.parametrize("server", ["mlserver", "kserve"])
-def others(session: nox.Session, server: str) -> None:
-    """Use MLServer and KServe's SDK beside us and as servers; one environment each, as they want other dependencies."""
-    session.install("--only-binary", ":all:", server, *TOOLS)
+@nox.parametrize("name", list(OTHERS))
+def others(session: nox.Session, name: str) -> None:
+    """Use MLServer, KServe's SDK and gevent beside us; one environment each, as they want other dependencies."""
+    session.install("--only-binary", ":all:", *OTHERS[name], *TOOLS)
     session.install("-e", ".")
-    _show(session, [server, "protobuf"])
+    _show(session, [*OTHERS[name], "grpcio", "protobuf"])
     session.run(
         "python",
         "-m",
         "pytest",
-        f"tests/others/test_{server}.py",
+        f"tests/others/test_{name}.py",
         *session.posargs,
-        env={"NUPIC_OTHER": server},
+        env={"NUPIC_OTHER": name},
     )
 
 

@@ -85,14 +85,26 @@ class _Housekeeper:
         fork.leak_in_child(self._work)
         self._begin()
 
+    def _join_greenlets(self) -> None:
+        """Take gevent's queue if it has patched threads since: a greenlet that waits at the other stops all of them."""
+        before = self._work
+        if type(before) is not queue.SimpleQueue:
+            self._lock, self._work = threading.RLock(), queue.SimpleQueue()
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._work.put(before.get_nowait())
+
     def register(self, registration: Registration) -> None:
         """Make sure that the thread runs until `unregister`."""
         self._registrations.add(registration)
         if not self._running:
             with self._lock:
                 if not self._running:
+                    self._join_greenlets()
                     # The thread itself sets `_running`: an interrupt may come just before it starts, or just after.
-                    threading.Thread(target=self._run, name="nupic_client.housekeeping", daemon=True).start()
+                    threading.Thread(
+                        target=self._run, args=(self._work,), name="nupic_client.housekeeping", daemon=True
+                    ).start()
 
     def unregister(self, registration: Registration) -> None:
         self._registrations.discard(registration)
@@ -116,22 +128,31 @@ class _Housekeeper:
             self.submit(done.set)
             done.wait(_EXIT_TIMEOUT)
 
-    def _run(self) -> None:
+    def _run(self, work: queue.SimpleQueue[Work]) -> None:
         with self._lock:
-            if self._running:  # another thread was started at the same time
-                return
-            self._running = True
+            if work is self._work:
+                if self._running:  # another thread was started at the same time
+                    return
+                self._running = True
+        self._park_in_child(work)
         while True:
             try:
-                function, arguments = self._work.get(timeout=self._pause())
+                function, arguments = work.get(timeout=self._pause())
             except queue.Empty:
+                self._park_in_child(work)
                 if self._ends():
                     return
             else:
+                self._park_in_child(work)
                 with contextlib.suppress(Exception):  # an error with one call must not spare the others
                     function(*arguments)
                 del function, arguments
             self._run_checks()
+
+    def _park_in_child(self, work: queue.SimpleQueue[Work]) -> None:
+        """Wait for ever if this is a greenlet in a forked child, where those live on. Its end would print an error."""
+        while work is not self._work:
+            work.get()  # nobody submits to it any more
 
     def _pause(self) -> float:
         """Return how long to wait for work."""

@@ -20,6 +20,7 @@ from nupic_client._grpc import ending, fork, housekeeping
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client._grpc.drain import is_grpc_call
+from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.driver import Driver
@@ -180,6 +181,7 @@ class Transport(Driver):
             return self._channel
 
     def _connect(self) -> grpc.Channel:
+        warn_of_gevent()
         endpoint = self.config.endpoint
         options = [_SINGLE_THREADED, *channel_options(self.config)]
         self._proxy = proxy_of(self.config)
