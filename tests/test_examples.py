@@ -15,8 +15,6 @@ from nupic_client.testing import FakeTriton, abort, fail, silence, text_signatur
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STREAMING = EXAMPLES / "streaming" / "streaming.py"
 FIGURES = re.compile(r"\n\nTime to first token: \d+\.\d\d s, \d+\.\d tokens/s\n")

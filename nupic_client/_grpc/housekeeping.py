@@ -152,7 +152,6 @@ class _Housekeeper:
     def _park_in_child(self, work: queue.SimpleQueue[Work]) -> None:
         """Wait for ever if this is a greenlet in a forked child, where those live on. Its end would print an error."""
         while work is not self._work:
-            threading.current_thread().name = "nupic_client.parked"
             work.get()  # nobody submits to it any more
 
     def _pause(self) -> float:

@@ -24,21 +24,13 @@ from nupic_client.testing import FakeTriton, abort, silence, sleep
 pytestmark = pytest.mark.fake_only("its deadlines are shorter than the real server sometimes takes")
 
 
-BEFORE: set[threading.Thread] = set()
-
-
 def housekeepers() -> int:
-    return sum(
-        thread.name == "nupic_client.housekeeping" for thread in threading.enumerate() if thread not in BEFORE
-    )
+    return sum(thread.name == "nupic_client.housekeeping" for thread in threading.enumerate())
 
 
 @pytest.fixture
 def _hasty(monkeypatch):
-    monkeypatch.setattr(housekeeping, "_LINGER", 0.05)
-    # What other tests left behind in this process has nothing to do with these: they may use a thread that runs already.
-    BEFORE.clear()
-    BEFORE.update(threading.enumerate())
+    monkeypatch.setattr(housekeeping._housekeeper, "_linger", 0.05)
 
 
 def wait_until(condition) -> None:
@@ -118,7 +110,7 @@ def test_all_streams_of_all_clients_share_one_thread(client, server):
         readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
         for reader in readers:
             reader.start()
-        assert housekeepers() <= 1
+        assert housekeepers() == 1
         for reader in readers:
             reader.join(30)
         assert not any(reader.is_alive() for reader in readers)

@@ -103,7 +103,12 @@ def test_a_thread_that_lives_on_in_a_child_does_nothing_and_does_not_end():
     mine.submit(done.set)
     assert done.wait(20)
     mine.unregister(registration)
-    mine._work = before  # let it end
+    (second,) = set(threading.enumerate()) - others - {thread}
+    second.join(
+        20
+    )  # it would wait for ever, as a greenlet in a child does, at a queue that is no longer in use
+    assert not second.is_alive()
+    mine._work = before  # let the first one end
     before.put((done.set, ()))
     thread.join(20)
     assert not thread.is_alive()
