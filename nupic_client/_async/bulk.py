@@ -16,6 +16,7 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
+from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
@@ -214,11 +215,7 @@ class _Inbox:
 
     def run(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function in the loop: at once if this is its thread, else soon."""
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
+        if loop_here() is self._loop:
             function(*arguments)
         else:
             self._loop.call_soon_threadsafe(function, *arguments)

@@ -16,10 +16,15 @@ import grpc.aio
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._core.kserve import wire
 from nupic_client._grpc import async_ending, fork
-from nupic_client._grpc.call import AsyncStreamCall
-from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.call import AsyncStreamCall, loop_here
+from nupic_client._grpc.channel import (
+    channel_options,
+    channel_target,
+    credentials,
+    stream_method,
+    unary_method,
+)
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._traceback import without_frames
@@ -65,19 +70,11 @@ class AsyncTransport:
         self._begin()
 
     async def stream(self, session: GenerationSession) -> AsyncStreamCall:
-        """Start a ``ModelStreamInfer`` call and return it.
-
-        The method is called as unary_stream: one request, half-closed at once. On the wire it is the same method.
-        """
+        """Start a ``ModelStreamInfer`` call and return it."""
         metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = await self._open()
         timeout = session.remaining(time.monotonic())
-        method = channel.unary_stream(
-            wire.method_path("ModelStreamInfer"),
-            request_serializer=wire.pb.ModelInferRequest.SerializeToString,
-            response_deserializer=None,
-        )
-        call = method(session.message, timeout=timeout, metadata=metadata)
+        call = stream_method(channel)(session.message, timeout=timeout, metadata=metadata)
         return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
 
     async def run(self, flow: flows.Flow[T]) -> T:
@@ -100,7 +97,7 @@ class AsyncTransport:
             raise without_frames(known) from error.__cause__
 
     async def aclose(self) -> None:
-        """Close all channels, which ends their calls; does not wait for those. Idempotent."""
+        """Close all channels, which ends their calls; waits at most 0.25 s for calls that are ending. Idempotent."""
         for channel in self._take().values():
             await async_ending.close(channel)
 
@@ -115,10 +112,7 @@ class AsyncTransport:
             channels = dict(self._channels)
             self._channels.clear()
             self.closed = True
-        try:
-            own: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            own = None
+        own = loop_here()
         for loop, channel in channels.items():
             if loop is not own and not loop.is_closed():
                 with contextlib.suppress(
@@ -173,12 +167,7 @@ class AsyncTransport:
         return await self._invoke(command)
 
     async def _invoke(self, command: flows.Invoke) -> Any:
-        _, response_class = wire.METHODS[command.method]
-        method = (await self._open()).unary_unary(
-            wire.method_path(command.method),
-            request_serializer=wire.serialize,
-            response_deserializer=response_class.FromString,
-        )
+        method = unary_method(await self._open(), command.method)
         call = method(command.request, timeout=command.timeout, metadata=command.metadata)
         try:
             response = await call
@@ -209,13 +198,13 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         ConfigurationError: no event loop of asyncio is running.
     """
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
+    loop = loop_here()
+    if loop is None:
         raise ConfigurationError(
             "async calls need asyncio's event loop (with anyio its asyncio backend, not trio): gRPC has no other; the"
             " blocking calls work in any thread, as by trio.to_thread.run_sync"
-        ) from None
+        )
+    return loop
 
 
 def task_is_cancelled() -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 
+from nupic_client._core.kserve import wire
 from nupic_client._grpc.proxy import goes_direct
 from nupic_client._version import USER_AGENT
 from nupic_client.config import TLS, ClientConfig
 from nupic_client.endpoint import Endpoint
 from nupic_client.errors import ConfigurationError, ConnectionFailedError
 
-__all__ = ["channel_options", "channel_target", "credentials"]
+__all__ = ["channel_options", "channel_target", "credentials", "stream_method", "unary_method"]
 
 _DEFAULTS: dict[str, str | int] = {
     # Answers and tensors may be large. A limit here would only turn a good answer into an error.
@@ -116,3 +119,27 @@ def credentials(tls: TLS | None) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         tls.pem("root_certificates"), tls.pem("private_key"), tls.pem("certificate_chain")
     )
+
+
+def stream_method(channel: Any) -> Callable[..., Any]:
+    """Return the method for streams of a channel, whose responses are left as bytes.
+
+    It is called as unary_stream: one request, half-closed at once. On the wire it is the same method.
+    """
+    method: Callable[..., Any] = channel.unary_stream(
+        wire.method_path("ModelStreamInfer"),
+        request_serializer=wire.pb.ModelInferRequest.SerializeToString,
+        response_deserializer=None,
+    )
+    return method
+
+
+def unary_method(channel: Any, name: str) -> Callable[..., Any]:
+    """Return one of the other methods of a channel."""
+    _, response_class = wire.METHODS[name]
+    method: Callable[..., Any] = channel.unary_unary(
+        wire.method_path(name),
+        request_serializer=wire.serialize,
+        response_deserializer=response_class.FromString,
+    )
+    return method

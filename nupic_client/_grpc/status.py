@@ -10,7 +10,9 @@ from typing import Any
 import grpc
 
 from nupic_client._core.calls.flows import Metadata
-from nupic_client._core.kserve.error_messages import core_of, error_from_message, shorten
+from nupic_client._core.kserve.error_messages import error_from_message
+from nupic_client._core.kserve.http_statuses import UNAVAILABLE, whole_seconds
+from nupic_client._core.kserve.server_words import core_of, shorten
 from nupic_client._grpc.connection_words import Reading, gateway_failure, is_of_grpc, unreachable
 from nupic_client.errors import (
     AuthenticationError,
@@ -58,9 +60,6 @@ STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = M
 )
 """For every status the class of the error, its sentence, and whether the request may be sent again."""
 
-_UNAVAILABLE = (ModelUnavailableError, "the server says that it is unavailable", True)
-"""For the server's own words: a server that words a failure was reached."""
-
 _UNREADABLE = "Exception deserializing response!"
 """gRPC's own details, with the status INTERNAL, for bytes that are not a message."""
 _NOT_HTTP2 = "Failed parsing HTTP/2"
@@ -90,9 +89,7 @@ def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) 
     trailing = _metadata("trailing_metadata", error, error.__cause__, call)
     reading = _of_grpc(code, details, target, trailing) or gateway_failure(details)
     if reading is not None:
-        failure = reading.error(
-            reading.message, status=code.name, server_message=details, retryable=reading.retryable
-        )
+        failure = reading.error(reading.message, server_message=details, retryable=reading.retryable)
     else:
         failure = error_from_message(details) or _unknown(code, details)
     return failure.with_facts(status=code.name, retry_after=_pause(trailing, error, failure))
@@ -100,12 +97,12 @@ def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) 
 
 def _unknown(code: grpc.StatusCode, details: str) -> RequestError:
     """Return the error for a status whose text is not known."""
-    kind, sentence, retryable = (
-        STATUS_TABLE[code] if code is not grpc.StatusCode.UNAVAILABLE else _UNAVAILABLE
-    )
+    kind, sentence, retryable = STATUS_TABLE[code]
+    if code is grpc.StatusCode.UNAVAILABLE:  # a server that words a failure was reached
+        kind, sentence, retryable = UNAVAILABLE.error, UNAVAILABLE.sentence, UNAVAILABLE.retryable
     shown = "" if kind is DeadlineExceededError else core_of(details)
     message = f"{sentence}: {shown}" if shown else sentence
-    return kind(message, status=code.name, server_message=details, retryable=retryable)
+    return kind(message, server_message=details, retryable=retryable)
 
 
 def _of_grpc(code: grpc.StatusCode, details: str, target: str, trailing: Metadata) -> Reading | None:
@@ -154,8 +151,8 @@ def _pause(trailing: Metadata, error: grpc.RpcError, failure: RequestError) -> f
     if not failure.retryable:
         return None
     for name, value in (*trailing, *_metadata("initial_metadata", error)):
-        if name == "retry-after" and isinstance(value, str) and value.isascii() and value.isdigit():
-            return float(value[:9])
+        if name == "retry-after" and isinstance(value, str) and (pause := whole_seconds(value)) is not None:
+            return pause
     return None
 
 

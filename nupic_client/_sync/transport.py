@@ -15,10 +15,15 @@ import grpc.experimental
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._core.kserve import wire
 from nupic_client._grpc import ending, fork, housekeeping
 from nupic_client._grpc.call import StreamCall
-from nupic_client._grpc.channel import channel_options, channel_target, credentials
+from nupic_client._grpc.channel import (
+    channel_options,
+    channel_target,
+    credentials,
+    stream_method,
+    unary_method,
+)
 from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
@@ -69,10 +74,7 @@ class Transport(Driver):
         self._begin()
 
     def stream(self, session: GenerationSession) -> StreamCall:
-        """Start a ``ModelStreamInfer`` call and return it.
-
-        The method is called as unary_stream: one request, half-closed at once. On the wire it is the same method.
-        """
+        """Start a ``ModelStreamInfer`` call and return it."""
         metadata = self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = self._open()
         start, give_back = self._start_stream, None
@@ -107,7 +109,7 @@ class Transport(Driver):
             self._replaced.add(channel)
         if self.closed:
             channel.close()
-        return channel, _stream_method(channel)
+        return channel, stream_method(channel)
 
     def _give_back(self, line: _Line) -> None:
         """Keep a channel whose call has ended for the next one. For destructors too."""
@@ -175,7 +177,7 @@ class Transport(Driver):
             if self._channel is None:
                 fork.check_process()
                 channel = self._connect()
-                self._start_stream = _stream_method(channel)
+                self._start_stream = stream_method(channel)
                 self._wrapped = self._wrapped or type(channel).__module__ != "grpc._channel"
                 self._channel = channel  # last, because Ctrl-C may come anywhere
             return self._channel
@@ -204,12 +206,7 @@ class Transport(Driver):
         channel = self._open()
         method = self._methods.get(name)
         if method is None:
-            _, response_class = wire.METHODS[name]
-            method = self._methods[name] = channel.unary_unary(
-                wire.method_path(name),
-                request_serializer=wire.serialize,
-                response_deserializer=response_class.FromString,
-            )
+            method = self._methods[name] = unary_method(channel, name)
         return method
 
     def _not_started(self, error: BaseException) -> None:
@@ -229,12 +226,3 @@ class Transport(Driver):
     def explain(self, error: RequestError) -> RequestError:
         """Return the error of a call, with the proxy named that it went through."""
         return error if self._proxy is None else self._proxy.explain(error)
-
-
-def _stream_method(channel: grpc.Channel) -> Callable[..., Any]:
-    method: Callable[..., Any] = channel.unary_stream(
-        wire.method_path("ModelStreamInfer"),
-        request_serializer=wire.pb.ModelInferRequest.SerializeToString,
-        response_deserializer=None,
-    )
-    return method

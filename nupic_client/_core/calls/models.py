@@ -176,7 +176,7 @@ def describe_model(
             raise
     request = wire.pb.ModelMetadataRequest(name=model, version=version)
     response = yield Invoke("ModelMetadata", request, timeout, metadata)
-    return replace(signature_from_metadata(response), decoupled=decoupled)
+    return signature_from_metadata(response, decoupled=decoupled)
 
 
 def _describe_unary(model: ModelSpec, metadata: Metadata) -> Flow[ModelSignature]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from nupic_client._core.kserve.context_length import figures
 from nupic_client._core.kserve.error_rules import RULES
-from nupic_client._core.kserve.server_words import core_of, shorten, without_exception
+from nupic_client._core.kserve.server_words import core_of, without_exception
 from nupic_client.errors import ContextLengthError, InferenceError, RequestError
 
-__all__ = ["core_of", "error_from_message", "shorten", "stream_error"]
+__all__ = ["error_from_message", "stream_error"]
 
 
 def error_from_message(message: str) -> RequestError | None:

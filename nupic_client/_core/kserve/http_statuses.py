@@ -17,7 +17,7 @@ from nupic_client.errors import (
     RequestRejectedError,
 )
 
-__all__ = ["HTTP_STATUSES", "HttpMeaning", "phrase"]
+__all__ = ["HTTP_STATUSES", "UNAVAILABLE", "HttpMeaning", "phrase", "whole_seconds"]
 
 
 class HttpMeaning(NamedTuple):
@@ -40,6 +40,10 @@ _NO_SERVER = HttpMeaning(
 _GAVE_UP = HttpMeaning(
     ConnectionFailedError, "UNAVAILABLE", "the gateway gave up waiting for the server", retryable=True
 )
+UNAVAILABLE = HttpMeaning(
+    ModelUnavailableError, "UNAVAILABLE", "the server says that it is unavailable", retryable=True
+)
+"""Of 503 and gRPC's UNAVAILABLE with the server's own words: a server that words a failure was reached."""
 
 HTTP_STATUSES: Mapping[int, HttpMeaning] = MappingProxyType(
     {
@@ -75,3 +79,8 @@ def phrase(status: int) -> str:
         return f"({HTTPStatus(status).phrase})"
     except ValueError:
         return ""
+
+
+def whole_seconds(text: str) -> float | None:
+    """Return the seconds that a ``retry-after`` has as a number; None for all else."""
+    return float(text[:9]) if text.isascii() and text.isdigit() else None

@@ -6,12 +6,18 @@ import json
 from email.message import Message
 from email.utils import parsedate_to_datetime
 
-from nupic_client._core.kserve.error_messages import error_from_message, shorten
-from nupic_client._core.kserve.http_statuses import HTTP_STATUSES, HttpMeaning, phrase
+from nupic_client._core.kserve.error_messages import error_from_message
+from nupic_client._core.kserve.http_statuses import (
+    HTTP_STATUSES,
+    UNAVAILABLE,
+    HttpMeaning,
+    phrase,
+    whole_seconds,
+)
+from nupic_client._core.kserve.server_words import shorten
 from nupic_client.errors import (
     ConnectionFailedError,
     InferenceError,
-    ModelUnavailableError,
     ProtocolError,
     RequestError,
     RequestRejectedError,
@@ -46,7 +52,7 @@ def error_from_http(status: int, body: bytes, headers: Message, *, optional: boo
     if meaning is None:
         meaning = _REFUSED if status < 500 else _FAILED
     elif words and status == 503:  # a gateway has no words: the server itself answered
-        meaning = _UNAVAILABLE
+        meaning = UNAVAILABLE
     answered = f"it answered {status} {phrase(status)}".strip()
     said = answered if meaning.error is ConnectionFailedError else words or answered
     return meaning.error(
@@ -60,9 +66,6 @@ def error_from_http(status: int, body: bytes, headers: Message, *, optional: boo
 
 _REFUSED = HttpMeaning(RequestRejectedError, "FAILED_PRECONDITION", "the server refused")
 _FAILED = HttpMeaning(InferenceError, "UNKNOWN", "the server failed")
-_UNAVAILABLE = HttpMeaning(
-    ModelUnavailableError, "UNAVAILABLE", "the server says that it is unavailable", retryable=True
-)
 
 
 def _words(body: bytes) -> str:
@@ -83,8 +86,9 @@ def _words(body: bytes) -> str:
 def _pause(headers: Message) -> float | None:
     """Return the seconds after which the server wants the request again: a number, or a date by the server's own clock."""
     wanted = headers.get("Retry-After") or ""
-    if wanted.isascii() and wanted.isdigit():
-        return float(wanted[:9])
+    seconds = whole_seconds(wanted)
+    if seconds is not None:
+        return seconds
     try:
         pause = parsedate_to_datetime(wanted) - parsedate_to_datetime(headers.get("Date") or "")
     except (ValueError, TypeError, OverflowError):

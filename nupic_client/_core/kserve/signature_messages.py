@@ -38,11 +38,12 @@ def signature_from_config(config: Any) -> ModelSignature:
     )
 
 
-def signature_from_metadata(metadata: Any) -> ModelSignature:
+def signature_from_metadata(metadata: Any, *, decoupled: bool = True) -> ModelSignature:
     """Read a model's signature from its ModelMetadata, for servers of KServe v2 that have no ModelConfig.
 
     Metadata does not state which inputs are optional (all but ``text_input`` count as optional) nor whether the model is
-    decoupled (it counts as decoupled: a stream of one response works too). Shapes keep a batch dimension if there is one.
+    decoupled (unless the caller knows, it counts as decoupled: a stream of one response works too). Shapes keep a batch
+    dimension if there is one.
     """
     return ModelSignature(
         name=metadata.name,
@@ -53,6 +54,6 @@ def signature_from_metadata(metadata: Any) -> ModelSignature:
         outputs={
             item.name: TensorSpec(item.name, item.datatype, tuple(item.shape)) for item in metadata.outputs
         },
-        decoupled=True,
+        decoupled=decoupled,
         platform=metadata.platform,
     )

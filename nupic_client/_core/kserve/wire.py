@@ -94,9 +94,9 @@ def build_infer_request(
     Raises:
         ValueError: a value does not fit its data type.
     """
-    request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    tensors = tuple(tensors)
+    request = _without_contents(model, tensors, request_id, version, outputs, parameters)
     for tensor in tensors:
-        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         if isinstance(tensor, EncodedTensor):
             request.raw_input_contents.append(b"".join(tensor.contents))
             continue
@@ -104,6 +104,20 @@ def build_infer_request(
             request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
         except ValueError as error:
             raise ValueError(f"input {tensor.name!r}: {error}") from None
+    return request
+
+
+def _without_contents(
+    model: str,
+    tensors: Iterable[InputTensor | EncodedTensor],
+    request_id: str,
+    version: str,
+    outputs: Iterable[str],
+    parameters: Mapping[str, bool | int | float | str],
+) -> Any:
+    request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    for tensor in tensors:
+        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
     for name in outputs:
         request.outputs.add(name=name)
     set_parameters(request, parameters)
@@ -180,12 +194,7 @@ def serialize_infer_request(
         ValueError: a parameter does not fit its field.
     """
     tensors = tuple(tensors)
-    request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
-    for tensor in tensors:
-        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-    for name in outputs:
-        request.outputs.add(name=name)
-    set_parameters(request, parameters)
+    request = _without_contents(model, tensors, request_id, version, outputs, parameters)
     parts: list[bytes | memoryview] = [request.SerializeToString()]
     for tensor in tensors:
         parts.append(_RAW_INPUT_TAG + _varint(sum(len(content) for content in tensor.contents)))
