@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from nupic_client._public import publish
 from nupic_client._text import check_text
-from nupic_client.endpoint import Endpoint, UrlLike, parse_url
+from nupic_client.endpoint import Endpoint, HttpEndpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
 
 __all__ = [
@@ -113,20 +113,24 @@ def _unreadable(parameter: str, value: str | Path, reason: object) -> Configurat
     return ConfigurationError(f"{parameter}: cannot read {str(value)!r}: {reason}", parameter=parameter)
 
 
-def check_token_path(shown: str, secure_url: str, *, protected: bool) -> None:
-    """Check that a token may be sent to a server.
+def check_token_path(
+    endpoint: Endpoint | HttpEndpoint, secure_scheme: str, token: object, *, allow_insecure: bool
+) -> None:
+    """Check that a token may be sent to a server: over TLS, or to this machine.
 
     Args:
-        shown: the server, for the error.
-        secure_url: its url with TLS, for the error.
-        protected: whether the connection is protected, or the caller allows an insecure one.
+        endpoint: the server.
+        secure_scheme: of its url with TLS, as ``"grpcs://"``, for the error.
+        token: the token or its source; None for none.
+        allow_insecure: whether the caller allows it in plain text.
 
     Raises:
         ConfigurationError: the token would be sent in plain text.
     """
-    if not protected:
+    if not (token is None or endpoint.secure or endpoint.is_local or allow_insecure):
         raise ConfigurationError(
-            f"the token would go to {shown!r} in plain text, for everyone on the way to read: use {secure_url}",
+            f"the token would go to {str(endpoint)!r} in plain text, for everyone on the way to read: use"
+            f" {secure_scheme}{endpoint}",
             parameter="bearer_token",
             hint="or allow_insecure_token=True where the network protects it",
         )
@@ -234,8 +238,7 @@ class ClientConfig:
                 f" grpcs://{endpoint}",
                 parameter="url",
             )
-        protected = bearer_token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
-        check_token_path(str(endpoint), f"grpcs://{endpoint}", protected=protected)
+        check_token_path(endpoint, "grpcs://", bearer_token, allow_insecure=allow_insecure_token)
         return cls(
             endpoint=endpoint,
             tls=tls,

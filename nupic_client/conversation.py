@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
-from nupic_client.messages import Message, MessageLike, assistant, check_texts, system, to_messages, user
+from nupic_client.messages import Message, MessageLike, assistant, check_texts, read_messages, system, user
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 from nupic_client.streaming import (
@@ -319,12 +319,7 @@ def _checked_system(text: str | None) -> str | None:
 
 
 def _checked_history(given: Iterable[MessageLike]) -> list[Message]:
-    items = (
-        given
-        if isinstance(given, (str, bytes, Mapping, Message)) or not isinstance(given, Iterable)
-        else list(given)
-    )
-    messages = [] if items == [] else list(to_messages(items))
+    messages = list(read_messages(given))
     if any(message.role == "system" for message in messages):
         raise ConfigurationError(
             "messages must not have a system message: leave it out",

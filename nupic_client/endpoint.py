@@ -48,12 +48,12 @@ class Endpoint:
     def is_local(self) -> bool:
         """Whether the server is on this machine: a loopback address, ``localhost`` or a unix socket."""
         # A connection to the unspecified address, 0.0.0.0 or ::, is one to this machine too.
-        return all(is_loopback(host) or _is_unspecified(host) for host in self.hosts)
+        return all(is_loopback(host) or is_unspecified(host) for host in self.hosts)
 
     def __str__(self) -> str:
         if not self.addresses:
             return self.target
-        return ", ".join(_join(host, port) for host, port in self.addresses)
+        return ", ".join(join_address(host, port) for host, port in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class HttpEndpoint:
         return is_loopback(self.host)
 
     def __str__(self) -> str:
-        return f"{_join(self.host, self.port)}{self.path}"
+        return f"{join_address(self.host, self.port)}{self.path}"
 
 
 def is_loopback(host: str) -> bool:
@@ -89,7 +89,8 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
-def _is_unspecified(host: str) -> bool:
+def is_unspecified(host: str) -> bool:
+    """Return whether a host is 0.0.0.0 or ``::``, which stand for all addresses of a machine."""
     address = _address(host)
     return address is not None and address.is_unspecified
 
@@ -103,7 +104,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _join(host: str, port: int) -> str:
+def join_address(host: str, port: int) -> str:
+    """Return ``host:port``, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -169,7 +171,7 @@ def parse_url(url: UrlLike) -> Endpoint:
     if separator and scheme.lower() not in {"grpc", "grpcs"}:
         raise ConfigurationError(f"url must be {_FORMS}, not {url!r}", parameter="url")
     host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
-    return Endpoint(_join(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
+    return Endpoint(join_address(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
 
 
 def _socket_path(text: str, url: str) -> str:

@@ -102,8 +102,7 @@ class HttpInferenceClient:
                 f"tls is given but the url {str(endpoint)!r} is not secure: use https://{endpoint}",
                 parameter="tls",
             )
-        protected = bearer_token is None or endpoint.secure or endpoint.is_local or allow_insecure_token
-        check_token_path(str(endpoint), f"https://{endpoint}", protected=protected)
+        check_token_path(endpoint, "https://", bearer_token, allow_insecure=allow_insecure_token)
         self._tls = tls
         self._bearer_token = bearer_token
         self._begin()

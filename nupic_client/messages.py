@@ -95,11 +95,16 @@ def to_messages(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
         >>> to_messages([{"role": "user", "content": [{"type": "text", "text": "Hello"}], "name": None}])
         (Message(role='user', content='Hello'),)
     """
-    check_is_list("messages", "a list of messages", messages)
-    result = tuple(_to_message(item, index) for index, item in enumerate(messages))
+    result = read_messages(messages)
     if not result:
         raise ConfigurationError("messages must have at least one message", parameter="messages")
     return result
+
+
+def read_messages(messages: Iterable[MessageLike]) -> tuple[Message, ...]:
+    """Turn messages into `Message` values as `to_messages` does, but take none too."""
+    check_is_list("messages", "a list of messages", messages)
+    return tuple(_to_message(item, index) for index, item in enumerate(messages))
 
 
 def check_is_list(name: str, wanted: str, messages: object) -> None:

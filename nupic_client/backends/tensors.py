@@ -104,7 +104,11 @@ class TensorBackend:
     def check_signature(self, signature: ModelSignature) -> None:
         """Raise ConfigurationError where the model has no such prompt or text tensor."""
         if not _has(signature, self.prompt, self.text):
-            raise self._signature_error(signature)
+            raise ConfigurationError(
+                f"model {signature.name!r} must have the input {self.prompt!r} and the output {self.text!r} for backend"
+                f" {self.name!r}, not the inputs {list(signature.inputs)} and the outputs {list(signature.outputs)}:"
+                " give another backend="
+            )
 
     def other_values(
         self, signature: ModelSignature, sampling: SamplingParams, *, stream: bool, logprobs: int | None
@@ -117,9 +121,7 @@ class TensorBackend:
         if _is_switch(self.exclude_prompt_input, signature):
             values[self.exclude_prompt_input] = True
         values.update(self.option_values(signature, sampling, logprobs=logprobs))
-        for part, (switch, _) in self.optional_outputs.items():
-            if self._offers(part, signature) and (part != "logprobs" or logprobs is not None):
-                values[switch] = True
+        values.update((switch, True) for switch, _ in self._asked(signature, logprobs).values())
         return values
 
     def prompt_values(
@@ -159,11 +161,7 @@ class TensorBackend:
         logprobs: int | None = None,
     ) -> OutputNames:
         """Return the names of the outputs: the text, and the optional outputs that `inputs` asked for."""
-        wanted = {
-            part: output
-            for part, (_, output) in self.optional_outputs.items()
-            if self._offers(part, signature) and (part != "logprobs" or logprobs is not None)
-        }
+        wanted = {part: output for part, (_, output) in self._asked(signature, logprobs).items()}
         streams = stream and signature.decoupled
         if cumulative is None:
             cumulative = self.is_cumulative(signature) if streams else False
@@ -185,18 +183,19 @@ class TensorBackend:
     def _input_of(self, option: str, signature: ModelSignature) -> str | None:
         return next((name for name in self.options.get(option, ()) if name in signature.inputs), None)
 
+    def _asked(self, signature: ModelSignature, logprobs: int | None) -> dict[str, tuple[str, str]]:
+        """Return the switch and the output of each optional output that is asked for."""
+        return {
+            part: names
+            for part, names in self.optional_outputs.items()
+            if self._offers(part, signature) and (part != "logprobs" or logprobs is not None)
+        }
+
     def _offers(self, part: str, signature: ModelSignature) -> bool:
         if part not in self.optional_outputs:
             return False
         switch, output = self.optional_outputs[part]
         return _is_switch(switch, signature) and output in signature.outputs
-
-    def _signature_error(self, signature: ModelSignature) -> ConfigurationError:
-        return ConfigurationError(
-            f"model {signature.name!r} must have the input {self.prompt!r} and the output {self.text!r} for backend"
-            f" {self.name!r}, not the inputs {list(signature.inputs)} and the outputs {list(signature.outputs)}:"
-            " give another backend="
-        )
 
 
 def _has(signature: ModelSignature, prompt: str, text: str) -> bool:

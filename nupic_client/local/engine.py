@@ -43,6 +43,16 @@ class StreamEnd(Exception):  # noqa: N818 - a control, not a fault
     """An engine raises this to end the whole RPC with status OK, whatever is still missing."""
 
 
+def readable(value: Any) -> Any:
+    """Return a BYTES element as ``str``, or as it is where it is not UTF-8; all else as it is."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
     """A decoded request.

@@ -9,7 +9,7 @@ from typing import Any
 
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
-from nupic_client.messages import Message, MessageLike, to_messages
+from nupic_client.messages import Message, MessageLike, read_messages
 from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.family import Family, Job, Turn
 from nupic_client.prompts.neutral import neutralised
@@ -352,11 +352,9 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
     if isinstance(messages, str):
         conversation: tuple[Message, ...] = (Message("user", messages),)
     else:
-        # A generator can be read only once: make a list of it first.
-        items = messages if isinstance(messages, (bytes, Message, Mapping)) else _listed(messages)
-        if isinstance(items, list) and not items:
+        conversation = read_messages(messages)
+        if not conversation:
             raise PromptError("a conversation needs at least one message")
-        conversation = to_messages(items)
     if system is None:
         return conversation
     if conversation[0].role == "system":
@@ -364,7 +362,3 @@ def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> 
             "the conversation starts with a system message already: give it there, or as system=, not both"
         )
     return (Message("system", system), *conversation)
-
-
-def _listed(messages: Iterable[MessageLike]) -> Iterable[MessageLike]:
-    return list(messages) if isinstance(messages, Iterable) else messages

@@ -5,16 +5,12 @@ from __future__ import annotations
 import socket
 
 from nupic_client._numbers import check_integer
+from nupic_client.endpoint import join_address
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["cannot_listen", "check_address", "free_port", "join_address", "url_of"]
+__all__ = ["cannot_listen", "check_address", "free_port", "url_of"]
 
 _CONNECTABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to by default
-
-
-def join_address(host: str, port: int) -> str:
-    """Return ``host:port``, with brackets where the host is an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def url_of(host: str, port: int) -> str:
@@ -34,10 +30,7 @@ def check_address(host: str, port: int) -> None:
     """
     port = check_integer("port", port, "an integer from 0 to 65535", low=0, high=65535)
     # gRPC and Triton log a page of internals when they cannot listen, so the address is tried here first.
-    try:
-        _bind(host, port)
-    except OSError as error:
-        raise cannot_listen(host, port, getattr(error, "strerror", None) or str(error)) from error
+    _bind(host, port)
 
 
 def free_port(host: str) -> int:
@@ -46,10 +39,7 @@ def free_port(host: str) -> int:
     Raises:
         ConfigurationError: the host is not an address of this machine.
     """
-    try:
-        return _bind(host, 0)
-    except OSError as error:
-        raise cannot_listen(host, 0, getattr(error, "strerror", None) or str(error)) from error
+    return _bind(host, 0)
 
 
 def cannot_listen(host: str, port: int, reason: str) -> ConfigurationError:
@@ -61,6 +51,13 @@ def cannot_listen(host: str, port: int, reason: str) -> ConfigurationError:
 
 
 def _bind(host: str, port: int) -> int:
+    try:
+        return _bound_port(host, port)
+    except OSError as error:
+        raise cannot_listen(host, port, error.strerror or str(error)) from error
+
+
+def _bound_port(host: str, port: int) -> int:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

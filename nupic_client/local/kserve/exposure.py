@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import warnings
 
 from nupic_client._public import publish
-from nupic_client.endpoint import is_loopback
+from nupic_client.endpoint import is_loopback, is_unspecified
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["ExposedServerWarning", "exposure", "listening_host", "warn_if_exposed"]
@@ -52,7 +51,7 @@ def exposure(host: str, *, tls: bool, token: bool, mutual: bool = False) -> str:
     """
     if is_loopback(host):
         return ""
-    where = "an address of this one" if _is_wildcard(host) else host
+    where = "an address of this one" if is_unspecified(host) else host
     reach = f"this server is exposed: every machine that reaches {where}"
     if tls and (token or mutual):
         known = " and ".join(
@@ -71,13 +70,6 @@ def warn_if_exposed(host: str, *, tls: bool, token: bool, mutual: bool = False, 
     text = exposure(host, tls=tls, token=token, mutual=mutual)
     if text:
         warnings.warn(text, ExposedServerWarning, stacklevel=stacklevel)
-
-
-def _is_wildcard(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 publish(__name__)

@@ -52,7 +52,7 @@ class Repository:
             StatusError: there is no such model or version, or it is not loaded.
         """
         subject = f"Request for unknown model: '{name}'"
-        version = check_version(version) if version else ""
+        version = check_version(version)
         model = self.models.get(name)
         if model is None:
             raise StatusError("NOT_FOUND", f"{subject} is not found")

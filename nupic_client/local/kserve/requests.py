@@ -17,7 +17,7 @@ from nupic_client._core.kserve.codec import (
     typed_elements,
 )
 from nupic_client._datatypes import DATATYPES
-from nupic_client.local.engine import EngineRequest, ServedModel
+from nupic_client.local.engine import EngineRequest, ServedModel, readable
 from nupic_client.local.kserve.parameters import (
     check_output_parameters,
     check_parameters,
@@ -63,15 +63,6 @@ def _content(message: Any, index: int) -> bytes:
     return encode_tensor(message.inputs[index].datatype, values) if values else b""
 
 
-def _readable(value: TensorValue) -> TensorValue:
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
-
-
 def _parameter(value: Any) -> bool | int | float | str:
     chosen = value.WhichOneof("parameter_choice")
     result: bool | int | float | str = getattr(value, chosen) if chosen else ""
@@ -95,7 +86,7 @@ def decode_request(
     inputs: dict[str, Any] = {}
     for index, item in enumerate(message.inputs):
         try:
-            values = [_readable(value) for value in _values(message, index)]
+            values = [readable(value) for value in _values(message, index)]
         except ValueError:
             continue
         declared = model.signature.inputs.get(item.name) if model else None

@@ -46,9 +46,7 @@ class ResponseWriter:
         if not outputs:
             return None
         response = self._response(final=chunk.final)
-        response.model_version = (
-            check_version(self._request.version) if self._request.version else self._version
-        )
+        response.model_version = check_version(self._request.version) or self._version
         for name, values in outputs.items():
             self._add(response, name, values)
         return response

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from nupic_client.local.kserve.address import cannot_listen, check_address, join_address, url_of
+from nupic_client.endpoint import join_address
+from nupic_client.local.kserve.address import cannot_listen, check_address, url_of
 from nupic_client.local.kserve.auth import is_authorized
 from nupic_client.local.kserve.executor import DaemonExecutor
 from nupic_client.local.kserve.handler import InferenceHandler

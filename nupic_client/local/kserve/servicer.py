@@ -159,7 +159,7 @@ class Servicer:
 
     def _model_ready(self, request: Any, _context: Any) -> Any:
         self._check_running("Server not ready")
-        version = check_version(request.version) if request.version else ""
+        version = check_version(request.version)
         model = self._repository.models.get(request.name)
         known = model is not None and (not version or version in model.versions)
         return wire.pb.ModelReadyResponse(ready=known and self._repository.is_ready(request.name))
@@ -171,7 +171,7 @@ class Servicer:
         return model_config(self._repository.find(request.name, request.version))
 
     def _model_statistics(self, request: Any, _context: Any) -> Any:
-        version = check_version(request.version) if request.version else ""
+        version = check_version(request.version)
         known = {
             name: model for name, model in self._repository.models.items() if self._repository.is_ready(name)
         }

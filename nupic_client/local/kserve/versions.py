@@ -13,11 +13,13 @@ _MOST_DIGITS = 19
 
 
 def check_version(text: str) -> str:
-    """Return the requested version, parsed as the server parses numbers: ``"1"`` for ``" 1x"``.
+    """Return the requested version, parsed as the server parses numbers: ``"1"`` for ``" 1x"``; "" for none.
 
     Raises:
         StatusError: it is not a number.
     """
+    if not text:
+        return ""
     digits = re.match(r"\s*([+-]?)0*(\d+)", text, re.ASCII)
     # Python is slow with numbers of a million digits, or refuses them.
     number = int(digits[1] + digits[2]) if digits and len(digits[2]) <= _MOST_DIGITS else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nupic_client.prompts.family import Family, Rule, Turn
 
-__all__ = ["FAMILIES"]
+__all__ = ["CHATML", "INTERNLM2", "QWEN_1_5", "QWEN_2", "QWEN_2_5", "SMOLLM2", "YI"]
 
 _MARKERS = ("<|im_start|>", "<|im_end|>")
 _OPENVINO = "openvinotoolkit/openvino.genai:tests/python_tests/data/tokenizer_configs.py"
@@ -112,5 +112,3 @@ INTERNLM2 = Family(
     generation=_GENERATION,
     aliases=("internlm2", "internlm"),
 )
-
-FAMILIES = (CHATML, SMOLLM2, QWEN_1_5, QWEN_2, QWEN_2_5, YI, INTERNLM2)

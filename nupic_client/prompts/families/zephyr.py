@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nupic_client.prompts.family import Family, Rule, Turn
 
-__all__ = ["FAMILIES"]
+__all__ = ["FALCON_3", "OLMO", "STABLELM", "TINYLLAMA", "ZEPHYR"]
 
 _OPENVINO = "openvinotoolkit/openvino.genai:tests/python_tests/data/tokenizer_configs.py"
 _MARKERS = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -87,5 +87,3 @@ OLMO = Family(
     generation=_GENERATION,
     aliases=("olmo",),
 )
-
-FAMILIES = (ZEPHYR, TINYLLAMA, STABLELM, FALCON_3, OLMO)

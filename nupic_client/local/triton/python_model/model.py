@@ -16,7 +16,7 @@ import triton_python_backend_utils as pb_utils
 # `TritonServer` gives the folder with this package and nothing else.
 sys.path.append(os.environ["NUPIC_TRITON_CODE"])
 
-from nupic_client.local.engine import EngineError, EngineRequest
+from nupic_client.local.engine import EngineError, EngineRequest, readable
 from nupic_client.local.engines.embedding import EmbeddingEngine
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.kserve.outputs import ChunkOutputs, joined
@@ -105,7 +105,7 @@ class TritonPythonModel:
     def _read(self, request):
         inputs = {}
         for tensor in request.inputs():
-            values = [_readable(value) for value in tensor.as_numpy().reshape(-1).tolist()]
+            values = [readable(value) for value in tensor.as_numpy().reshape(-1).tolist()]
             many = tensor.name() in self._many or len(values) != 1
             inputs[tensor.name()] = values if many else values[0]
         prompt = inputs["text_input"]
@@ -143,12 +143,3 @@ class _Cancellation:
 
 def _failure(text):
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text))
-
-
-def _readable(value):
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
