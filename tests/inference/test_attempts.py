@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+import socket
 
 import pytest
 from inference.tensor_server import TensorServer, echo, signature
 
-from nupic_client import InferenceClient, OverloadedError, ProtocolError, RetryPolicy
+from nupic_client import (
+    DeadlineExceededError,
+    HttpInferenceClient,
+    InferenceClient,
+    OverloadedError,
+    ProtocolError,
+    RetryPolicy,
+)
 from nupic_client.testing import FakeTriton, abort
 
 BUSY = abort("RESOURCE_EXHAUSTED", "busy")
@@ -123,3 +131,26 @@ def test_typed_contents_count_as_well(flavour):
     with serve(change) as server, InferenceClient("m", server.url) as client:
         with pytest.raises(ProtocolError, match="max_output_bytes"):
             flavour(client).infer({"text": ["hi"]}, max_output_bytes=49)
+
+
+@pytest.fixture
+def silent_url():
+    """The address of a server that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", [InferenceClient, HttpInferenceClient])
+@pytest.mark.parametrize("method", ["infer", "embed"])
+def test_a_silent_server_holds_no_first_call(silent_url, kind, method):
+    with kind("m", silent_url, timeout=0.3, max_retries=0) as client, pytest.raises(DeadlineExceededError):
+        getattr(client, method)(["hi"])
+
+
+@pytest.mark.parametrize("method", ["embed", "map"])
+def test_a_silent_server_holds_no_first_call_of_many(flavour, silent_url, method):
+    with (
+        InferenceClient("m", silent_url, timeout=0.3, max_retries=0) as client,
+        pytest.raises(DeadlineExceededError),
+    ):
+        getattr(flavour(client), method)(["hi"])

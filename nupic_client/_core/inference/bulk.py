@@ -201,7 +201,9 @@ def open_pipeline(
         ConfigurationError: as `Pipeline`.
         RequestError: the server could not be asked.
     """
-    signature = yield from request.find_model(models)
+    signature = yield from flows.with_deadline(
+        request.find_model(models), request.timeout, request.options.retry
+    )
     return Pipeline(request, signature, settings)
 
 

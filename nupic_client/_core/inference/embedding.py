@@ -136,7 +136,9 @@ def prepare_embedding(
             "outputs must not be given to embed: choose the output with the vectors as output=",
             parameter="outputs",
         )
-    signature = yield from request.find_model(models)
+    signature = yield from flows.with_deadline(
+        request.find_model(models), request.timeout, request.options.retry
+    )
     return EmbeddingBatcher(request, signature, texts, **choices)
 
 

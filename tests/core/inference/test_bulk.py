@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from core.replies import array_signature, ask, drive, echo, inference_request, sent
+from core.replies import array_signature, ask, echo, inference_request, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -407,7 +407,7 @@ def test_the_model_is_found_before_anything_else():
     models = ModelDirectory()
     models.remember(ModelSpec(name="model"), BATCHED)
     flow = open_pipeline(inference_request(single=False), BulkSettings(batch_size=8), models)
-    commands, running = drive(flow)
+    commands, running = ask(flow)
     assert commands == []
     assert sizes(running, [[0]] * 9) == [8, 1]
 
@@ -415,8 +415,15 @@ def test_the_model_is_found_before_anything_else():
 def test_a_model_that_cannot_be_asked_for_is_an_error():
     flow = open_pipeline(inference_request(single=False), BulkSettings(), ModelDirectory())
     with pytest.raises(RequestRejectedError) as caught:
-        drive(flow, RequestRejectedError("no"))
+        ask(flow, RequestRejectedError("no"))
     assert caught.value.model == "model"
+
+
+def test_the_question_for_the_model_has_the_deadline_of_the_call():
+    flow = open_pipeline(inference_request(single=False, timeout=3.0), BulkSettings(), ModelDirectory())
+    assert isinstance(next(flow), ReadClock)
+    assert isinstance(flow.send(1.0), ReadClock)
+    assert flow.send(2.0).timeout == 2.0
 
 
 def test_an_embedding_is_a_pipeline_of_its_requests_as_they_complete():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core.replies import array_signature, drive, inference_request
+from core.replies import array_signature, ask, inference_request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nupic_client._core.calls.flows import ReadClock
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.inputs import encode_inputs
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client.errors import ConfigurationError, ProtocolError
+from nupic_client.errors import ConfigurationError, ConnectionFailedError, ProtocolError
 from nupic_client.registry import ModelSpec
 
 TEXT = {"text": ("BYTES", (1,))}
@@ -238,6 +239,20 @@ def test_the_model_is_found_first():
     models = ModelDirectory()
     models.remember(ModelSpec(name="model"), TWO)
     flow = prepare_embedding(inference_request(single=False), ["a"], models, output="w", batch_size=2)
-    commands, found = drive(flow)
+    commands, found = ask(flow)
     assert commands == []
     assert (found.signature, found.request.outputs) == (TWO, ("w",))
+
+
+def test_the_question_for_the_model_has_the_deadline_and_the_retries_of_the_call():
+    """It had none: a server that took the connection and said nothing held the first `embed` for ever."""
+    request = inference_request(single=False, timeout=3.0)
+    flow = prepare_embedding(request, ["a"], ModelDirectory())
+    fault = ConnectionFailedError("no", retryable=True)
+    with pytest.raises(ConnectionFailedError) as caught:
+        ask(flow, fault, 0.5, None, fault, 0.5, None, fault)
+    assert caught.value.attempts == 3
+    flow = prepare_embedding(request, ["a"], ModelDirectory())
+    assert isinstance(next(flow), ReadClock)
+    assert isinstance(flow.send(1.0), ReadClock)
+    assert flow.send(1.0).timeout == 3.0
