@@ -12,6 +12,7 @@ from typing import Any
 from nupic_client.errors import ConfigurationError
 
 __all__ = [
+    "LONGEST_TIMEOUT",
     "as_bool",
     "as_integer",
     "as_number",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 # 31 years. gRPC counts nanoseconds in 64 bits: a longer timeout would overflow, and the call would end at once.
-_LONGEST_TIMEOUT = 1e9
+LONGEST_TIMEOUT = 1e9
 
 
 def as_python(value: object) -> object:
@@ -120,7 +121,7 @@ def check_seconds(name: str, value: object) -> float | None:
     if value is None:
         return None
     allowed = "a positive number of seconds or None for no limit"
-    return check_number(name, value, allowed, low=0.0, high=_LONGEST_TIMEOUT, open_low=True)
+    return check_number(name, value, allowed, low=0.0, high=LONGEST_TIMEOUT, open_low=True)
 
 
 def check_wait(value: object) -> float | None:
@@ -132,7 +133,7 @@ def check_wait(value: object) -> float | None:
     if value is None:
         return None
     allowed = "a number of seconds >= 0 or None for no limit"
-    return check_number("timeout", value, allowed, low=0.0, high=_LONGEST_TIMEOUT)
+    return check_number("timeout", value, allowed, low=0.0, high=LONGEST_TIMEOUT)
 
 
 def _refused(name: str, value: object, allowed: str) -> ConfigurationError:

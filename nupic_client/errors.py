@@ -102,7 +102,7 @@ class NupicError(Exception):
 
 
 class ConfigurationError(NupicError, ValueError):
-    """A url, option or value is wrong. Raised before anything is sent."""
+    """A url, option or value is wrong. Raised before anything of the request is sent."""
 
     def __init__(self, message: str, *, parameter: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -115,7 +115,7 @@ class PromptError(NupicError, ValueError):
 
 
 class UnknownModelError(NupicError, LookupError):
-    """A friendly model name is not in the registry."""
+    """A model's name is not in the registry, or a short name fits several models of the server."""
 
     def __init__(self, message: str, *, model: str = "", known: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -130,11 +130,11 @@ class StreamStateError(NupicError, RuntimeError):
 
 
 class StreamConsumedError(StreamStateError):
-    """The stream was already read to its end; its text is in ``stream.result()``."""
+    """The stream was already read to its end; a stream of text still has all of it in ``stream.result()``."""
 
 
 class StreamClosedError(StreamStateError):
-    """The stream was closed, which cancelled the generation; ``stream.result()`` has the text so far."""
+    """The stream was closed, which cancelled its requests; a stream of text has what came in ``stream.result()``."""
 
 
 class LocalModelError(NupicError, RuntimeError):
@@ -215,7 +215,7 @@ class ConnectionFailedError(TransportError):
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
-    """A deadline passed; the generation was cancelled on the server."""
+    """A deadline passed. The call was cancelled, and a generation or inference with it."""
 
     def __init__(
         self,

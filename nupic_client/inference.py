@@ -197,9 +197,9 @@ class InferenceClient(ModelClient):
 
                 vectors = client.embed(["a sentence", "another one"])
         """
-        opening = self._embedding(texts, options, output, batch_size)
-        batcher = self._transport.run(opening)
-        pipeline = embedding_pipeline(batcher, concurrency)
+        settings = BulkSettings(concurrency=concurrency, ordered=False)
+        batcher = self._transport.run(self._embedding(texts, options, output, batch_size))
+        pipeline = embedding_pipeline(batcher, settings)
         with ResultStream[tuple[int, InferenceResult]](
             self._transport, pipeline, batcher.inputs()
         ) as results:
@@ -233,9 +233,9 @@ class InferenceClient(ModelClient):
             RequestError: as for `embed`.
             TypeError: an option does not exist.
         """
-        opening = self._embedding(texts, options, output, batch_size)
-        batcher = await self._async_transport.run(opening)
-        pipeline = embedding_pipeline(batcher, concurrency)
+        settings = BulkSettings(concurrency=concurrency, ordered=False)
+        batcher = await self._async_transport.run(self._embedding(texts, options, output, batch_size))
+        pipeline = embedding_pipeline(batcher, settings)
         results: AsyncResultStream[tuple[int, InferenceResult]]
         results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs())
         async with results:

@@ -28,7 +28,8 @@ LOAD_TIMEOUT = 600.0
 class ServerClient(Connected):
     """Query a server and its models, and load and unload models.
 
-    Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds; its twin with the prefix ``a`` awaits.
+    Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds (`load` and
+    `wait_until_ready` have a longer one of their own); its twin with the prefix ``a`` awaits.
 
     Args:
         url: as for `StreamingClient`.

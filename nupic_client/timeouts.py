@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nupic_client._numbers import check_integer, check_seconds
+from nupic_client._numbers import LONGEST_TIMEOUT, check_integer, check_number, check_seconds
 from nupic_client._public import publish
 
 __all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "DEFAULT_TOTAL_TIMEOUT", "NO_RETRIES", "RetryPolicy", "Timeouts"]
@@ -82,7 +82,11 @@ class RetryPolicy:
         retries = check_integer("max_retries", self.max_retries, allowed, low=0, high=_MOST_RETRIES)
         object.__setattr__(self, "max_retries", retries)
         for name in ("initial_backoff", "max_backoff"):
-            object.__setattr__(self, name, check_seconds(name, getattr(self, name)))
+            allowed = "a positive number of seconds"
+            seconds = check_number(
+                name, getattr(self, name), allowed, low=0.0, high=LONGEST_TIMEOUT, open_low=True
+            )
+            object.__setattr__(self, name, seconds)
 
     @classmethod
     def of(cls, value: int | RetryPolicy | None) -> RetryPolicy:

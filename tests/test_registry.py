@@ -102,6 +102,8 @@ def test_an_unknown_name_is_taken_as_the_servers_name(registry):
 
 def test_an_unknown_name_has_a_hint_with_the_nearest_names(registry):
     assert registry.resolve("suport-bot").hint == "did you mean 'support-bot'? the registry has 'support-bot'"
+    assert registry.resolve("suport-bot").suggestion == "did you mean 'support-bot'? "
+    assert registry.resolve("xyz").suggestion == ""
 
 
 def test_an_unknown_name_like_no_other_has_a_hint_with_all_names(registry):

@@ -2,8 +2,8 @@
 
 Triton 2.51 loses a request whose call is cancelled just when its answer ends: the model of that request stays UNLOADING for
 ever, and now and then the server dies of it. So a call whose answer is complete is left alone for a while. For the server
-that is enough: its last messages are small, and need no reader. Nobody waits for it on this side: the thread of
-`housekeeping` looks at the clock.
+that is enough: its last messages are small, and need no reader. A blocking reader does not wait for it on this side:
+the thread of `housekeeping` looks at the clock.
 
 A channel that closes cancels its calls, and so does a process that ends. So the channel closes later, and the process gives
 them a little of that time.

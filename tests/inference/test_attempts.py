@@ -9,6 +9,7 @@ import pytest
 from inference.tensor_server import TensorServer, echo, signature
 
 from nupic_client import (
+    ConfigurationError,
     DeadlineExceededError,
     HttpInferenceClient,
     InferenceClient,
@@ -154,3 +155,13 @@ def test_a_silent_server_holds_no_first_call_of_many(flavour, silent_url, method
         pytest.raises(DeadlineExceededError),
     ):
         getattr(flavour(client), method)(["hi"])
+
+
+@pytest.mark.parametrize("concurrency", [0, 1.5, "2", None])
+def test_a_wrong_concurrency_is_refused_before_anything_is_sent(flavour, concurrency):
+    with FakeTriton() as server, InferenceClient("gpt", server.url) as client:
+        with pytest.raises(ConfigurationError, match="concurrency"):
+            flavour(client).embed(["hi"], concurrency=concurrency)
+        with pytest.raises(ConfigurationError, match="concurrency"):
+            client.map([["hi"]], concurrency=concurrency)
+        assert not server.calls

@@ -595,6 +595,7 @@ def test_a_forked_child_has_connections_of_its_own(triton):
 
 def test_ready(triton):
     it = client("sbert", triton.url)
+    assert it.model.server_name == "sbert"
     it.wait_until_ready(1)
     assert triton.paths == ["/v2/health/ready", "/v2/models/sbert/ready"]
     with pytest.raises(DeadlineExceededError, match="no model 'nope' that is ready"):

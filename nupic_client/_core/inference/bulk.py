@@ -207,9 +207,9 @@ def open_pipeline(
     return Pipeline(request, signature, settings)
 
 
-def embedding_pipeline(batcher: EmbeddingBatcher, concurrency: int) -> Pipeline:
+def embedding_pipeline(batcher: EmbeddingBatcher, settings: BulkSettings) -> Pipeline:
     """Return the pipeline for the requests of an embedding."""
-    return Pipeline(batcher.request, batcher.signature, BulkSettings(concurrency=concurrency, ordered=False))
+    return Pipeline(batcher.request, batcher.signature, settings)
 
 
 def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:

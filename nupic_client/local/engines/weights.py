@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with the current step (``"download"`` or ``"extract"``), the bytes done and the bytes in total."""
+"""Called with the current step (``"download"``, ``"extract"`` or ``"install"``), the bytes done and the bytes in total."""
 
 _CHUNK = 1 << 20
 _STALE = 24 * 3600.0

@@ -78,9 +78,10 @@ def test_bad_numbers_of_retries_are_refused(bad):
 
 
 @pytest.mark.parametrize("name", ["initial_backoff", "max_backoff"])
-def test_bad_pauses_are_refused(name):
-    with pytest.raises(ConfigurationError, match=name):
-        RetryPolicy(**{name: 0})
+@pytest.mark.parametrize("bad", [0, -1, None, "1", float("inf"), float("nan")])
+def test_bad_pauses_are_refused(name, bad):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a positive number of seconds, not"):
+        RetryPolicy(**{name: bad})
 
 
 def test_a_number_none_and_a_policy_are_accepted():

@@ -429,7 +429,7 @@ def test_the_question_for_the_model_has_the_deadline_of_the_call():
 def test_an_embedding_is_a_pipeline_of_its_requests_as_they_complete():
     model = array_signature({"t": ("BYTES", (1,))}, {"v": ("FP32", (3,))}, max_batch_size=2)
     batcher = EmbeddingBatcher(inference_request(single=False), model, ("a", "b", "c"))
-    running = embedding_pipeline(batcher, 1)
+    running = embedding_pipeline(batcher, BulkSettings(concurrency=1, ordered=False))
     (job,) = running.feed(next(batcher.inputs()))
     assert not running.wants_input
     request = sent(call_of(job))
