@@ -4,7 +4,8 @@ A gRPC server written in Python costs 20 to 80 us a message and hides every diff
 100 to 200. This one knows just enough HTTP/2 to pass for a gRPC server: it answers a request with *pre-encoded* messages,
 one DATA frame each, many frames to one write, as far as the client's flow-control windows allow. It answers ModelConfig
 with the signature of a model that streams, and everything else as a generation whose length is the request's
-``max_tokens``. Headers of requests are not read (they may be compressed): the message tells what is asked.
+``max_tokens``; requests to ``embed`` with one vector. Headers of requests are not read (they may be compressed): the message
+tells what is asked.
 
 Run it with ``python -m benchmarks.blast_server``; it prints its port and ends with its standard input.
 """
@@ -15,6 +16,7 @@ import asyncio
 import struct
 import sys
 from collections import deque
+from typing import Any
 
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
@@ -27,6 +29,9 @@ RESPONSE_HEADERS = b"\x88\x0f\x10\x10application/grpc"
 TRAILERS = b"\x00\x0bgrpc-status\x010"
 
 MODEL = "blast"
+EMBEDDING = "embed"
+DIMENSIONS = 384
+ONES = struct.pack("<f", 1.0)
 WORDS = [
     " " + word
     for word in (
@@ -56,6 +61,25 @@ def model_config() -> bytes:
     config.input.add(name="hold", data_type=kinds.Value("TYPE_INT32"), dims=[1], optional=True)
     config.output.add(name="text_output", data_type=kinds.Value("TYPE_STRING"), dims=[1])
     return response.SerializeToString()
+
+
+def embedding_config() -> bytes:
+    response = wire.pb.ModelConfigResponse()
+    config = response.config
+    config.name, config.max_batch_size = EMBEDDING, 64
+    kinds = wire.pb.model__config__pb2.DataType
+    config.input.add(name="text_input", data_type=kinds.Value("TYPE_STRING"), dims=[1])
+    config.output.add(name="embedding", data_type=kinds.Value("TYPE_FP32"), dims=[DIMENSIONS])
+    return response.SerializeToString()
+
+
+def embedding_message(request: Any) -> bytes:
+    """Return the answer to a request for embeddings: as many vectors as texts, all of ones."""
+    rows = request.inputs[0].shape[0]
+    answer = wire.pb.ModelInferResponse(model_name=EMBEDDING, model_version="1", id=request.id)
+    answer.outputs.add(name="embedding", datatype="FP32", shape=[rows, DIMENSIONS])
+    answer.raw_output_contents.append(ONES * (rows * DIMENSIONS))
+    return answer.SerializeToString()
 
 
 def token_message(request_id: str, text: str, *, final: bool = False) -> bytes:
@@ -221,8 +245,11 @@ class Peer(asyncio.Protocol):
 
     def answer(self, stream: int, message: bytes) -> None:
         head = frame(HEADERS, END_HEADERS, stream, RESPONSE_HEADERS)
-        self.transport.write(head)
         request = wire.pb.ModelInferRequest.FromString(message)
+        if request.model_name == EMBEDDING:
+            self.answer_at_once(stream, head, request)
+            return
+        self.transport.write(head)
         given = {
             tensor.name: int.from_bytes(raw, "little")
             for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
@@ -239,6 +266,14 @@ class Peer(asyncio.Protocol):
         self.answers.append(answer)
         if "hold" in given:
             gathering.hold(self, answer, given["hold"])
+
+    def answer_at_once(self, stream: int, head: bytes, request: Any) -> None:
+        """Answer with one message, which is small enough for any window of gRPC's."""
+        message = embedding_message(request) if request.inputs else embedding_config()
+        self.windows.pop(stream)
+        self.window -= len(message) + 5
+        body = frame(DATA, 0, stream, prefixed(message))
+        self.transport.write(head + body + frame(HEADERS, END_HEADERS | END_STREAM, stream, TRAILERS))
 
     def release(self, answer: Answer) -> None:
         """Let the rest of an answer go."""

@@ -135,7 +135,7 @@ def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
                 if shown is error:
                     raise
                 raise shown from None  # gRPC's own error shows the credentials too
-        call.on_repeat()
+        call.repeated()
 
 
 def check_bearer_token(token: Any) -> str:

@@ -6,7 +6,7 @@ A short driver in ``_sync`` and one in ``_async`` perform the commands.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nupic_client._core.calls.retry import may_retry, next_pause
@@ -15,6 +15,7 @@ from nupic_client.logs import log_retry
 from nupic_client.timeouts import NO_RETRIES, RetryPolicy
 
 __all__ = [
+    "Attempts",
     "Command",
     "DrawJitter",
     "FetchToken",
@@ -24,6 +25,7 @@ __all__ = [
     "Sleep",
     "completing",
     "intercept_calls",
+    "retrying",
     "with_deadline",
 ]
 
@@ -31,27 +33,47 @@ T = TypeVar("T")
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The attempts of one call, for those who tell about them: how many, and the last one."""
+
+    __slots__ = ("call", "count")
+
+    def __init__(self) -> None:
+        self.count = 1
+        self.call: Any = None
+        """The object of gRPC for the attempt that was answered, which knows its metadata."""
+
+
+@dataclass(slots=True)
 class Invoke:
-    """Call a unary method and reply with its response, or throw its error in.
+    """Call a unary method and reply with its response, or throw its error in. Not changed by those who perform it.
 
     Args:
         method: name of the method, e.g. ``"ModelConfig"``.
-        request: its request message.
+        request: its request message, or the bytes of one.
         timeout: seconds, or None for no limit.
         metadata: sent with the call.
-        on_repeat: called before each further attempt, for those who count attempts.
+        attempts: filled in, for those who tell about them.
     """
 
     method: str
     request: Any = field(repr=False)  # it may contain the prompt
     timeout: float | None = None
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
-    on_repeat: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)
+    attempts: Attempts | None = field(default=None, repr=False, compare=False)
 
     def with_metadata(self, metadata: Metadata) -> Invoke:
         """Return the same call with other metadata."""
-        return replace(self, metadata=metadata)
+        return Invoke(self.method, self.request, self.timeout, metadata, self.attempts)
+
+    def with_timeout(self, timeout: float | None) -> Invoke:
+        """Return the same call with another timeout."""
+        return Invoke(self.method, self.request, timeout, self.metadata, self.attempts)
+
+    def repeated(self) -> None:
+        """Count another attempt."""
+        if self.attempts is not None:
+            self.attempts.count += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,27 +154,49 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
 
 def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) -> Flow[Any]:
     """Make a call, with retries, until ``end``."""
+    if end is not None:
+        now: float = yield ReadClock()
+        command = command.with_timeout(_left(end, now))
+    try:
+        return (yield command)
+    except RequestError as error:
+        return (yield from retrying(command, error, end, policy))
+
+
+def retrying(command: Invoke, error: RequestError, end: float | None, policy: RetryPolicy) -> Flow[Any]:
+    """Go on with a call whose first attempt failed: try again while that may help, else raise the error.
+
+    Args:
+        command: the call.
+        error: of its first attempt.
+        end: clock reading until which it may go on, or None.
+        policy: for its retries.
+    """
     attempt = 1
     while True:
-        if end is not None:
+        failure = error.with_facts(attempts=attempt)
+        pause: float | None = None
+        if may_retry(policy, failure, attempt):
             now: float = yield ReadClock()
-            # A call without time left fails at once, with the same error as any other deadline.
-            left = max(end - now, 0.001)
-            command = replace(command, timeout=left)
-        try:
-            return (yield command)
-        except RequestError as error:
-            failure = error.with_facts(attempts=attempt)
-            pause: float | None = None
-            if may_retry(policy, failure, attempt):
-                now = yield ReadClock()
-                jitter: float = yield DrawJitter()
-                pause = next_pause(
-                    policy, failure, attempt=attempt, left=None if end is None else end - now, jitter=jitter
-                )
-            if pause is None:
-                raise failure from error.__cause__
-            log_retry(command.method, failure, pause)
+            jitter: float = yield DrawJitter()
+            pause = next_pause(
+                policy, failure, attempt=attempt, left=None if end is None else end - now, jitter=jitter
+            )
+        if pause is None:
+            raise failure from error.__cause__
+        log_retry(command.method, failure, pause)
         yield Sleep(pause)
         attempt += 1
-        command.on_repeat()
+        command.repeated()
+        if end is not None:
+            now = yield ReadClock()
+            command = command.with_timeout(_left(end, now))
+        try:
+            return (yield command)
+        except RequestError as again:
+            error = again
+
+
+def _left(end: float, now: float) -> float:
+    """Return the seconds left. A call without time left fails at once, with the same error as any other deadline."""
+    return max(end - now, 0.001)

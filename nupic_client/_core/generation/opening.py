@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Flow, Invoke, ReadClock, completing, with_deadline
+from nupic_client._core.calls.flows import Attempts, Flow, Invoke, ReadClock, completing, with_deadline
 from nupic_client._core.calls.models import streaming_twin
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client.backends.detect import detect
@@ -154,13 +154,14 @@ def _generate(
         return session
     session.message.ClearField("parameters")  # they ask for a final response, which only streams have
     try:
-        response = yield Invoke(
-            "ModelInfer", session.message, None, request.options.metadata, session.count_attempt
-        )
+        invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
+        response = yield invoke
     except RequestError as error:
         now: float = yield ReadClock()
+        session.attempts = attempts.count
         raise session.failed(error, now) from error.__cause__
     now = yield ReadClock()
+    session.attempts = attempts.count
     session.receive(response, now, whole=True)
     session.ended(now)
     return session.result()
