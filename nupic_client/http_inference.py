@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Self, Unpack
 
 from nupic_client._core.calls.auth import Bearer
@@ -21,7 +19,7 @@ from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._core.kserve.arrays import ArrayLike
+from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._core.kserve.rest import check_headers
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
@@ -157,7 +155,7 @@ class HttpInferenceClient:
         output: str | None = None,
         batch_size: int | None = None,
         **options: Unpack[InferOptions],
-    ) -> NDArray[np.float32]:
+    ) -> Vectors:
         """Turn texts into vectors, as `InferenceClient.embed` does, one request after the other. Blocks; thread-safe.
 
         Args:

@@ -6,8 +6,6 @@ import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias, overload
 
-import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from nupic_client._async.bulk import AsyncResultStream
@@ -18,9 +16,9 @@ from nupic_client._core.generation.opening import generate_unary
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
-from nupic_client._core.inference.request import InferenceRequest, check_text
+from nupic_client._core.inference.request import InferenceRequest, InferenceRequests, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._core.kserve.arrays import ArrayLike
+from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
@@ -85,6 +83,8 @@ class InferenceClient(ModelClient):
                 vectors = client.embed(["a sentence", "another one"])
     """
 
+    _own = ModelClient._own | {"_requests"}  # noqa: SLF001 - of its own base class
+
     def __init__(
         self,
         model: str,
@@ -113,6 +113,10 @@ class InferenceClient(ModelClient):
             **options,
         )
         self._text = check_text(text)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._requests: InferenceRequests | None = None
 
     def infer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs. Blocks; thread-safe.
@@ -168,7 +172,7 @@ class InferenceClient(ModelClient):
         batch_size: int | None = None,
         concurrency: int = 8,
         **options: Unpack[InferOptions],
-    ) -> NDArray[np.float32]:
+    ) -> Vectors:
         """Turn texts into vectors. Blocks; thread-safe.
 
         The texts are sent in batches of ``batch_size``, several at a time; one by one to a model without a batch
@@ -215,7 +219,7 @@ class InferenceClient(ModelClient):
         batch_size: int | None = None,
         concurrency: int = 8,
         **options: Unpack[InferOptions],
-    ) -> NDArray[np.float32]:
+    ) -> Vectors:
         """Turn texts into vectors; the async twin of `embed`. Task-safe.
 
         Args:
@@ -455,14 +459,12 @@ class InferenceClient(ModelClient):
 
     def _inference_request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
         """Return the request, with all checks that need no server."""
-        return InferenceRequest.create(
-            self._spec,
-            {"text": self._text, **options},
-            defaults=self._options,
-            target=self.url,
-            new_id=new_request_id,
-            single=single,
-        )
+        requests = self._requests
+        if requests is None or requests.defaults is not self._options:  # as after `with_options`
+            requests = self._requests = InferenceRequests(
+                self._spec, self._options, self.url, self._text, new_request_id
+            )
+        return requests.of(options, single=single)
 
     def _embedding(
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None

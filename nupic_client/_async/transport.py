@@ -154,17 +154,17 @@ class AsyncTransport:
 
     async def perform(self, command: flows.Command) -> Any:
         """Perform a command of a flow and return the reply."""
+        if type(command) is flows.Invoke:
+            return await self._invoke(command)
         if isinstance(command, flows.Sleep):
             return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
-        if isinstance(command, flows.FetchToken):
-            # A plain function may block, for example while it fetches a token.
-            token = await asyncio.to_thread(command.source)
-            return await token if inspect.isawaitable(token) else token
-        return await self._invoke(command)
+        # A plain function may block, for example while it fetches a token.
+        token = await asyncio.to_thread(command.source)
+        return await token if inspect.isawaitable(token) else token
 
     async def _invoke(self, command: flows.Invoke) -> Any:
         method = unary_method(await self._open(), command.method)

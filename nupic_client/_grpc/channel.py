@@ -135,11 +135,11 @@ def stream_method(channel: Any) -> Callable[..., Any]:
 
 
 def unary_method(channel: Any, name: str) -> Callable[..., Any]:
-    """Return one of the other methods of a channel."""
+    """Return one of the other methods of a channel; the responses of ``ModelInfer`` are left as bytes."""
     _, response_class = wire.METHODS[name]
+    # Contents may be large, and a response that repeats an earlier one need not be parsed: that one is left as bytes.
+    read = None if name == "ModelInfer" else response_class.FromString
     method: Callable[..., Any] = channel.unary_unary(
-        wire.method_path(name),
-        request_serializer=wire.serialize,
-        response_deserializer=response_class.FromString,
+        wire.method_path(name), request_serializer=wire.serialize, response_deserializer=read
     )
     return method

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -15,9 +13,10 @@ from typing_extensions import Self
 
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
-from nupic_client._grpc import fork, housekeeping
+from nupic_client._grpc import fork
 from nupic_client._public import publish
-from nupic_client._sync.transport import Transport
+from nupic_client._sync.calls import Calls
+from nupic_client._sync.driver import Driver
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["ResultStream"]
@@ -43,16 +42,13 @@ class ResultStream(Generic[T]):
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Driver,
         opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any],
         callback: Callable[[int, Any], object] | None = None,
     ) -> None:
-        self._calls: dict[Any, Job] = {}
-        # A thread of gRPC puts calls in as they end; only the reader's thread takes them out.
-        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._calls: Calls | None = None
         self._sleeping: list[tuple[float, int, Job]] = []
-        self._registration = housekeeping.Registration()
         self._transport = transport
         self._opening = opening  # a flow is run at the first read
         self._inputs = iter(inputs)
@@ -64,8 +60,8 @@ class ResultStream(Generic[T]):
 
     def _after_fork(self) -> None:
         """Drop the parent's calls in a forked child; reading them there is an error."""
-        fork.leak_in_child(self._calls, self._ended)
-        self._calls, self._ended = {}, queue.SimpleQueue()
+        fork.leak_in_child(self._calls)
+        self._calls = None
         self._closed = True
 
     def __iter__(self) -> Iterator[T]:
@@ -93,11 +89,9 @@ class ResultStream(Generic[T]):
         Idempotent; safe from any thread.
         """
         self._closed = True
-        if self._calls:
-            # By another thread, because destructors call this too.
-            housekeeping.submit(_cancel, tuple(self._calls))
-        housekeeping.unregister(self._registration)
-        self._ended.put(None)  # the reader may be waiting
+        calls = self._calls
+        if calls is not None and not self._consumed:
+            calls.leave()
 
     def cancel(self) -> None:
         """Same as `close`; the async stream has only this name."""
@@ -130,30 +124,39 @@ class ResultStream(Generic[T]):
             return NOTHING
         self._check_open()
         try:
-            pipeline = self._pipeline = self._pipeline or self._open()
+            pipeline, calls = self._pipeline, self._calls
+            if pipeline is None or calls is None:
+                pipeline, calls = self._open()
             # One input for each result keeps the server busy while the caller works on the results.
             if pipeline.wants_input:
-                self._read_input(pipeline)
+                self._read_input(pipeline, calls)
+            elif pipeline.has_results:  # calls that have ended make room for more, whose turn it is or not
+                while self._take_in(pipeline, calls, 0.0):
+                    pass
             while True:
-                self._collect(pipeline)
+                if self._sleeping:
+                    self._wake(pipeline, calls)
                 result = pipeline.take()
                 if result is not NOTHING:
                     return result
                 if pipeline.finished:
                     self._consumed = True
+                    calls.done()
                     return NOTHING
                 if pipeline.wants_input:
-                    self._read_input(pipeline)
+                    self._read_input(pipeline, calls)
                 else:
-                    self._wait(pipeline)
+                    self._take_in(pipeline, calls, self._pause())
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> Pipeline:
-        housekeeping.register(self._registration)
+    def _open(self) -> tuple[Pipeline, Calls]:
         opening = self._opening
-        return opening if isinstance(opening, Pipeline) else self._transport.run(opening)
+        self._pipeline = opening if isinstance(opening, Pipeline) else self._transport.run(opening)
+        self._calls = self._transport.calls()
+        self._check_open()  # by another thread, in the meantime
+        return self._pipeline, self._calls
 
     def _check_open(self) -> None:
         if self._closed:
@@ -162,7 +165,7 @@ class ResultStream(Generic[T]):
                 " for loop closes them too: use next(results) to read single ones)"
             )
 
-    def _read_input(self, pipeline: Pipeline) -> None:
+    def _read_input(self, pipeline: Pipeline, calls: Calls) -> None:
         try:
             inputs = next(self._inputs)
         except StopIteration:
@@ -170,33 +173,36 @@ class ResultStream(Generic[T]):
         else:
             jobs = pipeline.feed(inputs)
         for job in jobs:
-            self._advance(pipeline, replace(job, flow=self._transport.authorized(job.flow)), None)
+            job.flow = self._transport.authorized(job.flow)
+            self._advance(pipeline, calls, job, None)
 
-    def _collect(self, pipeline: Pipeline) -> None:
-        """Take in the calls that have ended, without waiting."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._take_in(pipeline, self._ended.get_nowait())
+    def _pause(self) -> float | None:
+        """Return the seconds until a request is to be sent again, or None."""
+        return max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
+
+    def _wake(self, pipeline: Pipeline, calls: Calls) -> None:
+        """Go on with the requests whose pause is over."""
         while self._sleeping and self._sleeping[0][0] <= time.monotonic():
-            self._advance(pipeline, heapq.heappop(self._sleeping)[2], None)
+            self._advance(pipeline, calls, heapq.heappop(self._sleeping)[2], None)
 
-    def _wait(self, pipeline: Pipeline) -> None:
-        """Wait until a call ends, a pause is over or the stream is closed."""
-        timeout = max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
-        with contextlib.suppress(queue.Empty):
-            self._take_in(pipeline, self._ended.get(timeout=timeout))
-
-    def _take_in(self, pipeline: Pipeline, call: Any) -> None:
+    def _take_in(self, pipeline: Pipeline, calls: Calls, timeout: float | None) -> bool:
+        """Wait until a call ends, a pause is over or the stream is closed; return whether a call has ended."""
+        ended = calls.wait(timeout)
         self._check_open()
-        job = self._calls.pop(call)
+        if ended is None:
+            return False
+        job, call = ended
         try:
-            reply = self._transport.finish(call)
+            reply = calls.outcome(call)
         except NupicError as error:
-            self._advance(pipeline, job, None, error)
+            self._advance(pipeline, calls, job, None, error)
         else:
-            self._advance(pipeline, job, reply)
+            self._advance(pipeline, calls, job, reply)
+        return True
 
-    def _advance(self, pipeline: Pipeline, job: Job, reply: Any, error: NupicError | None = None) -> None:
+    def _advance(
+        self, pipeline: Pipeline, calls: Calls, job: Job, reply: Any, error: NupicError | None = None
+    ) -> None:
         """Run a job's flow until it must wait or ends."""
         try:
             while True:
@@ -204,7 +210,7 @@ class ResultStream(Generic[T]):
                 error = None
                 if isinstance(command, flows.Invoke):
                     try:
-                        self._call(job, command)
+                        calls.start(command, job)
                     except NupicError as failure:
                         error = failure
                         continue
@@ -219,22 +225,10 @@ class ResultStream(Generic[T]):
         except NupicError as failure:
             self._finish(pipeline, job, failure)
 
-    def _call(self, job: Job, command: flows.Invoke) -> None:
-        call = self._transport.begin(command)
-        self._calls[call] = job
-        call.add_done_callback(self._ended.put)
-        if self._closed:  # just now, by another thread
-            call.cancel()
-
     def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:
         for index, each in pipeline.finish(job, outcome):
             if self._callback is not None:
                 self._callback(index, each)
-
-
-def _cancel(calls: tuple[Any, ...]) -> None:
-    for call in calls:
-        call.cancel()
 
 
 publish(__name__)

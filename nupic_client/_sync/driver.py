@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._traceback import without_frames
 from nupic_client.errors import DeadlineExceededError, NupicError, RequestError
 
@@ -56,15 +57,27 @@ class Driver(abc.ABC):
 
     def perform(self, command: flows.Command) -> Any:
         """Do what a flow wants and return the reply."""
+        if type(command) is flows.Invoke:
+            return self._invoke(command)
         if isinstance(command, flows.Sleep):
             return time.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
-        if isinstance(command, flows.FetchToken):
-            return command.source()
-        return self._invoke(command)
+        return command.source()
+
+    def calls(self) -> Calls:
+        """Return room for many unary calls at the same time, for one reader."""
+        return FutureCalls(self)
+
+    def begin(self, command: flows.Invoke) -> Any:
+        """Start a unary call and return it: a future, for `finish`."""
+        raise NotImplementedError
+
+    def finish(self, call: Any) -> Any:
+        """Wait for a call that `begin` started and return its response."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def _invoke(self, command: flows.Invoke) -> Any:

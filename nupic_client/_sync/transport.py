@@ -17,6 +17,7 @@ from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._grpc import ending, fork, housekeeping
 from nupic_client._grpc.call import StreamCall
+from nupic_client._grpc.call_queue import CallQueue, can_queue
 from nupic_client._grpc.channel import (
     channel_options,
     channel_target,
@@ -28,6 +29,7 @@ from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
+from nupic_client._sync.calls import Calls, FutureCalls, QueuedCalls
 from nupic_client._sync.driver import Driver
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
@@ -35,7 +37,7 @@ from nupic_client.errors import ConfigurationError, RequestError
 __all__ = ["Transport"]
 
 _SPARES = 8
-"""Channels of single calls that are kept for the next ones."""
+"""Channels of single calls, and queues of calls, that are kept for the next ones."""
 _Line: TypeAlias = "tuple[grpc.Channel, Callable[..., Any]]"
 """A channel and its method that starts a stream."""
 # One stream is ten times faster this way: no other thread stands between the socket and the reader.
@@ -67,6 +69,9 @@ class Transport(Driver):
         self._wrapped = False
         self._spare: list[_Line] = []
         self._replaced: WeakSet[grpc.Channel] = WeakSet()
+        self._queues: list[CallQueue] = []
+        """Those that nobody uses."""
+        self._used_queues: WeakSet[CallQueue] = WeakSet()
 
     def _after_fork(self) -> None:
         """Start over in a forked child: the channel is the parent's, and a thread that is not here may hold the lock."""
@@ -86,7 +91,7 @@ class Transport(Driver):
             call = start(session.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
             del channel  # the traceback keeps this frame, which must not keep a channel that was replaced
-            self._not_started(error)
+            self.not_started(error)
             raise
         if give_back is None and not is_grpc_call(call):
             self._wrapped = (
@@ -118,6 +123,36 @@ class Transport(Driver):
         else:
             housekeeping.submit(line[0].close)
 
+    def calls(self) -> Calls:
+        """Return room for many unary calls at the same time, for one reader.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        channel = self._open()
+        if self._wrapped or not can_queue(channel):
+            return FutureCalls(self)
+        try:
+            calls = self._queues.pop()
+        except IndexError:
+            calls = CallQueue(self._connect())
+        with self._lock:
+            self._used_queues.add(calls)
+        if self.closed:
+            calls.abandon_soon()
+        return QueuedCalls(self, calls)
+
+    def keep(self, calls: CallQueue) -> None:
+        """Keep a queue whose reader is done for the next one."""
+        with self._lock:
+            self._used_queues.discard(calls)
+            if not calls.give_back():
+                calls.abandon_soon()
+            elif self.closed or len(self._queues) >= _SPARES:
+                calls.close()
+            else:
+                self._queues.append(calls)
+
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`.
 
@@ -128,7 +163,7 @@ class Transport(Driver):
         try:
             return method.future(command.request, timeout=command.timeout, metadata=command.metadata)
         except BaseException as error:
-            self._not_started(error)
+            self.not_started(error)
             raise
 
     def finish(self, call: Any) -> Any:
@@ -140,9 +175,9 @@ class Transport(Driver):
         try:
             return call.result()
         except grpc.FutureCancelledError:
-            raise self._failed(call) from None
+            raise self.failed(call) from None
         except grpc.RpcError as rpc_error:
-            failure = self._failed(rpc_error)
+            failure = self.failed(rpc_error)
             raise failure from cause_of(failure, rpc_error)
 
     def close(self) -> None:
@@ -151,6 +186,12 @@ class Transport(Driver):
             channels = [*self._replaced] if self._channel is None else [*self._replaced, self._channel]
             self._channel, self.closed = None, True
             self._spare.clear()
+            idle, self._queues = self._queues, []
+            used = [*self._used_queues]
+        for calls in used:
+            calls.abandon_soon()
+        for calls in idle:
+            calls.close()
         for channel in channels:
             ending.close(channel)
 
@@ -192,14 +233,18 @@ class Transport(Driver):
         return grpc.insecure_channel(channel_target(endpoint), options)
 
     def _invoke(self, command: flows.Invoke) -> Any:
-        method = self._method(command.method)
+        method = self._methods.get(command.method) or self._method(command.method)
         try:
-            return method(command.request, timeout=command.timeout, metadata=command.metadata)
+            attempts = command.attempts
+            if attempts is None:
+                return method(command.request, command.timeout, command.metadata)
+            response, attempts.call = method.with_call(command.request, command.timeout, command.metadata)
+            return response
         except grpc.RpcError as rpc_error:
-            failure = self._failed(rpc_error)
+            failure = self.failed(rpc_error)
             raise failure from cause_of(failure, rpc_error)
         except BaseException as error:
-            self._not_started(error)
+            self.not_started(error)
             raise
 
     def _method(self, name: str) -> Any:
@@ -209,7 +254,7 @@ class Transport(Driver):
             method = self._methods[name] = unary_method(channel, name)
         return method
 
-    def _not_started(self, error: BaseException) -> None:
+    def not_started(self, error: BaseException) -> None:
         """Handle a failure to start a call: a closed channel becomes our error, and Ctrl-C replaces the channel.
 
         Raises:
@@ -220,7 +265,8 @@ class Transport(Driver):
         elif not isinstance(error, Exception):  # Ctrl-C
             self._replace_channel()
 
-    def _failed(self, rpc_error: Any) -> RequestError:
+    def failed(self, rpc_error: Any) -> RequestError:
+        """Return our error for a unary call that failed."""
         return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
 
     def explain(self, error: RequestError) -> RequestError:

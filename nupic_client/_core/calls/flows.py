@@ -16,6 +16,7 @@ from nupic_client.timeouts import NO_RETRIES, RetryPolicy
 
 __all__ = [
     "Attempts",
+    "READ_CLOCK",
     "Command",
     "DrawJitter",
     "FetchToken",
@@ -86,6 +87,10 @@ class Sleep:
 @dataclass(frozen=True, slots=True)
 class ReadClock:
     """Reply with a monotonic clock reading, in seconds."""
+
+
+READ_CLOCK = ReadClock()
+"""One for all requests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,10 @@ class ModelDirectory:
             signature = yield from describe_model(found, model.version, metadata=options.metadata)
         return model, signature
 
+    def known_unary(self, model: ModelSpec, options: CallOptions) -> ModelSignature | None:
+        """Return the signature that `unary` returns, if it is known without asking."""
+        return options.signature or self._signatures.get(model.server_name)
+
     def unary(
         self, model: ModelSpec, options: CallOptions, *, target: str, request_id: str = ""
     ) -> Flow[ModelSignature]:
@@ -131,7 +135,7 @@ class ModelDirectory:
             RequestError: the server does not have the model or could not be asked.
         """
         name = model.server_name
-        signature = options.signature or self._signatures.get(name)
+        signature = self.known_unary(model, options)
         if signature is None:
             flow = _describe_unary(model, options.metadata)
             try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.flows import Attempts, Flow, Invoke, ReadClock, completing, with_deadline
 from nupic_client._core.calls.models import streaming_twin
 from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.kserve import wire
 from nupic_client.backends.detect import detect
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 from nupic_client.logs import log_outcome
@@ -155,7 +156,7 @@ def _generate(
     session.message.ClearField("parameters")  # they ask for a final response, which only streams have
     try:
         invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
-        response = yield invoke
+        response = _parsed((yield invoke))
     except RequestError as error:
         now: float = yield ReadClock()
         session.attempts = attempts.count
@@ -165,3 +166,8 @@ def _generate(
     session.receive(response, now, whole=True)
     session.ended(now)
     return session.result()
+
+
+def _parsed(response: Any) -> Any:
+    """Return the response message of a transport: those of gRPC leave it as bytes."""
+    return wire.parse_infer_response(response) if isinstance(response, bytes) else response

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nupic_client._core.kserve.arrays import DTYPES, Array
+from nupic_client._arrays import Array
+from nupic_client._core.kserve.arrays import DTYPES
 from nupic_client._core.kserve.codec import decode_bytes_tensor, raw_contents, typed_elements
 from nupic_client.errors import ProtocolError
 from nupic_client.options import TextAs

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk_window import InFlightWindow
-from nupic_client._core.inference.inputs import EncodedBatch, encode_inputs
 from nupic_client._core.inference.request import InferenceRequest
-from nupic_client._core.inference.result import InferenceResult
 from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 
 if TYPE_CHECKING:
+    from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.embedding import EmbeddingBatcher
-    from nupic_client._core.kserve.arrays import ArrayLike
+    from nupic_client._core.inference.inputs import EncodedBatch
+    from nupic_client._core.inference.result import InferenceResult
     from nupic_client.signature import ModelSignature
 
 __all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_pipeline", "open_pipeline"]
@@ -63,7 +63,7 @@ class BulkSettings:
             raise ConfigurationError(f"errors must be 'raise' or 'return', not {self.errors!r}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Job:
     """A request to send.
 
@@ -92,7 +92,7 @@ class Pipeline:
 
     def __init__(self, request: InferenceRequest, signature: ModelSignature, settings: BulkSettings) -> None:
         self._request = request
-        self._signature = signature
+        self._codec = request.codec(signature)
         self._settings = settings
         self._batch_size = settings.batch_size or 0
         if self._batch_size > max(signature.max_batch_size, 1):
@@ -114,6 +114,11 @@ class Pipeline:
         return not self._exhausted and self._window.has_room
 
     @property
+    def has_results(self) -> bool:
+        """Whether `take` has a result."""
+        return self._window.has_ready
+
+    @property
     def finished(self) -> bool:
         """Whether all results were taken."""
         return self._exhausted and self._window.idle
@@ -124,10 +129,12 @@ class Pipeline:
         self._count += 1
         if not self._batch_size:
             return [Job(self._window.start((index,)), self._single(inputs))]
+        from nupic_client._core.inference.inputs import encode_inputs  # noqa: PLC0415 - it imports numpy
+
         try:
-            batch = encode_inputs(self._signature, inputs)
+            batch = encode_inputs(self._codec.signature, inputs)
         except ConfigurationError as error:
-            return [*self._close_group(), Job(self._window.start((index,)), self._send(error))]
+            return [*self._close_group(), Job(self._window.start((index,)), _raise(error))]
         jobs = []
         rows = sum(item.rows or 1 for item in self._group) + (batch.rows or 1)
         if self._group and (rows > self._batch_size or not self._group[0].fits(batch)):
@@ -179,17 +186,19 @@ class Pipeline:
             return []
         number = self._window.start(range(self._group_start, self._group_start + len(group)))
         rows = tuple(item.rows or 1 for item in group) if len(group) > 1 else ()
-        return [Job(number, self._send(EncodedBatch.joined(group)), rows)]
+        return [Job(number, self._batch(type(group[0]).joined(group)), rows)]
 
     def _single(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> flows.Flow[InferenceResult]:
-        return (yield from self._send(encode_inputs(self._signature, inputs)))
+        start: float = yield flows.READ_CLOCK
+        codec, request_id = self._codec, self._request.new_id()
+        message = codec.write(inputs, request_id)
+        return (yield from self._request.send(codec, message, request_id, start))
 
-    def _send(self, batch: EncodedBatch | ConfigurationError) -> flows.Flow[InferenceResult]:
-        if isinstance(batch, ConfigurationError):  # what encoding the input has raised
-            raise batch
-        request = self._request
-        flow = request.call(request.serialize(self._signature, batch))
-        return (yield from flows.with_deadline(flow, request.timeout, request.options.retry))
+    def _batch(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
+        start: float = yield flows.READ_CLOCK
+        codec, request_id = self._codec, self._request.new_id()
+        message = codec.write_batch(batch, request_id)
+        return (yield from self._request.send(codec, message, request_id, start))
 
 
 def open_pipeline(
@@ -210,6 +219,12 @@ def open_pipeline(
 def embedding_pipeline(batcher: EmbeddingBatcher, settings: BulkSettings) -> Pipeline:
     """Return the pipeline for the requests of an embedding."""
     return Pipeline(batcher.request, batcher.signature, settings)
+
+
+def _raise(error: ConfigurationError) -> flows.Flow[InferenceResult]:
+    """Fail as the encoding of an input did, in the turn of that input."""
+    yield flows.READ_CLOCK
+    raise error
 
 
 def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:

@@ -48,6 +48,11 @@ class InFlightWindow(Generic[T]):
         return len(self._running) < self._concurrency and self._held < self._limit
 
     @property
+    def has_ready(self) -> bool:
+        """Whether `take` has an outcome."""
+        return bool(self._ready)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits for its turn."""
         return not self._running and not self._ready

@@ -1,19 +1,18 @@
-"""One request with one answer: find the model, encode the inputs, decode the response. Nothing here waits."""
+"""One request with one answer: find the model, write the request, read the response. Nothing here waits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Flow, with_deadline
-from nupic_client._core.inference.inputs import encode_inputs
-from nupic_client._core.kserve.arrays import ArrayLike
+from nupic_client._core.calls.flows import READ_CLOCK, Flow, with_deadline
 from nupic_client.errors import RequestRejectedError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.request import InferenceRequest
     from nupic_client._core.inference.result import InferenceResult
+    from nupic_client._arrays import ArrayLike
 
 __all__ = ["infer"]
 
@@ -32,17 +31,18 @@ def infer(
         ConfigurationError: the inputs do not fit the model; they were not sent.
         RequestError: the request failed.
     """
-    flow = _infer(request, inputs, models)
-    return (yield from with_deadline(flow, request.timeout, request.options.retry))
-
-
-def _infer(
-    request: InferenceRequest, inputs: Mapping[str, ArrayLike] | ArrayLike, models: ModelDirectory
-) -> Flow[InferenceResult]:
-    signature = yield from request.find_model(models)
-    serialized = request.serialize(signature, encode_inputs(signature, inputs))
+    options = request.options
+    start: float = yield READ_CLOCK
+    signature = models.known_unary(request.model, options)
+    asked = signature is None
+    if signature is None:
+        flow = request.find_model(models)
+        signature = yield from with_deadline(flow, request.timeout, options.retry)
+    codec = request.codec(signature)
+    request_id = options.request_id or request.new_id()
+    message = codec.write(inputs, request_id)
     try:
-        return (yield from request.call(serialized))
+        return (yield from request.send(codec, message, request_id, start, asked=asked))
     except RequestRejectedError:
         # The server may have loaded another version of the model: the next request asks again.
         models.forget(request.model.server_name)

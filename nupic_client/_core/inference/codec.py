@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nupic_client._arrays import ArrayLike
 from nupic_client._core.inference.inputs import encode_inputs
 from nupic_client._core.inference.response import ResponseReader
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.arrays import DTYPES, ArrayLike
+from nupic_client._core.kserve.arrays import DTYPES
 
 if TYPE_CHECKING:
     from nupic_client._core.inference.inputs import EncodedBatch
@@ -134,7 +135,9 @@ class _Input:
     def shape_of(self, value: ArrayLike) -> tuple[int, ...] | None:
         """Return the shape that a value is sent with, if one like it was sent before."""
         if type(value) is np.ndarray:
-            return self._shapes.get(value.shape) if value.dtype == self._dtype else None
+            if self._dtype is None or value.dtype != self._dtype:  # numpy takes None for a data type
+                return None
+            return self._shapes.get(value.shape)
         if self._is_text:
             if type(value) is list:
                 return self._shapes.get((len(value),))
@@ -162,7 +165,7 @@ class _Input:
         """Note the shape of a value that passed all checks; return it where values like it may skip them."""
         if tensor.parameters:
             return None
-        if type(value) is np.ndarray and value.dtype == self._dtype:
+        if type(value) is np.ndarray and self._dtype is not None and value.dtype == self._dtype:
             given = value.shape
         elif self._is_text and type(value) is str:
             given = ()

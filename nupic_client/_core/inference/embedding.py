@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
@@ -17,10 +15,8 @@ from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.kserve.arrays import Array
+    from nupic_client._arrays import Array, ArrayLike, Vectors
     from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]
@@ -72,17 +68,24 @@ class EmbeddingBatcher:
         self._input = _text_input(signature)
         self._output = _vector_output(signature, output)
         self._size = _batch_size(signature, batch_size)
-        self._matrix: NDArray[np.float32] | None = None
+        self._matrix: Vectors | None = None
         self.request = replace(request, outputs=(RequestedOutput(self._output.name),))
         """The caller's request, asking for the embeddings only."""
 
-    def inputs(self) -> Iterator[dict[str, Array]]:
+    def inputs(self) -> Iterator[dict[str, ArrayLike]]:
         """Yield the inputs of each request."""
-        ones = (1,) * len(self._input.shape)
+        plain = self._input.shape == (1,)  # as nearly all: a list of texts has this shape
         for start in range(0, len(self._texts), self._size):
-            chunk = np.array(self._texts[start : start + self._size], dtype=object)
-            batched = self.signature.max_batch_size > 0
-            yield {self._input.name: chunk.reshape((len(chunk), *ones) if batched else ones)}
+            chunk = list(self._texts[start : start + self._size])
+            yield {self._input.name: chunk if plain else self._shaped(chunk)}
+
+    def _shaped(self, texts: list[str]) -> Array:
+        """Return texts as an array with the dimensions of the input, each of size 1."""
+        import numpy as np  # noqa: PLC0415 - see `nupic_client._arrays`
+
+        ones = (1,) * len(self._input.shape)
+        batched = self.signature.max_batch_size > 0
+        return np.array(texts, dtype=object).reshape((len(texts), *ones) if batched else ones)
 
     def add(self, index: int, result: InferenceResult) -> None:
         """Fill the rows of the request with this index.
@@ -102,7 +105,7 @@ class EmbeddingBatcher:
                 request_id=result.request_id,
             )
         if self._matrix is None:
-            self._matrix = np.empty((len(self._texts), length), np.float32)
+            self._matrix = _vectors(len(self._texts), length)
         if self._matrix.shape[1] != length:
             raise ProtocolError(
                 f"output {self._output.name!r} must have vectors of {self._matrix.shape[1]} numbers as before, not of"
@@ -112,12 +115,18 @@ class EmbeddingBatcher:
             )
         self._matrix[start : start + count] = array.reshape(count, length)
 
-    def matrix(self) -> NDArray[np.float32]:
+    def matrix(self) -> Vectors:
         """Return the matrix, one row for each text; without texts it is 0 rows of the width that the model declares."""
         if self._matrix is None:
             declared = self._output.shape[-1] if self._output.shape else 0
-            return np.empty((0, max(declared, 0)), np.float32)
+            return _vectors(0, max(declared, 0))
         return self._matrix
+
+
+def _vectors(rows: int, length: int) -> Vectors:
+    import numpy as np  # noqa: PLC0415 - see `nupic_client._arrays`
+
+    return np.empty((rows, length), np.float32)
 
 
 def prepare_embedding(

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nupic_client._core.kserve.arrays import ArrayLike, encode_array, encode_undeclared
+from nupic_client._arrays import ArrayLike
+from nupic_client._core.kserve.arrays import encode_array, encode_undeclared
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.calls.flows import Flow, Invoke, ReadClock
-from nupic_client._core.calls.options import CallOptions, check_option_names, too_long
-from nupic_client._core.inference.arrays import decode_outputs, text_bytes
-from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, retrying
+from nupic_client._core.calls.options import CallOptions, check_option_names
 from nupic_client._core.kserve import wire
 from nupic_client._numbers import check_integer
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean, listed
-from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
-from nupic_client.logs import log_outcome, log_sending
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
+from nupic_client.logs import log_outcome, log_sending, logger
 from nupic_client.options import InferOptions, TextAs
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.inference.inputs import EncodedBatch
+    from nupic_client._core.inference.codec import InferenceCodec
+    from nupic_client._core.inference.result import InferenceResult
     from nupic_client.registry import ModelSpec
     from nupic_client.signature import ModelSignature
 
-__all__ = ["InferenceRequest", "SerializedRequest", "check_output", "check_text"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SerializedRequest:
-    """A request that is ready to be sent.
-
-    Args:
-        message: the serialized ``ModelInferRequest``.
-        model: the server's name of the model.
-        request_id: sent with the request.
-    """
-
-    message: bytes = field(repr=False)
-    model: str
-    request_id: str
+__all__ = ["InferenceRequest", "InferenceRequests", "check_output", "check_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +39,7 @@ class InferenceRequest:
         outputs: the outputs to return; none asks for all.
         parameters: request parameters.
         text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
+        kept: for `codec`.
     """
 
     model: ModelSpec
@@ -63,6 +49,7 @@ class InferenceRequest:
     outputs: tuple[wire.RequestedOutput, ...] = ()
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
+    kept: _Kept = field(default_factory=lambda: _Kept(), repr=False, compare=False)
 
     @classmethod
     def create(
@@ -130,80 +117,136 @@ class InferenceRequest:
             self.model, self.options, target=self.target, request_id=self.options.request_id or ""
         )
 
-    def serialize(self, signature: ModelSignature, batch: EncodedBatch) -> SerializedRequest:
-        """Return the request for these inputs, ready to be sent.
+    def codec(self, signature: ModelSignature) -> InferenceCodec:
+        """Return what writes the requests to a model and reads its responses; made anew for another signature.
 
         Raises:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
-        self.check(signature)
-        request_id = self.options.request_id or self.new_id()
-        message = wire.serialize_infer_request(
-            signature.name,
-            batch.tensors,
-            request_id=request_id,
-            version=self.model.version,
-            outputs=self.outputs,
-            parameters=self.parameters,
-        )
-        return SerializedRequest(message=message, model=signature.name, request_id=request_id)
+        codec = self.kept.codec
+        if codec is None or codec.signature is not signature:
+            from nupic_client._core.inference.codec import InferenceCodec  # noqa: PLC0415 - it imports numpy
 
-    def call(self, serialized: SerializedRequest) -> Flow[InferenceResult]:
-        """Send a request and return its result.
+            codec = self.kept.codec = InferenceCodec(self, signature)
+        return codec
+
+    def send(
+        self, codec: InferenceCodec, message: bytes, request_id: str, start: float, asked: bool = False
+    ) -> Flow[InferenceResult]:
+        """Send a request and return its result, with retries within the deadline.
+
+        Args:
+            codec: reads the response.
+            message: the serialized request.
+            request_id: of this request.
+            start: clock reading from which the deadline counts.
+            asked: whether some of the time has passed since, with a question to the server.
 
         Raises:
             RequestError: it failed.
         """
-        start: float = yield ReadClock()
-        model, request_id = serialized.model, serialized.request_id
-        log_sending(model, request_id, self.target)
-        attempts = _Counter()
+        options = self.options
+        timeout = options.timeouts.total
+        end = None if timeout is None else start + timeout
+        attempts = Attempts()
+        invoke = Invoke("ModelInfer", message, timeout, options.metadata, attempts)
+        if logger.isEnabledFor(DEBUG):
+            log_sending(codec.signature.name, request_id, self.target)
         try:
-            invoke = Invoke("ModelInfer", serialized.message, None, self.options.metadata, attempts.add)
-            result = self._result(serialized, (yield invoke))
+            if asked and end is not None:
+                now: float = yield READ_CLOCK
+                invoke = invoke.with_timeout(max(end - now, 0.001))
+            try:
+                response = yield invoke
+            except RequestError as error:
+                response = yield from retrying(invoke, error, end, options.retry)
+            result = codec.read(response, request_id, attempts.call)
         except GeneratorExit:
-            log_outcome(model, request_id, "cancelled", attempts=attempts.count)
+            log_outcome(codec.signature.name, request_id, "cancelled", attempts=attempts.count)
             raise
         except RequestError as error:
-            now: float = yield ReadClock()
-            failure = error.completed(model=model, target=self.target, request_id=request_id)
-            failure = failure.with_facts(attempts=attempts.count)
-            log_outcome(model, request_id, failure, total=now - start, attempts=attempts.count)
+            now = yield READ_CLOCK
+            failure = self._failure(error, codec, request_id, attempts, now - start)
             raise failure from error.__cause__
-        now = yield ReadClock()
-        log_outcome(model, request_id, "finished", total=now - start, attempts=attempts.count)
+        if logger.isEnabledFor(INFO):
+            now = yield READ_CLOCK
+            name = codec.signature.name
+            log_outcome(name, request_id, "finished", total=now - start, attempts=attempts.count)
         return result
 
-    def _result(self, serialized: SerializedRequest, response: Any) -> InferenceResult:
-        if response.id and response.id != serialized.request_id:
-            raise ProtocolError(f"the server sent an answer to another request, {response.id!r}")
-        limit = self.options.max_output_bytes
-        if limit is not None and text_bytes(response) > limit:
-            raise ProtocolError(too_long(limit))
-        arrays = decode_outputs(response, self.text)
-        missing = [output.name for output in self.outputs if output.name not in arrays]
-        if missing:
-            raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
-        return InferenceResult(
-            arrays,
-            model=response.model_name or serialized.model,
-            version=response.model_version,
-            request_id=response.id or serialized.request_id,
-            parameters={name: wire.parameter_value(value) for name, value in response.parameters.items()},
+    def _failure(
+        self, error: RequestError, codec: InferenceCodec, request_id: str, attempts: Attempts, elapsed: float
+    ) -> RequestError:
+        """Return the error of a request with its facts, and log it."""
+        model = codec.signature.name
+        failure = error.completed(model=model, target=self.target, request_id=request_id)
+        failure = failure.with_facts(attempts=attempts.count)
+        if isinstance(failure, DeadlineExceededError):
+            failure = failure.with_facts(limit=self.timeout, elapsed=elapsed)
+        log_outcome(model, request_id, failure, total=elapsed, attempts=attempts.count)
+        return failure
+
+
+class _Kept:
+    """What a request remembers of the model that it was last sent to."""
+
+    __slots__ = ("codec",)
+
+    def __init__(self) -> None:
+        self.codec: InferenceCodec | None = None
+
+
+class InferenceRequests:
+    """The requests of one client: options that come again are checked once. Thread-safe.
+
+    Args:
+        model: the model to call.
+        defaults: the client's options.
+        target: the server, for error texts.
+        text: the client's type of BYTES elements in results.
+        new_id: makes request ids.
+    """
+
+    __slots__ = ("_known", "_model", "_new_id", "_target", "_text", "defaults")
+
+    def __init__(
+        self, model: ModelSpec, defaults: CallOptions, target: str, text: TextAs, new_id: Callable[[], str]
+    ) -> None:
+        self._model = model
+        self.defaults = defaults
+        self._target = target
+        self._text = text
+        self._new_id = new_id
+        self._known: dict[Any, InferenceRequest] = {}
+
+    def of(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
+        """Return the request with these options. Arguments and errors as for `InferenceRequest.create`."""
+        try:
+            # The kind of a value counts too: 1 == True.
+            key = (*options, *options.values(), *map(type, options.values()), single) if options else single
+            known = self._known.get(key)
+        except TypeError:  # a list or a mapping
+            return self._create(options, single=single)
+        if known is None:
+            known = self._create(options, single=single)
+            if "request_id" not in options:
+                if len(self._known) >= _MOST_OPTIONS:
+                    self._known.clear()
+                self._known[key] = known
+        return known
+
+    def _create(self, options: InferOptions, *, single: bool) -> InferenceRequest:
+        return InferenceRequest.create(
+            self._model,
+            {"text": self._text, **options},
+            defaults=self.defaults,
+            target=self._target,
+            new_id=self._new_id,
+            single=single,
         )
 
 
-class _Counter:
-    """How often a call was made."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 1
-
-    def add(self) -> None:
-        self.count += 1
-
+_MOST_OPTIONS = 64
 
 CLASSIFICATION = "classification"
 """Parameter of a requested output: the number of classes to return in place of the numbers."""

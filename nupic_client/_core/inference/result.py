@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.kserve.arrays import Array
 from nupic_client._public import publish
 from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nupic_client._arrays import Array
 
 __all__ = ["InferenceResult"]
 
@@ -27,7 +30,7 @@ class InferenceResult(Mapping[str, "Array"]):
             result["y"].shape
     """
 
-    __slots__ = ("_arrays", "model", "parameters", "request_id", "version")
+    __slots__ = ("_arrays", "_call", "model", "parameters", "request_id", "version")
 
     def __init__(
         self,
@@ -37,8 +40,10 @@ class InferenceResult(Mapping[str, "Array"]):
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, bool | int | float | str] = {},
+        call: Any = None,
     ) -> None:
         self._arrays = dict(arrays)
+        self._call = call
         self.model: str = model
         """The server's name of the model."""
         self.version: str = version
@@ -62,16 +67,26 @@ class InferenceResult(Mapping[str, "Array"]):
             )
         return next(iter(self._arrays.values()))
 
+    @property
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The gRPC metadata (HTTP/2 trailers) that the server sent behind its answer; empty over HTTP."""
+        return metadata_of(self._call)
+
+    def like(self, arrays: dict[str, Array], request_id: str, call: Any) -> InferenceResult:
+        """Return the result of another request whose answer differs in these facts only."""
+        other = object.__new__(InferenceResult)
+        other._arrays = arrays
+        other._call = call
+        other.model = self.model
+        other.version = self.version
+        other.request_id = request_id
+        other.parameters = self.parameters
+        return other
+
     def rows(self, start: int, stop: int) -> InferenceResult:
         """Return a part of a batch: views of these rows of every output."""
         arrays = {name: array[start:stop] for name, array in self._arrays.items()}
-        return InferenceResult(
-            arrays,
-            model=self.model,
-            version=self.version,
-            request_id=self.request_id,
-            parameters=self.parameters,
-        )
+        return self.like(arrays, self.request_id, self._call)
 
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
@@ -91,6 +106,22 @@ class InferenceResult(Mapping[str, "Array"]):
     def __repr__(self) -> str:
         outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
         return f"InferenceResult(model={self.model!r}, {outputs})"
+
+
+def metadata_of(call: Any) -> tuple[tuple[str, str | bytes], ...]:
+    """Return the trailing metadata of a call of gRPC that has ended; nothing where there is no call."""
+    if call is None:
+        return ()
+    found = call.trailing_metadata()
+    if inspect.iscoroutine(found):  # of a call of grpc.aio: it does not wait, because the call has ended
+        try:
+            found.send(None)
+        except StopIteration as stop:
+            found = stop.value
+        else:
+            found.close()
+            return ()
+    return tuple((name, value) for name, value in found or ())
 
 
 publish(__name__)

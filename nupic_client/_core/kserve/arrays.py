@@ -21,11 +21,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nupic_client._arrays import Array, ArrayLike
 from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._datatypes import DATATYPES
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DTYPES",
-    "Array",
-    "ArrayLike",
     "as_array",
     "content_of",
     "encode_array",
@@ -48,11 +46,6 @@ __all__ = [
     "fit_shape",
     "own_datatype",
 ]
-
-Array: TypeAlias = NDArray[Any]
-"""A numpy array of any data type."""
-ArrayLike: TypeAlias = Any
-"""A numpy array, an object that numpy converts to one (such as a torch tensor on the CPU), or plain Python values."""
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(datatype.numpy_name).newbyteorder("<")

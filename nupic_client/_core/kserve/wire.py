@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -18,6 +18,9 @@ from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client.errors import ProtocolError
 from nupic_client.signature import InputTensor
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = [
     "EMPTY_FINAL_PARAMETER",
     "FINAL_PARAMETER",
@@ -25,19 +28,25 @@ __all__ = [
     "EncodedTensor",
     "RequestedOutput",
     "build_infer_request",
+    "id_field",
+    "join_request",
     "method_path",
     "parameter_value",
     "parse_bare_response",
+    "parse_infer_response",
     "parse_stream_response",
     "pb",
+    "raw_output_marks",
+    "request_head",
     "serialize",
-    "serialize_infer_request",
     "serialized_contents",
     "set_parameters",
     "split_infer_request",
     "text_among",
 ]
 
+Content: TypeAlias = "bytes | memoryview | NDArray[Any]"
+"""Raw contents: bytes, or a contiguous buffer with them."""
 FINAL_PARAMETER = "triton_final_response"
 """Response parameter: true on the last response of a request, with or without content."""
 EMPTY_FINAL_PARAMETER = "triton_enable_empty_final_response"
@@ -175,7 +184,7 @@ class EncodedTensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    contents: tuple[bytes | memoryview, ...]
+    contents: tuple[Content, ...]
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
 
 
@@ -192,25 +201,19 @@ class RequestedOutput:
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
 
 
-def serialize_infer_request(
+def request_head(
     model: str,
     tensors: Iterable[EncodedTensor],
     *,
-    request_id: str = "",
     version: str = "",
     outputs: Iterable[RequestedOutput | str] = (),
     parameters: Parameters = NO_PARAMETERS,
 ) -> bytes:
-    """Build and serialize a ModelInferRequest, copying the contents of its tensors only once.
-
-    A protobuf message takes contents only as ``bytes`` (one copy), copies those, and copies again when it is serialized:
-    16 MB take 40 ms. Fields may stand in any order on the wire, so the raw contents are put behind the rest as they are:
-    below 1 ms.
+    """Return a serialized ModelInferRequest without its id and raw contents, for `join_request`.
 
     Args:
         model: the server's name of the model.
-        tensors: the inputs.
-        request_id: echoed by the server.
+        tensors: the inputs; their contents do not matter.
         version: model version; empty for the server's choice.
         outputs: the outputs to return, a name where nothing special is asked; none asks for all.
         parameters: request parameters.
@@ -218,23 +221,70 @@ def serialize_infer_request(
     Raises:
         ValueError: a parameter does not fit its field.
     """
-    tensors = tuple(tensors)
-    request = _without_contents(model, tensors, request_id, version, outputs, parameters)
-    parts: list[bytes | memoryview] = [request.SerializeToString()]
-    for tensor in tensors:
-        parts.append(_RAW_INPUT_TAG + _varint(sum(len(content) for content in tensor.contents)))
-        parts.extend(tensor.contents)
+    message = _without_contents(model, tensors, "", version, outputs, parameters)
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def join_request(head: bytes, request_id: str, contents: Iterable[Iterable[Content]]) -> bytes:
+    """Return a serialized ModelInferRequest, copying the contents of its tensors only once.
+
+    A protobuf message takes contents only as ``bytes`` (one copy), copies those, and copies again when it is serialized:
+    16 MB take 40 ms. Fields may stand in any order on the wire, so the id and the raw contents are put behind the rest as
+    they are: below 1 ms.
+
+    Args:
+        head: of `request_head`.
+        request_id: echoed by the server.
+        contents: the raw contents of each input, in parts that follow one another.
+    """
+    identity = request_id.encode()
+    parts: list[Content] = [head, _ID_TAG, _varint(len(identity)), identity]
+    for content in contents:
+        size = 0
+        for part in content:
+            size += memoryview(part).nbytes
+        parts += (_RAW_INPUT_TAG, _varint(size), *content)
     return b"".join(parts)
 
 
+def id_field(request_id: str) -> bytes:
+    """Return the id as it stands in a serialized ModelInferResponse; nothing for an empty one."""
+    identity = request_id.encode()
+    return _RESPONSE_ID_TAG + _varint(len(identity)) + identity if identity else b""
+
+
+def raw_output_marks(sizes: Iterable[int]) -> list[bytes]:
+    """Return what stands before each of the raw contents of these sizes in a serialized ModelInferResponse."""
+    return [_RAW_OUTPUT_TAG + _varint(size) for size in sizes]
+
+
+def parse_infer_response(data: bytes) -> Any:
+    """Parse a serialized ``ModelInferResponse``.
+
+    Raises:
+        ProtocolError: the bytes are not such a message.
+    """
+    try:
+        return pb.ModelInferResponse.FromString(data)
+    except _UNREADABLE:
+        raise ProtocolError("the server sent a response that cannot be read") from None
+
+
 # Field number and wire type 2, a length and bytes: https://protobuf.dev/programming-guides/encoding/
-_RAW_INPUT_TAG = bytes([pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3 | 2])
-_RAW_OUTPUT_TAG = bytes(
-    [pb.ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number << 3 | 2]
-)
+def _tag(message: Any, field: str) -> bytes:
+    return bytes([message.DESCRIPTOR.fields_by_name[field].number << 3 | 2])
+
+
+_ID_TAG = _tag(pb.ModelInferRequest, "id")
+_RESPONSE_ID_TAG = _tag(pb.ModelInferResponse, "id")
+_RAW_INPUT_TAG = _tag(pb.ModelInferRequest, "raw_input_contents")
+_RAW_OUTPUT_TAG = _tag(pb.ModelInferResponse, "raw_output_contents")
 
 
 def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return number.to_bytes(1, "little")
     data = bytearray()
     while number > 0x7F:
         data.append(number & 0x7F | 0x80)

@@ -1,0 +1,264 @@
+"""Many unary calls of one reader over one completion queue of gRPC, read by the thread that waits for them.
+
+gRPC's futures are served by a thread of each channel: every answer changes threads, and each call has locks of its own. Here the
+reader takes the events itself, one for each call, in a channel that nothing else uses: half of the processor time, and twice as
+many requests a second (docs/explanation/speed.md). The futures are used where gRPC's own channel is not seen, as behind
+interceptors: see `nupic_client._sync.calls`.
+
+gRPC has no public name for it. What is used here is what its futures are made of; ``tests/grpc/test_canaries.py`` watches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from functools import lru_cache
+from typing import Any
+
+import grpc
+from grpc._cython import cygrpc
+
+from nupic_client._core.kserve import wire
+from nupic_client._grpc import fork, housekeeping
+
+__all__ = ["CallQueue", "QueuedCall", "QueuedCallError", "can_queue", "path_of"]
+
+_FLAGS = 0
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_CANCELLED: int = grpc.StatusCode.CANCELLED.value[0]
+_LEFT = "the results were left"
+_LAST = 5
+"""The place of the status among the operations of a call."""
+_MESSAGE = 4
+
+
+def can_queue(channel: Any) -> bool:
+    """Return whether a channel is gRPC's own, so that a queue can be made of it, and nobody intercepts its calls."""
+    inner = getattr(channel, "_channel", None)
+    return (
+        type(channel).__module__ == "grpc._channel"
+        and isinstance(inner, cygrpc.Channel)
+        and not getattr(cygrpc, "g_gevent_activated", False)
+    )
+
+
+class QueuedCall:
+    """A unary call; when it has ended, its response or what gRPC's errors say. Made by `CallQueue.start`."""
+
+    __slots__ = ("_status", "call", "response", "work")
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+        """Whatever the caller wants to find again when the call has ended."""
+        self.call: Any = None
+        self.response: bytes | None = None
+        """None if the call failed."""
+        self._status: Any = None
+
+    def ended(self, operations: Any) -> None:
+        """Take the results of the operations."""
+        self._status = operations[_LAST]
+        if self._status.code() == 0:
+            self.response = operations[_MESSAGE].message()
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status."""
+        code = _CODES.get(self._status.code(), grpc.StatusCode.UNKNOWN)
+        return code if self.response is not None or code is not grpc.StatusCode.OK else grpc.StatusCode.INTERNAL
+
+    def details(self) -> str:
+        """Return the server's words."""
+        details = self._status.details()
+        return details.decode(errors="replace") if isinstance(details, bytes) else str(details or "")
+
+    def initial_metadata(self) -> tuple[Any, ...]:
+        """Return the headers; they are not kept."""
+        return ()
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        """Return the trailers."""
+        return tuple(self._status.trailing_metadata() or ())
+
+    def __call__(self, event: object) -> set[object]:
+        """Be asked about an event by gRPC, when it closes a channel with running calls."""
+        return set()
+
+
+class QueuedCallError(grpc.RpcError):
+    """A call that failed, as gRPC's errors are.
+
+    Args:
+        call: it has ended.
+    """
+
+    def __init__(self, call: QueuedCall) -> None:
+        super().__init__(f"{call.code()}: {call.details()}")
+        self.code = call.code
+        self.details = call.details
+        self.initial_metadata = call.initial_metadata
+        self.trailing_metadata = call.trailing_metadata
+
+
+class CallQueue:
+    """A channel whose unary calls one thread starts and waits for. `abandon` may be called from anywhere.
+
+    Args:
+        channel: gRPC's own; it belongs to the queue from now on.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._outer = channel
+        self._channel: Any = channel._channel  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        self._calls: set[QueuedCall] = set()
+        self._alarm: QueuedCall | None = None
+        self._waiting = threading.Lock()
+        # A channel with running calls must not be destroyed, which would wait for ever for their events.
+        self._registration = housekeeping.Registration()
+        self._registration.call = self
+        self.abandoned = False
+        """Whether `abandon` was called: only the calls that are running may be waited for."""
+        fork.track(self)
+
+    def _after_fork(self) -> None:
+        """Leave all to the parent; nothing can be done with it in a child."""
+        fork.leak_in_child(self._outer, self._channel, self._calls, self._alarm)
+        self._calls = set()
+        self._alarm = None
+        self._waiting = threading.Lock()
+        self.abandoned = True
+
+    def take(self) -> None:
+        """Begin to use the queue."""
+        housekeeping.register(self._registration)
+
+    def give_back(self) -> bool:
+        """End the use of the queue; return whether it can be used again: no call is running."""
+        if self.abandoned or self._calls or self._alarm is not None:
+            return False
+        housekeeping.unregister(self._registration)
+        return True
+
+    def close(self) -> None:
+        """Close the channel of a queue that nobody uses."""
+        self._outer.close()
+
+    @property
+    def running(self) -> int:
+        """How many calls are running."""
+        return len(self._calls)
+
+    def start(
+        self, method: bytes, request: bytes, timeout: float | None, metadata: Any, work: Any
+    ) -> QueuedCall:
+        """Start a call.
+
+        Args:
+            method: its path.
+            request: its serialized message.
+            timeout: seconds, or None.
+            metadata: sent with it.
+            work: kept in the call.
+
+        Raises:
+            ValueError: gRPC closed the channel.
+        """
+        made = QueuedCall(work)
+        operations = (
+            cygrpc.SendInitialMetadataOperation(metadata or None, _FLAGS),
+            cygrpc.SendMessageOperation(request, _FLAGS),
+            cygrpc.SendCloseFromClientOperation(_FLAGS),
+            cygrpc.ReceiveInitialMetadataOperation(_FLAGS),
+            cygrpc.ReceiveMessageOperation(_FLAGS),
+            cygrpc.ReceiveStatusOnClientOperation(_FLAGS),
+        )
+        self._calls.add(made)  # first: Ctrl-C may come when it has just begun
+        deadline = None if timeout is None else time.time() + timeout
+        try:
+            made.call = self._begin(method, deadline, metadata or None, operations, made)
+        except Exception:
+            self._calls.discard(made)
+            raise
+        if self.abandoned:  # just now, by another thread
+            _cancel(made)
+        return made
+
+    def _begin(self, method: bytes, deadline: float | None, metadata: Any, operations: Any, tag: Any) -> Any:
+        return self._channel.integrated_call(
+            cygrpc.PropagationConstants.GRPC_PROPAGATE_DEFAULTS,
+            method,
+            None,
+            deadline,
+            metadata,
+            None,
+            ((operations, tag),),
+            None,
+        )
+
+    def wait(self, timeout: float | None = None) -> QueuedCall | None:
+        """Wait until a call ends and return it.
+
+        Args:
+            timeout: seconds after which None is returned, or None for no limit.
+        """
+        if timeout is not None:
+            self._set_alarm(timeout)
+        while True:
+            with self._waiting:
+                if not self._calls and self._alarm is None:
+                    return None
+                event = self._channel.next_call_event()
+            call = event.tag
+            if call is None:  # gRPC looks up now and then where it supports forks
+                continue
+            if call is self._alarm:
+                self._alarm = None
+                return None
+            if not isinstance(call, QueuedCall) or call not in self._calls:
+                continue
+            self._calls.discard(call)
+            call.ended(event.batch_operations)
+            return call
+
+    def _set_alarm(self, seconds: float) -> None:
+        """Have `wait` return after some time: a call that sends nothing ends at its deadline."""
+        if self._alarm is not None:
+            return  # it is set already; who waits for longer looks at the clock and comes again
+        alarm = QueuedCall(None)
+        operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
+        self._alarm = alarm
+        alarm.call = self._begin(b"/alarm", time.time() + seconds, None, operations, alarm)
+
+    def abandon(self) -> None:
+        """Cancel all calls, and close the channel when the last one has ended. Takes locks: not for destructors.
+
+        Waits for the thread that is in `wait`, which the cancelled calls wake up.
+        """
+        self.abandoned = True
+        for call in tuple(self._calls):
+            _cancel(call)
+        if self._alarm is not None:
+            _cancel(self._alarm)
+        with self._waiting:
+            # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
+            self._channel.close_on_fork(_CANCELLED, _LEFT)
+            self._calls.clear()
+            self._alarm = None
+        housekeeping.unregister(self._registration)
+
+    def abandon_soon(self) -> None:
+        """Have the housekeeping thread call `abandon`. Takes no lock, for destructors."""
+        self.abandoned = True
+        housekeeping.submit(self.abandon)
+
+
+def _cancel(call: QueuedCall) -> None:
+    with contextlib.suppress(Exception):
+        if call.call is not None:
+            call.call.cancel(_CANCELLED, _LEFT)
+
+
+@lru_cache
+def path_of(method: str) -> bytes:
+    """Return the path of a method as gRPC's core takes it."""
+    return wire.method_path(method).encode()
