@@ -161,6 +161,38 @@ def ours_async(url: str, at_once: int, number: int) -> dict[str, Any]:
     return asyncio.run(main())
 
 
+def one_by_one(send: Callable[[str], Any], number: int) -> dict[str, Any]:
+    return timed(lambda some: [send(text) for text in texts(some)], number)
+
+
+async def aone_by_one(send: Callable[[str], Any], number: int) -> dict[str, Any]:
+    async def run(some: int) -> list[Any]:
+        return [await send(text) for text in texts(some)]
+
+    return await atimed(run, number)
+
+
+def ours_infer(url: str, _: int, number: int) -> dict[str, Any]:
+    from nupic_client import InferenceClient
+
+    with InferenceClient(MODEL, url) as client:
+        return one_by_one(lambda text: client.infer([text]).only, number)
+
+
+def ours_ainfer(url: str, _: int, number: int) -> dict[str, Any]:
+    async def main() -> dict[str, Any]:
+        from nupic_client import InferenceClient
+
+        async with InferenceClient(MODEL, url) as client:
+
+            async def send(text: str) -> Any:
+                return (await client.ainfer([text])).only
+
+            return await aone_by_one(send, number)
+
+    return asyncio.run(main())
+
+
 def triton_input(module: Any, text: str) -> list[Any]:
     made = module.InferInput("text_input", [1, 1], "BYTES")
     made.set_data_from_numpy(np.array([[text.encode()]], dtype=np.object_))
@@ -198,13 +230,17 @@ def batched(url: str, at_once: int, number: int) -> dict[str, Any]:
 
 REQUESTS: dict[str, Callable[[str, int, int], dict[str, Any]]] = {
     "bare grpcio": bare_sync,
+    "nupic_client infer": ours_infer,
     "nupic_client map": ours_sync,
     "tritonclient": tritonclient_sync,
     "bare grpc.aio": bare_async,
+    "nupic_client ainfer": ours_ainfer,
     "nupic_client amap": ours_async,
     "tritonclient.aio": tritonclient_async,
     "nupic_client map, batch_size=32": batched,
 }
+SINGLE = ("nupic_client infer", "nupic_client ainfer")
+"""Ways with one request at a time."""
 
 
 def bulk_bare(url: str, model: str, data: Any) -> Callable[[], Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from typing_extensions import Self, Unpack
 
+from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
 from nupic_client._core.calls.options import CallOptions
@@ -19,7 +20,6 @@ from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._core.kserve.rest import check_headers
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id

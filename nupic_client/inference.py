@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 from typing_extensions import Unpack
 
+from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
@@ -18,7 +19,6 @@ from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, InferenceRequests, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id

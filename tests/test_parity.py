@@ -25,7 +25,7 @@ RENAMED = {
 STREAM = RENAMED | {"close": "cancel"}
 ONLY_ASYNC = {TextStream: {"aclose"}, Transport: {"aclose"}, ResultStream: {"aclose"}}
 # A call that goes on while others are begun: asyncio has tasks for that, threads need gRPC's futures.
-ONLY_SYNC = {Transport: {"authorized", "begin", "finish"}}
+ONLY_SYNC = {Transport: {"calls", "keep", "not_started"}}
 
 
 def own(kind):

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from inference.tensor_server import TensorServer, signature
 
 import nupic_client
-from nupic_client import StreamingClient
+from nupic_client import InferenceClient, StreamingClient
 from nupic_client.testing import FakeTriton
 
 PACKAGE = str(Path(nupic_client.__file__).parent)
@@ -187,3 +189,43 @@ def test_a_generation_is_one_call(server):
             asyncio.run(client.agenerate("Hello", max_tokens=8))
         # The model's signature is asked for once; everything after that is the generation itself.
         assert list(server.calls[seen:]) == ["ModelConfig", *["ModelStreamInfer"] * 6]
+
+
+# Arrays. What repeats an earlier request costs a copy of its head and the bytes; the answer is not parsed.
+ARRAY = np.ones(8, np.float32)
+
+
+def one_by_one(client, number):
+    for _ in range(number):
+        client.infer({"x": ARRAY})
+
+
+def all_at_once(client, number):
+    assert sum(1 for _ in client.map([{"x": ARRAY}] * number)) == number
+
+
+async def aone_by_one(client, number):
+    for _ in range(number):
+        await client.ainfer({"x": ARRAY})
+
+
+async def aall_at_once(client, number):
+    assert len([result async for result in client.amap([{"x": ARRAY}] * number)]) == number
+
+
+# Counted on CPython 3.11: 67, 104, 74 and 104. Before, with all checks and all parsing each time: 182, 207, 189 and 224.
+@pytest.mark.parametrize(
+    ("send", "most"), [(one_by_one, 72), (all_at_once, 125), (aone_by_one, 84), (aall_at_once, 130)]
+)
+def test_a_request_like_the_last_one_costs_few_calls(send, most):
+    specs = {"x": ("FP32", (-1,))}
+    with TensorServer(signature("m", specs)) as server, InferenceClient("m", server.url) as client:
+        server.keep_requests = False
+
+        def run(number):
+            asyncio.run(send(client, number)) if send in {aone_by_one, aall_at_once} else send(client, number)
+
+        run(20)
+        few, many = calls_of(lambda: run(FEW)), calls_of(lambda: run(MANY))
+        names = {name: (count - few.names.get(name, 0)) / (MANY - FEW) for name, count in many.names.items()}
+    assert (many.count - few.count) / (MANY - FEW) <= most, names

@@ -1,11 +1,11 @@
-"""Requests that are answered at once: embeddings per second on a real Triton, and tensors of 100 MB."""
+"""Requests that are answered at once: embeddings per second, and tensors of 100 MB."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from benchmarks.bulk_server import DOWNLOAD, UPLOAD
-from benchmarks.measure_infer import BULK, REQUESTS
+from benchmarks.measure_infer import BULK, REQUESTS, SINGLE
 from benchmarks.runner import (
     Goal,
     Outcome,
@@ -18,7 +18,8 @@ from benchmarks.runner import (
     server_process,
 )
 
-REQUESTS_AT_ONCE = ((1, 1_000), (32, 5_000))
+SERVERS = {"real Triton": "benchmarks.triton_server", "blast server": "benchmarks.blast_server"}
+REQUESTS_AT_ONCE = ((1, 2_000), (32, 6_000), (128, 6_000))
 """Requests at the same time, and how many in all."""
 SIZE = 100_000_000
 BATCHED = "nupic_client map, batch_size=32"
@@ -26,16 +27,17 @@ BATCHED = "nupic_client map, batch_size=32"
 
 def run(settings: Settings) -> Outcome:
     outcome = Outcome()
-    with server_process("benchmarks.triton_server") as url:
-        for at_once, number in REQUESTS_AT_ONCE:
-            order = {"url": url, "at_once": at_once, "number": settings.scaled(number, 32)}
-            ways = [way for way in REQUESTS if at_once > 1 or way != BATCHED]
-            found = alternated(
-                ways,
-                settings.repeats,
-                lambda way, order=order: in_process("benchmarks.measure_infer", {"way": way, **order}),
-            )
-            embeddings(outcome, at_once, order["number"], found)
+    for server, module in SERVERS.items():
+        with server_process(module) as url:
+            for at_once, number in REQUESTS_AT_ONCE:
+                order = {"url": url, "at_once": at_once, "number": settings.scaled(number, 32)}
+                left_out = {BATCHED} if at_once == 1 else {*SINGLE}
+                found = alternated(
+                    [way for way in REQUESTS if way not in left_out],
+                    settings.repeats,
+                    lambda way, order=order: in_process("benchmarks.measure_infer", {"way": way, **order}),
+                )
+                embeddings(outcome, server, at_once, order["number"], found)
     size = settings.scaled(SIZE, 1_000_000) // 4 * 4
     with server_process("benchmarks.bulk_server", str(size)) as url:
         for model in (UPLOAD, DOWNLOAD):
@@ -58,14 +60,24 @@ def cpu(figures: dict[str, Any]) -> float:
 
 
 def rivals(way: str) -> tuple[str, str]:
-    waits = "amap" in way or "aio" in way
+    waits = way.rpartition(" ")[2] in {"amap", "ainfer"} or "aio" in way
     return ("bare grpc.aio", "tritonclient.aio") if waits else ("bare grpcio", "tritonclient")
 
 
-def embeddings(outcome: Outcome, at_once: int, number: int, found: dict[str, list[dict[str, Any]]]) -> None:
+def embeddings(
+    outcome: Outcome, server: str, at_once: int, number: int, found: dict[str, list[dict[str, Any]]]
+) -> None:
     made = Table(
-        f"Embeddings, real Triton, {at_once} at the same time",
-        ("way", "embeddings/s", "of bare", "of tritonclient", "CPU µs each", "CPU of tritonclient's"),
+        f"Embeddings, {server}, {at_once} at the same time",
+        (
+            "way",
+            "embeddings/s",
+            "of bare",
+            "of tritonclient",
+            "CPU µs each",
+            "CPU of bare",
+            "CPU of tritonclient's",
+        ),
         note="The model costs nothing. `map` works in one thread; the bare and tritonclient's way in as many threads"
         " as requests, with a client object for each.",
     )
@@ -78,11 +90,19 @@ def embeddings(outcome: Outcome, at_once: int, number: int, found: dict[str, lis
                 1 / ratio(found, way, bare, wall),
                 1 / ratio(found, way, peer, wall),
                 median([cpu(figures) for figures in runs]) / number * 1e6,
+                ratio(found, way, bare, cpu),
                 ratio(found, way, peer, cpu),
             )
         )
+        if way.startswith("nupic_client") and way != BATCHED:
+            what = f"{way.removeprefix('nupic_client ')}, {server}, {at_once} at once"
+            outcome.goals += (
+                Goal(f"{what}: CPU of tritonclient's", ratio(found, way, peer, cpu), most=1.0),
+                Goal(f"{what}: requests/s of tritonclient's", 1 / ratio(found, way, peer, wall), least=1.0),
+                Goal(f"{what}: CPU of the bare call's", ratio(found, way, bare, cpu), most=1.3),
+            )
     outcome.tables.append(made)
-    outcome.data[f"embeddings {at_once}"] = {"number": number, "found": found}
+    outcome.data[f"embeddings {server} {at_once}"] = {"number": number, "found": found}
 
 
 def bulk(outcome: Outcome, model: str, size: int, found: dict[str, list[dict[str, Any]]]) -> None:

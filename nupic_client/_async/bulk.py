@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import inspect
+import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
@@ -18,6 +20,7 @@ from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish
+from nupic_client._traceback import without_frames
 from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["AsyncResultStream"]
@@ -48,8 +51,8 @@ class AsyncResultStream(Generic[T]):
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
     ) -> None:
-        self._tasks: dict[asyncio.Task[Any], Job | None] = {}
         self._inbox: _Inbox | None = None
+        self._sleeping: list[tuple[float, int, Job]] = []
         self._transport = transport
         self._opening = opening  # a flow is run at the first read
         self._async_inputs = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
@@ -63,8 +66,8 @@ class AsyncResultStream(Generic[T]):
 
     def _after_fork(self) -> None:
         """Drop the parent's calls in a forked child; reading them there is an error."""
-        fork.leak_in_child(self._tasks, self._inbox)
-        self._tasks, self._inbox = {}, None
+        fork.leak_in_child(self._inbox)
+        self._inbox = None
         self._closed = True
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -95,7 +98,7 @@ class AsyncResultStream(Generic[T]):
         inbox = self._inbox
         if inbox is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
-                inbox.run(_cancel, tuple(self._tasks), inbox)
+                inbox.run(_cancel, inbox)
 
     async def aclose(self) -> None:
         """Same as `cancel`; for ``contextlib.aclosing``."""
@@ -122,9 +125,9 @@ class AsyncResultStream(Generic[T]):
         self._check_open()
         inbox = self._inbox = self._inbox or _Inbox()
         try:
-            pipeline = await self._open()
+            pipeline = self._pipeline or await self._open()
             # One input for each result keeps the server busy while the caller works on the results.
-            self._read_input(pipeline, inbox)
+            await self._read_input(pipeline, inbox)
             while True:
                 self._check_open()
                 await self._collect(pipeline, inbox)
@@ -134,16 +137,15 @@ class AsyncResultStream(Generic[T]):
                 if pipeline.finished:
                     self._consumed = True
                     return NOTHING
-                if not self._read_input(pipeline, inbox):
-                    await inbox.wait()
+                if not await self._read_input(pipeline, inbox):
+                    await inbox.wait(self._pause())
         except BaseException:
             self.cancel()
             raise
 
     async def _open(self) -> Pipeline:
-        if self._pipeline is None:
-            opening = self._opening
-            self._pipeline = opening if isinstance(opening, Pipeline) else await self._transport.run(opening)
+        opening = self._opening
+        self._pipeline = opening if isinstance(opening, Pipeline) else await self._transport.run(opening)
         return self._pipeline
 
     def _check_open(self) -> None:
@@ -153,65 +155,127 @@ class AsyncResultStream(Generic[T]):
                 " async for loop closes them too: use anext(results) to read single ones)"
             )
 
-    def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
+    async def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
         """Read one input if there is room, or start to; return False if there is nothing to do but wait."""
-        if not pipeline.wants_input or self._reading_input:
+        if self._reading_input or not pipeline.wants_input:
             return False
         if self._async_inputs is not None:
             # In a task of its own, so that slow inputs do not hold up the results.
-            self._tasks[inbox.start(_next(self._async_inputs))] = None
+            inbox.read(_next(self._async_inputs))
             self._reading_input = True
         else:
-            self._feed(pipeline, inbox, next(self._inputs, NOTHING))
+            await self._feed(pipeline, inbox, next(self._inputs, NOTHING))
         return True
 
-    def _feed(self, pipeline: Pipeline, inbox: _Inbox, inputs: Any) -> None:
+    async def _feed(self, pipeline: Pipeline, inbox: _Inbox, inputs: Any) -> None:
         for job in pipeline.end() if inputs is NOTHING else pipeline.feed(inputs):
-            self._tasks[inbox.start(self._transport.run(job.flow))] = job
+            job.flow = self._transport.authorized(job.flow)
+            await self._advance(pipeline, inbox, job, None)
+
+    def _pause(self) -> float | None:
+        """Return the seconds until a request is to be sent again, or None."""
+        return max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
 
     async def _collect(self, pipeline: Pipeline, inbox: _Inbox) -> None:
-        """Take in the tasks that have ended, without waiting."""
+        """Take in what has ended, without waiting."""
         while inbox.ended:
-            task = inbox.ended.popleft()
-            job = self._tasks.pop(task)
+            ended = inbox.ended.popleft()
+            job = inbox.jobs.pop(ended)
             if job is None:
                 self._reading_input = False
-                self._feed(pipeline, inbox, task.result())
+                await self._feed(pipeline, inbox, ended.result())
                 continue
-            outcome: Outcome
             try:
-                outcome = task.result()
+                reply = await self._transport.finish(ended)
             except NupicError as error:
-                outcome = error
-            for index, each in pipeline.finish(job, outcome):
-                if self._callback is not None:
-                    answer = self._callback(index, each)
-                    if inspect.isawaitable(answer):
-                        await answer
+                await self._advance(pipeline, inbox, job, None, error)
+            except asyncio.CancelledError:
+                self._check_open()  # the call was cancelled with the stream, and not this task
+                raise
+            else:
+                await self._advance(pipeline, inbox, job, reply)
+        while self._sleeping and self._sleeping[0][0] <= time.monotonic():
+            await self._advance(pipeline, inbox, heapq.heappop(self._sleeping)[2], None)
+
+    async def _advance(
+        self, pipeline: Pipeline, inbox: _Inbox, job: Job, reply: Any, error: NupicError | None = None
+    ) -> None:
+        """Run a job's flow until it must wait for a call or for the end of a pause, or ends."""
+        try:
+            while True:
+                command = job.flow.send(reply) if error is None else job.flow.throw(error)
+                error = None
+                if type(command) is flows.ReadClock:
+                    reply = time.monotonic()
+                elif isinstance(command, flows.Sleep):
+                    wake = time.monotonic() + command.seconds
+                    heapq.heappush(self._sleeping, (wake, job.number, job))
+                    return
+                else:
+                    try:
+                        if isinstance(command, flows.Invoke):
+                            inbox.watch(await self._transport.begin(command), job)
+                            return
+                        reply = await self._transport.perform(command)
+                    except NupicError as failure:
+                        error = failure
+        except StopIteration as stop:
+            await self._finish(pipeline, job, stop.value)
+        except NupicError as failure:
+            await self._finish(pipeline, job, without_frames(failure))
+
+    async def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:
+        found = pipeline.finish(job, outcome)
+        if self._callback is not None:
+            for index, each in found:
+                answer = self._callback(index, each)
+                if inspect.isawaitable(answer):
+                    await answer
 
 
 class _Inbox:
-    """The tasks that have ended. Separate from the stream, because running tasks must not keep a dropped stream alive."""
+    """The calls of a stream and the input that is read: running, and ended.
 
-    __slots__ = ("_loop", "_news", "ended")
+    Separate from the stream, because what runs must not keep a dropped stream alive.
+    """
+
+    __slots__ = ("_loop", "_news", "ended", "jobs")
 
     def __init__(self) -> None:
         self._loop = running_loop()
-        self._news = asyncio.Event()
-        self.ended: deque[asyncio.Task[Any]] = deque()
+        self._news: asyncio.Future[None] | None = None
+        self.jobs: dict[Any, Job | None] = {}
+        """For each running call its job; None for the task that reads an input."""
+        self.ended: deque[Any] = deque()
 
-    def start(self, work: Any) -> asyncio.Task[Any]:
+    def read(self, work: Any) -> None:
+        """Run a coroutine that reads an input."""
         task = self._loop.create_task(work)
+        self.jobs[task] = None
         task.add_done_callback(self._end)
-        return task
 
-    async def wait(self) -> None:
-        """Wait until a task has ended or `wake` was called."""
-        await self._news.wait()
-        self._news.clear()
+    def watch(self, call: Any, job: Job) -> None:
+        """Note the end of a call of grpc.aio."""
+        self.jobs[call] = job
+        call.add_done_callback(self._end)
+
+    async def wait(self, timeout: float | None) -> None:
+        """Wait until something has ended, `wake` is called, or some seconds are over."""
+        if self.ended:
+            return
+        news = self._news = self._loop.create_future()
+        timer = None if timeout is None else self._loop.call_later(timeout, self.wake)
+        try:
+            await news
+        finally:
+            self._news = None
+            if timer is not None:
+                timer.cancel()
 
     def wake(self) -> None:
-        self._news.set()
+        news = self._news
+        if news is not None and not news.done():
+            news.set_result(None)
 
     def run(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function in the loop: at once if this is its thread, else soon."""
@@ -220,11 +284,11 @@ class _Inbox:
         else:
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    def _end(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled():
-            task.exception()  # asyncio warns about an exception that was never retrieved
-        self.ended.append(task)
-        self._news.set()
+    def _end(self, ended: Any) -> None:
+        if isinstance(ended, asyncio.Task) and not ended.cancelled():
+            ended.exception()  # asyncio warns about an exception that was never retrieved
+        self.ended.append(ended)
+        self.wake()
 
 
 class _Results(Generic[T]):
@@ -249,9 +313,9 @@ class _Results(Generic[T]):
             self._stream.cancel()
 
 
-def _cancel(tasks: tuple[asyncio.Task[Any], ...], inbox: _Inbox) -> None:
-    for task in tasks:
-        task.cancel()
+def _cancel(inbox: _Inbox) -> None:
+    for running in tuple(inbox.jobs):
+        running.cancel()
     inbox.wake()
 
 

@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import grpc
 import grpc.aio
@@ -63,6 +64,7 @@ class AsyncTransport:
         self._lock = threading.RLock()  # a signal handler may close the client in the middle of its own calls
         # A grpc.aio channel belongs to the loop it was made in, and keeps it alive.
         self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
+        self._methods: WeakKeyDictionary[grpc.aio.Channel, dict[str, Any]] = WeakKeyDictionary()
 
     def _after_fork(self) -> None:
         """Start over in a forked child: the channels are the parent's."""
@@ -79,12 +81,15 @@ class AsyncTransport:
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""
-        flow = authorized(flow, self._bearer)
+        flow = self.authorized(flow)
         try:
             command = next(flow)
             while True:
                 try:
-                    reply = await self.perform(command)
+                    if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
+                        reply = time.monotonic()
+                    else:
+                        reply = await self.perform(command)
                 except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
                     command = flow.throw(error)
                 else:
@@ -154,12 +159,12 @@ class AsyncTransport:
 
     async def perform(self, command: flows.Command) -> Any:
         """Perform a command of a flow and return the reply."""
-        if type(command) is flows.Invoke:
+        if isinstance(command, flows.Invoke):
             return await self._invoke(command)
-        if isinstance(command, flows.Sleep):
-            return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
+        if isinstance(command, flows.Sleep):
+            return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
         # A plain function may block, for example while it fetches a token.
@@ -167,24 +172,51 @@ class AsyncTransport:
         return await token if inspect.isawaitable(token) else token
 
     async def _invoke(self, command: flows.Invoke) -> Any:
-        method = unary_method(await self._open(), command.method)
-        call = method(command.request, timeout=command.timeout, metadata=command.metadata)
+        return await self.finish(await self.begin(command))
+
+    async def begin(self, command: flows.Invoke) -> Any:
+        """Start a unary call and return it, for `finish`.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        channel = self._channels.get(running_loop()) or await self._open()
+        methods = self._methods.setdefault(channel, {})
+        method = methods.get(command.method)
+        if method is None:
+            method = methods[command.method] = unary_method(channel, command.method)
+        call = method(command.request, timeout=command.timeout, metadata=command.metadata or None)
+        if command.attempts is not None:
+            command.attempts.call = call
+        return call
+
+    async def finish(self, call: Any) -> Any:
+        """Wait for a call that `begin` started and return its response.
+
+        Raises:
+            RequestError: the call failed.
+        """
         try:
             response = await call
         except grpc.RpcError as rpc_error:
-            failure = self._failed(rpc_error)
+            failure = self.failed(rpc_error)
             raise failure from cause_of(failure, rpc_error)
         except asyncio.CancelledError:
             # grpc.aio also raises it when the channel is closed, without anybody cancelling the task.
             if not self.closed or task_is_cancelled():
                 raise
-            raise self._failed(await _as_error(call)) from None
+            raise self.failed(await _as_error(call)) from None
         if response is None:  # from grpc.aio for bytes that it cannot read
             target = str(self.config.endpoint)
             raise ProtocolError("the server sent a response that cannot be read", target=target)
         return response
 
-    def _failed(self, rpc_error: Any) -> RequestError:
+    def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
+        """Return a flow that sends this client's token with its calls."""
+        return authorized(flow, self._bearer)
+
+    def failed(self, rpc_error: Any) -> RequestError:
+        """Return our error for a unary call that failed."""
         return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
 
     def explain(self, error: RequestError) -> RequestError:

@@ -1,11 +1,11 @@
 """Many unary calls of one reader over one completion queue of gRPC, read by the thread that waits for them.
 
-gRPC's futures are served by a thread of each channel: every answer changes threads, and each call has locks of its own. Here the
-reader takes the events itself, one for each call, in a channel that nothing else uses: half of the processor time, and twice as
-many requests a second (docs/explanation/speed.md). The futures are used where gRPC's own channel is not seen, as behind
-interceptors: see `nupic_client._sync.calls`.
+gRPC's futures are served by a thread of each channel: every answer changes threads, and each call has locks of its own.
+Here the reader takes the events itself, one for each call, in a channel that nothing else uses: half of the processor time,
+and twice as many requests a second (docs/explanation/speed.md). The futures are used where gRPC's own channel is not seen,
+as behind interceptors: see `nupic_client._sync.calls`.
 
-gRPC has no public name for it. What is used here is what its futures are made of; ``tests/grpc/test_canaries.py`` watches it.
+gRPC has no public name for it. It is what gRPC's futures are made of; ``tests/grpc/test_canaries.py`` watches it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def can_queue(channel: Any) -> bool:
     return (
         type(channel).__module__ == "grpc._channel"
         and isinstance(inner, cygrpc.Channel)
+        and all(hasattr(inner, name) for name in ("integrated_call", "next_call_event", "close_on_fork"))
         and not getattr(cygrpc, "g_gevent_activated", False)
     )
 
@@ -65,7 +66,9 @@ class QueuedCall:
     def code(self) -> grpc.StatusCode:
         """Return the status."""
         code = _CODES.get(self._status.code(), grpc.StatusCode.UNKNOWN)
-        return code if self.response is not None or code is not grpc.StatusCode.OK else grpc.StatusCode.INTERNAL
+        return (
+            code if self.response is not None or code is not grpc.StatusCode.OK else grpc.StatusCode.INTERNAL
+        )
 
     def details(self) -> str:
         """Return the server's words."""
@@ -80,12 +83,12 @@ class QueuedCall:
         """Return the trailers."""
         return tuple(self._status.trailing_metadata() or ())
 
-    def __call__(self, event: object) -> set[object]:
+    def __call__(self, _: object) -> set[object]:
         """Be asked about an event by gRPC, when it closes a channel with running calls."""
         return set()
 
 
-class QueuedCallError(grpc.RpcError):
+class QueuedCallError(grpc.RpcError):  # type: ignore[misc]  # gRPC has no types
     """A call that failed, as gRPC's errors are.
 
     Args:
@@ -109,7 +112,7 @@ class CallQueue:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._outer = channel
-        self._channel: Any = channel._channel  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        self._channel: Any = channel._channel  # noqa: SLF001 - see above
         self._calls: set[QueuedCall] = set()
         self._alarm: QueuedCall | None = None
         self._waiting = threading.Lock()

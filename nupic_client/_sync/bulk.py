@@ -133,23 +133,26 @@ class ResultStream(Generic[T]):
             elif pipeline.has_results:  # calls that have ended make room for more, whose turn it is or not
                 while self._take_in(pipeline, calls, 0.0):
                     pass
-            while True:
-                if self._sleeping:
-                    self._wake(pipeline, calls)
-                result = pipeline.take()
-                if result is not NOTHING:
-                    return result
-                if pipeline.finished:
-                    self._consumed = True
-                    calls.done()
-                    return NOTHING
-                if pipeline.wants_input:
-                    self._read_input(pipeline, calls)
-                else:
-                    self._take_in(pipeline, calls, self._pause())
+            return self._next_result(pipeline, calls)
         except BaseException:
             self.close()
             raise
+
+    def _next_result(self, pipeline: Pipeline, calls: Calls) -> Any:
+        while True:
+            if self._sleeping:
+                self._wake(pipeline, calls)
+            result = pipeline.take()
+            if result is not NOTHING:
+                return result
+            if pipeline.finished:
+                self._consumed = True
+                calls.done()
+                return NOTHING
+            if pipeline.wants_input:
+                self._read_input(pipeline, calls)
+            else:
+                self._take_in(pipeline, calls, self._pause())
 
     def _open(self) -> tuple[Pipeline, Calls]:
         opening = self._opening

@@ -57,7 +57,7 @@ class Driver(abc.ABC):
 
     def perform(self, command: flows.Command) -> Any:
         """Do what a flow wants and return the reply."""
-        if type(command) is flows.Invoke:
+        if isinstance(command, flows.Invoke):
             return self._invoke(command)
         if isinstance(command, flows.Sleep):
             return time.sleep(command.seconds)

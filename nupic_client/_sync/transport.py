@@ -29,8 +29,9 @@ from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
-from nupic_client._sync.calls import Calls, FutureCalls, QueuedCalls
+from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._sync.driver import Driver
+from nupic_client._sync.queued_calls import QueuedCalls
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConfigurationError, RequestError
 
@@ -235,17 +236,16 @@ class Transport(Driver):
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._methods.get(command.method) or self._method(command.method)
         try:
-            attempts = command.attempts
-            if attempts is None:
-                return method(command.request, command.timeout, command.metadata)
-            response, attempts.call = method.with_call(command.request, command.timeout, command.metadata)
-            return response
+            response, call = method.with_call(command.request, command.timeout, command.metadata)
         except grpc.RpcError as rpc_error:
             failure = self.failed(rpc_error)
             raise failure from cause_of(failure, rpc_error)
         except BaseException as error:
             self.not_started(error)
             raise
+        if command.attempts is not None:
+            command.attempts.call = call
+        return response
 
     def _method(self, name: str) -> Any:
         channel = self._open()

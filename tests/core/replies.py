@@ -201,3 +201,9 @@ def echo(call):
         response.outputs.add(name=item.name, datatype=item.datatype, shape=item.shape)
     response.raw_output_contents.extend(request.raw_input_contents)
     return response
+
+
+def serialized_request(model, tensors, *, request_id="", **more):
+    """Return a serialized ``ModelInferRequest`` as the client writes it."""
+    head = wire.request_head(model, tensors, **more)
+    return wire.join_request(head, request_id, [tensor.contents for tensor in tensors])

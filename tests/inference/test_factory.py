@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from inference.tensor_server import TensorServer, echo, signature
 
 from nupic.client.inference_client import ClientFactory
 from nupic_client import ConfigurationError, InferenceClient
@@ -46,7 +47,11 @@ import sys
 import nupic_client, nupic.client.inference_client
 nupic_client.StreamingClient("gpt", "localhost:9").close()
 assert "numpy" not in sys.modules
-nupic_client.InferenceClient
+client = nupic_client.InferenceClient("echo", sys.argv[1])
+client.map([["a"]])
+assert "numpy" not in sys.modules
+client.infer(["a"])
 assert "numpy" in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    with TensorServer(signature("echo", {"text": ("BYTES", (-1,))}), answer=echo) as server:
+        subprocess.run([sys.executable, "-c", code, server.url], check=True)

@@ -524,7 +524,7 @@ def test_jobs_may_pause(client):
 
     def pausing():
         pipeline = yield from opening
-        return Pausing(pipeline._request, pipeline._signature, pipeline._settings)
+        return Pausing(pipeline._request, pipeline._codec.signature, pipeline._settings)
 
     with ResultStream(client._transport, pausing(), range(6)) as results:
         assert [value(result) for result in results] == list(range(6))

@@ -15,8 +15,8 @@ from nupic_client.logs import log_retry
 from nupic_client.timeouts import NO_RETRIES, RetryPolicy
 
 __all__ = [
-    "Attempts",
     "READ_CLOCK",
+    "Attempts",
     "Command",
     "DrawJitter",
     "FetchToken",

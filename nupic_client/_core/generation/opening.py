@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nupic_client._core.calls.flows import Attempts, Flow, Invoke, ReadClock, completing, with_deadline
 from nupic_client._core.calls.models import streaming_twin
@@ -156,7 +156,7 @@ def _generate(
     session.message.ClearField("parameters")  # they ask for a final response, which only streams have
     try:
         invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
-        response = _parsed((yield invoke))
+        response = wire.parse_infer_response((yield invoke))
     except RequestError as error:
         now: float = yield ReadClock()
         session.attempts = attempts.count
@@ -166,8 +166,3 @@ def _generate(
     session.receive(response, now, whole=True)
     session.ended(now)
     return session.result()
-
-
-def _parsed(response: Any) -> Any:
-    """Return the response message of a transport: those of gRPC leave it as bytes."""
-    return wire.parse_infer_response(response) if isinstance(response, bytes) else response

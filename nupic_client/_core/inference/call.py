@@ -9,10 +9,10 @@ from nupic_client._core.calls.flows import READ_CLOCK, Flow, with_deadline
 from nupic_client.errors import RequestRejectedError
 
 if TYPE_CHECKING:
+    from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.request import InferenceRequest
     from nupic_client._core.inference.result import InferenceResult
-    from nupic_client._arrays import ArrayLike
 
 __all__ = ["infer"]
 

@@ -3,8 +3,8 @@
 Requests for the same model with the same options differ in their id and their contents only, and so do the answers. What was
 checked once for some names, data types and shapes is not checked again.
 
-A message is its head, its id and the raw contents. Fields may stand in any order on the wire, so a request has its raw contents
-at its end; Triton puts those of a response there too.
+A message is its head, its id and the raw contents. Fields may stand in any order on the wire, so a request has its raw
+contents at its end; Triton puts those of a response there too.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ class InferenceCodec:
         return None if head is None else (head, parts)
 
     def _first(
-        self, inputs: Mapping[str, ArrayLike] | ArrayLike, named: Mapping[str, ArrayLike] | None, request_id: str
+        self,
+        inputs: Mapping[str, ArrayLike] | ArrayLike,
+        named: Mapping[str, ArrayLike] | None,
+        request_id: str,
     ) -> bytes:
         """Write a request with all checks, and remember what the next one like it need not check."""
         batch = encode_inputs(self.signature, inputs)

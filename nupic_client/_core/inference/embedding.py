@@ -15,8 +15,8 @@ from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
-    from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._arrays import Array, ArrayLike, Vectors
+    from nupic_client._core.calls.models import ModelDirectory
     from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["InferenceRequest", "InferenceRequests", "check_output", "check_text"]
 
 
+class _Kept:
+    """What a request remembers of the model that it was last sent to."""
+
+    __slots__ = ("codec",)
+
+    def __init__(self) -> None:
+        self.codec: InferenceCodec | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceRequest:
     """One request or many, validated but not yet matched with the model's signature.
@@ -49,7 +58,7 @@ class InferenceRequest:
     outputs: tuple[wire.RequestedOutput, ...] = ()
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
-    kept: _Kept = field(default_factory=lambda: _Kept(), repr=False, compare=False)
+    kept: _Kept = field(default_factory=_Kept, repr=False, compare=False)
 
     @classmethod
     def create(
@@ -131,7 +140,7 @@ class InferenceRequest:
         return codec
 
     def send(
-        self, codec: InferenceCodec, message: bytes, request_id: str, start: float, asked: bool = False
+        self, codec: InferenceCodec, message: bytes, request_id: str, start: float, *, asked: bool = False
     ) -> Flow[InferenceResult]:
         """Send a request and return its result, with retries within the deadline.
 
@@ -185,15 +194,6 @@ class InferenceRequest:
             failure = failure.with_facts(limit=self.timeout, elapsed=elapsed)
         log_outcome(model, request_id, failure, total=elapsed, attempts=attempts.count)
         return failure
-
-
-class _Kept:
-    """What a request remembers of the model that it was last sent to."""
-
-    __slots__ = ("codec",)
-
-    def __init__(self) -> None:
-        self.codec: InferenceCodec | None = None
 
 
 class InferenceRequests:

@@ -1,4 +1,4 @@
-"""The responses to the requests of one model: checked and decoded; one that repeats an earlier one is recognised by its bytes.
+"""The responses to the requests of one model, checked and decoded; one like an earlier one is recognised by its bytes.
 
 Responses to requests that are alike differ in their id and their numbers only. What stands around those was parsed once.
 """
@@ -76,16 +76,14 @@ class ResponseReader:
         Raises:
             ProtocolError: it is no such response, not the answer to this request, or not what was asked for.
         """
-        if not isinstance(response, bytes):
-            return self._parsed(response, request_id, call)
-        layout = self._layouts.get(len(response))
+        layout = self._layouts.get(len(response)) if isinstance(response, bytes) else None
         if layout is not None:
             arrays = _read(layout, response, request_id)
             if arrays is not None:
                 return layout.result.like(arrays, request_id, call)
         answer = wire.parse_infer_response(response)
         result = self._parsed(answer, request_id, call)
-        if layout is None:
+        if layout is None and isinstance(response, bytes):
             self._learn(response, answer, result)
         return result
 
@@ -138,7 +136,9 @@ def _read(layout: _Layout, data: bytes, request_id: str) -> dict[str, Any] | Non
             return None
         position += len(output.mark)
         dtype, count = output.dtype, output.count
-        if position % dtype.itemsize:  # an array in the middle of a word is slow, and some libraries refuse it
+        if (
+            position % dtype.itemsize
+        ):  # an array in the middle of a word is slow, and some libraries refuse it
             array = np.frombuffer(data[position : position + count * dtype.itemsize], dtype)
         else:
             array = np.frombuffer(data, dtype, count, position)
@@ -150,7 +150,11 @@ def _read(layout: _Layout, data: bytes, request_id: str) -> dict[str, Any] | Non
 def _layout(data: bytes, answer: Any, result: InferenceResult) -> _Layout | None:
     """Return the layout of a response, or None for one whose like must be parsed each time."""
     raws = answer.raw_output_contents
-    if not raws or len(raws) != len(answer.outputs) or len({output.name for output in answer.outputs}) != len(raws):
+    if (
+        not raws
+        or len(raws) != len(answer.outputs)
+        or len({output.name for output in answer.outputs}) != len(raws)
+    ):
         return None
     marks = wire.raw_output_marks(map(len, raws))
     head = data[: len(data) - sum(len(mark) + len(raw) for mark, raw in zip(marks, raws, strict=True))]

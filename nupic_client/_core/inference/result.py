@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nupic_client._arrays import Array
 from nupic_client._public import publish
 from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from nupic_client._arrays import Array
 
 __all__ = ["InferenceResult"]
 

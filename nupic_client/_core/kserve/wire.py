@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -17,9 +17,6 @@ from nupic_client._core.kserve.messages import load_messages
 from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client.errors import ProtocolError
 from nupic_client.signature import InputTensor
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = [
     "EMPTY_FINAL_PARAMETER",
@@ -45,8 +42,8 @@ __all__ = [
     "text_among",
 ]
 
-Content: TypeAlias = "bytes | memoryview | NDArray[Any]"
-"""Raw contents: bytes, or a contiguous buffer with them."""
+Content: TypeAlias = Any
+"""Raw contents: bytes, or a contiguous buffer with them, such as an array."""
 FINAL_PARAMETER = "triton_final_response"
 """Response parameter: true on the last response of a request, with or without content."""
 EMPTY_FINAL_PARAMETER = "triton_enable_empty_final_response"
@@ -259,12 +256,16 @@ def raw_output_marks(sizes: Iterable[int]) -> list[bytes]:
     return [_RAW_OUTPUT_TAG + _varint(size) for size in sizes]
 
 
-def parse_infer_response(data: bytes) -> Any:
-    """Parse a serialized ``ModelInferResponse``.
+def parse_infer_response(data: Any) -> Any:
+    """Parse a ``ModelInferResponse``; transports that have the message itself give that.
 
     Raises:
-        ProtocolError: the bytes are not such a message.
+        ProtocolError: the bytes are not such a message, or there is none.
     """
+    if data is None:  # a call may end well without one
+        raise ProtocolError("the call ended without an answer")
+    if not isinstance(data, bytes):
+        return data
     try:
         return pb.ModelInferResponse.FromString(data)
     except _UNREADABLE:

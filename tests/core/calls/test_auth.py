@@ -6,7 +6,7 @@ import pytest
 from core.replies import drive
 
 from nupic_client._core.calls.auth import Bearer, SignedCall, authorized, check_bearer_token
-from nupic_client._core.calls.flows import FetchToken, Invoke, ReadClock
+from nupic_client._core.calls.flows import Attempts, FetchToken, Invoke, ReadClock
 from nupic_client.errors import AuthenticationError, ConfigurationError, InferenceError, RequestRejectedError
 
 OTHERS = (("a", "1"), ("b-bin", b"\xff"))
@@ -30,8 +30,8 @@ def bearing(token):
     return (*OTHERS, ("authorization", f"Bearer {token}"))
 
 
-def call(metadata=OTHERS, on_repeat=lambda: None):
-    return (yield Invoke("ServerLive", None, 3.0, metadata, on_repeat))
+def call(metadata=OTHERS, attempts=None):
+    return (yield Invoke("ServerLive", None, 3.0, metadata, attempts))
 
 
 # When the token is fetched
@@ -131,12 +131,12 @@ def test_other_commands_are_left_alone():
 
 
 def test_a_refused_call_is_made_once_more_with_the_next_token_and_counted():
-    repeats = []
-    flow = authorized(call(on_repeat=lambda: repeats.append(1)), Bearer(source))
+    attempts = Attempts()
+    flow = authorized(call(attempts=attempts), Bearer(source))
     commands, reply = drive(flow, "first", unauthenticated(), "second", "answer")
     sent = [command.metadata for command in commands if isinstance(command, Invoke)]
     assert sent == [bearing("first"), bearing("second")]
-    assert (reply, len(repeats)) == ("answer", 1)
+    assert (reply, attempts.count) == ("answer", 2)
 
 
 def test_a_call_that_is_refused_twice_fails():

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nupic_client._core.calls.flows import (
+    Attempts,
     DrawJitter,
     FetchToken,
     Invoke,
@@ -58,16 +59,15 @@ def test_the_repr_of_a_call_shows_neither_metadata_nor_request():
 
 
 def test_a_call_with_other_metadata_is_otherwise_the_same():
-    repeats = []
-    invoke = Invoke("ServerLive", "request", 1.0, (), lambda: repeats.append(1))
-    other = invoke.with_metadata(METADATA)
-    other.on_repeat()
-    assert other == Invoke("ServerLive", "request", 1.0, METADATA)
-    assert (invoke.metadata, repeats) == ((), [1])
+    invoke = Invoke("ServerLive", "request", 1.0, (), Attempts())
+    other = invoke.with_metadata(METADATA).with_timeout(2.0)
+    other.repeated()
+    assert other == Invoke("ServerLive", "request", 2.0, METADATA)
+    assert (invoke.timeout, invoke.metadata, invoke.attempts.count) == (1.0, (), 2)
 
 
 def test_a_repeated_call_is_nobodys_business_by_default():
-    assert Invoke("ServerLive", None).on_repeat() is None
+    Invoke("ServerLive", None).repeated()
 
 
 # Completing errors
@@ -181,11 +181,11 @@ def test_a_deadline_of_the_servers_own_has_no_limit_of_ours():
 
 
 def test_a_call_is_counted_each_time_it_is_made_again():
-    repeats = []
-    flow = with_deadline(call(on_repeat=lambda: repeats.append(1)), None, POLICY)
+    attempts = Attempts()
+    flow = with_deadline(call(attempts=attempts), None, POLICY)
     commands, result = ask(flow, busy(), 0.5, None, busy(), 0.5, None, "answer")
     assert [command.seconds for command in commands if isinstance(command, Sleep)] == [0.5, 1.0]
-    assert (result, len(repeats), len(invokes(commands))) == ("answer", 2, 3)
+    assert (result, attempts.count, len(invokes(commands))) == ("answer", 3, 3)
 
 
 def test_the_time_for_the_next_try_is_what_is_left_after_the_pause():

@@ -70,7 +70,7 @@ def test_the_question_and_the_call_share_one_deadline():
         config(),
         the_answer(),
         models=ModelDirectory(),
-        clock=[100.0, 101.0, 103.0, 104.5],
+        clock=[100.0, 100.0, 101.0, 104.5],
     )
     assert [command.timeout for command in commands] == [9.0, 5.5]
 

@@ -77,18 +77,17 @@ def test_only_the_vectors_are_asked_for():
 
 def test_batches_are_as_large_as_the_model_takes():
     found = [inputs["text"] for inputs in batcher("abcdefghij").inputs()]
-    assert [array.shape for array in found] == [(4, 1), (4, 1), (2, 1)]
-    assert "".join(np.concatenate(found).ravel()) == "abcdefghij"
+    assert found == [[*"abcd"], [*"efgh"], [*"ij"]]
 
 
 def test_batches_may_be_smaller():
-    assert [inputs["text"].shape for inputs in batcher("abc", batch_size=2).inputs()] == [(2, 1), (1, 1)]
+    assert [inputs["text"] for inputs in batcher("abc", batch_size=2).inputs()] == [["a", "b"], ["c"]]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (-1,), (1, 1)])
 def test_a_model_without_a_batch_gets_one_text_at_a_time(shape):
     model = array_signature({"text": ("BYTES", shape)}, VECTOR)
-    found = [inputs["text"] for inputs in batcher(["a", "b"], model).inputs()]
+    found = [np.array(inputs["text"], object) for inputs in batcher(["a", "b"], model).inputs()]
     assert [array.shape for array in found] == [(1,) * len(shape)] * 2
     assert [array.item() for array in found] == ["a", "b"]
 

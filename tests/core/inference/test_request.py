@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import struct
 
@@ -11,8 +12,8 @@ from core.replies import array_signature, ask, drive, echo, inference_request, r
 
 from nupic_client._core.calls.flows import Invoke
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.inference.inputs import encode_inputs
-from nupic_client._core.inference.request import SerializedRequest, check_output, check_text
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.inference.request import InferenceRequests, check_output, check_text
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client.errors import ConfigurationError, InferenceError, ProtocolError, RequestRejectedError
@@ -22,12 +23,19 @@ PAIR = array_signature({"x": ("INT32", (-1,)), "text": ("BYTES", (-1,))})
 MODEL = array_signature({"x": ("INT32", (-1,))}, {"y": ("INT32", (-1,)), "text": ("BYTES", (-1,))})
 
 
-def serialized(request, signature=MODEL, value=(1, 2)):
-    return request.serialize(signature, encode_inputs(signature, value))
+def written(request, signature=MODEL, value=(1, 2)):
+    """Return the codec, a message and its id."""
+    codec = request.codec(signature)
+    request_id = request.options.request_id or request.new_id()
+    return codec, codec.write(value, request_id), request_id
+
+
+def sending(request, **more):
+    return request.send(*written(request), 1.0, **more)
 
 
 def message(request, **more):
-    return wire.pb.ModelInferRequest.FromString(serialized(request, **more).message)
+    return wire.pb.ModelInferRequest.FromString(written(request, **more)[1])
 
 
 def outputs(*found, **more):
@@ -41,7 +49,7 @@ def int32(*values, name="y"):
 def result(response, **options):
     """Return the result that a request makes of a response."""
     request = inference_request(**options)
-    return ask(request.call(serialized(request)), response)[1]
+    return ask(sending(request), response)[1]
 
 
 # Options
@@ -122,9 +130,8 @@ def test_the_message_has_the_inputs_and_asks_for_the_outputs():
 
 def test_each_message_has_an_id_of_its_own_unless_the_caller_gives_one():
     request = inference_request()
-    made = [serialized(request), serialized(request)]
-    assert [item.request_id for item in made] == ["id-1", "id-2"]
-    assert serialized(inference_request(request_id="mine")).request_id == "mine"
+    assert [message(request).id, message(request).id] == ["id-1", "id-2"]
+    assert message(inference_request(request_id="mine")).id == "mine"
 
 
 def test_parameters_of_each_type_are_sent():
@@ -145,21 +152,28 @@ def test_a_parameter_that_does_not_fit_is_an_error():
 def test_a_model_that_streams_is_refused():
     model = array_signature({"x": ("INT32", (-1,))}, decoupled=True)
     with pytest.raises(ConfigurationError, match="'model'"):
-        serialized(inference_request(), model)
+        written(inference_request(), model)
 
 
 def test_an_output_that_the_model_does_not_have_is_refused():
     with pytest.raises(ConfigurationError, match=r"'z'.*'y'"):
-        serialized(inference_request(outputs=["y", "z"]))
+        written(inference_request(outputs=["y", "z"]))
     with pytest.raises(ConfigurationError, match="'z'"):
         check_output(MODEL, "z")
     check_output(MODEL, "y")
 
 
-def test_the_repr_shows_neither_message_nor_metadata():
+def test_the_repr_shows_no_metadata():
     request = inference_request(metadata={"authorization": "Bearer s3cret"})
     assert "s3cret" not in repr(request)
-    assert "s3cret" not in repr(SerializedRequest(message=b"s3cret", model="m", request_id="r"))
+
+
+def test_the_codec_is_made_once_for_a_signature():
+    request = inference_request()
+    codec = request.codec(MODEL)
+    assert request.codec(MODEL) is codec
+    assert request.codec(PAIR) is not codec
+    assert inference_request().codec(MODEL) is not codec
 
 
 # The model
@@ -182,9 +196,10 @@ def test_the_model_is_the_one_for_a_request_with_one_answer():
 
 def test_the_call_sends_the_message_with_the_metadata_and_gives_the_result():
     request = inference_request(metadata={"a": "1"}, parameters={"p": 7})
-    ready = serialized(request)
-    (call,), found = ask(request.call(ready), echo(Invoke("ModelInfer", ready.message)))
-    assert call == Invoke("ModelInfer", ready.message, None, (("a", "1"),))
+    codec, data, request_id = written(request)
+    flow = request.send(codec, data, request_id, 1.0)
+    (call,), found = ask(flow, echo(Invoke("ModelInfer", data)))
+    assert call == Invoke("ModelInfer", data, 600.0, (("a", "1"),))
     assert found["x"].tolist() == [1, 2]
     assert (found.model, found.version, found.request_id, found.parameters) == (
         "model",
@@ -250,10 +265,9 @@ def test_the_limit_is_for_texts_and_for_what_is_longer_only():
 
 def test_an_error_is_completed_tells_how_often_it_was_sent_and_keeps_its_cause():
     request = inference_request()
-    flow = request.call(serialized(request))
-    next(flow)  # the clock
-    call = flow.send(1.0)
-    call.on_repeat()
+    flow = sending(request)
+    call = next(flow)
+    call.repeated()
     error = InferenceError("boom", model="own")
     error.__cause__ = RuntimeError("of gRPC")
     flow.throw(error)  # the clock
@@ -275,7 +289,7 @@ def log(caplog):
 
 def test_a_result_is_one_line_of_the_log(log):
     request = inference_request()
-    ask(request.call(serialized(request)), outputs(int32(1)), clock=[100.0, 101.5])
+    ask(sending(request), outputs(int32(1)), clock=[2.5])
     (line,) = log.messages
     assert "model=model request=id-1 outcome=finished total=1.500s" in line
     assert "attempts=1" in line
@@ -284,7 +298,7 @@ def test_a_result_is_one_line_of_the_log(log):
 def test_an_error_is_one_line_of_the_log_without_its_words(log):
     request = inference_request()
     with pytest.raises(InferenceError):
-        ask(request.call(serialized(request)), InferenceError("boom"), clock=[100.0, 101.5])
+        ask(sending(request), InferenceError("boom"), clock=[2.5])
     (line,) = log.messages
     assert "outcome=InferenceError total=1.500s" in line
     assert "boom" not in line
@@ -292,9 +306,8 @@ def test_an_error_is_one_line_of_the_log_without_its_words(log):
 
 def test_a_call_that_is_left_is_one_line_of_the_log(log):
     request = inference_request()
-    flow = request.call(serialized(request))
+    flow = sending(request)
     next(flow)
-    flow.send(1.0)
     flow.close()
     (line,) = log.messages
     assert "outcome=cancelled" in line
@@ -336,3 +349,50 @@ def test_wrong_outputs_are_refused(given, message):
     with pytest.raises(ConfigurationError, match=f"^{message}") as caught:
         inference_request(outputs=given)
     assert caught.value.parameter == "outputs"
+
+
+# The requests of one client
+
+
+def requests(**defaults):
+    ids = (f"id-{number}" for number in itertools.count(1))
+    return InferenceRequests(
+        ModelSpec(name="model"), CallOptions(**defaults), "host:8001", "str", ids.__next__
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 3}, {"text": "bytes", "timeout": None}])
+def test_options_that_come_again_are_checked_once(options):
+    made = requests()
+    assert made.of(dict(options)) is made.of(dict(options))
+    assert made.of(dict(options)) is not made.of(dict(options), single=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"timeout": 1}, {"timeout": 1.5}),
+        ({"max_output_bytes": 1}, {"timeout": 1}),
+        ({"outputs": ["y"]}, {"outputs": ["x"]}),
+        ({"parameters": {"a": 1}}, {"parameters": {"a": 2}}),
+        ({"request_id": "a"}, {"request_id": "b"}),
+    ],
+)
+def test_other_options_are_another_request(one, other):
+    made = requests()
+    assert made.of(one) != made.of(other)
+
+
+def test_a_value_that_only_equals_a_checked_one_is_checked():
+    made = requests()
+    made.of({"max_output_bytes": 1})
+    with pytest.raises(ConfigurationError, match="max_output_bytes"):
+        made.of({"max_output_bytes": True})
+
+
+def test_ids_are_not_kept():
+    made = requests()
+    for number in range(200):
+        made.of({"request_id": str(number)})
+        made.of({"timeout": number + 1})
+    assert len(made._known) <= 64

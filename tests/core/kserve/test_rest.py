@@ -6,7 +6,7 @@ import contextlib
 import json
 
 import pytest
-from core.replies import raw_bytes
+from core.replies import raw_bytes, serialized_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ QUESTIONS = ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "Model
 
 
 def serialized(*tensors, outputs=(), parameters=None, version="", request_id="", model="m"):
-    return wire.serialize_infer_request(
+    return serialized_request(
         model,
         [wire.EncodedTensor(*tensor) for tensor in tensors],
         request_id=request_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from core.replies import chunk, raw_bytes, reply
+from core.replies import chunk, raw_bytes, reply, serialized_request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ def test_inputs_and_outputs_have_parameters_of_their_own():
     asked = [wire.RequestedOutput("p", {"classification": 3}), "q"]
     for request in (
         wire.build_infer_request("m", [tensor], outputs=asked),
-        wire.pb.ModelInferRequest.FromString(wire.serialize_infer_request("m", [tensor], outputs=asked)),
+        wire.pb.ModelInferRequest.FromString(serialized_request("m", [tensor], outputs=asked)),
     ):
         (sent,) = request.inputs
         assert sent.parameters["content_type"].string_param == "np"
@@ -59,7 +59,7 @@ def test_an_input_that_cannot_be_encoded_is_named():
 
 def test_a_number_that_is_too_large_for_a_parameter_is_a_value_error():
     with pytest.raises(ValueError):
-        wire.serialize_infer_request("m", [], parameters={"count": 2**64})
+        serialized_request("m", [], parameters={"count": 2**64})
 
 
 @given(
@@ -80,7 +80,7 @@ def test_the_serialized_request_is_what_protobuf_would_make(inputs, outputs):
     for name in outputs:
         wanted.outputs.add(name=name)
     wanted.parameters["p"].double_param = 0.5
-    data = wire.serialize_infer_request(
+    data = serialized_request(
         "m",
         tensors,
         request_id="i",
@@ -93,7 +93,7 @@ def test_the_serialized_request_is_what_protobuf_would_make(inputs, outputs):
 
 def test_long_contents_have_long_lengths():
     data = struct.pack("<I", 200_000) + bytes(200_000)
-    request = wire.serialize_infer_request("m", [wire.EncodedTensor("x", "BYTES", (1,), (memoryview(data),))])
+    request = serialized_request("m", [wire.EncodedTensor("x", "BYTES", (1,), (memoryview(data),))])
     assert wire.pb.ModelInferRequest.FromString(request).raw_input_contents[0] == data
 
 

@@ -1,0 +1,64 @@
+"""The unary calls that run at the same time for one reader, over a completion queue of gRPC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, path_of
+from nupic_client._grpc.status import cause_of
+from nupic_client.errors import StreamClosedError
+
+if TYPE_CHECKING:
+    from nupic_client._core.calls.flows import Invoke
+    from nupic_client._sync.transport import Transport
+
+__all__ = ["QueuedCalls"]
+
+
+class QueuedCalls:
+    """Calls over a completion queue, which the reader's thread reads itself.
+
+    Args:
+        transport: whose calls they are.
+        calls: its queue.
+    """
+
+    def __init__(self, transport: Transport, calls: CallQueue) -> None:
+        self._transport = transport
+        self._queue = calls
+        calls.take()
+
+    def start(self, command: Invoke, work: Any) -> None:
+        """Start a call, see `Calls`."""
+        try:
+            call = self._queue.start(
+                path_of(command.method), command.request, command.timeout, command.metadata, work
+            )
+        except BaseException as error:
+            self._transport.not_started(error)
+            if self._queue.abandoned and isinstance(error, ValueError):
+                raise StreamClosedError("these results were closed before their end") from None
+            raise
+        if command.attempts is not None:
+            command.attempts.call = call
+
+    def wait(self, timeout: float | None) -> tuple[Any, Any] | None:
+        """Wait until a call has ended, see `Calls`."""
+        call = self._queue.wait(timeout)
+        return None if call is None else (call.work, call)
+
+    def outcome(self, call: Any) -> Any:
+        """Return the response of a call that has ended, see `Calls`."""
+        if call.response is not None:
+            return call.response
+        error = QueuedCallError(call)
+        failure = self._transport.failed(error)
+        raise failure from cause_of(failure, error)
+
+    def leave(self) -> None:
+        """Cancel all calls, see `Calls`."""
+        self._queue.abandon_soon()
+
+    def done(self) -> None:
+        """Give the queue back for the next reader."""
+        self._transport.keep(self._queue)

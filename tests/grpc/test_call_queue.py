@@ -1,0 +1,250 @@
+"""Many calls over one completion queue: each ends once, waits end, and leaving it ends all of them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+import pytest
+from canary import canary
+from inference.tensor_server import TensorServer, signature
+
+from nupic_client import InferenceClient
+from nupic_client._core.kserve import wire
+from nupic_client._grpc import call_queue
+from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
+
+INFER = path_of("ModelInfer")
+
+
+def message(name="m", request_id="r"):
+    request = wire.pb.ModelInferRequest(model_name=name, id=request_id)
+    request.inputs.add(name="x", datatype="INT32", shape=[1])
+    request.raw_input_contents.append(bytes(4))
+    return request.SerializeToString()
+
+
+@pytest.fixture
+def server():
+    with TensorServer(signature("m", {"x": ("INT32", (-1,))})) as server:
+        yield server
+
+
+@pytest.fixture
+def calls(server):
+    queue = CallQueue(grpc.insecure_channel(server.url))
+    queue.take()
+    yield queue
+    if not queue.abandoned:
+        queue.abandon()
+
+
+@pytest.fixture
+def silent():
+    """Calls to a server that accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        queue = CallQueue(grpc.insecure_channel(f"127.0.0.1:{listener.getsockname()[1]}"))
+        queue.take()
+        yield queue
+        if not queue.abandoned:
+            queue.abandon()
+
+
+def test_each_call_ends_once_with_its_work(calls):
+    for number in range(50):
+        calls.start(INFER, message(request_id=str(number)), 20.0, (("a", "b"),), number)
+    ended = [calls.wait() for _ in range(50)]
+    assert sorted(call.work for call in ended) == list(range(50))
+    for call in ended:
+        assert wire.pb.ModelInferResponse.FromString(call.response).id == str(call.work)
+        assert call.code() is grpc.StatusCode.OK
+    assert calls.running == 0
+    assert calls.wait() is None
+
+
+def test_a_failure_is_what_grpc_says(calls):
+    calls.start(b"/nope/Nope", message(), 20.0, (), "work")
+    call = calls.wait()
+    error = QueuedCallError(call)
+    assert (call.work, call.response) == ("work", None)
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "Method not found" in error.details()
+    assert error.details() in str(error)
+    assert isinstance(error.trailing_metadata(), tuple)
+
+
+def test_a_deadline_ends_a_call(silent):
+    silent.start(INFER, message(), 0.05, (), 1)
+    call = silent.wait()
+    assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("running", [0, 1])
+def test_a_wait_ends_after_its_time(silent, running):
+    for _ in range(running):
+        silent.start(INFER, message(), None, (), 1)
+    start = time.monotonic()
+    assert silent.wait(0.05) is None
+    assert time.monotonic() - start >= 0.04
+    assert silent.wait(0.0) is None
+    assert silent.running == running
+
+
+def test_a_call_that_ends_ends_the_wait_before_its_time(calls):
+    calls.start(INFER, message(), 20.0, (), 1)
+    assert calls.wait(600.0).work == 1
+    calls.abandon()  # with the alarm still set
+
+
+def test_leaving_wakes_the_thread_that_waits(silent):
+    silent.start(INFER, message(), None, (), 1)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(silent.wait()))
+    thread.start()
+    while not silent._waiting.locked():
+        time.sleep(0.001)
+    silent.abandon()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [call and call.code() for call in found] == [grpc.StatusCode.CANCELLED]
+    assert silent.wait() is None
+    with pytest.raises(ValueError, match="Cannot invoke"):
+        silent.start(INFER, message(), None, (), 2)
+
+
+def test_what_was_left_cannot_be_used_again(silent):
+    silent.start(INFER, message(), None, (), 1)
+    assert not silent.give_back()
+    silent.abandon()
+    assert not silent.give_back()
+
+
+def test_a_queue_that_is_done_can_be_used_again(calls):
+    for _ in range(3):
+        calls.take()
+        calls.start(INFER, message(), 20.0, (), 1)
+        calls.wait()
+        assert calls.give_back()
+
+
+def test_only_channels_of_grpc_itself_become_queues(server):
+    class Nothing(grpc.UnaryUnaryClientInterceptor):
+        def intercept_unary_unary(self, continuation, details, request):
+            return continuation(details, request)
+
+    with grpc.insecure_channel(server.url) as channel:
+        assert can_queue(channel)
+        assert not can_queue(grpc.intercept_channel(channel, Nothing()))
+    assert not can_queue(object())
+
+
+def test_the_private_names_of_grpc(calls):
+    with canary(
+        "grpcio",
+        "grpc._cython.cygrpc.Channel.integrated_call, next_call_event and close_on_fork",
+        call_queue,
+        "InferenceClient.map and embed must use futures: twice the processor time",
+    ):
+        calls.start(INFER, message(), 20.0, (), 1)
+        assert calls.wait().response
+        calls.start(INFER, message(), 20.0, (), 2)
+        calls.abandon()
+
+
+PROGRAM = """
+import contextlib, gc, socket, sys, threading, time
+from nupic_client import InferenceClient, ModelSignature, NupicError, TensorSpec
+
+listener = socket.create_server(("127.0.0.1", 0))
+url = "127.0.0.1:%d" % listener.getsockname()[1]
+spec = {"x": TensorSpec("x", "INT32", (-1,))}
+client = InferenceClient("m", url, signature=ModelSignature("m", spec, spec))
+results = client.map([[1], [2]], concurrency=2)
+def read():
+    with contextlib.suppress(NupicError):
+        next(results)
+
+reader = threading.Thread(target=read, daemon=True)
+reader.start()
+while not results._calls or results._calls._queue.running < 2:
+    time.sleep(0.001)
+"""
+ENDS = {
+    "as it is": "",
+    "closed": "results.close()",
+    "the client closed": "client.close()",
+    "dropped": "del results, client, reader; gc.collect()",
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_program_ends_while_calls_run(end):
+    code = f"{PROGRAM}\n{end}\nprint('end')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+INTERRUPTED = PROGRAM.replace("reader.start()", "").replace(
+    "while not results._calls or results._calls._queue.running < 2:\n    time.sleep(0.001)\n",
+    """
+try:
+    print("waiting", flush=True)
+    next(results)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+client.close()
+""",
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_the_wait():
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "waiting\n"
+        end = time.monotonic() + 60
+        lines = []
+        reader = threading.Thread(target=lambda: lines.append(process.stdout.readline()))
+        reader.start()
+        while reader.is_alive() and time.monotonic() < end:
+            process.send_signal(signal.SIGINT)
+            reader.join(0.5)
+        assert lines == ["interrupted\n"]
+        assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_queues_of_its_own(server):
+    with InferenceClient("m", server.url) as client:
+        results = client.map([[1], [2], [3]], concurrency=3)
+        assert next(results).only.tolist() == [1]
+        list(client.map([[1]]))  # leaves a queue behind
+        pid = os.fork()
+        if not pid:
+            try:
+                assert [result.only.tolist() for result in client.map([[7], [8]])] == [[7], [8]]
+                gc.collect()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert [result.only.tolist() for result in results] == [[2], [3]]
+
+
+def test_queues_are_used_again_and_two_at_once_have_one_each(server):
+    with InferenceClient("m", server.url) as client:
+        for _ in range(5):
+            list(client.map([[1]] * 3))
+        assert len(client._transport._queues) == 1
+        one, other = client.map([[1]] * 3), client.map([[2]] * 3)
+        assert [(first.only[0], second.only[0]) for first, second in zip(one, other, strict=True)] == [
+            (1, 2)
+        ] * 3
+        assert len(client._transport._queues) == 2
