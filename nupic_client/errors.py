@@ -160,6 +160,7 @@ class RequestError(NupicError):
         retryable: bool = False,
         attempts: int = 1,
         retry_after: float | None = None,
+        trailing_metadata: tuple[tuple[str, str | bytes], ...] = (),
     ) -> None:
         super().__init__(message)
         self.model: str = model
@@ -180,6 +181,8 @@ class RequestError(NupicError):
         """How often the request was sent."""
         self.retry_after: float | None = retry_after
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
+        self.trailing_metadata: tuple[tuple[str, str | bytes], ...] = trailing_metadata
+        """The gRPC metadata (HTTP/2 trailers) that came with the failure; empty where there was none, and over HTTP."""
         self.args = (self._sentence(),)
 
     def completed(self: AnyError, **facts: str) -> AnyError:  # noqa: PYI019

@@ -124,6 +124,7 @@ def test_facts_that_are_not_known_are_empty():
         "retryable": False,
         "attempts": 1,
         "retry_after": None,
+        "trailing_metadata": (),
     }
 
 

@@ -92,7 +92,8 @@ def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) 
         failure = reading.error(reading.message, server_message=details, retryable=reading.retryable)
     else:
         failure = error_from_message(details) or _unknown(code, details)
-    return failure.with_facts(status=code.name, retry_after=_pause(trailing, error, failure))
+    pause = _pause(trailing, error, failure)
+    return failure.with_facts(status=code.name, retry_after=pause, trailing_metadata=trailing)
 
 
 def _unknown(code: grpc.StatusCode, details: str) -> RequestError:
@@ -157,7 +158,7 @@ def _pause(trailing: Metadata, error: grpc.RpcError, failure: RequestError) -> f
 
 
 def _metadata(which: str, *sources: object) -> Metadata:
-    return tuple(_fact(which, *sources) or ())
+    return tuple((name, value) for name, value in _fact(which, *sources) or ())
 
 
 def _fact(name: str, *sources: object) -> Any:

@@ -82,6 +82,7 @@ def test_a_server_that_words_it_itself_was_reached(words):
 
 def test_metadata_at_the_end_proves_that_the_server_said_it():
     error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, "Socket closed", trailing=(("x", "y"),)))
+    assert error.trailing_metadata == (("x", "y"),)
     assert (type(error), error.message) == (
         ModelUnavailableError,
         "the server says that it is unavailable: Socket closed",

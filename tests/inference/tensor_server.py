@@ -65,6 +65,7 @@ class TensorServer:
         self.count = 0
         self.cancelled = 0
         self.configs = 0
+        self.trailers: tuple[tuple[str, str | bytes], ...] = ()
 
     def __enter__(self) -> Self:
         self._server = grpc.server(
@@ -131,6 +132,7 @@ class TensorServer:
         return response
 
     def _infer(self, request: Any, context: Any) -> Any:
+        context.set_trailing_metadata(self.trailers)
         ended = threading.Event()
         if not context.add_callback(ended.set):
             ended.set()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import socket
 
+import grpc
 import pytest
-from inference.tensor_server import TensorServer, echo, signature
+from inference.tensor_server import RefusedError, TensorServer, echo, signature
 
 from nupic_client import (
     ConfigurationError,
@@ -15,6 +17,7 @@ from nupic_client import (
     InferenceClient,
     OverloadedError,
     ProtocolError,
+    RequestRejectedError,
     RetryPolicy,
 )
 from nupic_client.testing import FakeTriton, abort
@@ -165,3 +168,28 @@ def test_a_wrong_concurrency_is_refused_before_anything_is_sent(flavour, concurr
         with pytest.raises(ConfigurationError, match="concurrency"):
             client.map([["hi"]], concurrency=concurrency)
         assert not server.calls
+
+
+TRAILERS = (("load", "named_metrics.x=1"), ("state-bin", b"\x00\xff"))
+
+
+def test_what_the_server_sends_behind_an_answer_is_on_the_result_and_on_the_error(flavour):
+    def answer(request):
+        if request.raw_input_contents[0][4:] == b"bad":
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "no")
+        return echo(request)
+
+    with (
+        TensorServer(signature("m", {"t": ("BYTES", (-1,))}), answer=answer) as server,
+        InferenceClient("m", server.url) as client,
+    ):
+        server.trailers = TRAILERS
+        result = flavour(client).infer(["good"])
+        assert result.trailing_metadata == TRAILERS
+        assert result.rows(0, 1).trailing_metadata == TRAILERS
+        with pytest.raises(RequestRejectedError) as caught:
+            flavour(client).infer(["bad"])
+        assert caught.value.trailing_metadata == TRAILERS
+        assert pickle.loads(pickle.dumps(caught.value)).trailing_metadata == TRAILERS
+        good, bad = flavour(client).map([["good"], ["bad"]], errors="return")
+        assert (good.trailing_metadata, bad.trailing_metadata) == (TRAILERS, TRAILERS)

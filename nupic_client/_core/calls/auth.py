@@ -106,16 +106,28 @@ class SignedCall:
 
     def hide(self, error: RequestError) -> RequestError:
         """Return the error without the credentials, which a server may repeat; the same object if it has none."""
-        message, server_message = error.message, error.server_message
+        message, server_message, trailing = error.message, error.server_message, error.trailing_metadata
         for name, value in self._sent:
             if name != _HEADER or not isinstance(value, str):
                 continue
             secret = value.rpartition(" ")[2]
             if len(secret) >= _SHORTEST_SECRET:
                 message, server_message = message.replace(secret, "…"), server_message.replace(secret, "…")
-        if (message, server_message) == (error.message, error.server_message):
+                trailing = tuple((each, _without(secret, said)) for each, said in trailing)
+        if (message, server_message, trailing) == (
+            error.message,
+            error.server_message,
+            error.trailing_metadata,
+        ):
             return error
-        return error.with_facts(message=message, server_message=server_message)
+        return error.with_facts(message=message, server_message=server_message, trailing_metadata=trailing)
+
+
+def _without(secret: str, value: str | bytes) -> str | bytes:
+    """Return a value of metadata without the secret."""
+    if isinstance(value, str):
+        return value.replace(secret, "…")
+    return value.replace(secret.encode(), "…".encode())
 
 
 def authorized(flow: Flow[T], bearer: Bearer | None) -> Flow[T]:

@@ -189,6 +189,13 @@ def test_the_token_is_hidden_wherever_it_stands_alone(text):
     assert "s3cret" not in getattr(hidden(error), text)
 
 
+def test_the_token_is_hidden_in_trailing_metadata():
+    error = unauthenticated("no").with_facts(
+        trailing_metadata=(("a", "s3cret!"), ("b-bin", b"s3cret"), ("c", "d"))
+    )
+    assert hidden(error).trailing_metadata == (("a", "…!"), ("b-bin", "…".encode()), ("c", "d"))
+
+
 def test_an_error_that_shows_nothing_is_the_same_one():
     error = unauthenticated("Bearer tokens only")
     assert hidden(error) is error
