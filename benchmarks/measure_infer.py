@@ -172,14 +172,14 @@ async def aone_by_one(send: Callable[[str], Any], number: int) -> dict[str, Any]
     return await atimed(run, number)
 
 
-def ours_infer(url: str, _: int, number: int) -> dict[str, Any]:
+def ours_infer(url: str, at_once: int, number: int) -> dict[str, Any]:
     from nupic_client import InferenceClient
 
     with InferenceClient(MODEL, url) as client:
         return one_by_one(lambda text: client.infer([text]).only, number)
 
 
-def ours_ainfer(url: str, _: int, number: int) -> dict[str, Any]:
+def ours_ainfer(url: str, at_once: int, number: int) -> dict[str, Any]:
     async def main() -> dict[str, Any]:
         from nupic_client import InferenceClient
 

@@ -1,4 +1,4 @@
-"""Memory over many short generations in one process: ``python -m benchmarks.measure_leak '{"way": …}'``."""
+"""Memory over many short generations or requests in one process: ``python -m benchmarks.measure_leak '{"way": …}'``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.blast_server import EMBEDDING
 from benchmarks.process import os_threads, resident
 
 AT_ONCE = 8
@@ -55,6 +56,46 @@ async def agenerate_all(client: Any, marks: list[int]) -> list[dict[str, Any]]:
     return found
 
 
+def infer_all(client: Any, marks: list[int]) -> list[dict[str, Any]]:
+    """Send requests, half of them by ``infer`` and half by ``map``."""
+    began = time.perf_counter()
+    found = []
+    done = 0
+    for mark in marks:
+        for number in range((mark - done) // 2):
+            client.infer([f"text {number}"])
+        for _ in client.map([f"text {number}"] for number in range((mark - done + 1) // 2)):
+            pass
+        done = mark
+        found.append(sample(done, began))
+    return found
+
+
+async def ainfer_all(client: Any, marks: list[int]) -> list[dict[str, Any]]:
+    began = time.perf_counter()
+    found = []
+    done = 0
+    async with client:
+        for mark in marks:
+            for number in range((mark - done) // 2):
+                await client.ainfer([f"text {number}"])
+            async for _ in client.amap([f"text {number}"] for number in range((mark - done + 1) // 2)):
+                pass
+            done = mark
+            found.append(sample(done, began))
+    return found
+
+
+def requests(order: dict[str, Any]) -> list[dict[str, Any]]:
+    from nupic_client import InferenceClient
+
+    client = InferenceClient(EMBEDDING, order["url"])
+    if order["way"] == "async requests":
+        return asyncio.run(ainfer_all(client, order["marks"]))
+    with client:
+        return infer_all(client, order["marks"])
+
+
 def check(generation: Any) -> None:
     if not generation.text:
         raise SystemExit("a generation without text")
@@ -67,6 +108,10 @@ async def in_loop(client: Any, marks: list[int]) -> list[dict[str, Any]]:
 
 def main() -> None:
     order = json.loads(sys.argv[1])
+
+    if order["way"].endswith("requests"):
+        print(json.dumps({"samples": requests(order)}))
+        return
 
     from nupic_client import StreamingClient
 

@@ -104,11 +104,11 @@ def first_tokens(data: dict[str, Any], file: Path) -> None:
 
 
 def memory(data: dict[str, Any], file: Path) -> None:
-    """Draw the resident memory over the generations."""
+    """Draw the resident memory over the generations and requests."""
     import matplotlib.pyplot as plt
 
     figure, pane = plt.subplots(figsize=(7, 3), layout="constrained")
-    for way, style in (("sync", "-"), ("async", "--")):
+    for way, style in (("sync", "-"), ("async", "--"), ("sync requests", ":"), ("async requests", "-.")):
         done = [sample["done"] / 1000 for sample in data[way]]
         pane.plot(
             done,
@@ -117,7 +117,7 @@ def memory(data: dict[str, Any], file: Path) -> None:
             label=way,
             color=color("nupic_client"),
         )
-    pane.set_xlabel("thousand generations")
+    pane.set_xlabel("thousand generations or requests")
     pane.set_ylabel("resident memory, MiB")
     pane.set_ylim(0, pane.get_ylim()[1] * 1.1)
     tidy(pane)

@@ -1,4 +1,4 @@
-"""Whether memory grows: 100,000 short generations through one client, one after the other."""
+"""Whether memory grows: 100,000 short generations, and as many requests, through one client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_MIB = 2.0
 """80,000 generations that leave 27 bytes each are 2 MiB: less than the smallest Python object that could be left over."""
 MOST_OBJECTS = 0.1
 """Objects left per generation. Not none: what looks after the deadlines forgets a stream that ended some seconds later."""
-WAYS = ("sync", "async")
+WAYS = ("sync", "async", "sync requests", "async requests")
 
 
 def run(settings: Settings) -> Outcome:
@@ -26,9 +26,10 @@ def run(settings: Settings) -> Outcome:
     total = settings.scaled(GENERATIONS, 500)
     marks = [max(int(total * share), 1) for share in MARKS]
     table = Table(
-        f"{total:,} generations of {TOKENS} tokens",
+        f"{total:,} generations of {TOKENS} tokens, and as many requests",
         ("way", "generations", "resident MiB", "Python objects", "threads", "generations/s"),
-        note="One process and one client for all; async: eight tasks. Objects are those that Python's collector tracks.",
+        note="One process and one client for all; async: eight tasks. Requests are for one embedding each, half of them by"
+        " infer and half by map. Objects are those that Python's collector tracks.",
     )
     with server_process("benchmarks.blast_server") as url:
         for way in WAYS:
