@@ -55,7 +55,7 @@ class GenerateOptions(TypedDict, total=False):
     """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
     microseconds that the request may wait in its queue; the ``timeout`` above is this client's."""
     outputs: Sequence[str] | None
-    """Outputs besides the text, by name: arrays in `TextDelta.outputs` and `Generation.outputs`."""
+    """The names of outputs besides the text, which `TextDelta.outputs` and `Generation.outputs` then have as arrays."""
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     backend_inputs: BackendInputs | None

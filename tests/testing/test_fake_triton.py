@@ -52,6 +52,8 @@ def test_requests_are_recorded_as_they_came(fake_triton):
     message.parameters["priority"].int64_param = 3
     message.parameters["note"].string_param = "n"
     message.parameters["empty"].SetInParent()
+    message.inputs[0].parameters["content_type"].string_param = "str"
+    message.outputs[0].parameters["n"].int64_param = 1
     with RawClient(fake_triton.url) as client:
         list(client.stream(message, metadata=[("authorization", "secret"), ("data-bin", b"\x00")]))
         client.unary("ModelInfer", request("Ho", model="gpt"))
@@ -66,6 +68,9 @@ def test_requests_are_recorded_as_they_came(fake_triton):
     assert first.parameters == {wire.EMPTY_FINAL_PARAMETER: True, "priority": 3, "note": "n", "empty": ""}
     assert (first.metadata["authorization"], first.metadata["data-bin"]) == ("secret", b"\x00")
     assert (first.method, first.outputs) == ("ModelStreamInfer", ("text_output",))
+    assert first.input_parameters == {"text_input": {"content_type": "str"}}
+    assert first.output_parameters == {"text_output": {"n": 1}}
+    assert (second.input_parameters, second.output_parameters) == ({}, {})
     assert (second.method, second.model, second.prompt) == ("ModelInfer", "gpt", "Ho")
 
 
