@@ -77,7 +77,8 @@ class InferOptions(TypedDict, total=False):
     A mapping says what is asked of each: a number of classes (then `InferenceResult.classes` has them), parameters of that
     output, or ``None`` for nothing special."""
     parameters: Parameters | None
-    """Request parameters of the protocol, such as ``priority``, or the model's own."""
+    """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
+    microseconds that the request may wait in its queue; the ``timeout`` below is this client's."""
     text: TextAs
     """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
     timeout: float | None

@@ -5,6 +5,7 @@ from local.raw_client import RawClient, request
 
 from nupic_client._core.kserve import wire
 from nupic_client.local.engine import ServedModel
+from nupic_client.signature import TensorSpec
 from nupic_client.testing import FakeTriton, Reply, ScriptedEngine, silence, sleep, text_signature
 
 pytest_plugins = ("nupic_client.testing.fixtures",)
@@ -133,3 +134,13 @@ def test_the_url_is_empty_before_the_start():
 def test_a_timeout_is_not_taken_for_a_count(fake_triton, wait):
     with pytest.raises(TypeError):
         getattr(fake_triton, wait)(1, 0.01)
+
+
+def test_an_output_with_several_free_dimensions_is_one_row():
+    models = [text_signature("gpt.streaming", outputs_before=[TensorSpec("logits", "FP32", (-1, 2, -1))])]
+    with (
+        FakeTriton([{"logits": [0.0] * 6, "text_output": "x"}], models=models) as server,
+        RawClient(server.url) as client,
+    ):
+        first, *_ = client.stream(request("Hi"))
+    assert list(first.infer_response.outputs[0].shape) == [1, 2, 3]
