@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from nupic_client.infer_input import InferInput
     from nupic_client.inference import (
         AsyncResultStream,
+        Classification,
         InferenceClient,
         InferenceResult,
         ResultStream,
@@ -116,7 +117,13 @@ _HOMES = {
     "factory": ("ClientFactory",),
     "http_inference": ("HttpInferenceClient",),
     "infer_input": ("InferInput",),
-    "inference": ("AsyncResultStream", "InferenceClient", "InferenceResult", "ResultStream"),
+    "inference": (
+        "AsyncResultStream",
+        "Classification",
+        "InferenceClient",
+        "InferenceResult",
+        "ResultStream",
+    ),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
     "options": ("GenerateOptions", "InferOptions"),
@@ -156,6 +163,7 @@ __all__ = [
     "AsyncTextStream",
     "AuthenticationError",
     "Callback",
+    "Classification",
     "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",

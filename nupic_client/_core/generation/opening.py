@@ -153,7 +153,7 @@ def _generate(
     session = GenerationSession(request, wire_request, start, on_signature_changed=forget)
     if signature.decoupled:
         return session
-    session.message.ClearField("parameters")  # they ask for a final response, which only streams have
+    del session.message.parameters[wire.EMPTY_FINAL_PARAMETER]  # only streams have a final response
     try:
         invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
         response = wire.parse_infer_response((yield invoke))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nupic_client._core.calls.options import too_long
-from nupic_client._core.inference.arrays import decode_outputs, text_bytes
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.arrays import DTYPES
+from nupic_client._core.kserve.output_arrays import decode_outputs, text_bytes
 from nupic_client.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -98,15 +98,15 @@ class ResponseReader:
         missing = [output.name for output in request.outputs if output.name not in arrays]
         if missing:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
-        parameters = answer.parameters
         return InferenceResult(
             arrays,
             model=answer.model_name or self._model,
             version=answer.model_version,
             request_id=answer.id or request_id,
-            parameters={name: wire.parameter_value(parameters[name]) for name in parameters}
-            if parameters
-            else {},
+            parameters=wire.parameters_of(answer),
+            output_parameters={
+                output.name: wire.parameters_of(output) for output in answer.outputs if output.parameters
+            },
             call=call,
         )
 
