@@ -80,7 +80,17 @@ if TYPE_CHECKING:
     )
     from nupic_client.sampling import SamplingParams
     from nupic_client.server import ServerClient
-    from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
+    from nupic_client.server_info import (
+        BatchStatistics,
+        CudaSharedMemory,
+        Durations,
+        MemoryUsage,
+        ModelInfo,
+        ModelStatistics,
+        ResponseStatistics,
+        ServerInfo,
+        SystemSharedMemory,
+    )
     from nupic_client.signature import ModelSignature, TensorSpec
     from nupic_client.streaming import AsyncCallback, Callback, Prompt, StreamingClient
     from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -142,7 +152,17 @@ _HOMES = {
     ),
     "sampling": ("SamplingParams",),
     "server": ("ServerClient",),
-    "server_info": ("Durations", "ModelInfo", "ModelStatistics", "ServerInfo"),
+    "server_info": (
+        "BatchStatistics",
+        "CudaSharedMemory",
+        "Durations",
+        "MemoryUsage",
+        "ModelInfo",
+        "ModelStatistics",
+        "ResponseStatistics",
+        "ServerInfo",
+        "SystemSharedMemory",
+    ),
     "signature": ("ModelSignature", "TensorSpec"),
     "streaming": ("AsyncCallback", "Callback", "Prompt", "StreamingClient"),
 }
@@ -155,12 +175,14 @@ __all__ = [
     "AsyncResultStream",
     "AsyncTextStream",
     "AuthenticationError",
+    "BatchStatistics",
     "Callback",
     "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",
     "ContextLengthError",
     "Conversation",
+    "CudaSharedMemory",
     "DeadlineExceededError",
     "Durations",
     "Event",
@@ -178,6 +200,7 @@ __all__ = [
     "Latency",
     "LocalModelError",
     "LocalServer",
+    "MemoryUsage",
     "Message",
     "ModelInfo",
     "ModelName",
@@ -194,6 +217,7 @@ __all__ = [
     "ProtocolError",
     "RequestError",
     "RequestRejectedError",
+    "ResponseStatistics",
     "ResultStream",
     "RetryPolicy",
     "SamplingParams",
@@ -203,6 +227,7 @@ __all__ = [
     "StreamConsumedError",
     "StreamStateError",
     "StreamingClient",
+    "SystemSharedMemory",
     "TensorSpec",
     "TextDelta",
     "TextStream",

@@ -105,8 +105,18 @@ FACADES = {
                 "is_model_ready",
                 "signature",
                 "statistics",
+                "model_config",
                 "load",
                 "unload",
+                "trace_settings",
+                "update_trace_settings",
+                "log_settings",
+                "update_log_settings",
+                *(
+                    f"{does}{kind}_shared_memory"
+                    for does in ("", "register_", "unregister_")
+                    for kind in ("system", "cuda")
+                ),
             )
         ),
         *LIFE,

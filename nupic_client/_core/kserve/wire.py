@@ -48,21 +48,9 @@ pb: Any = load_messages()
 """The message classes, as tritonclient's module ``service_pb2`` has them."""
 
 METHODS: Mapping[str, tuple[Any, Any]] = {
-    name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
-    for name in (
-        "ServerLive",
-        "ServerReady",
-        "ServerMetadata",
-        "ModelReady",
-        "ModelMetadata",
-        "ModelConfig",
-        "ModelInfer",
-        "ModelStatistics",
-        "RepositoryIndex",
-        "RepositoryModelLoad",
-        "RepositoryModelUnload",
-    )
-} | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
+    method.name: (getattr(pb, method.input_type.name), getattr(pb, method.output_type.name))
+    for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+}
 """Request and response class of each method of the service."""
 
 
