@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from nupic_client.infer_input import InferInput
     from nupic_client.inference import (
         AsyncResultStream,
+        Classification,
         InferenceClient,
         InferenceResult,
         ResultStream,
@@ -126,7 +127,13 @@ _HOMES = {
     "factory": ("ClientFactory",),
     "http_inference": ("HttpInferenceClient",),
     "infer_input": ("InferInput",),
-    "inference": ("AsyncResultStream", "InferenceClient", "InferenceResult", "ResultStream"),
+    "inference": (
+        "AsyncResultStream",
+        "Classification",
+        "InferenceClient",
+        "InferenceResult",
+        "ResultStream",
+    ),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
     "options": ("GenerateOptions", "InferOptions"),
@@ -177,6 +184,7 @@ __all__ = [
     "AuthenticationError",
     "BatchStatistics",
     "Callback",
+    "Classification",
     "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",

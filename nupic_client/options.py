@@ -51,6 +51,11 @@ class GenerateOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
+    parameters: Parameters | None
+    """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
+    microseconds that the request may wait in its queue; the ``timeout`` above is this client's."""
+    outputs: Sequence[str] | None
+    """Outputs besides the text, by name: arrays in `TextDelta.outputs` and `Generation.outputs`."""
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     backend_inputs: BackendInputs | None

@@ -75,14 +75,19 @@ class AsyncTextStream(BaseTextStream):
 
     async def __anext__(self) -> str:
         """Return the next chunk of text. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
-        text = await self._read()
-        if not text:
-            raise StopAsyncIteration
+        while not (text := await self._read()):
+            if not self._ended().outputs_only:
+                raise StopAsyncIteration
         return text
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`."""
-        async for text in self:
+        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`.
+
+        With ``outputs=`` there is one for each response that has such outputs, even without new text.
+        """
+        if self._session is not None:
+            self._session.check_unread()
+        async for text in _Chunks(self, with_outputs=True):
             yield self._ended().delta(text)
         yield Finished(self._ended().result())
 
@@ -227,7 +232,7 @@ class AsyncTextStream(BaseTextStream):
                 if session.stopped_early:
                     deadlines.waiting = None
                     self.cancel()
-                if text:
+                if text or session.outputs_only:
                     return text
             session.check_running()
         except grpc.RpcError as rpc_error:
@@ -269,18 +274,22 @@ class _Chunks:
     A class and not an async generator, because ``break`` leaves a generator open until the loop closes it.
     """
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_stream", "_with_outputs")
 
-    def __init__(self, stream: AsyncTextStream) -> None:
+    def __init__(self, stream: AsyncTextStream, *, with_outputs: bool = False) -> None:
         self._stream = stream
+        self._with_outputs = with_outputs
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
 
     async def __anext__(self) -> str:
-        text = await self._stream._read()  # noqa: SLF001 - its own stream
-        if not text:
-            raise StopAsyncIteration
+        stream = self._stream
+        while not (text := await stream._read()):  # noqa: SLF001 - its own stream
+            if not stream._ended().outputs_only:  # noqa: SLF001
+                raise StopAsyncIteration
+            if self._with_outputs:
+                break
         return text
 
     def __del__(self) -> None:

@@ -69,14 +69,18 @@ class TextStream(BaseTextStream):
 
     def __next__(self) -> str:
         """Return the next chunk of text. Raises as `__iter__`, and ``StopIteration`` at the end."""
-        text = self._read()
-        if not text:
-            raise StopIteration
+        while not (text := self._read()):
+            if not self._session.outputs_only:
+                raise StopIteration
         return text
 
     def events(self) -> Iterator[Event]:
-        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__iter__`."""
-        for text in self:
+        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__iter__`.
+
+        With ``outputs=`` there is one for each response that has such outputs, even without new text.
+        """
+        self._session.check_unread()
+        for text in self._chunks(with_outputs=True):
             yield self._session.delta(text)
         yield Finished(self._session.result())
 
@@ -119,10 +123,12 @@ class TextStream(BaseTextStream):
         except Exception:  # noqa: BLE001, S110
             pass
 
-    def _chunks(self) -> Iterator[str]:
+    def _chunks(self, *, with_outputs: bool = False) -> Iterator[str]:
+        session = self._session
         try:
-            while text := self._read():
-                yield text
+            while (text := self._read()) or session.outputs_only:
+                if text or with_outputs:
+                    yield text
         except StreamStateError:  # it is closed already, or another thread is reading it
             raise
         except GeneratorExit:  # from break, or from the destructor of a generator
@@ -216,7 +222,7 @@ class TextStream(BaseTextStream):
                 if session.stopped_early:
                     deadlines.waiting = None
                     self.close()
-                if text:
+                if text or session.outputs_only:
                     return text
             session.check_running()
         except StopIteration:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nupic_client._core.calls.flows import Flow, Invoke, ReadClock, completing, with_deadline
 from nupic_client._core.calls.models import streaming_twin
 from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.kserve.wire import EMPTY_FINAL_PARAMETER
 from nupic_client.backends.detect import detect
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 from nupic_client.logs import log_outcome
@@ -152,7 +153,7 @@ def _generate(
     session = GenerationSession(request, wire_request, start, on_signature_changed=forget)
     if signature.decoupled:
         return session
-    session.message.ClearField("parameters")  # they ask for a final response, which only streams have
+    del session.message.parameters[EMPTY_FINAL_PARAMETER]  # only streams have a final response
     try:
         response = yield Invoke(
             "ModelInfer", session.message, None, request.options.metadata, session.count_attempt

@@ -83,6 +83,7 @@ class GenerationSession:
         "_wire_request",
         "attempts",
         "deadlines",
+        "outputs_only",
         "request",
         "running",
         "stopwatch",
@@ -110,6 +111,8 @@ class GenerationSession:
         self._state = _State.RUNNING
         self.running = True
         """Whether the answer is still coming."""
+        self.outputs_only = False
+        """Whether the response that was received last has outputs that are asked for, and no new text."""
         self._client_closed = False
         self._consumed = False
         self._hidden = False
@@ -191,11 +194,14 @@ class GenerationSession:
                 raise self.failed(ProtocolError(too_long(limit)), now, gap=True)
             self._chunks.append(text)
             self.stopwatch.arrived(now)
+        if self._wire_request.extra_outputs:
+            self.outputs_only = not text and bool(self._decoder.fresh_outputs)
         return text
 
     def delta(self, text: str) -> TextDelta:
-        """Return the event for a chunk of text that `receive` returned."""
-        return TextDelta(text, self._decoder.take_logprobs())
+        """Return the event for the text of a response, which `receive` returned."""
+        decoder = self._decoder
+        return TextDelta(text, decoder.take_logprobs(), decoder.fresh_outputs)
 
     def ended(self, now: float) -> str:
         """Take the regular end of the stream and return the text that was held back until then; usually there is none.
@@ -205,6 +211,7 @@ class GenerationSession:
         """
         try:
             text = self._decoder.end()
+            self.outputs_only = False
         except RequestError as error:
             cut = self.deadlines.expired is not None  # and an interceptor made a regular end of it
             raise self.failed(self.deadlines.error() if cut else error, now) from None
@@ -292,6 +299,7 @@ class GenerationSession:
             wire_request.stops,
             prompt=request.prompt,
             request_id=request.request_id,
+            extra_outputs=wire_request.extra_outputs,
         )
 
     def failed(self, error: RequestError, now: float, *, gap: bool = False) -> RequestError:
@@ -398,7 +406,7 @@ class GenerationSession:
 
     def consumed(self) -> str:
         """Mark the end of the stream as delivered and return "", the signal for it."""
-        self._consumed = True
+        self._consumed, self.outputs_only = True, False
         return ""
 
     @property
@@ -430,6 +438,7 @@ class GenerationSession:
             request_id=self.request.request_id,
             attempts=self.attempts,
             logprobs=self._decoder.logprobs,
+            outputs=self._decoder.latest_outputs,
         )
 
     def _close(self, state: _State, now: float, later: Later | None = None) -> None:
