@@ -92,6 +92,8 @@ if TYPE_CHECKING:
         ServerInfo,
         SystemSharedMemory,
     )
+    from nupic_client.shared_memory import SharedMemoryRegion
+    from nupic_client.shared_memory_places import SharedMemoryOutput, SharedMemoryTensor
     from nupic_client.signature import ModelSignature, TensorSpec
     from nupic_client.streaming import AsyncCallback, Callback, Prompt, StreamingClient
     from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -170,6 +172,8 @@ _HOMES = {
         "ServerInfo",
         "SystemSharedMemory",
     ),
+    "shared_memory": ("SharedMemoryRegion",),
+    "shared_memory_places": ("SharedMemoryOutput", "SharedMemoryTensor"),
     "signature": ("ModelSignature", "TensorSpec"),
     "streaming": ("AsyncCallback", "Callback", "Prompt", "StreamingClient"),
 }
@@ -231,6 +235,9 @@ __all__ = [
     "SamplingParams",
     "ServerClient",
     "ServerInfo",
+    "SharedMemoryOutput",
+    "SharedMemoryRegion",
+    "SharedMemoryTensor",
     "StreamClosedError",
     "StreamConsumedError",
     "StreamStateError",

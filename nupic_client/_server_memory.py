@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 from nupic_client._connected import Connected
 from nupic_client._core.calls.shared_memory_calls import SharedMemoryCalls
+from nupic_client.errors import NupicError
+from nupic_client.logs import logger
 from nupic_client.server_info import CudaSharedMemory, SystemSharedMemory
+from nupic_client.shared_memory import SharedMemoryRegion
 
 __all__ = ["ServerMemory"]
 
@@ -13,6 +18,27 @@ class ServerMemory(Connected):
     """Registration of shared memory. Its subclass sets ``_memory``."""
 
     _memory: SharedMemoryCalls
+
+    def shared_memory(self, byte_size: int, name: str | None = None) -> SharedMemoryRegion:
+        """Return a region of new shared memory, for a ``with`` or ``async with`` block. Nothing happens before that.
+
+        The block makes the memory and registers it; its end unregisters it and gives the memory back. See
+        `SharedMemoryRegion`.
+
+        Args:
+            byte_size: its size in bytes.
+            name: for requests; made up when it is not given.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+
+        Example:
+            .. code-block:: python
+
+                with server.shared_memory(1 << 20) as region:
+                    tensor = region.put(["a text", "another one"])
+        """
+        return SharedMemoryRegion(_Registrar(self), byte_size, name)
 
     def register_system_shared_memory(self, name: str, key: str, byte_size: int, offset: int = 0) -> None:
         """Let requests name a region of system shared memory. Blocks; thread-safe.
@@ -47,6 +73,7 @@ class ServerMemory(Connected):
                 other clients.
 
         Raises:
+            RequestRejectedError: a request has used it for three seconds.
             RequestError: the call failed.
         """
         self._transport.run(self._memory.unregister_system(name))
@@ -104,6 +131,7 @@ class ServerMemory(Connected):
                 other clients.
 
         Raises:
+            RequestRejectedError: a request has used it for three seconds.
             RequestError: the call failed.
         """
         self._transport.run(self._memory.unregister_cuda(name))
@@ -127,3 +155,47 @@ class ServerMemory(Connected):
     async def acuda_shared_memory(self, name: str = "") -> dict[str, CudaSharedMemory]:
         """Return the regions of GPUs' memory. The async twin of `cuda_shared_memory`."""
         return await self._async_transport.run(self._memory.cuda(name))
+
+
+class _Registrar:
+    """The calls of a region; they outlive the client that made it, which may be closed meanwhile."""
+
+    def __init__(self, server: ServerMemory) -> None:
+        self._server = server
+
+    def register(self, name: str, key: str, byte_size: int) -> None:
+        """Register a region."""
+        self._server.register_system_shared_memory(name, key, byte_size)
+
+    async def aregister(self, name: str, key: str, byte_size: int) -> None:
+        """Register a region. The async twin of `register`."""
+        await self._server.aregister_system_shared_memory(name, key, byte_size)
+
+    def forget(self, name: str, timeout: float | None = None) -> None:
+        """Unregister a region whose memory is gone already; an error is logged."""
+        transport, calls = self._server._transport, self._server._memory  # noqa: SLF001 - a part of that class
+        client = copy.copy(self._server) if transport.closed else self._server
+        try:
+            flow = (calls if timeout is None else calls.within(timeout)).unregister_system(name)
+            client._transport.run(flow)  # noqa: SLF001 - a part of that class
+        except NupicError as error:
+            _log_failure(name, error)
+        finally:
+            if client is not self._server:
+                client.close()
+
+    async def aforget(self, name: str) -> None:
+        """Unregister a region. The async twin of `forget`."""
+        closed = self._server._async_transport.closed  # noqa: SLF001 - a part of that class
+        client = copy.copy(self._server) if closed else self._server
+        try:
+            await client.aunregister_system_shared_memory(name)
+        except NupicError as error:
+            _log_failure(name, error)
+        finally:
+            if client is not self._server:
+                await client.aclose()
+
+
+def _log_failure(name: str, error: NupicError) -> None:
+    logger.warning("shared memory region %s may still be registered: %s", name, error)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from nupic_client._core.calls.flows import Flow
+from nupic_client._core.calls.flows import Flow, with_deadline
 from nupic_client._core.calls.queries import Queries
 from nupic_client._core.kserve import wire
 from nupic_client._numbers import check_integer
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.server_info import CudaSharedMemory, SystemSharedMemory
+from nupic_client.timeouts import RetryPolicy
 
 __all__ = ["SharedMemoryCalls", "check_place", "check_region_name"]
+
+_WHILE_IN_USE = RetryPolicy(max_retries=8, initial_backoff=0.02, max_backoff=1.0)
+"""Triton lets go of a region a moment after the answer to the last request that used it: up to three seconds."""
 
 
 class SharedMemoryCalls(Queries):
     """Registration of shared memory with one server."""
+
+    def within(self, timeout: float) -> SharedMemoryCalls:
+        """Return the same calls with another timeout."""
+        return SharedMemoryCalls(timeout, self._metadata)
 
     def register_system(self, name: str, key: str, byte_size: int, offset: int) -> Flow[None]:
         """Register memory that the operating system knows by a key."""
@@ -29,8 +37,8 @@ class SharedMemoryCalls(Queries):
         yield self._send("SystemSharedMemoryRegister", request)
 
     def unregister_system(self, name: str) -> Flow[None]:
-        """Unregister a region; without a name, all."""
-        yield self._invoke("SystemSharedMemoryUnregister", name=name)
+        """Unregister a region; without a name, all. One that is in use is tried again for a moment."""
+        return self._unregister("SystemSharedMemoryUnregister", name)
 
     def system(self, name: str) -> Flow[dict[str, SystemSharedMemory]]:
         """Ask for a region; without a name, for all."""
@@ -56,8 +64,8 @@ class SharedMemoryCalls(Queries):
         yield self._send("CudaSharedMemoryRegister", request)
 
     def unregister_cuda(self, name: str) -> Flow[None]:
-        """Unregister a region; without a name, all."""
-        yield self._invoke("CudaSharedMemoryUnregister", name=name)
+        """Unregister a region; without a name, all. One that is in use is tried again for a moment."""
+        return self._unregister("CudaSharedMemoryUnregister", name)
 
     def cuda(self, name: str) -> Flow[dict[str, CudaSharedMemory]]:
         """Ask for a region; without a name, for all."""
@@ -66,6 +74,12 @@ class SharedMemoryCalls(Queries):
             key: CudaSharedMemory(name=it.name, device_id=it.device_id, byte_size=it.byte_size)
             for key, it in sorted(response.regions.items())
         }
+
+    def _unregister(self, method: str, name: str) -> Flow[None]:
+        return with_deadline(self._once(method, name), self._timeout, _WHILE_IN_USE)
+
+    def _once(self, method: str, name: str) -> Flow[None]:
+        yield self._invoke(method, name=name)
 
 
 def check_region_name(name: str) -> None:

@@ -176,6 +176,13 @@ RULES = (
         "a region of shared memory with this name is registered already",
     ),
     _rule(
+        r"^Cannot unregister shared memory region .* in use",
+        RequestRejectedError,
+        "INTERNAL",
+        "a request uses this region of shared memory",
+        retryable=True,
+    ),
+    _rule(
         r"^(Unable to open|Invalid) shared memory region: |^[Ff]ailed to (register|open) .*(shared memory|CUDA IPC)",
         RequestRejectedError,
         "INVALID_ARGUMENT",

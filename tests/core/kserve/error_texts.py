@@ -50,6 +50,12 @@ TEXTS = [
             "Unable to find cuda shared memory region: 'nope'",
         )
     ),
+    Said(
+        "Cannot unregister shared memory region 'a', it is currently in use.",
+        RequestRejectedError,
+        "INTERNAL",
+        retryable=True,
+    ),
     Said("shared memory region 'a' already in manager", RequestRejectedError, "ALREADY_EXISTS"),
     *(
         Said(text, RequestRejectedError)
