@@ -56,7 +56,7 @@ class GenerateOptions(TypedDict, total=False):
     """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
     microseconds that the request may wait in its queue; the ``timeout`` above is this client's."""
     outputs: Sequence[str] | None
-    """Outputs besides the text, by name: arrays in `TextDelta.outputs` and `Generation.outputs`."""
+    """The names of outputs besides the text, which `TextDelta.outputs` and `Generation.outputs` then have as arrays."""
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     backend_inputs: BackendInputs | None
@@ -78,7 +78,8 @@ class InferOptions(TypedDict, total=False):
     A mapping says what is asked of each: a number of classes (then `InferenceResult.classes` has them), parameters of that
     output, a place in shared memory to write it to (`SharedMemoryRegion.output`), or ``None`` for nothing special."""
     parameters: Parameters | None
-    """Request parameters of the protocol, such as ``priority``, or the model's own."""
+    """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
+    microseconds that the request may wait in its queue; the ``timeout`` below is this client's."""
     text: TextAs
     """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
     timeout: float | None

@@ -14,28 +14,23 @@ from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
-__all__ = ["TRTLLM_OUTPUT_INPUTS", "TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
+__all__ = ["PERF_METRICS", "TRTLLM_OUTPUT_INPUTS", "TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
 
 TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = {
     **COUNTS,
     "logprobs": ("return_log_probs", "output_log_probs"),
 }
 """The outputs that the engine and the models around it offer besides the text."""
-_METRICS = (
-    "arrival_time_ns",
-    "first_scheduled_time_ns",
-    "first_token_time_ns",
-    "last_token_time_ns",
-    "kv_cache_alloc_new_blocks",
-    "kv_cache_reused_blocks",
-    "kv_cache_alloc_total_blocks",
-    "acceptance_rate",
-    "total_accepted_draft_tokens",
-    "total_draft_tokens",
+PERF_METRICS = (
+    *("arrival_time_ns", "first_scheduled_time_ns", "first_token_time_ns", "last_token_time_ns"),
+    *("kv_cache_alloc_new_blocks", "kv_cache_reused_blocks", "kv_cache_alloc_total_blocks"),
+    *("kv_cache_reused_block", "kv_cache_missed_block", "kv_cache_hit_rate"),  # names of the LLM-API
+    *("acceptance_rate", "total_accepted_draft_tokens", "total_draft_tokens"),
 )
+"""The outputs that TensorRT-LLM measures where one input asks for them."""
 TRTLLM_OUTPUT_INPUTS: Mapping[str, str] = {
     **dict.fromkeys(("cum_log_probs", "output_log_probs"), "return_log_probs"),
-    **dict.fromkeys(_METRICS, "return_perf_metrics"),
+    **dict.fromkeys(PERF_METRICS, "return_perf_metrics"),
 }
 """The inputs that ask for further outputs of the engine, where their names differ."""
 

@@ -112,7 +112,13 @@ def test_each_response_with_outputs_is_an_event(serve):
 async def pieces(client: StreamingClient, **options: Any) -> list[str]:
     async with client.astream("Hi", **options) as stream:
         first = await anext(stream)
-        return [first, *[text async for text in stream]]
+        rest = [text async for text in stream]
+    async with client.astream("Hi", **options) as stream:
+        singles = []
+        while (text := await anext(stream, None)) is not None:
+            singles.append(text)
+    assert singles == [first, *rest]
+    return singles
 
 
 def fake(reply: Any, **options: Any) -> FakeTriton:

@@ -76,7 +76,7 @@ class InferenceResult(Mapping[str, "Array"]):
     @property
     def output_parameters(self) -> Mapping[str, Mapping[str, bool | int | float | str]]:
         """The parameters of each output; an empty mapping for one that has none."""
-        return {**dict.fromkeys(self._arrays, NO_PARAMETERS), **self._output_parameters}
+        return {**{name: {} for name in self._arrays}, **self._output_parameters}
 
     def classes(self, name: str) -> list[Any]:
         """Return the classes of an output that was asked for with a number of them, the likeliest first.

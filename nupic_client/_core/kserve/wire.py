@@ -153,7 +153,8 @@ def parameter_value(parameter: Any) -> bool | int | float | str:
 
 def parameters_of(message: Any) -> Parameters:
     """Return the parameters of a request or response, or of one of its tensors."""
-    return {name: parameter_value(value) for name, value in message.parameters.items()}
+    parameters = message.parameters
+    return {name: parameter_value(value) for name, value in parameters.items()} if parameters else {}
 
 
 @dataclass(frozen=True, slots=True)
