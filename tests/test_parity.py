@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from nupic_client import InferenceClient, ServerClient
+from nupic_client import InferenceClient, ServerClient, SharedMemoryRegion
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
@@ -86,6 +86,11 @@ LIFE = [
     ("__exit__", "__aexit__"),
 ]
 FACADES = {
+    SharedMemoryRegion: [
+        ("open", "aopen"),
+        ("register", "aregister"),
+        *(pair for pair in LIFE if pair[0] != "wait_until_ready"),
+    ],
     StreamingClient: [("generate", "agenerate"), ("stream", "astream"), *LIFE],
     InferenceClient: [
         ("infer", "ainfer"),
@@ -105,15 +110,25 @@ FACADES = {
                 "is_model_ready",
                 "signature",
                 "statistics",
+                "model_config",
                 "load",
                 "unload",
+                "trace_settings",
+                "update_trace_settings",
+                "log_settings",
+                "update_log_settings",
+                *(
+                    f"{does}{kind}_shared_memory"
+                    for does in ("", "register_", "unregister_")
+                    for kind in ("system", "cuda")
+                ),
             )
         ),
         *LIFE,
     ],
 }
 TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
-WITHOUT_IO = {"with_options"}
+WITHOUT_IO = {"with_options", "shared_memory", "put", "output", "array", "clear"}
 DO_NOT_AWAIT = {"astream", "amap"}
 
 

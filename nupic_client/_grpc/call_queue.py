@@ -202,10 +202,12 @@ class CallQueue:
         """Wait until a call ends and return it.
 
         Args:
-            timeout: seconds after which None is returned, or None for no limit.
+            timeout: seconds after which None is returned, or None for no limit; with 0 only calls that have ended count.
         """
-        if timeout is not None:
+        if timeout is not None and (timeout or self._calls):
             self._set_alarm(timeout)
+            if not timeout and self._alarm is not None:
+                _cancel(self._alarm)  # at once: gRPC's timers may be milliseconds late
         while True:
             with self._waiting:
                 if not self._calls and self._alarm is None:
@@ -230,7 +232,8 @@ class CallQueue:
         alarm = QueuedCall(None)
         operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
         self._alarm = alarm
-        alarm.call = self._begin(b"/alarm", time.time() + seconds, None, operations, alarm)
+        deadline = time.time() + seconds if seconds else None
+        alarm.call = self._begin(b"/alarm", deadline, None, operations, alarm)
 
     def abandon(self) -> None:
         """Cancel all calls, and close the channel when the last one has ended. Takes locks: not for destructors.

@@ -23,6 +23,9 @@ __all__ = ["ResultStream"]
 
 T = TypeVar("T")
 
+_LOOK_AFTER = 0.002
+"""Seconds after which a reader who takes results that are ready looks for calls that have ended: they make room for more."""
+
 
 class ResultStream(Generic[T]):
     """The results of many inputs, from `InferenceClient.map`.
@@ -54,6 +57,8 @@ class ResultStream(Generic[T]):
         self._inputs = iter(inputs)
         self._callback = callback
         self._pipeline: Pipeline | None = None
+        self._looked = 0.0
+        """When the calls that have ended were last looked for."""
         self._closed = False
         self._consumed = False
         fork.track(self)
@@ -130,9 +135,8 @@ class ResultStream(Generic[T]):
             # One input for each result keeps the server busy while the caller works on the results.
             if pipeline.wants_input:
                 self._read_input(pipeline, calls)
-            elif pipeline.has_results:  # calls that have ended make room for more, whose turn it is or not
-                while self._take_in(pipeline, calls, 0.0):
-                    pass
+            elif pipeline.has_results and time.monotonic() - self._looked > _LOOK_AFTER:
+                self._take_all_in(pipeline, calls, 0.0)
             return self._next_result(pipeline, calls)
         except BaseException:
             self.close()
@@ -152,7 +156,7 @@ class ResultStream(Generic[T]):
             if pipeline.wants_input:
                 self._read_input(pipeline, calls)
             else:
-                self._take_in(pipeline, calls, self._pause())
+                self._take_all_in(pipeline, calls, self._pause())
 
     def _open(self) -> tuple[Pipeline, Calls]:
         opening = self._opening
@@ -188,9 +192,23 @@ class ResultStream(Generic[T]):
         while self._sleeping and self._sleeping[0][0] <= time.monotonic():
             self._advance(pipeline, calls, heapq.heappop(self._sleeping)[2], None)
 
+    def _take_all_in(self, pipeline: Pipeline, calls: Calls, timeout: float | None) -> None:
+        """Wait until a call ends, take in all that have ended, and send as many requests at one go.
+
+        Servers that combine requests make larger batches of what comes together: half as many requests again a second.
+        """
+        ended = 0
+        while self._take_in(pipeline, calls, timeout):
+            timeout = 0.0
+            ended += 1
+        for _ in range(ended):
+            if pipeline.wants_input:
+                self._read_input(pipeline, calls)
+
     def _take_in(self, pipeline: Pipeline, calls: Calls, timeout: float | None) -> bool:
         """Wait until a call ends, a pause is over or the stream is closed; return whether a call has ended."""
         ended = calls.wait(timeout)
+        self._looked = time.monotonic()
         self._check_open()
         if ended is None:
             return False

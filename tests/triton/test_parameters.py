@@ -75,6 +75,29 @@ class TritonPythonModel:
         ]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 """
+STORY = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.told = {}
+
+    def execute(self, requests):
+        for request in requests:
+            text = pb_utils.get_input_tensor_by_name(request, "text_input").as_numpy().ravel()[0]
+            key, flags = request.correlation_id(), request.flags()
+            before = b"" if flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START else self.told[key]
+            self.told[key] = before + text
+            if flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END:
+                text = self.told.pop(key)
+            output = pb_utils.Tensor("text_output", np.array([text], object))
+            sender = request.get_response_sender()
+            sender.send(pb_utils.InferenceResponse([output]), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+SEQUENCE = """
+sequence_batching { max_sequence_idle_microseconds: 60000000 oldest { max_candidate_sequences: 4 } }
+"""
 QUEUE = """
 dynamic_batching {
   priority_levels: 2
@@ -104,6 +127,7 @@ def server(needs_triton: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         (text_signature("told", decoupled=False, options=[], outputs_before=before), TOLD),
         (text_signature("told.streaming", options=[], outputs_before=before), TOLD),
         (text_signature("queued.streaming", options=[], outputs_before=before), TOLD),
+        (text_signature("story.streaming", options=[]), STORY),
     ):
         write(folder / model.name, model, code)
     with TritonServer(folder, http_port=0) as running:
@@ -120,8 +144,7 @@ def write(folder: Path, model: ModelSignature, code: str) -> None:
         )
         assert "labels.txt" in config
         (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
-    if model.name == "queued.streaming":
-        config += QUEUE
+    config += {"queued.streaming": QUEUE, "story.streaming": SEQUENCE}.get(model.name, "")
     (folder / "config.pbtxt").write_text(config)
     (version / "model.py").write_text(code)
 
@@ -258,6 +281,21 @@ def test_what_the_server_refuses_is_the_same_error_on_a_stream_and_at_once(serve
         with pytest.raises(RequestRejectedError, match="invalid value") as answered:
             once.generate("Hi", parameters=wrong)
     assert streamed.value.message == answered.value.message
+
+
+@pytest.mark.parametrize("key", [7, 2**63 - 1, "story-1"], ids=str)
+def test_a_text_model_with_a_memory_is_told_which_sequence_it_is(server, key):
+    """P-M4."""
+    with StreamingClient("story.streaming", server.url, timeout=20) as client:
+        other = {"sequence_id": 99, "sequence_start": True}
+        client.generate("x", parameters=other)
+        client.generate("a", parameters={"sequence_id": key, "sequence_start": True})
+        asyncio.run(client.agenerate("b", parameters={"sequence_id": key}))
+        whole = client.generate("c", parameters={"sequence_id": key, "sequence_end": True})
+        assert whole.text == "abc"
+        assert client.generate("y", parameters={"sequence_id": 99, "sequence_end": True}).text == "xy"
+        with pytest.raises(RequestRejectedError, match="must specify a non-zero or non-empty correlation ID"):
+            client.generate("d")
 
 
 # --- outputs beside the text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from nupic_client._core.calls.options import CallOptions, check_option_names
 from nupic_client._core.calls.outputs import check_output, requested_outputs
 from nupic_client._core.kserve import wire
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
+from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 from nupic_client.logs import log_outcome, log_sending, logger
 from nupic_client.options import InferOptions, TextAs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nupic_client._core.inference.codec import InferenceCodec
     from nupic_client._core.inference.result import InferenceResult
     from nupic_client.registry import ModelSpec
+    from nupic_client.shared_memory_places import SharedMemoryOutput
     from nupic_client.signature import ModelSignature
 
 __all__ = ["InferenceRequest", "InferenceRequests", "check_text"]
@@ -47,6 +49,7 @@ class InferenceRequest:
         outputs: the outputs to return; none asks for all.
         parameters: request parameters.
         text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
+        places: where outputs are to be written, for those in shared memory.
         kept: for `codec`.
     """
 
@@ -57,6 +60,7 @@ class InferenceRequest:
     outputs: tuple[wire.RequestedOutput, ...] = ()
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
+    places: Mapping[str, SharedMemoryOutput] = field(default_factory=dict)
     kept: _Kept = field(default_factory=_Kept, repr=False, compare=False)
 
     @classmethod
@@ -90,12 +94,21 @@ class InferenceRequest:
                 "request_id must be left out here: each request gets its own", parameter="request_id"
             )
         call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
+        outputs = requested_outputs(options.get("outputs"))
+        places = {output.name: output.place for output in outputs if output.place is not None}
+        if places and not single:
+            raise ConfigurationError(
+                f"outputs must not be in shared memory here, as {listed(places)}: every request would write to the same"
+                " place; send each with infer()",
+                parameter="outputs",
+            )
         return cls(
             model=model,
             options=defaults.override(call),
             target=target,
             new_id=new_id,
-            outputs=requested_outputs(options.get("outputs")),
+            outputs=outputs,
+            places=places,
             parameters=(
                 check_parameters(options["parameters"]) if "parameters" in options else defaults.parameters
             ),

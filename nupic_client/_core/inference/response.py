@@ -15,14 +15,20 @@ from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.arrays import DTYPES
 from nupic_client._core.kserve.output_arrays import decode_outputs, text_bytes
+from nupic_client._core.kserve.shared_memory import decode_with_places
 from nupic_client.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nupic_client._core.inference.request import InferenceRequest
+    from nupic_client.shared_memory_places import SharedMemoryTensor
 
 __all__ = ["ResponseReader"]
 
 _MOST_LAYOUTS = 16
+_LARGE = 2**17
+"""Bytes from which a copy costs more than reading the fields of a message in Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class ResponseReader:
             arrays = _read(layout, response, request_id)
             if arrays is not None:
                 return layout.result.like(arrays, request_id, call)
+        if isinstance(response, bytes) and len(response) >= _LARGE:
+            return self._parsed(wire.split_infer_response(response), request_id, call)
         answer = wire.parse_infer_response(response)
         result = self._parsed(answer, request_id, call)
         if layout is None and isinstance(response, bytes):
@@ -94,8 +102,12 @@ class ResponseReader:
         limit = request.options.max_output_bytes
         if limit is not None and text_bytes(answer) > limit:
             raise ProtocolError(too_long(limit))
-        arrays = decode_outputs(answer, request.text)
-        missing = [output.name for output in request.outputs if output.name not in arrays]
+        places: Mapping[str, SharedMemoryTensor] = {}
+        if request.places:
+            arrays, places = decode_with_places(answer, request.text, request.places)
+        else:
+            arrays = decode_outputs(answer, request.text)
+        missing = [it.name for it in request.outputs if it.name not in arrays and it.name not in places]
         if missing:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
         return InferenceResult(
@@ -107,6 +119,7 @@ class ResponseReader:
             output_parameters={
                 output.name: wire.parameters_of(output) for output in answer.outputs if output.parameters
             },
+            places=places,
             call=call,
         )
 

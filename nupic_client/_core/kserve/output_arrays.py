@@ -84,7 +84,7 @@ def from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, text: TextAs) ->
     """
     count = math.prod(shape)
     if datatype == "BYTES":
-        return _from_strings(decode_bytes_tensor(raw), shape, text)
+        return _from_strings(decode_bytes_tensor(bytes(raw)), shape, text)
     dtype = np.dtype("<u2") if datatype == "BF16" else DTYPES.get(datatype)
     if dtype is None:
         raise ValueError(f"this client does not know its data type {datatype!r}")

@@ -16,6 +16,7 @@ from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.messages import load_messages
 from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client.errors import ProtocolError
+from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import InputTensor
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FINAL_PARAMETER",
     "METHODS",
     "EncodedTensor",
+    "LargeResponse",
     "RequestedOutput",
     "build_infer_request",
     "id_field",
@@ -40,6 +42,7 @@ __all__ = [
     "serialized_contents",
     "set_parameters",
     "split_infer_request",
+    "split_infer_response",
     "text_among",
 ]
 
@@ -55,21 +58,9 @@ pb: Any = load_messages()
 """The message classes, as tritonclient's module ``service_pb2`` has them."""
 
 METHODS: Mapping[str, tuple[Any, Any]] = {
-    name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
-    for name in (
-        "ServerLive",
-        "ServerReady",
-        "ServerMetadata",
-        "ModelReady",
-        "ModelMetadata",
-        "ModelConfig",
-        "ModelInfer",
-        "ModelStatistics",
-        "RepositoryIndex",
-        "RepositoryModelLoad",
-        "RepositoryModelUnload",
-    )
-} | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
+    method.name: (getattr(pb, method.input_type.name), getattr(pb, method.output_type.name))
+    for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+}
 """Request and response class of each method of the service."""
 
 
@@ -107,7 +98,8 @@ def build_infer_request(
     request = _without_contents(model, tensors, request_id, version, outputs, parameters)
     for tensor in tensors:
         if isinstance(tensor, EncodedTensor):
-            request.raw_input_contents.append(b"".join(tensor.contents))
+            if tensor.contents:  # those in shared memory have none, and the server skips them when it counts
+                request.raw_input_contents.append(b"".join(tensor.contents))
             continue
         try:
             request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
@@ -181,7 +173,7 @@ class EncodedTensor:
         name: the input's name.
         datatype: its KServe v2 data type.
         shape: its full shape.
-        contents: its raw contents, in parts that follow one another.
+        contents: its raw contents, in parts that follow one another; no parts at all for a tensor in shared memory.
         parameters: of this input.
     """
 
@@ -199,10 +191,12 @@ class RequestedOutput:
     Args:
         name: the output's name.
         parameters: of this output, such as the number of classes.
+        place: where it is to be written, if that is in shared memory; ``parameters`` say so too.
     """
 
     name: str
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
+    place: SharedMemoryOutput | None = None
 
 
 def request_head(
@@ -240,11 +234,13 @@ def join_request(head: bytes, request_id: str, contents: Iterable[Iterable[Conte
     Args:
         head: of `request_head`.
         request_id: echoed by the server.
-        contents: the raw contents of each input, in parts that follow one another.
+        contents: the raw contents of each input, in parts that follow one another; no part for one in shared memory.
     """
     identity = request_id.encode()
     parts: list[Content] = [head, _ID_TAG, _varint(len(identity)), identity]
     for content in contents:
+        if not content:  # it is in shared memory
+            continue
         size = 0
         for part in content:
             size += memoryview(part).nbytes
@@ -307,11 +303,61 @@ def split_infer_request(data: bytes) -> tuple[Any, list[memoryview]]:
     Args:
         data: the request. As all of this client, it has its raw contents at its end.
     """
-    start = position = 0
-    contents: list[memoryview] = []
+    head, places = _split(data, _RAW_INPUT_TAG)
     view = memoryview(data)
-    while position < len(data):  # all fields of this message have a tag below 128 and a length
-        tag = data[position : position + 1]
+    return pb.ModelInferRequest.FromString(head), [view[start:end] for start, end in places]
+
+
+class LargeResponse:
+    """A ModelInferResponse whose raw contents were not copied by protobuf, with the fields of the message."""
+
+    __slots__ = ("id", "model_name", "model_version", "outputs", "parameters", "raw_output_contents")
+
+    def __init__(self, message: Any, contents: list[bytes | memoryview]) -> None:
+        self.id: str = message.id
+        self.model_name: str = message.model_name
+        self.model_version: str = message.model_version
+        self.outputs = message.outputs
+        self.parameters = message.parameters
+        self.raw_output_contents = contents
+
+
+def split_infer_response(data: bytes) -> LargeResponse:
+    """Parse a serialized ``ModelInferResponse`` without copying its raw contents, unless they lie across words.
+
+    protobuf copies them when it parses, and again for each look at them.
+
+    Raises:
+        ProtocolError: the bytes are not such a message.
+    """
+    try:
+        head, places = _split(data, _RAW_OUTPUT_TAG)
+    except (IndexError, ValueError):
+        message = parse_infer_response(data)  # says what is wrong, or knows more than we do
+        return LargeResponse(message, list(message.raw_output_contents))
+    view = memoryview(data)
+    contents = [data[start:end] if start % _WORD else view[start:end] for start, end in places]
+    return LargeResponse(parse_infer_response(head), contents)
+
+
+_WORD = 8
+"""The largest element of an array, in bytes: numpy and others want it at a multiple of its size."""
+
+
+def _split(data: bytes, tag: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """Return a message without the fields of one tag, and the places of those.
+
+    Raises:
+        ValueError: not all of its fields have a length, or it is cut off.
+        IndexError: it is cut off.
+    """
+    position = 0
+    head: list[bytes] = []
+    places: list[tuple[int, int]] = []
+    while position < len(data):
+        begin = position
+        if data[position] & 0x87 != 2:  # a tag of one byte, and a length
+            raise ValueError("a field of another kind")
         position += 1
         length = shift = 0
         while True:
@@ -322,11 +368,13 @@ def split_infer_request(data: bytes) -> tuple[Any, list[memoryview]]:
             if byte < 0x80:
                 break
         position += length
-        if tag == _RAW_INPUT_TAG:
-            contents.append(view[position - length : position])
+        if position > len(data):
+            raise ValueError("the message is cut off")
+        if data[begin] == tag[0]:
+            places.append((position - length, position))
         else:
-            start = position
-    return pb.ModelInferRequest.FromString(view[:start]), contents
+            head.append(data[begin:position])
+    return b"".join(head), places
 
 
 def parse_stream_response(data: bytes, request_id: str) -> Any:

@@ -172,6 +172,38 @@ def test_what_is_remembered_is_bounded():
     assert len(made._sizes) <= 16
 
 
+@pytest.mark.parametrize("kind", ["numbers", "texts", "shifted", "typed"])
+def test_a_large_response_is_read_without_copies_and_is_the_same(kind):
+    many = list(range(60_000))
+    outputs = {
+        "numbers": [floats(*many), byte(1)],
+        "texts": [("t", "BYTES", [2], raw_bytes(b"a" * 200_000, b"b"))],
+        "shifted": [byte(1, name="b" * extra) for extra in range(1, 9)] + [floats(*many)],
+        "typed": [],
+    }[kind]
+    message = answer(*outputs, p=3)
+    if kind == "typed":
+        message.outputs.add(name="v", datatype="FP32", shape=[len(many)]).contents.fp32_contents.extend(many)
+    data = message.SerializeToString()
+    assert len(data) > 2**17
+    found = reader().read(data, "id")
+    same(found, reader().read(message, "id"))
+    for array in found.values():
+        assert array.flags.aligned
+
+
+@pytest.mark.parametrize("end", [1, 2, 100, 200_000])
+def test_a_large_response_that_is_cut_off_breaks_the_protocol(end):
+    data = answer(floats(*range(60_000)), byte(1)).SerializeToString()
+    with pytest.raises(ProtocolError):
+        reader().read(data[:-end], "id")
+
+
+def test_a_large_response_with_fields_that_we_do_not_know_is_parsed():
+    data = answer(floats(*range(60_000))).SerializeToString() + b"\x98\x06\x01"  # field 99, a number
+    assert len(reader().read(data, "id")["y"]) == 60_000
+
+
 class Call:
     def trailing_metadata(self):
         return (("k", "v"), ("b-bin", b"\0"))
