@@ -216,7 +216,8 @@ class SharedMemoryRegion:
         """Return a place for an output: ``infer(…, outputs={"y": place})`` has the server write it there.
 
         ``result["y"]`` then is a read-only view of the place, with the shape that the server reports. The next request with
-        the same place overwrites it, and so does each response of a stream: copy what is to stay.
+        the same place overwrites it: copy what is to stay. So does each response of a stream, even while the one before is
+        unread.
 
         Args:
             byte_size: the size of the place in bytes; the output may be smaller. A text of BYTES takes four bytes more
