@@ -8,19 +8,25 @@ import os
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
-import numpy as np
 from typing_extensions import Self
 
 from nupic_client._core.calls.shared_memory_calls import check_place, check_region_name
-from nupic_client._core.kserve.arrays import Array, ArrayLike, as_array, content_of, own_datatype
 from nupic_client._grpc import housekeeping
 from nupic_client._memory_file import MemoryFile
 from nupic_client._numbers import check_integer
 from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, RequestRejectedError
 from nupic_client.shared_memory_places import SharedMemoryOutput, SharedMemoryTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+else:  # numpy is imported when an array is touched
+    Array = Any
+ArrayLike: TypeAlias = Any
 
 __all__ = ["SharedMemoryOutput", "SharedMemoryRegion", "SharedMemoryTensor"]
 
@@ -198,10 +204,14 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it does not fit, or is no array of this data type; the region is not open.
         """
+        import numpy as np  # noqa: PLC0415 - see above
+
+        from nupic_client._core.kserve import arrays  # noqa: PLC0415 - it imports numpy
+
         memory = self._opened().file.memory
-        datatype = datatype or own_datatype("value", value)
-        array = as_array("value", datatype, value)
-        content: Any = content_of("BYTES", array) if datatype == "BYTES" else None
+        datatype = datatype or arrays.own_datatype("value", value)
+        array = arrays.as_array("value", datatype, value)
+        content: Any = arrays.content_of("BYTES", array) if datatype == "BYTES" else None
         size = array.nbytes if content is None else len(content)
         start = self._place(size, offset)
         if content is not None:
@@ -242,6 +252,10 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it is in another region, or not of numbers; the region is not open.
         """
+        import numpy as np  # noqa: PLC0415 - see above
+
+        from nupic_client._core.kserve.arrays import as_array  # noqa: PLC0415 - it imports numpy
+
         memory = self._opened().file.memory
         if tensor.region != self._name or tensor.offset + tensor.byte_size > self._byte_size:
             raise ConfigurationError(
