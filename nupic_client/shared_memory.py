@@ -10,12 +10,10 @@ import weakref
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
-import numpy as np
 from typing_extensions import Self
 
 from nupic_client._arrays import Array, ArrayLike
 from nupic_client._core.calls.shared_memory_calls import check_place, check_region_name
-from nupic_client._core.kserve.arrays import as_array, content_of, own_datatype
 from nupic_client._grpc import housekeeping
 from nupic_client._memory_file import MemoryFile
 from nupic_client._numbers import check_integer
@@ -199,10 +197,14 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it does not fit, or is no array of this data type; the region is not open.
         """
+        import numpy as np  # noqa: PLC0415 - see above
+
+        from nupic_client._core.kserve import arrays  # noqa: PLC0415 - it imports numpy
+
         memory = self._opened().file.memory
-        datatype = datatype or own_datatype("value", value)
-        array = as_array("value", datatype, value)
-        content: Any = content_of("BYTES", array) if datatype == "BYTES" else None
+        datatype = datatype or arrays.own_datatype("value", value)
+        array = arrays.as_array("value", datatype, value)
+        content: Any = arrays.content_of("BYTES", array) if datatype == "BYTES" else None
         size = array.nbytes if content is None else len(content)
         start = self._place(size, offset)
         if content is not None:
@@ -217,7 +219,8 @@ class SharedMemoryRegion:
         """Return a place for an output: ``infer(…, outputs={"y": place})`` has the server write it there.
 
         ``result["y"]`` then is a read-only view of the place, with the shape that the server reports. The next request with
-        the same place overwrites it, and so does each response of a stream: copy what is to stay.
+        the same place overwrites it: copy what is to stay. So does each response of a stream, even while the one before is
+        unread.
 
         Args:
             byte_size: the size of the place in bytes; the output may be smaller. A text of BYTES takes four bytes more
@@ -242,6 +245,10 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it is in another region, or not of numbers; the region is not open.
         """
+        import numpy as np  # noqa: PLC0415 - see above
+
+        from nupic_client._core.kserve.arrays import as_array  # noqa: PLC0415 - it imports numpy
+
         memory = self._opened().file.memory
         if tensor.region != self._name or tensor.offset + tensor.byte_size > self._byte_size:
             raise ConfigurationError(

@@ -178,8 +178,12 @@ SCRIPT = """
 
 def run(code, sent=None):
     source = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent)) + textwrap.dedent(code)
+    # Python 3.12 and newer warn of every fork beside a thread.
     process = subprocess.Popen(
-        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", source],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     name = process.stdout.readline().strip()
     if sent is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+import time
 
 import grpc
 import numpy as np
@@ -130,3 +132,48 @@ def test_what_does_not_fit(client, region):
         with pytest.raises(RequestRejectedError, match=words) as caught:
             client.infer(inputs, outputs=outputs)
         assert caught.value.status == status
+
+
+PROGRAM = """
+import asyncio, os, signal, sys
+from nupic_client import ServerClient
+
+server = ServerClient({url!r})
+region = server.shared_memory(100, "left")
+"""
+ENDS = {
+    "sync": "region.open(); region.put([1])",
+    "in an error": "region.open(); raise KeyError('x')",
+    "by Ctrl-C": "region.open(); os.kill(os.getpid(), signal.SIGINT)",
+    "async": "asyncio.run(region.aopen())",
+    "after its client": "region.open(); server.close()",
+    "after a fork": "region.open()\nif not os.fork(): sys.exit(0)\nos.wait()\nassert server.system_shared_memory()",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_a_process_unregisters_what_it_has_left_open(fake, server, end):
+    code = PROGRAM.format(url=fake.url) + ENDS[end]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert server.system_shared_memory() == {}, done.stderr
+    assert "SystemSharedMemoryRegister" in fake.calls
+    assert "Exception ignored" not in done.stderr
+    assert "may still be registered" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_end_of_a_process_does_not_wait_for_a_server_that_is_gone():
+    with FakeTriton(echo, models=[IDENTITY]) as fake:
+        code = PROGRAM.format(url=fake.url) + "region.open(); print(1, flush=True); sys.stdin.read()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "1\n"
+    began = time.monotonic()
+    with process:
+        process.stdin.close()
+        assert process.wait(30) == 0
+    assert time.monotonic() - began < 10

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from google.protobuf import json_format
-
 from nupic_client._core.calls.flows import Flow
 from nupic_client._core.calls.loading import load_model
 from nupic_client._core.calls.models import describe_model
@@ -62,6 +60,8 @@ class ServerQueries(Queries):
 
     def model_config(self, model: str, version: str) -> Flow[dict[str, Any]]:
         """Ask for the configuration of a model, with the names of its fields in the protocol."""
+        from google.protobuf import json_format  # noqa: PLC0415 - nothing else needs it
+
         response = yield self._invoke("ModelConfig", name=model, version=version)
         return json_format.MessageToDict(response.config, preserving_proto_field_name=True)
 
