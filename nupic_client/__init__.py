@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from nupic_client.factory import ClientFactory
     from nupic_client.http_inference import HttpInferenceClient
+    from nupic_client.infer_input import InferInput
     from nupic_client.inference import (
         AsyncResultStream,
         InferenceClient,
@@ -114,6 +115,7 @@ _HOMES = {
     ),
     "factory": ("ClientFactory",),
     "http_inference": ("HttpInferenceClient",),
+    "infer_input": ("InferInput",),
     "inference": ("AsyncResultStream", "InferenceClient", "InferenceResult", "ResultStream"),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
@@ -168,6 +170,7 @@ __all__ = [
     "Generation",
     "HttpInferenceClient",
     "IncompleteStreamError",
+    "InferInput",
     "InferOptions",
     "InferenceClient",
     "InferenceError",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from nupic_client._parameters import Parameters
 from nupic_client._public import publish
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -65,10 +66,13 @@ class GenerateOptions(TypedDict, total=False):
 class InferOptions(TypedDict, total=False):
     """The keyword options of a request that is answered at once."""
 
-    outputs: Sequence[str] | None
-    """The outputs to return, by name; all if it is not given."""
-    parameters: Mapping[str, bool | int | float | str] | None
-    """Request parameters of the protocol, such as ``priority``."""
+    outputs: Sequence[str] | Mapping[str, int | Parameters | None] | None
+    """The outputs to return, by name; all if it is not given.
+
+    A mapping says what is asked of each: a number of classes (then `InferenceResult.classes` has them), parameters of that
+    output, or ``None`` for nothing special."""
+    parameters: Parameters | None
+    """Request parameters of the protocol, such as ``priority``, or the model's own."""
     text: TextAs
     """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
     timeout: float | None

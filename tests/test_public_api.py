@@ -9,13 +9,12 @@ import pkgutil
 import subprocess
 import sys
 import typing
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import nupic_client
-from nupic_client import _public, errors, local
+from nupic_client import _public, errors, local, options
 
 SOURCE = ast.parse(Path(nupic_client.__file__).read_text(encoding="utf-8"))
 NAMES = [name for name in nupic_client.__all__ if name != "__version__"]
@@ -128,7 +127,7 @@ def test_where_to_import_a_name_from_does_not_depend_on_what_was_imported_first(
         (nupic_client.Timeouts, "total", float | None),
         (nupic_client.GenerateOptions, "max_tokens", int | None),
         (nupic_client.GenerateOptions, "signature", nupic_client.ModelSignature | None),
-        (nupic_client.InferOptions, "outputs", Sequence[str] | None),
+        (nupic_client.InferOptions, "parameters", options.Parameters | None),
         (nupic_client.StreamingClient.generate, "return", nupic_client.Generation),
         (nupic_client.StreamingClient.stream, "prompt", nupic_client.Prompt),
         (nupic_client.InferenceClient.map, "return", nupic_client.ResultStream[typing.Any]),

@@ -326,9 +326,8 @@ def test_parameters_must_have_names(call, parameters):
         call("batched", [1, 2, 3], parameters=parameters)
 
 
-@pytest.mark.parametrize("outputs", [[{"name": "x"}], {"x": 2}, [1], b"x", 5, ["x", None], [["x"]]])
+@pytest.mark.parametrize("outputs", [[{"name": "x"}], {1: 2}, [1], b"x", 5, ["x", None], [["x"]]])
 def test_outputs_that_are_no_names_are_refused_in_words(server, call, outputs):
-    """I-F10: also what asks for classes."""
     with pytest.raises(ConfigurationError, match="outputs must be a list of names, not the "):
         call("batched", [1, 2, 3], outputs=outputs)
     assert not server.requests

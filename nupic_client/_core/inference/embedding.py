@@ -11,6 +11,7 @@ import numpy as np
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.request import InferenceRequest, check_output
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client._datatypes import DATATYPES
 from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, ProtocolError
@@ -72,7 +73,7 @@ class EmbeddingBatcher:
         self._output = _vector_output(signature, output)
         self._size = _batch_size(signature, batch_size)
         self._matrix: NDArray[np.float32] | None = None
-        self.request = replace(request, outputs=(self._output.name,))
+        self.request = replace(request, outputs=(RequestedOutput(self._output.name),))
         """The caller's request, asking for the embeddings only."""
 
     def inputs(self) -> Iterator[dict[str, Array]]:

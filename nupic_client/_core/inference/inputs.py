@@ -28,12 +28,12 @@ class EncodedBatch:
     rows: int | None
 
     def fits(self, other: EncodedBatch) -> bool:
-        """Return whether the two can be sent as one request: the same inputs, and shapes that differ in the batch only."""
+        """Return whether the two can be sent as one request: the same but for the size of the batch and the contents."""
         return (
             self.rows is not None
             and other.rows is not None
-            and [(tensor.name, tensor.shape[1:]) for tensor in self.tensors]
-            == [(tensor.name, tensor.shape[1:]) for tensor in other.tensors]
+            and [(tensor.name, tensor.shape[1:], tensor.parameters) for tensor in self.tensors]
+            == [(tensor.name, tensor.shape[1:], tensor.parameters) for tensor in other.tensors]
         )
 
     @classmethod
@@ -49,6 +49,7 @@ class EncodedBatch:
                 parts[0].datatype,
                 (rows, *parts[0].shape[1:]),
                 tuple(content for part in parts for content in part.contents),
+                parts[0].parameters,
             )
             for parts in zip(*(batch.tensors for batch in batches), strict=True)
         ]

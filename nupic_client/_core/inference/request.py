@@ -11,7 +11,8 @@ from nupic_client._core.calls.options import CallOptions, check_option_names, to
 from nupic_client._core.inference.arrays import decode_outputs, text_bytes
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
-from nupic_client._numbers import as_integer, as_python
+from nupic_client._numbers import check_integer
+from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
@@ -50,7 +51,7 @@ class InferenceRequest:
         options: timeout, metadata and request id.
         target: the server, for error texts.
         new_id: makes request ids.
-        outputs: names of the outputs to return; none asks for all.
+        outputs: the outputs to return; none asks for all.
         parameters: request parameters.
         text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
     """
@@ -59,8 +60,8 @@ class InferenceRequest:
     options: CallOptions
     target: str
     new_id: Callable[[], str] = field(repr=False)
-    outputs: tuple[str, ...] = ()
-    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    outputs: tuple[wire.RequestedOutput, ...] = ()
+    parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
 
     @classmethod
@@ -120,8 +121,8 @@ class InferenceRequest:
                 f"model {signature.name!r} must answer at once, not stream (it is decoupled): use generate() for its text,"
                 " or StreamingClient"
             )
-        for name in self.outputs if signature.outputs else ():  # some servers list none
-            check_output(signature, name)
+        for output in self.outputs if signature.outputs else ():  # some servers list none
+            check_output(signature, output.name)
 
     def find_model(self, models: ModelDirectory) -> Flow[ModelSignature]:
         """Return the signature of the model to send to. Raises as `ModelDirectory.unary`."""
@@ -180,7 +181,7 @@ class InferenceRequest:
         if limit is not None and text_bytes(response) > limit:
             raise ProtocolError(too_long(limit))
         arrays = decode_outputs(response, self.text)
-        missing = [name for name in self.outputs if name not in arrays]
+        missing = [output.name for output in self.outputs if output.name not in arrays]
         if missing:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
         return InferenceResult(
@@ -204,69 +205,43 @@ class _Counter:
         self.count += 1
 
 
+CLASSIFICATION = "classification"
+"""Parameter of a requested output: the number of classes to return in place of the numbers."""
 _OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
 
 
-def _outputs(value: object) -> tuple[str, ...]:
-    """Return the names of the outputs that are asked for."""
+def _outputs(value: object) -> tuple[wire.RequestedOutput, ...]:
+    """Return the outputs that are asked for."""
     if value is None:
         return ()
-    found: list[str] = []
-    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
-    for name in value if listed else [value]:  # type: ignore[attr-defined]  # it is iterable
-        if not listed or not isinstance(name, str):
-            raise ConfigurationError(
-                f"outputs must be a list of names, not the {type(name).__name__} {name!r}"
-                + (": put it into a list" if isinstance(name, str) else ""),
-                parameter="outputs",
-            )
-        found.append(name)
-    return tuple(found)
+    if isinstance(value, Mapping):
+        return tuple(_requested(name, asked) for name, asked in value.items())
+    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    if not listed:
+        raise _wrong_output(value)
+    return tuple(_requested(name, None) for name in value)  # type: ignore[attr-defined]  # it is iterable
 
 
-def check_parameters(value: object) -> dict[str, bool | int | float | str]:
-    """Return request parameters as Python's own values.
-
-    Raises:
-        ConfigurationError: the protocol has no such value; the message names the parameter.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(
-            f"parameters must be a mapping of names to values, not {type(value).__name__}",
-            parameter="parameters",
-        )
-    return {_parameter_name(name): _parameter_value(name, item) for name, item in value.items()}
+def _requested(name: object, asked: object) -> wire.RequestedOutput:
+    """Return an output with what is asked of it: nothing special, a number of classes, or parameters of the protocol."""
+    if not isinstance(name, str):
+        raise _wrong_output(name, listed=True)
+    if asked is None:
+        return wire.RequestedOutput(name)
+    if isinstance(asked, Mapping):
+        subject = f"the parameters of output {name!r}"
+        return wire.RequestedOutput(name, check_parameters(asked, subject=subject, parameter="outputs"))
+    allowed = "a number of classes, a mapping of parameters or None"
+    classes = check_integer(f"outputs[{name!r}]", asked, allowed, low=1, high=2**63 - 1)
+    return wire.RequestedOutput(name, {CLASSIFICATION: classes})
 
 
-def _parameter_name(name: object) -> str:
-    if not isinstance(name, str) or not _is_unicode(name):
-        raise ConfigurationError(f"parameters must have names, not {name!r}", parameter="parameters")
-    return name
-
-
-def _parameter_value(name: str, value: object) -> bool | int | float | str:
-    found = as_python(value)
-    whole = as_integer(found)
-    if isinstance(found, bool) or (isinstance(found, str) and _is_unicode(found)):
-        return found
-    if whole is not None and -(2**63) <= whole < 2**64:
-        return whole
-    if isinstance(found, float):
-        return found
-    raise ConfigurationError(
-        f"parameter {name!r} must be a bool, a string, a float or an integer from -2**63 to 2**64 - 1, not {value!r}",
-        parameter="parameters",
+def _wrong_output(value: object, *, listed: bool = False) -> ConfigurationError:
+    advice = ": put it into a list" if isinstance(value, str) and not listed else ""
+    return ConfigurationError(
+        f"outputs must be a list of names, not the {type(value).__name__} {value!r}{advice}",
+        parameter="outputs",
     )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_text(value: TextAs) -> TextAs:

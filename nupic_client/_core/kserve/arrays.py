@@ -30,7 +30,9 @@ from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._datatypes import DATATYPES
 from nupic_client._numbers import as_integer
+from nupic_client._parameters import NO_PARAMETERS
 from nupic_client.errors import ConfigurationError
+from nupic_client.infer_input import InferInput
 
 if TYPE_CHECKING:
     from nupic_client.signature import TensorSpec
@@ -347,9 +349,12 @@ def encode_array(spec: TensorSpec, value: ArrayLike, *, batched: bool) -> Encode
     Raises:
         ConfigurationError: the value does not have the data type or the shape; the message names the input.
     """
+    parameters = NO_PARAMETERS
+    if isinstance(value, InferInput):
+        value, parameters = value.data, value.parameters
     array = as_array(spec.name, spec.datatype, value)
     shape = fit_shape(spec, array, batched=batched)
-    return EncodedTensor(spec.name, spec.datatype, shape, (content_of(spec.datatype, array),))
+    return EncodedTensor(spec.name, spec.datatype, shape, (content_of(spec.datatype, array),), parameters)
 
 
 def encode_undeclared(name: str, value: ArrayLike) -> EncodedTensor:
@@ -358,9 +363,12 @@ def encode_undeclared(name: str, value: ArrayLike) -> EncodedTensor:
     Raises:
         ConfigurationError: the protocol has no such data type; the message names the input.
     """
+    parameters = NO_PARAMETERS
+    if isinstance(value, InferInput):
+        value, parameters = value.data, value.parameters
     datatype = own_datatype(name, value)
     array = as_array(name, datatype, value)
-    return EncodedTensor(name, datatype, array.shape, (content_of(datatype, array),))
+    return EncodedTensor(name, datatype, array.shape, (content_of(datatype, array),), parameters)
 
 
 def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ...]:

@@ -7,13 +7,14 @@ protocol extensions, https://github.com/triton-inference-server/server/tree/main
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.messages import load_messages
+from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client.errors import ProtocolError
 from nupic_client.signature import InputTensor
 
@@ -22,6 +23,7 @@ __all__ = [
     "FINAL_PARAMETER",
     "METHODS",
     "EncodedTensor",
+    "RequestedOutput",
     "build_infer_request",
     "method_path",
     "parameter_value",
@@ -75,8 +77,8 @@ def build_infer_request(
     *,
     request_id: str = "",
     version: str = "",
-    outputs: Iterable[str] = (),
-    parameters: Mapping[str, bool | int | str] = {},
+    outputs: Iterable[RequestedOutput | str] = (),
+    parameters: Parameters = NO_PARAMETERS,
 ) -> Any:
     """Build a ModelInferRequest.
 
@@ -85,7 +87,7 @@ def build_infer_request(
         tensors: the inputs.
         request_id: echoed by the server on every response.
         version: model version; empty for the server's choice.
-        outputs: names of the outputs to return; none asks for all.
+        outputs: the outputs to return, a name where nothing special is asked; none asks for all.
         parameters: request parameters.
 
     Returns:
@@ -112,20 +114,28 @@ def _without_contents(
     tensors: Iterable[InputTensor | EncodedTensor],
     request_id: str,
     version: str,
-    outputs: Iterable[str],
-    parameters: Mapping[str, bool | int | float | str],
+    outputs: Iterable[RequestedOutput | str],
+    parameters: Parameters,
 ) -> Any:
     request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
     for tensor in tensors:
-        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-    for name in outputs:
-        request.outputs.add(name=name)
-    set_parameters(request, parameters)
+        described = request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if isinstance(tensor, EncodedTensor) and tensor.parameters:
+            set_parameters(described, tensor.parameters)
+    for output in outputs:
+        if isinstance(output, str):
+            request.outputs.add(name=output)
+            continue
+        asked = request.outputs.add(name=output.name)
+        if output.parameters:
+            set_parameters(asked, output.parameters)
+    if parameters:
+        set_parameters(request, parameters)
     return request
 
 
-def set_parameters(message: Any, parameters: Mapping[str, bool | int | float | str]) -> None:
-    """Put parameters into a request or response.
+def set_parameters(message: Any, parameters: Parameters) -> None:
+    """Put parameters into a request or response, or into one of its tensors.
 
     Raises:
         ValueError: a value does not fit its field.
@@ -159,12 +169,27 @@ class EncodedTensor:
         datatype: its KServe v2 data type.
         shape: its full shape.
         contents: its raw contents, in parts that follow one another.
+        parameters: of this input.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     contents: tuple[bytes | memoryview, ...]
+    parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output that a request asks for.
+
+    Args:
+        name: the output's name.
+        parameters: of this output, such as the number of classes.
+    """
+
+    name: str
+    parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
 
 
 def serialize_infer_request(
@@ -173,8 +198,8 @@ def serialize_infer_request(
     *,
     request_id: str = "",
     version: str = "",
-    outputs: Iterable[str] = (),
-    parameters: Mapping[str, bool | int | float | str] = {},
+    outputs: Iterable[RequestedOutput | str] = (),
+    parameters: Parameters = NO_PARAMETERS,
 ) -> bytes:
     """Build and serialize a ModelInferRequest, copying the contents of its tensors only once.
 
@@ -187,7 +212,7 @@ def serialize_infer_request(
         tensors: the inputs.
         request_id: echoed by the server.
         version: model version; empty for the server's choice.
-        outputs: names of the outputs to return; none asks for all.
+        outputs: the outputs to return, a name where nothing special is asked; none asks for all.
         parameters: request parameters.
 
     Raises:

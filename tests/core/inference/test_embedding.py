@@ -13,6 +13,7 @@ from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.inputs import encode_inputs
 from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client.errors import ConfigurationError, ConnectionFailedError, ProtocolError
 from nupic_client.registry import ModelSpec
 
@@ -69,8 +70,8 @@ def test_what_is_no_text_is_an_error_that_says_which(texts, words):
 
 
 def test_only_the_vectors_are_asked_for():
-    assert batcher(["a"]).request.outputs == ("v",)
-    assert batcher(["a"], TWO, output="w").request.outputs == ("w",)
+    assert batcher(["a"]).request.outputs == (RequestedOutput("v"),)
+    assert batcher(["a"], TWO, output="w").request.outputs == (RequestedOutput("w"),)
     assert batcher(["a"]).signature is BATCHED
 
 
@@ -142,7 +143,7 @@ def test_a_model_that_does_not_take_one_text_is_an_error_with_its_name(inputs):
 @pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "BF16"])
 def test_vectors_are_of_any_floating_point_type(datatype):
     model = array_signature(TEXT, {"n": ("INT64", (1,)), "v": (datatype, (3,))})
-    assert batcher(["a"], model).request.outputs == ("v",)
+    assert batcher(["a"], model).request.outputs == (RequestedOutput("v"),)
 
 
 @pytest.mark.parametrize("outputs", [{"n": ("INT32", (1,))}, {}, {"v": ("FP32", (3,)), "w": ("FP64", (3,))}])
@@ -241,7 +242,7 @@ def test_the_model_is_found_first():
     flow = prepare_embedding(inference_request(single=False), ["a"], models, output="w", batch_size=2)
     commands, found = ask(flow)
     assert commands == []
-    assert (found.signature, found.request.outputs) == (TWO, ("w",))
+    assert (found.signature, found.request.outputs) == (TWO, (RequestedOutput("w"),))
 
 
 def test_the_question_for_the_model_has_the_deadline_and_the_retries_of_the_call():

@@ -8,6 +8,7 @@ from core.replies import array_signature
 
 from nupic_client._core.inference.inputs import EncodedBatch, encode_inputs
 from nupic_client.errors import ConfigurationError
+from nupic_client.infer_input import InferInput
 
 FREE = array_signature({"x": ("INT32", (-1, -1))})
 BATCHED = array_signature({"x": ("INT32", (3,))}, max_batch_size=4)
@@ -221,3 +222,32 @@ def test_without_a_batch_nothing_fits():
     assert not alone.fits(alone)
     assert not alone.fits(batch(1))
     assert not batch(1).fits(alone)
+
+
+# Parameters of single inputs
+
+
+def test_an_input_may_have_parameters_of_its_own():
+    batch = encode_inputs(PAIR, {"ids": InferInput([1], {"content_type": "np"}), "mask": [1]})
+    assert [dict(tensor.parameters) for tensor in batch.tensors] == [{"content_type": "np"}, {}]
+    assert content(batch.tensors[0]) == np.int32([1]).tobytes()
+    (only,) = encode_inputs(BATCHED, InferInput([1, 2, 3], {"a": 1})).tensors
+    assert (only.shape, only.parameters) == ((1, 3), {"a": 1})
+
+
+def test_an_input_that_is_not_listed_may_have_parameters():
+    undeclared = array_signature({})
+    (tensor,) = encode_inputs(undeclared, {"x": InferInput(np.int8([1]), {"a": 1})}).tensors
+    assert (tensor.datatype, tensor.parameters) == ("INT8", {"a": 1})
+
+
+def test_inputs_with_other_parameters_are_not_joined():
+    plain, one, same, other = (
+        encode_inputs(BATCHED, InferInput([1, 2, 3], parameters))
+        for parameters in ({}, {"a": 1}, {"a": 1}, {"a": 2})
+    )
+    assert one.fits(same)
+    assert not one.fits(plain)
+    assert not one.fits(other)
+    (tensor,) = EncodedBatch.joined([one, same]).tensors
+    assert (tensor.shape, tensor.parameters) == ((2, 3), {"a": 1})

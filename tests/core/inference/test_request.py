@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 
+import numpy as np
 import pytest
 from core.replies import array_signature, ask, drive, echo, inference_request, raw_bytes, reply_message
 
@@ -13,6 +14,7 @@ from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.inference.inputs import encode_inputs
 from nupic_client._core.inference.request import SerializedRequest, check_output, check_text
 from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client.errors import ConfigurationError, InferenceError, ProtocolError, RequestRejectedError
 from nupic_client.registry import ModelSpec
 
@@ -55,7 +57,7 @@ def test_options_go_where_they_belong():
     request = inference_request(
         timeout=3, request_id="mine", metadata={"a": "1"}, max_output_bytes=7, outputs=["y"], text="bytes"
     )
-    assert (request.timeout, request.outputs, request.text) == (3.0, ("y",), "bytes")
+    assert (request.timeout, request.outputs, request.text) == (3.0, (RequestedOutput("y"),), "bytes")
     options = request.options
     assert (options.request_id, options.metadata, options.max_output_bytes) == ("mine", (("a", "1"),), 7)
 
@@ -65,7 +67,7 @@ def test_options_do_not_change_with_what_they_came_from():
     request = inference_request(outputs=names, parameters=parameters)
     names.append("z")
     parameters["b"] = 2
-    assert (request.outputs, request.parameters) == (("y",), {"a": 1})
+    assert (request.outputs, request.parameters) == ((RequestedOutput("y"),), {"a": 1})
 
 
 @pytest.mark.parametrize("nothing", [None, (), []])
@@ -296,3 +298,41 @@ def test_a_call_that_is_left_is_one_line_of_the_log(log):
     flow.close()
     (line,) = log.messages
     assert "outcome=cancelled" in line
+
+
+# Outputs with what is asked of them
+
+
+def test_a_mapping_of_outputs_says_what_is_asked_of_each():
+    request = inference_request(outputs={"a": 3, "b": np.int64(2), "c": None, "d": {"content_type": "np"}})
+    assert request.outputs == (
+        RequestedOutput("a", {"classification": 3}),
+        RequestedOutput("b", {"classification": 2}),
+        RequestedOutput("c"),
+        RequestedOutput("d", {"content_type": "np"}),
+    )
+
+
+@pytest.mark.parametrize("classes", [0, -1, True, 2.5, "3", 2**63])
+def test_a_wrong_number_of_classes_is_refused(classes):
+    with pytest.raises(
+        ConfigurationError, match=r"^outputs\['p'\] must be a number of classes, a mapping of parameters or"
+    ):
+        inference_request(outputs={"p": classes})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({1: None}, "outputs must be a list of names, not the int 1"),
+        (
+            {"p": {"triton_a": 1}},
+            "the parameters of output 'p' must not have names that begin with 'triton_'",
+        ),
+        ({"p": {"a": None}}, "parameter 'a' must be a bool"),
+    ],
+)
+def test_wrong_outputs_are_refused(given, message):
+    with pytest.raises(ConfigurationError, match=f"^{message}") as caught:
+        inference_request(outputs=given)
+    assert caught.value.parameter == "outputs"

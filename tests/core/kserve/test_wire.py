@@ -35,6 +35,22 @@ def test_parameters_have_the_type_of_their_value():
     assert kinds == {"flag": "bool_param", "count": "int64_param", "word": "string_param"}
 
 
+def test_inputs_and_outputs_have_parameters_of_their_own():
+    tensor = wire.EncodedTensor("x", "UINT8", (1,), (b"a",), {"content_type": "np", "big": 2**64 - 1})
+    asked = [wire.RequestedOutput("p", {"classification": 3}), "q"]
+    for request in (
+        wire.build_infer_request("m", [tensor], outputs=asked),
+        wire.pb.ModelInferRequest.FromString(wire.serialize_infer_request("m", [tensor], outputs=asked)),
+    ):
+        (sent,) = request.inputs
+        assert sent.parameters["content_type"].string_param == "np"
+        assert sent.parameters["big"].uint64_param == 2**64 - 1
+        assert [output.name for output in request.outputs] == ["p", "q"]
+        assert request.outputs[0].parameters["classification"].int64_param == 3
+        assert not request.outputs[1].parameters
+        assert not request.parameters
+
+
 def test_an_input_that_cannot_be_encoded_is_named():
     tensor = InputTensor("max_tokens", "INT32", (1,), (2**40,))
     with pytest.raises(ValueError, match="input 'max_tokens'"):
@@ -65,7 +81,12 @@ def test_the_serialized_request_is_what_protobuf_would_make(inputs, outputs):
         wanted.outputs.add(name=name)
     wanted.parameters["p"].double_param = 0.5
     data = wire.serialize_infer_request(
-        "m", tensors, request_id="i", version="2", outputs=outputs, parameters={"p": 0.5}
+        "m",
+        tensors,
+        request_id="i",
+        version="2",
+        outputs=outputs,
+        parameters={"p": 0.5},
     )
     assert wire.pb.ModelInferRequest.FromString(data) == wanted
 
