@@ -115,15 +115,17 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         if self.closed:
             raise StreamClosedError("this stream was closed before its request was sent")
         self._loop = running_loop()
+        session = None
         try:
             opening = self._opening
             session = opening if isinstance(opening, StreamSession) else await self._transport.run(opening)
             await self._start(session)
-        except NupicError as error:
-            self._failure, self._given_up = error, True
-            raise
-        except BaseException:
+        except BaseException as error:
             self._given_up = True  # the opening is half done and cannot be repeated
+            if isinstance(error, NupicError):
+                self._failure = error
+            if session is not None:
+                session.cancelled(time.monotonic())
             raise
         self._session = session
         fork.track(self)

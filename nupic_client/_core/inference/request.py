@@ -16,7 +16,7 @@ from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
-from nupic_client.options import InferOptions, TextAs
+from nupic_client.options import InferOptions, InferStreamOptions, TextAs
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
@@ -54,6 +54,7 @@ class InferenceRequest:
         outputs: the outputs to return; none asks for all.
         parameters: request parameters.
         text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
+        streamed: whether the model may answer with any number of responses.
     """
 
     model: ModelSpec
@@ -63,17 +64,19 @@ class InferenceRequest:
     outputs: tuple[wire.RequestedOutput, ...] = ()
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
+    streamed: bool = False
 
     @classmethod
     def create(
         cls,
         model: ModelSpec,
-        options: InferOptions,
+        options: InferOptions | InferStreamOptions,
         *,
         defaults: CallOptions,
         target: str,
         new_id: Callable[[], str],
         single: bool = True,
+        streamed: bool = False,
     ) -> InferenceRequest:
         """Make a request from the options of a call.
 
@@ -84,25 +87,32 @@ class InferenceRequest:
             target: the server, for error texts.
             new_id: makes request ids.
             single: whether it is one request, which may have the caller's id.
+            streamed: whether the model may answer with any number of responses; then the request gets its id now.
 
         Raises:
             ConfigurationError: a value is wrong.
             TypeError: an option does not exist; the message names the nearest one.
         """
-        check_option_names(options, InferOptions.__annotations__)
+        known = InferStreamOptions if streamed else InferOptions
+        check_option_names(options, known.__annotations__)
         if not single and options.get("request_id") is not None:
             raise ConfigurationError(
                 "request_id must be left out here: each request gets its own", parameter="request_id"
             )
         call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
+        parameters = check_parameters(options.get("parameters"))
+        if streamed:
+            call["request_id"] = call.get("request_id") or new_id()
+            parameters = {**parameters, wire.EMPTY_FINAL_PARAMETER: True}
         return cls(
             model=model,
             options=defaults.override(call),
             target=target,
             new_id=new_id,
             outputs=_outputs(options.get("outputs")),
-            parameters=check_parameters(options.get("parameters")),
+            parameters=parameters,
             text=check_text(options.get("text", "str")),
+            streamed=streamed,
         )
 
     @property
@@ -111,15 +121,15 @@ class InferenceRequest:
         return self.options.timeouts.total
 
     def check(self, signature: ModelSignature) -> None:
-        """Check that the model answers once and has the outputs.
+        """Check that the model answers once, unless the request is streamed, and has the outputs.
 
         Raises:
             ConfigurationError: it streams, or does not have them.
         """
-        if signature.decoupled:
+        if signature.decoupled and not self.streamed:
             raise ConfigurationError(
-                f"model {signature.name!r} must answer at once, not stream (it is decoupled): use generate() for its text,"
-                " or StreamingClient"
+                f"model {signature.name!r} must answer at once, not stream (it is decoupled): use infer_stream() of"
+                " InferenceClient, or generate() for its text"
             )
         for output in self.outputs if signature.outputs else ():  # some servers list none
             check_output(signature, output.name)
@@ -177,11 +187,21 @@ class InferenceRequest:
     def _result(self, serialized: SerializedRequest, response: Any) -> InferenceResult:
         if response.id and response.id != serialized.request_id:
             raise ProtocolError(f"the server sent an answer to another request, {response.id!r}")
+        return self.decode(serialized, response)
+
+    def decode(self, serialized: SerializedRequest, response: Any) -> InferenceResult:
+        """Return the result in a ``ModelInferResponse``.
+
+        Raises:
+            ProtocolError: it is too long, lacks an output, or cannot be decoded.
+        """
         limit = self.options.max_output_bytes
         if limit is not None and text_bytes(response) > limit:
             raise ProtocolError(too_long(limit))
         arrays = decode_outputs(response, self.text)
-        missing = [output.name for output in self.outputs if output.name not in arrays]
+        # A stream may have responses with nothing but parameters.
+        asked = self.outputs if arrays or not self.streamed else ()
+        missing = [output.name for output in asked if output.name not in arrays]
         if missing:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
         return InferenceResult(
@@ -207,7 +227,7 @@ class _Counter:
 
 CLASSIFICATION = "classification"
 """Parameter of a requested output: the number of classes to return in place of the numbers."""
-_OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
+_OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes")
 
 
 def _outputs(value: object) -> tuple[wire.RequestedOutput, ...]:
