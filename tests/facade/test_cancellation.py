@@ -12,10 +12,13 @@ import threading
 import time
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import FinishReason, ProtocolError, StreamClosedError, StreamConsumedError, TransportError
 from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton, abort, raw, silence
+
+CLIENT_KINDS = BOTH_KINDS
 
 PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 ENDLESS = ["one", " two", silence()]
@@ -234,7 +237,7 @@ def test_an_answer_that_breaks_the_protocol_is_cancelled_although_the_stream_is_
     def wrong(request):
         response = wire.pb.ModelStreamInferResponse()
         response.infer_response.outputs.add(name="text_output", datatype="FP32", shape=[1])
-        response.infer_response.raw_output_contents.append(bytes(4))
+        response.infer_response.raw_output_contents.append(bytes(3))
         return [raw(response), silence()]
 
     server.reply = wrong
