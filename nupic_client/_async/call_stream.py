@@ -19,7 +19,8 @@ from typing_extensions import Self
 
 from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.session import Later, StreamSession
+from nupic_client._core.calls.session import StreamSession
+from nupic_client._core.calls.stream_state import Later
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall, NoCall
 from nupic_client._grpc.stream import BaseStream

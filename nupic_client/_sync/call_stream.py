@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import grpc
 from typing_extensions import Self
 
-from nupic_client._core.calls.session import Later, StreamSession
+from nupic_client._core.calls.session import StreamSession
+from nupic_client._core.calls.stream_state import Later
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseStream

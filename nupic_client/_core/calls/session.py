@@ -1,7 +1,6 @@
 """The state of one streamed request, from its sending to its end. Nothing here waits.
 
-A stream always ends in exactly one known way: finished, cancelled by the caller, or a typed error that says how far it had
-come. The shells in ``_sync`` and ``_async`` read responses and clocks and hand them in here. What a response holds, text or
+The shells in ``_sync`` and ``_async`` read responses and clocks and hand them in here. What a response holds, text or
 arrays, the classes that extend this one know.
 """
 
@@ -9,14 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from enum import Enum
-from logging import INFO
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
+from nupic_client._core.calls.stream_state import State, StreamState
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -24,34 +22,22 @@ from nupic_client.errors import (
     ModelUnavailableError,
     RequestError,
     RequestRejectedError,
-    StreamClosedError,
-    StreamConsumedError,
 )
-from nupic_client.logs import log_retry, log_sending, logger
+from nupic_client.logs import log_retry, log_sending
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.flows import Flow, Metadata
     from nupic_client._core.calls.options import CallOptions
 
-__all__ = ["Later", "State", "StreamSession"]
+__all__ = ["StreamSession"]
 
 ItemT = TypeVar("ItemT")
-Later: TypeAlias = Callable[[Callable[[], object]], object]
 
 _GRACE = 1.0
 """Seconds that a call may take to end after the last word of its answer."""
 _MOMENT = 0.05
 """Seconds for which a call goes on that is left after a response: the next one may be the last word."""
-
-
-class State(Enum):
-    """How far a stream is."""
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
 
 
 class Decoder(Protocol):
@@ -73,10 +59,8 @@ class Decoder(Protocol):
         ...
 
 
-class StreamSession(Generic[ItemT]):
+class StreamSession(StreamState[ItemT]):
     """The state of one streamed request.
-
-    An item is what a read gives its caller; one that is false means that nothing has come.
 
     Args:
         options: of the call.
@@ -90,37 +74,22 @@ class StreamSession(Generic[ItemT]):
     """
 
     __slots__ = (
-        "_client_closed",
-        "_consumed",
         "_credentials",
         "_decoder",
-        "_end",
-        "_error",
         "_hidden",
-        "_on_end",
         "_on_signature_changed",
         "_options",
         "_start",
-        "_state",
         "attempts",
         "deadlines",
         "model",
         "request_id",
-        "running",
         "target",
     )
 
-    _nothing: ItemT
-    """The item for nothing."""
     _content: str
     """The word for what comes."""
     _decoder: Decoder
-    _consumed_words: str
-    """The sentence of StreamConsumedError."""
-    _closed_words: str
-    """The sentence of StreamClosedError."""
-    _client_closed_words: str
-    """The same after the client was closed."""
 
     def __init__(
         self,
@@ -134,6 +103,7 @@ class StreamSession(Generic[ItemT]):
         on_end: Callable[[Any], None] | None = None,
         on_signature_changed: Callable[[], object] | None = None,
     ) -> None:
+        super().__init__(start, on_end)
         self.model = model
         self.target = target
         self.request_id = request_id
@@ -141,15 +111,8 @@ class StreamSession(Generic[ItemT]):
         self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
         self._options = options
         self._credentials = SignedCall(bearer, options.metadata)
-        self._state = State.RUNNING
-        self.running = True
-        """Whether the answer is still coming."""
-        self._client_closed = False
-        self._consumed = False
         self._hidden = False
-        self._error: RequestError | None = None
-        self._start = self._end = start
-        self._on_end = on_end
+        self._start = start
         self._on_signature_changed = on_signature_changed
 
     @property
@@ -185,10 +148,6 @@ class StreamSession(Generic[ItemT]):
     @abstractmethod
     def _amount(self) -> str:
         """Return in words how much has come; "" for nothing."""
-
-    @abstractmethod
-    def _log(self) -> None:
-        """Log the outcome."""
 
     @property
     def answered(self) -> bool:
@@ -338,67 +297,3 @@ class StreamSession(Generic[ItemT]):
         if isinstance(error, ConnectionFailedError) and self.deadlines.responded:
             return cut_short(error, amount or f"an answer without {self._content}")
         return error
-
-    def cancelled(self, now: float, later: Later | None = None, *, client_closed: bool = False) -> None:
-        """End because the caller left the stream; without effect after the end.
-
-        Args:
-            now: clock reading.
-            later: calls a function later. Destructors pass it, because the interrupted code may hold the locks of logging.
-            client_closed: whether the client was closed.
-        """
-        if self.running:
-            self._client_closed = client_closed
-            self._close(State.FINISHED if self.answered else State.CANCELLED, now, later)
-
-    def check_unread(self) -> None:
-        """Raise the error of a reader that begins now: those of `check_running`, and one more.
-
-        Raises:
-            StreamConsumedError: the end was already delivered.
-        """
-        self.check_running()
-        if self._consumed:
-            raise StreamConsumedError(self._consumed_words)
-
-    def check_running(self) -> None:
-        """Raise the error of a reader that goes on, if there is one.
-
-        Raises:
-            StreamClosedError: the caller closed the stream.
-            RequestError: the stream failed; the same error again.
-        """
-        if self._error is not None:
-            raise self._error
-        if self._state is State.CANCELLED:
-            raise StreamClosedError(self._client_closed_words if self._client_closed else self._closed_words)
-
-    def consumed(self) -> ItemT:
-        """Mark the end of the stream as delivered and return the signal for it."""
-        self._consumed = True
-        return self._nothing
-
-    @property
-    def finished(self) -> bool:
-        """Whether the answer came to its end."""
-        return self._state is State.FINISHED
-
-    @property
-    def failure(self) -> RequestError | None:
-        """The error the stream ended with, or None."""
-        return self._error
-
-    def _close(self, state: State, now: float, later: Later | None = None) -> None:
-        if not self.running:  # another thread was first
-            return
-        self._state = state
-        self.running = False
-        self._end = now
-        if logger.isEnabledFor(INFO):
-            if later is None:
-                self._log()
-            else:
-                later(self._log)
-        on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            on_end(self)

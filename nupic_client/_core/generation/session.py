@@ -7,7 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._core.calls.options import too_long
-from nupic_client._core.calls.session import State, StreamSession
+from nupic_client._core.calls.session import StreamSession
+from nupic_client._core.calls.stream_state import State
 from nupic_client._core.generation.decoder import StreamDecoder
 from nupic_client._core.generation.refusal import with_sent_parameters
 from nupic_client._core.generation.timing import Stopwatch

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from nupic_client._core.calls.session import State, StreamSession
+from nupic_client._core.calls.session import StreamSession
+from nupic_client._core.calls.stream_state import State
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.inference.stream_decoder import ResultDecoder
 from nupic_client.errors import RequestError

@@ -6,7 +6,8 @@ import pytest
 from core.replies import drive
 
 from nupic_client._core.calls.options import CallOptions
-from nupic_client._core.calls.session import State, StreamSession
+from nupic_client._core.calls.session import StreamSession
+from nupic_client._core.calls.stream_state import State
 from nupic_client.errors import (
     ConnectionFailedError,
     DeadlineExceededError,
