@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nupic_client.infer_input import InferInput
     from nupic_client.inference import (
         AsyncResultStream,
+        Classification,
         InferenceClient,
         InferenceResult,
         ResultStream,
@@ -121,7 +122,13 @@ _HOMES = {
     "factory": ("ClientFactory",),
     "http_inference": ("HttpInferenceClient",),
     "infer_input": ("InferInput",),
-    "inference": ("AsyncResultStream", "InferenceClient", "InferenceResult", "ResultStream"),
+    "inference": (
+        "AsyncResultStream",
+        "Classification",
+        "InferenceClient",
+        "InferenceResult",
+        "ResultStream",
+    ),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
@@ -163,6 +170,7 @@ __all__ = [
     "AsyncTextStream",
     "AuthenticationError",
     "Callback",
+    "Classification",
     "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",

@@ -20,7 +20,7 @@ from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_
 from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
-from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.inference.result import Classification, InferenceResult
 from nupic_client._core.inference.session import InferenceSession
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._core.kserve.arrays import ArrayLike
@@ -42,10 +42,18 @@ from nupic_client.registry import ModelRegistry
 from nupic_client.results import Generation
 from nupic_client.sequence import InferenceSequence
 
-__all__ = ["AsyncResultStream", "InferOptions", "InferenceClient", "InferenceResult", "ResultStream"]
+__all__ = [
+    "AsyncResultStream",
+    "Classification",
+    "InferOptions",
+    "InferenceClient",
+    "InferenceResult",
+    "ResultStream",
+]
 
 Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
-"""Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number."""
+"""Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number. Each may be an
+`InferInput`, which has parameters beside it."""
 Errors: TypeAlias = Literal["raise", "return"]
 """Whether the error of one input is raised or returned in its place."""
 OnResult: TypeAlias = Callable[[int, Any], object]

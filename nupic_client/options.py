@@ -51,6 +51,11 @@ class GenerateOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
+    parameters: Parameters | None
+    """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
+    microseconds that the request may wait in its queue; the ``timeout`` above is this client's."""
+    outputs: Sequence[str] | None
+    """The names of outputs besides the text, which `TextDelta.outputs` and `Generation.outputs` then have as arrays."""
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     backend_inputs: BackendInputs | None
@@ -72,7 +77,8 @@ class InferOptions(TypedDict, total=False):
     A mapping says what is asked of each: a number of classes (then `InferenceResult.classes` has them), parameters of that
     output, or ``None`` for nothing special."""
     parameters: Parameters | None
-    """Request parameters of the protocol, such as ``priority``, or the model's own."""
+    """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
+    microseconds that the request may wait in its queue; the ``timeout`` below is this client's."""
     text: TextAs
     """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
     timeout: float | None

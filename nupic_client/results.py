@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from nupic_client._public import publish
 
@@ -118,6 +119,8 @@ class Generation:
         attempts: number of times that the request was sent; more than 1 after retries.
         logprobs: the log probabilities of the tokens, if ``logprobs=`` asks for them; a stop string cuts the text, not
             these.
+        outputs: the outputs besides the text that ``outputs=`` asks for, by name: each as the last response that had it, as
+            in `TextDelta`.
     """
 
     text: str = field(repr=False)  # a repr is often logged, and answers stay out of logs
@@ -128,6 +131,7 @@ class Generation:
     request_id: str
     attempts: int = 1
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
+    outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -137,13 +141,21 @@ class Generation:
 class TextDelta:
     """A chunk of new text.
 
+    With ``outputs=`` each response that has some of these outputs is an event, whether or not it brings new text: its text
+    may wait for the next response, as half a character does. Iterating over the stream itself still yields text only.
+
     Args:
-        text: the new text, never empty.
+        text: the new text; never empty without ``outputs=``.
         logprobs: the log probabilities of the tokens since the last chunk, if ``logprobs=`` asks for them.
+        outputs: the outputs of this response that ``outputs=`` asks for, numpy arrays by name; None if it was not given.
+            Numeric ones are read-only, BF16 comes as float32. Elements of BYTES outputs are ``str``; bytes that are not
+            UTF-8 are escaped as Python does in file names, so that ``text.encode(errors="surrogateescape")`` gives them
+            back.
     """
 
     text: str
     logprobs: tuple[TokenLogprob, ...] | None = None
+    outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
                 if session.stopped_early:
                     deadlines.waiting = None
                     self.cancel()
-                if item:
+                if item or session.outputs_only:
                     return item
             session.check_running()
         except grpc.RpcError as rpc_error:
@@ -228,18 +228,22 @@ class Items(Generic[ItemT]):
     A class and not an async generator, because ``break`` leaves a generator open until the loop closes it.
     """
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_stream", "_with_outputs")
 
-    def __init__(self, stream: AsyncCallStream[Any, ItemT]) -> None:
+    def __init__(self, stream: AsyncCallStream[Any, ItemT], *, with_outputs: bool = False) -> None:
         self._stream = stream
+        self._with_outputs = with_outputs
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        item = await self._stream._read()  # noqa: SLF001 - its own stream
-        if not item:
-            raise StopAsyncIteration
+        stream = self._stream
+        while not (item := await stream._read()):  # noqa: SLF001 - its own stream
+            if not stream._ended().outputs_only:  # noqa: SLF001
+                raise StopAsyncIteration
+            if self._with_outputs:
+                break
         return item
 
     def __del__(self) -> None:

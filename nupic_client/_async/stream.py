@@ -50,14 +50,19 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
 
     async def __anext__(self) -> str:
         """Return the next chunk of text. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
-        text = await self._read()
-        if not text:
-            raise StopAsyncIteration
+        while not (text := await self._read()):
+            if not self._ended().outputs_only:
+                raise StopAsyncIteration
         return text
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`."""
-        async for text in self:
+        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`.
+
+        With ``outputs=`` there is one for each response that has such outputs, even without new text.
+        """
+        if self._session is not None:
+            self._session.check_unread()
+        async for text in Items(self, with_outputs=True):
             yield self._ended().delta(text)
         yield Finished(self._ended().result())
 

@@ -80,10 +80,12 @@ class CallStream(BaseStream[SessionT, ItemT]):
         except Exception:  # noqa: BLE001, S110
             pass
 
-    def _items(self) -> Iterator[ItemT]:
+    def _items(self, *, with_outputs: bool = False) -> Iterator[ItemT]:
+        session = self._session
         try:
-            while item := self._read():
-                yield item
+            while (item := self._read()) or session.outputs_only:
+                if item or with_outputs:
+                    yield item
         except StreamStateError:  # it is closed already, or another thread is reading it
             raise
         except GeneratorExit:  # from break, or from the destructor of a generator
@@ -177,7 +179,7 @@ class CallStream(BaseStream[SessionT, ItemT]):
                 if session.stopped_early:
                     deadlines.waiting = None
                     self.close()
-                if item:
+                if item or session.outputs_only:
                     return item
             session.check_running()
         except StopIteration:

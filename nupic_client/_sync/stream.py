@@ -48,14 +48,18 @@ class TextStream(CallStream[GenerationSession, str]):
 
     def __next__(self) -> str:
         """Return the next chunk of text. Raises as `__iter__`, and ``StopIteration`` at the end."""
-        text = self._read()
-        if not text:
-            raise StopIteration
+        while not (text := self._read()):
+            if not self._session.outputs_only:
+                raise StopIteration
         return text
 
     def events(self) -> Iterator[Event]:
-        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__iter__`."""
-        for text in self:
+        """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__iter__`.
+
+        With ``outputs=`` there is one for each response that has such outputs, even without new text.
+        """
+        self._session.check_unread()
+        for text in self._items(with_outputs=True):
             yield self._session.delta(text)
         yield Finished(self._session.result())
 

@@ -48,7 +48,8 @@ def _check(shown: str, name: str, value: object) -> None:
         name = name.removeprefix(prefix)
     if name in _LOGITS and _greatest(value) >= 1:
         raise ConfigurationError(
-            f"backend_inputs: {shown} must be false: a generation has no place for logits. Leave it out",
+            f"backend_inputs: {shown} must be false: ask for the logits themselves,"
+            f" outputs=[{name.removeprefix('return_')!r}]",
             parameter="backend_inputs",
         )
     if name in _COUNTS and _greatest(value) > 1:

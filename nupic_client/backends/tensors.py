@@ -58,6 +58,9 @@ class TensorBackend:
     optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
     """For a field of `OutputNames` besides the text, the BOOL input that asks for it and the output that holds it.
     ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
+    output_inputs: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """For an output that ``outputs=`` may name, the BOOL input that asks the model for it; others have one that is called
+    ``return_`` and their own name, or need none."""
     cumulative: ClassVar[bool | None] = None
     """Whether a streamed response holds the whole text so far; None where that is not known, see `OutputNames`."""
     needs_max_tokens: ClassVar[bool] = False
@@ -123,6 +126,20 @@ class TensorBackend:
         values.update(self.option_values(signature, sampling, logprobs=logprobs))
         values.update((switch, True) for switch, _ in self._asked(signature, logprobs).values())
         return values
+
+    def output_switches(
+        self,
+        outputs: Sequence[str],
+        signature: ModelSignature,
+        sampling: SamplingParams,  # noqa: ARG002 - for subclasses
+    ) -> Mapping[str, TensorValue]:
+        """Return the inputs that ask the model for these outputs; a model that has none for an output sends it anyway.
+
+        Raises:
+            ConfigurationError: the model cannot give one of them.
+        """
+        switches = (self.output_inputs.get(output, f"return_{output}") for output in outputs)
+        return {name: True for name in switches if _is_switch(name, signature)}
 
     def prompt_values(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from nupic_client.backends.tensors import TensorBackend
+from nupic_client.backends.trtllm import PERF_METRICS
 from nupic_client.signature import ModelSignature
 
 __all__ = ["TrtllmLlmapiBackend"]
@@ -34,6 +35,7 @@ class TrtllmLlmapiBackend(TensorBackend):
     stream_input = "streaming"
     exclude_prompt_input = f"{_PREFIX}exclude_input_from_output"
     optional_outputs = MappingProxyType({"finish_reason": ("return_finish_reason", "finish_reason")})
+    output_inputs = MappingProxyType(dict.fromkeys(PERF_METRICS, f"{_PREFIX}return_perf_metrics"))
     cumulative = True
     needs_max_tokens = True  # the LLM-API's own default ends a text after 32 tokens
     streaming_hint = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"

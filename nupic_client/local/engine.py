@@ -68,6 +68,8 @@ class EngineRequest:
         metadata: the metadata of the RPC.
         method: ``"ModelInfer"`` or ``"ModelStreamInfer"``.
         outputs: the requested outputs; empty for all.
+        input_parameters: the parameters of each input that has some.
+        output_parameters: the parameters of each requested output that has some.
         final: the place of the model's final mark.
     """
 
@@ -80,6 +82,8 @@ class EngineRequest:
     metadata: Mapping[str, str | bytes] = field(default_factory=dict)
     method: str = "ModelStreamInfer"
     outputs: tuple[str, ...] = ()
+    input_parameters: Mapping[str, Mapping[str, bool | int | float | str]] = field(default_factory=dict)
+    output_parameters: Mapping[str, Mapping[str, bool | int | float | str]] = field(default_factory=dict)
     final: FinalPlacement = "separate"
 
 

@@ -208,6 +208,82 @@ def test_the_engine_without_a_tokenizer_is_refused(read):
         generate(read, ENGINE, ["x"])
 
 
+def with_outputs(signature, outputs, inputs=""):
+    """Return a model with further outputs, and the inputs that ask for them."""
+    return changed(
+        signature,
+        inputs={**signature.inputs, **specs(inputs)},
+        outputs={**signature.outputs, **results(outputs)},
+    )
+
+
+LOGITS = "context_logits FP32 [-1,-1]\ngeneration_logits FP32 [-1,-1]"
+LOGITS_INPUTS = "return_context_logits BOOL\nreturn_generation_logits BOOL"
+
+
+@pytest.mark.parametrize(
+    ("signature", "outputs", "switches", "options"),
+    [
+        (
+            with_outputs(ENSEMBLE, LOGITS, LOGITS_INPUTS),
+            {"context_logits": [0.5, 1.5, 2.5], "generation_logits": [1.0]},
+            {"return_context_logits", "return_generation_logits"},
+            {},
+        ),
+        (ENSEMBLE, {"cum_log_probs": [-1.5]}, {"return_log_probs"}, {"top_k": 1}),
+        (
+            with_outputs(BLS, "arrival_time_ns INT64\nacceptance_rate FP32", "return_perf_metrics BOOL"),
+            {"arrival_time_ns": [2**60], "acceptance_rate": [0.5]},
+            {"return_perf_metrics"},
+            {},
+        ),
+        (VLLM, {"cumulative_logprob": [-0.5]}, {"return_cumulative_logprob"}, {}),
+        (
+            with_outputs(LLMAPI, "kv_cache_hit_rate FP32"),
+            {"kv_cache_hit_rate": [0.5], "stop_reason": ["eos"]},
+            {"sampling_param_return_perf_metrics", "return_stop_reason"},
+            {},
+        ),
+        (with_outputs(PLAIN, "sources BYTES [-1]"), {"sources": ["a.pdf", "b.pdf"]}, set(), {}),
+    ],
+    ids=lambda value: getattr(value, "name", None) or ("-".join(value) if isinstance(value, dict) else None),
+)
+def test_outputs_beside_the_text(read, signature, outputs, switches, options):
+    steps = [
+        {"text_output": "Once", **outputs},
+        {"text_output": "Once upon" if signature.name == "tensorrt_llm" else " upon"},
+    ]
+    _, plain, request = generate(read, signature, Reply(steps), **options)
+    assert plain.outputs is None
+    assert not switches & request.inputs.keys()
+    chunks, generation, request = generate(read, signature, Reply(steps), outputs=[*outputs], **options)
+    assert chunks == ["Once", " upon"]
+    assert {name: array.ravel().tolist() for name, array in generation.outputs.items()} == outputs
+    assert all(request.inputs[name] is True for name in switches)
+
+
+def test_the_token_ids_of_an_engine_are_an_output_too(read):
+    class Words:
+        eos_token_id = 2
+
+        def encode(self, text):
+            return list(text.encode())
+
+        def decode(self, ids):
+            return bytes(ids).decode(errors="replace")
+
+    steps = [{"output_ids": [72], "sequence_length": [1]}, {"output_ids": [105], "sequence_length": [1]}]
+    chunks, generation, _ = generate(
+        read,
+        ENGINE,
+        Reply(steps, honour_max_tokens=False),
+        backend=TrtllmEngineBackend(Words()),
+        outputs=["output_ids", "sequence_length"],
+    )
+    assert chunks == ["H", "i"]
+    assert generation.outputs["output_ids"].ravel().tolist() == [105]
+
+
 def test_an_own_backend(read):
     class Acme(TensorBackend):
         name = "acme"

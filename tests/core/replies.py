@@ -88,12 +88,15 @@ def generation_request(model="llm", prompt="", *, target="host:8001", bearer=Non
     )
 
 
-def session_of(start=100.0, *, output_names=None, stops=(), message=None, on_end=None, **request):
+def session_of(
+    start=100.0, *, output_names=None, stops=(), message=None, on_end=None, extra_outputs=(), **request
+):
     """Make a session whose request is ready to be sent."""
     wire_request = WireRequest(
         wire.pb.ModelInferRequest(model_name="llm") if message is None else message,
         output_names or OutputNames(cumulative=False),
         stops,
+        extra_outputs,
     )
     return GenerationSession(generation_request(**request), wire_request, start, on_end=on_end)
 

@@ -11,10 +11,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from nupic_client import SamplingParams
-from nupic_client._core.inference.arrays import decode_outputs
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.arrays import DTYPES
 from nupic_client._core.kserve.error_messages import error_from_message, stream_error
+from nupic_client._core.kserve.output_arrays import decode_outputs
 from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
 from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
 from nupic_client._grpc.status import error_from_rpc

@@ -122,8 +122,10 @@ class RestServer:
         request = wire.pb.ModelInferRequest(model_name=name, id=head.get("id", ""))
         wire.set_parameters(request, head.get("parameters", {}))
         for item in head["inputs"]:
-            request.inputs.add(name=item["name"], datatype=item["datatype"], shape=item["shape"])
-            length = item.get("parameters", {}).get("binary_data_size")
+            given = dict(item.get("parameters", {}))
+            length = given.pop("binary_data_size", None)
+            tensor = request.inputs.add(name=item["name"], datatype=item["datatype"], shape=item["shape"])
+            wire.set_parameters(tensor, given)
             assert (length is None) is not self.extensions
             if length is None:
                 request.raw_input_contents.append(encoded(item["datatype"], item["data"]))
@@ -132,7 +134,7 @@ class RestServer:
                 size += length
         assert size == len(body)
         for item in head.get("outputs", ()):
-            request.outputs.add(name=item["name"])
+            wire.set_parameters(request.outputs.add(name=item["name"]), item.get("parameters", {}))
         self.requests.append(request)
         response = self.answer(request)
         binary = request.parameters["binary_data_output"].bool_param or any(
@@ -142,8 +144,10 @@ class RestServer:
         blobs = []
         for item, raw in zip(response.outputs, response.raw_output_contents, strict=True):
             output = {"name": item.name, "datatype": item.datatype, "shape": list(item.shape)}
+            if item.parameters:
+                output["parameters"] = dict(wire.parameters_of(item))
             if binary:
-                output["parameters"] = {"binary_data_size": len(raw)}
+                output.setdefault("parameters", {})["binary_data_size"] = len(raw)
                 blobs.append(raw)
             else:
                 output["data"] = decoded(item.datatype, raw)

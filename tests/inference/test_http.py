@@ -35,8 +35,8 @@ from nupic_client import (
     RequestRejectedError,
     RetryPolicy,
 )
-from nupic_client._core.inference.arrays import decode_outputs
 from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.output_arrays import decode_outputs
 from nupic_client._datatypes import DATATYPES as TABLE
 from nupic_client._sync.http_connection import Connection
 from nupic_client.errors import RequestError, TransportError

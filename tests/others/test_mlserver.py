@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nupic_client import InferenceClient, InferenceResult, RequestError, ServerClient, StreamingClient
+from nupic_client import (
+    InferenceClient,
+    InferenceResult,
+    InferInput,
+    RequestError,
+    ServerClient,
+    StreamingClient,
+)
 from others.processes import USE_OURS, free_ports, need, run, served
 
 need("mlserver")
@@ -115,6 +122,32 @@ def test_its_models_are_ready(url: str) -> None:
     """I-F6 and I-F15."""
     with ServerClient(url, timeout=20) as client:
         models = {model.name: model for model in client.models()}
-        assert {name: model.ready for name, model in models.items()} == {"text": True, "double": True}
+        assert {name: model.ready for name, model in models.items()} == {
+            "text": True,
+            "double": True,
+            "codecs": True,
+        }
         assert client.is_model_ready("text")
         assert not client.is_model_ready("nothing-like-this")
+
+
+def test_each_input_is_decoded_as_its_content_type_says(url: str) -> None:
+    """I-M4."""
+    inputs = {
+        "text": InferInput(["a", "b"], {"content_type": "str"}),
+        "array": InferInput(np.array([[1.5]], np.float32), {"content_type": "np"}),
+        "bare": np.array([["c"]], object),
+    }
+    with InferenceClient("codecs", url, timeout=20) as client:
+        for result in (client.infer(inputs), asyncio.run(client.ainfer(inputs))):
+            assert {name: array.ravel()[0] for name, array in result.items()} == {
+                "text": "str: list ['a', 'b']",
+                "array": "np: ndarray",
+                "bare": "None: TensorData",
+                "request": "[]",
+            }
+            assert result.output_parameters == {
+                name: {"content_type": "str"} for name in ("text", "array", "bare", "request")
+            }
+        told = client.infer(inputs, parameters={"who": "me"})["request"].ravel()[0]
+        assert told == "[('who', 'me')]"

@@ -5,6 +5,7 @@ from local.raw_client import RawClient, request
 
 from nupic_client._core.kserve import wire
 from nupic_client.local.engine import ServedModel
+from nupic_client.signature import TensorSpec
 from nupic_client.testing import FakeTriton, Reply, ScriptedEngine, silence, sleep, text_signature
 
 pytest_plugins = ("nupic_client.testing.fixtures",)
@@ -52,6 +53,8 @@ def test_requests_are_recorded_as_they_came(fake_triton):
     message.parameters["priority"].int64_param = 3
     message.parameters["note"].string_param = "n"
     message.parameters["empty"].SetInParent()
+    message.inputs[0].parameters["content_type"].string_param = "str"
+    message.outputs[0].parameters["n"].int64_param = 1
     with RawClient(fake_triton.url) as client:
         list(client.stream(message, metadata=[("authorization", "secret"), ("data-bin", b"\x00")]))
         client.unary("ModelInfer", request("Ho", model="gpt"))
@@ -66,6 +69,9 @@ def test_requests_are_recorded_as_they_came(fake_triton):
     assert first.parameters == {wire.EMPTY_FINAL_PARAMETER: True, "priority": 3, "note": "n", "empty": ""}
     assert (first.metadata["authorization"], first.metadata["data-bin"]) == ("secret", b"\x00")
     assert (first.method, first.outputs) == ("ModelStreamInfer", ("text_output",))
+    assert first.input_parameters == {"text_input": {"content_type": "str"}}
+    assert first.output_parameters == {"text_output": {"n": 1}}
+    assert (second.input_parameters, second.output_parameters) == ({}, {})
     assert (second.method, second.model, second.prompt) == ("ModelInfer", "gpt", "Ho")
 
 
@@ -128,3 +134,13 @@ def test_the_url_is_empty_before_the_start():
 def test_a_timeout_is_not_taken_for_a_count(fake_triton, wait):
     with pytest.raises(TypeError):
         getattr(fake_triton, wait)(1, 0.01)
+
+
+def test_an_output_with_several_free_dimensions_is_one_row():
+    models = [text_signature("gpt.streaming", outputs_before=[TensorSpec("logits", "FP32", (-1, 2, -1))])]
+    with (
+        FakeTriton([{"logits": [0.0] * 6, "text_output": "x"}], models=models) as server,
+        RawClient(server.url) as client,
+    ):
+        first, *_ = client.stream(request("Hi"))
+    assert list(first.infer_response.outputs[0].shape) == [1, 2, 3]

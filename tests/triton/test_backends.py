@@ -202,6 +202,15 @@ def test_a_model_without_text_is_refused(read, model):
 # --- none and many
 
 
+def test_vllm_gives_outputs_beside_its_text(read):
+    chunks, generation = read("vllm_model", outputs=["cumulative_logprob", "logprobs", "num_output_tokens"])
+    assert chunks == TOKENS
+    assert generation.outputs["cumulative_logprob"].tolist() == [-0.5 * len(TOKENS)]
+    assert generation.outputs["num_output_tokens"].tolist() == [1]
+    assert isinstance(generation.outputs["logprobs"][0], str)
+    assert generation.usage.output_tokens == len(TOKENS)
+
+
 def test_an_answer_without_tokens(read):
     chunks, generation = read("vllm_model", "[repeat=0]")
     assert (chunks, generation.text) == ([], "")

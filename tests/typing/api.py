@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import assert_type
 
@@ -101,6 +102,10 @@ client.generate("Hi", stop="END", seed=1, repetition_penalty=1.1, presence_penal
 client.generate("Hi", timeout=Timeouts(total=None), request_id="mine", metadata={"a": "b", "c-bin": b"d"})
 client.generate("Hi", backend_inputs={"a": 1, "b": [1.5, 2], "c": "d", "e": True}, unsupported="warn")
 
+client.generate("Hi", parameters={"a": True, "b": 1, "c": 1.5, "d": "e"}, outputs=["logits"])
+client.generate("Hi", parameters=None, outputs=None)
+client.generate("Hi", parameters={"a": None})  # type: ignore[dict-item]
+
 client.generate()  # type: ignore[call-arg]
 client.generate(5)  # type: ignore[arg-type]
 client.generate("Hi", 100)  # type: ignore[arg-type]
@@ -129,6 +134,7 @@ for event in client.stream([user("Hi")]).events():
         assert_type(event.generation, Generation)
     else:
         assert_type(event.text, str)
+        assert_type(event.outputs, Mapping[str, Any] | None)
 assert_type(stream.text, str)
 assert_type(stream.closed, bool)
 assert_type(stream.request_id, str)
@@ -183,6 +189,7 @@ assert_type(generation.timing.total, float)
 assert_type(generation.timing.time_to_first_token, float | None)
 assert_type(generation.timing.inter_token_latency, Latency | None)
 assert_type(generation.attempts, int)
+assert_type(generation.outputs, Mapping[str, Any] | None)
 generation.text = "other"  # type: ignore[misc]
 generation.timing.time_to_first_token + 1  # type: ignore[operator]
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from nupic_client._core.calls.outputs import output_names
 from nupic_client._numbers import as_bool, check_integer
+from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean
 from nupic_client._text import check_text
 from nupic_client.config import check_metadata
@@ -52,6 +54,8 @@ class CallOptions:
     max_output_bytes: int | None = DEFAULT_MAX_OUTPUT_BYTES
     request_id: str | None = None
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
+    parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
+    outputs: tuple[str, ...] = ()
     logprobs: int | None = None
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
     signature: ModelSignature | None = None
@@ -142,6 +146,8 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "request_id": ("request_id", _request_id),
     "backend_inputs": ("backend_inputs", _backend_inputs),
     "logprobs": ("logprobs", _logprobs),
+    "outputs": ("outputs", output_names),
+    "parameters": ("parameters", check_parameters),
     "signature": ("signature", _signature),
     "unsupported": ("unsupported", _unsupported),
 }

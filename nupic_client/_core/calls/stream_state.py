@@ -41,7 +41,16 @@ class StreamState(Generic[ItemT]):
         on_end: called once with the stream's session when it has ended, however it ended; must not raise.
     """
 
-    __slots__ = ("_client_closed", "_consumed", "_end", "_error", "_on_end", "_state", "running")
+    __slots__ = (
+        "_client_closed",
+        "_consumed",
+        "_end",
+        "_error",
+        "_on_end",
+        "_state",
+        "outputs_only",
+        "running",
+    )
 
     _nothing: ItemT
     """The item for nothing."""
@@ -56,6 +65,8 @@ class StreamState(Generic[ItemT]):
         self._state = State.RUNNING
         self.running = True
         """Whether the answer is still coming."""
+        self.outputs_only = False
+        """Whether the item that was received last is false and counts nonetheless: a text's other outputs came."""
         self._client_closed = False
         self._consumed = False
         self._error: RequestError | None = None
@@ -107,7 +118,7 @@ class StreamState(Generic[ItemT]):
 
     def consumed(self) -> ItemT:
         """Mark the end of the stream as delivered and return the signal for it."""
-        self._consumed = True
+        self._consumed, self.outputs_only = True, False
         return self._nothing
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._datatypes import DATATYPES
 from nupic_client._numbers import as_python
@@ -14,11 +16,13 @@ from nupic_client.backends.protocol import make_tensor
 from nupic_client.backends.single_answer import SEND_SEVERAL, check_single_answer
 from nupic_client.backends.vllm import as_vllm_reads
 from nupic_client.errors import ConfigurationError
+from nupic_client.infer_input import InferInput
 from nupic_client.signature import InputTensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nupic_client._parameters import Parameters
     from nupic_client.options import BackendInputs
     from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -48,11 +52,26 @@ def with_inputs(
                 f"backend_inputs: model {signature.name!r} has no input {name!r}:"
                 f" {did_you_mean(name, signature.inputs)}the inputs are {listed(signature.inputs)}"
             )
-        check_single_answer(name, value)
-        if isinstance(value, Mapping):
-            value = _merged_json(name, value, made.get(name))  # noqa: PLW2901 - the same value as JSON
-        made[name] = _encoded(signature.inputs[name], value, signature)
+        data, parameters = (value.data, value.parameters) if isinstance(value, InferInput) else (value, {})
+        check_single_answer(name, data)
+        if isinstance(data, Mapping):
+            data = _merged_json(name, data, made.get(name))
+        tensor = _encoded(signature.inputs[name], data, signature)
+        made[name] = _with_parameters(tensor, parameters, signature) if parameters else tensor
     return list(made.values())
+
+
+def _with_parameters(
+    tensor: RequestTensor, parameters: Parameters, signature: ModelSignature
+) -> EncodedTensor:
+    """Return an input with parameters of its own."""
+    if isinstance(tensor, EncodedTensor):
+        return replace(tensor, parameters=parameters)
+    try:
+        content = encode_tensor(tensor.datatype, tensor.values)
+    except ValueError as error:
+        raise ConfigurationError(f"model {signature.name!r}: input {tensor.name!r}: {error}") from None
+    return EncodedTensor(tensor.name, tensor.datatype, tensor.shape, (content,), parameters)
 
 
 def _encoded(spec: TensorSpec, value: Any, signature: ModelSignature) -> RequestTensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.generation.details import AnswerDetails
+from nupic_client._core.generation.extra_outputs import ExtraOutputs
 from nupic_client._core.generation.fast_path import FastPath
 from nupic_client._core.generation.text import (
     CumulativeText,
@@ -22,7 +23,7 @@ from nupic_client.errors import ProtocolError
 from nupic_client.results import FinishReason, TokenLogprob, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from nupic_client.backends.protocol import OutputNames
 
@@ -37,6 +38,7 @@ class StreamDecoder:
         stops: strings that end the text, whether or not the backend knows them.
         prompt: removed from the beginning of the text where ``output_names.echo`` says that it may stand there.
         request_id: a response with another id is an error, one without an id is accepted; empty accepts any id.
+        extra_outputs: the outputs besides the text that are asked for.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class StreamDecoder:
         "_answer_indexes",
         "_cumulative",
         "_details",
+        "_extra",
         "_fast_path",
         "_known_frames",
         "_output_names",
@@ -58,7 +61,13 @@ class StreamDecoder:
     )
 
     def __init__(
-        self, output_names: OutputNames, stops: Iterable[str] = (), *, prompt: str = "", request_id: str = ""
+        self,
+        output_names: OutputNames,
+        stops: Iterable[str] = (),
+        *,
+        prompt: str = "",
+        request_id: str = "",
+        extra_outputs: Collection[str] = (),
     ) -> None:
         self._output_names = output_names
         self._request_id = request_id
@@ -78,6 +87,7 @@ class StreamDecoder:
         )
         self._details = AnswerDetails(output_names) if has_details else None
         self._answer_indexes: dict[str, tuple[int | float, ...]] = {}
+        self._extra = ExtraOutputs(extra_outputs) if extra_outputs else None
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
@@ -113,6 +123,16 @@ class StreamDecoder:
             if self._details is not None and self._output_names.logprobs
             else None
         )
+
+    @property
+    def fresh_outputs(self) -> Mapping[str, Any] | None:
+        """The outputs besides the text of the last response; None where none were asked for."""
+        return None if self._extra is None else self._extra.fresh
+
+    @property
+    def latest_outputs(self) -> Mapping[str, Any] | None:
+        """Each output besides the text as the last response that had it; None where none were asked for."""
+        return None if self._extra is None else self._extra.latest
 
     def take_logprobs(self) -> tuple[TokenLogprob, ...] | None:
         """Return the log probabilities that came since the last call; None where they were not asked for."""
@@ -161,6 +181,9 @@ class StreamDecoder:
             raise ProtocolError(
                 "the server sent another response after the one marked as final", request_id=answer.id
             )
+        if self._extra is not None:
+            self._extra.take(answer)
+            response = b""  # whose other outputs count too: each one is parsed
         text = self._text(answer, None if final else response) if len(answer.outputs) else ""
         if final and not self.finished:
             text += self._finish()
@@ -172,6 +195,8 @@ class StreamDecoder:
         Raises:
             IncompleteStreamError: no response was marked as final.
         """
+        if self._extra is not None:
+            self._extra.fresh = {}
         if self.finished:
             return ""
         self._responses.check_end()

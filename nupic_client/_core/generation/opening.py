@@ -10,6 +10,7 @@ from nupic_client._core.calls.flows import Flow, Invoke, ReadClock, with_deadlin
 from nupic_client._core.calls.models import streaming_twin
 from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.kserve.wire import EMPTY_FINAL_PARAMETER
 from nupic_client.backends.detect import detect
 from nupic_client.errors import ConfigurationError, RequestError
 
@@ -119,7 +120,7 @@ def _generate(
     session = GenerationSession(request, wire_request, start, on_signature_changed=forget)
     if signature.decoupled:
         return session
-    session.message.ClearField("parameters")  # they ask for a final response, which only streams have
+    del session.message.parameters[EMPTY_FINAL_PARAMETER]  # only streams have a final response
     try:
         response = yield Invoke(
             "ModelInfer", session.message, None, request.options.metadata, session.count_attempt

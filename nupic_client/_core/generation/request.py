@@ -47,8 +47,10 @@ class WireRequest:
         message: the ``ModelInferRequest``.
         output_names: the outputs that hold the parts of the answer.
         stops: strings that end the text.
+        extra_outputs: the outputs besides the text that the caller asks for.
     """
 
     message: Any = field(repr=False)  # it contains the prompt
     output_names: OutputNames
     stops: tuple[str, ...] = ()
+    extra_outputs: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._core.calls.outputs import check_output
 from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
@@ -53,6 +54,8 @@ class RequestTemplate:
         self._options = options = request.options
         self._signature = signature
         self._backend = backend = request.backend or detect(signature)
+        for name in options.outputs if signature.outputs else ():  # some servers list none
+            check_output(signature, name)
         missing = _unsupported(options, backend, signature)
         self._logprobs = None if "logprobs" in missing else options.logprobs
         self.lasting = not missing
@@ -103,7 +106,9 @@ class RequestTemplate:
         if not prompt.keys().isdisjoint((*others, *options.backend_inputs)):
             return  # an input that carries the prompt and an option depends on both
         backend.check_signature(signature)
-        tensors = with_inputs(self._tensors(others), signature, options.backend_inputs)
+        tensors = with_inputs(
+            self._tensors({**others, **self._switches()}), signature, options.backend_inputs
+        )
         check_filled([*self._tensors(prompt), *tensors], signature)
         self._prompt_names = (*prompt,)
         self._rest = self._build(None, tensors)
@@ -137,11 +142,19 @@ class RequestTemplate:
             stream=request.stream,
             logprobs=self._logprobs,
         )
-        tensors = with_inputs(made, self._signature, self._options.backend_inputs)
+        switches = self._tensors(self._switches())
+        tensors = with_inputs([*made, *switches], self._signature, self._options.backend_inputs)
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
         return message
+
+    def _switches(self) -> Mapping[str, TensorValue]:
+        """Return the inputs that ask for the outputs besides the text."""
+        backend, options = self._backend, self._options
+        if not options.outputs or not isinstance(backend, TensorBackend):
+            return {}
+        return backend.output_switches(options.outputs, self._signature, options.sampling)
 
     def _tensors(self, values: Mapping[str, TensorValue | Sequence[TensorValue]]) -> list[InputTensor]:
         signature = self._signature
@@ -151,7 +164,9 @@ class RequestTemplate:
         """Return a message with model, id and tensors; without a request, one with the part that all requests share."""
         try:
             if request is None:
-                return wire.build_infer_request("", tensors, parameters={wire.EMPTY_FINAL_PARAMETER: True})
+                return wire.build_infer_request(
+                    "", tensors, parameters={**self._options.parameters, wire.EMPTY_FINAL_PARAMETER: True}
+                )
             return wire.build_infer_request(
                 request.model.server_name,
                 tensors,
@@ -183,7 +198,9 @@ class RequestCache:
             template = RequestTemplate(request, signature)
             if template.lasting:
                 self._kept[key] = template
-        return WireRequest(template.message(request), template.output_names, template.stops)
+        return WireRequest(
+            template.message(request), template.output_names, template.stops, request.options.outputs
+        )
 
 
 def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:

@@ -115,11 +115,14 @@ class GenerationSession(StreamSession[str]):
                 raise self.failed(ProtocolError(too_long(self._options.max_output_bytes)), now, gap=True)
             self._chunks.append(text)
             self.stopwatch.arrived(now)
+        if self._wire_request.extra_outputs:
+            self.outputs_only = not text and bool(self._decoder.fresh_outputs)
         return text
 
     def delta(self, text: str) -> TextDelta:
-        """Return the event for a chunk of text that `receive` returned."""
-        return TextDelta(text, self._decoder.take_logprobs())
+        """Return the event for the text of a response, which `receive` returned."""
+        decoder = self._decoder
+        return TextDelta(text, decoder.take_logprobs(), decoder.fresh_outputs)
 
     def ended(self, now: float) -> str:
         """Take the regular end of the stream and return the text that was held back until then; usually there is none.
@@ -129,6 +132,7 @@ class GenerationSession(StreamSession[str]):
         """
         try:
             text = self._decoder.end()
+            self.outputs_only = False
         except RequestError as error:
             raise self._cut(error, now) from None
         if text:
@@ -171,6 +175,7 @@ class GenerationSession(StreamSession[str]):
             request_id=self.request_id,
             attempts=self.attempts,
             logprobs=self._decoder.logprobs,
+            outputs=self._decoder.latest_outputs,
         )
 
     def _new_decoder(self) -> StreamDecoder:
@@ -180,6 +185,7 @@ class GenerationSession(StreamSession[str]):
             wire_request.stops,
             prompt=self.request.prompt,
             request_id=self.request_id,
+            extra_outputs=wire_request.extra_outputs,
         )
 
     def _completed(self, error: RequestError, now: float) -> RequestError:

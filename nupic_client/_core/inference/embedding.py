@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nupic_client._core.calls import flows
-from nupic_client._core.inference.request import InferenceRequest, check_output
+from nupic_client._core.calls.outputs import check_output
+from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client._datatypes import DATATYPES

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.flows import Flow, Invoke, ReadClock
 from nupic_client._core.calls.options import CallOptions, check_option_names, too_long
-from nupic_client._core.inference.arrays import decode_outputs, text_bytes
+from nupic_client._core.calls.outputs import check_output, requested_outputs
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
-from nupic_client._numbers import check_integer
+from nupic_client._core.kserve.output_arrays import decode_outputs, text_bytes
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
-from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
 from nupic_client.options import InferOptions, InferStreamOptions, TextAs
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from nupic_client.registry import ModelSpec
     from nupic_client.signature import ModelSignature
 
-__all__ = ["InferenceRequest", "SerializedRequest", "check_output", "check_text"]
+__all__ = ["InferenceRequest", "SerializedRequest", "check_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,9 @@ class InferenceRequest:
                 "request_id must be left out here: each request gets its own", parameter="request_id"
             )
         call: Any = {name: value for name, value in options.items() if name in _OF_CALL}
-        parameters = check_parameters(options.get("parameters"))
+        parameters = (
+            check_parameters(options["parameters"]) if "parameters" in options else defaults.parameters
+        )
         if streamed:
             call["request_id"] = call.get("request_id") or new_id()
             parameters = {**parameters, wire.EMPTY_FINAL_PARAMETER: True}
@@ -109,7 +110,7 @@ class InferenceRequest:
             options=defaults.override(call),
             target=target,
             new_id=new_id,
-            outputs=_outputs(options.get("outputs")),
+            outputs=requested_outputs(options.get("outputs")),
             parameters=parameters,
             text=check_text(options.get("text", "str")),
             streamed=streamed,
@@ -209,7 +210,10 @@ class InferenceRequest:
             model=response.model_name or serialized.model,
             version=response.model_version,
             request_id=response.id or serialized.request_id,
-            parameters={name: wire.parameter_value(value) for name, value in response.parameters.items()},
+            parameters=wire.parameters_of(response),
+            output_parameters={
+                output.name: wire.parameters_of(output) for output in response.outputs if output.parameters
+            },
         )
 
 
@@ -225,43 +229,7 @@ class _Counter:
         self.count += 1
 
 
-CLASSIFICATION = "classification"
-"""Parameter of a requested output: the number of classes to return in place of the numbers."""
 _OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes")
-
-
-def _outputs(value: object) -> tuple[wire.RequestedOutput, ...]:
-    """Return the outputs that are asked for."""
-    if value is None:
-        return ()
-    if isinstance(value, Mapping):
-        return tuple(_requested(name, asked) for name, asked in value.items())
-    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
-    if not listed:
-        raise _wrong_output(value)
-    return tuple(_requested(name, None) for name in value)  # type: ignore[attr-defined]  # it is iterable
-
-
-def _requested(name: object, asked: object) -> wire.RequestedOutput:
-    """Return an output with what is asked of it: nothing special, a number of classes, or parameters of the protocol."""
-    if not isinstance(name, str):
-        raise _wrong_output(name, listed=True)
-    if asked is None:
-        return wire.RequestedOutput(name)
-    if isinstance(asked, Mapping):
-        subject = f"the parameters of output {name!r}"
-        return wire.RequestedOutput(name, check_parameters(asked, subject=subject, parameter="outputs"))
-    allowed = "a number of classes, a mapping of parameters or None"
-    classes = check_integer(f"outputs[{name!r}]", asked, allowed, low=1, high=2**63 - 1)
-    return wire.RequestedOutput(name, {CLASSIFICATION: classes})
-
-
-def _wrong_output(value: object, *, listed: bool = False) -> ConfigurationError:
-    advice = ": put it into a list" if isinstance(value, str) and not listed else ""
-    return ConfigurationError(
-        f"outputs must be a list of names, not the {type(value).__name__} {value!r}{advice}",
-        parameter="outputs",
-    )
 
 
 def check_text(value: TextAs) -> TextAs:
@@ -273,16 +241,3 @@ def check_text(value: TextAs) -> TextAs:
     if value not in {"str", "bytes"}:
         raise ConfigurationError(f"text must be 'str' or 'bytes', not {value!r}", parameter="text")
     return value
-
-
-def check_output(signature: ModelSignature, name: str) -> None:
-    """Check that a model has an output.
-
-    Raises:
-        ConfigurationError: it does not.
-    """
-    if name not in signature.outputs:
-        raise ConfigurationError(
-            f"model {signature.name!r} has no output {name!r}: {did_you_mean(name, signature.outputs)}the outputs"
-            f" are {listed(signature.outputs)}"
-        )

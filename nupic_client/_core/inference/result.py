@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nupic_client._core.kserve.arrays import Array
+from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client._public import publish
-from nupic_client._suggest import listed
+from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["InferenceResult"]
+__all__ = ["Classification", "InferenceResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """A class of an output that was asked for as classes. Immutable.
+
+    Args:
+        value: the model's number for it, as the server rounds it.
+        index: its place in the output.
+        label: its name; None where the model has no file with labels.
+    """
+
+    value: float
+    index: int
+    label: str | None = None
 
 
 class InferenceResult(Mapping[str, "Array"]):
@@ -27,7 +44,7 @@ class InferenceResult(Mapping[str, "Array"]):
             result["y"].shape
     """
 
-    __slots__ = ("_arrays", "model", "parameters", "request_id", "version")
+    __slots__ = ("_arrays", "_output_parameters", "model", "parameters", "request_id", "version")
 
     def __init__(
         self,
@@ -36,7 +53,8 @@ class InferenceResult(Mapping[str, "Array"]):
         model: str,
         version: str = "",
         request_id: str = "",
-        parameters: Mapping[str, bool | int | float | str] = {},
+        parameters: Parameters = NO_PARAMETERS,
+        output_parameters: Mapping[str, Parameters] = {},
     ) -> None:
         self._arrays = dict(arrays)
         self.model: str = model
@@ -47,6 +65,37 @@ class InferenceResult(Mapping[str, "Array"]):
         """The id the request was sent with."""
         self.parameters: Mapping[str, bool | int | float | str] = parameters
         """The response parameters."""
+        self._output_parameters = output_parameters
+
+    @property
+    def output_parameters(self) -> Mapping[str, Mapping[str, bool | int | float | str]]:
+        """The parameters of each output; an empty mapping for one that has none."""
+        return {**{name: {} for name in self._arrays}, **self._output_parameters}
+
+    def classes(self, name: str) -> list[Any]:
+        """Return the classes of an output that was asked for with a number of them, the likeliest first.
+
+        Args:
+            name: of the output, as in ``infer(inputs, outputs={name: 3})``.
+
+        Returns:
+            A list of `Classification`; for a model with a batch dimension a list of such lists, one for each row.
+
+        Raises:
+            ConfigurationError: the result has no such output, or it holds no classes.
+        """
+        if name not in self._arrays:
+            raise ConfigurationError(
+                f"the result of model {self.model!r} has no output {name!r}: {did_you_mean(name, self._arrays)}the outputs"
+                f" are {listed(self._arrays)}"
+            )
+        try:
+            return _classes(self._arrays[name].tolist())
+        except (AttributeError, ValueError, TypeError):
+            raise ConfigurationError(
+                f"output {name!r} of model {self.model!r} must hold classes, not {self._arrays[name].dtype} of the model's"
+                f" own: ask for them with outputs={{{name!r}: 3}}"
+            ) from None
 
     @property
     def only(self) -> Array:
@@ -71,6 +120,7 @@ class InferenceResult(Mapping[str, "Array"]):
             version=self.version,
             request_id=self.request_id,
             parameters=self.parameters,
+            output_parameters=self._output_parameters,
         )
 
     def __getitem__(self, name: str) -> Array:
@@ -91,6 +141,22 @@ class InferenceResult(Mapping[str, "Array"]):
     def __repr__(self) -> str:
         outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
         return f"InferenceResult(model={self.model!r}, {outputs})"
+
+
+def _classes(values: list[Any]) -> list[Any]:
+    """Read texts ``value:index[:label]``, row by row.
+
+    Raises:
+        ValueError: one is not of this form, which also raises AttributeError and TypeError.
+    """
+    return [_classes(value) if isinstance(value, list) else _class(value) for value in values]
+
+
+def _class(text: str | bytes) -> Classification:
+    if isinstance(text, bytes):
+        text = text.decode()
+    value, index, *label = text.split(":", 2)  # a label may have colons
+    return Classification(float(value), int(index), label[0] if label else None)
 
 
 publish(__name__)

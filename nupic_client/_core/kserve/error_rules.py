@@ -192,6 +192,8 @@ RULES = (
         r"|expected (number of|\d+) inputs"
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
+        r"|^invalid value type for '\S+' parameter\b.{0,300}, expected |^invalid value for '(priority|classification)'"
+        r"|^class result not available for output due to unsupported type"
         r"|incomplete string (data|length indicator)"
         r"|expected \d+ string elements|unexpected number of string elements"
         r"|input byte size mismatch|unable to find data for input|All input dimensions should be specified"

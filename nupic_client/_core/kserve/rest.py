@@ -149,21 +149,28 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
     """
     message, contents = wire.split_infer_request(data)
     head: dict[str, Any] = {"id": message.id} if message.id else {}
-    parameters = {name: wire.parameter_value(value) for name, value in message.parameters.items()}
+    parameters = {**wire.parameters_of(message)}
     if binary and not message.outputs:
         parameters["binary_data_output"] = True
     if parameters:
         head["parameters"] = parameters
     head["inputs"] = [
-        {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": list(tensor.shape),
+            **_with_parameters(tensor),
+        }
         for tensor in message.inputs
     ]
     if message.outputs:
-        extra = {"parameters": {"binary_data": True}} if binary else {}
-        head["outputs"] = [{"name": output.name, **extra} for output in message.outputs]
+        extra = {"binary_data": True} if binary else {}
+        head["outputs"] = [
+            {"name": output.name, **_with_parameters(output, **extra)} for output in message.outputs
+        ]
     for tensor, content in zip(head["inputs"], contents, strict=True):
         if binary:
-            tensor["parameters"] = {"binary_data_size": len(content)}
+            tensor.setdefault("parameters", {})["binary_data_size"] = len(content)
         else:
             tensor["data"] = to_json(tensor["name"], tensor["datatype"], content)
     path = f"{_model_path(message)}/infer"
@@ -177,6 +184,12 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
         return RestRequest("POST", path, {"Content-Type": "application/json"}, (text,))
     headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}
     return RestRequest("POST", path, headers, (text, *contents))
+
+
+def _with_parameters(tensor: Any, **ours: bool) -> dict[str, Any]:
+    """Return the parameters of an input or output as a field of its JSON; nothing where it has none."""
+    parameters = {**wire.parameters_of(tensor), **ours}
+    return {"parameters": parameters} if parameters else {}
 
 
 class InferResponse:
@@ -208,18 +221,23 @@ def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
     ]
     message = wire.pb.ModelInferResponse()
     _fill(message, described)
-    given = answer.get("parameters")
+    for part, told in ((message, answer), *zip(message.outputs, outputs, strict=True)):
+        _set_parameters(part, told.get("parameters"))
+    contents = [_content(tensor, each, read) for tensor, each in zip(message.outputs, outputs, strict=True)]
+    return InferResponse(message, contents)
+
+
+def _set_parameters(part: Any, given: Any) -> None:
+    """Put the parameters of JSON into a message, those that the protocol has values for."""
     known = {
         name: value
         for name, value in (given.items() if isinstance(given, dict) else ())
-        if isinstance(value, (bool, int, float, str))
+        if isinstance(value, (bool, int, float, str)) and name != "binary_data_size"
     }
     try:
-        wire.set_parameters(message, known)
+        wire.set_parameters(part, known)
     except ValueError as error:
         raise ProtocolError(f"the server sent a parameter that cannot be read: {error}") from None
-    contents = [_content(tensor, each, read) for tensor, each in zip(message.outputs, outputs, strict=True)]
-    return InferResponse(message, contents)
 
 
 def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes]) -> bytes:

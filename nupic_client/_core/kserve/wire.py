@@ -27,6 +27,7 @@ __all__ = [
     "build_infer_request",
     "method_path",
     "parameter_value",
+    "parameters_of",
     "parse_bare_response",
     "parse_stream_response",
     "pb",
@@ -158,6 +159,12 @@ def parameter_value(parameter: Any) -> bool | int | float | str:
     chosen = parameter.WhichOneof("parameter_choice")
     value: bool | int | float | str = getattr(parameter, chosen) if chosen else ""
     return value
+
+
+def parameters_of(message: Any) -> Parameters:
+    """Return the parameters of a request or response, or of one of its tensors."""
+    parameters = message.parameters
+    return {name: parameter_value(value) for name, value in parameters.items()} if parameters else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import (
     decode_bytes_tensor,
     decode_numbers,
@@ -63,12 +64,6 @@ def _content(message: Any, index: int) -> bytes:
     return encode_tensor(message.inputs[index].datatype, values) if values else b""
 
 
-def _parameter(value: Any) -> bool | int | float | str:
-    chosen = value.WhichOneof("parameter_choice")
-    result: bool | int | float | str = getattr(value, chosen) if chosen else ""
-    return result
-
-
 def decode_request(
     message: Any, model: ServedModel | None, *, metadata: Mapping[str, str | bytes], method: str
 ) -> EngineRequest:
@@ -99,10 +94,14 @@ def decode_request(
         request_id=message.id,
         prompt=prompt if isinstance(prompt, str) else "",
         inputs=inputs,
-        parameters={name: _parameter(value) for name, value in message.parameters.items()},
+        parameters=wire.parameters_of(message),
         metadata=metadata,
         method=method,
         outputs=tuple(item.name for item in message.outputs),
+        input_parameters={item.name: wire.parameters_of(item) for item in message.inputs if item.parameters},
+        output_parameters={
+            item.name: wire.parameters_of(item) for item in message.outputs if item.parameters
+        },
         final=model.final if model else "separate",
     )
 

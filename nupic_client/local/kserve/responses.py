@@ -100,9 +100,11 @@ class ResponseWriter:
         return declared or TensorSpec(name, "BYTES")
 
     def _shape(self, spec: TensorSpec, count: int) -> list[int]:
-        """Return the shape of ``count`` elements, with the open dimension computed."""
+        """Return the shape of ``count`` elements: the last open dimension takes them, others are 1."""
         known = math.prod(size for size in spec.shape if size != -1)
-        shape = [count // known if size == -1 else size for size in spec.shape]
+        shape = [1 if size == -1 else size for size in spec.shape]
+        if -1 in spec.shape:
+            shape[len(shape) - 1 - spec.shape[::-1].index(-1)] = count // known
         if self._model and self._model.signature.max_batch_size and self._model.batch_dimension:
             return [1 if -1 in spec.shape else count // known, *shape]
         return shape

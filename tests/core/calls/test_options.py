@@ -158,3 +158,20 @@ def test_names_are_checked_against_those_that_are_known():
 def test_the_sentence_about_a_text_that_is_too_long_has_the_limit_and_its_option():
     assert "max_output_bytes" in too_long(1234)
     assert "1234" in too_long(1234)
+
+
+def test_parameters_of_a_call_replace_the_clients():
+    base = CallOptions().override({"parameters": {"a": 1, "b": 2}})
+    assert base.override({"max_tokens": 1}).parameters == {"a": 1, "b": 2}
+    assert base.override({"parameters": {"b": 3}}).parameters == {"b": 3}
+    assert base.override({"parameters": None}).parameters == {}
+    with pytest.raises(ConfigurationError, match="parameter 'a' must be a bool"):
+        base.override({"parameters": {"a": None}})
+
+
+def test_outputs_are_names():
+    base = CallOptions().override({"outputs": ["logits"]})
+    assert base.outputs == ("logits",)
+    assert base.override({"outputs": None}).outputs == ()
+    with pytest.raises(ConfigurationError, match="outputs must be a list of names, not the str 'a': put it"):
+        base.override({"outputs": "a"})

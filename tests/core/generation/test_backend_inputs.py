@@ -9,12 +9,14 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
+from backends.signatures import PLAIN, changed
 from core.replies import raw_bytes, signature
 
 from nupic_client._core.generation.backend_inputs import check_filled, with_inputs
 from nupic_client._core.kserve import wire
 from nupic_client.errors import ConfigurationError
-from nupic_client.signature import InputTensor
+from nupic_client.infer_input import InferInput
+from nupic_client.signature import InputTensor, TensorSpec
 
 MODEL = signature(("max_tokens", "INT32"), ("sampling_parameters", "BYTES"), ("ids", "INT64", (-1,)))
 TEXT = InputTensor("text_input", "BYTES", (1,), ("Hi",))
@@ -217,3 +219,40 @@ with_inputs([], ModelSignature("m", inputs, {}), {"a": 1, "b": ["x", b"y"], "c":
 assert "numpy" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_input_may_have_parameters_of_its_own():
+    signature = changed(
+        PLAIN,
+        inputs={
+            **PLAIN.inputs,
+            "note": TensorSpec("note", "BYTES", (1,), optional=True),
+            "grid": TensorSpec("grid", "INT32", (-1, -1), optional=True),
+        },
+    )
+    made = {
+        tensor.name: tensor
+        for tensor in with_inputs(
+            [],
+            signature,
+            {
+                "note": InferInput("ä", {"content_type": "str"}),
+                "grid": InferInput(np.int32([[1, 2]]), {"a": 1}),
+                "max_tokens": InferInput(3),
+            },
+        )
+    }
+    assert (made["note"].parameters, made["note"].contents) == (
+        {"content_type": "str"},
+        (b"\2\0\0\0\xc3\xa4",),
+    )
+    assert (made["grid"].parameters, made["grid"].shape) == ({"a": 1}, (1, 2))
+    assert made["max_tokens"].values == (3,)
+    with pytest.raises(ConfigurationError, match="max_tokens"):
+        with_inputs([], signature, {"max_tokens": InferInput(2**70, {"a": 1})})
+
+
+def test_an_input_with_parameters_is_checked_as_one_without():
+    signature = changed(PLAIN, inputs={**PLAIN.inputs, "n": TensorSpec("n", "INT32", (1,), optional=True)})
+    with pytest.raises(ConfigurationError, match="must be 1, not 2"):
+        with_inputs([], signature, {"n": InferInput(2, {"a": 1})})

@@ -193,3 +193,108 @@ def test_nobody_is_warned_without_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         prepared(RequestCache(), PLAIN)
+
+
+# Parameters, and outputs besides the text
+
+
+def sent_parameters(request):
+    return {
+        name: getattr(value, value.WhichOneof("parameter_choice"))
+        for name, value in request.message.parameters.items()
+    }
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_each_request_has_the_parameters_of_its_own_options(alone):
+    cache = RequestCache()
+    backend = one_by_one(PlainBackend()) if alone else PlainBackend()
+    one, two = (
+        CallOptions().override({"parameters": given}) for given in ({"a": 1}, {"a": 2**64 - 1, "b": "x"})
+    )
+    final = {"triton_enable_empty_final_response": True}
+    for _ in range(2):
+        for options, wanted in ((one, {"a": 1}), (two, {"a": 2**64 - 1, "b": "x"}), (CallOptions(), {})):
+            request = prepared(cache, PLAIN, options=options, backend=backend)
+            assert sent_parameters(request) == wanted | final
+
+
+def test_a_client_with_parameters_makes_its_template_once():
+    cache = RequestCache()
+    options = CallOptions().override({"parameters": {"priority": 1}})
+    prepared(cache, PLAIN, options=options)
+    (template,) = cache._kept.values()
+    request = prepared(cache, PLAIN, prompt="Ho", options=options)
+    assert [*cache._kept.values()] == [template]
+    assert sent_parameters(request)["priority"] == 1
+
+
+def with_outputs(*names):
+    return CallOptions().override({"outputs": names})
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    ("signature", "names", "switches"),
+    [
+        (ENSEMBLE, ["context_logits"], {"return_context_logits"}),
+        (
+            ENSEMBLE,
+            ["generation_logits", "context_logits"],
+            {"return_context_logits", "return_generation_logits"},
+        ),
+        (ENSEMBLE, ["text_output"], set()),
+        (VLLM, ["finish_reason"], {"return_finish_reason"}),
+        (PLAIN, ["text_output"], set()),
+    ],
+    ids=str,
+)
+def test_outputs_are_asked_for_by_the_inputs_that_the_model_has_for_them(signature, names, switches, alone):
+    signature = changed(
+        signature,
+        outputs={**signature.outputs, **{name: TensorSpec(name, "FP32") for name in names}},
+        inputs={
+            **signature.inputs,
+            **{name: TensorSpec(name, "BOOL", (1,), optional=True) for name in switches},
+        },
+    )
+    backend = one_by_one(detect(signature)) if alone else detect(signature)
+    plain = texts(prepared(RequestCache(), signature, backend=backend))
+    request = prepared(RequestCache(), signature, backend=backend, options=with_outputs(*names))
+    assert request.extra_outputs == tuple(names)
+    assert {
+        name: raw for name, raw in texts(request).items() if raw == b"\1" and name in switches
+    } == dict.fromkeys(switches, b"\1")
+    assert texts(request).keys() == plain.keys() | switches
+
+
+def test_outputs_are_checked_before_anything_is_sent():
+    with pytest.raises(ConfigurationError, match=r"has no output 'text_outputs': did you mean 'text_output'"):
+        prepared(RequestCache(), PLAIN, options=with_outputs("text_outputs"))
+
+
+def test_where_the_server_lists_no_outputs_any_name_will_do():
+    undeclared = changed(PLAIN, outputs={})
+
+    class Any(PlainBackend):
+        def check_signature(self, signature):
+            pass
+
+    request = prepared(RequestCache(), undeclared, backend=Any(), options=with_outputs("what"))
+    assert request.extra_outputs == ("what",)
+
+
+@pytest.mark.parametrize("name", ["output_log_probs", "cum_log_probs"])
+def test_log_probabilities_of_tensorrt_llm_need_an_option_that_makes_it_compute_them(name):
+    signature = changed(
+        ENSEMBLE,
+        outputs={**ENSEMBLE.outputs, name: TensorSpec(name, "FP32")},
+        inputs={
+            **ENSEMBLE.inputs,
+            "return_log_probs": TensorSpec("return_log_probs", "BOOL", (1,), optional=True),
+        },
+    )
+    with pytest.raises(ConfigurationError, match="only where top_k or top_p is given"):
+        prepared(RequestCache(), signature, options=with_outputs(name))
+    options = CallOptions().override({"outputs": [name], "top_k": 1})
+    assert texts(prepared(RequestCache(), signature, options=options))["return_log_probs"] == b"\1"

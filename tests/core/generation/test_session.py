@@ -565,3 +565,84 @@ def test_the_line_may_be_written_later(caplog):
         assert not caplog.records
         waiting[0]()
     assert "outcome=cancelled" in caplog.records[-1].getMessage()
+
+
+# Outputs besides the text
+
+
+def with_score(text, score, *, final=False):
+    outputs = [("score", "FP32", (1,), struct.pack("<f", score))]
+    if text is not None:
+        outputs.append(("text_output", "BYTES", (1,), raw_bytes(text)))
+    return reply(*outputs, final=final)
+
+
+def test_outputs_are_in_the_event_of_their_response_and_the_last_on_the_result():
+    running = session(extra_outputs=("score",))
+    deltas = []
+    for response in (
+        with_score(b"Hel", 0.5),
+        chunk("lo", final=False),
+        with_score("ü".encode()[:1], 1.5),
+        with_score("ü".encode()[1:], 2.5),
+        with_score(None, 3.5),
+        last(),
+    ):
+        text = running.receive(response, 101.0)
+        if text or running.outputs_only:
+            deltas.append(running.delta(text))
+    running.ended(102.0)
+    assert [
+        (delta.text, {name: array.tolist() for name, array in delta.outputs.items()}) for delta in deltas
+    ] == [
+        ("Hel", {"score": [0.5]}),
+        ("lo", {}),
+        ("", {"score": [1.5]}),
+        ("ü", {"score": [2.5]}),
+        ("", {"score": [3.5]}),
+    ]
+    assert (running.result().text, running.result().outputs["score"].tolist()) == ("Helloü", [3.5])
+    assert running.consumed() == ""
+    assert not running.outputs_only
+
+
+def test_text_that_the_end_gives_out_has_no_outputs_of_the_response_before():
+    """MLServer's answers end with the status of the call."""
+    bare = reply_message(
+        ("score", "FP32", (1,), struct.pack("<f", 0.5)), ("text_output", "BYTES", (1,), raw_bytes(b"EN"))
+    ).infer_response
+    bare.model_name = "llm"
+    running = session(extra_outputs=("score",), stops=("END",))
+    assert running.receive(bare.SerializeToString(), 101.0) == ""
+    assert running.outputs_only
+    assert running.delta("").outputs["score"].tolist() == [0.5]
+    text = running.ended(102.0)
+    assert (text, running.outputs_only, running.delta(text).outputs) == ("EN", False, {})
+
+
+def test_without_the_option_there_are_no_outputs():
+    running = session()
+    text = running.receive(with_score(b"Hi", 0.5), 101.0)
+    assert running.delta(text).outputs is None
+    assert running.receive(with_score(None, 0.5), 101.0) == ""
+    assert not running.outputs_only
+    assert finished().result().outputs is None
+
+
+def test_outputs_of_an_attempt_that_failed_are_not_on_the_result():
+    running = session(extra_outputs=("score",), max_retries=1)
+    with pytest.raises(ModelUnavailableError) as caught:
+        running.receive(error("Request for unknown model: 'llm' has no available versions"), 101.0)
+    running.retry(caught.value, 101.0, 0.0)
+    running.receive(with_score(b"Hi", 0.5, final=True), 102.0)
+    running.ended(103.0)
+    assert running.result().outputs["score"].tolist() == [0.5]
+
+
+def test_a_response_with_outputs_cannot_be_recognised_by_its_bytes():
+    """Else its outputs would be those of the response before."""
+    running = session(extra_outputs=("score",))
+    scored, bare = with_score(b"ab", 1.0), chunk("ab", final=False)
+    responses = [scored, scored, scored, bare, scored, bare, bare, bare, scored]
+    found = ["score" in running.delta(running.receive(response, 101.0)).outputs for response in responses]
+    assert found == [True, True, True, False, True, False, False, False, True]

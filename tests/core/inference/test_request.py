@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import struct
 
-import numpy as np
 import pytest
 from core.replies import array_signature, ask, drive, echo, inference_request, raw_bytes, reply_message
 
 from nupic_client._core.calls.flows import Invoke
 from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.inference.inputs import encode_inputs
-from nupic_client._core.inference.request import SerializedRequest, check_output, check_text
+from nupic_client._core.inference.request import InferenceRequest, SerializedRequest, check_text
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client.errors import ConfigurationError, InferenceError, ProtocolError, RequestRejectedError
@@ -151,9 +151,6 @@ def test_a_model_that_streams_is_refused():
 def test_an_output_that_the_model_does_not_have_is_refused():
     with pytest.raises(ConfigurationError, match=r"'z'.*'y'"):
         serialized(inference_request(outputs=["y", "z"]))
-    with pytest.raises(ConfigurationError, match="'z'"):
-        check_output(MODEL, "z")
-    check_output(MODEL, "y")
 
 
 def test_the_repr_shows_neither_message_nor_metadata():
@@ -300,39 +297,29 @@ def test_a_call_that_is_left_is_one_line_of_the_log(log):
     assert "outcome=cancelled" in line
 
 
-# Outputs with what is asked of them
+def test_a_client_may_have_parameters_that_a_call_replaces():
+    defaults = CallOptions().override({"parameters": {"a": 1}})
+
+    def made(**options):
+        return InferenceRequest.create(
+            ModelSpec(name="m"), options, defaults=defaults, target="host:8001", new_id=lambda: "r1"
+        )
+
+    assert made().parameters == {"a": 1}
+    assert made(parameters={"b": 2}).parameters == {"b": 2}
+    assert made(parameters=None).parameters == {}
 
 
-def test_a_mapping_of_outputs_says_what_is_asked_of_each():
-    request = inference_request(outputs={"a": 3, "b": np.int64(2), "c": None, "d": {"content_type": "np"}})
-    assert request.outputs == (
-        RequestedOutput("a", {"classification": 3}),
-        RequestedOutput("b", {"classification": 2}),
-        RequestedOutput("c"),
-        RequestedOutput("d", {"content_type": "np"}),
-    )
+def test_a_mapping_of_outputs_is_sent_with_what_is_asked_of_each():
+    made = message(inference_request(outputs={"y": 3, "text": {"content_type": "str"}}))
+    assert [output.name for output in made.outputs] == ["y", "text"]
+    assert made.outputs[0].parameters["classification"].int64_param == 3
+    assert made.outputs[1].parameters["content_type"].string_param == "str"
 
 
-@pytest.mark.parametrize("classes", [0, -1, True, 2.5, "3", 2**63])
-def test_a_wrong_number_of_classes_is_refused(classes):
-    with pytest.raises(
-        ConfigurationError, match=r"^outputs\['p'\] must be a number of classes, a mapping of parameters or"
-    ):
-        inference_request(outputs={"p": classes})
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({1: None}, "outputs must be a list of names, not the int 1"),
-        (
-            {"p": {"triton_a": 1}},
-            "the parameters of output 'p' must not have names that begin with 'triton_'",
-        ),
-        ({"p": {"a": None}}, "parameter 'a' must be a bool"),
-    ],
-)
-def test_wrong_outputs_are_refused(given, message):
-    with pytest.raises(ConfigurationError, match=f"^{message}") as caught:
-        inference_request(outputs=given)
-    assert caught.value.parameter == "outputs"
+def test_parameters_of_outputs_are_on_the_result():
+    response = outputs(int32(1), int32(2, name="z"))
+    response.outputs[1].parameters["content_type"].string_param = "np"
+    response.outputs[1].parameters["n"].int64_param = 3
+    found = result(response)
+    assert found.output_parameters == {"y": {}, "z": {"content_type": "np", "n": 3}}

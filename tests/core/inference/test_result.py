@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nupic_client._core.inference.result import InferenceResult
+from nupic_client._core.inference.result import Classification, InferenceResult
 from nupic_client.errors import ConfigurationError
 
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -78,3 +78,52 @@ def test_a_copy_is_one():
 
 def test_the_repr_has_types_and_shapes_and_no_content():
     assert repr(result(x=X, y=Y)) == "InferenceResult(model='m', x: float32 (3, 2), y: object (3,))"
+
+
+# Parameters of outputs, and classes
+
+
+def test_the_parameters_of_outputs_stay_with_rows():
+    found = InferenceResult(
+        {"a": np.zeros((2, 1)), "b": np.zeros((2, 1))},
+        model="m",
+        output_parameters={"a": {"content_type": "np"}},
+    )
+    for each in (found, found.rows(0, 1)):
+        assert each.output_parameters == {"a": {"content_type": "np"}, "b": {}}
+        assert each.output_parameters["b"] == {}
+    assert InferenceResult({"a": np.zeros(1)}, model="m").output_parameters == {"a": {}}
+
+
+def classified(elements, shape):
+    array = np.empty(len(elements), object)
+    array[:] = elements
+    return InferenceResult({"p": array.reshape(shape), "x": np.zeros(1, np.float32)}, model="m")
+
+
+def test_classes_are_read_row_by_row():
+    found = classified(["0.900000:1:cat", "0.100000:0", "7:3:a:b", "-inf:2"], (2, 2))
+    assert found.classes("p") == [
+        [Classification(0.9, 1, "cat"), Classification(0.1, 0)],
+        [Classification(7.0, 3, "a:b"), Classification(-np.inf, 2)],
+    ]
+    assert found.rows(0, 1).classes("p") == [found.classes("p")[0]]
+
+
+def test_classes_of_a_model_without_a_batch_are_one_list():
+    assert classified([b"0.5:1:\xc3\xa4"], (1,)).classes("p") == [Classification(0.5, 1, "ä")]
+
+
+@pytest.mark.parametrize("elements", [["no"], ["1:x"], ["a:1"], [b"\xff:1"], [1.5]])
+def test_texts_that_are_no_classes_are_refused(elements):
+    with pytest.raises(ConfigurationError, match=r"output 'p' .* must hold classes, not object"):
+        classified(elements, (1,)).classes("p")
+
+
+def test_classes_that_were_not_asked_for_are_refused():
+    with pytest.raises(
+        ConfigurationError, match=r"must hold classes, not float32 .*: ask for them with outputs=\{'x': 3\}"
+    ):
+        classified(["1:1"], (1,)).classes("x")
+    with pytest.raises(ConfigurationError, match="has no output 'q'"):
+        classified(["1:1"], (1,)).classes("q")

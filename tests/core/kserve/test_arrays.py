@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nupic_client._core.inference.arrays import from_raw
 from nupic_client._core.kserve.arrays import (
     DTYPES,
     as_array,
@@ -20,6 +19,7 @@ from nupic_client._core.kserve.arrays import (
     fit_shape,
     own_datatype,
 )
+from nupic_client._core.kserve.output_arrays import from_raw
 from nupic_client.errors import ConfigurationError
 from nupic_client.signature import TensorSpec
 

@@ -10,8 +10,8 @@ from core.replies import raw_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nupic_client._core.inference.arrays import decode_outputs
 from nupic_client._core.kserve import rest, wire
+from nupic_client._core.kserve.output_arrays import decode_outputs
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 QUESTIONS = ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig")
@@ -204,6 +204,29 @@ def test_chosen_outputs_say_how_they_are_wanted():
     assert "parameters" not in head
     _, head, _ = made(INTEGERS, binary=False, outputs=["a"])
     assert head["outputs"] == [{"name": "a"}]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_inputs_and_outputs_have_parameters_of_their_own(binary):
+    asked = [wire.RequestedOutput("a", {"classification": 3}), "b"]
+    _, head, rest = made(
+        (*INTEGERS, {"content_type": "np", "big": 2**64 - 1}), TEXTS, binary=binary, outputs=asked
+    )
+    ours = [{"binary_data_size": len(raw)} for raw in rest] if binary else [{}, {}]
+    assert head["inputs"][0]["parameters"] == {"content_type": "np", "big": 2**64 - 1} | ours[0]
+    assert head["inputs"][1].get("parameters", {}) == ours[1]
+    wanted = {"binary_data": True} if binary else {}
+    assert head["outputs"][0]["parameters"] == {"classification": 3} | wanted
+    assert head["outputs"][1].get("parameters", {}) == wanted
+
+
+@pytest.mark.parametrize("raw", [b"", b"\1\0\0\0"])
+def test_parameters_of_outputs_come_back(raw):
+    told = {"content_type": "np", "headers": {"a": "b"}, "share": 0.5}
+    content = {"parameters": {**told, "binary_data_size": 4}} if raw else {"parameters": told, "data": [1]}
+    response = answered({"outputs": [{"name": "y", "datatype": "INT32", "shape": [1], **content}]}, raw)
+    assert wire.parameters_of(response.outputs[0]) == {"content_type": "np", "share": 0.5}
+    assert bytes(response.raw_output_contents[0]) == b"\1\0\0\0"
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -17,7 +17,7 @@ from nupic_client._core.kserve.codec import decode_bytes_tensor, raw_contents, t
 from nupic_client.errors import ProtocolError
 from nupic_client.options import TextAs
 
-__all__ = ["decode_outputs", "from_raw", "text_bytes", "texts_of"]
+__all__ = ["decode_output", "decode_outputs", "from_raw", "text_bytes", "texts_of"]
 
 
 def decode_outputs(response: Any, text: TextAs) -> dict[str, Array]:
@@ -34,7 +34,8 @@ def decode_outputs(response: Any, text: TextAs) -> dict[str, Array]:
     """
     raws = raw_contents(response)
     return {
-        output.name: _decode(output, raw, text) for output, raw in zip(response.outputs, raws, strict=False)
+        output.name: decode_output(output, raw, text)
+        for output, raw in zip(response.outputs, raws, strict=False)
     }
 
 
@@ -47,7 +48,17 @@ def text_bytes(response: Any) -> int:
     )
 
 
-def _decode(output: Any, raw: bytes | None, text: TextAs) -> Array:
+def decode_output(output: Any, raw: bytes | None, text: TextAs) -> Array:
+    """Return one output of a response as an array.
+
+    Args:
+        output: an ``InferOutputTensor``.
+        raw: its raw contents; None where its elements stand in itself.
+        text: as for `decode_outputs`.
+
+    Raises:
+        ProtocolError: the contents do not fit the data type and shape.
+    """
     try:
         shape = _shape(output.shape)
         if raw is not None:
@@ -107,15 +118,21 @@ def _from_strings(elements: list[bytes], shape: tuple[int, ...], text: TextAs) -
     return (array if text == "bytes" else texts_of(array)).reshape(shape)
 
 
-def texts_of(array: Array) -> Array:
+def texts_of(array: Array, *, errors: str = "strict") -> Array:
     """Return an array of ``bytes`` as one of ``str``.
+
+    Args:
+        array: the elements.
+        errors: as for ``bytes.decode``.
 
     Raises:
         ValueError: an element is not UTF-8.
     """
     texts = np.empty(array.shape, dtype=object)
     try:
-        texts.ravel()[:] = [item.decode() if isinstance(item, bytes) else item for item in array.ravel()]
+        texts.ravel()[:] = [
+            item.decode(errors=errors) if isinstance(item, bytes) else item for item in array.ravel()
+        ]
     except UnicodeDecodeError as error:
         raise ValueError(f"an element is not UTF-8 ({error.reason}): ask for it with text='bytes'") from None
     return texts

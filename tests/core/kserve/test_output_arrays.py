@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from core.replies import raw_bytes, reply_message
 
-from nupic_client._core.inference.arrays import decode_outputs, from_raw, text_bytes, texts_of
 from nupic_client._core.kserve.arrays import DTYPES
+from nupic_client._core.kserve.output_arrays import decode_outputs, from_raw, text_bytes, texts_of
 from nupic_client.errors import ProtocolError
 
 
