@@ -37,6 +37,7 @@ AGENTS = (
 OTHERS: Mapping[str, tuple[str, ...]] = {
     "mlserver": ("mlserver",),
     "kserve": ("kserve",),
+    "pytriton": ("nvidia-pytriton",),
     "gevent": ("gevent", "gunicorn"),
 }
 """Packages that must get along with this one in a process, by the name of their tests."""
@@ -164,7 +165,7 @@ def agents(session: nox.Session) -> None:
 @nox.session(python=OTHERS_PYTHON)
 @nox.parametrize("name", list(OTHERS))
 def others(session: nox.Session, name: str) -> None:
-    """Use MLServer, KServe's SDK and gevent beside us; one environment each, as they want other dependencies."""
+    """Use MLServer, KServe's SDK, pytriton and gevent beside us; one environment each, as they want other dependencies."""
     session.install("--only-binary", ":all:", *OTHERS[name], *TOOLS)
     session.install("-e", ".")
     _show(session, [*OTHERS[name], "grpcio", "protobuf"])

@@ -20,7 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from nupic_client._async.infer_stream import AsyncInferenceStream
     from nupic_client._async.stream import AsyncTextStream
+    from nupic_client._sync.infer_stream import InferenceStream
     from nupic_client._sync.stream import TextStream
     from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
-    from nupic_client.options import GenerateOptions, InferOptions
+    from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from nupic_client.sampling import SamplingParams
+    from nupic_client.sequence import InferenceSequence
     from nupic_client.server import ServerClient
     from nupic_client.server_info import (
         BatchStatistics,
@@ -99,7 +102,9 @@ if TYPE_CHECKING:
     from nupic_client.timeouts import RetryPolicy, Timeouts
 
 _HOMES = {
+    "_async.infer_stream": ("AsyncInferenceStream",),
     "_async.stream": ("AsyncTextStream",),
+    "_sync.infer_stream": ("InferenceStream",),
     "_sync.stream": ("TextStream",),
     "config": ("TLS",),
     "timeouts": ("RetryPolicy", "Timeouts"),
@@ -138,7 +143,7 @@ _HOMES = {
     ),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
-    "options": ("GenerateOptions", "InferOptions"),
+    "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
     "prompts": ("PromptFormatter",),
@@ -160,6 +165,7 @@ _HOMES = {
         "Usage",
     ),
     "sampling": ("SamplingParams",),
+    "sequence": ("InferenceSequence",),
     "server": ("ServerClient",),
     "server_info": (
         "BatchStatistics",
@@ -183,6 +189,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "TLS",
     "AsyncCallback",
+    "AsyncInferenceStream",
     "AsyncResultStream",
     "AsyncTextStream",
     "AuthenticationError",
@@ -206,9 +213,12 @@ __all__ = [
     "IncompleteStreamError",
     "InferInput",
     "InferOptions",
+    "InferStreamOptions",
     "InferenceClient",
     "InferenceError",
     "InferenceResult",
+    "InferenceSequence",
+    "InferenceStream",
     "Latency",
     "LocalModelError",
     "LocalServer",

@@ -126,7 +126,7 @@ class UnknownModelError(NupicError, LookupError):
 
 
 class StreamStateError(NupicError, RuntimeError):
-    """A stream was used in a state that does not allow it."""
+    """A stream or a sequence was used in a state that does not allow it."""
 
 
 class StreamConsumedError(StreamStateError):
@@ -175,6 +175,8 @@ class RequestError(NupicError):
         """The server's own words, verbatim."""
         self.partial_text: str = partial_text
         """The text that had arrived before the failure. Not part of ``str(error)``."""
+        self.partial_results: tuple[typing.Any, ...] = ()
+        """The results that `InferenceStream.results` had read before the failure. Not part of ``str(error)``."""
         self.retryable: bool = retryable
         """Whether the same request may succeed if it is sent again, and nothing of an answer had arrived."""
         self.attempts: int = attempts

@@ -1,4 +1,4 @@
-"""`InferenceClient`: models that do not stream, with arrays, embeddings or a complete text as their answer."""
+"""`InferenceClient`: models with arrays, embeddings or a complete text as their answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from nupic_client._arrays import ArrayLike, Vectors
 from nupic_client._async.bulk import AsyncResultStream
+from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
@@ -19,10 +20,13 @@ from nupic_client._core.inference.call import infer
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, InferenceRequests, check_text
 from nupic_client._core.inference.result import Classification, InferenceResult
+from nupic_client._core.inference.session import InferenceSession
+from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.bulk import ResultStream
+from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource
@@ -30,10 +34,11 @@ from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
 from nupic_client.naming import unary_name
-from nupic_client.options import GenerateOptions, InferOptions, TextAs
+from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
 from nupic_client.results import Generation
+from nupic_client.sequence import InferenceSequence
 
 __all__ = [
     "AsyncResultStream",
@@ -56,7 +61,7 @@ AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 
 
 class InferenceClient(ModelClient):
-    """A client for one model that answers each request with one response.
+    """A client for one model: arrays in, arrays out, in one response or in many.
 
     One client serves any number of threads, tasks and event loops at the same time; it opens its connection
     at the first call and keeps it. A name that ends in ``.streaming`` means the model without that suffix, if the
@@ -171,6 +176,97 @@ class InferenceClient(ModelClient):
             TypeError: an option does not exist.
         """
         return await self._async_transport.run(infer(self._inference_request(options), inputs, self._models))
+
+    def infer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> InferenceStream:
+        """Send one request and return its results as a stream, to iterate over: any number of them, also none.
+
+        For decoupled models of any kind; a model that answers once gives one result. Blocks only for the model's signature,
+        once. Thread-safe. Leaving the stream cancels the request.
+
+        Args:
+            inputs: as for `infer`.
+            **options: options of this call, see `InferStreamOptions`.
+
+        Returns:
+            The stream, also a context manager.
+
+        Raises:
+            ConfigurationError: the inputs or options do not fit the model; the message says how. They were not
+                sent.
+            RequestError: the model's signature could not be asked for.
+            TypeError: an option does not exist.
+
+        Example:
+            .. code-block:: python
+
+                with client.infer_stream({"IN": [4, 2, 0, 1]}) as stream:
+                    for result in stream:
+                        print(result["OUT"], result.parameters)
+        """
+        opening = self._open_stream(self._inference_request(options, streamed=True), inputs)
+        return InferenceStream(self._transport, self._transport.run(opening))
+
+    def ainfer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> AsyncInferenceStream:
+        """Return the results of one request as an async stream; the async twin of `infer_stream`. Does not block.
+
+        ``async with`` or the first read sends the request, and raises what is wrong with the inputs.
+
+        Args:
+            inputs: as for `infer`.
+            **options: as for `infer_stream`.
+
+        Returns:
+            The stream, also an async context manager.
+
+        Raises:
+            ConfigurationError: an option is wrong.
+            TypeError: an option does not exist.
+
+        Example:
+            .. code-block:: python
+
+                async with client.ainfer_stream({"IN": [4, 2, 0, 1]}) as stream:
+                    async for result in stream:
+                        print(result["OUT"], result.parameters)
+        """
+        request = self._inference_request(options, streamed=True)
+        opening = self._open_stream(request, inputs)
+        return AsyncInferenceStream(self._async_transport, opening, request.options.request_id or "")
+
+    def sequence(
+        self, sequence_id: int | str | None = None, *, end_with: Inputs | None = None
+    ) -> InferenceSequence:
+        """Return a sequence of requests that a stateful model answers with one state. Sends nothing.
+
+        Args:
+            sequence_id: the id of the sequence, which no other one may have on the server at the same time: a positive
+                integer, or a text where the model declares one. Default: a random number.
+            end_with: inputs of a last request, sent when the block of the sequence is left before its end, also by an
+                exception. Without them the server keeps the state, and its place in the batch, until the sequence was idle
+                for the model's ``max_sequence_idle_microseconds``.
+
+        Returns:
+            The sequence, a context manager for ``with`` and ``async with``.
+
+        Raises:
+            ConfigurationError: the id is not possible.
+
+        Example:
+            .. code-block:: python
+
+                with client.sequence(end_with=[0]) as sequence:
+                    sequence.infer([3])
+                    print(sequence.infer([4], end=True).only)
+        """
+        return InferenceSequence(
+            self._inference_request,
+            self._models,
+            self._transport,
+            self._async_transport,
+            self._bearer,
+            sequence_id=sequence_id,
+            end_with=end_with,
+        )
 
     def embed(
         self,
@@ -465,14 +561,19 @@ class InferenceClient(ModelClient):
         )
         return AsyncResultStream(self._async_transport, opening, inputs, callback)
 
-    def _inference_request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
+    def _inference_request(
+        self, options: InferOptions | InferStreamOptions, *, single: bool = True, streamed: bool = False
+    ) -> InferenceRequest:
         """Return the request, with all checks that need no server."""
         requests = self._requests
         if requests is None or requests.defaults is not self._options:  # as after `with_options`
             requests = self._requests = InferenceRequests(
                 self._spec, self._options, self.url, self._text, new_request_id
             )
-        return requests.of(options, single=single)
+        return requests.of(options, single=single, streamed=streamed)
+
+    def _open_stream(self, request: InferenceRequest, inputs: Inputs) -> flows.Flow[InferenceSession]:
+        return open_inference_stream(request, inputs, self._models, bearer=self._bearer)
 
     def _embedding(
         self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None

@@ -17,7 +17,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import TypedDict  # the only one that pydantic takes
 
-__all__ = ["BackendInputs", "GenerateOptions", "InferOptions", "TextAs"]
+__all__ = ["BackendInputs", "GenerateOptions", "InferOptions", "InferStreamOptions", "TextAs"]
 
 BackendInputs: TypeAlias = Mapping[str, Any]
 """Inputs by name: an element, a list of elements, nested lists, an array, or a mapping that is sent as JSON."""
@@ -90,6 +90,28 @@ class InferOptions(TypedDict, total=False):
     """gRPC metadata (HTTP/2 headers), besides the client's."""
     max_output_bytes: int | None
     """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
+
+
+class InferStreamOptions(TypedDict, total=False):
+    """The keyword options of a request that is answered with any number of responses."""
+
+    outputs: Sequence[str] | Mapping[str, int | Parameters | SharedMemoryOutput | None] | None
+    """The outputs to return, by name, as for `InferOptions`; all if it is not given."""
+    parameters: Parameters | None
+    """Request parameters of the protocol, such as ``priority``, or the model's own."""
+    text: TextAs
+    """Whether the elements of BYTES outputs become ``"str"`` or ``"bytes"``."""
+    timeout: float | Timeouts | None
+    """Seconds for the whole stream, or all its deadlines as `Timeouts`: ``first_token`` limits the wait for the first
+    response, ``between_tokens`` the one from a response to the next."""
+    max_retries: int | RetryPolicy | None
+    """How often a request is sent again that failed before its first response; default 2, 0 for never."""
+    request_id: str | None
+    """Sent with the request and shown in errors; made up when it is not given."""
+    metadata: Mapping[str, str | bytes] | None
+    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    max_output_bytes: int | None
+    """Texts (BYTES outputs) of more bytes in one response are an error; ``None`` for no limit. Default 64 MiB."""
 
 
 publish(__name__)

@@ -121,6 +121,7 @@ def test_facts_that_are_not_known_are_empty():
         "status": "",
         "server_message": "",
         "partial_text": "",
+        "partial_results": (),
         "retryable": False,
         "attempts": 1,
         "retry_after": None,

@@ -6,11 +6,13 @@ import inspect
 
 import pytest
 
-from nupic_client import InferenceClient, ServerClient, SharedMemoryRegion
+from nupic_client import InferenceClient, InferenceSequence, ServerClient, SharedMemoryRegion
 from nupic_client._async.bulk import AsyncResultStream
+from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._sync.bulk import ResultStream
+from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.stream import TextStream
 from nupic_client._sync.transport import Transport
 from nupic_client.streaming import StreamingClient
@@ -23,7 +25,12 @@ RENAMED = {
 }
 # Cancelling needs no await and so has a method of its own; aclose is there for contextlib.aclosing.
 STREAM = RENAMED | {"close": "cancel"}
-ONLY_ASYNC = {TextStream: {"aclose"}, Transport: {"aclose"}, ResultStream: {"aclose"}}
+ONLY_ASYNC = {
+    TextStream: {"aclose"},
+    InferenceStream: {"aclose"},
+    Transport: {"aclose"},
+    ResultStream: {"aclose"},
+}
 # A call that goes on while others are begun: asyncio has tasks for that, threads need gRPC's futures.
 ONLY_SYNC = {Transport: {"calls", "keep", "not_started"}}
 
@@ -54,6 +61,7 @@ def parameters(function):
 
 PAIRS = [
     (TextStream, AsyncTextStream, STREAM),
+    (InferenceStream, AsyncInferenceStream, STREAM),
     (ResultStream, AsyncResultStream, STREAM),
     (Transport, AsyncTransport, RENAMED),
 ]
@@ -94,10 +102,17 @@ FACADES = {
     StreamingClient: [("generate", "agenerate"), ("stream", "astream"), *LIFE],
     InferenceClient: [
         ("infer", "ainfer"),
+        ("infer_stream", "ainfer_stream"),
         ("embed", "aembed"),
         ("generate", "agenerate"),
         ("map", "amap"),
         *LIFE,
+    ],
+    InferenceSequence: [
+        ("infer", "ainfer"),
+        ("infer_stream", "ainfer_stream"),
+        ("__enter__", "__aenter__"),
+        ("__exit__", "__aexit__"),
     ],
     ServerClient: [
         ("is_live", "ais_live"),
@@ -128,8 +143,8 @@ FACADES = {
     ],
 }
 TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
-WITHOUT_IO = {"with_options", "shared_memory", "put", "output", "array", "clear"}
-DO_NOT_AWAIT = {"astream", "amap"}
+WITHOUT_IO = {"with_options", "sequence", "shared_memory", "put", "output", "array", "clear"}
+DO_NOT_AWAIT = {"astream", "amap", "ainfer_stream"}
 
 
 @pytest.mark.parametrize(("client", "sync", "flavour"), TWINS)

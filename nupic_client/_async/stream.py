@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import random
-import sys
-import time
-import weakref
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
+from collections.abc import AsyncIterator
 
-import grpc
-import grpc.aio
-from typing_extensions import Self
-
-from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
-from nupic_client._core.calls import flows
-from nupic_client._core.generation.session import GenerationSession, Later
-from nupic_client._grpc import fork
-from nupic_client._grpc.call import AsyncStreamCall, NoCall
-from nupic_client._grpc.stream import BaseTextStream
+from nupic_client._async.call_stream import AsyncCallStream, Items
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._public import publish
-from nupic_client.errors import NupicError, RequestError, StreamClosedError
 from nupic_client.results import Event, Finished, Generation
 
 __all__ = ["AsyncTextStream"]
 
 
-class AsyncTextStream(BaseTextStream):
+class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
     """The text of one generation, chunk by chunk, as it is generated.
 
     Made by `StreamingClient.astream`; the request is sent by ``async with`` or the first read. Iterate over it for
@@ -47,19 +31,10 @@ class AsyncTextStream(BaseTextStream):
             print((await stream.result()).timing.time_to_first_token)
     """
 
-    _transport: AsyncTransport
-    _call: AsyncStreamCall | NoCall
-
-    def __init__(
-        self,
-        transport: AsyncTransport,
-        opening: GenerationSession | flows.Flow[GenerationSession],
-        request_id: str,
-    ) -> None:
-        super().__init__(transport, request_id)
-        self._opening = opening  # a flow is run when the request is to be sent
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._failure: NupicError | None = None
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "" if self._session is None else self._session.text
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Yield chunks of text; leaving the loop before its end closes the stream.
@@ -71,7 +46,7 @@ class AsyncTextStream(BaseTextStream):
         """
         if self._session is not None:
             self._session.check_unread()
-        return _Chunks(self)
+        return Items(self)
 
     async def __anext__(self) -> str:
         """Return the next chunk of text. Raises as `__aiter__`, and ``StopAsyncIteration`` at the end."""
@@ -87,7 +62,7 @@ class AsyncTextStream(BaseTextStream):
         """
         if self._session is not None:
             self._session.check_unread()
-        async for text in _Chunks(self, with_outputs=True):
+        async for text in Items(self, with_outputs=True):
             yield self._ended().delta(text)
         yield Finished(self._ended().result())
 
@@ -104,197 +79,6 @@ class AsyncTextStream(BaseTextStream):
             async for _ in self:
                 pass
         return self._ended().result()
-
-    def cancel(self) -> None:
-        """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
-        self._leave()
-
-    async def aclose(self) -> None:
-        """Same as `cancel`; for ``contextlib.aclosing``."""
-        self.cancel()
-
-    async def __aenter__(self) -> Self:
-        """Send the request and return the stream; the end of the block closes it.
-
-        Raises:
-            RequestError: the model's signature could not be asked for.
-            ConfigurationError: the model cannot do what is asked; nothing was sent.
-        """
-        if self._session is None:
-            await self._open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.cancel()
-
-    def __del__(self) -> None:
-        # grpc.aio does not cancel an abandoned call. The interpreter may be half gone: never raise.
-        with contextlib.suppress(Exception):
-            self._leave(self._in_loop)
-
-    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
-        """Do the work of `cancel`, without taking a lock, because destructors call this: see `_grpc.housekeeping`.
-
-        Args:
-            later: calls a function later, outside of the destructor.
-            abruptly: whether the call cannot go on.
-        """
-        self._given_up = True
-        if self._session is not None:
-            self._session.cancelled(time.monotonic(), later)
-            # A task that waits wakes by the cancel only, unless the end is on its way.
-            waits = self._session.deadlines.waiting is not None and not self._session.complete
-            self._call.end(0.0 if waits or abruptly else self._session.patience)
-
-    def _in_loop(self, function: Callable[[], object]) -> None:
-        if self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(function)
-            except RuntimeError:  # the loop is closed
-                if not sys.is_finalizing():
-                    function()
-
-    async def _open(self) -> GenerationSession:
-        if self._failure is not None:
-            raise self._failure
-        if self.closed:
-            raise StreamClosedError("this stream was closed before its request was sent")
-        self._loop = running_loop()
-        try:
-            opening = self._opening
-            session = (
-                opening if isinstance(opening, GenerationSession) else await self._transport.run(opening)
-            )
-            await self._start(session)
-        except NupicError as error:
-            self._failure, self._given_up = error, True
-            raise
-        except BaseException:
-            self._given_up = True  # the opening is half done and cannot be repeated
-            raise
-        self._session = session
-        fork.track(self)
-        if self._given_up:  # while it was being opened
-            self.cancel()
-        return session
-
-    def _ended(self) -> GenerationSession:
-        if self._session is None:
-            raise self._failure or StreamClosedError("this stream was closed before its request was sent")
-        return self._session
-
-    async def _start(self, session: GenerationSession) -> None:
-        self._call = await self._transport.stream(session)
-        first_check = self._first_check(session)
-        if first_check is not None:
-            pause = first_check - time.monotonic()
-            asyncio.get_running_loop().call_later(pause, _look_after, weakref.ref(self))
-
-    async def _read(self) -> str:
-        """Return the next chunk of text, or "" at the end."""
-        session = self._session or await self._open()
-        try:
-            while True:
-                try:
-                    return await self._receive(session)
-                except RequestError as error:
-                    if not session.running:
-                        raise
-                    await self._again(session, error)
-        except BaseException as error:
-            session.deadlines.waiting = None
-            if session.complete and isinstance(error, NupicError):
-                await self._call.last_events(session.patience)
-            self._leave(abruptly=not isinstance(error, NupicError))
-            if isinstance(error, RequestError):
-                raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
-            raise
-        finally:
-            session.deadlines.waiting = None
-
-    async def _receive(self, session: GenerationSession) -> str:
-        read = self._call.read
-        clock = time.monotonic
-        deadlines = session.deadlines
-        deadlines.waiting = clock()
-        try:
-            while session.running:
-                response = await read()
-                now = deadlines.waiting = clock()
-                if response is grpc.aio.EOF:
-                    rest = session.ended(now)
-                    if rest:
-                        return rest
-                    break
-                text = session.receive(response, now)
-                if session.stopped_early:
-                    deadlines.waiting = None
-                    self.cancel()
-                if text or session.outputs_only:
-                    return text
-            session.check_running()
-        except grpc.RpcError as rpc_error:
-            self._broken(session, rpc_error)
-        except asyncio.CancelledError as cancellation:
-            # grpc.aio raises it for our own cancel too. A cancellation of the reading task must pass unchanged.
-            if task_is_cancelled():
-                raise
-            self._check_left(session)
-            if session.deadlines.expired is None:
-                raise
-            self._broken(session, cancellation)
-        return session.consumed()
-
-    async def _again(self, session: GenerationSession, error: RequestError) -> None:
-        """Send the request again after a pause, or raise the error if there is no further attempt."""
-        jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
-        patience = session.patience
-        pause = session.retry(error, time.monotonic(), jitter)
-        session.deadlines.waiting = None
-        self._call.end(patience)  # also the call of an error inside a stream, which may go on
-        await asyncio.sleep(pause)
-        self._check_left(session)
-        await self._start(session)
-
-
-def _look_after(reference: weakref.ref[AsyncTextStream]) -> None:
-    """Check a stream's deadlines, now and later; the loop must not keep a dropped stream alive."""
-    stream = reference()
-    now = time.monotonic()
-    again = None if stream is None else stream._check_deadline(now)  # noqa: SLF001 - no method for users
-    if again is not None:
-        asyncio.get_running_loop().call_later(again - now, _look_after, reference)
-
-
-class _Chunks:
-    """The iterator of one ``async for``: dropped by ``break``, and then it closes the stream.
-
-    A class and not an async generator, because ``break`` leaves a generator open until the loop closes it.
-    """
-
-    __slots__ = ("_stream", "_with_outputs")
-
-    def __init__(self, stream: AsyncTextStream, *, with_outputs: bool = False) -> None:
-        self._stream = stream
-        self._with_outputs = with_outputs
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        return self
-
-    async def __anext__(self) -> str:
-        stream = self._stream
-        while not (text := await stream._read()):  # noqa: SLF001 - its own stream
-            if not stream._ended().outputs_only:  # noqa: SLF001
-                raise StopAsyncIteration
-            if self._with_outputs:
-                break
-        return text
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self._stream._leave(self._stream._in_loop)  # noqa: SLF001
 
 
 publish(__name__)

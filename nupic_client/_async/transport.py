@@ -16,7 +16,7 @@ import grpc.aio
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import AsyncStreamCall, loop_here
 from nupic_client._grpc.channel import (
@@ -71,7 +71,7 @@ class AsyncTransport:
         fork.leak_in_child(self._channels, *self._channels.values())
         self._begin()
 
-    async def stream(self, session: GenerationSession) -> AsyncStreamCall:
+    async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:
         """Start a ``ModelStreamInfer`` call and return it."""
         metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = await self._open()

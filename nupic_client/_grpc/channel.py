@@ -128,7 +128,7 @@ def stream_method(channel: Any) -> Callable[..., Any]:
     """
     method: Callable[..., Any] = channel.unary_stream(
         wire.method_path("ModelStreamInfer"),
-        request_serializer=wire.pb.ModelInferRequest.SerializeToString,
+        request_serializer=wire.serialize,
         response_deserializer=None,
     )
     return method

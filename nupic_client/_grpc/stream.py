@@ -1,19 +1,22 @@
-"""The part of a text stream that does not wait, the same for sync and async readers."""
+"""The part of a stream that does not wait, the same for sync and async readers."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall, NoCall, StreamCall, foreign_call
 from nupic_client._grpc.status import cause_of, error_from_rpc
 from nupic_client.errors import RequestError
 
-__all__ = ["BaseTextStream"]
+__all__ = ["BaseStream"]
+
+ItemT = TypeVar("ItemT")
+SessionT = TypeVar("SessionT", bound=StreamSession[Any])
 
 
 class Connection(Protocol):
@@ -26,8 +29,8 @@ class Connection(Protocol):
         ...
 
 
-class BaseTextStream:
-    """A generation and its call; subclasses read it.
+class BaseStream(Generic[SessionT, ItemT]):
+    """A streamed request and its call; subclasses read it. Items are what a read gives: see `StreamSession`.
 
     Args:
         transport: the connection.
@@ -35,7 +38,7 @@ class BaseTextStream:
     """
 
     _transport: Connection
-    _session: GenerationSession | None = None
+    _session: SessionT | None = None
     """None until the request is sent."""
     _call: StreamCall | AsyncStreamCall | NoCall = NoCall()
     _given_up = False
@@ -51,13 +54,8 @@ class BaseTextStream:
         return self._request_id
 
     @property
-    def text(self) -> str:
-        """The text so far."""
-        return "" if self._session is None else self._session.text
-
-    @property
     def closed(self) -> bool:
-        """Whether the generation has ended, however it ended."""
+        """Whether the answer has ended, however it ended."""
         return self._given_up if self._session is None else not self._session.running
 
     def _after_fork(self) -> None:
@@ -65,7 +63,7 @@ class BaseTextStream:
         fork.leak_in_child(self._call)
         self._call = foreign_call()
 
-    def _first_check(self, session: GenerationSession) -> float | None:
+    def _first_check(self, session: StreamSession[Any]) -> float | None:
         """Return when to call `_check_deadline` first; None if there is no need, or if it is called already."""
         if session.attempts > 1 or not session.deadlines.watched:
             return None
@@ -81,17 +79,17 @@ class BaseTextStream:
             self._call.cancel()  # wakes the reader, who then finds the reason
         return again
 
-    def _check_left(self, session: GenerationSession) -> None:
+    def _check_left(self, session: StreamSession[Any]) -> None:
         """Raise StreamClosedError if the stream or the client was closed while the reader was waiting."""
         if self._transport.closed:
             session.cancelled(time.monotonic(), client_closed=True)
         session.check_running()
 
-    def _broken(self, session: GenerationSession, cause: BaseException) -> None:
+    def _broken(self, session: StreamSession[Any], cause: BaseException) -> None:
         """Raise our error for a failure of the call, unless the answer was complete."""
         self._check_left(session)
         if isinstance(cause, grpc.RpcError):
-            failure = error_from_rpc(cause, session.request.target, self._call.call)
+            failure = error_from_rpc(cause, session.target, self._call.call)
             failure = self._transport.explain(failure)
         else:
             failure = session.deadlines.error()

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-import threading
-import time
 from collections.abc import Iterator
-from types import TracebackType
 
-import grpc
-from typing_extensions import Self
-
-from nupic_client._core.generation.session import GenerationSession, Later
-from nupic_client._grpc import fork, housekeeping
-from nupic_client._grpc.call import NoCall, StreamCall
-from nupic_client._grpc.stream import BaseTextStream
+from nupic_client._core.generation.session import GenerationSession
 from nupic_client._public import publish
-from nupic_client._sync.transport import Transport
-from nupic_client.errors import NupicError, RequestError, StreamStateError
+from nupic_client._sync.call_stream import CallStream
 from nupic_client.results import Event, Finished, Generation
 
 __all__ = ["TextStream"]
 
 
-class TextStream(BaseTextStream):
+class TextStream(CallStream[GenerationSession, str]):
     """The text of one generation, chunk by chunk, as it is generated.
 
     Made by `StreamingClient.stream`, which has sent the request already. Iterate over it for chunks of text, or over
@@ -42,19 +30,10 @@ class TextStream(BaseTextStream):
             print(stream.result().timing.time_to_first_token)
     """
 
-    _transport: Transport
-    _session: GenerationSession
-    _call: StreamCall | NoCall
-
-    def __init__(self, transport: Transport, session: GenerationSession) -> None:
-        super().__init__(transport, session.request.request_id)
-        self._closed_signal = _locked()
-        self._turn = _Turn()
-        self._registration = housekeeping.Registration()
-        self._session = session
-        housekeeping.register(self._registration)
-        self._start(session)
-        fork.track(self)
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._session.text
 
     def __iter__(self) -> Iterator[str]:
         """Yield chunks of text; leaving the loop before its end closes the stream.
@@ -65,7 +44,7 @@ class TextStream(BaseTextStream):
             StreamConsumedError: it was already read to its end.
         """
         self._session.check_unread()
-        return self._chunks()
+        return self._items()
 
     def __next__(self) -> str:
         """Return the next chunk of text. Raises as `__iter__`, and ``StopIteration`` at the end."""
@@ -80,7 +59,7 @@ class TextStream(BaseTextStream):
         With ``outputs=`` there is one for each response that has such outputs, even without new text.
         """
         self._session.check_unread()
-        for text in self._chunks(with_outputs=True):
+        for text in self._items(with_outputs=True):
             yield self._session.delta(text)
         yield Finished(self._session.result())
 
@@ -96,184 +75,6 @@ class TextStream(BaseTextStream):
             for _ in self:
                 pass
         return self._session.result()
-
-    def close(self) -> None:
-        """Cancel the generation on the server if it is running. Returns at once. Idempotent; safe from any thread."""
-        self._leave()
-
-    def cancel(self) -> None:
-        """Same as `close`; the async stream has only this name."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        """Return the stream; the end of the block closes it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._leave(housekeeping.submit if kind is GeneratorExit else None)
-
-    def __del__(self) -> None:
-        # The server must not generate for a dropped stream. The interpreter may be half gone: never raise.
-        try:
-            housekeeping.unregister(self._registration)
-            if not self._call.is_drained:
-                self._leave(housekeeping.submit)
-        except Exception:  # noqa: BLE001, S110
-            pass
-
-    def _chunks(self, *, with_outputs: bool = False) -> Iterator[str]:
-        session = self._session
-        try:
-            while (text := self._read()) or session.outputs_only:
-                if text or with_outputs:
-                    yield text
-        except StreamStateError:  # it is closed already, or another thread is reading it
-            raise
-        except GeneratorExit:  # from break, or from the destructor of a generator
-            self._leave(housekeeping.submit)
-            raise
-        except BaseException:
-            self.close()
-            raise
-        self.close()
-
-    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
-        """Close the stream without taking a lock, because destructors call this: see `housekeeping`.
-
-        Args:
-            later: calls a function later, outside of the destructor.
-            abruptly: whether the call cannot go on.
-        """
-        if self._session.running:
-            self._session.cancelled(time.monotonic(), later)
-        self._end_call(0.0 if abruptly else self._session.patience)
-        housekeeping.unregister(self._registration)
-        if self._closed_signal.locked():
-            with contextlib.suppress(RuntimeError):  # another thread did it just now
-                self._closed_signal.release()
-
-    def _after_fork(self) -> None:
-        super()._after_fork()
-        self._turn = _Turn()
-        self._closed_signal = _locked()
-
-    def _end_call(self, patience: float) -> None:
-        """Get the call cancelled and freed. Cancelling wakes a thread that is reading, which then calls this itself.
-
-        Args:
-            patience: seconds that the call may take to end by itself first.
-        """
-        call = self._call
-        if call.is_drained:
-            return
-        if self._session.deadlines.waiting is not None:
-            call.cancel_soon(patience if self._session.complete else 0.0)
-        else:
-            call.drain_once(patience)
-
-    def _start(self, session: GenerationSession) -> None:
-        self._call = self._registration.call = self._transport.stream(session)
-        first_check = self._first_check(session)
-        if first_check is not None:
-            housekeeping.watch(self, first_check)
-
-    def _read(self) -> str:
-        """Return the next chunk of text, or "" at the end."""
-        session, turn = self._session, self._turn
-        try:
-            del turn.free  # only one of several threads can: no lock, because each token comes here
-        except AttributeError:
-            raise StreamStateError(
-                "this stream is being read by another thread: let one thread read it, or make a stream for each"
-            ) from None
-        try:
-            while True:
-                try:
-                    return self._receive(session)
-                except RequestError as error:
-                    if not session.running:
-                        raise
-                    self._again(session, error)
-        except BaseException as error:
-            session.deadlines.waiting = None
-            ours = isinstance(error, NupicError)
-            if not ours:  # KeyboardInterrupt in the middle of the wait
-                self._call.discard_events()
-            self._leave(abruptly=not ours)
-            if isinstance(error, RequestError):
-                raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
-            raise
-        finally:
-            session.deadlines.waiting = None
-            turn.free = True
-
-    def _receive(self, session: GenerationSession) -> str:
-        read = self._call.read
-        clock = time.monotonic
-        deadlines = session.deadlines
-        deadlines.waiting = clock()
-        try:
-            while session.running:
-                response = read()
-                now = deadlines.waiting = clock()
-                text = session.receive(response, now)
-                if session.stopped_early:
-                    deadlines.waiting = None
-                    self.close()
-                if text or session.outputs_only:
-                    return text
-            session.check_running()
-        except StopIteration:
-            return self._take_end(session)
-        except grpc.RpcError as rpc_error:
-            self._call.note_end()
-            self._broken(session, rpc_error)
-        except NupicError:
-            raise
-        except Exception as error:
-            if session.running and session.deadlines.expired is None and not self._transport.closed:
-                raise
-            self._broken(session, error)  # what an interceptor makes of a call that this side cancelled
-        return session.consumed()
-
-    def _take_end(self, session: GenerationSession) -> str:
-        """Take the regular end of the call; return the text that was held back until then, usually ""."""
-        self._call.note_end()
-        if not session.answered:
-            self._check_left(session)
-        return session.ended(time.monotonic()) or session.consumed()
-
-    def _again(self, session: GenerationSession, error: RequestError) -> None:
-        """Send the request again after a pause, or raise the error if there is no further attempt."""
-        jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
-        patience = session.patience
-        pause = session.retry(error, time.monotonic(), jitter)
-        session.deadlines.waiting = None
-        self._end_call(patience)  # a call with an error in its stream may still be running
-        self._closed_signal.acquire(timeout=pause)
-        self._check_left(session)
-        self._start(session)
-
-
-class _Turn:
-    """Whose turn it is to read: the thread that has deleted ``free``."""
-
-    __slots__ = ("free",)
-
-    def __init__(self) -> None:
-        self.free = True
-
-
-def _locked() -> threading.Lock:
-    """Return a locked lock; releasing it ends a pause.
-
-    An `Event` is written in Python: an interrupt in the middle of its `set` would leave it locked for ever.
-    """
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
 
 
 publish(__name__)

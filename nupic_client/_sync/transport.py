@@ -14,7 +14,7 @@ import grpc.experimental
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
-from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import ending, fork, housekeeping
 from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.call_queue import CallQueue, can_queue
@@ -79,7 +79,7 @@ class Transport(Driver):
         fork.leak_in_child(self._channel, self._start_stream, self._methods, self._spare, *self._replaced)
         self._begin()
 
-    def stream(self, session: GenerationSession) -> StreamCall:
+    def stream(self, session: StreamSession[Any]) -> StreamCall:
         """Start a ``ModelStreamInfer`` call and return it."""
         metadata = self.run(session.sign())  # may take long; the client may be closed meanwhile
         channel = self._open()

@@ -176,7 +176,7 @@ def array_signature(inputs, outputs=None, *, optional=(), name="model", **more):
     )
 
 
-def inference_request(model="model", *, single=True, **options):
+def inference_request(model="model", *, single=True, streamed=False, **options):
     """Make a request for arrays with the options of a call; its ids are ``id-1``, ``id-2`` …"""
     numbers = count(1)
     return InferenceRequest.create(
@@ -186,6 +186,7 @@ def inference_request(model="model", *, single=True, **options):
         target="host:8001",
         new_id=lambda: f"id-{next(numbers)}",
         single=single,
+        streamed=streamed,
     )
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from facade.results import ResultsClient
 from triton.fixtures import lent_server, require_server
 from triton.server import RealTriton
 
@@ -97,6 +98,9 @@ COLOURS: tuple[Read, ...] = (
 )
 
 
+BOTH_KINDS = (StreamingClient, ResultsClient)
+"""What streams: texts, and the results of `infer_stream`."""
+
 REAL_COLOURS: tuple[Read, ...] = (by_callback, by_iterator, by_async_callback, by_async_iterator)
 """Those that take different ways through the client; the real server is too slow for all."""
 
@@ -104,12 +108,18 @@ Serve = Callable[..., AbstractContextManager[Any]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the markers."""
     config.addinivalue_line("markers", "fake_only(reason): this can only be done with FakeTriton")
+    config.addinivalue_line("markers", "text_only(reason): this can only be said of a stream of text")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test with all flavours, and where it may use any server with both."""
+    if "client_kind" in metafunc.fixturenames:
+        text_only = metafunc.definition.get_closest_marker("text_only")
+        kinds = (StreamingClient,) if text_only else getattr(metafunc.module, "CLIENT_KINDS", ())
+        if kinds:
+            metafunc.parametrize("client_kind", kinds, ids=[kind.__name__ for kind in kinds])
     fake_only = metafunc.definition.get_closest_marker("fake_only")
     servers = [serve_fake] if fake_only else [serve_fake, serve_real]
     real = pytest.mark.triton
@@ -164,6 +174,12 @@ def server(serve: Serve) -> Iterator[Any]:
 
 
 @pytest.fixture
-def client(server: Any) -> Iterator[StreamingClient]:
-    with StreamingClient("gpt.streaming", url=server.url) as client:
+def client_kind() -> type[Any]:
+    """The class of the client; modules with ``CLIENT_KINDS`` run their tests with each of them."""
+    return StreamingClient
+
+
+@pytest.fixture
+def client(server: Any, client_kind: type[Any]) -> Iterator[Any]:
+    with client_kind("gpt.streaming", url=server.url) as client:
         yield client

@@ -8,9 +8,12 @@ import threading
 import time
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
-from nupic_client import NupicError, StreamClosedError, StreamingClient
+from nupic_client import NupicError, StreamClosedError
 from nupic_client.testing import FakeTriton, fail, raw, silence
+
+CLIENT_KINDS = BOTH_KINDS
 
 pytestmark = pytest.mark.fake_only("what is looked at is what the client holds")
 
@@ -24,8 +27,8 @@ def server():
 
 
 @pytest.fixture
-def client(server):
-    with StreamingClient("gpt.streaming", url=server.url) as client:
+def client(server, client_kind):
+    with client_kind("gpt.streaming", url=server.url) as client:
         yield client
 
 

@@ -12,10 +12,13 @@ import threading
 import time
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import FinishReason, ProtocolError, StreamClosedError, StreamConsumedError, TransportError
 from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton, abort, raw, silence
+
+CLIENT_KINDS = BOTH_KINDS
 
 PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 ENDLESS = ["one", " two", silence()]
@@ -229,6 +232,7 @@ def test_a_cancelled_task_stays_cancelled_although_the_stream_is_closed_too(clie
     asyncio.run(main())
 
 
+@pytest.mark.text_only("numbers are a fine result")
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_an_answer_that_breaks_the_protocol_is_cancelled_although_the_stream_is_held(client, server, flavour):
     def wrong(request):

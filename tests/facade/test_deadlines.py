@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import (
     ConnectionFailedError,
@@ -20,6 +21,8 @@ from nupic_client import (
 )
 from nupic_client._grpc import housekeeping
 from nupic_client.testing import FakeTriton, abort, silence, sleep
+
+CLIENT_KINDS = BOTH_KINDS
 
 pytestmark = pytest.mark.fake_only("its deadlines are shorter than the real server sometimes takes")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 import sys
 import threading
@@ -15,11 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from facade.conftest import BOTH_KINDS
 
-from nupic_client import InferenceError, StreamClosedError, StreamingClient
+from nupic_client import InferenceError, StreamClosedError
 from nupic_client._core.kserve import wire
 from nupic_client._sync.transport import Transport
 from nupic_client.testing import FakeTriton, fail, text_signature
+
+CLIENT_KINDS = BOTH_KINDS
 
 pytestmark = pytest.mark.fake_only("the server is made by hand")
 
@@ -112,8 +116,14 @@ def server():
     server.stop()
 
 
-def connect(server, **options):
-    return StreamingClient("m", url=server.url, signature=text_signature("m"), backend="plain", **options)
+@pytest.fixture
+def connect(client_kind):
+    """Return what makes a client of a server."""
+    return functools.partial(make_client, client_kind)
+
+
+def make_client(kind, server, **options):
+    return kind("m", url=server.url, signature=text_signature("m"), backend="plain", **options)
 
 
 def generate(client, prompt, **options):
@@ -162,7 +172,7 @@ LEFT = [iterate, drop, aiterate, aleave]
 @pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
 @pytest.mark.parametrize("prompt", ["error", "error and mark"])
 @pytest.mark.parametrize("way", READ)
-def test_a_call_with_an_error_ends_by_itself(server, way, prompt, closing):
+def test_a_call_with_an_error_ends_by_itself(connect, server, way, prompt, closing):
     client = connect(server)
     begin = time.monotonic()
     with pytest.raises(InferenceError, match="broken"):
@@ -175,7 +185,7 @@ def test_a_call_with_an_error_ends_by_itself(server, way, prompt, closing):
 
 
 @pytest.mark.parametrize("way", READ)
-def test_a_call_that_is_repeated_ends_by_itself(server, way):
+def test_a_call_that_is_repeated_ends_by_itself(connect, server, way):
     with connect(server, max_retries=2) as client, pytest.raises(Exception, match="capacity"):
         way(client, "busy")
     assert server.ended(3) == [("itself", 0.0)] * 3
@@ -184,7 +194,7 @@ def test_a_call_that_is_repeated_ends_by_itself(server, way):
 @pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
 @pytest.mark.parametrize("prompt", ["joined", "separate"])
 @pytest.mark.parametrize("way", LEFT)
-def test_a_call_that_is_left_with_its_last_chunk_ends_by_itself(server, way, prompt, closing):
+def test_a_call_that_is_left_with_its_last_chunk_ends_by_itself(connect, server, way, prompt, closing):
     client = connect(server)
     way(client, prompt)
     if closing:
@@ -193,19 +203,28 @@ def test_a_call_that_is_left_with_its_last_chunk_ends_by_itself(server, way, pro
     client.close()
 
 
+@pytest.mark.text_only("stop strings are for text")
 @pytest.mark.parametrize("way", READ)
-def test_a_call_that_a_stop_string_ends_may_get_its_mark(server, way):
+def test_a_call_that_a_stop_string_ends_may_get_its_mark(connect, server, way):
     with connect(server, stop=["STOP"]) as client:
         way(client, "stop")
         assert server.ended() == [("itself", 0.0)]
 
 
 @pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
-@pytest.mark.parametrize(
-    ("way", "prompt"), [*((way, "middle") for way in LEFT), *((way, "stop unknown") for way in READ)]
-)
-def test_a_call_that_goes_on_is_cancelled(server, way, prompt, closing):
-    client = connect(server, stop=["STOP"])
+@pytest.mark.parametrize("way", LEFT)
+def test_a_call_that_goes_on_is_cancelled(connect, server, way, closing):
+    cancelled_at_once(connect(server), server, way, "middle", closing)
+
+
+@pytest.mark.text_only("stop strings are for text")
+@pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
+@pytest.mark.parametrize("way", READ)
+def test_a_call_that_goes_on_after_a_stop_string_is_cancelled(connect, server, way, closing):
+    cancelled_at_once(connect(server, stop=["STOP"]), server, way, "stop unknown", closing)
+
+
+def cancelled_at_once(client, server, way, prompt, closing):
     way(client, prompt)
     if closing:
         client.close()
@@ -216,7 +235,7 @@ def test_a_call_that_goes_on_is_cancelled(server, way, prompt, closing):
 
 
 @pytest.mark.parametrize("way", [*READ, iterate])
-def test_the_patience_is_about_a_second(server, way):
+def test_the_patience_is_about_a_second(connect, server, way):
     server.late = FOR_EVER
     with connect(server) as client:
         begin = time.monotonic()
@@ -311,7 +330,7 @@ class Generating(grpc.UnaryStreamClientInterceptor):
 
 @pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
 @pytest.mark.parametrize(("way", "prompt"), [(generate, "error"), (iterate, "joined"), (drop, "separate")])
-def test_a_call_that_an_interceptor_hides_ends_by_itself(server, monkeypatch, way, prompt, closing):
+def test_a_call_that_an_interceptor_hides_ends_by_itself(connect, server, monkeypatch, way, prompt, closing):
     original = Transport._connect
     monkeypatch.setattr(
         Transport, "_connect", lambda self: grpc.intercept_channel(original(self), Generating())
@@ -325,7 +344,7 @@ def test_a_call_that_an_interceptor_hides_ends_by_itself(server, monkeypatch, wa
     client.close()
 
 
-def test_closing_the_client_ends_at_once_what_is_still_read(server):
+def test_closing_the_client_ends_at_once_what_is_still_read(connect, server):
     """Also where a call that ends by itself keeps the channel."""
     client = connect(server)
     stream = client.stream("middle")

@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 import trio
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import ConfigurationError, InferenceClient
 from nupic_client.testing import FakeTriton, silence
+
+CLIENT_KINDS = BOTH_KINDS
 
 pytestmark = pytest.mark.fake_only("what a loop does does not depend on the server")
 

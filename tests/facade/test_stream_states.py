@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+from facade.conftest import BOTH_KINDS
 from faults.proxy import Proxy
 
 from nupic_client import (
@@ -23,6 +24,8 @@ from nupic_client import (
 )
 from nupic_client.testing import FakeTriton, abort, silence, sleep
 
+CLIENT_KINDS = BOTH_KINDS
+
 pytestmark = pytest.mark.fake_only("the states are those of this side")
 
 
@@ -33,8 +36,8 @@ def server():
 
 
 @pytest.fixture
-def client(server):
-    with StreamingClient("gpt.streaming", url=server.url) as client:
+def client(server, client_kind):
+    with client_kind("gpt.streaming", url=server.url) as client:
         yield client
 
 
@@ -219,6 +222,7 @@ def agenerate(client):
     return asyncio.run(client.agenerate("hi"))
 
 
+@pytest.mark.text_only("the words are about text")
 @pytest.mark.parametrize("ask", [generate, agenerate])
 @pytest.mark.parametrize(
     ("reply", "message"),

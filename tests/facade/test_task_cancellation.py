@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import (
     ConfigurationError,
@@ -19,6 +20,8 @@ from nupic_client import (
     TransportError,
 )
 from nupic_client.testing import FakeTriton, abort, silence
+
+CLIENT_KINDS = BOTH_KINDS
 
 pytestmark = pytest.mark.fake_only("whose task is cancelled does not depend on the server")
 

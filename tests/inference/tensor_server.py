@@ -1,9 +1,10 @@
-"""A server that answers with the very bytes it was sent, counts what runs and can hold it."""
+"""A server that answers with the very bytes it was sent, at once or as a stream, counts what runs and can hold it."""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
@@ -40,17 +41,49 @@ def echo(request: Any) -> Any:
     return response
 
 
+def streamed(answer: Any = None, *, final: bool | None = False, error: str = "", request_id: str = "") -> Any:
+    """Wrap a response as a stream of Triton's carries it; without one it is empty."""
+    message = wire.pb.ModelStreamInferResponse(error_message=error)
+    if answer is not None:
+        message.infer_response.CopyFrom(answer)
+    if request_id:
+        message.infer_response.id = request_id
+    if final is not None:
+        message.infer_response.parameters[wire.FINAL_PARAMETER].bool_param = final
+    return message
+
+
+def repeat(request: Any) -> Iterator[Any]:
+    """Answer with each element of the first input in a response of its own, and an empty final one."""
+    (tensor, raw), *_ = zip(request.inputs, request.raw_input_contents, strict=True)
+    size = len(raw) // max(math.prod(tensor.shape), 1)
+    for start in range(0, len(raw), size or 1):
+        response = wire.pb.ModelInferResponse(model_name=request.model_name, model_version="1", id=request.id)
+        response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=[1])
+        response.raw_output_contents.append(raw[start : start + size])
+        yield streamed(response)
+    yield streamed(final=True, request_id=request.id)
+
+
 class TensorServer:
     """A context manager.
 
     Args:
         signatures: of the models.
         answer: makes a response from a ``ModelInferRequest``; may raise `RefusedError`.
+        stream: makes the responses of a stream from a ``ModelInferRequest``: messages, bytes, seconds to wait; may raise
+            `RefusedError`.
     """
 
-    def __init__(self, *signatures: ModelSignature, answer: Callable[[Any], Any] = echo) -> None:
+    def __init__(
+        self,
+        *signatures: ModelSignature,
+        answer: Callable[[Any], Any] = echo,
+        stream: Callable[[Any], Iterable[Any]] = repeat,
+    ) -> None:
         self.signatures = {item.name: item for item in signatures}
         self.answer = answer
+        self.stream = stream
         self.with_config = True
         self.gate = threading.Event()
         """Requests wait for it; open by default."""
@@ -81,6 +114,11 @@ class TensorServer:
             )
             for name, method in methods.items()
         }
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=wire.pb.ModelInferRequest.FromString,
+            response_serializer=wire.serialize,
+        )
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),)
         )
@@ -131,7 +169,28 @@ class TensorServer:
                 field.add(name=spec.name, datatype=spec.datatype, shape=(*batch, *spec.shape))
         return response
 
-    def _infer(self, request: Any, context: Any) -> Any:
+    def _stream(self, requests: Any, context: Any) -> Iterator[Any]:
+        request = next(requests)
+        ended = self._begin(request, context)
+        done = False
+        try:
+            for step in self.stream(request):
+                if isinstance(step, (int, float)):
+                    ended.wait(step)
+                else:
+                    yield step
+            done = True
+        except RefusedError as refused:
+            done = True
+            context.abort(refused.code, refused.details)
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.cancelled += not done or ended.is_set()
+                self.changed.notify_all()
+
+    def _begin(self, request: Any, context: Any) -> threading.Event:
+        """Count a request, and return what is set when its call is over."""
         context.set_trailing_metadata(self.trailers)
         ended = threading.Event()
         if not context.add_callback(ended.set):
@@ -143,6 +202,10 @@ class TensorServer:
             if self.keep_requests:
                 self.requests.append(request)
             self.changed.notify_all()
+        return ended
+
+    def _infer(self, request: Any, context: Any) -> Any:
+        ended = self._begin(request, context)
         try:
             while self.held(request) and not self.gate.wait(0.01):
                 if ended.is_set():

@@ -14,7 +14,7 @@ import pytest
 from nupic_client import DeadlineExceededError, ServerClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["USE_OURS", "free_ports", "need", "run", "served"]
@@ -50,12 +50,16 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def served(command: Sequence[str], port: int, folder: Path, model: str) -> Iterator[str]:
-    """Start a server and wait until a model is ready; give its url and stop it."""
+def served(
+    command: Sequence[str], port: int, folder: Path, model: str, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Start a server, with further variables, and wait until a model is ready; give its url and stop it."""
     log = folder / "log"
     url = f"127.0.0.1:{port}"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=output, env={**os.environ, **(environment or {})}
+        )
     try:
         with ServerClient(url) as client:
             try:

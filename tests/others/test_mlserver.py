@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nupic_client import InferenceClient, InferInput, RequestError, ServerClient, StreamingClient
+from nupic_client import (
+    InferenceClient,
+    InferenceResult,
+    InferInput,
+    RequestError,
+    ServerClient,
+    StreamingClient,
+)
 from others.processes import USE_OURS, free_ports, need, run, served
 
 need("mlserver")
@@ -92,6 +99,23 @@ def test_a_model_that_does_not_say_what_it_takes_can_be_called(url: str) -> None
         assert result["x"].tolist() == [[3.0, 4.0]]
         assert result["x"].dtype == np.float32
         assert asyncio.run(client.ainfer({"x": np.array([[7]], np.int64)}))["x"].tolist() == [[14]]
+
+
+READ_RESULTS: dict[str, Callable[[InferenceClient, str], list[InferenceResult]]] = {
+    "infer_stream": lambda client, text: client.infer_stream({"text_input": [text]}).results(),
+    "ainfer_stream": lambda client, text: asyncio.run(client.ainfer_stream({"text_input": [text]}).results()),
+}
+
+
+@pytest.mark.parametrize("way", READ_RESULTS)
+def test_its_streams_are_results_too(url: str, way: str) -> None:
+    """I-M1: bare responses, with ids of the server's own and no final mark."""
+    with InferenceClient("text", url, timeout=20) as client:
+        results = READ_RESULTS[way](client, "one two three")
+        assert [result["text_output"].item() for result in results] == ["one", " two", " three"]
+        with pytest.raises(RequestError, match="the words broke") as caught:
+            READ_RESULTS[way](client, "one boom")
+    assert len(caught.value.partial_results) == 1
 
 
 def test_its_models_are_ready(url: str) -> None:

@@ -15,6 +15,7 @@ from typing_extensions import assert_type
 import nupic_client
 from nupic_client import (
     TLS,
+    AsyncInferenceStream,
     AsyncTextStream,
     BatchStatistics,
     CudaSharedMemory,
@@ -25,6 +26,10 @@ from nupic_client import (
     Generation,
     InferenceClient,
     InferenceError,
+    InferenceResult,
+    InferenceSequence,
+    InferenceStream,
+    InferStreamOptions,
     Latency,
     Message,
     ModelRegistry,
@@ -211,6 +216,41 @@ except UnknownModelError as unknown:
     assert_type(unknown.known, tuple[str, ...])
 except NupicError as error:
     assert_type(error.message, str)
+
+# Streams of results, and sequences
+
+models = InferenceClient("repeat_int32")
+with models.infer_stream({"IN": [1]}, timeout=Timeouts(total=5), max_retries=0, outputs=["OUT"]) as results:
+    assert_type(results, InferenceStream)
+    assert_type(next(results), InferenceResult)
+    assert_type(iter(results), Iterator[InferenceResult])
+    assert_type(results.results(), list[InferenceResult])
+    assert_type(results.request_id, str)
+with models.sequence(5, end_with=[0]) as sequence:
+    assert_type(sequence, InferenceSequence)
+    assert_type(sequence.infer([1], end=True, text="bytes"), InferenceResult)
+    assert_type(sequence.infer_stream([1]), InferenceStream)
+    assert_type(sequence.sequence_id, int | str)
+
+models.infer_stream([1], max_tokens=5)  # type: ignore[call-arg]
+models.infer([1], max_retries=5)  # type: ignore[call-arg]
+models.sequence(1.5)  # type: ignore[arg-type]
+
+
+async def use_results() -> None:
+    async with models.ainfer_stream([1]) as results:
+        assert_type(results, AsyncInferenceStream)
+        assert_type(await anext(results), InferenceResult)
+        async for result in results:
+            assert_type(result, InferenceResult)
+        assert_type(await results.results(), list[InferenceResult])
+    async with models.sequence("s") as sequence:
+        assert_type(await sequence.ainfer([1]), InferenceResult)
+        assert_type(sequence.ainfer_stream([1]), AsyncInferenceStream)
+
+
+result_options: InferStreamOptions = {"outputs": ["OUT"], "max_retries": 1}
+models.infer_stream([1], **result_options)
 
 # Models and prompts
 

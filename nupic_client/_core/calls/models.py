@@ -6,6 +6,7 @@ suffix ``.streaming`` (`nupic_client.naming`) gives a model a twin; and the serv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,13 @@ __all__ = ["ModelDirectory", "candidates", "describe_model", "streaming_twin", "
 class ModelDirectory:
     """The models of a server, as far as one client knows them. Thread-safe: two threads may ask for the same signature."""
 
-    __slots__ = ("_short_names", "_signatures")
+    __slots__ = ("_short_names", "_signatures", "_streamed")
 
     def __init__(self) -> None:
         self._signatures: dict[str, ModelSignature] = {}
+        self._streamed: dict[
+            str, ModelSignature
+        ] = {}  # those of `streamed` whose name has another meaning elsewhere
         self._short_names: dict[str, str] = {}
 
     def known(self, model: ModelSpec, options: CallOptions) -> tuple[ModelSpec, ModelSignature | None]:
@@ -70,6 +74,7 @@ class ModelDirectory:
             name: the server's name of the model.
         """
         self._signatures.pop(name, None)
+        self._streamed.pop(name, None)
 
     def streaming(
         self, model: ModelSpec, options: CallOptions, target: str
@@ -137,13 +142,36 @@ class ModelDirectory:
         name = model.server_name
         signature = self.known_unary(model, options)
         if signature is None:
-            flow = _describe_unary(model, options.metadata)
+            flow = _describe_first(model, options.metadata, (unary_name(name), name))
             try:
                 signature = yield from completing(flow, model=name, target=target, request_id=request_id)
             except RequestError as error:
                 log_outcome(error.model, error.request_id, error, attempts=error.attempts)
                 raise
             self._signatures[name] = signature
+        return signature
+
+    def streamed(self, model: ModelSpec, options: CallOptions) -> Flow[ModelSignature]:
+        """Find the model for one request with any number of answers.
+
+        It is the model of that name, if the server has it, else its twin that answers at once.
+
+        Args:
+            model: the model as the caller named it.
+            options: of the call.
+
+        Returns:
+            The signature; its ``name`` is the model to send the request to.
+
+        Raises:
+            RequestError: the server does not have the model or could not be asked.
+        """
+        name, twin = model.server_name, unary_name(model.server_name)
+        known = self._signatures if name == twin else self._streamed
+        signature = options.signature or known.get(name)
+        if signature is None:
+            signature = yield from _describe_first(model, options.metadata, (name, twin))
+            known[name] = signature
         return signature
 
 
@@ -183,10 +211,9 @@ def describe_model(
     return signature_from_metadata(response, decoupled=decoupled)
 
 
-def _describe_unary(model: ModelSpec, metadata: Metadata) -> Flow[ModelSignature]:
-    """Describe the twin of a model that answers at once, or the model itself where there is no twin."""
-    name, twin = model.server_name, unary_name(model.server_name)
-    for candidate in dict.fromkeys((twin, name)):
+def _describe_first(model: ModelSpec, metadata: Metadata, names: Iterable[str]) -> Flow[ModelSignature]:
+    """Describe the first of these models that the server has."""
+    for candidate in dict.fromkeys(names):
         try:
             signature = yield from describe_model(
                 candidate, model.version, metadata=metadata, decoupled=False

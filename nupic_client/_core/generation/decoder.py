@@ -1,13 +1,6 @@
 """Decode the answer of one request: from serialized responses to new text and the end of the answer.
 
-Laws, observed on Triton 2.51.0:
-
-1. The last response carries ``triton_final_response``: it is either the last content or an empty response after it.
-2. An error is a text in ``error_message`` with gRPC status OK. It ends the answer; early errors carry no final mark.
-3. A stream that ends without either was cut short, even if it ends with status OK.
-
-MLServer, by its source, streams bare responses without Triton's message around them, marks none and says errors by the
-status of the call. A stream of such responses is complete when it ends with status OK.
+The wrapping of the responses, their errors and the final mark are those of `StreamResponses`.
 """
 
 from __future__ import annotations
@@ -24,10 +17,9 @@ from nupic_client._core.generation.text import (
     TokenJoiner,
     Utf8Joiner,
 )
-from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.error_messages import stream_error
 from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
-from nupic_client.errors import IncompleteStreamError, ProtocolError
+from nupic_client._core.kserve.stream_responses import StreamResponses
+from nupic_client.errors import ProtocolError
 from nupic_client.results import FinishReason, TokenLogprob, Usage
 
 if TYPE_CHECKING:
@@ -52,7 +44,6 @@ class StreamDecoder:
     __slots__ = (
         "_advance",
         "_answer_indexes",
-        "_bare",
         "_cumulative",
         "_details",
         "_extra",
@@ -61,10 +52,10 @@ class StreamDecoder:
         "_output_names",
         "_prompt",
         "_request_id",
+        "_responses",
         "_stops",
         "_tokens",
         "_utf8",
-        "complete",
         "finished",
         "stopped_early",
     )
@@ -100,14 +91,17 @@ class StreamDecoder:
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
-        self._bare = False  # whether the server streams bare responses, without Triton's message around them
+        self._responses = StreamResponses(request_id)
         self._shorten()
         self.stopped_early = False
         """Whether a stop string ended the text while the server may still be generating."""
         self.finished = False
         """Whether the answer is complete: by the final mark or by a stop string."""
-        self.complete = False
+
+    @property
+    def complete(self) -> bool:
         """Whether the server has said its last word: the final mark or an error. Only the call may still go on."""
+        return self._responses.complete
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -166,30 +160,9 @@ class StreamDecoder:
                 return self._advance(response[start:end])
         if self.stopped_early:
             return ""
-        try:
-            message = wire.parse_stream_response(response, self._request_id)
-        except ProtocolError as error:
-            return self._take_bare(response, error)
-        return self._take(message, response)
-
-    def _take(self, message: Any, response: bytes) -> str:
-        if message.error_message:
-            self.complete = True  # an error is the last word
-            return self._take_bare(response, self._failed(message))
-        return self._take_final(message.infer_response, response)
-
-    def _take_bare(self, response: bytes, error: Exception) -> str:
-        """Take a response of a server that wraps none; raise the error for one that is no such response."""
-        answer = wire.parse_bare_response(response)
-        if answer is None:
-            raise error
-        self._bare, self.complete = True, False
-        return self._take_final(answer, b"")
-
-    def _take_final(self, answer: Any, response: bytes) -> str:
-        final = _is_final(answer)
-        self.complete = self.complete or final
-        return self._take_answer(answer, response, final=final)
+        responses = self._responses
+        answer, final = responses.read(response)
+        return self._take_answer(answer, b"" if responses.bare else response, final=final)
 
     def feed_whole(self, answer: Any) -> str:
         """Take the only response of a model that answers at once and return its text.
@@ -203,8 +176,7 @@ class StreamDecoder:
         return self._take_answer(answer, b"", final=True)
 
     def _take_answer(self, answer: Any, response: bytes, *, final: bool) -> str:
-        if answer.id != self._request_id and not self._bare:
-            self._check_id(answer.id)
+        self._responses.check_id(answer)
         if self.finished:
             raise ProtocolError(
                 "the server sent another response after the one marked as final", request_id=answer.id
@@ -225,13 +197,10 @@ class StreamDecoder:
         """
         if self._extra is not None:
             self._extra.fresh = {}
-        if self._bare and not self.finished:  # such servers mark no response: the status is all that they say
-            return self._finish()
-        if not self.finished:
-            raise IncompleteStreamError(
-                "the server ended the stream before the answer was complete: no response was marked as final"
-            )
-        return ""
+        if self.finished:
+            return ""
+        self._responses.check_end()
+        return self._finish()
 
     def flush(self) -> str:
         """Return the text that was held back; called when no further response can decide about it."""
@@ -258,16 +227,6 @@ class StreamDecoder:
     def _complete(self) -> None:
         self.finished = True
         self._fast_path.forget()
-
-    def _check_id(self, found: str) -> None:
-        if found and self._request_id:
-            raise ProtocolError(
-                f"the server sent an answer to another request, {found!r}",
-                request_id=self._request_id,
-            )
-
-    def _failed(self, response: Any) -> Exception:
-        return stream_error(response.error_message).with_facts(request_id=response.infer_response.id)
 
     def _text(self, answer: Any, response: bytes | None) -> str:
         """Return the new text of a response; its bytes are None where no response like it can follow."""
@@ -333,8 +292,3 @@ class StreamDecoder:
             raise outputs.error(
                 f"output {self._output_names.text!r} has token ids that cannot be decoded: {error!r}"
             ) from error
-
-
-def _is_final(answer: Any) -> bool:
-    parameters = answer.parameters
-    return wire.FINAL_PARAMETER in parameters and parameters[wire.FINAL_PARAMETER].bool_param

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Attempts, Flow, Invoke, ReadClock, completing, with_deadline
+from nupic_client._core.calls.flows import Attempts, Flow, Invoke, ReadClock, with_deadline
 from nupic_client._core.calls.models import streaming_twin
+from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
 from nupic_client.backends.detect import detect
-from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
-from nupic_client.logs import log_outcome
+from nupic_client.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nupic_client.model_spec import ModelSpec
     from nupic_client.results import Generation
     from nupic_client.signature import ModelSignature
-    from nupic_client.timeouts import Timeouts
 
 __all__ = ["generate_unary", "open_stream"]
 
@@ -52,7 +51,13 @@ def open_stream(
     start: float = yield ReadClock()
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        model, signature = yield from _ask_server(request, models)
+        model, signature = yield from ask_first(
+            _streaming_model(request, models),
+            request.options,
+            model=request.model.server_name,
+            target=request.target,
+            request_id=request.request_id,
+        )
     if model is not request.model:
         request = replace(request, model=model)
     # A refusal may mean that the server has loaded another version of the model: the next request asks again.
@@ -63,24 +68,6 @@ def open_stream(
         on_end=on_end,
         on_signature_changed=partial(models.forget, model.server_name),
     )
-
-
-def _ask_server(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[ModelSpec, ModelSignature]]:
-    """Ask the server which model is meant and whether it streams, within the deadline for the first token."""
-    options = request.options
-    limit = _question_limit(options.timeouts)
-    flow = completing(
-        _streaming_model(request, models),
-        model=request.model.server_name,
-        target=request.target,
-        request_id=request.request_id,
-    )
-    try:
-        return (yield from with_deadline(flow, limit, options.retry))
-    except RequestError as error:
-        failure = _late(error, options.timeouts) if isinstance(error, DeadlineExceededError) else error
-        log_outcome(request.model.server_name, request.request_id, failure, attempts=failure.attempts)
-        raise failure from error.__cause__
 
 
 def _streaming_model(
@@ -99,26 +86,6 @@ def _streaming_model(
     if request.options.signature is None:
         models.remember(model, signature)
     return model, signature
-
-
-def _question_limit(timeouts: Timeouts) -> float | None:
-    """Return the limit for the questions before the request: waiting for them is waiting for the first token."""
-    if timeouts.first_token is None:
-        return timeouts.total
-    first_token = timeouts.first_token + (timeouts.connect or 0.0)  # the connection may have to be made first
-    return first_token if timeouts.total is None else min(first_token, timeouts.total)
-
-
-def _late(error: DeadlineExceededError, timeouts: Timeouts) -> DeadlineExceededError:
-    """Return the error of a question that was not answered in time, with the timeout that set its limit."""
-    if error.limit is None:
-        return error
-    total = error.limit == timeouts.total
-    names = "timeout" if total else "first_token and connect timeouts"
-    return error.with_facts(
-        deadline="total" if total else "first_token",
-        message=f"the server did not say within {error.limit:g} s what the model takes and gives ({names})",
-    )
 
 
 def generate_unary(

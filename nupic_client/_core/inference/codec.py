@@ -42,7 +42,7 @@ class InferenceCodec:
         ConfigurationError: the model cannot do what is asked.
     """
 
-    __slots__ = ("_heads", "_inputs", "_only", "_reader", "_request", "read", "signature")
+    __slots__ = ("_heads", "_inputs", "_only", "_request", "decode", "read", "signature")
 
     def __init__(self, request: InferenceRequest, signature: ModelSignature) -> None:
         request.check(signature)
@@ -51,9 +51,11 @@ class InferenceCodec:
         self._inputs = {name: _Input(spec.datatype) for name, spec in signature.inputs.items()}
         self._only = next(iter(self._inputs)) if len(self._inputs) == 1 else ""
         self._heads: dict[Any, bytes] = {}
-        self._reader = ResponseReader(request, signature.name)
-        self.read = self._reader.read
+        reader = ResponseReader(request, signature.name)
+        self.read = reader.read
         """As `ResponseReader.read`."""
+        self.decode = reader.decode
+        """As `ResponseReader.decode`."""
 
     def write(self, inputs: Mapping[str, ArrayLike] | ArrayLike, request_id: str) -> bytes:
         """Return the serialized ``ModelInferRequest`` for these inputs.

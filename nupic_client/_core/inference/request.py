@@ -15,7 +15,7 @@ from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, RequestError
 from nupic_client.logs import log_outcome, log_sending, logger
-from nupic_client.options import InferOptions, TextAs
+from nupic_client.options import InferOptions, InferStreamOptions, TextAs
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
@@ -50,6 +50,7 @@ class InferenceRequest:
         parameters: request parameters.
         text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
         places: where outputs are to be written, for those in shared memory.
+        streamed: whether the model may answer with any number of responses.
         kept: for `codec`.
     """
 
@@ -61,18 +62,20 @@ class InferenceRequest:
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
     places: Mapping[str, SharedMemoryOutput] = field(default_factory=dict)
-    kept: _Kept = field(default_factory=_Kept, repr=False, compare=False)
+    streamed: bool = False
+    kept: _Kept = field(default_factory=_Kept, repr=False, compare=False, init=False)
 
     @classmethod
     def create(
         cls,
         model: ModelSpec,
-        options: InferOptions,
+        options: InferOptions | InferStreamOptions,
         *,
         defaults: CallOptions,
         target: str,
         new_id: Callable[[], str],
         single: bool = True,
+        streamed: bool = False,
     ) -> InferenceRequest:
         """Make a request from the options of a call.
 
@@ -83,12 +86,14 @@ class InferenceRequest:
             target: the server, for error texts.
             new_id: makes request ids.
             single: whether it is one request, which may have the caller's id.
+            streamed: whether the model may answer with any number of responses; then the request gets its id now.
 
         Raises:
             ConfigurationError: a value is wrong.
             TypeError: an option does not exist; the message names the nearest one.
         """
-        check_option_names(options, InferOptions.__annotations__)
+        known = InferStreamOptions if streamed else InferOptions
+        check_option_names(options, known.__annotations__)
         if not single and options.get("request_id") is not None:
             raise ConfigurationError(
                 "request_id must be left out here: each request gets its own", parameter="request_id"
@@ -102,6 +107,12 @@ class InferenceRequest:
                 " place; send each with infer()",
                 parameter="outputs",
             )
+        parameters = (
+            check_parameters(options["parameters"]) if "parameters" in options else defaults.parameters
+        )
+        if streamed:
+            call["request_id"] = call.get("request_id") or new_id()
+            parameters = {**parameters, wire.EMPTY_FINAL_PARAMETER: True}
         return cls(
             model=model,
             options=defaults.override(call),
@@ -109,10 +120,9 @@ class InferenceRequest:
             new_id=new_id,
             outputs=outputs,
             places=places,
-            parameters=(
-                check_parameters(options["parameters"]) if "parameters" in options else defaults.parameters
-            ),
+            parameters=parameters,
             text=check_text(options.get("text", "str")),
+            streamed=streamed,
         )
 
     @property
@@ -121,15 +131,15 @@ class InferenceRequest:
         return self.options.timeouts.total
 
     def check(self, signature: ModelSignature) -> None:
-        """Check that the model answers once and has the outputs.
+        """Check that the model answers once, unless the request is streamed, and has the outputs.
 
         Raises:
             ConfigurationError: it streams, or does not have them.
         """
-        if signature.decoupled:
+        if signature.decoupled and not self.streamed:
             raise ConfigurationError(
-                f"model {signature.name!r} must answer at once, not stream (it is decoupled): use generate() for its text,"
-                " or StreamingClient"
+                f"model {signature.name!r} must answer at once, not stream (it is decoupled): use infer_stream() of"
+                " InferenceClient, or generate() for its text"
             )
         for output in self.outputs if signature.outputs else ():  # some servers list none
             check_output(signature, output.name)
@@ -233,8 +243,12 @@ class InferenceRequests:
         self._new_id = new_id
         self._known: dict[Any, InferenceRequest] = {}
 
-    def of(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
+    def of(
+        self, options: InferOptions | InferStreamOptions, *, single: bool = True, streamed: bool = False
+    ) -> InferenceRequest:
         """Return the request with these options. Arguments and errors as for `InferenceRequest.create`."""
+        if streamed:  # it has an id of its own
+            return self._create(options, single=single, streamed=True)
         try:
             # The kind of a value counts too: 1 == True.
             key = (*options, *options.values(), *map(type, options.values()), single) if options else single
@@ -249,7 +263,9 @@ class InferenceRequests:
                 self._known[key] = known
         return known
 
-    def _create(self, options: InferOptions, *, single: bool) -> InferenceRequest:
+    def _create(
+        self, options: InferOptions | InferStreamOptions, *, single: bool, streamed: bool = False
+    ) -> InferenceRequest:
         return InferenceRequest.create(
             self._model,
             {"text": self._text, **options},
@@ -257,12 +273,13 @@ class InferenceRequests:
             target=self._target,
             new_id=self._new_id,
             single=single,
+            streamed=streamed,
         )
 
 
 _MOST_OPTIONS = 64
 
-_OF_CALL = ("timeout", "request_id", "metadata", "max_output_bytes")
+_OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes")
 
 
 def check_text(value: TextAs) -> TextAs:

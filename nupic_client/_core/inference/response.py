@@ -98,6 +98,14 @@ class ResponseReader:
     def _parsed(self, answer: Any, request_id: str, call: Any) -> InferenceResult:
         if answer.id and answer.id != request_id:
             raise ProtocolError(f"the server sent an answer to another request, {answer.id!r}")
+        return self.decode(answer, request_id, call)
+
+    def decode(self, answer: Any, request_id: str, call: Any = None) -> InferenceResult:
+        """Return the result in a ``ModelInferResponse`` whose id was checked.
+
+        Raises:
+            ProtocolError: it is too long, lacks an output, or cannot be decoded.
+        """
         request = self._request
         limit = request.options.max_output_bytes
         if limit is not None and text_bytes(answer) > limit:
@@ -107,7 +115,9 @@ class ResponseReader:
             arrays, places = decode_with_places(answer, request.text, request.places)
         else:
             arrays = decode_outputs(answer, request.text)
-        missing = [it.name for it in request.outputs if it.name not in arrays and it.name not in places]
+        # A stream may have responses with nothing but parameters.
+        asked = request.outputs if answer.outputs or not request.streamed else ()
+        missing = [it.name for it in asked if it.name not in arrays and it.name not in places]
         if missing:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
         return InferenceResult(

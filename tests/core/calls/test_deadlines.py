@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nupic_client._core.generation.deadlines import LOOK_AGAIN, Deadlines
+from nupic_client._core.calls.deadlines import LOOK_AGAIN, Deadlines
 
 
 def deadlines(first=4.0, between=2.0, start=100.0):

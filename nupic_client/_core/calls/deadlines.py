@@ -1,4 +1,4 @@
-"""The deadlines of one generation besides its total one: until the first response, and from one to the next.
+"""The deadlines of one stream besides its total one: until the first response, and from one to the next.
 
 They run only while a reader waits for the answer. Responses that arrived while nobody was reading are there already, so
 silence counts from the moment that the wait began. Receives clock readings, never takes one.
@@ -11,7 +11,7 @@ from nupic_client.errors import DeadlineExceededError
 __all__ = ["LOOK_AGAIN", "Deadlines"]
 
 LOOK_AGAIN = 5.0
-"""Seconds between two checks at most, so that generations that have ended are soon forgotten."""
+"""Seconds between two checks at most, so that streams that have ended are soon forgotten."""
 _GRACE = 1.0
 """Seconds that a late reader has for responses that arrived before it began to wait."""
 _TEXTS = {
