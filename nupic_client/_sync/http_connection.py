@@ -22,6 +22,7 @@ __all__ = ["CLOSED", "Body", "Connection", "TLSSocket"]
 
 _PIECE = 64 * 2**20
 """Bytes that are read at once at most: an answer may promise more than there is memory for."""
+_SOME = 2**16
 CLOSED = (
     http.client.RemoteDisconnected,
     ConnectionResetError,
@@ -114,11 +115,7 @@ class Connection(http.client.HTTPConnection):
             headers: its headers.
             end: when it must be answered, by the monotonic clock.
         """
-        self._end, self.answered = end, False
-        reused = self.sock is not None
-        if reused and self._is_stale():
-            self.close()
-            reused = False
+        reused = self._prepare(end)
         try:
             response = self._ask(request, path, headers)
         except CLOSED:
@@ -129,7 +126,25 @@ class Connection(http.client.HTTPConnection):
         self.answered = True
         return response
 
-    def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def begin(self, request: RestRequest, path: str, headers: Mapping[str, str], end: float | None) -> None:
+        """Send a request and wait for nothing; arguments as those of `ask`."""
+        self._prepare(end)
+        self._write(request, path, headers)
+
+    def answer(self) -> http.client.HTTPResponse:
+        """Wait for the answer to `begin` and return it, as far as its headers."""
+        response = self.getresponse()
+        self.answered = True
+        return response
+
+    def _prepare(self, end: float | None) -> bool:
+        """Get ready for a request; return whether the connection was used before."""
+        self._end, self.answered = end, False
+        if self.sock is not None and self._is_stale():
+            self.close()
+        return self.sock is not None
+
+    def _write(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> None:
         if self.sock is None:
             self.connect()
         assert self.sock is not None  # noqa: S101 - for the type checker
@@ -137,8 +152,11 @@ class Connection(http.client.HTTPConnection):
             raise http.client.RemoteDisconnected("interrupted")
         self.sock.end = self._end
         length = {"Content-Length": str(sum(map(len, request.body)))} if request.verb == "POST" else {}
+        self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+
+    def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         try:
-            self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+            self._write(request, path, headers)
         except CLOSED as error:
             # A server that refuses a request may say why and close before it has read the whole.
             try:
@@ -183,6 +201,11 @@ class Connection(http.client.HTTPConnection):
         with selectors.DefaultSelector() as selector:
             selector.register(self.sock, selectors.EVENT_READ)  # type: ignore[arg-type]  # it is open
             return bool(selector.select(0))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._interrupted
 
     def interrupt(self) -> None:
         """End what another thread does on this connection, for good."""
@@ -253,6 +276,21 @@ class Body:
         if self._left is not None:
             self._left -= size
         return found
+
+    @property
+    def delimited(self) -> bool:
+        """Whether the answer says where it ends; else it ends where the connection does, for whatever reason."""
+        return self._response.chunked or self._left is not None
+
+    def some(self) -> bytes:
+        """Return bytes that have come, waiting for the first; none at the end of the answer.
+
+        Raises:
+            IncompleteRead: it ended before what it promises.
+        """
+        if self._left is None:
+            return self._response.read1(_SOME)
+        return self.read(min(self._left, _SOME)) if self._left else b""
 
     def ended(self) -> bool:
         """Return whether nothing follows; the connection can be used again then."""
