@@ -12,6 +12,7 @@ from typing_extensions import Self, Unpack
 
 import nupic_client  # its streams import gRPC when they are asked for, also by those who read annotations
 from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.generation.opening import generate_unary, open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
@@ -37,7 +38,7 @@ __all__ = ["HttpInferenceClient"]
 
 DEFAULT_URL = "localhost:8000"
 """NuPIC's and Triton's default HTTP port on this machine."""
-_OWN = frozenset({"_bearer", "_transport", "_models", "_request_cache"})
+_OWN = frozenset({"_bearer", "_transport", "_models", "_streaming_models", "_request_cache"})
 """Attributes that a copy of a client does not get."""
 
 
@@ -108,6 +109,8 @@ class HttpInferenceClient(SingleInferenceClient):
             self._endpoint, tls=self._tls, patience=self._options.timeouts.connect, bearer=self._bearer
         )
         self._begin_model()
+        # One name may mean two models: that which answers at once, and its twin that streams.
+        self._streaming_models = ModelDirectory()
 
     def __getstate__(self) -> dict[str, Any]:
         # The configuration only: a copy has its own connections and its own signature.
@@ -285,7 +288,7 @@ class HttpInferenceClient(SingleInferenceClient):
                     for text in stream:
                         print(text, end="", flush=True)
         """
-        opening = open_stream(self._request(prompt, options), self._models, self._request_cache)
+        opening = open_stream(self._request(prompt, options), self._streaming_models, self._request_cache)
         return self._text_stream(self._transport.run(opening))
 
     def wait_until_ready(self, timeout: float | None = 60.0) -> None:

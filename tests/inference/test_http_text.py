@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import os
 import threading
 import time
 
@@ -164,6 +166,42 @@ def test_a_given_signature_is_not_asked_for(server):
     with client(server, "gpt", signature=ONCE) as it:
         assert it.generate("a").text == "A"
     assert server.paths == ["/v2", "/v2/models/gpt/infer"]
+
+
+@pytest.mark.parametrize("first", ["generate", "stream"])
+def test_one_client_has_both_twins(server, first):
+    with client(server) as it:
+        if first == "stream":
+            assert list(it.stream("a b")) == ["A", " B"]
+        assert it.generate("a b").model == "gpt"
+        with it.stream("a b") as stream:
+            assert list(stream) == ["A", " B"]
+        assert stream.result().model == "gpt.streaming"
+        assert it.generate("a b").model == "gpt"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_streams_of_its_own(it):
+    stream = it.stream("a b c")
+    assert next(stream) == "A"
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def child():
+        try:
+            next(stream)
+        except StreamClosedError as error:
+            sender.send((str(error), it.generate("d e").text))
+
+    process = context.Process(target=child)
+    process.start()
+    assert receiver.poll(10)
+    words, text = receiver.recv()
+    process.join(10)
+    assert "belongs to the process" in words
+    assert text == "D E"
+    assert list(stream) == [" B", " C"]
 
 
 # --- streams
