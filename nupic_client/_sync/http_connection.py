@@ -23,6 +23,11 @@ __all__ = ["CLOSED", "Body", "Connection", "TLSSocket"]
 _PIECE = 64 * 2**20
 """Bytes that are read at once at most: an answer may promise more than there is memory for."""
 _SOME = 2**16
+_TOGETHER = 2**16
+"""Bytes that are sent at once rather than as they come: each sending takes a packet and wakes the server."""
+_SELECTOR = getattr(
+    selectors, "PollSelector", selectors.SelectSelector
+)  # the default one opens a file each time
 CLOSED = (
     http.client.RemoteDisconnected,
     ConnectionResetError,
@@ -98,6 +103,7 @@ class Connection(http.client.HTTPConnection):
         self._patience = patience
         self._end: float | None = None
         self._interrupted = False
+        self._held: list[bytes | memoryview] | None = None
         self.answered = False
         """Whether the headers of an answer to the last request have come."""
 
@@ -152,7 +158,25 @@ class Connection(http.client.HTTPConnection):
             raise http.client.RemoteDisconnected("interrupted")
         self.sock.end = self._end
         length = {"Content-Length": str(sum(map(len, request.body)))} if request.verb == "POST" else {}
-        self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+        self._held = []
+        try:
+            self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+        finally:
+            held, self._held = self._held, None
+        first: list[bytes | memoryview] = []
+        size = 0
+        while held and size + len(held[0]) <= _TOGETHER:
+            size += len(held[0])
+            first.append(held.pop(0))
+        for part in (b"".join(first), *held):
+            self.sock.sendall(part)
+
+    def send(self, data: Any) -> None:
+        """Take a part of a request, which `_write` sends together with the others."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         try:
@@ -198,7 +222,7 @@ class Connection(http.client.HTTPConnection):
 
     def _is_stale(self) -> bool:
         """Return whether the server has closed the connection, or sent what nobody asked for."""
-        with selectors.DefaultSelector() as selector:
+        with _SELECTOR() as selector:
             selector.register(self.sock, selectors.EVENT_READ)  # type: ignore[arg-type]  # it is open
             return bool(selector.select(0))
 

@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from nupic_client._core.kserve.rest_errors import error_from_http
-from nupic_client._core.kserve.rest_streams import EVENT_STREAM, FINAL_RESPONSE, EventReader, stream_response
+from nupic_client._core.kserve.rest_streams import (
+    EVENT_STREAM,
+    FINAL_RESPONSE,
+    EventReader,
+    says_more_comes,
+    stream_response,
+)
 from nupic_client._grpc import ending, housekeeping
 from nupic_client._grpc.status import BrokenCallError
 from nupic_client._sync.http_calls import Handle
@@ -53,6 +59,7 @@ class HttpStreamCall:
         self._reader = EventReader(_LONGEST_EVENT)
         self._events: deque[bytes | None] = deque()
         """What has come and was not read; None is the regular end."""
+        self._last = b""
         self._over = False
         self._failure: BaseException | None = None
         self._undrained = [True]  # popping is atomic: destructors of several threads may drain
@@ -102,7 +109,12 @@ class HttpStreamCall:
                 raise StopIteration
             self._wait()
         event = self._events.popleft()
-        return FINAL_RESPONSE if event is None else stream_response(event)
+        if event is not None:
+            self._last = event
+            return stream_response(event)
+        if says_more_comes(self._last):
+            raise StopIteration  # without the final mark
+        return FINAL_RESPONSE
 
     def _wait(self) -> None:
         """Wait for more of the answer and take in the events that end in it."""

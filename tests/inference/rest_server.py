@@ -217,6 +217,7 @@ def decoded(datatype: str, raw: bytes) -> list[Any]:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are sent one after the other
     rest: RestServer
 
     def setup(self) -> None:

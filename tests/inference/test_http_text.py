@@ -504,3 +504,11 @@ def test_the_end_of_a_body_without_length_is_no_end_of_the_text(it, server, monk
     with pytest.raises(IncompleteStreamError) as caught:
         it.generate("x")
     assert caught.value.partial_text == "a"
+
+
+def test_a_stream_that_lost_its_last_events_is_an_error(server):
+    """Triton 2.51 loses them when thousands are waiting, and ends the answer as if it were complete."""
+    server.events = lambda _: [piece("a", finish_reason="None"), piece("b", finish_reason="None")]
+    with client(server, "vllm_model") as it, pytest.raises(IncompleteStreamError) as caught:
+        list(it.stream("x"))
+    assert caught.value.partial_text == "ab"

@@ -61,6 +61,7 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
 _JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 _IN_SHARED_MEMORY = "shared_memory_region"
 """The parameter of a tensor whose contents lie in shared memory, so that none are sent."""
+_FACTS = ("id", "model_name", "model_version")
 _OF_HTTP = frozenset({"binary_data", "binary_data_size"})
 """Parameters of a tensor that say how its contents are sent."""
 _HTTPS_OWN = frozenset(
@@ -237,17 +238,26 @@ def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
     """
     answer = parsed(text)
     outputs = _list_of_objects(answer.get("outputs"), "outputs")
-    described = {name: answer.get(name) for name in ("id", "model_name", "model_version")}
-    described["outputs"] = [
-        {name: each.get(name) for name in ("name", "datatype", "shape")} for each in outputs
-    ]
-    message = wire.pb.ModelInferResponse()
-    _fill(message, described)
+    message = _described(answer, outputs)
     _set_parameters(message, answer.get("parameters"))
     for tensor, each in zip(message.outputs, outputs, strict=True):
         _set_parameters(tensor, each.get("parameters"))
     contents = [_content(tensor, each, read) for tensor, each in zip(message.outputs, outputs, strict=True)]
     return InferResponse(message, contents)
+
+
+def _described(answer: Mapping[str, Any], outputs: list[dict[str, Any]]) -> Any:
+    """Return the response without contents and parameters."""
+    facts = {name: answer[name] for name in _FACTS if answer.get(name) is not None}
+    try:
+        message = wire.pb.ModelInferResponse(**facts)
+        for each in outputs:
+            message.outputs.add(name=each["name"], datatype=each["datatype"], shape=each["shape"])
+    except (LookupError, TypeError, ValueError):  # it is told in another way, or wrong
+        message = wire.pb.ModelInferResponse()
+        described = [{name: each.get(name) for name in ("name", "datatype", "shape")} for each in outputs]
+        _fill(message, {**facts, "outputs": described})
+    return message
 
 
 def _set_parameters(message: Any, given: Any) -> None:

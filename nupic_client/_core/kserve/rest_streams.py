@@ -25,7 +25,14 @@ from nupic_client._core.kserve.rest import (
 )
 from nupic_client.errors import ProtocolError
 
-__all__ = ["EVENT_STREAM", "FINAL_RESPONSE", "EventReader", "generate_request", "stream_response"]
+__all__ = [
+    "EVENT_STREAM",
+    "FINAL_RESPONSE",
+    "EventReader",
+    "generate_request",
+    "says_more_comes",
+    "stream_response",
+]
 
 EVENT_STREAM = "text/event-stream"
 """The type of an answer that is a stream of events."""
@@ -93,6 +100,18 @@ def stream_response(event: bytes) -> bytes:
         _fill(message.infer_response, fields)
     data: bytes = message.SerializeToString()
     return data
+
+
+def says_more_comes(event: bytes) -> bool:
+    """Return whether an event says that it is not the last one: vLLM tells with each why the text has ended.
+
+    Triton 2.51 loses the last events of a stream when thousands are waiting to be sent, and then ends it as if it were
+    complete.
+    """
+    try:
+        return parsed(event).get("finish_reason") == "None"
+    except ProtocolError:
+        return False
 
 
 def _fill(response: Any, fields: dict[str, Any]) -> None:

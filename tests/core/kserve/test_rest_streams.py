@@ -14,6 +14,7 @@ from nupic_client._core.kserve.rest_streams import (
     FINAL_RESPONSE,
     EventReader,
     generate_request,
+    says_more_comes,
     stream_response,
 )
 from nupic_client._core.kserve.scalar_outputs import ScalarOutputs
@@ -147,6 +148,20 @@ def test_the_end_is_marked():
     answer = wire.parse_stream_response(FINAL_RESPONSE, "me").infer_response
     assert answer.parameters[wire.FINAL_PARAMETER].bool_param
     assert not answer.outputs
+
+
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [
+        ({"text_output": "a", "finish_reason": "None"}, True),
+        ({"text_output": "a", "finish_reason": "stop"}, False),
+        ({"text_output": "a", "finish_reason": ""}, False),
+        ({"text_output": "a"}, False),
+        (None, False),
+    ],
+)
+def test_vllm_says_that_more_comes(event, more):
+    assert says_more_comes(b"" if event is None else json.dumps(event).encode()) is more
 
 
 @pytest.mark.parametrize(
