@@ -103,6 +103,8 @@ class Connection(http.client.HTTPConnection):
         self._patience = patience
         self._end: float | None = None
         self._interrupted = False
+        self._wire: _Socket | None = None
+        """The socket, also while an answer is read of which the server said that it closes the connection behind it."""
         self._held: list[bytes | memoryview] | None = None
         self.answered = False
         """Whether the headers of an answer to the last request have come."""
@@ -197,7 +199,7 @@ class Connection(http.client.HTTPConnection):
             raise OSError(f"{self.host!r} is no name of a host: {error}") from None
         for index, (family, kind, protocol, _, address) in enumerate(found):
             try:
-                self.sock = self._open(_Socket(family, kind, protocol), address)
+                self.sock = self._wire = self._open(_Socket(family, kind, protocol), address)
             except OSError:
                 if index == len(found) - 1:
                     raise
@@ -234,10 +236,10 @@ class Connection(http.client.HTTPConnection):
     def interrupt(self) -> None:
         """End what another thread does on this connection, for good."""
         self._interrupted = True
-        sock = self.sock
-        if sock is not None:
+        wire = self._wire
+        if wire is not None:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # closing would not wake its reader
+                socket.socket.shutdown(wire, socket.SHUT_RDWR)  # closing would not wake its reader
 
 
 class Body:

@@ -162,9 +162,7 @@ class HttpStreamCall:
             failure = self._transport.failure(error, connection, self._end)
         self._over = True
         self._failure = error
-        if connection is not None:
-            connection.close()
-        self._give_back()
+        self._close()
         return BrokenCallError(failure) if isinstance(failure, RequestError) else error
 
     @property
@@ -212,6 +210,14 @@ class HttpStreamCall:
 
     def _leave(self) -> None:
         self.cancel()
+        self._close()
+
+    def _close(self) -> None:
+        """Close the connection, however much of the answer is left."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._response is not None:
+            self._response.close()
         self._give_back()
 
     def _give_back(self) -> None:

@@ -69,6 +69,7 @@ class RestServer:
         wait for; None where the server has no such call."""
         self.event_status = 200
         self.event_type = "text/event-stream; charset=utf-8"
+        self.event_headers: dict[str, str] = {}
         self.prompts: list[dict[str, Any]] = []
         """What was asked to be streamed."""
         self.gone: list[str] = []
@@ -265,7 +266,8 @@ class Handler(BaseHTTPRequestHandler):
         assert rest.events is not None
         self.send_response_only(rest.event_status)
         self.send_header("Content-Type", rest.event_type)
-        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in {"Transfer-Encoding": "chunked", **rest.event_headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         try:
             for step in rest.events(asked):

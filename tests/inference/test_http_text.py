@@ -512,3 +512,27 @@ def test_a_stream_that_lost_its_last_events_is_an_error(server):
     with client(server, "vllm_model") as it, pytest.raises(IncompleteStreamError) as caught:
         list(it.stream("x"))
     assert caught.value.partial_text == "ab"
+
+
+@pytest.mark.parametrize("way", ["close", "deadline", "drop", "end"])
+def test_a_server_that_closes_each_connection(it, server, way):
+    never = threading.Event()
+    server.event_headers = {"Connection": "close"}
+    server.events = lambda _: [piece("a"), *([] if way == "end" else [never])]
+    if way == "deadline":
+        with pytest.raises(DeadlineExceededError) as caught:
+            it.generate("x", timeout=Timeouts(between_tokens=0.2))
+        assert caught.value.partial_text == "a"
+    else:
+        stream = it.stream("x")
+        assert next(stream) == "a"
+        if way == "end":
+            assert list(stream) == []
+            assert not it._transport._idle
+            return
+        if way == "drop":
+            del stream
+            gc.collect()
+        else:
+            stream.close()
+    server.wait_until(lambda: len(server.gone) == 1)
