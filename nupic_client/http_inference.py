@@ -321,8 +321,8 @@ class HttpInferenceClient(SingleInferenceClient):
         check_headers(request.options.metadata)
         return request
 
-    def _inference_request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
-        request = super()._inference_request(options, single=single)
+    def _inference_request(self, options: InferOptions, **how: bool) -> InferenceRequest:
+        request = super()._inference_request(options, **how)
         check_headers(request.options.metadata)
         return request
 
