@@ -175,6 +175,7 @@ def test_leaving_ends_what_is_on_its_way(triton, gate, way):
     """A server sees its connections closed, and the threads have nothing to wait for."""
     client = HttpInferenceClient("rows", triton.url)
     gate.held = lambda number: number > 0
+    gate.pause = 0.2  # so that the others are on their way before the first result is there
     results = client.map(ARRAYS, concurrency=4)
     iterator = iter(results)
     next(iterator)
