@@ -84,7 +84,7 @@ class HttpStreamCall:
         except Exception as error:  # noqa: BLE001 - the first read raises it
             self._failure = error
         except BaseException:  # Ctrl-C
-            self._give_back()
+            self._close()
             raise
 
     def read(self) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import threading
 import time
 
@@ -35,6 +36,7 @@ from nupic_client import (
 )
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import decode_bytes_tensor, encode_tensor
+from nupic_client._sync.http_connection import Connection
 from nupic_client.local.engine import text_signature
 from nupic_client.registry import ModelRegistry
 
@@ -536,3 +538,58 @@ def test_a_server_that_closes_each_connection(it, server, way):
         else:
             stream.close()
     server.wait_until(lambda: len(server.gone) == 1)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+@pytest.mark.parametrize("way", ["stream", "generate", "map"])
+def test_an_interrupt_ends_the_request(it, server, way):
+    """Ctrl-C comes while the reader waits."""
+    never = threading.Event()
+    server.events = lambda _: [piece("a"), never]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def hold(request):
+        never.wait(5)
+        return answer(request)
+
+    server.answer = hold
+    inputs = {"text_input": ["x"]}
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            if way == "map":
+                server.models.signatures["gpt"] = ONCE
+                with client(server, "gpt") as other:
+                    list(other.map([inputs] * 3))
+            elif way == "stream":
+                list(it.stream("x"))
+            else:
+                it.generate("x")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    if way != "map":
+        server.wait_until(lambda: len(server.gone) == 1)
+    never.set()
+    server.events = words
+    assert it.generate("b c").text == "B C"
+
+
+def test_an_interrupt_while_a_request_is_sent(it, server, monkeypatch):
+    it.wait_until_ready(5)
+    it.generate("a")
+    original = Connection.begin
+
+    def begin(self, *arguments):
+        original(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Connection, "begin", begin)
+    with pytest.raises(KeyboardInterrupt):
+        it.stream("x")
+    monkeypatch.undo()
+    assert not it._transport._busy
+    assert not it._transport._idle
+    assert it.generate("b c").text == "B C"

@@ -21,7 +21,9 @@ from nupic_client import (
     FinishReason,
     GenerateOptions,
     Generation,
+    HttpInferenceClient,
     InferenceError,
+    InferenceResult,
     Latency,
     Message,
     ModelRegistry,
@@ -29,6 +31,7 @@ from nupic_client import (
     NupicError,
     PromptFormatter,
     RequestError,
+    ResultStream,
     SamplingParams,
     StreamingClient,
     TextDelta,
@@ -229,3 +232,17 @@ client.generate("Hi", **options)
 wrong: GenerateOptions = {"max_token": 5}  # type: ignore[typeddict-unknown-key]
 assert_type(SamplingParams(temperature=1).stop_strings, tuple[str, ...])
 SamplingParams(1)  # type: ignore[call-arg]
+
+
+# Over HTTP
+
+
+def over_http(client: HttpInferenceClient) -> None:
+    assert_type(client.infer(["a"]), InferenceResult)
+    assert_type(client.map([["a"]]), ResultStream[InferenceResult])
+    assert_type(client.map([["a"]], ordered=False), ResultStream[Any])
+    assert_type(client.generate([user("a")], max_tokens=5), Generation)
+    assert_type(client.stream("a"), TextStream)
+    assert_type(client.with_options(timeout=3), HttpInferenceClient)
+    client.generate("a", max_token=5)  # type: ignore[call-arg]
+    client.map([["a"]], errors="no")  # type: ignore[call-overload]
