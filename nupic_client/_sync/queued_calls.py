@@ -36,8 +36,8 @@ class QueuedCalls:
             )
         except BaseException as error:
             self._transport.not_started(error)
-            if self._queue.abandoned and isinstance(error, ValueError):
-                raise StreamClosedError("these results were closed before their end") from None
+            if isinstance(error, ValueError):
+                self._check_left()
             raise
         if command.attempts is not None:
             command.attempts.call = call
@@ -45,7 +45,21 @@ class QueuedCalls:
     def wait(self, timeout: float | None) -> tuple[Any, Any] | None:
         """Wait until a call has ended, see `Calls`."""
         call = self._queue.wait(timeout)
-        return None if call is None else (call.work, call)
+        if call is None:
+            self._check_left()
+            return None
+        return call.work, call
+
+    def _check_left(self) -> None:
+        """Raise an error if the calls were cancelled: who cancels them takes in their events too.
+
+        Raises:
+            ConfigurationError: the client was closed.
+            StreamClosedError: the stream was.
+        """
+        if self._queue.abandoned:
+            self._transport.not_started(ValueError())  # says so if the client was closed
+            raise StreamClosedError("these results were closed before their end")
 
     def outcome(self, call: Any) -> Any:
         """Return the response of a call that has ended, see `Calls`."""

@@ -15,10 +15,18 @@ import pytest
 from canary import canary
 from inference.tensor_server import TensorServer, signature
 
-from nupic_client import InferenceClient
+from nupic_client import (
+    ConfigurationError,
+    InferenceClient,
+    ModelSignature,
+    NupicError,
+    StreamClosedError,
+    TensorSpec,
+)
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import call_queue
 from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
+from nupic_client._sync.queued_calls import QueuedCalls
 
 INFER = path_of("ModelInfer")
 
@@ -218,9 +226,40 @@ def test_ctrl_c_ends_the_wait():
         assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("end", ["client", "results"])
+def test_a_reader_who_comes_when_all_is_over_is_told_so(end):
+    """Who cancels the calls takes in their events too: the reader would wait for ever, or never rest."""
+    spec = {"x": TensorSpec("x", "INT32", (-1,))}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"127.0.0.1:{listener.getsockname()[1]}"
+        client = InferenceClient("m", url, signature=ModelSignature("m", spec, spec))
+        results = client.map([[1], [2]], concurrency=2)
+        reader = threading.Thread(target=lambda: pytest.raises(NupicError, next, results))
+        reader.start()
+        while not results._calls or results._calls._queue.running < 2:
+            time.sleep(0.001)
+        queue = results._calls._queue
+        if end == "client":
+            client.close()
+        else:
+            results.close()
+        reader.join(20)
+        assert not reader.is_alive()
+        calls = QueuedCalls(client._transport, queue)
+        with pytest.raises(ConfigurationError if end == "client" else StreamClosedError):
+            calls.wait(None)
+
+
 FORK = """
 import gc, os, sys
-from nupic_client import InferenceClient
+from nupic_client import (
+    ConfigurationError,
+    InferenceClient,
+    ModelSignature,
+    NupicError,
+    StreamClosedError,
+    TensorSpec,
+)
 
 client = InferenceClient("m", sys.argv[1])
 results = client.map([[1], [2], [3]], concurrency=3)
