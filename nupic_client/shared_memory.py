@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
-import weakref
 from types import TracebackType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from typing_extensions import Self
 
 from nupic_client._arrays import Array, ArrayLike
 from nupic_client._core.calls.shared_memory_calls import check_place, check_region_name
-from nupic_client._grpc import housekeeping
-from nupic_client._memory_file import MemoryFile
 from nupic_client._numbers import check_integer
+from nupic_client._open_memory import OpenMemory, Registrar
 from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, RequestRejectedError
 from nupic_client.shared_memory_places import SharedMemoryOutput, SharedMemoryTensor
@@ -25,29 +22,6 @@ __all__ = ["SharedMemoryOutput", "SharedMemoryRegion", "SharedMemoryTensor"]
 
 _ALIGNMENT = 64
 """Places begin at multiples of this: a cache line, and more than any data type needs."""
-
-_PATIENCE_AT_EXIT = 1.0
-"""Seconds that the end of a process waits for the server."""
-
-
-class Registrar(Protocol):
-    """The calls to a server that a region makes."""
-
-    def register(self, name: str, key: str, byte_size: int) -> None:
-        """Register a region."""
-        ...
-
-    async def aregister(self, name: str, key: str, byte_size: int) -> None:
-        """Register a region."""
-        ...
-
-    def forget(self, name: str, timeout: float | None = None) -> None:
-        """Unregister a region; an error is logged."""
-        ...
-
-    async def aforget(self, name: str) -> None:
-        """Unregister a region; an error is logged."""
-        ...
 
 
 class SharedMemoryRegion:
@@ -78,7 +52,7 @@ class SharedMemoryRegion:
         check_region_name(self._name)
         self._lock = threading.Lock()
         self._next = 0
-        self._open: _Open | None = None
+        self._open: OpenMemory | None = None
 
     # --- life
 
@@ -163,7 +137,7 @@ class SharedMemoryRegion:
 
     @property
     def key(self) -> str:
-        """Its name for the operating system, for other processes: ``"/name"`` is ``/dev/shm/name``."""
+        """Its name for the operating system and for other processes; ``"/name"`` is ``/dev/shm/name``."""
         return self._opened().file.key
 
     @property
@@ -289,7 +263,7 @@ class SharedMemoryRegion:
 
     # --- what Python asks
 
-    def _opened(self) -> _Open:
+    def _opened(self) -> OpenMemory:
         if self._open is None:
             raise ConfigurationError(
                 f"the region {self._name!r} must be open, as inside of `with server.shared_memory(…) as region`"
@@ -301,7 +275,7 @@ class SharedMemoryRegion:
         with self._lock:
             if self._open is not None:
                 return False
-            self._open = _Open(self, self._server, self._name, MemoryFile(self._byte_size))
+            self._open = OpenMemory(self, self._server, self._name, self._byte_size)
             self._next = 0
             return True
 
@@ -323,74 +297,6 @@ class SharedMemoryRegion:
 
     def __repr__(self) -> str:
         return f"SharedMemoryRegion({self._name!r}, byte_size={self._byte_size}{', closed' if self.closed else ''})"
-
-
-class _Open:
-    """The memory of an open region, and its end, whatever comes first: `end`, garbage collection or the end of the process.
-
-    Args:
-        region: as garbage it takes the memory with it.
-        server: its calls.
-        name: its name.
-        file: its memory.
-    """
-
-    def __init__(self, region: SharedMemoryRegion, server: Registrar, name: str, file: MemoryFile) -> None:
-        self.file = file
-        self._server = server
-        self._name = name
-        self._pid = os.getpid()
-        self._registration = housekeeping.Registration()
-        housekeeping.register(self._registration)
-        self._finalizer = weakref.finalize(
-            region, _abandon, file, server, name, self._registration, self._pid
-        )
-        self._finalizer.atexit = False
-        _living.add(self)
-
-    def end(self, *, registered: bool) -> bool:
-        """Give the memory back; return whether it is this process's to unregister.
-
-        Args:
-            registered: whether that is to happen soon, in a thread; else it is left to the caller.
-        """
-        if self._finalizer.detach() is None:
-            return False
-        if registered:
-            _abandon(self.file, self._server, self._name, self._registration, self._pid)
-        else:
-            self.file.unlink()
-            housekeeping.unregister(self._registration)
-        return self._pid == os.getpid()
-
-    def end_with_process(self) -> None:
-        """Give the memory back now, and wait only a moment for the server."""
-        if self.end(registered=False):
-            self._server.forget(self._name, _PATIENCE_AT_EXIT)
-
-
-def _abandon(
-    file: MemoryFile, server: Registrar, name: str, registration: housekeeping.Registration, pid: int
-) -> None:
-    """Give back memory that nobody refers to any more. A destructor may call this: it takes no lock."""
-    file.unlink()
-    if os.getpid() == pid:
-        housekeeping.submit(_forget_in_thread, server, name)
-    housekeeping.unregister(registration)
-
-
-def _forget_in_thread(server: Registrar, name: str) -> None:
-    # The housekeeping thread itself must not wait for a server: it watches over deadlines.
-    threading.Thread(target=server.forget, args=(name,), name="nupic_client.forget", daemon=True).start()
-
-
-_living: weakref.WeakSet[_Open] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_all() -> None:
-    for opened in list(_living):
-        opened.end_with_process()
 
 
 def _aligned(position: int) -> int:

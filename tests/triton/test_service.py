@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,12 +123,23 @@ def test_files_that_are_no_model(ask):
 # --- statistics
 
 
+def settled(peer, model):
+    """Return a model's statistics when they have stopped changing: requests are counted a moment after their answers."""
+    before = None
+    while True:
+        (now,) = peer.get_inference_statistics(model).model_stats
+        if now == before:
+            return now
+        before = now
+        time.sleep(0.2)
+
+
 def test_statistics_are_tritonclient_s_in_seconds(ask, peer, triton):
     with InferenceClient("identity", triton.url) as client:
         for _ in range(3):
             client.infer({"x": np.zeros(2, np.float32)})
+    theirs = settled(peer, "identity")
     (mine,) = ask("statistics", "identity")
-    (theirs,) = peer.get_inference_statistics("identity").model_stats
     assert mine.last_inference == pytest.approx(theirs.last_inference / 1000)
     assert [(it.batch_size, it.compute_infer.count) for it in mine.batch_stats] == [
         (it.batch_size, it.compute_infer.count) for it in theirs.batch_stats
@@ -139,13 +151,14 @@ def test_statistics_are_tritonclient_s_in_seconds(ask, peer, triton):
     assert len(mine.response_stats) == len(theirs.response_stats)
 
 
-def test_hits_of_the_cache_are_counted(ask, triton):
+def test_hits_of_the_cache_are_counted(ask, peer, triton):
     config = {**CONFIG, "max_batch_size": 4, "response_cache": {"enable": True}}
     ask("load", "cached", config=config, files={"1/model.py": CODE})
     with InferenceClient("cached", triton.url) as client:
         first = random.random()
         for value in (first, first, first, -first):
             client.infer({"x": np.full((1, 2), value, np.float32)})
+    settled(peer, "cached")
     (found,) = ask("statistics", "cached")
     assert (found.cache_hit.count, found.cache_miss.count) == (2, 2)
     assert found.cache_hit.total > 0
