@@ -84,7 +84,19 @@ if TYPE_CHECKING:
     from nupic_client.sampling import SamplingParams
     from nupic_client.sequence import InferenceSequence
     from nupic_client.server import ServerClient
-    from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
+    from nupic_client.server_info import (
+        BatchStatistics,
+        CudaSharedMemory,
+        Durations,
+        MemoryUsage,
+        ModelInfo,
+        ModelStatistics,
+        ResponseStatistics,
+        ServerInfo,
+        SystemSharedMemory,
+    )
+    from nupic_client.shared_memory import SharedMemoryRegion
+    from nupic_client.shared_memory_places import SharedMemoryOutput, SharedMemoryTensor
     from nupic_client.signature import ModelSignature, TensorSpec
     from nupic_client.streaming import AsyncCallback, Callback, Prompt, StreamingClient
     from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -155,7 +167,19 @@ _HOMES = {
     "sampling": ("SamplingParams",),
     "sequence": ("InferenceSequence",),
     "server": ("ServerClient",),
-    "server_info": ("Durations", "ModelInfo", "ModelStatistics", "ServerInfo"),
+    "server_info": (
+        "BatchStatistics",
+        "CudaSharedMemory",
+        "Durations",
+        "MemoryUsage",
+        "ModelInfo",
+        "ModelStatistics",
+        "ResponseStatistics",
+        "ServerInfo",
+        "SystemSharedMemory",
+    ),
+    "shared_memory": ("SharedMemoryRegion",),
+    "shared_memory_places": ("SharedMemoryOutput", "SharedMemoryTensor"),
     "signature": ("ModelSignature", "TensorSpec"),
     "streaming": ("AsyncCallback", "Callback", "Prompt", "StreamingClient"),
 }
@@ -169,6 +193,7 @@ __all__ = [
     "AsyncResultStream",
     "AsyncTextStream",
     "AuthenticationError",
+    "BatchStatistics",
     "Callback",
     "Classification",
     "ClientFactory",
@@ -176,6 +201,7 @@ __all__ = [
     "ConnectionFailedError",
     "ContextLengthError",
     "Conversation",
+    "CudaSharedMemory",
     "DeadlineExceededError",
     "Durations",
     "Event",
@@ -196,6 +222,7 @@ __all__ = [
     "Latency",
     "LocalModelError",
     "LocalServer",
+    "MemoryUsage",
     "Message",
     "ModelInfo",
     "ModelName",
@@ -212,15 +239,20 @@ __all__ = [
     "ProtocolError",
     "RequestError",
     "RequestRejectedError",
+    "ResponseStatistics",
     "ResultStream",
     "RetryPolicy",
     "SamplingParams",
     "ServerClient",
     "ServerInfo",
+    "SharedMemoryOutput",
+    "SharedMemoryRegion",
+    "SharedMemoryTensor",
     "StreamClosedError",
     "StreamConsumedError",
     "StreamStateError",
     "StreamingClient",
+    "SystemSharedMemory",
     "TensorSpec",
     "TextDelta",
     "TextStream",

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from nupic_client._parameters import Parameters
 from nupic_client._public import publish
+from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
 
@@ -71,11 +72,11 @@ class GenerateOptions(TypedDict, total=False):
 class InferOptions(TypedDict, total=False):
     """The keyword options of a request that is answered at once."""
 
-    outputs: Sequence[str] | Mapping[str, int | Parameters | None] | None
+    outputs: Sequence[str] | Mapping[str, int | Parameters | SharedMemoryOutput | None] | None
     """The outputs to return, by name; all if it is not given.
 
     A mapping says what is asked of each: a number of classes (then `InferenceResult.classes` has them), parameters of that
-    output, or ``None`` for nothing special."""
+    output, a place in shared memory to write it to (`SharedMemoryRegion.output`), or ``None`` for nothing special."""
     parameters: Parameters | None
     """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
     microseconds that the request may wait in its queue; the ``timeout`` below is this client's."""
@@ -94,8 +95,9 @@ class InferOptions(TypedDict, total=False):
 class InferStreamOptions(TypedDict, total=False):
     """The keyword options of a request that is answered with any number of responses."""
 
-    outputs: Sequence[str] | Mapping[str, int | Parameters | None] | None
-    """The outputs to return, by name, as for `InferOptions`; all if it is not given."""
+    outputs: Sequence[str] | Mapping[str, int | Parameters | SharedMemoryOutput | None] | None
+    """The outputs to return, by name, as for `InferOptions`; all if it is not given. Into a place in shared memory each
+    response writes anew."""
     parameters: Parameters | None
     """Request parameters of the protocol, such as ``priority``, or the model's own."""
     text: TextAs

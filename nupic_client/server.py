@@ -1,16 +1,21 @@
-"""`ServerClient`: questions to a server about itself and its models, and loading of models."""
+"""`ServerClient`: questions to a server about itself and its models, loading of models, settings and shared memory."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
+from nupic_client._core.calls.server_settings import SettingsQueries
+from nupic_client._core.calls.shared_memory_calls import SharedMemoryCalls
+from nupic_client._model_files import read_model_files
 from nupic_client._public import publish
+from nupic_client._server_memory import ServerMemory
+from nupic_client._server_settings import ServerSettings
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
 from nupic_client.endpoint import UrlLike
 from nupic_client.logs import switch_on
@@ -23,10 +28,12 @@ __all__ = ["ServerClient"]
 
 LOAD_TIMEOUT = 600.0
 """Seconds that loading a model may take by default."""
+ModelFiles: TypeAlias = Mapping[str, "bytes | str | os.PathLike[str]"]
+"""Contents of files, or their paths here, by their paths in the model's folder."""
 
 
-class ServerClient(Connected):
-    """Query a server and its models, and load and unload models.
+class ServerClient(ServerSettings, ServerMemory):
+    """Query a server and its models, load and unload models, change settings and register shared memory.
 
     Thread-safe and task-safe. Every method blocks for at most ``timeout`` seconds (`load` and
     `wait_until_ready` have a longer one of their own); its twin with the prefix ``a`` awaits.
@@ -79,6 +86,8 @@ class ServerClient(Connected):
         self._metadata = tuple(check_metadata(metadata or {}).items())
         self._timeout = Timeouts.of(timeout).total
         self._queries = ServerQueries(self._timeout, self._metadata)
+        self._settings = SettingsQueries(self._timeout, self._metadata)
+        self._memory = SharedMemoryCalls(self._timeout, self._metadata)
         self._begin()
 
     @property
@@ -175,6 +184,35 @@ class ServerClient(Connected):
         """Return a model's signature. The async twin of `signature`, with the same arguments and errors."""
         return await self._async_transport.run(self._queries.signature(self._name(model), version))
 
+    def model_config(self, model: str, version: str = "") -> dict[str, Any]:
+        """Return a model's whole configuration. Blocks; thread-safe.
+
+        `signature` has the part of it that requests need.
+
+        Args:
+            model: the server's name or a friendly name.
+            version: its version; empty for the server's choice.
+
+        Returns:
+            The fields that are set, with their names in ``config.pbtxt``, as JSON has them: numbers of 64 bits are
+            texts, and values of enums are their names. `load` takes it as ``config``.
+
+        Raises:
+            ModelUnavailableError: the server does not have the model.
+            RequestError: the call failed.
+
+        Example:
+            .. code-block:: python
+
+                config = server.model_config("smollm2.streaming")
+                config["max_batch_size"] if "max_batch_size" in config else 0
+        """
+        return self._transport.run(self._queries.model_config(self._name(model), version))
+
+    async def amodel_config(self, model: str, version: str = "") -> dict[str, Any]:
+        """Return a model's whole configuration. The async twin of `model_config`, with the same errors."""
+        return await self._async_transport.run(self._queries.model_config(self._name(model), version))
+
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
         """Return the statistics of a model since the server started. Blocks; thread-safe.
 
@@ -197,6 +235,7 @@ class ServerClient(Connected):
         model: str,
         *,
         config: str | Mapping[str, Any] | None = None,
+        files: ModelFiles | None = None,
         timeout: float | None = LOAD_TIMEOUT,
     ) -> None:
         """Load a model, or load it again. Blocks until it is loaded; thread-safe.
@@ -206,26 +245,32 @@ class ServerClient(Connected):
         Args:
             model: the server's name or a friendly name.
             config: a model configuration, as JSON or as a mapping, which replaces the one in the repository.
+            files: the model's files, in place of those in the repository, which need not have the model then: the
+                content (``bytes``) or the path of a file on this machine, by the path in the model's folder, such as
+                ``{"1/model.onnx": "model.onnx"}``. They need ``config`` too, and go to the server in one message.
             timeout: seconds, in place of the client's: large models load for minutes. None for no limit.
 
         Raises:
-            ConfigurationError: ``config`` is neither JSON nor a mapping.
+            ConfigurationError: ``config`` is neither JSON nor a mapping, or missing beside ``files``; a file has a wrong
+                name or cannot be read.
             RequestRejectedError: the server does not load models on request, or refuses the configuration.
             ModelUnavailableError: the server could not load the model; the message says why, as far as the server does.
             DeadlineExceededError: not loaded in time; the server goes on loading it.
             RequestError: the call failed.
         """
-        self._transport.run(self._load(model, config, timeout))
+        self._transport.run(self._load(model, config, read_model_files(files), timeout))
 
     async def aload(
         self,
         model: str,
         *,
         config: str | Mapping[str, Any] | None = None,
+        files: ModelFiles | None = None,
         timeout: float | None = LOAD_TIMEOUT,
     ) -> None:
         """Load a model. The async twin of `load`, with the same arguments and errors."""
-        await self._async_transport.run(self._load(model, config, timeout))
+        contents = await asyncio.to_thread(read_model_files, files) if files else {}
+        await self._async_transport.run(self._load(model, config, contents, timeout))
 
     def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload a model. Blocks until the server has accepted that, which may be before it is done; thread-safe.
@@ -266,13 +311,15 @@ class ServerClient(Connected):
     def __repr__(self) -> str:
         return f"ServerClient(url={self.url!r})"
 
-    def _name(self, model: str) -> str:
-        return self._registry.resolve(model).server_name if model else ""
-
     def _load(
-        self, model: str, config: str | Mapping[str, Any] | None, timeout: float | None
+        self,
+        model: str,
+        config: str | Mapping[str, Any] | None,
+        files: Mapping[str, bytes],
+        timeout: float | None,
     ) -> flows.Flow[None]:
-        return ServerQueries(Timeouts.of(timeout).total, self._metadata).load(self._name(model), config)
+        queries = ServerQueries(Timeouts.of(timeout).total, self._metadata)
+        return queries.load(self._name(model), config, files)
 
     def _readiness(self, model: str, timeout: float | None) -> flows.Flow[None]:
         return wait_until_ready(

@@ -50,6 +50,12 @@ def test_the_streaming_client_does_not_load_what_it_does_not_need(streaming, hea
     assert heavy not in streaming
 
 
+def test_the_client_of_a_server_and_its_shared_memory_wait_for_an_array_with_numpy():
+    loaded = loaded_after("from nupic_client import ServerClient, SharedMemoryRegion, SharedMemoryTensor")
+    assert "nupic_client.shared_memory" in loaded
+    assert not {"numpy", "google.protobuf.json_format"} & loaded
+
+
 @pytest.mark.parametrize(
     "light", ["errors", "messages", "sampling", "results", "config", "registry", "prompts"]
 )

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from nupic_client import InferenceClient, InferenceSequence, ServerClient
+from nupic_client import InferenceClient, InferenceSequence, ServerClient, SharedMemoryRegion
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
@@ -94,6 +94,11 @@ LIFE = [
     ("__exit__", "__aexit__"),
 ]
 FACADES = {
+    SharedMemoryRegion: [
+        ("open", "aopen"),
+        ("register", "aregister"),
+        *(pair for pair in LIFE if pair[0] != "wait_until_ready"),
+    ],
     StreamingClient: [("generate", "agenerate"), ("stream", "astream"), *LIFE],
     InferenceClient: [
         ("infer", "ainfer"),
@@ -120,15 +125,25 @@ FACADES = {
                 "is_model_ready",
                 "signature",
                 "statistics",
+                "model_config",
                 "load",
                 "unload",
+                "trace_settings",
+                "update_trace_settings",
+                "log_settings",
+                "update_log_settings",
+                *(
+                    f"{does}{kind}_shared_memory"
+                    for does in ("", "register_", "unregister_")
+                    for kind in ("system", "cuda")
+                ),
             )
         ),
         *LIFE,
     ],
 }
 TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
-WITHOUT_IO = {"sequence", "with_options"}
+WITHOUT_IO = {"sequence", "with_options", "shared_memory", "put", "output", "array", "clear"}
 DO_NOT_AWAIT = {"astream", "amap", "ainfer_stream"}
 
 

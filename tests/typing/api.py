@@ -17,6 +17,8 @@ from nupic_client import (
     TLS,
     AsyncInferenceStream,
     AsyncTextStream,
+    BatchStatistics,
+    CudaSharedMemory,
     DeadlineExceededError,
     Finished,
     FinishReason,
@@ -35,8 +37,14 @@ from nupic_client import (
     NupicError,
     PromptFormatter,
     RequestError,
+    ResponseStatistics,
     SamplingParams,
+    ServerClient,
+    SharedMemoryOutput,
+    SharedMemoryRegion,
+    SharedMemoryTensor,
     StreamingClient,
+    SystemSharedMemory,
     TextDelta,
     TextStream,
     Timeouts,
@@ -270,3 +278,33 @@ client.generate("Hi", **options)
 wrong: GenerateOptions = {"max_token": 5}  # type: ignore[typeddict-unknown-key]
 assert_type(SamplingParams(temperature=1).stop_strings, tuple[str, ...])
 SamplingParams(1)  # type: ignore[call-arg]
+
+# The server, and shared memory
+
+server = ServerClient()
+assert_type(server.model_config("bot"), dict[str, Any])
+server.load("bot", config={}, files={"1/a": b"", "1/b": "path", "1/c": Path("path")})
+server.load("bot", files={"1/a": 5})  # type: ignore[dict-item]
+(figures,) = server.statistics("bot")
+assert_type(figures.last_inference, float | None)
+assert_type(figures.batch_stats, tuple[BatchStatistics, ...])
+assert_type(figures.response_stats, Mapping[str, ResponseStatistics])
+assert_type(server.trace_settings(), dict[str, int | str | tuple[str, ...]])
+server.update_trace_settings({"trace_rate": 5, "trace_level": ["OFF"], "trace_count": None}, "bot")
+assert_type(server.update_log_settings({"log_info": True}), dict[str, bool | int | str])
+server.update_log_settings({"log_info": None})  # type: ignore[dict-item]
+assert_type(server.system_shared_memory(), dict[str, SystemSharedMemory])
+with server.shared_memory(1 << 20) as region:
+    assert_type(region, SharedMemoryRegion)
+    tensor = region.put([1, 2], datatype="INT32")
+    assert_type(tensor, SharedMemoryTensor)
+    assert_type(region.output(100), SharedMemoryOutput)
+    result = InferenceClient("bot").infer({"x": tensor}, outputs={"y": region.output(100), "z": None})
+    assert_type(result.places, Mapping[str, SharedMemoryTensor])
+SharedMemoryTensor("camera", 8)  # type: ignore[call-arg]
+
+
+async def use_shared_memory() -> None:
+    async with server.shared_memory(1 << 20) as region:
+        assert_type(region, SharedMemoryRegion)
+        assert_type(await server.acuda_shared_memory(), dict[str, CudaSharedMemory])

@@ -10,6 +10,7 @@ from nupic_client._numbers import check_integer
 from nupic_client._parameters import check_parameters
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
+from nupic_client.shared_memory_places import SharedMemoryOutput
 
 if TYPE_CHECKING:
     from nupic_client.signature import ModelSignature
@@ -48,14 +49,16 @@ def output_names(value: object) -> tuple[str, ...]:
 
 
 def _requested(name: object, asked: object) -> RequestedOutput:
-    """Return an output with what is asked of it: nothing special, a number of classes, or parameters of the protocol."""
+    """Return an output with what is asked of it: nothing special, classes, parameters, or a place in shared memory."""
     checked = _check_name(name)
     if asked is None:
         return RequestedOutput(checked)
+    if isinstance(asked, SharedMemoryOutput):
+        return RequestedOutput(checked, asked.parameters, asked)
     if isinstance(asked, Mapping):
         subject = f"the parameters of output {name!r}"
         return RequestedOutput(checked, check_parameters(asked, subject=subject, parameter="outputs"))
-    allowed = "a number of classes, a mapping of parameters or None"
+    allowed = "a number of classes, a mapping of parameters, a place in shared memory or None"
     classes = check_integer(f"outputs[{name!r}]", asked, allowed, low=1, high=2**63 - 1)
     return RequestedOutput(checked, {CLASSIFICATION: classes})
 

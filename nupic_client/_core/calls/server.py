@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nupic_client._core.calls.flows import Flow, Invoke, Metadata
+from nupic_client._core.calls.flows import Flow
+from nupic_client._core.calls.loading import load_model
 from nupic_client._core.calls.models import describe_model
+from nupic_client._core.calls.queries import Queries
+from nupic_client._core.calls.statistics import statistics_of
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.server_words import core_of
 from nupic_client._text import check_text
 from nupic_client.errors import (
-    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
-    InferenceError,
     ModelUnavailableError,
-    RequestError,
     RequestRejectedError,
 )
 from nupic_client.naming import parse_model_name
 from nupic_client.prompts import guess_family
 from nupic_client.registry import ModelRegistry
-from nupic_client.server_info import Durations, ModelInfo, ModelStatistics, ServerInfo
+from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
 from nupic_client.signature import ModelSignature
 
 __all__ = ["ServerQueries"]
 
 
-class ServerQueries:
+class ServerQueries(Queries):
     """The questions to one server.
 
     Args:
         timeout: seconds for each call, or None for no limit.
         metadata: sent with each call.
     """
-
-    def __init__(self, timeout: float | None, metadata: Metadata) -> None:
-        self._timeout = timeout
-        self._metadata = metadata
 
     def is_live(self) -> Flow[bool]:
         """Ask whether the server is live; False for one that cannot be reached."""
@@ -64,6 +58,13 @@ class ServerQueries:
         check_text("version", version, parameter="version")
         return (yield from describe_model(model, version, timeout=self._timeout, metadata=self._metadata))
 
+    def model_config(self, model: str, version: str) -> Flow[dict[str, Any]]:
+        """Ask for the configuration of a model, with the names of its fields in the protocol."""
+        from google.protobuf import json_format  # noqa: PLC0415 - nothing else needs it
+
+        response = yield self._invoke("ModelConfig", name=model, version=version)
+        return json_format.MessageToDict(response.config, preserving_proto_field_name=True)
+
     def models(self, registry: ModelRegistry, *, details: bool) -> Flow[list[ModelInfo]]:
         """Ask for all models, and with ``details`` for the configuration of each ready one."""
         index = yield self._invoke("RepositoryIndex")
@@ -78,66 +79,23 @@ class ServerQueries:
     def statistics(self, model: str, version: str) -> Flow[list[ModelStatistics]]:
         """Ask for the statistics of a model; without a name, of all models."""
         response = yield self._invoke("ModelStatistics", name=model, version=version)
-        return [_statistics(entry) for entry in response.model_stats]
+        return [statistics_of(entry) for entry in response.model_stats]
 
-    def load(self, model: str, config: str | Mapping[str, Any] | None) -> Flow[None]:
-        """Ask the server to load a model."""
-        check_text("model", model, parameter="model")
-        request = wire.pb.RepositoryModelLoadRequest(model_name=model)
-        if config is not None:
-            request.parameters["config"].string_param = _config_json(config)
-        try:
-            yield Invoke("RepositoryModelLoad", request, self._timeout, self._metadata)
-        except RequestError as error:
-            failure = self._not_loaded(error, model, configured=config is not None)
-            raise failure from error.__cause__
-
-    def _not_loaded(self, error: RequestError, model: str, *, configured: bool) -> RequestError:
-        """Return the error of a request to load a model, which is about the model and not about inputs."""
-        if isinstance(error, DeadlineExceededError):
-            within = "in time" if self._timeout is None else f"within the timeout of {self._timeout:g} s"
-            message = (
-                f"model {model!r} was not loaded {within}: the server goes on loading it. Wait for it with"
-                " wait_until_ready, or give load a longer timeout"
-            )
-            return error.with_facts(message=message, limit=self._timeout, model=model)
-        named = error.completed(model=model)
-        said = core_of(error.server_message)
-        if isinstance(error, ModelUnavailableError):
-            # Triton answers a configuration that it cannot read as if the model were not in its repository.
-            hint = ": check that it is in the repository" if said.endswith("model repository") else ""
-            hint += " and that the configuration is right" if hint and configured else ""
-        elif isinstance(error, InferenceError) or error.status == "INVALID_ARGUMENT":
-            hint = ": check its configuration" if configured else ""
-        else:
-            return named  # who asks, capacity or the connection; or the server does not load models at all
-        message = f"the server could not load model {model!r}{hint}" + (f": {said}" if said else "")
-        kind = (
-            RequestRejectedError
-            if isinstance(error, RequestRejectedError) and configured
-            else ModelUnavailableError
-        )
-        return kind(
-            message,
-            model=model,
-            target=error.target,
-            status=error.status,
-            server_message=error.server_message,
-            retryable=error.retryable,
-        )
+    def load(
+        self,
+        model: str,
+        config: str | Mapping[str, Any] | None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Flow[None]:
+        """Ask the server to load a model. Raises as `load_model`."""
+        return load_model(model, config, files, timeout=self._timeout, metadata=self._metadata)
 
     def unload(self, model: str, *, dependents: bool) -> Flow[None]:
         """Ask the server to unload a model."""
         check_text("model", model, parameter="model")
         request = wire.pb.RepositoryModelUnloadRequest(model_name=model)
         request.parameters["unload_dependents"].bool_param = dependents
-        yield Invoke("RepositoryModelUnload", request, self._timeout, self._metadata)
-
-    def _invoke(self, method: str, **fields: str) -> Invoke:
-        for field, text in fields.items():
-            parameter = "model" if field == "name" else field
-            check_text(parameter, text, parameter=parameter)
-        return Invoke(method, wire.METHODS[method][0](**fields), self._timeout, self._metadata)
+        yield self._send("RepositoryModelUnload", request)
 
     def _flag(self, method: str, read: Callable[[Any], bool], **fields: str) -> Flow[bool]:
         try:
@@ -162,20 +120,6 @@ def _state(entry: Any) -> str:
     return str(entry.state).rpartition(".")[2]
 
 
-def _config_json(config: object) -> str:
-    if isinstance(config, Mapping):
-        try:
-            return json.dumps(config)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"config cannot be sent as JSON: {error}", parameter="config") from None
-    if not isinstance(config, str):
-        raise ConfigurationError(
-            f"config must be JSON text or a mapping, not {type(config).__name__}", parameter="config"
-        )
-    check_text("config", config, parameter="config")
-    return config
-
-
 def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature | None) -> ModelInfo:
     spec = registry.get(entry.name)
     return ModelInfo(
@@ -188,21 +132,4 @@ def _model_info(entry: Any, registry: ModelRegistry, signature: ModelSignature |
         family=spec.family if spec is not None and spec.family else guess_family(entry.name),
         friendly_name=None if spec is None else spec.name,
         parts=parse_model_name(entry.name),
-    )
-
-
-def _statistics(entry: Any) -> ModelStatistics:
-    parts = {
-        name: Durations(
-            count=getattr(entry.inference_stats, name).count,
-            total=getattr(entry.inference_stats, name).ns / 1e9,
-        )
-        for name in ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
-    }
-    return ModelStatistics(
-        name=entry.name,
-        version=entry.version,
-        inference_count=entry.inference_count,
-        execution_count=entry.execution_count,
-        **parts,
     )

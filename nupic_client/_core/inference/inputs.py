@@ -32,6 +32,7 @@ class EncodedBatch:
         return (
             self.rows is not None
             and other.rows is not None
+            and all(tensor.contents for tensor in self.tensors)  # what is in shared memory stays there
             and [(tensor.name, tensor.shape[1:], tensor.parameters) for tensor in self.tensors]
             == [(tensor.name, tensor.shape[1:], tensor.parameters) for tensor in other.tensors]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ from nupic_client._core.calls.outputs import check_output, requested_outputs
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.output_arrays import decode_outputs, text_bytes
+from nupic_client._core.kserve.shared_memory import decode_with_places
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
+from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError, ProtocolError, RequestError
 from nupic_client.logs import log_outcome, log_sending
 from nupic_client.options import InferOptions, InferStreamOptions, TextAs
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
     from nupic_client._core.inference.inputs import EncodedBatch
     from nupic_client.registry import ModelSpec
+    from nupic_client.shared_memory_places import SharedMemoryOutput, SharedMemoryTensor
     from nupic_client.signature import ModelSignature
 
 __all__ = ["InferenceRequest", "SerializedRequest", "check_text"]
@@ -54,6 +57,7 @@ class InferenceRequest:
         parameters: request parameters.
         text: the type of BYTES elements in results, ``"str"`` or ``"bytes"``.
         streamed: whether the model may answer with any number of responses.
+        places: where outputs are to be written, for those in shared memory.
     """
 
     model: ModelSpec
@@ -64,6 +68,7 @@ class InferenceRequest:
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     text: TextAs = "str"
     streamed: bool = False
+    places: Mapping[str, SharedMemoryOutput] = field(default_factory=dict)
 
     @classmethod
     def create(
@@ -105,12 +110,21 @@ class InferenceRequest:
         if streamed:
             call["request_id"] = call.get("request_id") or new_id()
             parameters = {**parameters, wire.EMPTY_FINAL_PARAMETER: True}
+        outputs = requested_outputs(options.get("outputs"))
+        places = {output.name: output.place for output in outputs if output.place is not None}
+        if places and not single:
+            raise ConfigurationError(
+                f"outputs must not be in shared memory here, as {listed(places)}: every request would write to the same"
+                " place; send each with infer()",
+                parameter="outputs",
+            )
         return cls(
             model=model,
             options=defaults.override(call),
             target=target,
             new_id=new_id,
-            outputs=requested_outputs(options.get("outputs")),
+            outputs=outputs,
+            places=places,
             parameters=parameters,
             text=check_text(options.get("text", "str")),
             streamed=streamed,
@@ -199,10 +213,14 @@ class InferenceRequest:
         limit = self.options.max_output_bytes
         if limit is not None and text_bytes(response) > limit:
             raise ProtocolError(too_long(limit))
-        arrays = decode_outputs(response, self.text)
+        places: Mapping[str, SharedMemoryTensor] = {}
+        if self.places:
+            arrays, places = decode_with_places(response, self.text, self.places)
+        else:
+            arrays = decode_outputs(response, self.text)
         # A stream may have responses with nothing but parameters.
-        asked = self.outputs if arrays or not self.streamed else ()
-        missing = [output.name for output in asked if output.name not in arrays]
+        asked = self.outputs if response.outputs or not self.streamed else ()
+        missing = [it.name for it in asked if it.name not in arrays and it.name not in places]
         if missing:
             raise ProtocolError(f"the server did not send the output {', '.join(map(repr, missing))}")
         return InferenceResult(
@@ -214,6 +232,7 @@ class InferenceRequest:
             output_parameters={
                 output.name: wire.parameters_of(output) for output in response.outputs if output.parameters
             },
+            places=places,
         )
 
 

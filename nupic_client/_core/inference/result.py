@@ -11,6 +11,7 @@ from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
+from nupic_client.shared_memory_places import SharedMemoryTensor
 
 __all__ = ["Classification", "InferenceResult"]
 
@@ -33,9 +34,9 @@ class Classification:
 class InferenceResult(Mapping[str, "Array"]):
     """The outputs of a model as numpy arrays, by name. Immutable.
 
-    Numeric arrays are read-only views of the server's response; ``array.copy()`` can be changed. BF16 comes
-    as float32. Where the model has one output only, the result can be used as that array:
-    ``numpy.asarray(result)``.
+    Numeric arrays are read-only views of the server's response, or of the shared memory that the server has written to;
+    ``array.copy()`` can be changed, and stays as it is when the server writes there again. BF16 comes as float32. Where the
+    model has one output only, the result can be used as that array: ``numpy.asarray(result)``.
 
     Example:
         .. code-block:: python
@@ -44,7 +45,7 @@ class InferenceResult(Mapping[str, "Array"]):
             result["y"].shape
     """
 
-    __slots__ = ("_arrays", "_output_parameters", "model", "parameters", "request_id", "version")
+    __slots__ = ("_arrays", "_output_parameters", "model", "parameters", "places", "request_id", "version")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class InferenceResult(Mapping[str, "Array"]):
         request_id: str = "",
         parameters: Parameters = NO_PARAMETERS,
         output_parameters: Mapping[str, Parameters] = {},
+        places: Mapping[str, SharedMemoryTensor] = {},
     ) -> None:
         self._arrays = dict(arrays)
         self.model: str = model
@@ -66,6 +68,10 @@ class InferenceResult(Mapping[str, "Array"]):
         self.parameters: Mapping[str, bool | int | float | str] = parameters
         """The response parameters."""
         self._output_parameters = output_parameters
+        self.places: Mapping[str, SharedMemoryTensor] = places
+        """The outputs that were written to shared memory, each as an input for the next request.
+
+        Those in memory that this process does not have, such as a GPU's, are only here."""
 
     @property
     def output_parameters(self) -> Mapping[str, Mapping[str, bool | int | float | str]]:
@@ -124,7 +130,14 @@ class InferenceResult(Mapping[str, "Array"]):
         )
 
     def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
+        try:
+            return self._arrays[name]
+        except KeyError:
+            if name not in self.places:
+                raise
+            raise KeyError(
+                f"output {name!r} is in memory that this process does not have: see places"
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

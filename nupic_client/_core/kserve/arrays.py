@@ -30,9 +30,10 @@ from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._datatypes import DATATYPES
 from nupic_client._numbers import as_integer
-from nupic_client._parameters import NO_PARAMETERS
+from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client.errors import ConfigurationError
 from nupic_client.infer_input import InferInput
+from nupic_client.shared_memory_places import SharedMemoryTensor
 
 if TYPE_CHECKING:
     from nupic_client.signature import TensorSpec
@@ -350,8 +351,10 @@ def encode_array(spec: TensorSpec, value: ArrayLike, *, batched: bool) -> Encode
         ConfigurationError: the value does not have the data type or the shape; the message names the input.
     """
     parameters = NO_PARAMETERS
-    if isinstance(value, InferInput):
-        value, parameters = value.data, value.parameters
+    if isinstance(value, _BESIDES_ARRAYS):
+        value, parameters = _unwrapped(value)
+        if isinstance(value, SharedMemoryTensor):
+            return _encode_place(spec, value, parameters, batched=batched)
     array = as_array(spec.name, spec.datatype, value)
     shape = fit_shape(spec, array, batched=batched)
     return EncodedTensor(spec.name, spec.datatype, shape, (content_of(spec.datatype, array),), parameters)
@@ -364,25 +367,54 @@ def encode_undeclared(name: str, value: ArrayLike) -> EncodedTensor:
         ConfigurationError: the protocol has no such data type; the message names the input.
     """
     parameters = NO_PARAMETERS
-    if isinstance(value, InferInput):
-        value, parameters = value.data, value.parameters
+    if isinstance(value, _BESIDES_ARRAYS):
+        value, parameters = _unwrapped(value)
+        if isinstance(value, SharedMemoryTensor):
+            return EncodedTensor(name, value.datatype, tuple(value.shape), (), parameters)
     datatype = own_datatype(name, value)
     array = as_array(name, datatype, value)
     return EncodedTensor(name, datatype, array.shape, (content_of(datatype, array),), parameters)
 
 
-def fit_shape(spec: TensorSpec, array: Array, *, batched: bool) -> tuple[int, ...]:
+_BESIDES_ARRAYS = (InferInput, SharedMemoryTensor)
+"""Values of inputs that are no arrays themselves."""
+
+
+def _unwrapped(value: InferInput | SharedMemoryTensor) -> tuple[ArrayLike, Parameters]:
+    """Return the value inside of an input and the parameters to send with it."""
+    parameters = NO_PARAMETERS
+    if isinstance(value, InferInput):
+        value, parameters = value.data, value.parameters
+    if isinstance(value, SharedMemoryTensor):
+        parameters = {**parameters, **value.parameters}
+    return value, parameters
+
+
+def _encode_place(
+    spec: TensorSpec, tensor: SharedMemoryTensor, parameters: Parameters, *, batched: bool
+) -> EncodedTensor:
+    """Check a tensor in shared memory against an input of a model. It has no contents in the message."""
+    if tensor.datatype != spec.datatype:
+        raise ConfigurationError(
+            f"input {spec.name!r} must be {spec.datatype}, not {tensor.datatype} in shared memory: put it there with"
+            f" datatype={spec.datatype!r}"
+        )
+    shape = fit_shape(spec, tensor, batched=batched)
+    return EncodedTensor(spec.name, spec.datatype, shape, (), parameters)
+
+
+def fit_shape(spec: TensorSpec, array: Array | SharedMemoryTensor, *, batched: bool) -> tuple[int, ...]:
     """Return the full shape to send an array with.
 
     Args:
         spec: the input as the model declares it.
-        array: the value to send.
+        array: the value to send, or where it is.
         batched: whether the model has a batch dimension before the declared ones.
 
     Raises:
         ConfigurationError: the array does not have the declared shape.
     """
-    given = array.shape
+    given = tuple(array.shape)
     declared = (-1, *spec.shape) if batched else spec.shape
     candidates = [given]
     if batched:

@@ -106,6 +106,7 @@ RULES = (
     ),
     _rule(
         r"Request for unknown model: '.*' (version \S+ )?is not found"
+        r"|^Request for unknown model : "
         r"|^requested model ('.*' is not available|version is not available for model)"
         r"|^Model with name \S+ does not exist"
         r"|^Unexpected <class '[^']*ModelNotFound'>",
@@ -152,6 +153,48 @@ RULES = (
         ModelUnavailableError,
         "INTERNAL",
         "the server could not load the model",
+    ),
+    # --- settings
+    _rule(
+        r"^Attempting to set invalid trace setting|^Unable to parse '\w+', got"
+        r"|^(trace|log) file location can not be updated|^invalid argument for log_",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the server does not take this setting",
+    ),
+    # --- shared memory
+    _rule(
+        r"^Unable to find (\w+ )?shared memory region",
+        RequestRejectedError,
+        "NOT_FOUND",
+        "the server has no such region of shared memory: register it; a server that was started again has none",
+    ),
+    _rule(
+        r"^shared memory region '.*' already in manager",
+        RequestRejectedError,
+        "ALREADY_EXISTS",
+        "a region of shared memory with this name is registered already",
+    ),
+    _rule(
+        r"^Cannot unregister shared memory region .* in use",
+        RequestRejectedError,
+        "INTERNAL",
+        "a request uses this region of shared memory",
+        retryable=True,
+    ),
+    _rule(
+        r"^(Unable to open|Invalid) shared memory region: |^[Ff]ailed to (register|open) .*(shared memory|CUDA IPC)",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the server cannot use this memory: it must exist on the server's machine, begin at a page, be no smaller than"
+        " registered, and be registered only once",
+    ),
+    _rule(
+        r"^Invalid offset( \+ byte size)? for shared memory region"
+        r"|^shared memory size specified with the request for output",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the place in shared memory does not fit",
     ),
     # --- what the request asks for
     _rule(

@@ -16,6 +16,7 @@ from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client._core.kserve.messages import load_messages
 from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client.errors import ProtocolError
+from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import InputTensor
 
 __all__ = [
@@ -49,21 +50,9 @@ pb: Any = load_messages()
 """The message classes, as tritonclient's module ``service_pb2`` has them."""
 
 METHODS: Mapping[str, tuple[Any, Any]] = {
-    name: (getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response"))
-    for name in (
-        "ServerLive",
-        "ServerReady",
-        "ServerMetadata",
-        "ModelReady",
-        "ModelMetadata",
-        "ModelConfig",
-        "ModelInfer",
-        "ModelStatistics",
-        "RepositoryIndex",
-        "RepositoryModelLoad",
-        "RepositoryModelUnload",
-    )
-} | {"ModelStreamInfer": (pb.ModelInferRequest, pb.ModelStreamInferResponse)}
+    method.name: (getattr(pb, method.input_type.name), getattr(pb, method.output_type.name))
+    for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+}
 """Request and response class of each method of the service."""
 
 
@@ -101,7 +90,8 @@ def build_infer_request(
     request = _without_contents(model, tensors, request_id, version, outputs, parameters)
     for tensor in tensors:
         if isinstance(tensor, EncodedTensor):
-            request.raw_input_contents.append(b"".join(tensor.contents))
+            if tensor.contents:  # those in shared memory have none, and the server skips them when it counts
+                request.raw_input_contents.append(b"".join(tensor.contents))
             continue
         try:
             request.raw_input_contents.append(encode_tensor(tensor.datatype, tensor.values))
@@ -175,7 +165,7 @@ class EncodedTensor:
         name: the input's name.
         datatype: its KServe v2 data type.
         shape: its full shape.
-        contents: its raw contents, in parts that follow one another.
+        contents: its raw contents, in parts that follow one another; no parts at all for a tensor in shared memory.
         parameters: of this input.
     """
 
@@ -193,10 +183,12 @@ class RequestedOutput:
     Args:
         name: the output's name.
         parameters: of this output, such as the number of classes.
+        place: where it is to be written, if that is in shared memory; ``parameters`` say so too.
     """
 
     name: str
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
+    place: SharedMemoryOutput | None = None
 
 
 def serialize_infer_request(
@@ -229,6 +221,8 @@ def serialize_infer_request(
     request = _without_contents(model, tensors, request_id, version, outputs, parameters)
     parts: list[bytes | memoryview] = [request.SerializeToString()]
     for tensor in tensors:
+        if not tensor.contents:
+            continue
         parts.append(_RAW_INPUT_TAG + _varint(sum(len(content) for content in tensor.contents)))
         parts.extend(tensor.contents)
     return b"".join(parts)

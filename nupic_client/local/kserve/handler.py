@@ -104,6 +104,7 @@ class InferenceHandler:
     ) -> Generator[Any]:
         execution = Execution()
         known = self._repository.models.get(message.model_name)
+        message = self._repository.memory.filled(message)
         request = decode_request(message, known, metadata=metadata, method=method)
         self._on_request(request)
         writer = ResponseWriter(known, request)
@@ -111,6 +112,7 @@ class InferenceHandler:
             model = self._repository.find(message.model_name, message.model_version)
             _check_method(model, method)
             writer.classes = self._checked(message, model, execution)
+            writer.write_to_memory(self._repository.memory.write, message.outputs)
             with self._admission.admitted(cancelled) as admitted:
                 execution.queue = execution.age - execution.compute_input
                 if admitted:
@@ -126,7 +128,7 @@ class InferenceHandler:
 
     def _checked(self, message: Any, model: ServedModel, execution: Execution) -> dict[str, int]:
         try:
-            classes = check_request(message, model)
+            classes = check_request(message, model, self._repository.memory)
         except StatusError as error:
             if error.reached_model:
                 self._repository.counter(model.name).failed(execution)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
 from nupic_client.local.kserve.status import StatusError, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["check_output_parameters", "check_parameters", "no_region", "uses_shared_memory"]
+__all__ = [
+    "Place",
+    "check_output_parameters",
+    "check_parameters",
+    "no_region",
+    "place_of",
+    "uses_shared_memory",
+]
 
 _CLASSIFICATION = "classification"
 """Parameter of a requested output: the number of classes to return in place of the numbers."""
@@ -76,24 +84,49 @@ def uses_shared_memory(tensor: Any) -> str:
     return region
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in shared memory an input or output is."""
+
+    region: str
+    byte_size: int
+    offset: int
+
+
+def place_of(tensor: Any) -> Place | None:
+    """Return where in shared memory an input or output is; None for one that is not.
+
+    Raises:
+        StatusError: as `uses_shared_memory`.
+    """
+    region, given = uses_shared_memory(tensor), tensor.parameters
+    if not region:
+        return None
+    return Place(region, given[_SIZE].int64_param, given[_OFFSET].int64_param if _OFFSET in given else 0)
+
+
 def _check_kind(given: Any, name: str, kind: str, subject: str) -> None:
     if given[name].WhichOneof("parameter_choice") != kind:
         raise invalid(f"invalid value type for '{name}' {subject}, expected {kind}.")
 
 
 def no_region(name: str) -> StatusError:
-    """Return the refusal of a region of shared memory: there are none on this server."""
+    """Return the refusal of a region of shared memory that is not registered."""
     return StatusError("NOT_FOUND", f"Unable to find shared memory region: '{name}'")
 
 
-def check_output_parameters(message: Any) -> dict[str, int]:
+def check_output_parameters(message: Any, check_place: Callable[[Any, str], None]) -> dict[str, int]:
     """Check the parameters of the requested outputs.
+
+    Args:
+        message: the ModelInferRequest.
+        check_place: refuses an output in a region of shared memory that cannot be used.
 
     Returns:
         The number of classes of each output that is wanted as a classification.
 
     Raises:
-        StatusError: they are wrong, or name a region of shared memory.
+        StatusError: they are wrong.
     """
     classes = {}
     for output in message.outputs:
@@ -103,7 +136,7 @@ def check_output_parameters(message: Any) -> dict[str, int]:
                 raise invalid(f"output can't set both '{_REGION}' and '{_CLASSIFICATION}'")
             classes[output.name] = _class_count(output.parameters[_CLASSIFICATION])
         if region:
-            raise no_region(region)
+            check_place(output, region)
     return classes
 
 

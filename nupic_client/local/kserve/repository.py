@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from nupic_client.local.kserve.shared_memory import NoMemory
 from nupic_client.local.kserve.statistics import ModelCounter
 from nupic_client.local.kserve.status import StatusError
 from nupic_client.local.kserve.versions import check_version
@@ -23,12 +24,15 @@ class Repository:
     Args:
         models: the models; their names must differ.
         explicit: whether clients may load and unload models.
+        memory: shared memory for inputs and outputs; none by default.
 
     Raises:
         ValueError: two models have the same name.
     """
 
-    def __init__(self, models: Iterable[ServedModel], *, explicit: bool = False) -> None:
+    def __init__(
+        self, models: Iterable[ServedModel], *, explicit: bool = False, memory: NoMemory | None = None
+    ) -> None:
         items = tuple(models)
         self.models: Mapping[str, ServedModel] = {model.name: model for model in items}
         """The models as they are served: a client may have loaded one with another configuration."""
@@ -37,6 +41,8 @@ class Repository:
         self.stored = self.models
         """The models as they were given."""
         self.explicit = explicit
+        self.memory = memory or NoMemory()
+        """The shared memory that clients have registered."""
         self.ready = True
         """The answer to ServerReady."""
         self.exiting = False

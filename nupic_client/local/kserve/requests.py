@@ -22,7 +22,6 @@ from nupic_client.local.engine import EngineRequest, ServedModel, readable
 from nupic_client.local.kserve.parameters import (
     check_output_parameters,
     check_parameters,
-    no_region,
     uses_shared_memory,
 )
 from nupic_client.local.kserve.status import StatusError, invalid
@@ -30,6 +29,7 @@ from nupic_client.local.kserve.status import StatusError, invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nupic_client.local.kserve.shared_memory import NoMemory
     from nupic_client.signature import TensorSpec, TensorValue
 
 __all__ = ["batch_size", "check_request", "decode_request", "id_prefix"]
@@ -106,12 +106,13 @@ def decode_request(
     )
 
 
-def check_request(message: Any, model: ServedModel) -> dict[str, int]:
+def check_request(message: Any, model: ServedModel, memory: NoMemory) -> dict[str, int]:
     """Check a request against the model's signature, in the order of the real server.
 
     Args:
         message: the ModelInferRequest.
         model: the requested model.
+        memory: the shared memory that is registered; inputs in it have their contents already.
 
     Returns:
         The number of classes of each output that is wanted as a classification.
@@ -120,8 +121,8 @@ def check_request(message: Any, model: ServedModel) -> dict[str, int]:
         StatusError: with the real server's text.
     """
     check_parameters(message)
-    _check_contents(message, model)
-    classes = check_output_parameters(message)
+    _check_contents(message, model, memory)
+    classes = check_output_parameters(message, memory.check)
     for item in message.outputs:
         if item.name not in model.signature.outputs:
             raise invalid(f"unexpected inference output '{item.name}' for model '{model.name}'")
@@ -141,7 +142,7 @@ def id_prefix(message: Any) -> str:
     return f"[request id: {message.id or '<id_unknown>'}] "
 
 
-def _check_contents(message: Any, model: ServedModel) -> None:
+def _check_contents(message: Any, model: ServedModel, memory: NoMemory) -> None:
     """Check that each input is given once and has a content of either kind."""
     times = Counter(item.name for item in message.inputs)
     twice = next((name for name, count in times.items() if count > 1), None)
@@ -156,7 +157,7 @@ def _check_contents(message: Any, model: ServedModel) -> None:
                 f"'{model.name}'"
             )
         if region:
-            raise no_region(region)
+            memory.check(item, region)
         if typed and message.raw_input_contents:
             raise invalid(
                 "contents field must not be specified when using raw_input_contents for "

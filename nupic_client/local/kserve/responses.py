@@ -9,11 +9,12 @@ from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import encode_tensor
 from nupic_client.local.kserve.classification import classify
 from nupic_client.local.kserve.outputs import ChunkOutputs
+from nupic_client.local.kserve.parameters import place_of
 from nupic_client.local.kserve.versions import check_version
 from nupic_client.signature import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nupic_client.local.engine import Chunk, EngineRequest, ServedModel
     from nupic_client.signature import TensorValue
@@ -37,8 +38,15 @@ class ResponseWriter:
         self._outputs = ChunkOutputs(model.text_output if model else "text_output", request)
         self.classes: Mapping[str, int] = {}
         """The number of classes of each output that is wanted as a classification."""
+        self._write: Callable[[Any, bytes], None] | None = None
+        self._places: dict[str, Any] = {}
         self.finished = False
         """Whether a response with the final mark was written."""
+
+    def write_to_memory(self, write: Callable[[Any, bytes], None], outputs: Iterable[Any]) -> None:
+        """Write those of the requested outputs that have a place in shared memory to it."""
+        self._write = write
+        self._places = {output.name: output for output in outputs if place_of(output) is not None}
 
     def content(self, chunk: Chunk) -> Any:
         """Return the ModelInferResponse of a chunk, or None if there is nothing to send."""
@@ -83,7 +91,11 @@ class ResponseWriter:
             )
             shape, datatype = [count] if rows is None else [rows, count], "BYTES"
         response.outputs.add(name=name, datatype=datatype, shape=shape)
-        response.raw_output_contents.append(encode_tensor(datatype, values))
+        content = encode_tensor(datatype, values)
+        if self._write is not None and name in self._places:
+            self._write(self._places[name], content)
+            content = b""
+        response.raw_output_contents.append(content)
 
     def _response(self, *, final: bool) -> Any:
         # Without content the version is the requested one, usually an empty one.

@@ -92,6 +92,7 @@ class Servicer:
             "RepositoryIndex": self._repository_index,
             "RepositoryModelLoad": self._model_load,
             "RepositoryModelUnload": self._model_unload,
+            **self._repository.memory.calls(),
         }
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(

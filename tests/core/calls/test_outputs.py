@@ -11,6 +11,7 @@ from core.replies import array_signature
 from nupic_client._core.calls.outputs import check_output, output_names, requested_outputs
 from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client.errors import ConfigurationError
+from nupic_client.shared_memory_places import SharedMemoryOutput
 
 MODEL = array_signature({"x": ("INT32", (-1,))}, {"scores": ("FP32", (-1,)), "text": ("BYTES", (-1,))})
 
@@ -32,7 +33,7 @@ def test_a_mapping_says_what_is_asked_of_each():
 
 @pytest.mark.parametrize("classes", [0, -1, True, 2.5, "3", 2**63, [1]])
 def test_a_wrong_number_of_classes_is_refused(classes):
-    wanted = "outputs['p'] must be a number of classes, a mapping of parameters or None, not"
+    wanted = "outputs['p'] must be a number of classes, a mapping of parameters, a place in shared memory or None, not"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(wanted)}"):
         requested_outputs({"p": classes})
 
@@ -66,3 +67,14 @@ def test_an_output_that_the_model_does_not_have_is_refused_with_the_nearest():
     check_output(MODEL, "scores")
     with pytest.raises(ConfigurationError, match=r"has no output 'score': did you mean 'scores'"):
         check_output(MODEL, "score")
+
+
+def test_a_place_in_shared_memory():
+    place = SharedMemoryOutput(region="a", byte_size=8, offset=4)
+    (output,) = requested_outputs({"p": place})
+    assert (output.name, output.place) == ("p", place)
+    assert output.parameters == {
+        "shared_memory_region": "a",
+        "shared_memory_byte_size": 8,
+        "shared_memory_offset": 4,
+    }

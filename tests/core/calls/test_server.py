@@ -249,7 +249,8 @@ def test_loading_has_its_own_timeout(monkeypatch, given, sent, flavour):
     """V-F4: a model of 135 M took 70 s under vLLM, and the client's default is 30 s."""
     seen = []
 
-    def load(self, model, config):
+    def load(self, model, config, files):
+        assert not files
         seen.append((self._timeout, self._metadata, model, config))
         yield ReadClock()
 

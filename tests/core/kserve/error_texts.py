@@ -29,6 +29,47 @@ class Said(NamedTuple):
 
 
 TEXTS = [
+    # Triton's settings
+    *(
+        Said(text, RequestRejectedError)
+        for text in (
+            "Attempting to set invalid trace setting :trace file name is not given",
+            "Unable to parse 'trace_rate', got: abc",
+            "trace file location can not be updated through network protocol",
+            "log file location can not be updated through network protocol",
+            "invalid argument for log_format, got: abc",
+        )
+    ),
+    Said("Request for unknown model : nope", ModelUnavailableError, "NOT_FOUND"),
+    # its shared memory
+    *(
+        Said(text, RequestRejectedError, "NOT_FOUND")
+        for text in (
+            "Unable to find shared memory region: 'nope'",
+            "Unable to find system shared memory region: 'nope'",
+            "Unable to find cuda shared memory region: 'nope'",
+        )
+    ),
+    Said(
+        "Cannot unregister shared memory region 'a', it is currently in use.",
+        RequestRejectedError,
+        "INTERNAL",
+        retryable=True,
+    ),
+    Said("shared memory region 'a' already in manager", RequestRejectedError, "ALREADY_EXISTS"),
+    *(
+        Said(text, RequestRejectedError)
+        for text in (
+            "Unable to open shared memory region: '/nokey'",
+            "Invalid shared memory region: '/a'",
+            "failed to register shared memory region: invalid args",
+            "failed to register shared memory region 'b': unable to process address spaceInvalid argument",
+            "failed to open CUDA IPC handle: invalid argument",
+            "Invalid offset for shared memory region: 'a'",
+            "Invalid offset + byte size for shared memory region: 'a'",
+            "shared memory size specified with the request for output 'y' (16 bytes) should be at least 32 bytes",
+        )
+    ),
     # Triton's queues (P-F7)
     Said("Exceeds maximum queue size", OverloadedError, "UNAVAILABLE", retryable=True),
     Said("Request timeout expired", OverloadedError, "UNAVAILABLE", retryable=True),

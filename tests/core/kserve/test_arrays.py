@@ -15,12 +15,15 @@ from nupic_client._core.kserve.arrays import (
     DTYPES,
     as_array,
     content_of,
+    encode_array,
     encode_undeclared,
     fit_shape,
     own_datatype,
 )
 from nupic_client._core.kserve.output_arrays import from_raw
 from nupic_client.errors import ConfigurationError
+from nupic_client.infer_input import InferInput
+from nupic_client.shared_memory_places import SharedMemoryTensor
 from nupic_client.signature import TensorSpec
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
@@ -536,3 +539,33 @@ def test_a_value_without_a_data_type_of_the_protocol_is_an_error(value, words):
     """I-F5."""
     with pytest.raises(ConfigurationError, match=f"input 'x'.*{words}"):
         encode_undeclared("x", value)
+
+
+class TestSharedMemory:
+    TENSOR = SharedMemoryTensor(region="a", byte_size=8, datatype="FP32", shape=[2], offset=64)
+    PARAMETERS = TENSOR.parameters
+
+    def test_a_tensor_is_named_and_not_sent(self):
+        found = encode_array(TensorSpec("x", "FP32", (-1,)), self.TENSOR, batched=False)
+        assert (found.shape, found.contents, found.parameters) == ((2,), (), self.PARAMETERS)
+
+    def test_a_batch_of_one_may_be_left_out(self):
+        found = encode_array(TensorSpec("x", "FP32", (2,)), self.TENSOR, batched=True)
+        assert found.shape == (1, 2)
+
+    def test_it_keeps_the_parameters_of_its_input(self):
+        found = encode_array(TensorSpec("x", "FP32", (2,)), InferInput(self.TENSOR, {"a": 1}), batched=False)
+        assert found.parameters == {"a": 1, **self.PARAMETERS}
+
+    def test_it_has_its_own_data_type_where_the_server_lists_none(self):
+        found = encode_undeclared("x", self.TENSOR)
+        assert (found.datatype, found.shape, found.contents) == ("FP32", (2,), ())
+        assert found.parameters == self.PARAMETERS
+
+    def test_the_model_s_data_type_and_shape_are_checked(self):
+        with pytest.raises(
+            ConfigurationError, match=r"must be INT32, not FP32 in shared memory.*datatype='INT32'"
+        ):
+            encode_array(TensorSpec("x", "INT32", (2,)), self.TENSOR, batched=False)
+        with pytest.raises(ConfigurationError, match=r"shape \[3\], not \[2\]"):
+            encode_array(TensorSpec("x", "FP32", (3,)), self.TENSOR, batched=False)
