@@ -39,11 +39,12 @@ class ClientFactory:
         Args:
             model: a friendly name of the registry or the server's own name of a model.
             url: the server; by default port 8001 of this machine for gRPC and port 8000 for HTTP.
-            protocol: ``"grpc"`` or ``"http"``. gRPC does more, such as many requests at the same time.
+            protocol: ``"grpc"`` or ``"http"``. gRPC has async methods too, and is faster with many requests at the same
+                time.
             **options: as for `InferenceClient`, or over HTTP for `HttpInferenceClient`.
 
         Returns:
-            A client with ``infer`` and ``embed``.
+            A client with ``infer``, ``embed``, ``map`` and ``generate``.
 
         Raises:
             ConfigurationError: an argument is wrong.

@@ -1,71 +1,71 @@
-"""`HttpInferenceClient`: requests over HTTP, for scripts that have only the server's HTTP port.
-
-It infers and embeds, one request after the other. `InferenceClient` has many on their way at the same time.
-"""
+"""`HttpInferenceClient`: one model over HTTP, where only the server's HTTP port can be reached."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, Unpack
 
+import nupic_client  # its streams import gRPC when they are asked for, also by those who read annotations
 from nupic_client._core.calls.auth import Bearer
-from nupic_client._core.calls.models import ModelDirectory, wait_until_ready
-from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.generation.opening import generate_unary, open_stream
+from nupic_client._core.generation.request import GenerationRequest
+from nupic_client._core.generation.session import GenerationSession
+from nupic_client._core.inference.bulk import BulkSettings, embedding_pipeline
 from nupic_client._core.inference.call import infer
-from nupic_client._core.inference.embedding import check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._core.kserve.arrays import ArrayLike
 from nupic_client._core.kserve.rest import check_headers
 from nupic_client._public import publish
-from nupic_client._request_id import new_request_id
+from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInferenceClient, check_many
 from nupic_client._sync.http import HttpTransport
+from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, check_tls, check_token_path
 from nupic_client.endpoint import parse_http_url
 from nupic_client.errors import ConfigurationError
-from nupic_client.logs import switch_on
-from nupic_client.model_spec import ModelSpec
-from nupic_client.naming import unary_name
-from nupic_client.options import InferOptions, TextAs
-from nupic_client.registry import ModelRegistry, default_registry
-from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT, RetryPolicy, Timeouts
+from nupic_client.messages import MessageLike
+from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
+from nupic_client.prompts import PromptFormatter
+from nupic_client.registry import ModelRegistry
+from nupic_client.results import Generation
 
 __all__ = ["HttpInferenceClient"]
 
 DEFAULT_URL = "localhost:8000"
 """NuPIC's and Triton's default HTTP port on this machine."""
-_OWN = frozenset({"_transport", "_models"})
+_OWN = frozenset({"_bearer", "_transport", "_models", "_streaming_models", "_request_cache"})
 """Attributes that a copy of a client does not get."""
 
 
-class HttpInferenceClient:
-    """A client for one model over HTTP. Thread-safe: threads that call at the same time have connections of their own.
+class HttpInferenceClient(SingleInferenceClient):
+    """A client for one model over HTTP. Thread-safe: calls at the same time have connections of their own.
 
-    It goes straight to the server: proxies of the environment (``$HTTP_PROXY``) are not used.
+    It has the blocking methods of `InferenceClient`, with the same options and errors, and `stream`. It goes straight to the
+    server: proxies of the environment (``$HTTP_PROXY``) are not used.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
         url: ``host:port``, ``http://host:port`` or ``https://host:port`` (TLS), with a path behind it where a proxy has the
             server there. Default: ``localhost:8000``.
         registry: where the model is looked up. Default: the models that come with the package.
+        backend: the adapter for the requests of `generate` and `stream`, see `StreamingClient`.
+        formatter: how conversations become prompts: a `PromptFormatter` or the name of a family.
         text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
-        timeout: seconds for each call, retries included, or `Timeouts` with the time for connecting; None for no limit.
-        max_retries: how often a request is sent again that failed before it was answered; None for the default, 2.
-        metadata: headers for every request, besides those of a call.
         tls: certificates and names for an ``https://`` url.
         bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
+        **options: defaults for every call, as of `InferenceClient`; ``metadata`` are headers.
 
     A copy, pickled copies included, has the same configuration and its own connections.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
+        TypeError: an option does not exist.
 
     Example:
         .. code-block:: python
@@ -80,20 +80,16 @@ class HttpInferenceClient:
         url: str | None = None,
         *,
         registry: ModelRegistry | None = None,
+        backend: Backend | str | None = None,
+        formatter: PromptFormatter | str | None = None,
         text: TextAs = "str",
-        timeout: float | Timeouts | None = DEFAULT_TOTAL_TIMEOUT,
-        max_retries: int | RetryPolicy | None = None,
-        metadata: Mapping[str, str | bytes] | None = None,
         tls: TLS | None = None,
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
+        **options: Unpack[GenerateOptions],
     ) -> None:
-        switch_on(os.environ)
-        self._spec = (registry or default_registry()).resolve(model)
+        self._configure(model, formatter=formatter, registry=registry, backend=backend, options=options)
         self._text = check_text(text)
-        self._options = CallOptions().override(
-            {"timeout": timeout, "max_retries": max_retries, "metadata": metadata}
-        )
         check_headers(self._options.metadata)
         check_tls(tls, "https://")
         self._endpoint = endpoint = parse_http_url(DEFAULT_URL if url is None else url)
@@ -108,13 +104,13 @@ class HttpInferenceClient:
         self._begin()
 
     def _begin(self) -> None:
+        self._bearer = Bearer.of(self._bearer_token)
         self._transport = HttpTransport(
-            self._endpoint,
-            tls=self._tls,
-            patience=self._options.timeouts.connect,
-            bearer=Bearer.of(self._bearer_token),
+            self._endpoint, tls=self._tls, patience=self._options.timeouts.connect, bearer=self._bearer
         )
-        self._models = ModelDirectory()
+        self._begin_model()
+        # One name may mean two models: that which answers at once, and its twin that streams.
+        self._streaming_models = ModelDirectory()
 
     def __getstate__(self) -> dict[str, Any]:
         # The configuration only: a copy has its own connections and its own signature.
@@ -125,18 +121,11 @@ class HttpInferenceClient:
         self._begin()
 
     @property
-    def model(self) -> ModelSpec:
-        """What the client knows about its model, such as the server's name of it."""
-        return self._spec
-
-    @property
     def url(self) -> str:
         """The server, as ``host:port`` with the path before ``/v2``."""
         return str(self._endpoint)
 
-    def infer(
-        self, inputs: Mapping[str, ArrayLike] | ArrayLike, **options: Unpack[InferOptions]
-    ) -> InferenceResult:
+    def infer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs. Blocks; thread-safe.
 
         Args:
@@ -148,7 +137,7 @@ class HttpInferenceClient:
             RequestError: the request failed.
             TypeError: an option that does not exist.
         """
-        return self._transport.run(infer(self._request(options), inputs, self._models))
+        return self._transport.run(infer(self._inference_request(options), inputs, self._models))
 
     def embed(
         self,
@@ -156,32 +145,151 @@ class HttpInferenceClient:
         *,
         output: str | None = None,
         batch_size: int | None = None,
+        concurrency: int = 8,
         **options: Unpack[InferOptions],
     ) -> NDArray[np.float32]:
-        """Turn texts into vectors, as `InferenceClient.embed` does, one request after the other. Blocks; thread-safe.
+        """Turn texts into vectors, as `InferenceClient.embed` does. Blocks; thread-safe.
 
         Args:
             texts: as for `InferenceClient.embed`.
             output: as for `InferenceClient.embed`.
             batch_size: as for `InferenceClient.embed`.
+            concurrency: number of requests at the same time; each has a thread and a connection.
             **options: as for `InferenceClient.embed`.
 
         Raises:
             ConfigurationError: as for `InferenceClient.embed`.
-            RequestError: a request failed.
+            RequestError: a request failed; the others are cancelled.
             TypeError: an option that does not exist.
         """
-        opening = prepare_embedding(
-            self._request(options, single=False),
-            check_texts(texts),
-            self._models,
-            output=output,
+        settings = BulkSettings(concurrency=concurrency, ordered=False)
+        batcher = self._transport.run(self._embedding(texts, options, output, batch_size))
+        with self._results(embedding_pipeline(batcher, settings), batcher.inputs()) as results:
+            for index, result in results:
+                batcher.add(index, result)
+        return batcher.matrix()
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[Inputs],
+        *,
+        concurrency: int = ...,
+        ordered: Literal[True] = ...,
+        callback: OnResult | None = ...,
+        errors: Literal["raise"] = ...,
+        batch_size: int | None = ...,
+        **options: Unpack[InferOptions],
+    ) -> nupic_client.ResultStream[InferenceResult]: ...
+    @overload
+    def map(
+        self,
+        inputs: Iterable[Inputs],
+        *,
+        concurrency: int = ...,
+        ordered: bool = ...,
+        callback: OnResult | None = ...,
+        errors: Errors = ...,
+        batch_size: int | None = ...,
+        **options: Unpack[InferOptions],
+    ) -> nupic_client.ResultStream[Any]: ...
+    def map(
+        self,
+        inputs: Iterable[Inputs],
+        *,
+        concurrency: int = 32,
+        ordered: bool = True,
+        callback: OnResult | None = None,
+        errors: Errors = "raise",
+        batch_size: int | None = None,
+        **options: Unpack[InferOptions],
+    ) -> nupic_client.ResultStream[Any]:
+        """Send many inputs, several at a time, and return their results as an iterator, as `InferenceClient.map` does.
+
+        Thread-safe. Inputs are read and results are handed out in the thread that reads; the requests have threads of their
+        own, at most ``concurrency``, and a connection each. Leaving the iterator ends what is on its way.
+
+        Args:
+            inputs: as for `InferenceClient.map`.
+            concurrency: number of requests at the same time.
+            ordered: as for `InferenceClient.map`.
+            callback: as for `InferenceClient.map`.
+            errors: as for `InferenceClient.map`.
+            batch_size: as for `InferenceClient.map`.
+            **options: as for `InferenceClient.map`.
+
+        Raises:
+            ConfigurationError: an option is wrong.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                for result in client.map(arrays, concurrency=8):
+                    print(result.only.shape)
+        """
+        check_many(inputs, Iterable)
+        opening = self._bulk(
+            options,
+            callback,
+            concurrency=concurrency,
+            ordered=ordered,
+            errors=errors,
             batch_size=batch_size,
         )
-        batcher = self._transport.run(opening)
-        for index, inputs in enumerate(batcher.inputs()):
-            batcher.add(index, self._transport.run(infer(batcher.request, inputs, self._models)))
-        return batcher.matrix()
+        return self._results(opening, inputs, callback)
+
+    def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
+        """Generate a text and return it when it is complete. Blocks; thread-safe.
+
+        A model that answers at once is asked as by `infer`, which every server has. A model that streams is read to its end,
+        as by `stream`.
+
+        Args:
+            prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
+            **options: as for `InferenceClient.generate`; ``metadata`` are headers.
+
+        Raises:
+            ConfigurationError: as for `InferenceClient.generate`.
+            PromptError: as for `InferenceClient.generate`.
+            RequestError: as for `InferenceClient.generate`, and where the model streams and the server does not do that over
+                HTTP.
+            TypeError: an option that does not exist.
+        """
+        request = self._request(prompt, options)
+        outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
+        if isinstance(outcome, Generation):
+            return outcome
+        with self._text_stream(outcome) as stream:
+            return stream.result()
+
+    def stream(
+        self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]
+    ) -> nupic_client.TextStream:
+        """Send a prompt and return the answer as a stream of text, as `StreamingClient.stream` does. Thread-safe.
+
+        The server needs Triton's generate extension or MLServer's streams. Leaving the stream closes its connection, which
+        cancels the generation.
+
+        Args:
+            prompt: as for `generate`.
+            **options: as for `generate`.
+
+        Raises:
+            ConfigurationError: as for `generate`, or the model does not stream.
+            PromptError: as for `generate`.
+            RequestError: the model's signature could not be asked for.
+            TypeError: an option that does not exist.
+
+        Example:
+            .. code-block:: python
+
+                with client.stream("Once upon a time") as stream:
+                    for text in stream:
+                        print(text, end="", flush=True)
+        """
+        opening = open_stream(self._request(prompt, options), self._streaming_models, self._request_cache)
+        return self._text_stream(self._transport.run(opening))
 
     def wait_until_ready(self, timeout: float | None = 60.0) -> None:
         """Block until the server and the model are ready. Thread-safe.
@@ -193,16 +301,7 @@ class HttpInferenceClient:
             DeadlineExceededError: not ready in time; it says what was missing.
             RequestError: waiting cannot help, e.g. wrong credentials.
         """
-        name = self._spec.server_name
-        self._transport.run(
-            wait_until_ready(
-                name,
-                timeout=timeout,
-                target=self.url,
-                metadata=self._options.metadata,
-                twin=unary_name(name),
-            )
-        )
+        self._transport.run(self._readiness(timeout))
 
     def close(self) -> None:
         """Close the connections, which ends what is running on them. Idempotent; safe from any thread."""
@@ -217,20 +316,23 @@ class HttpInferenceClient:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"HttpInferenceClient({self._spec.server_name!r}, url={self.url!r})"
-
-    def _request(self, options: InferOptions, *, single: bool = True) -> InferenceRequest:
-        request = InferenceRequest.create(
-            self._spec,
-            {"text": self._text, **options},
-            defaults=self._options,
-            target=self.url,
-            new_id=new_request_id,
-            single=single,
-        )
+    def _request(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> GenerationRequest:
+        request = super()._request(prompt, options)
         check_headers(request.options.metadata)
         return request
+
+    def _inference_request(self, options: InferOptions | InferStreamOptions, **how: bool) -> InferenceRequest:
+        request = super()._inference_request(options, **how)
+        check_headers(request.options.metadata)
+        return request
+
+    def _results(self, *arguments: Any) -> nupic_client.ResultStream[Any]:
+        transport: Any = self._transport  # all that a stream of results needs of one, it has
+        return nupic_client.ResultStream(transport, *arguments)
+
+    def _text_stream(self, session: GenerationSession) -> nupic_client.TextStream:
+        transport: Any = self._transport
+        return nupic_client.TextStream(transport, session)
 
 
 publish(__name__)

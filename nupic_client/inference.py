@@ -13,20 +13,15 @@ from typing_extensions import Unpack
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import wait_until_ready
 from nupic_client._core.generation.opening import generate_unary
-from nupic_client._core.inference.bulk import BulkSettings, Pipeline, embedding_pipeline, open_pipeline
+from nupic_client._core.inference.bulk import BulkSettings, embedding_pipeline
 from nupic_client._core.inference.call import infer
-from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
-from nupic_client._core.inference.request import InferenceRequest, check_text
+from nupic_client._core.inference.request import check_text
 from nupic_client._core.inference.result import Classification, InferenceResult
-from nupic_client._core.inference.session import InferenceSession
 from nupic_client._core.inference.stream_opening import open_inference_stream
-from nupic_client._core.kserve.arrays import ArrayLike
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
-from nupic_client._request_id import new_request_id
+from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInferenceClient, check_many
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.stream import TextStream
@@ -35,7 +30,6 @@ from nupic_client.config import TLS, BearerTokenSource
 from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
-from nupic_client.naming import unary_name
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
@@ -51,18 +45,11 @@ __all__ = [
     "ResultStream",
 ]
 
-Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
-"""Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number. Each may be an
-`InferInput`, which has parameters beside it."""
-Errors: TypeAlias = Literal["raise", "return"]
-"""Whether the error of one input is raised or returned in its place."""
-OnResult: TypeAlias = Callable[[int, Any], object]
-"""Called with the index of an input and its result."""
 AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 """Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 
-class InferenceClient(ModelClient):
+class InferenceClient(SingleInferenceClient, ModelClient):
     """A client for one model: arrays in, arrays out, in one response or in many.
 
     One client serves any number of threads, tasks and event loops at the same time; it opens its connection
@@ -199,7 +186,8 @@ class InferenceClient(ModelClient):
                     for result in stream:
                         print(result["OUT"], result.parameters)
         """
-        opening = self._open_stream(self._inference_request(options, streamed=True), inputs)
+        request = self._inference_request(options, streamed=True)
+        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer)
         return InferenceStream(self._transport, self._transport.run(opening))
 
     def ainfer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> AsyncInferenceStream:
@@ -226,7 +214,7 @@ class InferenceClient(ModelClient):
                         print(result["OUT"], result.parameters)
         """
         request = self._inference_request(options, streamed=True)
-        opening = self._open_stream(request, inputs)
+        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer)
         return AsyncInferenceStream(self._async_transport, opening, request.options.request_id or "")
 
     def sequence(
@@ -471,7 +459,7 @@ class InferenceClient(ModelClient):
                 for result in client.map(arrays, concurrency=8):
                     print(result.only.shape)
         """
-        _check_many(inputs, Iterable)
+        check_many(inputs, Iterable)
         if inspect.iscoroutinefunction(callback):
             raise ConfigurationError(
                 f"callback must be a plain function, not {callback!r}; amap takes async ones",
@@ -546,7 +534,7 @@ class InferenceClient(ModelClient):
                 async for result in client.amap(arrays, concurrency=8):
                     print(result.only.shape)
         """
-        _check_many(inputs, Iterable, AsyncIterable)
+        check_many(inputs, Iterable, AsyncIterable)
         opening = self._bulk(
             options,
             callback,
@@ -556,52 +544,6 @@ class InferenceClient(ModelClient):
             batch_size=batch_size,
         )
         return AsyncResultStream(self._async_transport, opening, inputs, callback)
-
-    def _inference_request(
-        self, options: InferOptions | InferStreamOptions, *, single: bool = True, streamed: bool = False
-    ) -> InferenceRequest:
-        """Return the request, with all checks that need no server."""
-        return InferenceRequest.create(
-            self._spec,
-            {"text": self._text, **options},
-            defaults=self._options,
-            target=self.url,
-            new_id=new_request_id,
-            single=single,
-            streamed=streamed,
-        )
-
-    def _open_stream(self, request: InferenceRequest, inputs: Inputs) -> flows.Flow[InferenceSession]:
-        return open_inference_stream(request, inputs, self._models, bearer=self._bearer)
-
-    def _embedding(
-        self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
-    ) -> flows.Flow[EmbeddingBatcher]:
-        request = self._inference_request(options, single=False)
-        return prepare_embedding(
-            request, check_texts(texts), self._models, output=output, batch_size=batch_size
-        )
-
-    def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
-        request = self._inference_request(options, single=False)
-        return open_pipeline(request, BulkSettings(**settings), self._models)
-
-    def _readiness(self, timeout: float | None) -> flows.Flow[None]:
-        name = self._spec.server_name
-        return wait_until_ready(
-            name, timeout=timeout, target=self.url, metadata=self._options.metadata, twin=unary_name(name)
-        )
-
-
-def _check_many(inputs: object, *kinds: type) -> None:
-    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, kinds):
-        raise ConfigurationError(
-            f"inputs must be an iterable of what infer takes, not {type(inputs).__name__}: put a single input into a"
-            " list",
-            parameter="inputs",
-        )
 
 
 publish(__name__)

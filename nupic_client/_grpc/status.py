@@ -27,7 +27,7 @@ from nupic_client.errors import (
     TransportError,
 )
 
-__all__ = ["STATUS_TABLE", "call_error", "cause_of", "error_from_rpc"]
+__all__ = ["STATUS_TABLE", "BrokenCallError", "call_error", "cause_of", "error_from_rpc"]
 
 STATUS_TABLE: Mapping[grpc.StatusCode, tuple[type[RequestError], str, bool]] = MappingProxyType(
     {
@@ -66,6 +66,18 @@ _NOT_HTTP2 = "Failed parsing HTTP/2"
 """Its details, with various statuses, for bytes that are not an HTTP/2 frame. No model server uses these words."""
 
 
+class BrokenCallError(grpc.RpcError):  # type: ignore[misc]  # grpc is not typed
+    """The end of a call that is not gRPC's, for those who read calls of both kinds.
+
+    Args:
+        failure: our error for it.
+    """
+
+    def __init__(self, failure: RequestError) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
 def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) -> RequestError:
     """Return our error for a failed call; what the server says in words counts more than the bare status.
 
@@ -77,6 +89,8 @@ def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) 
     Returns:
         The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` `cause_of` both.
     """
+    if isinstance(error, BrokenCallError):
+        return error.failure
     # Sync and async errors both have these, though their common base class does not declare them. That of an interceptor
     # may lack them, and be raised from one that has them.
     found = _fact("code", error, error.__cause__)
@@ -118,6 +132,8 @@ def _of_grpc(code: grpc.StatusCode, details: str, target: str, trailing: Metadat
 
 def cause_of(failure: RequestError, error: BaseException) -> BaseException | None:
     """Return the cause to raise an error from: gRPC's own, unless that says nothing more, only longer."""
+    if isinstance(error, BrokenCallError):
+        return error.__cause__ if error.__cause__ is not error.failure else None
     return None if isinstance(failure, ConnectionFailedError) else error
 
 

@@ -9,16 +9,21 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.tls_advice import tls_advice
 from nupic_client._core.kserve import rest, wire
 from nupic_client._core.kserve.rest_errors import error_from_http
+from nupic_client._core.kserve.rest_streams import generate_request
 from nupic_client._grpc import fork
 from nupic_client._sync.driver import Driver
+from nupic_client._sync.http_calls import Handle, HttpCall, Workers
 from nupic_client._sync.http_connection import CLOSED, Body, Connection
 from nupic_client._sync.http_tls import tls_context
+from nupic_client._traceback import without_frames
 from nupic_client._version import USER_AGENT
 from nupic_client.errors import (
     ConfigurationError,
@@ -33,7 +38,9 @@ from nupic_client.errors import (
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
+    from nupic_client._core.calls.session import StreamSession
     from nupic_client._core.kserve.rest import RestRequest
+    from nupic_client._sync.http_stream import HttpStreamCall
     from nupic_client.config import TLS
     from nupic_client.endpoint import HttpEndpoint
 
@@ -86,6 +93,7 @@ class HttpTransport(Driver):
         self._lock = threading.RLock()  # a signal handler may close the client in the middle of its own calls
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
+        self._workers = Workers()
 
     def _after_fork(self) -> None:
         """Begin anew in a forked child: the connections are the parent's. Their copies here close silently."""
@@ -101,17 +109,78 @@ class HttpTransport(Driver):
             connection.close()
         for connection in busy:
             connection.interrupt()
+        self._workers.close()
+
+    def begin(self, command: flows.Invoke) -> HttpCall:
+        """Start a call in another thread and return it: a future, for `finish`.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        self._check_open()
+        call = HttpCall()
+        self._workers.submit(self._work, call, command, _end_of(command))
+        return call
+
+    def finish(self, call: HttpCall) -> Any:
+        """Wait for a call that `begin` started and return its response.
+
+        Raises:
+            RequestError: the call failed.
+        """
+        try:
+            return call.result()
+        except CancelledError:
+            raise TransportError(
+                "the call was cancelled", status="CANCELLED", target=str(self.endpoint)
+            ) from None
+
+    def stream(self, session: StreamSession[Any]) -> HttpStreamCall:
+        """Send a request for a text that is streamed and return its call. A failure to send it is raised by the first read.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        from nupic_client._sync.http_stream import HttpStreamCall  # noqa: PLC0415 - its exception is one of grpc
+
+        metadata = self.run(session.sign())
+        self._check_open()
+        timeout = session.remaining(time.monotonic())
+        call = HttpStreamCall(self, None if timeout is None else time.monotonic() + timeout)
+        call.send(lambda end: self._generate_request(session.message, metadata, end), headers_of(metadata))
+        return call
+
+    def _generate_request(self, message: Any, metadata: flows.Metadata, end: float | None) -> RestRequest:
+        # Triton names its extension for raw bytes, and not the one for generating. MLServer has neither.
+        return generate_request(message, triton=self._has_binary(metadata, end))
+
+    def _work(self, call: HttpCall, command: flows.Invoke, end: float | None) -> Callable[[], object]:
+        """Make a call that `begin` started and return the function that tells its end."""
+        if not call.set_running_or_notify_cancel():
+            return _nothing
+        try:
+            response = self._answer(command, end, call.handle)
+        except BaseException as error:  # noqa: BLE001 - `finish` raises it
+            return partial(call.set_exception, without_frames(error))
+        return partial(call.set_result, response)
 
     def _invoke(self, command: flows.Invoke) -> Any:
-        end = None if command.timeout is None else time.monotonic() + command.timeout
+        return self._answer(command, _end_of(command))
+
+    def _answer(self, command: flows.Invoke, end: float | None, handle: Handle | None = None) -> Any:
         try:
             if command.method == "ModelInfer":
                 data = wire.serialize(command.request)
                 binary = self._has_binary(command.metadata, end)
-                return self._exchange(rest.infer_request(data, binary=binary), command, end, _read_outputs)
+                request = rest.infer_request(data, binary=binary)
+                return self._exchange(request, command, end, _read_outputs, handle)
             request = rest.question(command.method, command.request)
             return self._exchange(
-                request, command, end, lambda body: rest.reply(command.method, body.read_json(_LONGEST_JSON))
+                request,
+                command,
+                end,
+                lambda body: rest.reply(command.method, body.read_json(_LONGEST_JSON)),
+                handle,
             )
         except RequestError as error:
             raise error.completed(target=str(self.endpoint)) from error.__cause__
@@ -128,11 +197,16 @@ class HttpTransport(Driver):
         return self._binary
 
     def _exchange(
-        self, request: RestRequest, command: flows.Invoke, end: float | None, read: Callable[[Body], Any]
+        self,
+        request: RestRequest,
+        command: flows.Invoke,
+        end: float | None,
+        read: Callable[[Body], Any],
+        handle: Handle | None,
     ) -> Any:
         """Send a request and return its answer as `read` makes it of the body."""
-        headers = {"User-Agent": USER_AGENT, **_headers(command.metadata)}
-        with self._connection(end) as connection:
+        headers = headers_of(command.metadata)
+        with self._connection(end, handle or Handle()) as connection:
             response = connection.ask(request, self.endpoint.path + request.path, headers, end)
             body = Body(response)
             if 200 <= response.status < 300:
@@ -151,33 +225,56 @@ class HttpTransport(Driver):
         return result
 
     @contextlib.contextmanager
-    def _connection(self, end: float | None) -> Iterator[Connection]:
+    def _connection(self, end: float | None, handle: Handle) -> Iterator[Connection]:
         """Lend a connection; one on which something failed is not used again.
 
         Raises:
             ConfigurationError: the client is closed.
             RequestError: anything that a connection may raise.
         """
-        with self._lock:
-            if self.closed:
-                raise ConfigurationError("this client is closed: make a new one")
-            connection = self._idle.pop() if self._idle else self._new()
-            self._busy.add(connection)
+        connection = self.lend(handle)
         try:
             yield connection
         except BaseException as error:
-            failure = self._failure(error, connection, end)
+            failure = self.failure(error, connection, end)
             connection.close()
             if failure is error:
                 raise
             raise failure from error
         finally:
-            with self._lock:
-                self._busy.discard(connection)
-                if not self.closed and connection.sock is not None:
-                    self._idle.append(connection)
-                else:
-                    connection.close()
+            self.take_back(connection, handle)
+
+    def lend(self, handle: Handle) -> Connection:
+        """Return a connection for one exchange, for `take_back` in any case.
+
+        Args:
+            handle: ends the exchange from another thread.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        with self._lock:
+            self._check_open()
+            connection = self._idle.pop() if self._idle else self._new()
+            self._busy.add(connection)
+        handle.hold(connection)
+        return connection
+
+    def take_back(self, connection: Connection, handle: Handle) -> None:
+        """Keep a connection for the next exchange if it is still open; idempotent."""
+        handle.release()
+        with self._lock:
+            if connection not in self._busy:
+                return
+            self._busy.discard(connection)
+            if not self.closed and connection.sock is not None and not connection.interrupted:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ConfigurationError("this client is closed: make a new one")
 
     def _new(self) -> Connection:
         if self.endpoint.secure and self._context is None:
@@ -185,14 +282,17 @@ class HttpTransport(Driver):
         name = (self._tls.target_name if self._tls is not None else None) or self.endpoint.host
         return Connection(self.endpoint, self._context, name, self._patience)
 
-    def _failure(self, error: BaseException, connection: Connection, end: float | None) -> BaseException:
+    def failure(self, error: BaseException, connection: Connection, end: float | None) -> BaseException:
         """Return our error for whatever ended an exchange."""
         if not isinstance(error, (OSError, http.client.HTTPException, ValueError)) or isinstance(
             error, (ConfigurationError, RequestError)
         ):
             return error
-        if self.closed:
-            return TransportError("the client was closed before the answer came", status="CANCELLED")
+        if self.closed or connection.interrupted:
+            cause = (
+                "the client was closed before the answer came" if self.closed else "the call was cancelled"
+            )
+            return TransportError(cause, status="CANCELLED")
         if isinstance(error, TimeoutError) and end is not None and time.monotonic() >= end:
             return DeadlineExceededError("no complete answer in time")
         if isinstance(error, CLOSED) and not connection.answered:
@@ -226,12 +326,22 @@ def _no_http(line: str) -> str:
     return f"the server does not speak HTTP on this port: it began with {line[:80]!r}"
 
 
-def _headers(metadata: flows.Metadata) -> dict[str, str]:
-    """Return metadata as headers of HTTP, with bytes as gRPC writes them."""
-    return {
+def headers_of(metadata: flows.Metadata) -> dict[str, str]:
+    """Return the headers of a request: metadata with bytes as gRPC writes them, and this client's name."""
+    given = {
         name: value if isinstance(value, str) else base64.b64encode(value).decode()
         for name, value in metadata
     }
+    return {"User-Agent": USER_AGENT, **given}
+
+
+def _nothing() -> None:
+    """Tell nothing: who cancelled a call knows it."""
+
+
+def _end_of(command: flows.Invoke) -> float | None:
+    """Return when a call must be answered, by the monotonic clock."""
+    return None if command.timeout is None else time.monotonic() + command.timeout
 
 
 def _read_outputs(body: Body) -> Any:

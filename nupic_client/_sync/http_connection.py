@@ -22,6 +22,12 @@ __all__ = ["CLOSED", "Body", "Connection", "TLSSocket"]
 
 _PIECE = 64 * 2**20
 """Bytes that are read at once at most: an answer may promise more than there is memory for."""
+_SOME = 2**16
+_TOGETHER = 2**16
+"""Bytes that are sent at once rather than as they come: each sending takes a packet and wakes the server."""
+_SELECTOR = getattr(
+    selectors, "PollSelector", selectors.SelectSelector
+)  # the default one opens a file each time
 CLOSED = (
     http.client.RemoteDisconnected,
     ConnectionResetError,
@@ -97,6 +103,9 @@ class Connection(http.client.HTTPConnection):
         self._patience = patience
         self._end: float | None = None
         self._interrupted = False
+        self._wire: _Socket | None = None
+        """The socket, also while an answer is read of which the server said that it closes the connection behind it."""
+        self._held: list[bytes | memoryview] | None = None
         self.answered = False
         """Whether the headers of an answer to the last request have come."""
 
@@ -114,11 +123,7 @@ class Connection(http.client.HTTPConnection):
             headers: its headers.
             end: when it must be answered, by the monotonic clock.
         """
-        self._end, self.answered = end, False
-        reused = self.sock is not None
-        if reused and self._is_stale():
-            self.close()
-            reused = False
+        reused = self._prepare(end)
         try:
             response = self._ask(request, path, headers)
         except CLOSED:
@@ -129,7 +134,25 @@ class Connection(http.client.HTTPConnection):
         self.answered = True
         return response
 
-    def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def begin(self, request: RestRequest, path: str, headers: Mapping[str, str], end: float | None) -> None:
+        """Send a request and wait for nothing; arguments as those of `ask`."""
+        self._prepare(end)
+        self._write(request, path, headers)
+
+    def answer(self) -> http.client.HTTPResponse:
+        """Wait for the answer to `begin` and return it, as far as its headers."""
+        response = self.getresponse()
+        self.answered = True
+        return response
+
+    def _prepare(self, end: float | None) -> bool:
+        """Get ready for a request; return whether the connection was used before."""
+        self._end, self.answered = end, False
+        if self.sock is not None and self._is_stale():
+            self.close()
+        return self.sock is not None
+
+    def _write(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> None:
         if self.sock is None:
             self.connect()
         assert self.sock is not None  # noqa: S101 - for the type checker
@@ -137,8 +160,29 @@ class Connection(http.client.HTTPConnection):
             raise http.client.RemoteDisconnected("interrupted")
         self.sock.end = self._end
         length = {"Content-Length": str(sum(map(len, request.body)))} if request.verb == "POST" else {}
+        self._held = []
         try:
             self.request(request.verb, path, request.body or None, {**headers, **request.headers, **length})
+        finally:
+            held, self._held = self._held, None
+        first: list[bytes | memoryview] = []
+        size = 0
+        while held and size + len(held[0]) <= _TOGETHER:
+            size += len(held[0])
+            first.append(held.pop(0))
+        for part in (b"".join(first), *held):
+            self.sock.sendall(part)
+
+    def send(self, data: Any) -> None:
+        """Take a part of a request, which `_write` sends together with the others."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
+
+    def _ask(self, request: RestRequest, path: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        try:
+            self._write(request, path, headers)
         except CLOSED as error:
             # A server that refuses a request may say why and close before it has read the whole.
             try:
@@ -155,7 +199,7 @@ class Connection(http.client.HTTPConnection):
             raise OSError(f"{self.host!r} is no name of a host: {error}") from None
         for index, (family, kind, protocol, _, address) in enumerate(found):
             try:
-                self.sock = self._open(_Socket(family, kind, protocol), address)
+                self.sock = self._wire = self._open(_Socket(family, kind, protocol), address)
             except OSError:
                 if index == len(found) - 1:
                     raise
@@ -180,17 +224,22 @@ class Connection(http.client.HTTPConnection):
 
     def _is_stale(self) -> bool:
         """Return whether the server has closed the connection, or sent what nobody asked for."""
-        with selectors.DefaultSelector() as selector:
+        with _SELECTOR() as selector:
             selector.register(self.sock, selectors.EVENT_READ)  # type: ignore[arg-type]  # it is open
             return bool(selector.select(0))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._interrupted
 
     def interrupt(self) -> None:
         """End what another thread does on this connection, for good."""
         self._interrupted = True
-        sock = self.sock
-        if sock is not None:
+        wire = self._wire
+        if wire is not None:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # closing would not wake its reader
+                socket.socket.shutdown(wire, socket.SHUT_RDWR)  # closing would not wake its reader
 
 
 class Body:
@@ -253,6 +302,21 @@ class Body:
         if self._left is not None:
             self._left -= size
         return found
+
+    @property
+    def delimited(self) -> bool:
+        """Whether the answer says where it ends; else it ends where the connection does, for whatever reason."""
+        return self._response.chunked or self._left is not None
+
+    def some(self) -> bytes:
+        """Return bytes that have come, waiting for the first; none at the end of the answer.
+
+        Raises:
+            IncompleteRead: it ended before what it promises.
+        """
+        if self._left is None:
+            return self._response.read1(_SOME)
+        return self.read(min(self._left, _SOME)) if self._left else b""
 
     def ended(self) -> bool:
         """Return whether nothing follows; the connection can be used again then."""

@@ -4,7 +4,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from nupic_client._grpc.status import STATUS_TABLE, call_error, cause_of, error_from_rpc
+from nupic_client._grpc.status import STATUS_TABLE, BrokenCallError, call_error, cause_of, error_from_rpc
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -196,3 +196,13 @@ def test_the_error_of_a_call_that_ended_with_its_client_says_so():
 def test_an_error_of_a_call_that_failed_before_its_client_was_closed_is_its_own():
     error = call_error(failure(grpc.StatusCode.UNAVAILABLE, "Socket closed"), target="host:1", closed=True)
     assert (error.message, error.retryable) == ("cannot reach the server: Socket closed", True)
+
+
+def test_the_end_of_a_call_that_is_not_of_grpc_is_our_error():
+    failure = OverloadedError("busy", retry_after=3.0)
+    broken = BrokenCallError(failure)
+    assert error_from_rpc(broken) is failure
+    broken.__cause__ = failure
+    assert cause_of(failure, broken) is None
+    broken.__cause__ = cause = OSError("no")
+    assert cause_of(failure, broken) is cause

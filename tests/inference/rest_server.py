@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
+import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -62,6 +64,19 @@ class RestServer:
         self.close_after_answer = False
         """Close each connection behind an answer, without saying so in it."""
         self.open: set[Any] = set()
+        self.events: Callable[[dict[str, Any]], Iterable[Any]] | None = None
+        """Makes the answer to a request for a streamed text: an event for each mapping, bytes as they are, and an `Event` to
+        wait for; None where the server has no such call."""
+        self.event_status = 200
+        self.event_type = "text/event-stream; charset=utf-8"
+        self.event_headers: dict[str, str] = {}
+        self.prompts: list[dict[str, Any]] = []
+        """What was asked to be streamed."""
+        self.gone: list[str] = []
+        """The paths of the requests whose client went away."""
+        self.running = 0
+        self.most_running = 0
+        self.changed = threading.Condition()
 
     def __enter__(self) -> Self:
         server = self
@@ -85,9 +100,7 @@ class RestServer:
             each.connection.close()
 
     def reply(self, verb: str, path: str, headers: Any, body: bytes) -> tuple[dict[str, Any], list[bytes]]:
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if self.tokens is not None and given not in self.tokens:
-            raise RefusedError(401, f"who is {given}?")
+        self._check_token(headers)
         parts = [unquote(part) for part in path.removeprefix(self.path).strip("/").split("/")]
         match (verb, *parts):
             case ("GET", "v2"):
@@ -104,9 +117,34 @@ class RestServer:
                 return self._described("_config", name)["config"], []
             case ("GET", "v2", "models", name):
                 return self._described("_metadata", name), []
+            case ("POST", "v2", "repository", "index") if self.extensions:
+                return [{"name": name, "state": "READY"} for name in self.models.signatures], []  # type: ignore[return-value]
             case ("POST", "v2", "models", name, *_, "infer"):
-                return self._infer(name, headers, body)
+                with self._counted():
+                    return self._infer(name, headers, body)
         raise RefusedError(404, '{"detail":"Not Found"}')
+
+    def _check_token(self, headers: Any) -> None:
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        if self.tokens is not None and given not in self.tokens:
+            raise RefusedError(401, f"who is {given}?")
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self.changed:
+            self.running += 1
+            self.most_running = max(self.running, self.most_running)
+            self.changed.notify_all()
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, 10)
 
     def _described(self, method: str, name: str) -> dict[str, Any]:
         request = wire.pb.ModelConfigRequest(name=name)
@@ -122,10 +160,10 @@ class RestServer:
         request = wire.pb.ModelInferRequest(model_name=name, id=head.get("id", ""))
         wire.set_parameters(request, head.get("parameters", {}))
         for item in head["inputs"]:
-            given = dict(item.get("parameters", {}))
-            length = given.pop("binary_data_size", None)
-            tensor = request.inputs.add(name=item["name"], datatype=item["datatype"], shape=item["shape"])
-            wire.set_parameters(tensor, given)
+            described = request.inputs.add(name=item["name"], datatype=item["datatype"], shape=item["shape"])
+            parameters = item.get("parameters", {})
+            length = parameters.pop("binary_data_size", None)
+            wire.set_parameters(described, parameters)
             assert (length is None) is not self.extensions
             if length is None:
                 request.raw_input_contents.append(encoded(item["datatype"], item["data"]))
@@ -141,6 +179,7 @@ class RestServer:
             item.get("parameters", {}).get("binary_data") for item in head.get("outputs", ())
         )
         answer = {"id": response.id, "model_name": response.model_name, "model_version": "1", "outputs": []}
+        answer["parameters"] = dict(wire.parameters_of(response))
         blobs = []
         for item, raw in zip(response.outputs, response.raw_output_contents, strict=True):
             output = {"name": item.name, "datatype": item.datatype, "shape": list(item.shape)}
@@ -179,6 +218,7 @@ def decoded(datatype: str, raw: bytes) -> list[Any]:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are sent one after the other
     rest: RestServer
 
     def setup(self) -> None:
@@ -198,6 +238,9 @@ class Handler(BaseHTTPRequestHandler):
         self.rest.paths.append(self.path)
         self.rest.headers.append({name.lower(): value for name, value in self.headers.items()})
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("/generate_stream") and self.rest.events is not None:
+            self.stream(json.loads(body))
+            return
         try:
             answer, blobs = self.rest.reply(self.command, self.path, self.headers, body)
         except RefusedError as refused:
@@ -216,6 +259,40 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = self.close_connection or self.rest.close_after_answer
+
+    def stream(self, asked: dict[str, Any]) -> None:
+        rest = self.rest
+        rest.prompts.append(asked)
+        assert rest.events is not None
+        self.send_response_only(rest.event_status)
+        self.send_header("Content-Type", rest.event_type)
+        for name, value in {"Transfer-Encoding": "chunked", **rest.event_headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            for step in rest.events(asked):
+                if isinstance(step, threading.Event):
+                    self.wait_for(step)
+                    continue
+                piece = step if isinstance(step, bytes) else b"data: " + json.dumps(step).encode() + b"\n\n"
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.note_gone()
+
+    def wait_for(self, event: threading.Event) -> None:
+        """Wait as a server does that looks whether the client is still there."""
+        while not event.wait(0.01):
+            if select.select([self.connection], [], [], 0)[0] and not self.connection.recv(
+                1, socket.MSG_PEEK
+            ):
+                raise ConnectionResetError
+
+    def note_gone(self) -> None:
+        self.close_connection = True
+        with self.rest.changed:
+            self.rest.gone.append(self.path)
+            self.rest.changed.notify_all()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -17,6 +17,7 @@ from nupic_client import (
     NupicError,
     ProtocolError,
     RequestRejectedError,
+    Timeouts,
 )
 from nupic_client.errors import RequestError
 from nupic_client.http_inference import HttpInferenceClient
@@ -26,6 +27,12 @@ CONFIG = {
     "name": "m",
     "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}],
     "output": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}],
+}
+TEXT = {
+    "name": "text",
+    "input": [{"name": "text_input", "data_type": "TYPE_STRING", "dims": [1]}],
+    "output": [{"name": "text_output", "data_type": "TYPE_STRING", "dims": [1]}],
+    "model_transaction_policy": {"decoupled": True},
 }
 OUTPUT = {"name": "x", "datatype": "FP32", "shape": [2], "parameters": {"binary_data_size": 8}}
 TEXTS = {"name": "x", "datatype": "BYTES", "shape": [1]}
@@ -90,8 +97,9 @@ class HostileServer:
                     if header.lower().startswith(b"content-length:"):
                         length = int(header.split(b":")[1])
                 file.read(length)
-                if b"/infer" not in line and not self.everywhere:
-                    good = CONFIG if b"/config" in line else {"extensions": ["binary_tensor_data"]}
+                if b"/infer" not in line and b"/generate" not in line and not self.everywhere:
+                    described = TEXT if b"/text/" in line else CONFIG
+                    good = described if b"/config" in line else {"extensions": ["binary_tensor_data"]}
                     connection.sendall(answer(good))
                     continue
                 self.count += 1
@@ -302,3 +310,176 @@ def test_a_grpc_port_says_so():
         with pytest.raises(ProtocolError, match="this is a gRPC port: use the server's HTTP port") as caught:
             infer(server.url)
         assert not caught.value.retryable
+
+
+# Streams of events
+
+
+PIECE = b'data: {"model_name":"text","model_version":"1","text_output":"a"}\n\n'
+
+
+def chunked(*pieces, status="200 OK", kind="text/event-stream; charset=utf-8", end=b"0\r\n\r\n"):
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    return [head, *(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), end]
+
+
+def failure_of(attack, *, hold=False, **options):
+    """Return the error that a generation ends with, and how often it was asked for."""
+    options = {"timeout": 5, "max_retries": 0, **options}
+    with HostileServer(attack, hold=hold) as server, HttpInferenceClient("text", server.url) as client:
+        with pytest.raises(RequestError) as caught:
+            client.generate("x", **options)
+        error = caught.value
+        assert (error.model, error.target, error.attempts) == ("text", server.url, server.count)
+        end = time.monotonic() + 5
+        while client._transport._busy:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    return error
+
+
+def test_the_sound_stream_is_read():
+    with HostileServer(chunked(PIECE, PIECE)) as server, HttpInferenceClient("text", server.url) as client:
+        assert client.generate("x").text == "aa"
+
+
+def test_a_sound_stream_in_single_bytes_is_read():
+    attack = [bytes([byte]) for byte in b"".join(chunked(PIECE))]
+    with HostileServer(attack) as server, HttpInferenceClient("text", server.url) as client:
+        assert client.generate("x").text == "a"
+
+
+@pytest.mark.parametrize(
+    ("attack", "words"),
+    [
+        pytest.param(chunked(PIECE, b"data: {\n\n"), "not a JSON object", id="broken JSON"),
+        pytest.param(chunked(PIECE, b"data: [1]\n\n"), "not a JSON object", id="a list"),
+        pytest.param(chunked(PIECE, b"data: [DONE]\n\n"), "not a JSON object", id="OpenAI's end"),
+        pytest.param(chunked(PIECE, b"data: " + DEEP + b"\n\n"), "not a JSON object", id="deep JSON"),
+        pytest.param(
+            chunked(PIECE, b'data: {"model_name":"m","text_output":5}\n\n'), "must be BYTES", id="a number"
+        ),
+        pytest.param(
+            chunked(PIECE, b'data: {"model_name":"m","text_output":["a","b"]}\n\n'),
+            "several answers",
+            id="two texts",
+        ),
+        pytest.param(
+            chunked(PIECE, b'data: {"model_name":"m","text_output":["a",1]}\n\n'),
+            "neither a text nor numbers",
+            id="a text and a number",
+        ),
+        pytest.param(
+            chunked(PIECE, b'data: {"model_name":"m","id":"other","text_output":"b"}\n\n'),
+            "another request",
+            id="an answer to another request",
+        ),
+        pytest.param(chunked(PIECE, end=b"nonsense\r\n"), "connection broke", id="broken chunks"),
+    ],
+)
+def test_a_stream_that_is_broken(attack, words):
+    error = failure_of(attack)
+    assert error.partial_text == "a"
+    assert words in error.message
+    assert isinstance(error, (ProtocolError, ConnectionFailedError))
+
+
+@pytest.mark.parametrize(
+    ("attack", "kind", "words"),
+    [
+        pytest.param(answer(PIECE), ProtocolError, "must be of the type text/event-stream", id="no type"),
+        pytest.param(
+            chunked(PIECE, kind="text/html"),
+            ProtocolError,
+            "must be of the type text/event-stream",
+            id="a page",
+        ),
+        pytest.param(
+            answer({"text_output": "a"}, "Content-Type: application/json"),
+            ProtocolError,
+            "must be of the type text/event-stream",
+            id="JSON",
+        ),
+        pytest.param(
+            answer(PIECE, "Content-Type: text/event-stream", "Content-Encoding: gzip"),
+            ProtocolError,
+            "compressed",
+            id="compressed",
+        ),
+        pytest.param(
+            answer(b"", "Location: http://elsewhere", status="307 Temporary Redirect"),
+            RequestRejectedError,
+            "redirects to 'http://elsewhere'",
+            id="a redirect",
+        ),
+        pytest.param(
+            answer(b"<html>", status="502 Bad Gateway"), ConnectionFailedError, "gateway", id="a gateway"
+        ),
+        pytest.param(b"SSH-2.0-OpenSSH\r\n", ProtocolError, "does not speak HTTP", id="no HTTP"),
+        pytest.param(b"", ConnectionFailedError, "closed the connection", id="nothing"),
+        pytest.param(chunked(b": nothing\n\n")[:-1], ConnectionFailedError, "connection broke", id="no end"),
+    ],
+)
+def test_what_is_no_stream(attack, kind, words):
+    error = failure_of(attack)
+    assert isinstance(error, kind)
+    assert words in error.message
+    assert error.partial_text == ""
+
+
+@pytest.mark.parametrize("cut", range(5, 8))
+def test_a_connection_that_closes_in_the_middle(cut):
+    whole = b"".join(chunked(PIECE, PIECE))
+    error = failure_of(whole[:-cut])
+    assert isinstance(error, ConnectionFailedError)
+    assert (error.partial_text, error.retryable) == ("aa", False)
+    assert "2 chunks of text" in error.message
+
+
+def test_an_end_without_its_last_bytes_is_an_error_and_not_an_end():
+    assert isinstance(failure_of(b"".join(chunked(PIECE)[:-1])), ConnectionFailedError)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"data: " + b"x" * 2**20, b"data: x\n" * 2**17, b"x" * 2**20], ids=["line", "lines", "no data"]
+)
+def test_an_endless_event_ends(piece, monkeypatch):
+    monkeypatch.setattr("nupic_client._sync.http_stream._LONGEST_EVENT", 2**22)
+    head = b"".join(chunked(PIECE)[:-1])
+    attack = Endless(head, b"%x\r\n%s\r\n" % (len(piece), piece))
+    error = failure_of(attack)
+    assert isinstance(error, ProtocolError)
+    assert "an event of more than 4194304 bytes" in error.message
+    assert error.partial_text == "a"
+
+
+@pytest.mark.parametrize("piece", [b": ping\n\n", b"\n\n", b"event: x\n\n", PIECE])
+def test_a_stream_without_end_has_a_deadline(piece):
+    head = b"".join(chunked(PIECE)[:-1])
+    attack = Endless(head, b"%x\r\n%s\r\n" % (len(piece), piece))
+    error = failure_of(attack, timeout=0.5)
+    assert isinstance(error, DeadlineExceededError)
+    assert error.deadline == "total"
+    assert set(error.partial_text) == {"a"}
+
+
+def test_an_endless_text_ends():
+    attack = Endless(b"".join(chunked(PIECE)[:-1]), b"".join(chunked(PIECE)[1:-1]))
+    error = failure_of(attack, max_output_bytes=1000)
+    assert isinstance(error, ProtocolError)
+    assert "max_output_bytes" in error.message
+    assert error.partial_text == "a" * 1000
+
+
+def test_endless_headers_end():
+    attack = Endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 100)
+    assert isinstance(failure_of(attack), ProtocolError)
+
+
+@pytest.mark.parametrize("pieces", [(), (PIECE,)])
+def test_a_silent_server_has_deadlines(pieces):
+    attack = b"".join(chunked(*pieces)[:-1])
+    limits = Timeouts(total=20, first_token=0.3, between_tokens=0.3)
+    error = failure_of(attack, hold=True, timeout=limits)
+    assert isinstance(error, DeadlineExceededError)
+    assert error.deadline == ("between_tokens" if pieces else "first_token")

@@ -29,7 +29,8 @@ class Transformer(Model):
         self.ready = True
 
     async def predict(self, payload, headers=None, response_headers=None):
-        prompt = payload.inputs[0].as_numpy().ravel()[0].decode()  # `as_string` reads no raw contents
+        prompt = payload.inputs[0].as_numpy().ravel()[0]  # `as_string` reads no raw contents
+        prompt = prompt if isinstance(prompt, str) else prompt.decode()
         generation = await self.client.agenerate(prompt)
         output = InferOutput(name="text_output", shape=[1], datatype="BYTES", data=[generation.text.encode()])
         return InferResponse(response_id=payload.id or "1", model_name=self.name, infer_outputs=[output])

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nupic_client import InferenceClient, ServerClient
+from nupic_client import (
+    HttpInferenceClient,
+    InferenceClient,
+    ModelSignature,
+    ModelUnavailableError,
+    RequestError,
+    ServerClient,
+    TensorSpec,
+)
+from nupic_client.local import text_signature
 from nupic_client.testing import FakeTriton
 from others.processes import USE_OURS, free_ports, need, run, served
 
@@ -34,14 +43,20 @@ def test_it_can_be_imported_before_and_after_us(program: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Return its urls for gRPC and for HTTP."""
     grpc_port, http_port = free_ports(2)
     folder = tmp_path_factory.mktemp("kserve")
     program = str(Path(__file__).with_name("kserve_server.py"))
     with FakeTriton(["one", " two"]) as triton:
         command = [sys.executable, program, str(grpc_port), str(http_port), triton.url]
         with served(command, grpc_port, folder, "double") as url:
-            yield url
+            yield url, f"127.0.0.1:{http_port}"
+
+
+@pytest.fixture(scope="module")
+def url(urls: tuple[str, str]) -> str:
+    return urls[0]
 
 
 def test_a_model_that_does_not_say_what_it_takes_can_be_called(url: str) -> None:
@@ -62,3 +77,32 @@ def test_its_health_is_told(url: str) -> None:
         assert client.is_live()
         assert client.is_ready()
         assert client.is_model_ready("double")
+
+
+def test_arrays_over_http(urls: tuple[str, str]) -> None:
+    """I-F9: there is no model configuration, and its metadata list no inputs."""
+    with HttpInferenceClient("double", urls[1], timeout=20) as client:
+        client.wait_until_ready(5)
+        assert client.infer({"x": np.array([[1.5, 2.0]], np.float32)})["x"].tolist() == [[3.0, 4.0]]
+        arrays = [{"x": np.array([number], np.int64)} for number in range(20)]
+        assert [r["x"].tolist() for r in client.map(arrays, concurrency=4)] == [[2 * n] for n in range(20)]
+
+
+def test_a_text_over_http(urls: tuple[str, str]) -> None:
+    text = ModelSignature(
+        "transformer",
+        {"text_input": TensorSpec("text_input", "BYTES", (1,))},
+        {"text_output": TensorSpec("text_output", "BYTES", (1,))},
+    )
+    with HttpInferenceClient("transformer", urls[1], timeout=20, signature=text) as client:
+        assert client.generate("hi").text == "one two"
+
+
+def test_errors_over_http(urls: tuple[str, str]) -> None:
+    with HttpInferenceClient("nothing-like-this", urls[1], timeout=20) as client:
+        with pytest.raises(ModelUnavailableError):
+            client.infer({"x": np.zeros(1, np.float32)})
+    streaming = text_signature("double")
+    with HttpInferenceClient("double", urls[1], timeout=20, signature=streaming) as client:
+        with pytest.raises(RequestError, match="does not stream over HTTP"):
+            client.generate("x")

@@ -7,19 +7,23 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from nupic_client import (
+    ConnectionFailedError,
+    HttpInferenceClient,
     InferenceClient,
     InferenceResult,
     InferInput,
+    ModelUnavailableError,
     RequestError,
     ServerClient,
     StreamingClient,
 )
+from nupic_client.backends import PlainBackend
 from others.processes import USE_OURS, free_ports, need, run, served
 
 need("mlserver")
@@ -43,7 +47,8 @@ def test_it_can_be_imported_before_and_after_us(program: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Return its urls for gRPC and for HTTP."""
     folder = tmp_path_factory.mktemp("mlserver") / "models"
     shutil.copytree(MODELS, folder)
     grpc_port, http_port, metrics_port = free_ports(3)
@@ -58,7 +63,27 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "settings.json").write_text(json.dumps(settings))
     program = str(Path(sys.executable).with_name("mlserver"))
     with served([program, "start", str(folder)], grpc_port, folder, "text") as url:
-        yield url
+        yield url, f"127.0.0.1:{http_port}"
+
+
+@pytest.fixture(scope="module")
+def url(urls: tuple[str, str]) -> str:
+    return urls[0]
+
+
+@pytest.fixture
+def over_http(urls: tuple[str, str]) -> Iterator[Callable[..., HttpInferenceClient]]:
+    """Return what makes a client for its HTTP, which has no raw bytes and no model configurations."""
+    made: list[HttpInferenceClient] = []
+
+    def make(model: str, **options: Any) -> HttpInferenceClient:
+        options = {"timeout": 20, "backend": PlainBackend(echo=False), **options}
+        made.append(HttpInferenceClient(model, urls[1], **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
 
 
 WAYS: dict[str, Callable[[StreamingClient, str], str]] = {
@@ -151,3 +176,63 @@ def test_each_input_is_decoded_as_its_content_type_says(url: str) -> None:
             }
         told = client.infer(inputs, parameters={"who": "me"})["request"].ravel()[0]
         assert told == "[('who', 'me')]"
+
+
+# --- over HTTP
+
+
+def test_arrays_over_http(over_http: Callable[..., HttpInferenceClient], url: str) -> None:
+    """I-F9: there is no model configuration, and its metadata list no inputs."""
+    client = over_http("double")
+    client.wait_until_ready(5)
+    with InferenceClient("double", url, timeout=20) as over_grpc:
+        for array in (np.array([[1.5, 2.0]], np.float32), np.array([[7, -1]], np.int64)):
+            result = client.infer({"x": array}, request_id="me")
+            assert result["x"].dtype == array.dtype
+            assert result["x"].tolist() == over_grpc.infer({"x": array})["x"].tolist()
+            assert (result.model, result.request_id) == ("double", "me")
+
+
+def test_many_arrays_over_http(over_http: Callable[..., HttpInferenceClient]) -> None:
+    arrays = [{"x": np.array([[number]], np.int32)} for number in range(30)]
+    with over_http("double").map(arrays, concurrency=4) as results:
+        assert [result["x"].tolist() for result in results] == [[[2 * number]] for number in range(30)]
+
+
+def test_parameters_of_inputs_and_outputs_over_http(over_http: Callable[..., HttpInferenceClient]) -> None:
+    value = InferInput(np.array([[1.0]], np.float32), {"content_type": "np"})
+    result = over_http("double").infer({"x": value})
+    assert result.output_parameters["x"]["content_type"] == "np"
+
+
+HTTP_WAYS: dict[str, Callable[[HttpInferenceClient, str], str]] = {
+    "generate": lambda client, prompt: client.generate(prompt).text,
+    "stream": lambda client, prompt: "".join(client.stream(prompt)),
+}
+
+
+@pytest.mark.parametrize("way", HTTP_WAYS)
+def test_texts_over_http(over_http: Callable[..., HttpInferenceClient], way: str) -> None:
+    assert HTTP_WAYS[way](over_http("text"), "one two three") == "one two three"
+
+
+def test_streams_over_http_come_word_by_word_and_can_be_left(
+    over_http: Callable[..., HttpInferenceClient],
+) -> None:
+    client = over_http("text")
+    with client.stream("one two wait three") as stream:
+        assert [next(stream), next(stream)] == ["one", " two"]
+    assert client.generate("four five").text == "four five"
+
+
+def test_an_error_in_a_stream_over_http(over_http: Callable[..., HttpInferenceClient]) -> None:
+    """Its server breaks the connection off, without a word."""
+    with pytest.raises(ConnectionFailedError, match="the connection broke") as caught:
+        list(over_http("text").stream("one two boom three"))
+    assert caught.value.partial_text == "one two"
+
+
+def test_an_unknown_model_over_http(over_http: Callable[..., HttpInferenceClient]) -> None:
+    for way in (lambda client: client.infer({"x": [1]}), lambda client: client.generate("x")):
+        with pytest.raises(ModelUnavailableError):
+            way(over_http("nothing-like-this"))

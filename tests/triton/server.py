@@ -151,7 +151,9 @@ class RealTriton:
 
     def _process(self, port: int = 0) -> TritonServer:
         environment = {"NUPIC_TEST_REPLIES": str(self._folder / "socket")}
-        return TritonServer(self._models_folder, *self._options, environment=environment, port=port)
+        return TritonServer(
+            self._models_folder, *self._options, environment=environment, port=port, http_port=0
+        )
 
     def _repository(self) -> Path:
         repository = self._folder / "models"
@@ -221,6 +223,11 @@ class RealTriton:
         return self.server.url
 
     # --- what it says
+
+    @property
+    def http_url(self) -> str:
+        """``host:port`` of its HTTP."""
+        return self.server.http_url
 
     @property
     def reply(self) -> ReplySource:

@@ -111,6 +111,49 @@ def test_large_tensors(clients):
         assert np.array_equal(over_http.infer(array)["y"], array)
 
 
+def test_many_requests_at_once(clients):
+    arrays = [np.full((1, 2), number, np.float32) for number in range(200)]
+    found = []
+    for client in clients("same-FP32"):
+        with client.map(arrays, concurrency=8) as results:
+            found.append([result["y"].tolist() for result in results])
+    assert found[0] == found[1] == [array.tolist() for array in arrays]
+
+
+def test_rows_are_combined(clients):
+    texts = [[f"sentence {number}"] for number in range(50)]
+    found = [
+        np.vstack([result.only for result in client.map(texts, batch_size=7, concurrency=3)])
+        for client in clients("sbert")
+    ]
+    assert np.array_equal(*found)
+
+
+def test_errors_of_many_are_the_same(clients):
+    found = []
+    for client in clients("sbert", max_retries=0):
+        results = list(client.map([["a"], ["[fail]"], ["b"]], errors="return"))
+        assert isinstance(results[1], RequestError)
+        found.append((results[0].only.tolist(), type(results[1]), results[1].message, results[1].status))
+    assert found[0] == found[1]
+
+
+def test_leaving_many_leaves_nothing_behind(clients):
+    over_http, _ = clients("same-FP32")
+    array = np.zeros((500_000, 2), np.float32)
+    for _ in range(3):
+        for _result in over_http.map([array] * 50, concurrency=6):
+            break
+    assert over_http.infer(array[:1])["y"].shape == (1, 2)
+
+
+@pytest.mark.parametrize("outputs", [{"embedding": 3}, {"embedding": None}, ["embedding"]])
+def test_outputs_are_asked_for_the_same(clients, outputs):
+    results = [client.infer(["a b"], outputs=outputs) for client in clients("sbert")]
+    assert results[0]["embedding"].tolist() == results[1]["embedding"].tolist()
+    assert dict(results[0].output_parameters) == dict(results[1].output_parameters)
+
+
 def test_threads(clients):
     over_http, _ = clients("same-FP32")
     wrong = []
@@ -169,7 +212,7 @@ WRONG_OUTPUT = ModelSignature(
         (WRONG_TYPE, np.float32([[1]]), {}),
         (WRONG_INPUT, ["a"], {}),
         (WRONG_OUTPUT, ["a"], {"outputs": ["vector"]}),
-        (None, ["a"], {"parameters": {"triton_x": 1}}),  # worded differently by the server
+        (None, ["a"], {"parameters": {"priority": "x"}}),  # worded differently by the server
     ],
     ids=["the model fails", "shape", "type", "input", "output", "parameter"],
 )

@@ -24,6 +24,7 @@ from nupic_client import (
     FinishReason,
     GenerateOptions,
     Generation,
+    HttpInferenceClient,
     InferenceClient,
     InferenceError,
     InferenceResult,
@@ -38,6 +39,7 @@ from nupic_client import (
     PromptFormatter,
     RequestError,
     ResponseStatistics,
+    ResultStream,
     SamplingParams,
     ServerClient,
     SharedMemoryOutput,
@@ -308,3 +310,17 @@ async def use_shared_memory() -> None:
     async with server.shared_memory(1 << 20) as region:
         assert_type(region, SharedMemoryRegion)
         assert_type(await server.acuda_shared_memory(), dict[str, CudaSharedMemory])
+
+
+# Over HTTP
+
+
+def over_http(client: HttpInferenceClient) -> None:
+    assert_type(client.infer(["a"]), InferenceResult)
+    assert_type(client.map([["a"]]), ResultStream[InferenceResult])
+    assert_type(client.map([["a"]], ordered=False), ResultStream[Any])
+    assert_type(client.generate([user("a")], max_tokens=5), Generation)
+    assert_type(client.stream("a"), TextStream)
+    assert_type(client.with_options(timeout=3), HttpInferenceClient)
+    client.generate("a", max_token=5)  # type: ignore[call-arg]
+    client.map([["a"]], errors="no")  # type: ignore[call-overload]

@@ -236,6 +236,8 @@ RULES = (
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
         r"|^invalid value type for '\S+' parameter\b.{0,300}, expected |^invalid value for '(priority|classification)'"
+        r"|^Unable to parse .{0,300}: attempt to access JSON non-|^(receiving|sending) \w+ data via JSON is not supported"
+        r"|^The schema can not convert input '.*' to tensor with proper shape"
         r"|^class result not available for output due to unsupported type"
         r"|incomplete string (data|length indicator)"
         r"|expected \d+ string elements|unexpected number of string elements"

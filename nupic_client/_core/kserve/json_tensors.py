@@ -66,6 +66,8 @@ def from_json(name: str, datatype: str, data: Any) -> bytes:
         kind = _KINDS.get(datatype, object)
         if not all(isinstance(element, kind) for element in elements):
             raise TypeError  # noqa: TRY301 - one sentence for all that is wrong
+        if datatype == "BYTES":  # bytes that are not UTF-8 came as lone surrogates
+            elements = [element.encode(errors="surrogateescape") for element in elements]
         return encode_bfloat16(elements) if datatype == "BF16" else encode_tensor(datatype, elements)
     except (ValueError, TypeError, OverflowError):
         raise ProtocolError(

@@ -10,7 +10,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -27,9 +27,12 @@ __all__ = [
     "JSON_LENGTH",
     "InferResponse",
     "RestRequest",
+    "as_json",
     "check_headers",
     "infer_request",
     "infer_response",
+    "model_path",
+    "parsed",
     "question",
     "refusal",
     "reply",
@@ -48,12 +51,19 @@ _PATHS: Mapping[str, str] = MappingProxyType(
         "ModelReady": "{model}/ready",
         "ModelMetadata": "{model}",
         "ModelConfig": "{model}/config",
+        "RepositoryIndex": "/v2/repository/index",
     }
 )
 _FLAGS: Mapping[str, str] = MappingProxyType(
     {"ServerLive": "live", "ServerReady": "ready", "ModelReady": "ready"}
 )
 """The methods that the status answers, and the field of their message."""
+_JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
+_IN_SHARED_MEMORY = "shared_memory_region"
+"""The parameter of a tensor whose contents lie in shared memory, so that none are sent."""
+_FACTS = ("id", "model_name", "model_version")
+_OF_HTTP = frozenset({"binary_data", "binary_data_size"})
+"""Parameters of a tensor that say how its contents are sent."""
 _HTTPS_OWN = frozenset(
     {
         *("host", "connection", "keep-alive", "upgrade", "te", "trailer", "transfer-encoding", "expect"),
@@ -101,7 +111,10 @@ def question(method: str, message: Any) -> RestRequest:
         message: its request message.
     """
     path = _PATHS[method]
-    return RestRequest("GET", path.format(model=_model_path(message)) if "{" in path else path, {})
+    if method == "RepositoryIndex":
+        asked = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        return RestRequest("POST", path, _JSON, (json.dumps(asked).encode(),))
+    return RestRequest("GET", path.format(model=model_path(message)) if "{" in path else path, {})
 
 
 def reply(method: str, text: bytes) -> Any:
@@ -118,8 +131,10 @@ def reply(method: str, text: bytes) -> Any:
         except (ValueError, TypeError, LookupError, RecursionError):
             value = True
         setattr(message, _FLAGS[method], value is not False)
-        return message
-    _fill(message.config if method == "ModelConfig" else message, _parsed(text))
+    elif method == "RepositoryIndex":
+        _fill(message, {"models": _list_of_objects(_loaded(text), "models")})
+    else:
+        _fill(message.config if method == "ModelConfig" else message, parsed(text))
     return message
 
 
@@ -130,7 +145,8 @@ def refusal(method: str, status: int) -> Any:
     return None
 
 
-def _model_path(message: Any) -> str:
+def model_path(message: Any) -> str:
+    """Return the path of the model that a request message names, with its version where one is asked for."""
     name = message.model_name if hasattr(message, "model_name") else message.name
     version = message.model_version if hasattr(message, "model_version") else message.version
     path = f"/v2/models/{quote(name, safe='')}"
@@ -149,58 +165,65 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
     """
     message, contents = wire.split_infer_request(data)
     head: dict[str, Any] = {"id": message.id} if message.id else {}
-    parameters = {**wire.parameters_of(message)}
+    parameters = dict(wire.parameters_of(message))
     if binary and not message.outputs:
         parameters["binary_data_output"] = True
     if parameters:
         head["parameters"] = parameters
-    head["inputs"] = [
-        {
-            "name": tensor.name,
-            "datatype": tensor.datatype,
-            "shape": list(tensor.shape),
-            **_with_parameters(tensor),
-        }
-        for tensor in message.inputs
-    ]
+    sent = iter(contents)
+    head["inputs"] = [_input(tensor, sent, binary=binary) for tensor in message.inputs]
     if message.outputs:
-        extra = {"binary_data": True} if binary else {}
-        head["outputs"] = [
-            {"name": output.name, **_with_parameters(output, **extra)} for output in message.outputs
-        ]
-    for tensor, content in zip(head["inputs"], contents, strict=True):
-        if binary:
-            tensor.setdefault("parameters", {})["binary_data_size"] = len(content)
-        else:
-            tensor["data"] = to_json(tensor["name"], tensor["datatype"], content)
-    path = f"{_model_path(message)}/infer"
-    try:
-        text = json.dumps(head, allow_nan=False).encode()
-    except ValueError:
-        raise ConfigurationError(
-            "parameters must be numbers that JSON has, not infinity or NaN", parameter="parameters"
-        ) from None
+        head["outputs"] = [_output(output, binary=binary) for output in message.outputs]
+    path = f"{model_path(message)}/infer"
+    text = as_json(head)
     if not binary:
-        return RestRequest("POST", path, {"Content-Type": "application/json"}, (text,))
+        return RestRequest("POST", path, _JSON, (text,))
     headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}
     return RestRequest("POST", path, headers, (text, *contents))
 
 
-def _with_parameters(tensor: Any, **ours: bool) -> dict[str, Any]:
-    """Return the parameters of an input or output as a field of its JSON; nothing where it has none."""
-    parameters = {**wire.parameters_of(tensor), **ours}
-    return {"parameters": parameters} if parameters else {}
+def as_json(head: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a request.
+
+    Raises:
+        ConfigurationError: a parameter cannot be sent so.
+    """
+    try:
+        return json.dumps(head, allow_nan=False).encode()
+    except ValueError:
+        raise ConfigurationError(
+            "parameters must be numbers that JSON has, not infinity or NaN", parameter="parameters"
+        ) from None
+
+
+def _input(tensor: Any, sent: Iterator[memoryview], *, binary: bool) -> dict[str, Any]:
+    found = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    parameters = dict(wire.parameters_of(tensor))
+    if _IN_SHARED_MEMORY not in parameters:
+        content = next(sent)
+        if binary:
+            parameters["binary_data_size"] = len(content)
+        else:
+            found["data"] = to_json(tensor.name, tensor.datatype, content)
+    return found | {"parameters": parameters} if parameters else found
+
+
+def _output(output: Any, *, binary: bool) -> dict[str, Any]:
+    parameters = dict(wire.parameters_of(output))
+    if binary and _IN_SHARED_MEMORY not in parameters:
+        parameters["binary_data"] = True
+    return {"name": output.name, "parameters": parameters} if parameters else {"name": output.name}
 
 
 class InferResponse:
     """A ``ModelInferResponse`` with its raw contents beside it, which a message would copy."""
 
     def __init__(self, message: Any, contents: list[bytes]) -> None:
-        self._message = message
+        self.message = message
         self.raw_output_contents = contents
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._message, name)
+        return getattr(self.message, name)
 
 
 def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
@@ -213,37 +236,52 @@ def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
     Raises:
         ProtocolError: it is none.
     """
-    answer = _parsed(text)
-    outputs = _list_of_objects(answer.get("outputs"))
-    described = {name: answer.get(name) for name in ("id", "model_name", "model_version")}
-    described["outputs"] = [
-        {name: each.get(name) for name in ("name", "datatype", "shape")} for each in outputs
-    ]
-    message = wire.pb.ModelInferResponse()
-    _fill(message, described)
-    for part, told in ((message, answer), *zip(message.outputs, outputs, strict=True)):
-        _set_parameters(part, told.get("parameters"))
+    answer = parsed(text)
+    outputs = _list_of_objects(answer.get("outputs"), "outputs")
+    message = _described(answer, outputs)
+    _set_parameters(message, answer.get("parameters"))
+    for tensor, each in zip(message.outputs, outputs, strict=True):
+        _set_parameters(tensor, each.get("parameters"))
     contents = [_content(tensor, each, read) for tensor, each in zip(message.outputs, outputs, strict=True)]
     return InferResponse(message, contents)
 
 
-def _set_parameters(part: Any, given: Any) -> None:
-    """Put the parameters of JSON into a message, those that the protocol has values for."""
+def _described(answer: Mapping[str, Any], outputs: list[dict[str, Any]]) -> Any:
+    """Return the response without contents and parameters."""
+    facts = {name: answer[name] for name in _FACTS if answer.get(name) is not None}
+    try:
+        message = wire.pb.ModelInferResponse(**facts)
+        for each in outputs:
+            message.outputs.add(name=each["name"], datatype=each["datatype"], shape=each["shape"])
+    except (LookupError, TypeError, ValueError):  # it is told in another way, or wrong
+        message = wire.pb.ModelInferResponse()
+        described = [{name: each.get(name) for name in ("name", "datatype", "shape")} for each in outputs]
+        _fill(message, {**facts, "outputs": described})
+    return message
+
+
+def _set_parameters(message: Any, given: Any) -> None:
+    """Put the parameters that JSON gives into a response or one of its outputs, without those of HTTP itself."""
+    if not isinstance(given, dict):
+        return
     known = {
         name: value
-        for name, value in (given.items() if isinstance(given, dict) else ())
-        if isinstance(value, (bool, int, float, str)) and name != "binary_data_size"
+        for name, value in given.items()
+        if isinstance(value, (bool, int, float, str)) and name not in _OF_HTTP
     }
     try:
-        wire.set_parameters(part, known)
+        wire.set_parameters(message, known)
     except ValueError as error:
         raise ProtocolError(f"the server sent a parameter that cannot be read: {error}") from None
 
 
 def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes]) -> bytes:
     parameters = output.get("parameters")
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    given = parameters if isinstance(parameters, dict) else {}
+    size = given.get("binary_data_size")
     if size is None:
+        if "data" not in output and _IN_SHARED_MEMORY in given:
+            return b""
         return from_json(tensor.name, tensor.datatype, output.get("data"))
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise ProtocolError(
@@ -252,19 +290,30 @@ def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes
     return read(size)
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        answer = None
+def parsed(text: bytes) -> dict[str, Any]:
+    """Return the object that an answer is.
+
+    Bytes that are not UTF-8 are kept, as lone surrogates: a text that is streamed may be cut inside a character.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    answer = _loaded(text)
     if not isinstance(answer, dict):
         raise ProtocolError("the server's answer is not what KServe v2 calls for: it is not a JSON object")
     return answer
 
 
-def _list_of_objects(value: Any) -> list[dict[str, Any]]:
+def _loaded(text: bytes) -> Any:
+    try:
+        return json.loads(text.decode(errors="surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _list_of_objects(value: Any, what: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise ProtocolError("the server's answer is not what KServe v2 calls for: it has no list of outputs")
+        raise ProtocolError(f"the server's answer is not what KServe v2 calls for: it has no list of {what}")
     return value
 
 

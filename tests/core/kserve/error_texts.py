@@ -155,6 +155,11 @@ TEXTS = [
             "invalid value type for 'timeout' parameter, expected int64_param.",
             "invalid value type for 'shared_memory_offset' parameter for tensor 'x', expected int64_param.",
             "invalid value for 'priority', expected value >= 0.",
+            # Triton over HTTP
+            "Unable to parse 'priority': attempt to access JSON non-unsigned-integer as unsigned-integer",
+            "Unable to parse JSON bytes array: attempt to access JSON non-string as string",
+            "receiving FP16 data via JSON is not supported. Please use the binary data format for input x",
+            "The schema can not convert input 'text_input' to tensor with proper shape",
             "class result not available for output due to unsupported type 'BOOL'",
             "incomplete string data for inference input 'text_input', expecting string of length 50",
             "input 'text_input' already exists in request",

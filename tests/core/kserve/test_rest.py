@@ -372,3 +372,72 @@ def test_any_json_is_an_answer_or_a_protocol_error(value):
     for method in QUESTIONS:
         with contextlib.suppress(ProtocolError):
             rest.reply(method, json.dumps(value).encode())
+
+
+# Parameters of tensors
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tensors_in_shared_memory_have_no_contents(binary):
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
+    message = wire.pb.ModelInferRequest(model_name="m", raw_input_contents=[b"\1\0\0\0\2\0\0\0"])
+    wire.set_parameters(message.inputs.add(name="far", datatype="INT32", shape=[2]), place)
+    message.inputs.add(name="near", datatype="INT32", shape=[2])
+    wire.set_parameters(message.outputs.add(name="y"), place)
+    head, *contents = rest.infer_request(message.SerializeToString(), binary=binary).body
+    far, near = json.loads(head)["inputs"]
+    assert far["parameters"] == place
+    assert "data" not in far
+    assert near["parameters"] == {"binary_data_size": 8} if binary else near["data"] == [1, 2]
+    assert len(contents) == binary
+    assert json.loads(head)["outputs"] == [{"name": "y", "parameters": place}]
+
+
+def test_outputs_come_with_their_parameters():
+    output = {
+        "name": "x",
+        "datatype": "BYTES",
+        "shape": [1],
+        "data": ["a"],
+        "parameters": {"content_type": "str"},
+    }
+    far = {"name": "y", "datatype": "FP32", "shape": [9], "parameters": {"shared_memory_region": "r"}}
+    response = answered({"model_name": "m", "outputs": [output, far]})
+    assert [wire.parameters_of(each) for each in response.outputs] == [
+        {"content_type": "str"},
+        {"shared_memory_region": "r"},
+    ]
+    assert response.raw_output_contents == [raw_bytes(b"a"), b""]
+
+
+def test_the_size_of_raw_bytes_is_no_parameter():
+    output = {
+        "name": "x",
+        "datatype": "INT8",
+        "shape": [1],
+        "parameters": {"binary_data_size": 1, "a": 1, "b": []},
+    }
+    response = answered({"model_name": "m", "outputs": [output]}, b"\1")
+    assert wire.parameters_of(response.outputs[0]) == {"a": 1}
+
+
+def test_bytes_of_a_text_that_are_not_utf_8_are_kept():
+    text = b'{"model_name":"m","outputs":[{"name":"x","datatype":"BYTES","shape":[1],"data":["a\xff"]}]}'
+    assert answered(text).raw_output_contents == [raw_bytes(b"a\xff")]
+
+
+# The list of models
+
+
+def test_the_server_lists_its_models():
+    request = rest.question("RepositoryIndex", wire.pb.RepositoryIndexRequest(ready=True))
+    assert (request.verb, request.path) == ("POST", "/v2/repository/index")
+    assert json.loads(b"".join(request.body)) == {"ready": True}
+    index = rest.reply("RepositoryIndex", b'[{"name":"a","version":"1","state":"READY"},{"name":"b"}]')
+    assert [(model.name, model.state) for model in index.models] == [("a", "READY"), ("b", "")]
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[1]", b'[{"name": 5}]'])
+def test_a_list_of_models_is_a_list_of_objects(text):
+    with pytest.raises(ProtocolError):
+        rest.reply("RepositoryIndex", text)

@@ -1,0 +1,78 @@
+"""The requests of the clients for models that answer at once, whatever carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from nupic_client._core.calls import flows
+from nupic_client._core.calls.models import wait_until_ready
+from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_pipeline
+from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
+from nupic_client._core.inference.request import InferenceRequest
+from nupic_client._core.kserve.arrays import ArrayLike
+from nupic_client._request_id import new_request_id
+from nupic_client._single_model import SingleModelClient
+from nupic_client.errors import ConfigurationError
+from nupic_client.naming import unary_name
+from nupic_client.options import InferOptions, InferStreamOptions, TextAs
+
+__all__ = ["Errors", "Inputs", "OnResult", "SingleInferenceClient", "check_many"]
+
+Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
+"""Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number. Each may be an
+`InferInput`, which has parameters beside it."""
+Errors: TypeAlias = Literal["raise", "return"]
+"""Whether the error of one input is raised or returned in its place."""
+OnResult: TypeAlias = Callable[[int, Any], object]
+"""Called with the index of an input and its result."""
+
+
+class SingleInferenceClient(SingleModelClient):
+    """A client for one model that answers at once, without its connection. Subclasses set ``_text``."""
+
+    _text: TextAs
+
+    def _inference_request(
+        self, options: InferOptions | InferStreamOptions, *, single: bool = True, streamed: bool = False
+    ) -> InferenceRequest:
+        """Return the request, with all checks that need no server."""
+        return InferenceRequest.create(
+            self._spec,
+            {"text": self._text, **options},
+            defaults=self._options,
+            target=self.url,
+            new_id=new_request_id,
+            single=single,
+            streamed=streamed,
+        )
+
+    def _embedding(
+        self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
+    ) -> flows.Flow[EmbeddingBatcher]:
+        request = self._inference_request(options, single=False)
+        return prepare_embedding(
+            request, check_texts(texts), self._models, output=output, batch_size=batch_size
+        )
+
+    def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
+        if callback is not None and not callable(callback):
+            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
+        request = self._inference_request(options, single=False)
+        return open_pipeline(request, BulkSettings(**settings), self._models)
+
+    def _readiness(self, timeout: float | None) -> flows.Flow[None]:
+        name = self._spec.server_name
+        return wait_until_ready(
+            name, timeout=timeout, target=self.url, metadata=self._options.metadata, twin=unary_name(name)
+        )
+
+
+def check_many(inputs: object, *kinds: type) -> None:
+    """Raise ConfigurationError for what are not many inputs."""
+    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, kinds):
+        raise ConfigurationError(
+            f"inputs must be an iterable of what infer takes, not {type(inputs).__name__}: put a single input into a"
+            " list",
+            parameter="inputs",
+        )
