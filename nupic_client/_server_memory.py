@@ -6,7 +6,7 @@ import copy
 
 from nupic_client._connected import Connected
 from nupic_client._core.calls.shared_memory_calls import SharedMemoryCalls
-from nupic_client.errors import NupicError
+from nupic_client.errors import ConfigurationError, NupicError
 from nupic_client.logs import logger
 from nupic_client.server_info import CudaSharedMemory, SystemSharedMemory
 from nupic_client.shared_memory import SharedMemoryRegion
@@ -30,7 +30,7 @@ class ServerMemory(Connected):
             name: for requests; made up when it is not given.
 
         Raises:
-            ConfigurationError: an argument is wrong.
+            ConfigurationError: an argument is wrong, or the client has several servers.
 
         Example:
             .. code-block:: python
@@ -38,6 +38,12 @@ class ServerMemory(Connected):
                 with server.shared_memory(1 << 20) as region:
                     tensor = region.put(["a text", "another one"])
         """
+        if len(self._config.endpoint.addresses) > 1:
+            raise ConfigurationError(
+                f"url must be that of one server for shared memory, not a list ({self._config.endpoint}): the others would"
+                " not know the region",
+                parameter="url",
+            )
         return SharedMemoryRegion(_Registrar(self), byte_size, name)
 
     def register_system_shared_memory(self, name: str, key: str, byte_size: int, offset: int = 0) -> None:

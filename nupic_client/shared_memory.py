@@ -170,7 +170,7 @@ class SharedMemoryRegion:
 
     @property
     def key(self) -> str:
-        """Its name for the operating system, for other processes: ``"/name"`` is ``/dev/shm/name``."""
+        """Its name for the operating system and for other processes; ``"/name"`` is ``/dev/shm/name``."""
         return self._opened().file.key
 
     @property

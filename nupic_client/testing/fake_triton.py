@@ -17,19 +17,14 @@ from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.server import InferenceServer
 from nupic_client.local.kserve.servicer import EXTENSIONS
-from nupic_client.local.kserve.shared_memory import SharedMemory
 from nupic_client.server_info import ServerInfo
 from nupic_client.signature import ModelSignature
 
 __all__ = ["Cancellation", "FakeTriton"]
 
 _DEFAULT_REPLY = ("Hello", ", ", "world", "!")
-_EXTENSIONS = tuple(
-    name
-    for known in EXTENSIONS
-    for name in (("system_shared_memory", known) if known == "binary_tensor_data" else (known,))
-)
-"""Those of the embedded server, and shared memory, in the real server's order."""
+_EXTENSIONS = (*EXTENSIONS[:-3], "system_shared_memory", *EXTENSIONS[-3:], "trace", "logging")
+"""Those of the embedded server, and what only tests want, in the real server's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +105,7 @@ class FakeTriton:
             else item
             for item in models
         ]
-        self._repository = Repository(served, explicit=explicit, memory=SharedMemory())
+        self._repository = Repository(served, explicit=explicit, tests=True)
         self._server = InferenceServer(
             self._repository,
             host=host,

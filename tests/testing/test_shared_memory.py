@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nupic_client import (
+    ConfigurationError,
     InferenceClient,
     ModelSignature,
     RequestRejectedError,
@@ -132,6 +133,14 @@ def test_what_does_not_fit(client, region):
         with pytest.raises(RequestRejectedError, match=words) as caught:
             client.infer(inputs, outputs=outputs)
         assert caught.value.status == status
+
+
+def test_one_of_several_servers_would_not_know_the_region():
+    with (
+        ServerClient(["localhost:1", "localhost:2"]) as several,
+        pytest.raises(ConfigurationError, match="one server for shared memory, not a list"),
+    ):
+        several.shared_memory(10)
 
 
 PROGRAM = """

@@ -308,3 +308,22 @@ def test_a_server_that_was_started_again(needs_triton, caplog):
                     other.close()
             assert region.closed, "without a server"
     assert "may still be registered" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(InferenceClient, "infer_stream"), reason="there are no streams of results")
+def test_streams_of_results(region, triton):
+    """What is read late shows the last response: there is one place for all."""
+    tensor, place = region.put(X[:8]), region.output(32)
+    with InferenceClient("repeat", triton.url) as client:
+        with client.infer_stream({"x": tensor}) as stream:
+            assert [result["y"][0] for result in stream] == [0, 1, 2]
+        with client.infer_stream({"x": tensor}, outputs={"y": place}) as stream:
+            results = list(stream)
+        assert [result["y"].tolist() for result in results] == [(X[:8] + 2).tolist()] * 3
+        assert {result.places["y"].offset for result in results} == {place.offset}
+
+        async def read():
+            async with client.ainfer_stream({"x": tensor}, outputs={"y": place}) as stream:
+                return [result["y"].shape async for result in stream]
+
+        assert asyncio.run(read()) == [(8,)] * 3

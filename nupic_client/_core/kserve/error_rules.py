@@ -156,7 +156,8 @@ RULES = (
     ),
     # --- settings
     _rule(
-        r"^Attempting to set invalid trace setting|^Unable to parse '\w+', got"
+        r"^Attempting to set invalid trace setting|^Unable to parse '\w+'(, got|\. Expecting value)"
+        r"|^expect (boolean|int32|string|only 1 value) for '\w+'"
         r"|^(trace|log) file location can not be updated|^invalid argument for log_",
         RequestRejectedError,
         "INVALID_ARGUMENT",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from nupic_client.local.kserve.shared_memory import NoMemory
+from nupic_client.local.kserve.settings import Settings
+from nupic_client.local.kserve.shared_memory import NoMemory, SharedMemory
 from nupic_client.local.kserve.statistics import ModelCounter
 from nupic_client.local.kserve.status import StatusError
 from nupic_client.local.kserve.versions import check_version
@@ -24,15 +25,13 @@ class Repository:
     Args:
         models: the models; their names must differ.
         explicit: whether clients may load and unload models.
-        memory: shared memory for inputs and outputs; none by default.
+        tests: whether it is for tests: clients may register shared memory and change settings.
 
     Raises:
         ValueError: two models have the same name.
     """
 
-    def __init__(
-        self, models: Iterable[ServedModel], *, explicit: bool = False, memory: NoMemory | None = None
-    ) -> None:
+    def __init__(self, models: Iterable[ServedModel], *, explicit: bool = False, tests: bool = False) -> None:
         items = tuple(models)
         self.models: Mapping[str, ServedModel] = {model.name: model for model in items}
         """The models as they are served: a client may have loaded one with another configuration."""
@@ -41,8 +40,10 @@ class Repository:
         self.stored = self.models
         """The models as they were given."""
         self.explicit = explicit
-        self.memory = memory or NoMemory()
+        self.memory = SharedMemory() if tests else NoMemory()
         """The shared memory that clients have registered."""
+        self.settings = Settings(self.is_ready) if tests else None
+        """The settings for log and traces, where clients may ask for them."""
         self.ready = True
         """The answer to ServerReady."""
         self.exiting = False

@@ -93,6 +93,7 @@ class Servicer:
             "RepositoryModelLoad": self._model_load,
             "RepositoryModelUnload": self._model_unload,
             **self._repository.memory.calls(),
+            **({} if self._repository.settings is None else self._repository.settings.calls()),
         }
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(

@@ -9,6 +9,7 @@ from core.replies import array_signature
 from nupic_client._core.inference.inputs import EncodedBatch, encode_inputs
 from nupic_client.errors import ConfigurationError
 from nupic_client.infer_input import InferInput
+from nupic_client.shared_memory_places import SharedMemoryTensor
 
 FREE = array_signature({"x": ("INT32", (-1, -1))})
 BATCHED = array_signature({"x": ("INT32", (3,))}, max_batch_size=4)
@@ -251,3 +252,14 @@ def test_inputs_with_other_parameters_are_not_joined():
     assert not one.fits(other)
     (tensor,) = EncodedBatch.joined([one, same]).tensors
     assert (tensor.shape, tensor.parameters) == ((2, 3), {"a": 1})
+
+
+def test_inputs_in_shared_memory_are_not_joined():
+    """Not even those at the same place: they have no contents that could follow one another."""
+    tensor = SharedMemoryTensor(region="a", byte_size=12, datatype="INT32", shape=(3,))
+    batch, sent = encode_inputs(BATCHED, {"x": tensor}), encode_inputs(BATCHED, [1, 2, 3])
+    assert (batch.rows, batch.tensors[0].shape, batch.tensors[0].contents) == (1, (1, 3), ())
+    assert not batch.fits(batch)
+    assert not batch.fits(sent)
+    assert not sent.fits(batch)
+    assert sent.fits(sent)

@@ -35,6 +35,10 @@ TEXTS = [
         for text in (
             "Attempting to set invalid trace setting :trace file name is not given",
             "Unable to parse 'trace_rate', got: abc",
+            "Unable to parse 'trace_count'. Expecting value >= -1, got: -2",
+            "expect only 1 value for 'trace_rate'",
+            "expect boolean for 'log_info'",
+            "expect int32 for 'log_verbose_level'",
             "trace file location can not be updated through network protocol",
             "log file location can not be updated through network protocol",
             "invalid argument for log_format, got: abc",
