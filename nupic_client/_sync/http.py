@@ -206,8 +206,10 @@ class HttpTransport(Driver):
     ) -> Any:
         """Send a request and return its answer as `read` makes it of the body."""
         headers = headers_of(command.metadata)
-        with self._connection(end, handle or Handle()) as connection:
+        handle = handle or Handle()
+        with self._connection(end, handle) as connection:
             response = connection.ask(request, self.endpoint.path + request.path, headers, end)
+            handle.headers = response.headers
             body = Body(response)
             if 200 <= response.status < 300:
                 result = read(body)

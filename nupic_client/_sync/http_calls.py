@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from email.message import Message
+
     from nupic_client._sync.http_connection import Connection
 
 __all__ = ["Handle", "HttpCall", "Workers"]
@@ -26,11 +28,13 @@ class Handle:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._interrupted = False
+        self.headers: Message | None = None
+        """Of the answer, once it has come."""
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the call was ended so."""
-        return self._interrupted
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers of the answer, as gRPC's calls return what comes behind one."""
+        headers = self.headers
+        return () if headers is None else tuple((name.lower(), value) for name, value in headers.items())
 
     def hold(self, connection: Connection) -> None:
         """Take the connection that the call uses from now on."""
@@ -64,6 +68,10 @@ class HttpCall(Future[Any]):
         self.handle.interrupt()
         super().cancel()
         return True
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers of the answer."""
+        return self.handle.trailing_metadata()
 
 
 class Workers:

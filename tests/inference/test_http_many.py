@@ -23,6 +23,8 @@ from nupic_client import (
     RetryPolicy,
     StreamClosedError,
 )
+from nupic_client._core.calls import flows
+from nupic_client._core.kserve import wire
 from nupic_client._sync import http_calls
 
 ROWS = signature("rows", {"x": ("INT32", (2,))}, max_batch_size=4)
@@ -229,6 +231,16 @@ def test_a_request_that_was_not_begun_is_left_out(triton):
         with pytest.raises(RequestError, match="cancelled") as caught:
             it._transport.finish(call)
         assert caught.value.status == "CANCELLED"
+
+
+def test_a_call_has_the_headers_of_its_answer(client, gate):
+    gate.opened.set()
+    client.infer(ARRAYS[0])
+    call = client._transport.begin(
+        flows.Invoke("ModelMetadata", wire.pb.ModelMetadataRequest(name="rows"), 5.0)
+    )
+    client._transport.finish(call)
+    assert "content-length" in dict(call.trailing_metadata())
 
 
 def test_threads_start_when_they_are_needed_and_end(triton, gate, monkeypatch):
