@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import nupic_client
-from nupic_client import StreamingClient
+from nupic_client import InferenceClient, StreamingClient
 from nupic_client.testing import FakeTriton
 
 PACKAGE = str(Path(nupic_client.__file__).parent)
@@ -110,6 +110,20 @@ def test_a_token_of_an_async_stream_costs_a_handful_of_calls(client):
 
     count, names = per_token(read)
     assert count <= ASYNC_CALLS, names
+
+
+# Each response of `infer_stream` is parsed, and its outputs become arrays.
+RESULT_CALLS = 66  # counted: 62, a third of them for the text
+
+
+def test_a_result_of_a_stream_costs_no_more_than_its_decoding(server):
+    def read(results):
+        inputs = {"text_input": ["Hello"], "max_tokens": [results]}
+        with InferenceClient("gpt.streaming", url=server.url) as client:
+            assert sum(1 for _ in client.infer_stream(inputs)) == results
+
+    count, names = per_token(read)
+    assert count <= RESULT_CALLS, names
 
 
 def test_most_responses_are_not_parsed(client):
