@@ -12,13 +12,11 @@ from nupic_client._arrays import Vectors
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
-from nupic_client._core.calls import flows
 from nupic_client._core.generation.opening import generate_unary
 from nupic_client._core.inference.bulk import BulkSettings, embedding_pipeline
 from nupic_client._core.inference.call import infer
-from nupic_client._core.inference.request import InferenceRequest, check_text
+from nupic_client._core.inference.request import check_text
 from nupic_client._core.inference.result import Classification, InferenceResult
-from nupic_client._core.inference.session import InferenceSession
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
@@ -187,7 +185,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                     for result in stream:
                         print(result["OUT"], result.parameters)
         """
-        opening = self._open_stream(self._inference_request(options, streamed=True), inputs)
+        request = self._inference_request(options, streamed=True)
+        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer)
         return InferenceStream(self._transport, self._transport.run(opening))
 
     def ainfer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> AsyncInferenceStream:
@@ -214,7 +213,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                         print(result["OUT"], result.parameters)
         """
         request = self._inference_request(options, streamed=True)
-        opening = self._open_stream(request, inputs)
+        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer)
         return AsyncInferenceStream(self._async_transport, opening, request.options.request_id or "")
 
     def sequence(
@@ -544,9 +543,6 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             batch_size=batch_size,
         )
         return AsyncResultStream(self._async_transport, opening, inputs, callback)
-
-    def _open_stream(self, request: InferenceRequest, inputs: Inputs) -> flows.Flow[InferenceSession]:
-        return open_inference_stream(request, inputs, self._models, bearer=self._bearer)
 
 
 publish(__name__)

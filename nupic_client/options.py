@@ -96,7 +96,8 @@ class InferStreamOptions(TypedDict, total=False):
     """The keyword options of a request that is answered with any number of responses."""
 
     outputs: Sequence[str] | Mapping[str, int | Parameters | SharedMemoryOutput | None] | None
-    """The outputs to return, by name, as for `InferOptions`; all if it is not given."""
+    """The outputs to return, by name, as for `InferOptions`; all if it is not given. Into a place in shared memory each
+    response writes anew."""
     parameters: Parameters | None
     """Request parameters of the protocol, such as ``priority``, or the model's own."""
     text: TextAs

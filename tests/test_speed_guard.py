@@ -114,6 +114,20 @@ def test_a_token_of_an_async_stream_costs_a_handful_of_calls(client):
     assert count <= ASYNC_CALLS, names
 
 
+# Each response of `infer_stream` is parsed, and its outputs become arrays.
+RESULT_CALLS = 66  # counted: 62, a third of them for the text
+
+
+def test_a_result_of_a_stream_costs_no_more_than_its_decoding(server):
+    def read(results):
+        inputs = {"text_input": ["Hello"], "max_tokens": [results]}
+        with InferenceClient("gpt.streaming", url=server.url) as client:
+            assert sum(1 for _ in client.infer_stream(inputs)) == results
+
+    count, names = per_token(read)
+    assert count <= RESULT_CALLS, names
+
+
 def test_most_responses_are_not_parsed(client):
     read_sync(client, FEW)  # code that is loaded late
     parsed = calls_of(lambda: read_sync(client, MANY)).names["ModelStreamInferResponse.FromString"]

@@ -38,7 +38,7 @@ from nupic_client.errors import (
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
-    from nupic_client._core.generation.session import GenerationSession
+    from nupic_client._core.calls.session import StreamSession
     from nupic_client._core.kserve.rest import RestRequest
     from nupic_client._sync.http_stream import HttpStreamCall
     from nupic_client.config import TLS
@@ -135,7 +135,7 @@ class HttpTransport(Driver):
                 "the call was cancelled", status="CANCELLED", target=str(self.endpoint)
             ) from None
 
-    def stream(self, session: GenerationSession) -> HttpStreamCall:
+    def stream(self, session: StreamSession[Any]) -> HttpStreamCall:
         """Send a request for a text that is streamed and return its call. A failure to send it is raised by the first read.
 
         Raises:

@@ -36,11 +36,6 @@ class Handle:
         headers = self.headers
         return () if headers is None else tuple((name.lower(), value) for name, value in headers.items())
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the call was ended so."""
-        return self._interrupted
-
     def hold(self, connection: Connection) -> None:
         """Take the connection that the call uses from now on."""
         with self._lock:

@@ -221,6 +221,7 @@ class HttpStreamCall:
         self._give_back()
 
     def _give_back(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
-            self._transport.take_back(self._connection, self._handle)
+        """Give the connection back, once: it may be another call's then."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.take_back(connection, self._handle)

@@ -21,6 +21,7 @@ from nupic_client import (
 )
 from nupic_client._async.call_stream import Items
 from nupic_client._core.inference.session import InferenceSession
+from nupic_client._core.inference.stream_opening import open_inference_stream
 
 __all__ = ["ResultsClient"]
 
@@ -114,13 +115,17 @@ class ResultsClient(InferenceClient):
         super().__init__(*args, **options)
 
     def stream(self, prompt: str, **options: Any) -> Texts:
-        opening = self._open_stream(self._inference_request(options, streamed=True), inputs_of(prompt))
+        _, opening = self._opening(prompt, options)
         return Texts(self._transport, self._transport.run(opening))
 
     def astream(self, prompt: str, **options: Any) -> AsyncTexts:
-        request = self._inference_request(options, streamed=True)
-        opening = self._open_stream(request, inputs_of(prompt))
+        request, opening = self._opening(prompt, options)
         return AsyncTexts(self._async_transport, opening, request.options.request_id or "")
+
+    def _opening(self, prompt: str, options: Any) -> tuple[Any, Any]:
+        request = self._inference_request(options, streamed=True)
+        inputs = {"text_input": [prompt]}
+        return request, open_inference_stream(request, inputs, self._models, bearer=self._bearer)
 
     def generate(self, prompt: str, callback: Any = None, **options: Any) -> Any:
         with self.stream(prompt, **options) as stream:
@@ -136,7 +141,3 @@ class ResultsClient(InferenceClient):
                 if inspect.isawaitable(outcome):
                     await outcome
             return await stream.result()
-
-
-def inputs_of(prompt: str) -> dict[str, list[str]]:
-    return {"text_input": [prompt]}

@@ -6,9 +6,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import StreamingClient
 from nupic_client.testing import FakeTriton, sleep
+
+CLIENT_KINDS = BOTH_KINDS
 
 
 def own_text(request):

@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import pytest
+from facade.conftest import BOTH_KINDS
 
 from nupic_client import (
     TLS,
@@ -24,6 +25,8 @@ from nupic_client import (
     errors,
 )
 from nupic_client.testing import FakeTriton, silence
+
+CLIENT_KINDS = BOTH_KINDS
 
 pytestmark = pytest.mark.fake_only("what a process does does not depend on the server")
 

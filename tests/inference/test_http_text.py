@@ -365,9 +365,20 @@ def test_an_error_in_the_middle_has_the_text_so_far(it, server):
     error = caught.value
     assert (error.partial_text, error.model, error.request_id) == ("one", "gpt.streaming", "me")
     assert error.target == it.url
-    assert it.generate  # the connection is of no use, another one is
+    server.events = words  # the connection is of no use, another one is
+    assert it.generate("a b").text == "A B"
+
+
+def test_an_error_behind_the_end_leaves_the_connection_to_the_next(it, server):
+    """The connection is given back when the answer has ended, which its last event follows here."""
+    server.events = lambda _: [piece("a"), b"data: {"]
+    with it.stream("x") as stream:
+        assert next(stream) == "a"
+        with pytest.raises(ProtocolError, match="not a JSON object"):
+            next(stream)
     server.events = words
     assert it.generate("a b").text == "A B"
+    assert server.connections == 1
 
 
 def test_an_error_before_the_text(it, server):

@@ -18,6 +18,7 @@ from nupic_client import (
     InferenceError,
     InferenceResult,
     RequestRejectedError,
+    ServerClient,
     StreamStateError,
 )
 from triton.server import TritonServer
@@ -118,6 +119,16 @@ def test_single_outputs(url: str, read: Any) -> None:
     assert [{name: array.tolist() for name, array in result.items()} for result in results] == [
         {"IDX": [index]} for index in range(4)
     ]
+
+
+def test_inputs_and_outputs_in_shared_memory(url: str, read: Any) -> None:
+    with ServerClient(url) as server, InferenceClient("repeat_int32", url, timeout=TIMEOUT) as client:
+        with server.shared_memory(1 << 12) as region:
+            inputs = {"IN": region.put(REPEAT["IN"]), "DELAY": REPEAT["DELAY"], "WAIT": REPEAT["WAIT"]}
+            assert [result["OUT"].tolist() for result in read(client, inputs)] == [[4], [2], [0], [1]]
+            one = {**REPEAT, "IN": np.array([7], np.int32), "DELAY": REPEAT["DELAY"][:1]}
+            (result,) = read(client, one, outputs={"OUT": region.output(4), "IDX": None})
+            assert (result["OUT"].tolist(), result["IDX"].tolist()) == ([7], [0])
 
 
 def test_an_error_in_the_middle(url: str, read: Any) -> None:
