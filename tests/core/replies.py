@@ -12,7 +12,7 @@ from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.inference.request import InferenceRequest
-from nupic_client._core.kserve import wire
+from nupic_client._core.kserve import message_bytes, wire
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.model_spec import ModelSpec
 from nupic_client.signature import ModelSignature, TensorSpec
@@ -210,4 +210,4 @@ def echo(call):
 def serialized_request(model, tensors, *, request_id="", **more):
     """Return a serialized ``ModelInferRequest`` as the client writes it."""
     head = wire.request_head(model, tensors, **more)
-    return wire.join_request(head, request_id, [tensor.contents for tensor in tensors])
+    return message_bytes.join_request(head, request_id, [tensor.contents for tensor in tensors])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from nupic_client._core.kserve import wire
+from nupic_client._core.kserve import message_bytes, wire
 
 __all__ = ["FastPath", "KnownFrame"]
 
@@ -59,7 +59,7 @@ class FastPath:
         if not self._attempts_left or length < 1:
             return
         self._attempts_left -= 1
-        after = wire.serialized_contents(contents[index + 1 :])
+        after = message_bytes.serialized_contents(contents[index + 1 :])
         end = len(data) - len(after)
         before = data[: end - length]
         # No text in UTF-8 contains this byte: if parsing returns the probe as the text, the text is between the two parts.

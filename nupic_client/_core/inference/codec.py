@@ -17,7 +17,7 @@ import numpy as np
 from nupic_client._arrays import ArrayLike
 from nupic_client._core.inference.inputs import encode_inputs
 from nupic_client._core.inference.response import ResponseReader
-from nupic_client._core.kserve import wire
+from nupic_client._core.kserve import message_bytes, wire
 from nupic_client._core.kserve.arrays import DTYPES
 
 if TYPE_CHECKING:
@@ -68,11 +68,13 @@ class InferenceCodec:
         if found is None:
             return self._first(inputs, named, request_id)
         head, parts = found
-        return wire.join_request(head, request_id, parts)
+        return message_bytes.join_request(head, request_id, parts)
 
     def write_batch(self, batch: EncodedBatch, request_id: str) -> bytes:
         """Return the serialized ``ModelInferRequest`` for inputs that were encoded before."""
-        return wire.join_request(self._head(batch), request_id, [tensor.contents for tensor in batch.tensors])
+        return message_bytes.join_request(
+            self._head(batch), request_id, [tensor.contents for tensor in batch.tensors]
+        )
 
     def _known(self, named: Mapping[str, ArrayLike]) -> tuple[bytes, list[Any]] | None:
         """Return the head and the contents of a request like an earlier one; None for any other."""
@@ -103,7 +105,7 @@ class InferenceCodec:
         head = self._head(batch)
         if named is not None and self._inputs:
             self._remember(named, batch, head)
-        return wire.join_request(head, request_id, [tensor.contents for tensor in batch.tensors])
+        return message_bytes.join_request(head, request_id, [tensor.contents for tensor in batch.tensors])
 
     def _remember(self, named: Mapping[str, ArrayLike], batch: EncodedBatch, head: bytes) -> None:
         if len(self._heads) >= _MOST_HEADS:

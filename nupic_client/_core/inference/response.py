@@ -12,7 +12,7 @@ import numpy as np
 
 from nupic_client._core.calls.options import too_long
 from nupic_client._core.inference.result import InferenceResult
-from nupic_client._core.kserve import wire
+from nupic_client._core.kserve import message_bytes, wire
 from nupic_client._core.kserve.arrays import DTYPES
 from nupic_client._core.kserve.output_arrays import decode_outputs, text_bytes
 from nupic_client._core.kserve.shared_memory import decode_with_places
@@ -88,7 +88,7 @@ class ResponseReader:
             if arrays is not None:
                 return layout.result.like(arrays, request_id, call)
         if isinstance(response, bytes) and len(response) >= _LARGE:
-            return self._parsed(wire.split_infer_response(response), request_id, call)
+            return self._parsed(message_bytes.split_infer_response(response), request_id, call)
         answer = wire.parse_infer_response(response)
         result = self._parsed(answer, request_id, call)
         if layout is None and isinstance(response, bytes):
@@ -179,7 +179,7 @@ def _layout(data: bytes, answer: Any, result: InferenceResult) -> _Layout | None
         or len({output.name for output in answer.outputs}) != len(raws)
     ):
         return None
-    marks = wire.raw_output_marks(map(len, raws))
+    marks = message_bytes.raw_output_marks(map(len, raws))
     head = data[: len(data) - sum(len(mark) + len(raw) for mark, raw in zip(marks, raws, strict=True))]
     outputs = []
     for described, mark, raw in zip(answer.outputs, marks, raws, strict=True):
@@ -197,7 +197,7 @@ def _layout(data: bytes, answer: Any, result: InferenceResult) -> _Layout | None
             return None
     except ProtocolError:
         return None
-    identity = wire.id_field(answer.id)
+    identity = message_bytes.id_field(answer.id)
     if identity and head.count(identity) != 1:
         return None
     before, _, after = head.partition(identity) if identity else (head, b"", b"")

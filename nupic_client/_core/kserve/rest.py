@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from google.protobuf import json_format
 
-from nupic_client._core.kserve import wire
+from nupic_client._core.kserve import message_bytes, wire
 from nupic_client._core.kserve.json_tensors import from_json, to_json
 from nupic_client.errors import ConfigurationError, ProtocolError
 
@@ -163,7 +163,7 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
     Raises:
         ConfigurationError: a value cannot be sent as JSON.
     """
-    message, contents = wire.split_infer_request(data)
+    message, contents = message_bytes.split_infer_request(data)
     head: dict[str, Any] = {"id": message.id} if message.id else {}
     parameters = dict(wire.parameters_of(message))
     if binary and not message.outputs:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from core.replies import chunk, raw_bytes, reply, serialized_request
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nupic_client._core.kserve import wire
 from nupic_client.errors import ProtocolError
@@ -62,42 +58,6 @@ def test_a_number_that_is_too_large_for_a_parameter_is_a_value_error():
         serialized_request("m", [], parameters={"count": 2**64})
 
 
-@given(
-    st.lists(
-        st.tuples(st.text("ab", min_size=1, max_size=3), st.lists(st.binary(max_size=300), max_size=3)),
-        max_size=4,
-    ),
-    st.lists(st.text("ab", max_size=3), max_size=2),
-)
-def test_the_serialized_request_is_what_protobuf_would_make(inputs, outputs):
-    tensors = [
-        wire.EncodedTensor(name, "UINT8", (sum(map(len, parts)),), tuple(parts)) for name, parts in inputs
-    ]
-    wanted = wire.pb.ModelInferRequest(model_name="m", model_version="2", id="i")
-    for tensor in tensors:
-        wanted.inputs.add(name=tensor.name, datatype="UINT8", shape=tensor.shape)
-        if tensor.contents:  # one without any is in shared memory
-            wanted.raw_input_contents.append(b"".join(tensor.contents))
-    for name in outputs:
-        wanted.outputs.add(name=name)
-    wanted.parameters["p"].double_param = 0.5
-    data = serialized_request(
-        "m",
-        tensors,
-        request_id="i",
-        version="2",
-        outputs=outputs,
-        parameters={"p": 0.5},
-    )
-    assert wire.pb.ModelInferRequest.FromString(data) == wanted
-
-
-def test_long_contents_have_long_lengths():
-    data = struct.pack("<I", 200_000) + bytes(200_000)
-    request = serialized_request("m", [wire.EncodedTensor("x", "BYTES", (1,), (memoryview(data),))])
-    assert wire.pb.ModelInferRequest.FromString(request).raw_input_contents[0] == data
-
-
 def test_a_message_is_serialized_once():
     message = wire.pb.ServerLiveResponse(live=True)
     data = wire.serialize(message)
@@ -124,19 +84,6 @@ def test_a_text_is_found_among_so_many_contents_only():
     assert wire.text_among(data, 1, 0) is None
     assert wire.text_among(data, 3, 1) is None
     assert wire.text_among(b"\xff\xff", 2, 1) is None
-
-
-@given(st.lists(st.binary(max_size=300), max_size=3))
-def test_contents_are_serialized_as_protobuf_does(contents):
-    expected = wire.pb.ModelInferResponse(raw_output_contents=contents).SerializeToString()
-    assert wire.serialized_contents(contents) == expected
-
-
-@pytest.mark.parametrize("length", [0, 127, 128, 255, 256, 2**14 - 1, 2**14, 2**21])
-def test_contents_of_any_length_are_serialized_as_protobuf_does(length):
-    contents = [bytes(length)]
-    expected = wire.pb.ModelInferResponse(raw_output_contents=contents).SerializeToString()
-    assert wire.serialized_contents(contents) == expected
 
 
 # The service
