@@ -184,7 +184,7 @@ class RequestError(NupicError):
         self.retry_after: float | None = retry_after
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.trailing_metadata: tuple[tuple[str, str | bytes], ...] = trailing_metadata
-        """The gRPC metadata (HTTP/2 trailers) that came with the failure; empty where there was none, and over HTTP."""
+        """The gRPC metadata (HTTP/2 trailers) that came with the failure; over HTTP the headers."""
         self.args = (self._sentence(),)
 
     def completed(self: AnyError, **facts: str) -> AnyError:  # noqa: PYI019

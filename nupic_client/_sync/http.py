@@ -165,9 +165,12 @@ class HttpTransport(Driver):
         return partial(call.set_result, response)
 
     def _invoke(self, command: flows.Invoke) -> Any:
-        return self._answer(command, _end_of(command))
+        handle = Handle()
+        if command.attempts is not None:
+            command.attempts.call = handle
+        return self._answer(command, _end_of(command), handle)
 
-    def _answer(self, command: flows.Invoke, end: float | None, handle: Handle | None = None) -> Any:
+    def _answer(self, command: flows.Invoke, end: float | None, handle: Handle) -> Any:
         try:
             if command.method == "ModelInfer":
                 data = wire.serialize(command.request)
@@ -183,7 +186,8 @@ class HttpTransport(Driver):
                 handle,
             )
         except RequestError as error:
-            raise error.completed(target=str(self.endpoint)) from error.__cause__
+            failure = error.with_facts(trailing_metadata=handle.trailing_metadata())
+            raise failure.completed(target=str(self.endpoint)) from error.__cause__
 
     def _has_binary(self, metadata: flows.Metadata, end: float | None) -> bool:
         """Return whether the server takes and gives raw bytes: asked once. Where it does not say, all goes as JSON."""

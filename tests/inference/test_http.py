@@ -849,3 +849,13 @@ def test_a_client_over_http_imports_nothing_of_grpc(triton):
     loaded = set(done.stdout.split())
     assert {"nupic_client", "numpy"} <= loaded
     assert not {"grpc", "tritonclient", "gevent", "geventhttpclient", "asyncio"} & loaded
+
+
+def test_headers_of_the_answer_are_on_the_result_and_on_the_error(triton):
+    it = client("echo", triton.url)
+    (mapped,) = it.map([["a"]])
+    for result in (it.infer(["a"]), mapped):
+        assert "content-length" in dict(result.trailing_metadata)
+    with pytest.raises(ModelUnavailableError) as caught:
+        client("nope", triton.url).infer(["a"])
+    assert "content-length" in dict(caught.value.trailing_metadata)

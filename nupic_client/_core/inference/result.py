@@ -131,7 +131,7 @@ class InferenceResult(Mapping[str, "Array"]):
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The gRPC metadata (HTTP/2 trailers) that the server sent behind its answer; empty over HTTP."""
+        """The gRPC metadata (HTTP/2 trailers) that the server sent behind its answer; its headers over HTTP."""
         return metadata_of(self._call)
 
     def like(self, arrays: dict[str, Array], request_id: str, call: Any) -> InferenceResult:
