@@ -114,7 +114,11 @@ class CallQueue:
         self._outer = channel
         self._channel: Any = channel._channel  # noqa: SLF001 - see above
         self._calls: set[QueuedCall] = set()
+        self._alarms: set[QueuedCall] = set()
         self._alarm: QueuedCall | None = None
+        self._alarm_at = 0.0
+        """When it ends the wait, as ``time.monotonic`` counts."""
+        self._closed = False
         self._waiting = threading.Lock()
         # A channel with running calls must not be destroyed, which would wait for ever for their events.
         self._registration = housekeeping.Registration()
@@ -125,11 +129,11 @@ class CallQueue:
 
     def _after_fork(self) -> None:
         """Leave all to the parent; nothing can be done with it in a child."""
-        fork.leak_in_child(self._outer, self._channel, self._calls, self._alarm)
-        self._calls = set()
+        fork.leak_in_child(self._outer, self._channel, self._calls, self._alarms)
+        self._calls, self._alarms = set(), set()
         self._alarm = None
         self._waiting = threading.Lock()
-        self.abandoned = True
+        self.abandoned = self._closed = True
 
     def take(self) -> None:
         """Begin to use the queue."""
@@ -137,7 +141,7 @@ class CallQueue:
 
     def give_back(self) -> bool:
         """End the use of the queue; return whether it can be used again: no call is running."""
-        if self.abandoned or self._calls or self._alarm is not None:
+        if self.abandoned or self._calls or self._alarms:
             return False
         housekeeping.unregister(self._registration)
         return True
@@ -199,41 +203,51 @@ class CallQueue:
         )
 
     def wait(self, timeout: float | None = None) -> QueuedCall | None:
-        """Wait until a call ends and return it.
+        """Wait until a call ends and return it; None when no call is running any more.
 
         Args:
             timeout: seconds after which None is returned, or None for no limit; with 0 only calls that have ended count.
         """
         if timeout is not None and (timeout or self._calls):
             self._set_alarm(timeout)
-            if not timeout and self._alarm is not None:
-                _cancel(self._alarm)  # at once: gRPC's timers may be milliseconds late
         while True:
             with self._waiting:
-                if not self._calls and self._alarm is None:
+                if self._closed or not (self._calls or self._alarms):
                     return None
                 event = self._channel.next_call_event()
             call = event.tag
-            if call is None:  # gRPC looks up now and then where it supports forks
-                continue
-            if call is self._alarm:
+            if call in self._calls:
+                self._calls.discard(call)
+                call.ended(event.batch_operations)
+                return call  # type: ignore[no-any-return]  # it is in the set
+            # What else: gRPC looks up now and then where it supports forks, and so do alarms that were replaced.
+            self._alarms.discard(call)
+            if call is not None and call is self._alarm:
                 self._alarm = None
                 return None
-            if not isinstance(call, QueuedCall) or call not in self._calls:
-                continue
-            self._calls.discard(call)
-            call.ended(event.batch_operations)
-            return call
 
     def _set_alarm(self, seconds: float) -> None:
-        """Have `wait` return after some time: a call that sends nothing ends at its deadline."""
-        if self._alarm is not None:
-            return  # it is set already; who waits for longer looks at the clock and comes again
+        """Have `wait` return after some time, at the latest: a call that sends nothing ends at its deadline."""
+        when = time.monotonic() + seconds
+        former = self._alarm
+        if former is not None:
+            if self._alarm_at <= when:
+                return  # who waits for longer looks at the clock and comes again
+            _cancel(former)
         alarm = QueuedCall(None)
+        self._alarms.add(alarm)
+        self._alarm, self._alarm_at = alarm, when
         operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
-        self._alarm = alarm
-        deadline = time.time() + seconds if seconds else None
-        alarm.call = self._begin(b"/alarm", deadline, None, operations, alarm)
+        try:
+            # Without a deadline it is cancelled at once: gRPC's timers may be milliseconds late.
+            deadline = time.time() + seconds if seconds else None
+            alarm.call = self._begin(b"/alarm", deadline, None, operations, alarm)
+        except ValueError:  # the channel was closed just now
+            self._alarms.discard(alarm)
+            self._alarm = None
+            return
+        if not seconds or self.abandoned:
+            _cancel(alarm)
 
     def abandon(self) -> None:
         """Cancel all calls, and close the channel when the last one has ended. Takes locks: not for destructors.
@@ -241,14 +255,14 @@ class CallQueue:
         Waits for the thread that is in `wait`, which the cancelled calls wake up.
         """
         self.abandoned = True
-        for call in tuple(self._calls):
+        for call in (*tuple(self._calls), *tuple(self._alarms)):
             _cancel(call)
-        if self._alarm is not None:
-            _cancel(self._alarm)
         with self._waiting:
             # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
             self._channel.close_on_fork(_CANCELLED, _LEFT)
+            self._closed = True
             self._calls.clear()
+            self._alarms.clear()
             self._alarm = None
         housekeeping.unregister(self._registration)
 

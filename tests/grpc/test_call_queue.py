@@ -105,6 +105,25 @@ def test_a_wait_ends_after_its_time(silent, running):
     assert silent.running == running
 
 
+def test_a_shorter_wait_counts_after_a_longer_one(silent):
+    silent.start(INFER, message(), None, (), 1)
+    threading.Timer(0.05, silent._calls.copy().pop().call.cancel, (1, "")).start()
+    assert silent.wait(600.0).work == 1
+    silent.start(INFER, message(), None, (), 2)
+    assert silent.wait(0.05) is None
+    assert silent.wait(0.0) is None
+    assert silent.running == 1
+
+
+def test_what_was_closed_is_not_waited_for(silent):
+    silent.start(INFER, message(), None, (), 1)
+    silent.abandon()
+    silent.abandon()
+    for timeout in (None, 0.0, 0.01):
+        assert silent.wait(timeout) is None
+    assert not silent._alarms
+
+
 def test_a_call_that_ends_ends_the_wait_before_its_time(calls):
     calls.start(INFER, message(), 20.0, (), 1)
     assert calls.wait(600.0).work == 1
