@@ -28,6 +28,7 @@ from math import inf
 from typing import Any, Protocol, TypeAlias
 
 from nupic_client._grpc import fork
+from nupic_client._grpc.queues import get_within
 
 __all__ = ["Registration", "register", "submit", "unregister", "watch"]
 
@@ -137,7 +138,7 @@ class _Housekeeper:
         self._park_in_child(work)
         while True:
             try:
-                function, arguments = work.get(timeout=self._pause())
+                function, arguments = get_within(work, self._pause())
             except queue.Empty:
                 self._park_in_child(work)
                 if self._ends():

@@ -7,6 +7,7 @@ import queue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nupic_client._grpc import fork, housekeeping
+from nupic_client._grpc.queues import get_within
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Invoke
@@ -82,7 +83,7 @@ class FutureCalls:
     def wait(self, timeout: float | None) -> tuple[Any, Any] | None:
         """Wait until a call has ended, see `Calls`."""
         with contextlib.suppress(queue.Empty):
-            call = self._ended.get(timeout=timeout)
+            call = get_within(self._ended, timeout)
             if call is not None:
                 return self._calls.pop(call), call
         return None

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nupic_client._grpc.queues import get_within
+
 if TYPE_CHECKING:
     from email.message import Message
 
@@ -115,7 +117,7 @@ class Workers:
     def _run(self) -> None:
         while True:
             try:
-                work = self._work.get(timeout=self._linger)
+                work = get_within(self._work, self._linger)
             except queue.Empty:
                 if self._leaves():
                     return

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from nupic_client._grpc.queues import get_within
 from nupic_client.errors import LocalModelError
 from nupic_client.local.engine import Chunk, EngineError, EngineRequest
 from nupic_client.local.engines.llama_host import LONGEST_TOKEN, LlamaHost
@@ -81,7 +82,7 @@ class EmbeddingEngine:
                 if cancelled.is_set():
                     return
                 try:
-                    result = results.get(timeout=_POLL)
+                    result = get_within(results, _POLL)
                 except queue.Empty:
                     continue
                 if isinstance(result, str):

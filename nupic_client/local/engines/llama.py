@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nupic_client._grpc.queues import get_within
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.engine import Chunk, EngineError, EngineRequest
 from nupic_client.local.engines.llama_host import LONGEST_TOKEN, LlamaHost
@@ -74,7 +75,7 @@ class LlamaEngine:
         try:
             while not cancelled.is_set():
                 try:
-                    delta = deltas.get(timeout=_POLL)
+                    delta = get_within(deltas, _POLL)
                 except queue.Empty:
                     continue
                 if delta is None:
