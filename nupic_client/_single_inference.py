@@ -1,4 +1,4 @@
-"""The requests of the clients for models that answer at once, whatever carries them."""
+"""The requests of the clients for arrays, embeddings and complete texts, whatever carries them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OnResult: TypeAlias = Callable[[int, Any], object]
 
 
 class SingleInferenceClient(SingleModelClient):
-    """A client for one model that answers at once, without its connection. Subclasses set ``_text``."""
+    """A client for one model with arrays, without its connection. Subclasses set ``_text``."""
 
     _text: TextAs
 

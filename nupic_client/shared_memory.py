@@ -171,7 +171,7 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it does not fit, or is no array of this data type; the region is not open.
         """
-        import numpy as np  # noqa: PLC0415 - see above
+        import numpy as np  # noqa: PLC0415 - see `nupic_client._arrays`
 
         from nupic_client._core.kserve import arrays  # noqa: PLC0415 - it imports numpy
 
@@ -219,7 +219,7 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it is in another region, or not of numbers; the region is not open.
         """
-        import numpy as np  # noqa: PLC0415 - see above
+        import numpy as np  # noqa: PLC0415 - see `nupic_client._arrays`
 
         from nupic_client._core.kserve.arrays import as_array  # noqa: PLC0415 - it imports numpy
 

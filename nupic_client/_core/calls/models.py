@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Flow, Invoke, Metadata, ReadClock, Sleep, completing
+from nupic_client._core.calls.flows import READ_CLOCK, Flow, Invoke, Metadata, Sleep, completing
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.signature_messages import signature_from_config, signature_from_metadata
 from nupic_client._numbers import check_wait
@@ -307,7 +307,7 @@ def wait_until_ready(
         RequestError: waiting cannot help, e.g. wrong credentials.
     """
     timeout = check_wait(timeout)
-    start: float = yield ReadClock()
+    start: float = yield READ_CLOCK
     now = start
     pause = _FIRST_PAUSE
     while True:
@@ -315,7 +315,7 @@ def wait_until_ready(
         problem = yield from _readiness(model, twin, left, metadata)
         if problem is None:
             return
-        now = yield ReadClock()
+        now = yield READ_CLOCK
         left = None if timeout is None else start + timeout - now
         if left is not None and left <= 0:
             raise DeadlineExceededError(
@@ -326,7 +326,7 @@ def wait_until_ready(
                 target=target,
             )
         yield Sleep(pause if left is None else min(pause, left))
-        now = yield ReadClock()
+        now = yield READ_CLOCK
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
