@@ -103,12 +103,26 @@ def _check_place(place: SharedMemoryTensor | SharedMemoryOutput, *, least: int) 
     check_text("region", place.region, parameter="region")
     if not place.region:
         raise ConfigurationError("region must be the name of a region, not empty", parameter="region")
-    size = check_integer(
-        "byte_size", place.byte_size, f"a number of bytes >= {least}", low=least, high=2**63 - 1
-    )
-    offset = check_integer("offset", place.offset, "a number of bytes >= 0", low=0, high=2**63 - 1)
-    object.__setattr__(place, "byte_size", size)
-    object.__setattr__(place, "offset", offset)
+    object.__setattr__(place, "byte_size", check_byte_size(place.byte_size, least=least))
+    object.__setattr__(place, "offset", check_offset(place.offset))
+
+
+def check_byte_size(value: object, *, least: int = 1) -> int:
+    """Return the size of memory as an integer.
+
+    Raises:
+        ConfigurationError: it is none, or less than the least.
+    """
+    return check_integer("byte_size", value, f"a number of bytes >= {least}", low=least, high=2**63 - 1)
+
+
+def check_offset(value: object) -> int:
+    """Return where a place in memory begins as an integer.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return check_integer("offset", value, "a number of bytes >= 0", low=0, high=2**63 - 1)
 
 
 def _parameters(place: SharedMemoryTensor | SharedMemoryOutput) -> dict[str, int | str]:
