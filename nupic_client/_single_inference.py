@@ -21,7 +21,7 @@ __all__ = ["Errors", "Inputs", "OnResult", "SingleInferenceClient", "check_many"
 
 Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number. Each may be an
-`InferInput`, which has parameters beside it."""
+`InferInput`, which has parameters beside it, or a `SharedMemoryTensor`."""
 Errors: TypeAlias = Literal["raise", "return"]
 """Whether the error of one input is raised or returned in its place."""
 OnResult: TypeAlias = Callable[[int, Any], object]

@@ -122,7 +122,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
 
         Args:
             inputs: arrays by the name of the input, or the value of the only input: an array, a list of
-                texts, a number.
+                texts, a number. An `InferInput` or a `SharedMemoryTensor` may take the place of each.
             **options: options of this call, see `InferOptions`.
 
         Returns:

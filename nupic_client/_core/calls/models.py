@@ -37,9 +37,8 @@ class ModelDirectory:
 
     def __init__(self) -> None:
         self._signatures: dict[str, ModelSignature] = {}
-        self._streamed: dict[
-            str, ModelSignature
-        ] = {}  # those of `streamed` whose name has another meaning elsewhere
+        self._streamed: dict[str, ModelSignature] = {}
+        """Those of `streamed` whose name has another meaning elsewhere."""
         self._short_names: dict[str, str] = {}
 
     def known(self, model: ModelSpec, options: CallOptions) -> tuple[ModelSpec, ModelSignature | None]:
