@@ -15,8 +15,8 @@ from nupic_client.errors import ConfigurationError
 
 __all__ = ["SharedMemoryOutput", "SharedMemoryTensor"]
 
-REGION = "shared_memory_region"
-"""The parameter of an input or output that names its region."""
+REGION, BYTE_SIZE, OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
+"""The parameters of an input or output that say where in shared memory it is; the last one may be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +126,9 @@ def check_offset(value: object) -> int:
 
 
 def _parameters(place: SharedMemoryTensor | SharedMemoryOutput) -> dict[str, int | str]:
-    parameters: dict[str, int | str] = {REGION: place.region, "shared_memory_byte_size": place.byte_size}
+    parameters: dict[str, int | str] = {REGION: place.region, BYTE_SIZE: place.byte_size}
     if place.offset:
-        parameters["shared_memory_offset"] = place.offset
+        parameters[OFFSET] = place.offset
     return parameters
 
 
