@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import wait_until_ready
+from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._single_model import SingleModelClient
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig

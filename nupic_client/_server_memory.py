@@ -68,7 +68,10 @@ class ServerMemory(Connected):
     async def aregister_system_shared_memory(
         self, name: str, key: str, byte_size: int, offset: int = 0
     ) -> None:
-        """Register system shared memory. The async twin of `register_system_shared_memory`."""
+        """Register system shared memory.
+
+        The async twin of `register_system_shared_memory`, with the same arguments and errors.
+        """
         await self._async_transport.run(self._memory.register_system(name, key, byte_size, offset))
 
     def unregister_system_shared_memory(self, name: str = "") -> None:
@@ -85,7 +88,10 @@ class ServerMemory(Connected):
         self._transport.run(self._memory.unregister_system(name))
 
     async def aunregister_system_shared_memory(self, name: str = "") -> None:
-        """Unregister system shared memory. The async twin of `unregister_system_shared_memory`."""
+        """Unregister system shared memory.
+
+        The async twin of `unregister_system_shared_memory`, with the same arguments and errors.
+        """
         await self._async_transport.run(self._memory.unregister_system(name))
 
     def system_shared_memory(self, name: str = "") -> dict[str, SystemSharedMemory]:
@@ -101,7 +107,10 @@ class ServerMemory(Connected):
         return self._transport.run(self._memory.system(name))
 
     async def asystem_shared_memory(self, name: str = "") -> dict[str, SystemSharedMemory]:
-        """Return the regions of system shared memory. The async twin of `system_shared_memory`."""
+        """Return the regions of system shared memory.
+
+        The async twin of `system_shared_memory`, with the same arguments and errors.
+        """
         return await self._async_transport.run(self._memory.system(name))
 
     def register_cuda_shared_memory(
@@ -126,7 +135,10 @@ class ServerMemory(Connected):
     async def aregister_cuda_shared_memory(
         self, name: str, raw_handle: bytes, byte_size: int, device_id: int = 0
     ) -> None:
-        """Register memory of a GPU. The async twin of `register_cuda_shared_memory`."""
+        """Register memory of a GPU.
+
+        The async twin of `register_cuda_shared_memory`, with the same arguments and errors.
+        """
         await self._async_transport.run(self._memory.register_cuda(name, raw_handle, byte_size, device_id))
 
     def unregister_cuda_shared_memory(self, name: str = "") -> None:
@@ -143,7 +155,10 @@ class ServerMemory(Connected):
         self._transport.run(self._memory.unregister_cuda(name))
 
     async def aunregister_cuda_shared_memory(self, name: str = "") -> None:
-        """Unregister memory of a GPU. The async twin of `unregister_cuda_shared_memory`."""
+        """Unregister memory of a GPU.
+
+        The async twin of `unregister_cuda_shared_memory`, with the same arguments and errors.
+        """
         await self._async_transport.run(self._memory.unregister_cuda(name))
 
     def cuda_shared_memory(self, name: str = "") -> dict[str, CudaSharedMemory]:
@@ -159,7 +174,10 @@ class ServerMemory(Connected):
         return self._transport.run(self._memory.cuda(name))
 
     async def acuda_shared_memory(self, name: str = "") -> dict[str, CudaSharedMemory]:
-        """Return the regions of GPUs' memory. The async twin of `cuda_shared_memory`."""
+        """Return the regions of GPUs' memory.
+
+        The async twin of `cuda_shared_memory`, with the same arguments and errors.
+        """
         return await self._async_transport.run(self._memory.cuda(name))
 
 

@@ -1,4 +1,4 @@
-"""The requests of the clients for models that answer at once, whatever carries them."""
+"""The requests of the clients for arrays, embeddings and complete texts, whatever carries them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from nupic_client._arrays import ArrayLike
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import wait_until_ready
+from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_pipeline
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, InferenceRequests
@@ -21,7 +21,7 @@ __all__ = ["Errors", "Inputs", "OnResult", "SingleInferenceClient", "check_many"
 
 Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number. Each may be an
-`InferInput`, which has parameters beside it."""
+`InferInput`, which has parameters beside it, or a `SharedMemoryTensor`."""
 Errors: TypeAlias = Literal["raise", "return"]
 """Whether the error of one input is raised or returned in its place."""
 OnResult: TypeAlias = Callable[[int, Any], object]
@@ -29,7 +29,7 @@ OnResult: TypeAlias = Callable[[int, Any], object]
 
 
 class SingleInferenceClient(SingleModelClient):
-    """A client for one model that answers at once, without its connection. Subclasses set ``_text``."""
+    """A client for one model with arrays, without its connection. Subclasses set ``_text``."""
 
     _text: TextAs
 

@@ -259,7 +259,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
         self.elapsed: float | None = elapsed
         """Seconds since the call was made."""
         self.chunks: int = chunks
-        """How many chunks of text had arrived."""
+        """How many chunks of text, or results of a stream, had arrived."""
 
 
 class AuthenticationError(TransportError):

@@ -44,8 +44,9 @@ _OWN = frozenset({"_bearer", "_transport", "_models", "_streaming_models", "_req
 class HttpInferenceClient(SingleInferenceClient):
     """A client for one model over HTTP. Thread-safe: calls at the same time have connections of their own.
 
-    It has the blocking methods of `InferenceClient`, with the same options and errors, and `stream`. It goes straight to the
-    server: proxies of the environment (``$HTTP_PROXY``) are not used.
+    It has `infer`, `embed`, `map` and `generate` of `InferenceClient`, with the same options and errors, and `stream` of
+    `StreamingClient`; nothing is async. It goes straight to the server: proxies of the environment (``$HTTP_PROXY``) are not
+    used.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
@@ -54,7 +55,7 @@ class HttpInferenceClient(SingleInferenceClient):
         registry: where the model is looked up. Default: the models that come with the package.
         backend: the adapter for the requests of `generate` and `stream`, see `StreamingClient`.
         formatter: how conversations become prompts: a `PromptFormatter` or the name of a family.
-        text: what the elements of BYTES outputs become, ``"str"`` or ``"bytes"``.
+        text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         tls: certificates and names for an ``https://`` url.
         bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
@@ -134,7 +135,7 @@ class HttpInferenceClient(SingleInferenceClient):
         Raises:
             ConfigurationError: the inputs or options do not fit the model; they were not sent.
             RequestError: the request failed.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         return self._transport.run(infer(self._inference_request(options), inputs, self._models))
 
@@ -159,7 +160,7 @@ class HttpInferenceClient(SingleInferenceClient):
         Raises:
             ConfigurationError: as for `InferenceClient.embed`.
             RequestError: a request failed; the others are cancelled.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         settings = BulkSettings(concurrency=concurrency, ordered=False)
         batcher = self._transport.run(self._embedding(texts, options, output, batch_size))
@@ -219,7 +220,7 @@ class HttpInferenceClient(SingleInferenceClient):
 
         Raises:
             ConfigurationError: an option is wrong.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python
@@ -253,7 +254,7 @@ class HttpInferenceClient(SingleInferenceClient):
             PromptError: as for `InferenceClient.generate`.
             RequestError: as for `InferenceClient.generate`, and where the model streams and the server does not do that over
                 HTTP.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
         """
         request = self._request(prompt, options)
         outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
@@ -278,7 +279,7 @@ class HttpInferenceClient(SingleInferenceClient):
             ConfigurationError: as for `generate`, or the model does not stream.
             PromptError: as for `generate`.
             RequestError: the model's signature could not be asked for.
-            TypeError: an option that does not exist.
+            TypeError: an option does not exist.
 
         Example:
             .. code-block:: python

@@ -122,7 +122,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
 
         Args:
             inputs: arrays by the name of the input, or the value of the only input: an array, a list of
-                texts, a number.
+                texts, a number. An `InferInput` or a `SharedMemoryTensor` may take the place of each.
             **options: options of this call, see `InferOptions`.
 
         Returns:
@@ -431,8 +431,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
         """Send many inputs, several at a time, and return their results as an iterator. Thread-safe.
 
         Reading the iterator reads the inputs and sends them, a bounded number ahead: inputs may be endless,
-        and memory stays flat. Both happen in the thread that reads. A slow input holds up the results; with
-        `amap` it does not. Leaving the iterator cancels what is on its way.
+        and memory stays flat. Both happen in the thread that reads, over a connection of their own. A slow input holds up
+        the results; with `amap` it does not. Leaving the iterator cancels what is on its way.
 
         Args:
             inputs: any iterable of what `infer` takes.
@@ -509,7 +509,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
         batch_size: int | None = None,
         **options: Unpack[InferOptions],
     ) -> AsyncResultStream[Any]:
-        """Send many inputs, several at a time, and return an async iterator; the async twin of `map`.
+        """Send many inputs, several at a time, and return an async iterator; the async twin of `map`. Task-safe.
 
         Args:
             inputs: any iterable or async iterable of what `infer` takes.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from contextlib import closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import Self, Unpack
 
-from nupic_client._arrays import ArrayLike
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core.calls.auth import Bearer
@@ -26,6 +24,7 @@ from nupic_client._core.inference.sequence import (
 from nupic_client._core.inference.session import InferenceSession
 from nupic_client._public import publish
 from nupic_client._request_id import new_sequence_id
+from nupic_client._single_inference import Inputs
 from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.transport import Transport
 from nupic_client.options import InferOptions, InferStreamOptions
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Flow
 
 __all__ = ["InferenceSequence"]
-
-Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 
 _HURRY = 5.0
 """Seconds for the last request of a block that an exception leaves."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.models import wait_until_ready
+from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
 from nupic_client._core.calls.server_settings import SettingsQueries
 from nupic_client._core.calls.shared_memory_calls import SharedMemoryCalls

@@ -11,12 +11,16 @@ from typing import Any, NoReturn
 from typing_extensions import Self
 
 from nupic_client._arrays import Array, ArrayLike
-from nupic_client._core.calls.shared_memory_calls import check_place, check_region_name
-from nupic_client._numbers import check_integer
+from nupic_client._core.calls.shared_memory_calls import check_region_name
 from nupic_client._open_memory import OpenMemory, Registrar
 from nupic_client._public import publish
 from nupic_client.errors import ConfigurationError, RequestRejectedError
-from nupic_client.shared_memory_places import SharedMemoryOutput, SharedMemoryTensor
+from nupic_client.shared_memory_places import (
+    SharedMemoryOutput,
+    SharedMemoryTensor,
+    check_byte_size,
+    check_offset,
+)
 
 __all__ = ["SharedMemoryOutput", "SharedMemoryRegion", "SharedMemoryTensor"]
 
@@ -47,7 +51,7 @@ class SharedMemoryRegion:
 
     def __init__(self, server: Registrar, byte_size: int, name: str | None = None) -> None:
         self._server = server
-        self._byte_size, _ = check_place(byte_size, 0)
+        self._byte_size = check_byte_size(byte_size)
         self._name = f"nupic-{os.getpid()}-{os.urandom(8).hex()}" if name is None else name
         check_region_name(self._name)
         self._lock = threading.Lock()
@@ -171,7 +175,7 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it does not fit, or is no array of this data type; the region is not open.
         """
-        import numpy as np  # noqa: PLC0415 - see above
+        import numpy as np  # noqa: PLC0415 - see `nupic_client._arrays`
 
         from nupic_client._core.kserve import arrays  # noqa: PLC0415 - it imports numpy
 
@@ -205,7 +209,7 @@ class SharedMemoryRegion:
             ConfigurationError: it does not fit; the region is not open.
         """
         memory = self._opened().file.memory
-        size, _ = check_place(byte_size, 0)
+        size = check_byte_size(byte_size)
         return SharedMemoryOutput(
             region=self._name, byte_size=size, offset=self._place(size, offset), memory=memory
         )
@@ -219,7 +223,7 @@ class SharedMemoryRegion:
         Raises:
             ConfigurationError: it is in another region, or not of numbers; the region is not open.
         """
-        import numpy as np  # noqa: PLC0415 - see above
+        import numpy as np  # noqa: PLC0415 - see `nupic_client._arrays`
 
         from nupic_client._core.kserve.arrays import as_array  # noqa: PLC0415 - it imports numpy
 
@@ -245,11 +249,7 @@ class SharedMemoryRegion:
         """Return where a place of this size begins; without an offset, behind all others."""
         with self._lock:
             chosen = offset is not None
-            start = (
-                check_integer("offset", offset, "a number of bytes >= 0", low=0)
-                if chosen
-                else _aligned(self._next)
-            )
+            start = check_offset(offset) if chosen else _aligned(self._next)
             if start + size > self._byte_size:
                 left = max(self._byte_size - start, 0)
                 where = f"from offset {start} on" if chosen else "behind the last place"

@@ -15,8 +15,8 @@ from nupic_client.errors import ConfigurationError
 
 __all__ = ["SharedMemoryOutput", "SharedMemoryTensor"]
 
-REGION = "shared_memory_region"
-"""The parameter of an input or output that names its region."""
+REGION, BYTE_SIZE, OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
+"""The parameters of an input or output that say where in shared memory it is; the last one may be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +103,32 @@ def _check_place(place: SharedMemoryTensor | SharedMemoryOutput, *, least: int) 
     check_text("region", place.region, parameter="region")
     if not place.region:
         raise ConfigurationError("region must be the name of a region, not empty", parameter="region")
-    size = check_integer(
-        "byte_size", place.byte_size, f"a number of bytes >= {least}", low=least, high=2**63 - 1
-    )
-    offset = check_integer("offset", place.offset, "a number of bytes >= 0", low=0, high=2**63 - 1)
-    object.__setattr__(place, "byte_size", size)
-    object.__setattr__(place, "offset", offset)
+    object.__setattr__(place, "byte_size", check_byte_size(place.byte_size, least=least))
+    object.__setattr__(place, "offset", check_offset(place.offset))
+
+
+def check_byte_size(value: object, *, least: int = 1) -> int:
+    """Return the size of memory as an integer.
+
+    Raises:
+        ConfigurationError: it is none, or less than the least.
+    """
+    return check_integer("byte_size", value, f"a number of bytes >= {least}", low=least, high=2**63 - 1)
+
+
+def check_offset(value: object) -> int:
+    """Return where a place in memory begins as an integer.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    return check_integer("offset", value, "a number of bytes >= 0", low=0, high=2**63 - 1)
 
 
 def _parameters(place: SharedMemoryTensor | SharedMemoryOutput) -> dict[str, int | str]:
-    parameters: dict[str, int | str] = {REGION: place.region, "shared_memory_byte_size": place.byte_size}
+    parameters: dict[str, int | str] = {REGION: place.region, BYTE_SIZE: place.byte_size}
     if place.offset:
-        parameters["shared_memory_offset"] = place.offset
+        parameters[OFFSET] = place.offset
     return parameters
 
 

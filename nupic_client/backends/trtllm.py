@@ -14,13 +14,8 @@ from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
-__all__ = ["PERF_METRICS", "TRTLLM_OUTPUT_INPUTS", "TRTLLM_REPORTS", "TrtllmBackend", "check_logprobs"]
+__all__ = ["PERF_METRICS", "TrtllmBackend", "TrtllmTensors"]
 
-TRTLLM_REPORTS: Mapping[str, tuple[str, str]] = {
-    **COUNTS,
-    "logprobs": ("return_log_probs", "output_log_probs"),
-}
-"""The outputs that the engine and the models around it offer besides the text."""
 PERF_METRICS = (
     *("arrival_time_ns", "first_scheduled_time_ns", "first_token_time_ns", "last_token_time_ns"),
     *("kv_cache_alloc_new_blocks", "kv_cache_reused_blocks", "kv_cache_alloc_total_blocks"),
@@ -28,14 +23,47 @@ PERF_METRICS = (
     *("acceptance_rate", "total_accepted_draft_tokens", "total_draft_tokens"),
 )
 """The outputs that TensorRT-LLM measures where one input asks for them."""
-TRTLLM_OUTPUT_INPUTS: Mapping[str, str] = {
-    **dict.fromkeys(("cum_log_probs", "output_log_probs"), "return_log_probs"),
-    **dict.fromkeys(PERF_METRICS, "return_perf_metrics"),
-}
-"""The inputs that ask for further outputs of the engine, where their names differ."""
 
 
-class TrtllmBackend(TensorBackend):
+class TrtllmTensors(TensorBackend):
+    """What the engine and the models around it share: log probabilities, and inputs that ask for further outputs."""
+
+    exclude_prompt_input = "exclude_input_in_output"
+    optional_outputs = MappingProxyType({**COUNTS, "logprobs": ("return_log_probs", "output_log_probs")})
+    output_inputs = MappingProxyType(
+        {
+            **dict.fromkeys(("cum_log_probs", "output_log_probs"), "return_log_probs"),
+            **dict.fromkeys(PERF_METRICS, "return_perf_metrics"),
+        }
+    )
+    cumulative = False
+    needs_max_tokens = True
+
+    def option_values(
+        self, signature: ModelSignature, sampling: SamplingParams, *, logprobs: int | None
+    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
+        """Return the options by the model's names.
+
+        Raises:
+            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
+        """
+        _check_logprobs(signature, sampling, logprobs)
+        return super().option_values(signature, sampling, logprobs=logprobs)
+
+    def output_switches(
+        self, outputs: Sequence[str], signature: ModelSignature, sampling: SamplingParams
+    ) -> Mapping[str, TensorValue]:
+        """Return the inputs that ask for these outputs.
+
+        Raises:
+            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
+        """
+        switches = super().output_switches(outputs, signature, sampling)
+        _check_logprobs(signature, sampling, 0 if "return_log_probs" in switches else None)
+        return switches
+
+
+class TrtllmBackend(TrtllmTensors):
     """The ensemble and the BLS model of TensorRT-LLM."""
 
     name = "trtllm"
@@ -53,40 +81,12 @@ class TrtllmBackend(TensorBackend):
         }
     )
     stream_input = "stream"
-    exclude_prompt_input = "exclude_input_in_output"
-    optional_outputs = TRTLLM_REPORTS
-    output_inputs = TRTLLM_OUTPUT_INPUTS
-    cumulative = False
-    needs_max_tokens = True
     streaming_hint = "deploy tensorrt_llm, and tensorrt_llm_bls where it is used, with `decoupled_mode:true`"
 
     def matches(self, signature: ModelSignature) -> bool:
         """Return whether the model takes text, ``max_tokens`` and lists of words, as only these do."""
         inputs = signature.inputs
         return super().matches(signature) and "max_tokens" in inputs and not inputs.keys().isdisjoint(_WORDS)
-
-    def option_values(
-        self, signature: ModelSignature, sampling: SamplingParams, *, logprobs: int | None
-    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
-        """Return the options by the model's names.
-
-        Raises:
-            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
-        """
-        check_logprobs(signature, sampling, logprobs)
-        return super().option_values(signature, sampling, logprobs=logprobs)
-
-    def output_switches(
-        self, outputs: Sequence[str], signature: ModelSignature, sampling: SamplingParams
-    ) -> Mapping[str, TensorValue]:
-        """Return the inputs that ask for these outputs.
-
-        Raises:
-            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
-        """
-        switches = super().output_switches(outputs, signature, sampling)
-        check_logprobs(signature, sampling, 0 if "return_log_probs" in switches else None)
-        return switches
 
     def is_cumulative(self, signature: ModelSignature) -> bool | None:
         """Return whether the BLS model was deployed to decode all tokens so far with every response."""
@@ -97,7 +97,7 @@ _WORDS = ("stop_words", "bad_words")
 _TRUE = frozenset({"true", "yes", "1", "t", "y"})
 
 
-def check_logprobs(signature: ModelSignature, sampling: SamplingParams, logprobs: int | None) -> None:
+def _check_logprobs(signature: ModelSignature, sampling: SamplingParams, logprobs: int | None) -> None:
     """Check that the engine can report these log probabilities: it would refuse or ignore the request.
 
     Raises:

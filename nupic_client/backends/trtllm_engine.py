@@ -13,10 +13,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from nupic_client.backends.protocol import OutputNames
-from nupic_client.backends.tensors import TensorBackend
-from nupic_client.backends.trtllm import TRTLLM_OUTPUT_INPUTS, TRTLLM_REPORTS, check_logprobs
+from nupic_client.backends.trtllm import TrtllmTensors
 from nupic_client.errors import ConfigurationError
-from nupic_client.sampling import SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
 __all__ = ["Tokenizer", "TrtllmEngineBackend"]
@@ -37,7 +35,7 @@ class Tokenizer(Protocol):
         ...
 
 
-class TrtllmEngineBackend(TensorBackend):
+class TrtllmEngineBackend(TrtllmTensors):
     """The engine without the models that turn text into token ids and back.
 
     Args:
@@ -60,11 +58,6 @@ class TrtllmEngineBackend(TensorBackend):
         }
     )
     stream_input = "streaming"
-    exclude_prompt_input = "exclude_input_in_output"
-    optional_outputs = TRTLLM_REPORTS
-    output_inputs = TRTLLM_OUTPUT_INPUTS
-    cumulative = False
-    needs_max_tokens = True
     streaming_hint = "deploy it with `decoupled_mode:true`"
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
@@ -107,29 +100,6 @@ class TrtllmEngineBackend(TensorBackend):
         return {
             name: value for name, value in values.items() if value is not None and name in signature.inputs
         }
-
-    def option_values(
-        self, signature: ModelSignature, sampling: SamplingParams, *, logprobs: int | None
-    ) -> Mapping[str, TensorValue | Sequence[TensorValue]]:
-        """Return the options by the engine's names.
-
-        Raises:
-            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
-        """
-        check_logprobs(signature, sampling, logprobs)
-        return super().option_values(signature, sampling, logprobs=logprobs)
-
-    def output_switches(
-        self, outputs: Sequence[str], signature: ModelSignature, sampling: SamplingParams
-    ) -> Mapping[str, TensorValue]:
-        """Return the inputs that ask for these outputs.
-
-        Raises:
-            ConfigurationError: log probabilities are asked for in a way that the engine does not support.
-        """
-        switches = super().output_switches(outputs, signature, sampling)
-        check_logprobs(signature, sampling, 0 if "return_log_probs" in switches else None)
-        return switches
 
     def output_names(
         self,

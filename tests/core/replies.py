@@ -14,6 +14,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.kserve import message_bytes, wire
 from nupic_client.backends.protocol import OutputNames
+from nupic_client.errors import RequestRejectedError
 from nupic_client.model_spec import ModelSpec
 from nupic_client.signature import ModelSignature, TensorSpec
 
@@ -211,3 +212,13 @@ def serialized_request(model, tensors, *, request_id="", **more):
     """Return a serialized ``ModelInferRequest`` as the client writes it."""
     head = wire.request_head(model, tensors, **more)
     return message_bytes.join_request(head, request_id, [tensor.contents for tensor in tensors])
+
+
+def asked(commands):
+    """Return the methods and the names of the models they asked for."""
+    return [(command.method, getattr(command.request, "name", "")) for command in commands]
+
+
+def unimplemented():
+    """Make the error of a server without the call."""
+    return RequestRejectedError("the server does not offer this call", status="UNIMPLEMENTED")

@@ -108,6 +108,16 @@ def test_a_model_without_a_batch_dimension_gets_one_text_at_a_time(server, embed
     assert [list(request.inputs[0].shape) for request in server.requests] == [[1], [1]]
 
 
+def test_a_server_that_does_not_tell_the_size_of_batches_can_be_told_it(server, flavour, monkeypatch):
+    """The metadata of a model, which is all that other servers have, do not say which dimension is the batch."""
+    monkeypatch.setattr(server, "with_config", False)
+    known = signature("free", TEXT, {"v": ("FP32", (3,))}, max_batch_size=4)
+    with InferenceClient("free", server.url, signature=known) as client:
+        vectors = flavour(client).embed(["a", "bc"] * 3, concurrency=1)
+    assert vectors.tolist() == [[1.0] * 3, [2.0] * 3] * 3
+    assert [list(request.inputs[0].shape) for request in server.requests] == [[4, 1], [2, 1]]
+
+
 def test_only_the_vectors_are_asked_for(server, embed):
     embed("two", ["a"], output="w")
     assert [item.name for item in server.requests[0].outputs] == ["w"]

@@ -10,6 +10,7 @@ import grpc
 import ml_dtypes
 import numpy as np
 import pytest
+from faults.proxy import Proxy, forward
 from inference.tensor_server import RefusedError, TensorServer, echo, signature
 
 from nupic_client import (
@@ -622,3 +623,22 @@ def test_fifty_threads_and_two_hundred_tasks_share_a_client(server):
 
         asyncio.run(run())
         assert not wrong
+
+
+def test_a_client_may_compress_its_requests(shared, flavour):
+    """The page on migration from tritonclient names this option of gRPC."""
+    sizes = {}
+    for algorithm in (0, 2):
+        sent = []
+
+        def count(lane, unit, sent=sent):
+            sent.append(len(unit if isinstance(unit, bytes) else unit.payload))
+            forward(lane, unit)
+
+        with Proxy(shared.url) as proxy:
+            proxy.behave(up=count)
+            options = {"grpc.default_compression_algorithm": algorithm}
+            with InferenceClient("texts", proxy.url, channel_options=options) as client:
+                assert flavour(client).infer(["a" * 10_000]).only.tolist() == [["a" * 10_000]]
+        sizes[algorithm] = sum(sent)
+    assert sizes[0] > 10_000 > sizes[2]

@@ -129,12 +129,12 @@ def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO
     Raises:
         DeadlineExceededError: the deadline passed.
     """
-    start: float = yield ReadClock()
+    start: float = yield READ_CLOCK
     end = None if timeout is None else start + timeout
     try:
         return (yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy)))
     except DeadlineExceededError as error:
-        now: float = yield ReadClock()
+        now: float = yield READ_CLOCK
         raise error.with_facts(limit=timeout, elapsed=now - start) from error.__cause__
 
 
@@ -160,7 +160,7 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
 def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) -> Flow[Any]:
     """Make a call, with retries, until ``end``."""
     if end is not None:
-        now: float = yield ReadClock()
+        now: float = yield READ_CLOCK
         command = command.with_timeout(_left(end, now))
     try:
         return (yield command)
@@ -182,7 +182,7 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         failure = error.with_facts(attempts=attempt)
         pause: float | None = None
         if may_retry(policy, failure, attempt):
-            now: float = yield ReadClock()
+            now: float = yield READ_CLOCK
             jitter: float = yield DrawJitter()
             pause = next_pause(
                 policy, failure, attempt=attempt, left=None if end is None else end - now, jitter=jitter
@@ -194,7 +194,7 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         attempt += 1
         command.repeated()
         if end is not None:
-            now = yield ReadClock()
+            now = yield READ_CLOCK
             command = command.with_timeout(_left(end, now))
         try:
             return (yield command)

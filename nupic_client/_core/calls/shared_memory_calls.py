@@ -9,9 +9,10 @@ from nupic_client._numbers import check_integer
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.server_info import CudaSharedMemory, SystemSharedMemory
+from nupic_client.shared_memory_places import check_byte_size, check_offset
 from nupic_client.timeouts import RetryPolicy
 
-__all__ = ["SharedMemoryCalls", "check_place", "check_region_name"]
+__all__ = ["SharedMemoryCalls", "check_region_name"]
 
 _WHILE_IN_USE = RetryPolicy(max_retries=8, initial_backoff=0.02, max_backoff=1.0)
 """Triton lets go of a region a moment after the answer to the last request that used it: up to three seconds."""
@@ -32,8 +33,9 @@ class SharedMemoryCalls(Queries):
             raise ConfigurationError(
                 "key must not be empty: it is the memory's name for the system", parameter="key"
             )
-        size, start = check_place(byte_size, offset)
-        request = wire.pb.SystemSharedMemoryRegisterRequest(name=name, key=key, offset=start, byte_size=size)
+        request = wire.pb.SystemSharedMemoryRegisterRequest(
+            name=name, key=key, offset=check_offset(offset), byte_size=check_byte_size(byte_size)
+        )
         yield self._send("SystemSharedMemoryRegister", request)
 
     def unregister_system(self, name: str) -> Flow[None]:
@@ -56,10 +58,9 @@ class SharedMemoryCalls(Queries):
             raise ConfigurationError(
                 f"raw_handle must be the bytes of a cudaIpcMemHandle_t, not {given}", parameter="raw_handle"
             )
-        size, _ = check_place(byte_size, 0)
         device = check_integer("device_id", device_id, "the number of a GPU", low=0, high=2**63 - 1)
         request = wire.pb.CudaSharedMemoryRegisterRequest(
-            name=name, raw_handle=bytes(raw_handle), device_id=device, byte_size=size
+            name=name, raw_handle=bytes(raw_handle), device_id=device, byte_size=check_byte_size(byte_size)
         )
         yield self._send("CudaSharedMemoryRegister", request)
 
@@ -91,13 +92,3 @@ def check_region_name(name: str) -> None:
     check_text("name", name, parameter="name")
     if not name:
         raise ConfigurationError("name must not be empty: requests name the region by it", parameter="name")
-
-
-def check_place(byte_size: int, offset: int) -> tuple[int, int]:
-    """Return size and beginning of a place in memory as integers.
-
-    Raises:
-        ConfigurationError: they are none.
-    """
-    size = check_integer("byte_size", byte_size, "a positive number of bytes", low=1, high=2**63 - 1)
-    return size, check_integer("offset", offset, "a number of bytes >= 0", low=0, high=2**63 - 1)

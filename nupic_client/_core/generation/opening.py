@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Attempts, Flow, Invoke, ReadClock, with_deadline
+from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, with_deadline
 from nupic_client._core.calls.models import streaming_twin
 from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.generation.session import GenerationSession
@@ -48,7 +48,7 @@ def open_stream(
         UnknownModelError: the name may mean several models of the server.
         RequestError: the server does not have the model, or could not be asked.
     """
-    start: float = yield ReadClock()
+    start: float = yield READ_CLOCK
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
         model, signature = yield from ask_first(
@@ -110,7 +110,7 @@ def generate_unary(
 def _generate(
     request: GenerationRequest, models: ModelDirectory, cache: RequestCache
 ) -> Flow[Generation | GenerationSession]:
-    start: float = yield ReadClock()
+    start: float = yield READ_CLOCK
     signature = yield from models.unary(
         request.model, request.options, target=request.target, request_id=request.request_id
     )
@@ -125,10 +125,10 @@ def _generate(
         invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
         response = wire.parse_infer_response((yield invoke))
     except RequestError as error:
-        now: float = yield ReadClock()
+        now: float = yield READ_CLOCK
         session.attempts = attempts.count
         raise session.failed(error, now) from error.__cause__
-    now = yield ReadClock()
+    now = yield READ_CLOCK
     session.attempts = attempts.count
     session.receive(response, now, whole=True)
     session.ended(now)

@@ -1,4 +1,4 @@
-"""A request with one answer: validated, serialized, sent, and its response decoded."""
+"""A request for arrays: its options checked and, where it has one answer, sent with retries, errors and logging."""
 
 from __future__ import annotations
 

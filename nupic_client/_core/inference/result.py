@@ -131,7 +131,10 @@ class InferenceResult(Mapping[str, "Array"]):
 
     @property
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The gRPC metadata (HTTP/2 trailers) that the server sent behind its answer; its headers over HTTP."""
+        """The gRPC metadata (HTTP/2 trailers) that the server sent behind its answer; its headers over HTTP.
+
+        Empty for a result of a stream, whose metadata come after the last one.
+        """
         return metadata_of(self._call)
 
     def like(self, arrays: dict[str, Array], request_id: str, call: Any) -> InferenceResult:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import Flow, ReadClock
+from nupic_client._core.calls.flows import READ_CLOCK, Flow
 from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.inference.session import InferenceSession
 from nupic_client.timeouts import NO_RETRIES
@@ -48,7 +48,7 @@ def open_inference_stream(
         ConfigurationError: the inputs do not fit the model; they were not sent.
         RequestError: the server does not have the model, or could not be asked.
     """
-    start: float = yield ReadClock()
+    start: float = yield READ_CLOCK
     options = request.options
     signature = yield from ask_first(
         models.streamed(request.model, options),

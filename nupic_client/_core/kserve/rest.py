@@ -21,6 +21,7 @@ from google.protobuf import json_format
 from nupic_client._core.kserve import message_bytes, wire
 from nupic_client._core.kserve.json_tensors import from_json, to_json
 from nupic_client.errors import ConfigurationError, ProtocolError
+from nupic_client.shared_memory_places import REGION
 
 __all__ = [
     "BINARY_EXTENSION",
@@ -59,8 +60,6 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
 )
 """The methods that the status answers, and the field of their message."""
 _JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
-_IN_SHARED_MEMORY = "shared_memory_region"
-"""The parameter of a tensor whose contents lie in shared memory, so that none are sent."""
 _FACTS = ("id", "model_name", "model_version")
 _OF_HTTP = frozenset({"binary_data", "binary_data_size"})
 """Parameters of a tensor that say how its contents are sent."""
@@ -199,7 +198,7 @@ def as_json(head: Mapping[str, Any]) -> bytes:
 def _input(tensor: Any, sent: Iterator[memoryview], *, binary: bool) -> dict[str, Any]:
     found = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     parameters = dict(wire.parameters_of(tensor))
-    if _IN_SHARED_MEMORY not in parameters:
+    if REGION not in parameters:
         content = next(sent)
         if binary:
             parameters["binary_data_size"] = len(content)
@@ -210,7 +209,7 @@ def _input(tensor: Any, sent: Iterator[memoryview], *, binary: bool) -> dict[str
 
 def _output(output: Any, *, binary: bool) -> dict[str, Any]:
     parameters = dict(wire.parameters_of(output))
-    if binary and _IN_SHARED_MEMORY not in parameters:
+    if binary and REGION not in parameters:
         parameters["binary_data"] = True
     return {"name": output.name, "parameters": parameters} if parameters else {"name": output.name}
 
@@ -280,7 +279,7 @@ def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes
     given = parameters if isinstance(parameters, dict) else {}
     size = given.get("binary_data_size")
     if size is None:
-        if "data" not in output and _IN_SHARED_MEMORY in given:
+        if "data" not in output and REGION in given:
             return b""
         return from_json(tensor.name, tensor.datatype, output.get("data"))
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:

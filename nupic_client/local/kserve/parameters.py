@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._core.calls.outputs import CLASSIFICATION
 from nupic_client._core.kserve import wire
 from nupic_client.local.kserve.status import StatusError, invalid
+from nupic_client.shared_memory_places import BYTE_SIZE, OFFSET, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,9 +22,6 @@ __all__ = [
     "uses_shared_memory",
 ]
 
-_CLASSIFICATION = "classification"
-"""Parameter of a requested output: the number of classes to return in place of the numbers."""
-
 _FLAG = ("bool_param",)
 _KINDS: Mapping[str, tuple[str, ...]] = {
     wire.EMPTY_FINAL_PARAMETER: _FLAG,
@@ -35,7 +34,6 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 """The fields in which the protocol's own parameters may come."""
 _OTHERS = ("int64_param", "bool_param", "double_param", "string_param")
 """The fields in which any other parameter may come."""
-_REGION, _SIZE, _OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
 
 
 def check_parameters(message: Any) -> None:
@@ -69,18 +67,18 @@ def uses_shared_memory(tensor: Any) -> str:
     """
     given = tensor.parameters
     subject = f"parameter for tensor '{tensor.name}'"
-    if _REGION not in given:
-        for name in (_OFFSET, _SIZE):
+    if REGION not in given:
+        for name in (OFFSET, BYTE_SIZE):
             if name in given:
-                raise invalid(f"'{name}' can not be specified without '{_REGION}' {subject}")
+                raise invalid(f"'{name}' can not be specified without '{REGION}' {subject}")
         return ""
-    _check_kind(given, _REGION, "string_param", subject)
-    if _OFFSET in given:
-        _check_kind(given, _OFFSET, "int64_param", subject)
-    if _SIZE not in given:
-        raise invalid(f"'{_SIZE}' must be specified along with '{_REGION}' {subject}")
-    _check_kind(given, _SIZE, "int64_param", subject)
-    region: str = given[_REGION].string_param
+    _check_kind(given, REGION, "string_param", subject)
+    if OFFSET in given:
+        _check_kind(given, OFFSET, "int64_param", subject)
+    if BYTE_SIZE not in given:
+        raise invalid(f"'{BYTE_SIZE}' must be specified along with '{REGION}' {subject}")
+    _check_kind(given, BYTE_SIZE, "int64_param", subject)
+    region: str = given[REGION].string_param
     return region
 
 
@@ -102,7 +100,7 @@ def place_of(tensor: Any) -> Place | None:
     region, given = uses_shared_memory(tensor), tensor.parameters
     if not region:
         return None
-    return Place(region, given[_SIZE].int64_param, given[_OFFSET].int64_param if _OFFSET in given else 0)
+    return Place(region, given[BYTE_SIZE].int64_param, given[OFFSET].int64_param if OFFSET in given else 0)
 
 
 def _check_kind(given: Any, name: str, kind: str, subject: str) -> None:
@@ -131,10 +129,10 @@ def check_output_parameters(message: Any, check_place: Callable[[Any, str], None
     classes = {}
     for output in message.outputs:
         region = uses_shared_memory(output)
-        if _CLASSIFICATION in output.parameters:
+        if CLASSIFICATION in output.parameters:
             if region:
-                raise invalid(f"output can't set both '{_REGION}' and '{_CLASSIFICATION}'")
-            classes[output.name] = _class_count(output.parameters[_CLASSIFICATION])
+                raise invalid(f"output can't set both '{REGION}' and '{CLASSIFICATION}'")
+            classes[output.name] = _class_count(output.parameters[CLASSIFICATION])
         if region:
             check_place(output, region)
     return classes
@@ -142,8 +140,8 @@ def check_output_parameters(message: Any, check_place: Callable[[Any, str], None
 
 def _class_count(value: Any) -> int:
     if value.WhichOneof("parameter_choice") != "int64_param":
-        raise invalid(f"invalid value type for '{_CLASSIFICATION}' parameter, expected int64_param")
+        raise invalid(f"invalid value type for '{CLASSIFICATION}' parameter, expected int64_param")
     if value.int64_param <= 0:
-        raise invalid(f"invalid value for '{_CLASSIFICATION}' parameter, expected >= 0")
+        raise invalid(f"invalid value for '{CLASSIFICATION}' parameter, expected >= 0")
     count: int = value.int64_param
     return count

@@ -17,13 +17,13 @@ from nupic_client._core.kserve.codec import encode_tensor, typed_elements
 from nupic_client.local.engine import EngineError
 from nupic_client.local.kserve.parameters import no_region, place_of
 from nupic_client.local.kserve.status import StatusError, invalid
+from nupic_client.shared_memory_places import BYTE_SIZE, OFFSET, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["NoMemory", "SharedMemory"]
 
-_REGION = "shared_memory_region"
 _FOLDER = Path("/dev/shm")  # noqa: S108 - the system's place for memory
 
 
@@ -113,7 +113,7 @@ class SharedMemory(NoMemory):
 
     def filled(self, message: Any) -> Any:
         """Return a request with the contents of its inputs in registered memory."""
-        if not any(_REGION in item.parameters for item in message.inputs):
+        if not any(REGION in item.parameters for item in message.inputs):
             return message
         filled = wire.pb.ModelInferRequest()
         filled.CopyFrom(message)
@@ -122,7 +122,7 @@ class SharedMemory(NoMemory):
         for item in filled.inputs:
             typed = item.HasField("contents")
             content = None if typed else self._content(item)
-            if content is None and (_REGION in item.parameters or (typed and sent)):
+            if content is None and (REGION in item.parameters or (typed and sent)):
                 return message  # it will be refused
             if typed:
                 content = encode_tensor(item.datatype, list(typed_elements(item) or ()))
@@ -130,7 +130,7 @@ class SharedMemory(NoMemory):
             elif content is None:
                 content = sent.pop(0) if sent else b""
             filled.raw_input_contents.append(content)
-            for name in (_REGION, "shared_memory_offset", "shared_memory_byte_size"):
+            for name in (REGION, OFFSET, BYTE_SIZE):
                 item.parameters.pop(name, None)
         filled.raw_input_contents.extend(sent)
         return filled
