@@ -176,7 +176,8 @@ class HttpTransport(Driver):
                 data = wire.serialize(command.request)
                 binary = self._has_binary(command.metadata, end)
                 request = rest.infer_request(data, binary=binary)
-                return self._exchange(request, command, end, _read_outputs, handle)
+                read = partial(_read_outputs, places=request.places)
+                return self._exchange(request, command, end, read, handle)
             request = rest.question(command.method, command.request)
             return self._exchange(
                 request,
@@ -350,5 +351,5 @@ def _end_of(command: flows.Invoke) -> float | None:
     return None if command.timeout is None else time.monotonic() + command.timeout
 
 
-def _read_outputs(body: Body) -> Any:
-    return rest.infer_response(body.read_json(_LONGEST_JSON), body.read)
+def _read_outputs(body: Body, places: frozenset[str]) -> Any:
+    return rest.infer_response(body.read_json(_LONGEST_JSON), body.read, places)

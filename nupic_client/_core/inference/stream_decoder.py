@@ -23,7 +23,7 @@ class ResultDecoder:
         request_id: the id it was sent with.
     """
 
-    __slots__ = ("_codec", "_request_id", "_responses", "finished")
+    __slots__ = ("_answers", "_codec", "_request_id", "_responses", "finished")
 
     stopped_early = False
 
@@ -31,6 +31,8 @@ class ResultDecoder:
         self._codec = codec
         self._request_id = request_id
         self._responses = StreamResponses(request_id)
+        self._answers = not codec.signature.decoupled
+        """Whether the next response is the answer of a model that answers once, which may have no outputs."""
         self.finished = False
         """Whether the final response has come."""
 
@@ -53,8 +55,9 @@ class ResultDecoder:
         if self.finished:
             raise ProtocolError("the server sent another response after the one marked as final")
         self.finished = final
-        if final and _is_empty(answer):
+        if final and not self._answers and _is_empty(answer):
             return None
+        self._answers = False
         return self._codec.decode(answer, self._request_id)
 
     def end(self) -> None:

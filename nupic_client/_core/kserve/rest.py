@@ -10,7 +10,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -80,12 +80,14 @@ class RestRequest:
         path: where it goes, below the server's own path.
         headers: what belongs to its body.
         body: the parts of its body, one after the other.
+        places: the outputs that the server is to write to shared memory.
     """
 
     verb: str
     path: str
     headers: Mapping[str, str]
     body: tuple[bytes | memoryview, ...] = ()
+    places: frozenset[str] = frozenset()
 
 
 def check_headers(metadata: Iterable[tuple[str, object]]) -> None:
@@ -175,10 +177,11 @@ def infer_request(data: bytes, *, binary: bool) -> RestRequest:
         head["outputs"] = [_output(output, binary=binary) for output in message.outputs]
     path = f"{model_path(message)}/infer"
     text = as_json(head)
+    places = frozenset(it.name for it in message.outputs if REGION in it.parameters)
     if not binary:
-        return RestRequest("POST", path, _JSON, (text,))
+        return RestRequest("POST", path, _JSON, (text,), places)
     headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(text))}
-    return RestRequest("POST", path, headers, (text, *contents))
+    return RestRequest("POST", path, headers, (text, *contents), places)
 
 
 def as_json(head: Mapping[str, Any]) -> bytes:
@@ -225,12 +228,13 @@ class InferResponse:
         return getattr(self.message, name)
 
 
-def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
+def infer_response(text: bytes, read: Callable[[int], bytes], places: Collection[str] = ()) -> InferResponse:
     """Return the response of ``ModelInfer``.
 
     Args:
         text: its JSON.
         read: returns as many of the bytes behind it.
+        places: the outputs that may have no contents: they were to be written to shared memory. Triton says nothing of it.
 
     Raises:
         ProtocolError: it is none.
@@ -241,7 +245,10 @@ def infer_response(text: bytes, read: Callable[[int], bytes]) -> InferResponse:
     _set_parameters(message, answer.get("parameters"))
     for tensor, each in zip(message.outputs, outputs, strict=True):
         _set_parameters(tensor, each.get("parameters"))
-    contents = [_content(tensor, each, read) for tensor, each in zip(message.outputs, outputs, strict=True)]
+    contents = [
+        _content(tensor, each, read, tensor.name in places)
+        for tensor, each in zip(message.outputs, outputs, strict=True)
+    ]
     return InferResponse(message, contents)
 
 
@@ -274,12 +281,17 @@ def _set_parameters(message: Any, given: Any) -> None:
         raise ProtocolError(f"the server sent a parameter that cannot be read: {error}") from None
 
 
-def _content(tensor: Any, output: Mapping[str, Any], read: Callable[[int], bytes]) -> bytes:
+def _content(
+    tensor: Any,
+    output: Mapping[str, Any],
+    read: Callable[[int], bytes],
+    placed: bool,  # noqa: FBT001
+) -> bytes:
     parameters = output.get("parameters")
     given = parameters if isinstance(parameters, dict) else {}
     size = given.get("binary_data_size")
     if size is None:
-        if "data" not in output and REGION in given:
+        if "data" not in output and (placed or REGION in given):
             return b""
         return from_json(tensor.name, tensor.datatype, output.get("data"))
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:

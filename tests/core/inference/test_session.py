@@ -24,7 +24,7 @@ from nupic_client.errors import (
 
 def session(*, bearer=None, on_end=None, forget=None, **options):
     request = inference_request(streamed=True, **{"timeout": 10.0, "request_id": "r1"} | options)
-    codec = request.codec(array_signature({}))
+    codec = request.codec(array_signature({}, decoupled=True))
     return InferenceSession(
         request, codec, b"message", 100.0, bearer=bearer, on_end=on_end, on_signature_changed=forget
     )

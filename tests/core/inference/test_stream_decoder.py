@@ -15,7 +15,7 @@ def number(value, *, final=False, name="y", **more):
 
 def decoder(**options):
     request = inference_request(streamed=True, **options)
-    return ResultDecoder(request.codec(array_signature({})), "r1")
+    return ResultDecoder(request.codec(array_signature({}, decoupled=True)), "r1")
 
 
 def test_each_response_is_a_result():
@@ -35,6 +35,23 @@ def test_an_empty_final_response_is_the_end_and_no_result():
     assert one.feed(last()) is None
     assert (one.finished, one.complete) == (True, True)
     one.end()
+
+
+def test_an_empty_answer_of_a_model_that_answers_once_is_a_result():
+    """It may have given no outputs; its server sends no final response besides."""
+    codec = inference_request(streamed=True).codec(array_signature({}, decoupled=False))
+    one = ResultDecoder(codec, "r1")
+    assert len(one.feed(last())) == 0
+    assert (one.finished, one.complete) == (True, True)
+
+
+def test_an_empty_final_response_behind_the_answer_is_no_result():
+    """A server with a model whose configuration is not known may say more than once that it is done."""
+    codec = inference_request(streamed=True).codec(array_signature({}, decoupled=False))
+    one = ResultDecoder(codec, "r1")
+    assert one.feed(number(4))["y"].tolist() == [4]
+    assert one.feed(last()) is None
+    assert one.finished
 
 
 def test_a_final_response_with_outputs_is_a_result_and_the_end():

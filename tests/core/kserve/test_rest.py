@@ -384,13 +384,26 @@ def test_tensors_in_shared_memory_have_no_contents(binary):
     wire.set_parameters(message.inputs.add(name="far", datatype="INT32", shape=[2]), place)
     message.inputs.add(name="near", datatype="INT32", shape=[2])
     wire.set_parameters(message.outputs.add(name="y"), place)
-    head, *contents = rest.infer_request(message.SerializeToString(), binary=binary).body
+    request = rest.infer_request(message.SerializeToString(), binary=binary)
+    head, *contents = request.body
+    assert request.places == {"y"}
     far, near = json.loads(head)["inputs"]
     assert far["parameters"] == place
     assert "data" not in far
     assert near["parameters"] == {"binary_data_size": 8} if binary else near["data"] == [1, 2]
     assert len(contents) == binary
     assert json.loads(head)["outputs"] == [{"name": "y", "parameters": place}]
+
+
+def test_triton_does_not_say_which_outputs_it_wrote_to_shared_memory():
+    given = [{"name": name, "datatype": "FP32", "shape": [1]} for name in ("far", "near")]
+    given[1]["data"] = [1.5]
+    text = json.dumps({"model_name": "m", "outputs": given}).encode()
+    near = b"\0\0\xc0\x3f"
+    assert rest.infer_response(text, bytes, {"far"}).raw_output_contents == [b"", near]
+    assert rest.infer_response(text, bytes, {"far", "near"}).raw_output_contents == [b"", near]
+    with pytest.raises(ProtocolError, match="output 'far' cannot be decoded"):
+        rest.infer_response(text, bytes, {"near"})
 
 
 def test_outputs_come_with_their_parameters():
