@@ -183,6 +183,8 @@ class AsyncResultStream(Generic[T]):
             job = inbox.jobs.pop(ended)
             if job is None:
                 self._reading_input = False
+                if ended.cancelled():
+                    self._check_open()  # with the stream, and not this task
                 await self._feed(pipeline, inbox, ended.result())
                 continue
             try:

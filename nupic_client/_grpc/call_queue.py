@@ -114,37 +114,41 @@ class CallQueue:
         self._outer = channel
         self._channel: Any = channel._channel  # noqa: SLF001 - see above
         self._calls: set[QueuedCall] = set()
-        self._alarms: set[QueuedCall] = set()
         self._alarm: QueuedCall | None = None
-        self._alarm_at = 0.0
-        """When it ends the wait, as ``time.monotonic`` counts."""
-        self._closed = False
+        self._alarm_end = 0.0
+        """When the alarm goes off, by the monotonic clock."""
         self._waiting = threading.Lock()
+        self._interrupted = False
+        """Whether Ctrl-C came in the middle of gRPC, whose locks are written in Python: one may be locked for ever."""
         # A channel with running calls must not be destroyed, which would wait for ever for their events.
         self._registration = housekeeping.Registration()
-        self._registration.call = self
         self.abandoned = False
         """Whether `abandon` was called: only the calls that are running may be waited for."""
         fork.track(self)
 
     def _after_fork(self) -> None:
         """Leave all to the parent; nothing can be done with it in a child."""
-        fork.leak_in_child(self._outer, self._channel, self._calls, self._alarms)
-        self._calls, self._alarms = set(), set()
+        fork.leak_in_child(self._outer, self._channel, self._calls, self._alarm)
+        self._calls = set()
         self._alarm = None
         self._waiting = threading.Lock()
-        self.abandoned = self._closed = True
+        self.abandoned = True
 
     def take(self) -> None:
         """Begin to use the queue."""
+        self._registration.call = self
         housekeeping.register(self._registration)
 
     def give_back(self) -> bool:
         """End the use of the queue; return whether it can be used again: no call is running."""
-        if self.abandoned or self._calls or self._alarms:
+        if self.abandoned or self._calls or self._alarm is not None:
             return False
-        housekeeping.unregister(self._registration)
+        self._unregister()
         return True
+
+    def _unregister(self) -> None:
+        housekeeping.unregister(self._registration)
+        self._registration.call = None  # a cycle would keep the connection until garbage is collected
 
     def close(self) -> None:
         """Close the channel of a queue that nobody uses."""
@@ -186,6 +190,14 @@ class CallQueue:
         except Exception:
             self._calls.discard(made)
             raise
+        except BaseException:  # the call may be running, and only its channel can end it
+            self._interrupted = True
+            if self._waiting.acquire(blocking=False):
+                try:
+                    self._close()
+                finally:
+                    self._waiting.release()
+            raise
         if self.abandoned:  # just now, by another thread
             _cancel(made)
         return made
@@ -203,50 +215,62 @@ class CallQueue:
         )
 
     def wait(self, timeout: float | None = None) -> QueuedCall | None:
-        """Wait until a call ends and return it; None when no call is running any more.
+        """Wait until a call ends and return it.
 
         Args:
             timeout: seconds after which None is returned, or None for no limit; with 0 only calls that have ended count.
         """
-        if timeout is not None and (timeout or self._calls):
-            self._set_alarm(timeout)
+        if timeout == 0.0 and not self._calls and self._alarm is None:
+            return None
+        try:
+            return self._next(None if timeout is None else time.monotonic() + timeout)
+        except BaseException:  # gRPC may have lost an event, so that nobody can wait for the end of all calls
+            self._interrupted = True
+            for call in tuple(self._calls):
+                _cancel(call)
+            raise
+
+    def _next(self, end: float | None) -> QueuedCall | None:
         while True:
+            if end is not None and not self.abandoned:
+                self._set_alarm(end)
             with self._waiting:
-                if self._closed or not (self._calls or self._alarms):
+                if not self._calls and (end is None or self._alarm is None):
                     return None
                 event = self._channel.next_call_event()
             call = event.tag
-            if call in self._calls:
-                self._calls.discard(call)
-                call.ended(event.batch_operations)
-                return call  # type: ignore[no-any-return]  # it is in the set
-            # What else: gRPC looks up now and then where it supports forks, and so do alarms that were replaced.
-            self._alarms.discard(call)
-            if call is not None and call is self._alarm:
+            if call is None:  # gRPC looks up now and then where it supports forks
+                continue
+            if call is self._alarm:
                 self._alarm = None
-                return None
+                if end is not None and time.monotonic() >= end:
+                    return None
+                continue  # it was set for an earlier wait
+            if not isinstance(call, QueuedCall) or call not in self._calls:
+                continue
+            self._calls.discard(call)
+            call.ended(event.batch_operations)
+            return call
 
-    def _set_alarm(self, seconds: float) -> None:
-        """Have `wait` return after some time, at the latest: a call that sends nothing ends at its deadline."""
-        when = time.monotonic() + seconds
-        former = self._alarm
-        if former is not None:
-            if self._alarm_at <= when:
-                return  # who waits for longer looks at the clock and comes again
-            _cancel(former)
-        alarm = QueuedCall(None)
-        self._alarms.add(alarm)
-        self._alarm, self._alarm_at = alarm, when
-        operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
-        try:
-            # Without a deadline it is cancelled at once: gRPC's timers may be milliseconds late.
-            deadline = time.time() + seconds if seconds else None
-            alarm.call = self._begin(b"/alarm", deadline, None, operations, alarm)
-        except ValueError:  # the channel was closed just now
-            self._alarms.discard(alarm)
-            self._alarm = None
+    def _set_alarm(self, end: float) -> None:
+        """Have an event come not later than some reading of the clock: a call that sends nothing ends at its deadline."""
+        if self._alarm is not None:
+            if end < self._alarm_end:
+                _cancel(self._alarm)  # its event comes at once; then another one is set
             return
-        if not seconds or self.abandoned:
+        alarm = QueuedCall(None)
+        operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
+        seconds = end - time.monotonic()
+        self._alarm, self._alarm_end = alarm, end
+        try:
+            alarm.call = self._begin(
+                b"/alarm", time.time() + seconds if seconds > 0 else None, None, operations, alarm
+            )
+        except ValueError:  # gRPC closed the channel
+            self._alarm = None
+            if not self.abandoned:
+                raise
+        if seconds <= 0 or self.abandoned:  # at once: gRPC's timers may be milliseconds late
             _cancel(alarm)
 
     def abandon(self) -> None:
@@ -255,21 +279,29 @@ class CallQueue:
         Waits for the thread that is in `wait`, which the cancelled calls wake up.
         """
         self.abandoned = True
-        for call in (*tuple(self._calls), *tuple(self._alarms)):
+        for call in tuple(self._calls):
             _cancel(call)
+        if self._alarm is not None:
+            _cancel(self._alarm)
         with self._waiting:
-            # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
-            self._channel.close_on_fork(_CANCELLED, _LEFT)
-            self._closed = True
-            self._calls.clear()
-            self._alarms.clear()
-            self._alarm = None
-        housekeeping.unregister(self._registration)
+            self._close()
+        self._unregister()
+
+    def _close(self) -> None:
+        # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
+        self.abandoned = True
+        self._channel.close_on_fork(_CANCELLED, _LEFT)
+        self._calls.clear()
+        self._alarm = None
 
     def abandon_soon(self) -> None:
         """Have the housekeeping thread call `abandon`. Takes no lock, for destructors."""
         self.abandoned = True
-        housekeeping.submit(self.abandon)
+        housekeeping.submit(self._abandon_apart if self._interrupted else self.abandon)
+
+    def _abandon_apart(self) -> None:
+        """Call `abandon` in a thread of its own, which may wait for ever."""
+        threading.Thread(target=self.abandon, name="nupic_client.interrupted", daemon=True).start()
 
 
 def _cancel(call: QueuedCall) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._grpc import housekeeping
 from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, path_of
 from nupic_client._grpc.status import cause_of
 from nupic_client.errors import StreamClosedError
@@ -26,6 +28,8 @@ class QueuedCalls:
     def __init__(self, transport: Transport, calls: CallQueue) -> None:
         self._transport = transport
         self._queue = calls
+        # Who pops it ends its use: when another thread leaves it, it may be the next reader's already.
+        self._own = [calls]
         calls.take()
 
     def start(self, command: Invoke, work: Any) -> None:
@@ -71,8 +75,14 @@ class QueuedCalls:
 
     def leave(self) -> None:
         """Cancel all calls, see `Calls`."""
-        self._queue.abandon_soon()
+        housekeeping.submit(_abandon, self._own)
 
     def done(self) -> None:
         """Give the queue back for the next reader."""
-        self._transport.keep(self._queue)
+        with contextlib.suppress(IndexError):
+            self._transport.keep(self._own.pop())
+
+
+def _abandon(own: list[CallQueue]) -> None:
+    with contextlib.suppress(IndexError):
+        own.pop().abandon_soon()

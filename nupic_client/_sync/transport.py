@@ -139,9 +139,10 @@ class Transport(Driver):
             calls = CallQueue(self._connect())
         with self._lock:
             self._used_queues.add(calls)
+        taken = QueuedCalls(self, calls)
         if self.closed:
-            calls.abandon_soon()
-        return QueuedCalls(self, calls)
+            taken.leave()
+        return taken
 
     def keep(self, calls: CallQueue) -> None:
         """Keep a queue whose reader is done for the next one."""

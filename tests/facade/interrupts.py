@@ -36,13 +36,13 @@ def is_ours(code: CodeType) -> bool:
     if "/nupic_client/" in name:
         return not any(part in name for part in ("/testing/", "/local/"))
     if name.endswith("/threading.py"):
-        return code.co_name not in _LOCKING
+        return code.co_name not in LOCKING
     return name.endswith("grpc/_channel.py")
 
 
 # A `Condition` that is interrupted while it takes or gives back its lock keeps it for ever. gRPC has them everywhere; we
 # have none in the way of a stream.
-_LOCKING = frozenset({"__enter__", "__exit__", "_release_save", "_acquire_restore", "_is_owned"})
+LOCKING = frozenset({"__enter__", "__exit__", "_release_save", "_acquire_restore", "_is_owned"})
 
 
 class Interrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -25,7 +27,7 @@ from nupic_client import (
     TensorSpec,
 )
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import call_queue
+from nupic_client._grpc import call_queue, housekeeping
 from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
 from nupic_client._sync.queued_calls import QueuedCalls
 
@@ -121,13 +123,37 @@ def test_what_was_closed_is_not_waited_for(silent):
     silent.abandon()
     for timeout in (None, 0.0, 0.01):
         assert silent.wait(timeout) is None
-    assert not silent._alarms
+    assert silent._alarm is None
 
 
 def test_a_call_that_ends_ends_the_wait_before_its_time(calls):
     calls.start(INFER, message(), 20.0, (), 1)
     assert calls.wait(600.0).work == 1
     calls.abandon()  # with the alarm still set
+
+
+def test_an_alarm_of_an_earlier_wait_does_not_hold_up_a_shorter_one(calls):
+    calls.start(INFER, message(), 20.0, (), 1)
+    assert calls.wait(600.0).work == 1
+    start = time.monotonic()
+    assert calls.wait(0.0) is None
+    calls.start(INFER, message(), 20.0, (), 2)
+    assert calls.wait(600.0).work == 2
+    assert calls.wait(0.05) is None
+    assert 0.04 <= time.monotonic() - start < 20
+
+
+def test_an_alarm_of_an_earlier_wait_does_not_end_a_longer_one(silent):
+    assert silent.wait(0.0) is None
+    silent.start(INFER, message(), 0.3, (), 1)
+    silent._set_alarm(time.monotonic() + 0.05)
+    assert silent.wait(20.0).work == 1
+
+
+def test_waiting_with_a_limit_after_all_is_over_is_no_error(silent):
+    silent.start(INFER, message(), None, (), 1)
+    silent.abandon()
+    assert silent.wait(20.0) is None
 
 
 def test_leaving_wakes_the_thread_that_waits(silent):
@@ -318,3 +344,57 @@ def test_queues_are_used_again_and_two_at_once_have_one_each(server):
             (1, 2)
         ] * 3
         assert len(client._transport._queues) == 2
+
+
+def test_leaving_what_is_done_leaves_the_next_reader_alone(server):
+    with InferenceClient("m", server.url) as client:
+        results = client.map([[1]] * 3)
+        first = next(results)
+        calls = results._calls
+        assert [first.only[0], *(result.only[0] for result in results)] == [1] * 3
+        following = client.map([[2]] * 3)
+        assert next(following).only[0] == 2
+        assert following._calls._queue is calls._queue
+        calls.leave()  # as another thread does that saw the map still running
+        done = threading.Event()
+        housekeeping.submit(housekeeping.submit, done.set)
+        assert done.wait(20)
+        assert [result.only[0] for result in following] == [2, 2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux")
+def test_a_dropped_client_closes_its_connection_without_garbage_collection(server):
+    def connections():
+        with InferenceClient("m", server.url) as other:
+            other.infer([1])
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = connections()
+    gc.disable()
+    try:
+        for _ in range(5):
+            client = InferenceClient("m", server.url)
+            list(client.map([[1]] * 3))
+            del client
+        end = time.monotonic() + 20
+        while connections() > before + 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_place_of_a_map():
+    # Coverage would want the trace function for itself.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    tests = Path(__file__).parents[1]
+    environment["PYTHONPATH"] = os.pathsep.join([str(tests), *sys.path])
+    program = str(tests / "grpc" / "interrupted_maps.py")
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=110, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    count, word = done.stdout.split()
+    assert word == "places"
+    assert int(count) > 300, "the places to interrupt were not found"

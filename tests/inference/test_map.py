@@ -377,6 +377,25 @@ def test_an_async_map_can_be_cancelled_from_another_thread(server, client):
     results.cancel()  # its loop is gone
 
 
+def test_cancelling_while_the_reader_awaits_a_callback_is_not_its_own_cancellation(client):
+    async def run():
+        async def one():
+            yield [1]
+            await asyncio.sleep(600)
+
+        async def leave(index, result):
+            results.cancel()
+            for _ in range(5):  # until the task that reads the inputs has ended
+                await asyncio.sleep(0)
+
+        results = client.amap(one(), callback=leave)
+        with pytest.raises(StreamClosedError):
+            await anext(results)
+            await anext(results)
+
+    asyncio.run(run())
+
+
 def test_slow_async_inputs_do_not_hold_up_results(client):
     async def run():
         more = asyncio.Event()
