@@ -118,6 +118,19 @@ def test_a_server_that_does_not_tell_the_size_of_batches_can_be_told_it(server, 
     assert [list(request.inputs[0].shape) for request in server.requests] == [[4, 1], [2, 1]]
 
 
+def test_a_batch_size_says_that_the_first_dimension_of_metadata_is_the_batch(server, flavour, monkeypatch):
+    """I-M2."""
+    monkeypatch.setattr(server, "with_config", False)
+    with InferenceClient("batched", server.url) as client:
+        vectors = flavour(client).embed(["a", "bc", "def"], batch_size=2, concurrency=1)
+        assert vectors.tolist() == [[1.0] * 3, [2.0] * 3, [3.0] * 3]
+        assert [list(request.inputs[0].shape) for request in server.requests] == [[2, 1], [1, 1]]
+        many = [["a"], ["bc"], ["def"]]
+        results = list(flavour(client).map(many, batch_size=3, concurrency=1, outputs=["v"]))
+    assert [result["v"].tolist() for result in results] == [[[1.0] * 3], [[2.0] * 3], [[3.0] * 3]]
+    assert list(server.requests[-1].inputs[0].shape) == [3, 1]
+
+
 def test_only_the_vectors_are_asked_for(server, embed):
     embed("two", ["a"], output="w")
     assert [item.name for item in server.requests[0].outputs] == ["w"]

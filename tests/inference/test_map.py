@@ -449,7 +449,7 @@ def test_closing_the_client_ends_a_map(server):
         (
             [1],
             {"batch_size": 2},
-            "batch_size must be at most 1, the most that model 'single' takes, not 2",
+            "batch_size must be from 1 to 1, the most that model 'single' takes, not 2",
         ),
         ([1], {"errors": "ignore"}, "errors must be 'raise' or 'return', not 'ignore'"),
         ([1], {"callback": 1}, "callback must be a function, not 1"),

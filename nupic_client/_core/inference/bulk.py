@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from nupic_client._core.calls import flows
+from nupic_client._core.inference.batching import batched
 from nupic_client._core.inference.bulk_window import InFlightWindow
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._numbers import check_integer
@@ -92,14 +93,11 @@ class Pipeline:
 
     def __init__(self, request: InferenceRequest, signature: ModelSignature, settings: BulkSettings) -> None:
         self._request = request
+        self._batch_size = 0
+        if settings.batch_size is not None:
+            signature, self._batch_size = batched(signature, settings.batch_size)
         self._codec = request.codec(signature)
         self._settings = settings
-        self._batch_size = settings.batch_size or 0
-        if self._batch_size > max(signature.max_batch_size, 1):
-            raise ConfigurationError(
-                f"batch_size must be at most {max(signature.max_batch_size, 1)}, the most that model"
-                f" {signature.name!r} takes, not {self._batch_size}"
-            )
         self._window = InFlightWindow[Outcome](
             settings.concurrency, ordered=settings.ordered, job_size=max(self._batch_size, 1)
         )

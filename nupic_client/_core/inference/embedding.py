@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.outputs import check_output
+from nupic_client._core.inference.batching import batched
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client._datatypes import DATATYPES
-from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class EmbeddingBatcher:
         output: str | None = None,
         batch_size: int | None = None,
     ) -> None:
+        signature, self._size = batched(signature, batch_size)
         self.signature = signature
         self._texts = texts
         self._input = _text_input(signature)
         self._output = _vector_output(signature, output)
-        self._size = _batch_size(signature, batch_size)
         self._matrix: Vectors | None = None
         self.request = replace(request, outputs=(RequestedOutput(self._output.name),))
         """The caller's request, asking for the embeddings only."""
@@ -192,11 +192,3 @@ def _vector_output(signature: ModelSignature, name: str | None) -> TensorSpec:
             parameter="output" if found else "",
         )
     return found[0]
-
-
-def _batch_size(signature: ModelSignature, asked: int | None) -> int:
-    most = max(signature.max_batch_size, 1)
-    if asked is None:
-        return most
-    allowed = f"from 1 to {most}, the most that model {signature.name!r} takes"
-    return check_integer("batch_size", asked, allowed, low=1, high=most)
