@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from nupic_client import (
     HttpInferenceClient,
     InferenceClient,
     ModelSignature,
+    RequestRejectedError,
     TensorSpec,
 )
 from nupic_client._datatypes import DATATYPES
@@ -318,6 +321,26 @@ def test_no_input_at_all(server: TritonServer, send: Any) -> None:
     assert [len(result) for result in send(server, "kinds", [{}] * TIMES)] == [0] * TIMES
 
 
+@pytest.mark.parametrize("model", ["rows", "scalars"])
+def test_a_batch_without_inputs_is_refused(server: TritonServer, send: Any, model: str) -> None:
+    """Triton does not know its rows."""
+    with pytest.raises(InferenceServerException, match="request has 0 inputs"):
+        tritonclient_answer(server.url, model, {})
+    with pytest.raises(
+        RequestRejectedError, match="does not fit the model: out of bounds index 0: request has 0 inputs"
+    ) as caught:
+        send(server, model, [{}])
+    assert caught.value.status == "INVALID_ARGUMENT"
+
+
+def test_a_batch_without_rows_is_refused(server: TritonServer, send: Any) -> None:
+    empty = {"in_FP32": np.ones((0, 3), np.float32)}
+    with pytest.raises(InferenceServerException, match="input byte size mismatch"):
+        tritonclient_answer(server.url, "rows", empty)
+    with pytest.raises(RequestRejectedError, match="input byte size mismatch"):
+        send(server, "rows", [empty])
+
+
 def test_outputs_that_are_asked_for(server: TritonServer, send: Any) -> None:
     for outputs in (["out_BOOL"], ["out_BYTES", "out_INT32"], ["out_INT32", "out_BYTES"]):
         same_as_tritonclient(server, "kinds", send, [SOME], outputs=outputs)
@@ -355,6 +378,36 @@ def test_maps_of_batches(server: TritonServer, way: Any, batch_size: int) -> Non
     expected = [tritonclient_answer(server.url, "rows", each) for each in requests]
     results = way(server, "rows", requests, batch_size=batch_size)
     assert [array_facts(result) for result in results] == expected
+
+
+@pytest.mark.parametrize("way", [by_map, by_amap, by_http_map], ids=lambda way: way.__name__)
+def test_a_batch_without_rows_does_not_harm_its_neighbours(server: TritonServer, way: Any) -> None:
+    rows = [2, 0, 1, 3, 0, 1]
+    requests = [{"in_FP32": np.ones((count, 3), np.float32)} for count in rows]
+    results = way(server, "rows", requests, batch_size=8, errors="return")
+    assert [
+        None if isinstance(result, RequestRejectedError) else len(result["out_FP32"]) for result in results
+    ] == [count or None for count in rows]
+
+
+def test_more_shapes_than_are_remembered(server: TritonServer) -> None:
+    requests = [{"in_UINT16": array_of("UINT16", (1 + place % 7, place), place)} for place in range(300)]
+    for way in (by_infer, by_amap):
+        for result, each in zip(way(server, "kinds", requests * 2), requests * 2, strict=True):
+            assert np.array_equal(result["out_UINT16"], each["in_UINT16"])
+
+
+def test_threads_that_share_a_client(server: TritonServer) -> None:
+    requests = [{f"in_{it}": array_of(it, (3, 2), seed)} for it in DATATYPES for seed in (1, 2)]
+    expected = [tritonclient_answer(server.url, "kinds", each) for each in requests]
+    with InferenceClient("kinds", server.url, timeout=TIMEOUT, text="bytes") as client:
+
+        def answers(start: int) -> bool:
+            places = [(start + step) % len(requests) for step in range(3 * len(requests))]
+            return all(array_facts(client.infer(requests[place])) == expected[place] for place in places)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(answers, range(8))) == [True] * 8
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, None])

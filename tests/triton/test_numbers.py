@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import tritonclient.grpc as theirs
 
 from nupic_client import (
     ConfigurationError,
@@ -21,6 +19,7 @@ from nupic_client import (
     ServerClient,
     StreamStateError,
 )
+from triton.peer import array_facts, tritonclient_answer, tritonclient_stream
 from triton.server import TritonServer
 
 if TYPE_CHECKING:
@@ -50,40 +49,7 @@ def read(request: pytest.FixtureRequest) -> Any:
 
 
 def arrays(results: list[InferenceResult]) -> list[dict[str, Any]]:
-    return [{name: (array.dtype, array.tolist()) for name, array in result.items()} for result in results]
-
-
-def tritonclient_inputs(inputs: dict[str, Any]) -> list[Any]:
-    found = []
-    for name, array in inputs.items():
-        tensor = theirs.InferInput(name, array.shape, "INT32" if array.dtype == np.int32 else "UINT32")
-        tensor.set_data_from_numpy(array)
-        found.append(tensor)
-    return found
-
-
-def tritonclient_stream(url: str, model: str, inputs: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
-    """Return what tritonclient gets for the same request, without its empty final response."""
-    answers: queue.Queue[Any] = queue.Queue()
-    found = []
-    with theirs.InferenceServerClient(url) as client:
-        client.start_stream(lambda result, error: answers.put((result, error)))
-        client.async_stream_infer(
-            model, tritonclient_inputs(inputs), enable_empty_final_response=True, **options
-        )
-        while True:
-            result, error = answers.get(timeout=TIMEOUT)
-            assert error is None, error
-            response = result.get_response()
-            if response.outputs:
-                names = [output.name for output in response.outputs]
-                found.append(
-                    {name: (result.as_numpy(name).dtype, result.as_numpy(name).tolist()) for name in names}
-                )
-            if response.parameters["triton_final_response"].bool_param:
-                break
-        client.stop_stream()
-    return found
+    return [array_facts(result) for result in results]
 
 
 REPEAT = {
@@ -169,7 +135,7 @@ def test_an_iterative_sequence(url: str, read: Any) -> None:
     with InferenceClient("iterative_sequence", url, timeout=TIMEOUT) as client:
         found = arrays(read(client, inputs, parameters={"sequence_id": 77, "sequence_start": True}))
         again = arrays(client.sequence().infer_stream(inputs).results())
-    assert [answer["OUT"][1] for answer in found] == [[[3]], [[2]], [[1]], [[0]]]
+    assert [answer["OUT"][2] for answer in found] == [[[3]], [[2]], [[1]], [[0]]]
     assert found == again
     assert found == tritonclient_stream(
         url, "iterative_sequence", inputs, sequence_id=78, sequence_start=True
@@ -177,19 +143,17 @@ def test_an_iterative_sequence(url: str, read: Any) -> None:
 
 
 def their_sums(url: str, values: list[int], sequence_id: int | str) -> list[int]:
-    with theirs.InferenceServerClient(url) as client:
-        return [
-            client.infer(
-                "accumulate",
-                tritonclient_inputs(numbers(value, "INPUT", (1, 1))),
-                sequence_id=sequence_id,
-                sequence_start=place == 0,
-                sequence_end=place == len(values) - 1,
-            )
-            .as_numpy("OUTPUT")
-            .tolist()[0][0]
-            for place, value in enumerate(values)
-        ]
+    return [
+        tritonclient_answer(
+            url,
+            "accumulate",
+            numbers(value, "INPUT", (1, 1)),
+            sequence_id=sequence_id,
+            sequence_start=place == 0,
+            sequence_end=place == len(values) - 1,
+        )["OUTPUT"][2][0][0]
+        for place, value in enumerate(values)
+    ]
 
 
 VALUES = [3, 4, 5, 6]

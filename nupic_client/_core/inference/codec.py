@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nupic_client._arrays import ArrayLike
-from nupic_client._core.inference.inputs import encode_inputs
+from nupic_client._core.inference.inputs import encode_inputs, single_inputs
 from nupic_client._core.inference.response import ResponseReader
 from nupic_client._core.kserve import message_bytes, wire
 from nupic_client._core.kserve.arrays import DTYPES
@@ -49,7 +49,8 @@ class InferenceCodec:
         self.signature = signature
         self._request = request
         self._inputs = {name: _Input(spec.datatype) for name, spec in signature.inputs.items()}
-        self._only = next(iter(self._inputs)) if len(self._inputs) == 1 else ""
+        single = single_inputs(signature)
+        self._only = single[0] if len(single) == 1 else ""
         self._heads: dict[Any, bytes] = {}
         reader = ResponseReader(request, signature.name)
         self.read = reader.read

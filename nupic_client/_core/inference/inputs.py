@@ -13,7 +13,7 @@ from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.signature import ModelSignature
 
-__all__ = ["EncodedBatch", "encode_inputs"]
+__all__ = ["EncodedBatch", "encode_inputs", "single_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,12 @@ class EncodedBatch:
     rows: int | None
 
     def fits(self, other: EncodedBatch) -> bool:
-        """Return whether the two can be sent as one request: the same but for the size of the batch and the contents."""
+        """Return whether the two can be sent as one request: the same but for the size of the batch and the contents.
+
+        One without rows is sent by itself: whether a server takes it must not depend on what is beside it.
+        """
         return (
-            self.rows is not None
-            and other.rows is not None
+            bool(self.rows and other.rows)
             and all(tensor.contents for tensor in self.tensors)  # what is in shared memory stays there
             and [(tensor.name, tensor.shape[1:], tensor.parameters) for tensor in self.tensors]
             == [(tensor.name, tensor.shape[1:], tensor.parameters) for tensor in other.tensors]
@@ -95,9 +97,14 @@ def _encode_undeclared(
     return EncodedBatch(tuple(encode_undeclared(name, value) for name, value in inputs.items()), None)
 
 
-def _only_input(signature: ModelSignature) -> str:
+def single_inputs(signature: ModelSignature) -> list[str]:
+    """Return the inputs that a bare value may be for: the required ones, or all where none is; it needs to be one."""
     required = [name for name, spec in signature.inputs.items() if not spec.optional]
-    candidates = required or list(signature.inputs)
+    return required or list(signature.inputs)
+
+
+def _only_input(signature: ModelSignature) -> str:
+    candidates = single_inputs(signature)
     if len(candidates) != 1:
         raise ConfigurationError(
             f"the inputs of model {signature.name!r} must be a mapping of name to array for {listed(candidates)},"

@@ -233,7 +233,7 @@ RULES = (
         r"unexpected inference (input|output)"
         r"|inference input '.*' data-type is"
         r"|unexpected shape for input"
-        r"|expected (number of|\d+) inputs"
+        r"|expected (number of|\d+) inputs|^out of bounds index \d+: request has \d+ inputs"
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
         r"|^invalid value type for '\S+' parameter\b.{0,300}, expected |^invalid value for '(priority|classification)'"

@@ -14,7 +14,7 @@ from nupic_client._core.kserve.http_statuses import (
     phrase,
     whole_seconds,
 )
-from nupic_client._core.kserve.server_words import shorten
+from nupic_client._core.kserve.server_words import core_of, shorten
 from nupic_client.errors import (
     ConnectionFailedError,
     InferenceError,
@@ -56,7 +56,7 @@ def error_from_http(status: int, body: bytes, headers: Message, *, optional: boo
     answered = f"it answered {status} {phrase(status)}".strip()
     said = answered if meaning.error is ConnectionFailedError else words or answered
     return meaning.error(
-        f"{meaning.sentence}: {shorten(said)}",
+        f"{meaning.sentence}: {core_of(said)}",
         status=meaning.status,
         server_message=words,
         retryable=meaning.retryable,

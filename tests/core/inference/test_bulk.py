@@ -320,6 +320,13 @@ def test_inputs_that_differ_in_shape_go_apart():
     assert [result.only.tolist() for result in results] == [[item] for item in inputs]
 
 
+def test_an_input_without_rows_goes_alone():
+    inputs = [np.zeros((rows, 1), np.int64) for rows in (1, 0, 0, 2, 3, 0, 1)]
+    assert sizes(pipeline(BATCHED, batch_size=8), inputs) == [1, 0, 0, 5, 0, 1]
+    results = outcomes(pipeline(BATCHED, batch_size=8), inputs)
+    assert [result.only.shape for result in results] == [array.shape for array in inputs]
+
+
 def test_an_input_larger_than_the_batch_goes_alone():
     assert sizes(pipeline(BATCHED, batch_size=2), [[0], [[1]] * 3, [2]]) == [1, 3, 1]
 

@@ -111,6 +111,16 @@ def test_an_array_may_change_between_its_requests():
         assert message(made.write(array, "id")).raw_input_contents[0] == array.tobytes()
 
 
+def test_a_bare_value_is_that_of_the_only_required_input(monkeypatch):
+    """With optional ones beside it a repeated request is written in the short way too."""
+    inputs = {"x": ("INT64", (-1,)), "y": ("INT64", (-1,))}
+    made = codec(array_signature(inputs, optional={"y"}))
+    for _ in range(3):
+        assert [it.name for it in message(made.write(np.arange(3), "id")).inputs] == ["x"]
+    monkeypatch.setattr("nupic_client._core.inference.codec.encode_inputs", None)
+    assert message(made.write(np.arange(3), "id")).raw_input_contents[0] == np.arange(3).tobytes()
+
+
 def test_what_is_remembered_is_bounded():
     made = codec(array_signature({"x": ("INT64", (-1,))}))
     for length in range(1000):

@@ -225,6 +225,14 @@ def test_without_a_batch_nothing_fits():
     assert not batch(1).fits(alone)
 
 
+def test_an_input_without_rows_is_sent_by_itself():
+    none, one = (encode_inputs(BATCHED, np.ones((rows, 3), np.int32)) for rows in (0, 1))
+    assert (none.rows, one.rows) == (0, 1)
+    assert not none.fits(one)
+    assert not one.fits(none)
+    assert not none.fits(none)
+
+
 # Parameters of single inputs
 
 

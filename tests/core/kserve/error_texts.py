@@ -154,6 +154,7 @@ TEXTS = [
             "inference input 'text_input' data-type is 'INT32', but model 'llm' expects 'BYTES'",
             "unexpected shape for input 'text_input' for model 'llm'. Expected [1], got [2]. ",
             "expected number of inputs between 1 and 5 but got 0 inputs for model 'llm'.",
+            "out of bounds index 0: request has 0 inputs",  # a batch of optional inputs, none of them given
             "inference request batch-size must be <= 64 for 'embed'",
             "parameter keys starting with 'triton_' are reserved for Triton usage.",
             "invalid value type for 'timeout' parameter, expected int64_param.",

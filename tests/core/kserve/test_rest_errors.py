@@ -32,6 +32,12 @@ def failure(status, body=b"", *, optional=False, **headers):
     return error_from_http(status, body, message, optional=optional)
 
 
+def test_what_was_put_around_the_words_is_left_out():
+    error = failure(400, {"error": "[request id: r1] in ensemble 'e', [request id: r1] odd"})
+    assert error.message.endswith("does not fit the model: odd")
+    assert error.server_message.startswith("[request id: r1]")
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "name", "words"),
     [
