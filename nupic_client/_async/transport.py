@@ -9,7 +9,6 @@ import random
 import threading
 import time
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import grpc
 import grpc.aio
@@ -64,7 +63,8 @@ class AsyncTransport:
         self._lock = threading.RLock()  # a signal handler may close the client in the middle of its own calls
         # A grpc.aio channel belongs to the loop it was made in, and keeps it alive.
         self._channels: dict[asyncio.AbstractEventLoop, grpc.aio.Channel] = {}
-        self._methods: WeakKeyDictionary[grpc.aio.Channel, dict[str, Any]] = WeakKeyDictionary()
+        # As the channels, which the methods keep alive: so they are forgotten together.
+        self._methods: dict[asyncio.AbstractEventLoop, dict[str, Any]] = {}
 
     def _after_fork(self) -> None:
         """Start over in a forked child: the channels are the parent's."""
@@ -116,6 +116,7 @@ class AsyncTransport:
         with self._lock:
             channels = dict(self._channels)
             self._channels.clear()
+            self._methods.clear()
             self.closed = True
         own = loop_here()
         for loop, channel in channels.items():
@@ -147,6 +148,7 @@ class AsyncTransport:
         """Drop the channels of closed loops, such as each ``asyncio.run`` leaves behind; the channels close."""
         for loop in [loop for loop in self._channels if loop.is_closed()]:
             del self._channels[loop]
+            self._methods.pop(loop, None)
 
     def _connect(self, target: str) -> grpc.aio.Channel:
         fork.check_process()
@@ -180,8 +182,9 @@ class AsyncTransport:
         Raises:
             ConfigurationError: the client is closed.
         """
-        channel = self._channels.get(running_loop()) or await self._open()
-        methods = self._methods.setdefault(channel, {})
+        loop = running_loop()
+        channel = self._channels.get(loop) or await self._open()
+        methods = self._methods.setdefault(loop, {})
         method = methods.get(command.method)
         if method is None:
             method = methods[command.method] = unary_method(channel, command.method)

@@ -247,9 +247,13 @@ class ResultStream(Generic[T]):
             self._finish(pipeline, job, failure)
 
     def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:
-        for index, each in pipeline.finish(job, outcome):
-            if self._callback is not None:
-                self._callback(index, each)
+        found = pipeline.finish(job, outcome)
+        if self._callback is not None:
+            try:
+                for index, each in found:
+                    self._callback(index, each)
+            except StopIteration as error:  # `next(results)` would take it for the end
+                raise RuntimeError("the callback raised StopIteration") from error
 
 
 publish(__name__)

@@ -239,6 +239,12 @@ def hold_all_but_the_first(server):
     server.held = lambda request: int.from_bytes(request.raw_input_contents[0], "little") > 0
 
 
+def test_a_callback_cannot_end_the_map_by_chance(client):
+    results = client.map(range(3), callback=lambda index, result: next(iter(())))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        next(results)
+
+
 def test_leaving_early_cancels_what_is_on_its_way(server, client, map_colour):
     hold_all_but_the_first(server)
 
@@ -375,6 +381,21 @@ def test_an_async_map_can_be_cancelled_from_another_thread(server, client):
 
     results = asyncio.run(run())
     results.cancel()  # its loop is gone
+
+
+def test_one_loop_after_another_leaves_no_connection(client):
+    async def work():
+        await client.ainfer([1])
+        return [value(result) async for result in client.amap([1, 2])]
+
+    def channels():
+        gc.collect()
+        return sum(isinstance(item, grpc.aio.Channel) for item in gc.get_objects())
+
+    before = channels()
+    for _ in range(5):
+        assert asyncio.run(work()) == [1, 2]
+    assert channels() <= before + 1
 
 
 def test_cancelling_while_the_reader_awaits_a_callback_is_not_its_own_cancellation(client):
