@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TIMES = 4
 """The first request is checked, the answer of the second is remembered, the third and fourth are read by it."""
 TIMEOUT = 20
+NUMBERS = [it for it in DATATYPES if it not in {"BYTES", "BF16"}]
 GIVE_BACK = """
 import json
 
@@ -249,6 +250,36 @@ def test_all_data_types_in_one_request(server: TritonServer, send: Any) -> None:
         for number in (1, 2, 5)
     ]
     same_as_tritonclient(server, "kinds", send, requests)
+
+
+def test_all_numbers_in_one_request(server: TritonServer, send: Any) -> None:
+    """Answers with texts or BF16 among them are read in the long way always."""
+    requests = [
+        {f"in_{it}": array_of(it, (rows, 1 + place % 3), place) for place, it in enumerate(kinds)}
+        for rows in (1, 3, 6)
+        for kinds in (NUMBERS, NUMBERS[::-1], NUMBERS[::2])
+    ]
+    same_as_tritonclient(server, "kinds", send, requests)
+    outputs = ["out_UINT8", "out_FP64", "out_INT16"]
+    same_as_tritonclient(server, "kinds", send, requests[:2], outputs=outputs, parameters={"a": 1, "b": "c"})
+
+
+@pytest.mark.parametrize("model", ["kinds", "rows"])
+def test_what_repeats_is_neither_checked_nor_parsed_again(
+    server: TritonServer, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Triton answers is as the short way expects it."""
+    shape = (2, 3) if model == "kinds" else (2, 1)
+    for names in [*([it] for it in NUMBERS), NUMBERS]:
+        inputs = {f"in_{it}": array_of(it, shape, 1) for it in names}
+        with InferenceClient(model, server.url, timeout=TIMEOUT) as client:
+            expected = array_facts(client.infer(inputs))
+            for _ in range(TIMES):
+                client.infer(inputs)
+            with monkeypatch.context() as patch:
+                patch.setattr("nupic_client._core.inference.codec.encode_inputs", None)
+                patch.setattr("nupic_client._core.kserve.wire.parse_infer_response", None)
+                assert array_facts(client.infer(inputs)) == expected
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc as tritonclient
+from core.replies import serialized_request
 from tritonclient.utils import shared_memory as triton_memory
 
 from nupic_client import (
@@ -172,7 +173,7 @@ def test_a_stream_reads_and_writes_shared_memory(region, triton):
     tensor, place = region.put(X[:8]), region.output(32)
     encoded = encode_array(TensorSpec("x", "FP32", (-1,)), tensor, batched=False)
     asked = wire.RequestedOutput("y", place.parameters, place)
-    message = wire.serialize_infer_request("repeat", [encoded], outputs=[asked])
+    message = serialized_request("repeat", [encoded], outputs=[asked])
     calls = Raw(triton.url)
     answer = calls.stream(wire.pb.ModelInferRequest.FromString(message))
     calls.close()
