@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import subprocess
+import sys
 import threading
 import tracemalloc
 
@@ -396,6 +398,29 @@ def test_one_loop_after_another_leaves_no_connection(client):
     for _ in range(5):
         assert asyncio.run(work()) == [1, 2]
     assert channels() <= before + 1
+
+
+LEFT = """
+import asyncio, sys
+from nupic_client import InferenceClient
+
+client = InferenceClient("single", sys.argv[1])
+
+async def leave():
+    async with client.amap([1] * 100) as results:
+        async for _ in results:
+            break
+
+for _ in range(20):
+    asyncio.run(leave())
+"""
+
+
+def test_a_loop_may_end_as_soon_as_a_map_was_left(server):
+    """What gRPC tells a loop that is closed becomes an error in the log of the next one."""
+    command = [sys.executable, "-c", LEFT, server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_cancelling_while_the_reader_awaits_a_callback_is_not_its_own_cancellation(client):
