@@ -25,6 +25,9 @@ class Driver(abc.ABC):
         bearer: adds the token to each call.
     """
 
+    closed = False
+    """Whether the client was closed."""
+
     def __init__(self, bearer: Bearer | None = None) -> None:
         self._bearer = bearer
 

@@ -654,3 +654,28 @@ def test_the_token_goes_with_every_request_and_is_fetched_anew_when_it_expires(m
             server.bearer_tokens = {"second"}
             assert len(list(map_colour(client).map(["a", "b"], concurrency=1))) == 2
     assert tokens == []
+
+
+@pytest.mark.parametrize("errors", ["raise", "return"])
+def test_a_closed_client_ends_a_map_of_endless_inputs(server, errors):
+    with InferenceClient("single", server.url) as client:
+        results = client.map(itertools.repeat(1), errors=errors, concurrency=2)
+        next(results)
+        client.close()
+        with pytest.raises((TransportError, ConfigurationError)):
+            for _ in range(10_000):
+                next(results)
+
+
+@pytest.mark.parametrize("errors", ["raise", "return"])
+def test_a_closed_client_ends_an_async_map_of_endless_inputs(server, errors):
+    async def run():
+        async with InferenceClient("single", server.url) as client:
+            results = client.amap(itertools.repeat(1), errors=errors, concurrency=2)
+            await anext(results)
+            await client.aclose()
+            with pytest.raises((TransportError, ConfigurationError)):
+                for _ in range(10_000):
+                    await anext(results)
+
+    asyncio.run(run())

@@ -48,7 +48,7 @@ class _Layout:
 
     before: bytes
     after: bytes
-    has_id: bool
+    id_size: int
     outputs: tuple[_Output, ...]
     result: InferenceResult
 
@@ -149,8 +149,9 @@ class ResponseReader:
 
 def _read(layout: _Layout, data: bytes, request_id: str) -> dict[str, Any] | None:
     """Return the arrays of a response, or None if it differs from the layout."""
-    head = layout.before + request_id.encode() + layout.after if layout.has_id else layout.before
-    if not data.startswith(head):
+    identity = request_id.encode() if layout.id_size else b""
+    head = layout.before + identity + layout.after
+    if len(identity) != layout.id_size or not data.startswith(head):
         return None
     position = len(head)
     arrays: dict[str, Any] = {}
@@ -201,5 +202,6 @@ def _layout(data: bytes, answer: Any, result: InferenceResult) -> _Layout | None
     if identity and head.count(identity) != 1:
         return None
     before, _, after = head.partition(identity) if identity else (head, b"", b"")
-    mark = identity[: len(identity) - len(answer.id.encode())]
-    return _Layout(before + mark, after, bool(identity), tuple(outputs), result.like({}, "", None))
+    size = len(answer.id.encode())
+    mark = identity[: len(identity) - size]
+    return _Layout(before + mark, after, size, tuple(outputs), result.like({}, "", None))

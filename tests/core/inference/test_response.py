@@ -144,6 +144,14 @@ def test_a_changed_byte_gives_the_same_as_parsing(length, data):
         assert all(found[name].tobytes() == expected[name].tobytes() for name in found)
 
 
+def test_an_answer_that_is_shorter_by_what_its_id_is_longer_breaks_the_protocol():
+    made = learned(floats(1, 2))
+    data = answer(floats(1, 2)).SerializeToString()
+    start = data.index(b"id") + 2
+    with pytest.raises(ProtocolError):
+        made.read(data[:start] + b"longer"[:4] + data[start:-4], "id" + "long")
+
+
 def test_arrays_are_read_only_and_lie_on_whole_words():
     made = learned(byte(1), floats(1, 2))
     found = made.read(answer(byte(9), floats(3, 4)).SerializeToString(), "id")
