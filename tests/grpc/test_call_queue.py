@@ -29,7 +29,6 @@ from nupic_client import (
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import call_queue, housekeeping
 from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
-from nupic_client._sync.queued_calls import QueuedCalls
 
 INFER = path_of("ModelInfer")
 
@@ -289,16 +288,20 @@ def test_a_reader_who_comes_when_all_is_over_is_told_so(end):
         reader.start()
         while not results._calls or results._calls._queue.running < 2:
             time.sleep(0.001)
-        queue = results._calls._queue
+        calls, queue = results._calls, results._calls._queue
         if end == "client":
             client.close()
         else:
             results.close()
         reader.join(20)
         assert not reader.is_alive()
-        calls = QueuedCalls(client._transport, queue)
+        end_at = time.monotonic() + 20
+        while not (queue.abandoned and not queue.running):
+            assert time.monotonic() < end_at
+            time.sleep(0.001)
         with pytest.raises(ConfigurationError if end == "client" else StreamClosedError):
             calls.wait(None)
+        client.close()
 
 
 FORK = """

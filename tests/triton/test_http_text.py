@@ -140,7 +140,7 @@ def test_a_model_that_fails_is_the_same_error(clients, model, fail):
     assert found[0] == found[1]
     if model != "ensemble":  # there the error overtakes text that other steps work on
         assert texts[0] == texts[1]
-    assert bool(texts[0]) == bool(fail)
+        assert bool(texts[0]) == bool(fail)
 
 
 def test_refusals_are_the_same(clients):
