@@ -625,7 +625,7 @@ def test_fifty_threads_and_two_hundred_tasks_share_a_client(server):
         assert not wrong
 
 
-def test_a_client_may_compress_its_requests(shared, flavour):
+def test_a_client_may_compress_its_requests(server, flavour):
     """The page on migration from tritonclient names this option of gRPC."""
     sizes = {}
     for algorithm in (0, 2):
@@ -635,7 +635,7 @@ def test_a_client_may_compress_its_requests(shared, flavour):
             sent.append(len(unit if isinstance(unit, bytes) else unit.payload))
             forward(lane, unit)
 
-        with Proxy(shared.url) as proxy:
+        with Proxy(server.url) as proxy:
             proxy.behave(up=count)
             options = {"grpc.default_compression_algorithm": algorithm}
             with InferenceClient("texts", proxy.url, channel_options=options) as client:
