@@ -27,6 +27,7 @@ __all__ = [
     "completing",
     "intercept_calls",
     "retrying",
+    "time_left",
     "with_deadline",
 ]
 
@@ -161,7 +162,7 @@ def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) 
     """Make a call, with retries, until ``end``."""
     if end is not None:
         now: float = yield READ_CLOCK
-        command = command.with_timeout(_left(end, now))
+        command = command.with_timeout(time_left(end, now))
     try:
         return (yield command)
     except RequestError as error:
@@ -195,13 +196,13 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         command.repeated()
         if end is not None:
             now = yield READ_CLOCK
-            command = command.with_timeout(_left(end, now))
+            command = command.with_timeout(time_left(end, now))
         try:
             return (yield command)
         except RequestError as again:
             error = again
 
 
-def _left(end: float, now: float) -> float:
+def time_left(end: float, now: float) -> float:
     """Return the seconds left. A call without time left fails at once, with the same error as any other deadline."""
     return max(end - now, 0.001)

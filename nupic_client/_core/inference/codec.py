@@ -142,16 +142,16 @@ class _Input:
 
     def shape_of(self, value: ArrayLike) -> tuple[int, ...] | None:
         """Return the shape that a value is sent with, if one like it was sent before."""
-        if type(value) is np.ndarray:
-            if self._dtype is None or value.dtype != self._dtype:  # numpy takes None for a data type
-                return None
-            return self._shapes.get(value.shape)
-        if self._is_text:
-            if type(value) is list:
-                return self._shapes.get((len(value),))
-            if type(value) is str:
-                return self._shapes.get(())
-        return None
+        given = self._given(value)
+        return None if given is None else self._shapes.get(given)
+
+    def _given(self, value: ArrayLike) -> tuple[int, ...] | None:
+        """Return the shape of a value as it is given; None for a kind of value that needs all checks each time."""
+        if type(value) is np.ndarray:  # numpy takes None for a data type
+            return value.shape if self._dtype is not None and value.dtype == self._dtype else None
+        if self._is_text and type(value) is list:
+            return (len(value),)
+        return () if self._is_text and type(value) is str else None
 
     def content_of(self, value: ArrayLike) -> Any:
         """Return the raw contents of a value whose shape is known, in parts; None where it needs all checks."""
@@ -171,15 +171,10 @@ class _Input:
 
     def remember(self, value: ArrayLike, tensor: wire.EncodedTensor) -> tuple[int, ...] | None:
         """Note the shape of a value that passed all checks; return it where values like it may skip them."""
-        if tensor.parameters:
+        given = self._given(value)
+        if given is None or tensor.parameters:
             return None
-        if type(value) is np.ndarray and self._dtype is not None and value.dtype == self._dtype:
-            given = value.shape
-        elif self._is_text and type(value) is str:
-            given = ()
-        elif self._is_text and type(value) is list and all(type(text) is str for text in value):
-            given = (len(value),)
-        else:
+        if type(value) is list and not all(type(text) is str for text in value):  # its lists are dimensions
             return None
         if len(self._shapes) >= _MOST_HEADS:
             self._shapes.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, retrying
+from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, retrying, time_left
 from nupic_client._core.calls.options import CallOptions, check_option_names
 from nupic_client._core.calls.outputs import check_output, requested_outputs
 from nupic_client._core.kserve import wire
@@ -188,7 +188,7 @@ class InferenceRequest:
         try:
             if asked and end is not None:
                 now: float = yield READ_CLOCK
-                invoke = invoke.with_timeout(max(end - now, 0.001))
+                invoke = invoke.with_timeout(time_left(end, now))
             try:
                 response = yield invoke
             except RequestError as error:

@@ -82,16 +82,18 @@ class ResponseReader:
         Raises:
             ProtocolError: it is no such response, not the answer to this request, or not what was asked for.
         """
-        layout = self._layouts.get(len(response)) if isinstance(response, bytes) else None
+        if not isinstance(response, bytes):
+            return self._parsed(wire.parse_infer_response(response), request_id, call)
+        layout = self._layouts.get(len(response))
         if layout is not None:
             arrays = _read(layout, response, request_id)
             if arrays is not None:
                 return layout.result.like(arrays, request_id, call)
-        if isinstance(response, bytes) and len(response) >= _LARGE:
+        if len(response) >= _LARGE:
             return self._parsed(message_bytes.split_infer_response(response), request_id, call)
         answer = wire.parse_infer_response(response)
         result = self._parsed(answer, request_id, call)
-        if layout is None and isinstance(response, bytes):
+        if layout is None:
             self._learn(response, answer, result)
         return result
 
@@ -160,9 +162,8 @@ def _read(layout: _Layout, data: bytes, request_id: str) -> dict[str, Any] | Non
             return None
         position += len(output.mark)
         dtype, count = output.dtype, output.count
-        if (
-            position % dtype.itemsize
-        ):  # an array in the middle of a word is slow, and some libraries refuse it
+        if position % dtype.itemsize:
+            # An array in the middle of a word is slow, and some libraries refuse it.
             array = np.frombuffer(data[position : position + count * dtype.itemsize], dtype)
         else:
             array = np.frombuffer(data, dtype, count, position)
@@ -189,7 +190,7 @@ def _layout(data: bytes, answer: Any, result: InferenceResult) -> _Layout | None
             return None
         shape = tuple(described.shape)
         outputs.append(_Output(described.name, mark, dtype, len(raw) // dtype.itemsize, shape))
-    described_alone = wire.pb.ModelInferResponse(model_name="")
+    described_alone = wire.pb.ModelInferResponse()
     described_alone.CopyFrom(answer)
     described_alone.ClearField("raw_output_contents")
     try:
