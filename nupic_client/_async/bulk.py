@@ -21,7 +21,7 @@ from nupic_client._grpc import fork
 from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish
 from nupic_client._traceback import without_frames
-from nupic_client.errors import ConfigurationError, NupicError, StreamClosedError, StreamConsumedError
+from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["AsyncResultStream"]
 
@@ -159,8 +159,7 @@ class AsyncResultStream(Generic[T]):
         """Read one input if there is room, or start to; return False if there is nothing to do but wait."""
         if self._reading_input or not pipeline.wants_input:
             return False
-        if self._transport.closed:  # for all inputs, which may be endless
-            raise ConfigurationError("this client is closed: make a new one")
+        self._transport.check_open()  # for all inputs, which may be endless
         if self._async_inputs is not None:
             # In a task of its own, so that slow inputs do not hold up the results.
             inbox.read(_next(self._async_inputs))

@@ -127,9 +127,13 @@ class AsyncTransport:
                     loop.call_soon_threadsafe(_close_soon, channel)
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
-    async def _open(self) -> grpc.aio.Channel:
+    def check_open(self) -> None:
+        """Raise ConfigurationError if the client was closed."""
         if self.closed:
             raise ConfigurationError("this client is closed: make a new one")
+
+    async def _open(self) -> grpc.aio.Channel:
+        self.check_open()
         loop = running_loop()
         channel = self._channels.get(loop)
         if channel is None:

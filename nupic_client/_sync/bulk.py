@@ -17,7 +17,7 @@ from nupic_client._grpc import fork
 from nupic_client._public import publish
 from nupic_client._sync.calls import Calls
 from nupic_client._sync.driver import Driver
-from nupic_client.errors import ConfigurationError, NupicError, StreamClosedError, StreamConsumedError
+from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedError
 
 __all__ = ["ResultStream"]
 
@@ -173,8 +173,7 @@ class ResultStream(Generic[T]):
             )
 
     def _read_input(self, pipeline: Pipeline, calls: Calls) -> None:
-        if self._transport.closed:  # for all inputs, which may be endless
-            raise ConfigurationError("this client is closed: make a new one")
+        self._transport.check_open()  # for all inputs, which may be endless
         try:
             inputs = next(self._inputs)
         except StopIteration:

@@ -11,7 +11,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
 from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._traceback import without_frames
-from nupic_client.errors import DeadlineExceededError, NupicError, RequestError
+from nupic_client.errors import ConfigurationError, DeadlineExceededError, NupicError, RequestError
 
 __all__ = ["Driver"]
 
@@ -30,6 +30,11 @@ class Driver(abc.ABC):
 
     def __init__(self, bearer: Bearer | None = None) -> None:
         self._bearer = bearer
+
+    def check_open(self) -> None:
+        """Raise ConfigurationError if the client was closed."""
+        if self.closed:
+            raise ConfigurationError("this client is closed: make a new one")
 
     def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""

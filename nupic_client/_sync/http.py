@@ -117,7 +117,7 @@ class HttpTransport(Driver):
         Raises:
             ConfigurationError: the client is closed.
         """
-        self._check_open()
+        self.check_open()
         call = HttpCall()
         self._workers.submit(self._work, call, command, _end_of(command))
         return call
@@ -144,7 +144,7 @@ class HttpTransport(Driver):
         from nupic_client._sync.http_stream import HttpStreamCall  # noqa: PLC0415 - its exception is one of grpc
 
         metadata = self.run(session.sign())
-        self._check_open()
+        self.check_open()
         timeout = session.remaining(time.monotonic())
         call = HttpStreamCall(self, None if timeout is None else time.monotonic() + timeout)
         call.send(lambda end: self._generate_request(session.message, metadata, end), headers_of(metadata))
@@ -261,7 +261,7 @@ class HttpTransport(Driver):
             ConfigurationError: the client is closed.
         """
         with self._lock:
-            self._check_open()
+            self.check_open()
             connection = self._idle.pop() if self._idle else self._new()
             self._busy.add(connection)
         handle.hold(connection)
@@ -278,10 +278,6 @@ class HttpTransport(Driver):
                 self._idle.append(connection)
             else:
                 connection.close()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ConfigurationError("this client is closed: make a new one")
 
     def _new(self) -> Connection:
         if self.endpoint.secure and self._context is None:

@@ -33,7 +33,7 @@ from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._sync.driver import Driver
 from nupic_client._sync.queued_calls import QueuedCalls
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.errors import RequestError
 
 __all__ = ["Transport"]
 
@@ -215,8 +215,7 @@ class Transport(Driver):
         ):  # the usual case: threads that start streams at the same time do not wait for the lock
             return channel
         with self._lock:
-            if self.closed:
-                raise ConfigurationError("this client is closed: make a new one")
+            self.check_open()
             if self._channel is None:
                 fork.check_process()
                 channel = self._connect()
