@@ -208,9 +208,7 @@ def open_pipeline(
         ConfigurationError: as `Pipeline`.
         RequestError: the server could not be asked.
     """
-    signature = yield from flows.with_deadline(
-        request.find_model(models), request.timeout, request.options.retry
-    )
+    signature = yield from request.find_model(models)
     return Pipeline(request, signature, settings)
 
 

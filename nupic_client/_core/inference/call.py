@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import READ_CLOCK, Flow, with_deadline
+from nupic_client._core.calls.flows import READ_CLOCK, Flow
 from nupic_client.errors import RequestRejectedError
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def infer(
     signature = models.known_unary(request.model, options)
     asked = signature is None
     if signature is None:
-        flow = request.find_model(models)
-        signature = yield from with_deadline(flow, request.timeout, options.retry)
+        signature = yield from request.find_model(models)
     codec = request.codec(signature)
     request_id = options.request_id or request.new_id()
     message = codec.write(inputs, request_id)

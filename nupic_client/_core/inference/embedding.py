@@ -147,9 +147,7 @@ def prepare_embedding(
             "outputs must not be given to embed: choose the output with the vectors as output=",
             parameter="outputs",
         )
-    signature = yield from flows.with_deadline(
-        request.find_model(models), request.timeout, request.options.retry
-    )
+    signature = yield from request.find_model(models)
     return EmbeddingBatcher(request, signature, texts, **choices)
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, retrying, time_left
+from nupic_client._core.calls.flows import (
+    READ_CLOCK,
+    Attempts,
+    Flow,
+    Invoke,
+    retrying,
+    time_left,
+    with_deadline,
+)
 from nupic_client._core.calls.options import CallOptions, check_option_names
 from nupic_client._core.calls.outputs import check_output, requested_outputs
 from nupic_client._core.kserve import wire
@@ -145,10 +153,10 @@ class InferenceRequest:
             check_output(signature, output.name)
 
     def find_model(self, models: ModelDirectory) -> Flow[ModelSignature]:
-        """Return the signature of the model to send to. Raises as `ModelDirectory.unary`."""
-        return models.unary(
-            self.model, self.options, target=self.target, request_id=self.options.request_id or ""
-        )
+        """Return the signature of the model to send to, within the deadline. Raises as `ModelDirectory.unary`."""
+        options = self.options
+        question = models.unary(self.model, options, target=self.target, request_id=options.request_id or "")
+        return with_deadline(question, self.timeout, options.retry)
 
     def codec(self, signature: ModelSignature) -> InferenceCodec:
         """Return what writes the requests to a model and reads its responses; made anew for another signature.

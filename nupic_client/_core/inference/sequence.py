@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import READ_CLOCK, Flow, with_deadline
+from nupic_client._core.calls.flows import READ_CLOCK, Flow
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._numbers import check_integer
 from nupic_client._suggest import listed
@@ -184,8 +184,7 @@ def infer_in_sequence(
         signature = models.known_unary(request.model, request.options)
         asked = signature is None
         if signature is None:
-            question = request.find_model(models)
-            signature = yield from with_deadline(question, request.timeout, request.options.retry)
+            signature = yield from request.find_model(models)
         request = turn.with_flags(replace(request, options=replace(request.options, retry=NO_RETRIES)))
         codec = request.codec(signature)
         request_id = request.options.request_id or request.new_id()

@@ -7,7 +7,7 @@ import logging
 import struct
 
 import pytest
-from core.replies import array_signature, ask, drive, echo, inference_request, raw_bytes, reply_message
+from core.replies import array_signature, ask, echo, inference_request, raw_bytes, reply_message
 
 from nupic_client._core.calls.flows import Invoke
 from nupic_client._core.calls.models import ModelDirectory
@@ -178,11 +178,11 @@ def test_the_codec_is_made_once_for_a_signature():
 def test_the_model_is_the_one_for_a_request_with_one_answer():
     request = inference_request(ModelSpec(name="m.streaming"), metadata={"a": "1"}, request_id="mine")
     config = wire.pb.ModelConfigResponse()
-    (call,), signature = drive(request.find_model(ModelDirectory()), config)
+    (call,), signature = ask(request.find_model(ModelDirectory()), config)
     assert (call.method, call.request.name, call.metadata) == ("ModelConfig", "m", (("a", "1"),))
     assert signature.name == "m"
     with pytest.raises(RequestRejectedError) as caught:
-        drive(request.find_model(ModelDirectory()), RequestRejectedError("no"))
+        ask(request.find_model(ModelDirectory()), RequestRejectedError("no"))
     error = caught.value
     assert (error.model, error.target, error.request_id) == ("m.streaming", "host:8001", "mine")
 
