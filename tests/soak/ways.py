@@ -91,8 +91,8 @@ def break_off(user: User) -> list:
 def drop(user: User) -> list:
     """Read a little and forget the stream."""
     plan, given = user.plan(), []
-    stream = user.stream_client.stream(plan.prompt, **user.options(plan))
     try:
+        stream = user.stream_client.stream(plan.prompt, **user.options(plan))
         given = [text for text, _ in zip(stream, range(user.chance.randint(1, 3)), strict=False)]
     except NupicError as error:
         return [(plan, Seen("".join(given), error))]
