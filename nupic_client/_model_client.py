@@ -15,10 +15,10 @@ from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._single_model import SingleModelClient
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
-from nupic_client.endpoint import UrlLike
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
+from nupic_client.server_url import UrlLike
 
 __all__ = ["ModelClient"]
 
@@ -67,7 +67,7 @@ class ModelClient(SingleModelClient, Connected):
     @property
     def url(self) -> str:
         """The server, as gRPC addresses it."""
-        return str(self._config.endpoint)
+        return str(self._config.server)
 
     def wait_until_ready(self, timeout: float | None = 60.0) -> None:
         """Block until the server and the model are ready. Thread-safe.

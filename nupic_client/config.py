@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from nupic_client._public import publish
 from nupic_client._text import check_text
-from nupic_client.endpoint import Endpoint, HttpEndpoint, UrlLike, parse_url
 from nupic_client.errors import ConfigurationError
+from nupic_client.server_url import HttpUrl, ServerUrl, UrlLike, parse_url
 
 __all__ = [
     "DEFAULT_URL",
@@ -114,12 +114,12 @@ def _unreadable(parameter: str, value: str | Path, reason: object) -> Configurat
 
 
 def check_token_path(
-    endpoint: Endpoint | HttpEndpoint, secure_scheme: str, token: object, *, allow_insecure: bool
+    server: ServerUrl | HttpUrl, secure_scheme: str, token: object, *, allow_insecure: bool
 ) -> None:
     """Check that a token may be sent to a server: over TLS, or to this machine.
 
     Args:
-        endpoint: the server.
+        server: the server.
         secure_scheme: of its url with TLS, as ``"grpcs://"``, for the error.
         token: the token or its source; None for none.
         allow_insecure: whether the caller allows it in plain text.
@@ -127,10 +127,10 @@ def check_token_path(
     Raises:
         ConfigurationError: the token would be sent in plain text.
     """
-    if not (token is None or endpoint.secure or endpoint.is_local or allow_insecure):
+    if not (token is None or server.secure or server.is_local or allow_insecure):
         raise ConfigurationError(
-            f"the token would go to {str(endpoint)!r} in plain text, for everyone on the way to read: use"
-            f" {secure_scheme}{endpoint}",
+            f"the token would go to {str(server)!r} in plain text, for everyone on the way to read: use"
+            f" {secure_scheme}{server}",
             parameter="bearer_token",
             hint="or allow_insecure_token=True where the network protects it",
         )
@@ -191,14 +191,14 @@ class ClientConfig:
     """The configuration of a connection. Immutable; its repr shows no keys.
 
     Args:
-        endpoint: the server or servers.
+        server: the server or servers.
         tls: certificates and names for a secure endpoint.
         channel_options: gRPC channel arguments, merged by name over the defaults.
         connect_timeout: seconds for the connection, or None for gRPC's default.
         bearer_token: the bearer token that is sent with every call.
     """
 
-    endpoint: Endpoint
+    server: ServerUrl
     tls: TLS | None = None
     channel_options: Mapping[str, str | int] = field(default_factory=dict)
     connect_timeout: float | None = None
@@ -231,16 +231,16 @@ class ClientConfig:
             ConfigurationError: an argument is wrong.
         """
         check_tls(tls, "grpcs://")
-        endpoint = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
-        if tls is not None and not endpoint.secure:
+        server = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
+        if tls is not None and not server.secure:
             raise ConfigurationError(
-                f"url {str(endpoint)!r} is not secure, but certificates or names for TLS are given: use"
-                f" grpcs://{endpoint}",
+                f"url {str(server)!r} is not secure, but certificates or names for TLS are given: use"
+                f" grpcs://{server}",
                 parameter="url",
             )
-        check_token_path(endpoint, "grpcs://", bearer_token, allow_insecure=allow_insecure_token)
+        check_token_path(server, "grpcs://", bearer_token, allow_insecure=allow_insecure_token)
         return cls(
-            endpoint=endpoint,
+            server=server,
             tls=tls,
             channel_options=_check_options({} if channel_options is None else channel_options),
             connect_timeout=connect_timeout,

@@ -25,13 +25,13 @@ from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInfer
 from nupic_client._sync.http import HttpTransport
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, check_tls, check_token_path
-from nupic_client.endpoint import parse_http_url
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
 from nupic_client.results import Generation
+from nupic_client.server_url import parse_http_url
 
 __all__ = ["HttpInferenceClient"]
 

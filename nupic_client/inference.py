@@ -26,7 +26,6 @@ from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource
-from nupic_client.endpoint import UrlLike
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
@@ -34,6 +33,7 @@ from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
 from nupic_client.results import Generation
 from nupic_client.sequence import InferenceSequence
+from nupic_client.server_url import UrlLike
 
 __all__ = [
     "AsyncResultStream",

@@ -17,10 +17,10 @@ from nupic_client._public import publish
 from nupic_client._server_memory import ServerMemory
 from nupic_client._server_settings import ServerSettings
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
-from nupic_client.endpoint import UrlLike
 from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
+from nupic_client.server_url import UrlLike
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import Timeouts
 
@@ -93,7 +93,7 @@ class ServerClient(ServerSettings, ServerMemory):
     @property
     def url(self) -> str:
         """The server, as gRPC addresses it."""
-        return str(self._config.endpoint)
+        return str(self._config.server)
 
     def is_live(self) -> bool:
         """Return whether the server is live; False for a server that cannot be reached. Blocks; thread-safe.

@@ -18,8 +18,8 @@ from nupic_client import (
     user,
 )
 from nupic_client.config import TLS, ClientConfig, check_metadata
-from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.errors import ConfigurationError, ModelUnavailableError
+from nupic_client.server_url import ServerUrl, parse_url
 from nupic_client.testing import FakeTriton
 from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT, Timeouts
 
@@ -29,27 +29,27 @@ from nupic_client.timeouts import DEFAULT_TOTAL_TIMEOUT, Timeouts
 @pytest.mark.parametrize(
     ("url", "endpoint"),
     [
-        ("localhost:8001", Endpoint("localhost:8001")),
-        ("  localhost:8001\n", Endpoint("localhost:8001")),
-        ("grpc://host:8001", Endpoint("host:8001")),
-        ("GRPC://host:8001/", Endpoint("host:8001")),
-        ("grpcs://host:443", Endpoint("host:443", secure=True)),
-        ("10.0.0.1:1", Endpoint("10.0.0.1:1")),
-        ("host:65535", Endpoint("host:65535")),
-        ("host:08001", Endpoint("host:8001")),
-        ("[::1]:8001", Endpoint("[::1]:8001")),
-        ("grpcs://[2001:db8::1]:443", Endpoint("[2001:db8::1]:443", secure=True)),
-        ("dns:///triton.svc:8001", Endpoint("dns:///triton.svc:8001")),
-        ("dns:triton.svc:8001", Endpoint("dns:///triton.svc:8001")),
-        ("unix:/run/triton.sock", Endpoint("unix:/run/triton.sock")),
-        ("unix:///run/triton.sock", Endpoint("unix:/run/triton.sock")),
-        ("unix:/run/a%20b.sock", Endpoint("unix:/run/a b.sock")),
-        ("unix:triton.sock", Endpoint("unix:triton.sock")),
-        (["host:1"], Endpoint("host:1")),
-        (["a:1", "b:2"], Endpoint("a:1", addresses=(("a", 1), ("b", 2)))),
-        (("a:1", "[::1]:2"), Endpoint("a:1", addresses=(("a", 1), ("::1", 2)))),
-        ("a:1, b:2", Endpoint("a:1", addresses=(("a", 1), ("b", 2)))),
-        (["grpcs://a:1", "grpcs://b:2"], Endpoint("a:1", secure=True, addresses=(("a", 1), ("b", 2)))),
+        ("localhost:8001", ServerUrl("localhost:8001")),
+        ("  localhost:8001\n", ServerUrl("localhost:8001")),
+        ("grpc://host:8001", ServerUrl("host:8001")),
+        ("GRPC://host:8001/", ServerUrl("host:8001")),
+        ("grpcs://host:443", ServerUrl("host:443", secure=True)),
+        ("10.0.0.1:1", ServerUrl("10.0.0.1:1")),
+        ("host:65535", ServerUrl("host:65535")),
+        ("host:08001", ServerUrl("host:8001")),
+        ("[::1]:8001", ServerUrl("[::1]:8001")),
+        ("grpcs://[2001:db8::1]:443", ServerUrl("[2001:db8::1]:443", secure=True)),
+        ("dns:///triton.svc:8001", ServerUrl("dns:///triton.svc:8001")),
+        ("dns:triton.svc:8001", ServerUrl("dns:///triton.svc:8001")),
+        ("unix:/run/triton.sock", ServerUrl("unix:/run/triton.sock")),
+        ("unix:///run/triton.sock", ServerUrl("unix:/run/triton.sock")),
+        ("unix:/run/a%20b.sock", ServerUrl("unix:/run/a b.sock")),
+        ("unix:triton.sock", ServerUrl("unix:triton.sock")),
+        (["host:1"], ServerUrl("host:1")),
+        (["a:1", "b:2"], ServerUrl("a:1", addresses=(("a", 1), ("b", 2)))),
+        (("a:1", "[::1]:2"), ServerUrl("a:1", addresses=(("a", 1), ("::1", 2)))),
+        ("a:1, b:2", ServerUrl("a:1", addresses=(("a", 1), ("b", 2)))),
+        (["grpcs://a:1", "grpcs://b:2"], ServerUrl("a:1", secure=True, addresses=(("a", 1), ("b", 2)))),
     ],
 )
 def test_a_url_is_parsed(url, endpoint):
@@ -286,21 +286,21 @@ def test_a_value_that_grpc_refuses_is_an_error_that_does_not_show_it(name, value
 
 
 def test_without_a_url_it_is_the_default_port_of_this_machine():
-    assert ClientConfig.create(environ={}).endpoint == Endpoint("localhost:8001")
+    assert ClientConfig.create(environ={}).server == ServerUrl("localhost:8001")
 
 
 def test_without_a_url_the_environment_says_it():
-    assert ClientConfig.create(environ={"NUPIC_URL": "grpcs://host:1"}).endpoint == Endpoint(
+    assert ClientConfig.create(environ={"NUPIC_URL": "grpcs://host:1"}).server == ServerUrl(
         "host:1", secure=True
     )
 
 
 def test_an_empty_variable_says_nothing():
-    assert ClientConfig.create(environ={"NUPIC_URL": ""}).endpoint == Endpoint("localhost:8001")
+    assert ClientConfig.create(environ={"NUPIC_URL": ""}).server == ServerUrl("localhost:8001")
 
 
 def test_a_given_url_wins_over_the_environment():
-    assert ClientConfig.create("a:1", environ={"NUPIC_URL": "b:2"}).endpoint == Endpoint("a:1")
+    assert ClientConfig.create("a:1", environ={"NUPIC_URL": "b:2"}).server == ServerUrl("a:1")
 
 
 def test_an_empty_url_is_an_error_and_not_the_default():

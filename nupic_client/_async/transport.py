@@ -137,11 +137,9 @@ class AsyncTransport:
         loop = running_loop()
         channel = self._channels.get(loop)
         if channel is None:
-            endpoint = self.config.endpoint
+            server = self.config.server
             # Only a list of servers needs name look-ups here, which block.
-            target = (
-                await asyncio.to_thread(channel_target, endpoint) if endpoint.addresses else endpoint.target
-            )
+            target = await asyncio.to_thread(channel_target, server) if server.addresses else server.target
             with self._lock:
                 self._forget_closed_loops()
                 channel = self._channels.get(loop) or self._connect(target)
@@ -159,7 +157,7 @@ class AsyncTransport:
         fork.note_aio()
         options = channel_options(self.config)
         self._proxy = proxy_of(self.config)
-        if self.config.endpoint.secure:
+        if self.config.server.secure:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
         return grpc.aio.insecure_channel(target, options)
 
@@ -214,7 +212,7 @@ class AsyncTransport:
                 raise
             raise self.failed(await _as_error(call)) from None
         if response is None:  # from grpc.aio for bytes that it cannot read
-            target = str(self.config.endpoint)
+            target = str(self.config.server)
             raise ProtocolError("the server sent a response that cannot be read", target=target)
         return response
 
@@ -224,7 +222,7 @@ class AsyncTransport:
 
     def failed(self, rpc_error: Any) -> RequestError:
         """Return our error for a unary call that failed."""
-        return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
+        return self.explain(call_error(rpc_error, target=str(self.config.server), closed=self.closed))
 
     def explain(self, error: RequestError) -> RequestError:
         """Return the error of a call, with the proxy named that it went through."""

@@ -13,8 +13,8 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc.proxy import goes_direct
 from nupic_client._version import USER_AGENT
 from nupic_client.config import TLS, ClientConfig
-from nupic_client.endpoint import Endpoint
 from nupic_client.errors import ConfigurationError, ConnectionFailedError
+from nupic_client.server_url import ServerUrl
 
 __all__ = ["channel_options", "channel_target", "credentials", "stream_method", "unary_method"]
 
@@ -45,10 +45,10 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
         ConfigurationError: several servers have no common name for their certificates, or are behind a proxy.
     """
     options = dict(_DEFAULTS)
-    if config.endpoint.addresses:
+    if config.server.addresses:
         options["grpc.service_config"] = '{"loadBalancingConfig": [{"round_robin": {}}]}'
         options["grpc.lb_policy_name"] = "round_robin"
-    if config.endpoint.secure and (name := _certificate_name(config)) is not None:
+    if config.server.secure and (name := _certificate_name(config)) is not None:
         options["grpc.ssl_target_name_override"] = name
     if config.connect_timeout is not None:
         # gRPC gives each attempt to connect at least this long, and then fails the calls that wait for it.
@@ -66,30 +66,30 @@ def _certificate_name(config: ClientConfig) -> str | None:
     """
     if config.tls is not None and config.tls.target_name is not None:
         return config.tls.target_name
-    hosts = {host for host, _ in config.endpoint.addresses}
+    hosts = {host for host, _ in config.server.addresses}
     if len(hosts) > 1:
         raise ConfigurationError(
-            f"tls.target_name must be given for several servers ({config.endpoint}): it is the one name that their"
+            f"tls.target_name must be given for several servers ({config.server}): it is the one name that their"
             " certificates are for",
             parameter="tls.target_name",
         )
     return hosts.pop() if hosts else None
 
 
-def channel_target(endpoint: Endpoint) -> str:
+def channel_target(server: ServerUrl) -> str:
     """Return the gRPC target. Names in a list of servers are looked up here: gRPC takes a list of addresses only.
 
     Raises:
         ConnectionFailedError: a name in a list cannot be resolved.
         ConfigurationError: the list mixes IPv4 and IPv6 addresses.
     """
-    if not endpoint.addresses:
-        return endpoint.target
-    resolved = [_resolve(host, port) for host, port in endpoint.addresses]
+    if not server.addresses:
+        return server.target
+    resolved = [_resolve(host, port) for host, port in server.addresses]
     versions = {ipaddress.ip_address(host).version for host, _ in resolved}
     if len(versions) > 1:
         raise ConfigurationError(
-            f"url as a list must have either IPv4 or IPv6 addresses, not both: {endpoint}", parameter="url"
+            f"url as a list must have either IPv4 or IPv6 addresses, not both: {server}", parameter="url"
         )
     if versions == {4}:
         return "ipv4:" + ",".join(f"{host}:{port}" for host, port in resolved)

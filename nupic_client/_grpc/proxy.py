@@ -100,12 +100,12 @@ def proxy_of(config: ClientConfig, environ: Mapping[str, str] = os.environ) -> P
         config: of the client.
         environ: the environment variables.
     """
-    endpoint, options = config.endpoint, config.channel_options
-    if not options.get(_SWITCH, _ARGUMENT in options or not endpoint.is_local):
+    server, options = config.server, config.channel_options
+    if not options.get(_SWITCH, _ARGUMENT in options or not server.is_local):
         return None
     source, url = _setting(options, environ)
     exceptions = "no_grpc_proxy" if "no_grpc_proxy" in environ else "no_proxy"
-    among = [host for host in endpoint.hosts if not _is_exempt(host, environ.get(exceptions, "").split(","))]
+    among = [host for host in server.hosts if not _is_exempt(host, environ.get(exceptions, "").split(","))]
     if url is None or not among:
         return None
     wanted = ",".join(dict.fromkeys(among))
@@ -114,7 +114,7 @@ def proxy_of(config: ClientConfig, environ: Mapping[str, str] = os.environ) -> P
         address=address[2],
         source=source,
         way_past=f"add {wanted} to {exceptions}" if environ.get(exceptions) else f"set {exceptions}={wanted}",
-        target=str(endpoint),
+        target=str(server),
         credentials=bool(address[0]),
     )
 
@@ -125,16 +125,16 @@ def goes_direct(config: ClientConfig, environ: Mapping[str, str] = os.environ) -
     Raises:
         ConfigurationError: there is a list of servers behind a proxy: gRPC would ask the proxy for a server of that name.
     """
-    endpoint = config.endpoint
+    server = config.server
     if _SWITCH in config.channel_options:
         return False  # the user has decided
     proxy = proxy_of(config, environ)
-    if proxy is not None and endpoint.addresses:
+    if proxy is not None and server.addresses:
         raise ConfigurationError(
             f"url must be one server, not a list, where {proxy} is in use: give one, or {proxy.way_past} to go past it",
             parameter="url",
         )
-    return proxy is None and (endpoint.is_local or bool(endpoint.addresses))
+    return proxy is None and (server.is_local or bool(server.addresses))
 
 
 def _setting(options: Mapping[str, str | int], environ: Mapping[str, str]) -> tuple[str, SplitResult | None]:

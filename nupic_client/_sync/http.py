@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from nupic_client._core.kserve.rest import RestRequest
     from nupic_client._sync.http_stream import HttpStreamCall
     from nupic_client.config import TLS
-    from nupic_client.endpoint import HttpEndpoint
+    from nupic_client.server_url import HttpUrl
 
 __all__ = ["HttpTransport"]
 
@@ -72,7 +72,7 @@ class HttpTransport(Driver):
 
     def __init__(
         self,
-        endpoint: HttpEndpoint,
+        endpoint: HttpUrl,
         *,
         tls: TLS | None = None,
         patience: float | None = None,

@@ -16,7 +16,7 @@ from nupic_client.errors import ProtocolError
 
 if TYPE_CHECKING:
     from nupic_client._core.kserve.rest import RestRequest
-    from nupic_client.endpoint import HttpEndpoint
+    from nupic_client.server_url import HttpUrl
 
 __all__ = ["CLOSED", "Body", "Connection", "TLSSocket"]
 
@@ -93,7 +93,7 @@ class Connection(http.client.HTTPConnection):
     sock: _Socket | None
 
     def __init__(
-        self, endpoint: HttpEndpoint, context: ssl.SSLContext | None, name: str, patience: float | None
+        self, endpoint: HttpUrl, context: ssl.SSLContext | None, name: str, patience: float | None
     ) -> None:
         super().__init__(endpoint.host, endpoint.port)
         if endpoint.secure:

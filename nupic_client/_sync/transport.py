@@ -226,12 +226,12 @@ class Transport(Driver):
 
     def _connect(self) -> grpc.Channel:
         warn_of_gevent()
-        endpoint = self.config.endpoint
+        server = self.config.server
         options = [_SINGLE_THREADED, *channel_options(self.config)]
         self._proxy = proxy_of(self.config)
-        if endpoint.secure:
-            return grpc.secure_channel(channel_target(endpoint), credentials(self.config.tls), options)
-        return grpc.insecure_channel(channel_target(endpoint), options)
+        if server.secure:
+            return grpc.secure_channel(channel_target(server), credentials(self.config.tls), options)
+        return grpc.insecure_channel(channel_target(server), options)
 
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._methods.get(command.method) or self._method(command.method)
@@ -267,7 +267,7 @@ class Transport(Driver):
 
     def failed(self, rpc_error: Any) -> RequestError:
         """Return our error for a unary call that failed."""
-        return self.explain(call_error(rpc_error, target=str(self.config.endpoint), closed=self.closed))
+        return self.explain(call_error(rpc_error, target=str(self.config.server), closed=self.closed))
 
     def explain(self, error: RequestError) -> RequestError:
         """Return the error of a call, with the proxy named that it went through."""

@@ -19,11 +19,11 @@ from nupic_client import (
 )
 from nupic_client._core.calls.options import CallOptions
 from nupic_client.config import ClientConfig, check_metadata
-from nupic_client.endpoint import Endpoint, parse_url
 from nupic_client.messages import to_messages
 from nupic_client.model_spec import ModelSpec, specs_from_toml
 from nupic_client.naming import parse_model_name
 from nupic_client.registry import default_registry, get_prompt_formatter
+from nupic_client.server_url import ServerUrl, parse_url
 
 from .choices import Choices
 from .reference import explained
@@ -129,7 +129,7 @@ def _client(choices: Choices) -> None:
     environ = {"NUPIC_URL": choices.text()} if choices.flag() else {}
     tls = TLS() if choices.flag() else None
     made = ClientConfig.create(**given, environ=environ, tls=tls, allow_insecure_token=choices.flag())
-    assert isinstance(made.endpoint, Endpoint)
+    assert isinstance(made.server, ServerUrl)
     if isinstance(made.bearer_token, str) and len(made.bearer_token) > 20:
         assert made.bearer_token not in repr(made)
     assert all(isinstance(name, str) for name in made.channel_options)

@@ -9,8 +9,8 @@ import pytest
 from nupic_client._grpc import channel
 from nupic_client._grpc.channel import channel_options, channel_target, credentials
 from nupic_client.config import TLS, ClientConfig
-from nupic_client.endpoint import parse_url
 from nupic_client.errors import ConfigurationError, ConnectionFailedError
+from nupic_client.server_url import parse_url
 
 
 def options(url="host:1", **more):

@@ -334,7 +334,7 @@ def test_the_rules_are_those_of_grpc(monkeypatch, settings, url):
         wanted = proxy_of(config(url)) is not None
         assert not goes_direct(config(url))
         with grpc.insecure_channel(
-            channel_target(config(url).endpoint), channel_options(config(url))
+            channel_target(config(url).server), channel_options(config(url))
         ) as channel:
             call = channel.unary_unary("/x/y").future(b"", timeout=10 if wanted else 0.1)
             assert isinstance(call.exception(), grpc.RpcError)

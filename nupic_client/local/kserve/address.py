@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 from nupic_client._numbers import check_integer
-from nupic_client.endpoint import join_address
 from nupic_client.errors import ConfigurationError
+from nupic_client.server_url import join_address
 
 __all__ = ["cannot_listen", "check_address", "free_port", "url_of"]
 

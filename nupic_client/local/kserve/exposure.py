@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 
 from nupic_client._public import publish
-from nupic_client.endpoint import is_loopback, is_unspecified
 from nupic_client.errors import ConfigurationError
+from nupic_client.server_url import is_loopback, is_unspecified
 
 __all__ = ["ExposedServerWarning", "exposure", "listening_host", "warn_if_exposed"]
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from nupic_client.endpoint import join_address
 from nupic_client.local.kserve.address import cannot_listen, check_address, url_of
 from nupic_client.local.kserve.auth import is_authorized
 from nupic_client.local.kserve.executor import DaemonExecutor
@@ -14,6 +13,7 @@ from nupic_client.local.kserve.handler import InferenceHandler
 from nupic_client.local.kserve.health import health_handler
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.servicer import OWN_INFO, Servicer
+from nupic_client.server_url import join_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

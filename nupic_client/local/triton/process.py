@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
-from nupic_client.endpoint import join_address
 from nupic_client.errors import DeadlineExceededError, LocalModelError, RequestError
 from nupic_client.local.kserve.address import check_address, free_port, url_of
 from nupic_client.local.triton.install import install
 from nupic_client.server import ServerClient
+from nupic_client.server_url import join_address
 
 if TYPE_CHECKING:
     from types import TracebackType

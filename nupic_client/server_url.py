@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["Endpoint", "HttpEndpoint", "UrlLike", "is_loopback", "parse_http_url", "parse_url"]
+__all__ = ["HttpUrl", "ServerUrl", "UrlLike", "is_loopback", "parse_http_url", "parse_url"]
 
 _PORT = 8001
 """NuPIC's and Triton's default gRPC port."""
@@ -22,7 +22,7 @@ UrlLike: TypeAlias = str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ServerUrl:
     """A parsed url.
 
     Args:
@@ -57,7 +57,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpEndpoint:
+class HttpUrl:
     """A parsed url of a server's HTTP port.
 
     Args:
@@ -127,7 +127,7 @@ def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
     return match["v6"] or match["host"], int(match["port"])
 
 
-def parse_url(url: UrlLike) -> Endpoint:
+def parse_url(url: UrlLike) -> ServerUrl:
     """Parse the url of a server.
 
     Args:
@@ -142,7 +142,7 @@ def parse_url(url: UrlLike) -> Endpoint:
 
     Example:
         >>> parse_url("grpcs://gpt.example.com:443")
-        Endpoint(target='gpt.example.com:443', secure=True, addresses=())
+        ServerUrl(target='gpt.example.com:443', secure=True, addresses=())
     """
     if not isinstance(url, str):
         return _parse_list(url)
@@ -153,11 +153,11 @@ def parse_url(url: UrlLike) -> Endpoint:
         raise ConfigurationError(f"url must have printable characters only, not {url!r}", parameter="url")
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
-        return Endpoint(f"unix:{_socket_path(text, url)}")
+        return ServerUrl(f"unix:{_socket_path(text, url)}")
     if text.startswith("dns:"):
         name = text.removeprefix("dns:").removeprefix("///")
         _split_host_port(name, url)
-        return Endpoint(f"dns:///{name}")
+        return ServerUrl(f"dns:///{name}")
     if separator and scheme.lower() in {"http", "https"}:
         host = _HTTP_HOST.split(rest, maxsplit=1)[1] or "host"
         given = re.match(r":(\d+)", rest.removeprefix(host))
@@ -171,7 +171,7 @@ def parse_url(url: UrlLike) -> Endpoint:
     if separator and scheme.lower() not in {"grpc", "grpcs"}:
         raise ConfigurationError(f"url must be {_FORMS}, not {url!r}", parameter="url")
     host, port = _split_host_port((rest if separator else text).rstrip("/"), url)
-    return Endpoint(join_address(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
+    return ServerUrl(join_address(host, port), secure=bool(separator) and scheme.lower() == "grpcs")
 
 
 def _socket_path(text: str, url: str) -> str:
@@ -184,7 +184,7 @@ def _socket_path(text: str, url: str) -> str:
     return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
 
-def _parse_list(urls: Sequence[str]) -> Endpoint:
+def _parse_list(urls: Sequence[str]) -> ServerUrl:
     if not isinstance(urls, Sequence) or not urls or not all(isinstance(item, str) for item in urls):
         raise ConfigurationError(
             f"url must be a string or a non-empty list of strings, not {urls!r}", parameter="url"
@@ -206,7 +206,7 @@ def _parse_list(urls: Sequence[str]) -> Endpoint:
         for endpoint in endpoints
         for address in endpoint.addresses or (_split_host_port(endpoint.target),)
     )
-    return Endpoint(endpoints[0].target, endpoints[0].secure, addresses)
+    return ServerUrl(endpoints[0].target, endpoints[0].secure, addresses)
 
 
 _HTTP_URL = re.compile(
@@ -217,7 +217,7 @@ _HTTP_PORTS = {_NO_SCHEME: 8000, "http": 80, "https": 443}
 """The port of a url that names none. Without a scheme it is NuPIC's and Triton's default."""
 
 
-def parse_http_url(url: str) -> HttpEndpoint:
+def parse_http_url(url: str) -> HttpUrl:
     """Parse the url of a server's HTTP port.
 
     Args:
@@ -229,7 +229,7 @@ def parse_http_url(url: str) -> HttpEndpoint:
 
     Example:
         >>> parse_http_url("https://gpt.example.com/models")
-        HttpEndpoint(host='gpt.example.com', port=443, secure=True, path='/models')
+        HttpUrl(host='gpt.example.com', port=443, secure=True, path='/models')
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
@@ -250,4 +250,4 @@ def parse_http_url(url: str) -> HttpEndpoint:
             f"url must be host:port, http://host:port or https://host:port (TLS), not {url!r}{hint}"
         )
     path = (match["path"] or "").rstrip("/").removesuffix("/v2").rstrip("/")
-    return HttpEndpoint(match["v6"] or match["host"], port, scheme == "https", path)
+    return HttpUrl(match["v6"] or match["host"], port, scheme == "https", path)
