@@ -10,7 +10,7 @@ from nupic_client._core.balance.choice import home, least_bad, least_busy, least
 from nupic_client._core.balance.health import LONGEST, LONGEST_CERTAIN, Health
 from nupic_client._core.balance.meaning import Meaning, meaning_of, travels
 from nupic_client._core.balance.servers import EndpointView, Lease, PooledServer, Probe
-from nupic_client.errors import RequestError
+from nupic_client.errors import ModelUnavailableError, RequestError
 
 __all__ = ["Balancing", "Pool"]
 
@@ -139,6 +139,8 @@ class Pool:
                 server.health.strike(now, draw, LONGEST if error.retryable else LONGEST_CERTAIN)
                 self._out[server.health] = server, ""
         elif meaning is Meaning.MODEL_OUT:
+            if isinstance(error, ModelUnavailableError):  # it was the server that said so
+                self._reached(lease)
             health = lease.state.health
             if lease.incidents[1] == health.incident:
                 health.incident += 1
@@ -212,7 +214,7 @@ class Pool:
         if not room:
             return None
         if self._balancing == "round-robin":
-            return least_recent(room)
+            return least_recent(room, draw)
         if self._balancing == "sticky" and session is not None:
             return home(session, room, well, draw)
         return least_busy(room, draw)
