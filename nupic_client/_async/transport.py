@@ -20,7 +20,6 @@ from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import AsyncStreamCall, loop_here
 from nupic_client._grpc.channel import (
     channel_options,
-    channel_target,
     credentials,
     stream_method,
     unary_method,
@@ -74,7 +73,7 @@ class AsyncTransport:
     async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:
         """Start a ``ModelStreamInfer`` call and return it."""
         metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
-        channel = await self._open()
+        channel = self._open()
         timeout = session.remaining(time.monotonic())
         call = stream_method(channel)(session.message, timeout=timeout, metadata=metadata)
         return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
@@ -132,17 +131,14 @@ class AsyncTransport:
         if self.closed:
             raise ConfigurationError("this client is closed: make a new one")
 
-    async def _open(self) -> grpc.aio.Channel:
+    def _open(self) -> grpc.aio.Channel:
         self.check_open()
         loop = running_loop()
         channel = self._channels.get(loop)
         if channel is None:
-            server = self.config.server
-            # Only a list of servers needs name look-ups here, which block.
-            target = await asyncio.to_thread(channel_target, server) if server.addresses else server.target
             with self._lock:
                 self._forget_closed_loops()
-                channel = self._channels.get(loop) or self._connect(target)
+                channel = self._channels.get(loop) or self._connect(self.config.server.target)
                 self._channels[loop] = channel
         return channel
 
@@ -185,7 +181,7 @@ class AsyncTransport:
             ConfigurationError: the client is closed.
         """
         loop = running_loop()
-        channel = self._channels.get(loop) or await self._open()
+        channel = self._channels.get(loop) or self._open()
         methods = self._methods.setdefault(loop, {})
         method = methods.get(command.method)
         if method is None:

@@ -20,7 +20,6 @@ from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.call_queue import CallQueue, can_queue
 from nupic_client._grpc.channel import (
     channel_options,
-    channel_target,
     credentials,
     stream_method,
     unary_method,
@@ -230,8 +229,8 @@ class Transport(Driver):
         options = [_SINGLE_THREADED, *channel_options(self.config)]
         self._proxy = proxy_of(self.config)
         if server.secure:
-            return grpc.secure_channel(channel_target(server), credentials(self.config.tls), options)
-        return grpc.insecure_channel(channel_target(server), options)
+            return grpc.secure_channel(server.target, credentials(self.config.tls), options)
+        return grpc.insecure_channel(server.target, options)
 
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._methods.get(command.method) or self._method(command.method)

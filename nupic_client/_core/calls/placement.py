@@ -1,0 +1,52 @@
+"""The server that a request is sent to, where there are several. Nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from nupic_client.errors import RequestError
+
+__all__ = ["Affinity", "Pin", "Placement"]
+
+
+class Pin:
+    """What keeps requests together that must all reach one server: the first one chooses it."""
+
+    __slots__ = ("address",)
+
+    def __init__(self) -> None:
+        self.address = ""
+
+
+Affinity: TypeAlias = "str | Pin | None"
+"""The session that a request belongs to, where requests of a session should, or must, go to the same server."""
+
+
+class Placement(Protocol):
+    """The place of one attempt on a server, from the choice to its end. Thread-safe."""
+
+    address: str
+    """Of the server."""
+
+    def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
+        """Note that the attempt failed, once; return the error, which says whether to try elsewhere.
+
+        Args:
+            error: of the attempt.
+            tried: the addresses where earlier attempts failed.
+        """
+        ...
+
+    def answered(self, first_response: float | None = None) -> None:
+        """Note that the server answered.
+
+        Args:
+            first_response: clock reading of the first response of a stream.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give the place back. Idempotent."""
+        ...
