@@ -17,6 +17,7 @@ from nupic_client._public import publish
 from nupic_client._server_memory import ServerMemory
 from nupic_client._server_settings import ServerSettings
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
+from nupic_client.endpoint import Balancing
 from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
@@ -47,6 +48,8 @@ class ServerClient(ServerSettings, ServerMemory):
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, which override the defaults.
+        balancing: as for `StreamingClient`.
+        max_outstanding: as for `StreamingClient`.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
@@ -72,6 +75,8 @@ class ServerClient(ServerSettings, ServerMemory):
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
+        balancing: Balancing = "least-busy",
+        max_outstanding: int | None = None,
     ) -> None:
         switch_on(os.environ)
         self._config = ClientConfig.create(
@@ -81,6 +86,8 @@ class ServerClient(ServerSettings, ServerMemory):
             channel_options=channel_options,
             bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
+            balancing=balancing,
+            max_outstanding=max_outstanding,
         )
         self._registry = registry or default_registry()
         self._metadata = tuple(check_metadata(metadata or {}).items())

@@ -17,7 +17,8 @@ import grpc
 import grpc.aio
 from typing_extensions import Self
 
-from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
+from nupic_client._async.driver import AsyncDriver
+from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._core.calls.stream_state import Later
@@ -41,12 +42,12 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         request_id: the id of the request.
     """
 
-    _transport: AsyncTransport
+    _transport: AsyncDriver
     _call: AsyncStreamCall | NoCall
 
     def __init__(
         self,
-        transport: AsyncTransport,
+        transport: AsyncDriver,
         opening: SessionT | flows.Flow[SessionT],
         request_id: str,
     ) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from nupic_client.errors import DeadlineExceededError
+
 if TYPE_CHECKING:
     from nupic_client.errors import RequestError
 
-__all__ = ["Affinity", "Pin", "Placement"]
+__all__ = ["Affinity", "Pin", "Placement", "no_room"]
 
 
 class Pin:
@@ -22,6 +24,25 @@ class Pin:
 
 Affinity: TypeAlias = "str | Pin | None"
 """The session that a request belongs to, where requests of a session should, or must, go to the same server."""
+
+
+def no_room(limit: float | None, deadline: str, target: str) -> DeadlineExceededError:
+    """Return the error of a request that waited for a server for too long.
+
+    Args:
+        limit: seconds that it was allowed to wait.
+        deadline: the name of the deadline that this is.
+        target: the servers.
+    """
+    name = "timeout" if deadline == "total" else f"{deadline} timeout"
+    return DeadlineExceededError(
+        f"no server had room for this request within {limit or 0.0:g} s ({name}): each runs as many as max_outstanding"
+        " allows",
+        deadline=deadline,
+        limit=limit,
+        target=target,
+        retryable=True,
+    )
 
 
 class Placement(Protocol):

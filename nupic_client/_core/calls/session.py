@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
+from nupic_client._core.calls.placement import no_room
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
 from nupic_client._core.calls.stream_state import Later, State, StreamState
@@ -207,6 +208,18 @@ class StreamSession(StreamState[ItemT]):
         timeout = self._options.timeouts.total
         return None if timeout is None else max(timeout - (now - self._start), 0.0)
 
+    def patience_in_queue(self, now: float) -> float | None:
+        """Return the seconds that the request may wait for a server, or None for no limit."""
+        limits = [self.remaining(now), self.deadlines.left_for_first(now)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def not_placed(self, now: float) -> RequestError:
+        """End because no server had room in time, and return the error."""
+        timeouts = self._options.timeouts
+        first = self.deadlines.left_for_first(now)
+        deadline, limit = ("first_token", timeouts.first_token) if first == 0.0 else ("total", timeouts.total)
+        return self.failed(no_room(limit, deadline, self.target), now)
+
     def sign(self) -> Flow[Metadata]:
         """Return the metadata to send the request with."""
         log_sending(self.model, self.request_id, self.target, self.attempt)
@@ -347,9 +360,12 @@ class StreamSession(StreamState[ItemT]):
 
     def _completed(self, error: RequestError, now: float) -> RequestError:
         error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
-        attempts = error.attempts or self._ended_attempt(error, now)
+        queued = self.placement is not None and not self.placement.address
+        attempts = error.attempts or (self.failed_attempts if queued else self._ended_attempt(error, now))
         error = error.with_facts(attempts=attempts, retryable=error.retryable and not self.items)
         amount = self._amount()
+        if isinstance(error, DeadlineExceededError) and queued:
+            return error.with_facts(elapsed=now - self._start)
         if isinstance(error, DeadlineExceededError):
             progress = amount or f"no {self._content}"
             total = self._options.timeouts.total
