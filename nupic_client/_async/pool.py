@@ -64,7 +64,7 @@ class AsyncPooledTransport(AsyncDriver):
 
     async def begin(self, command: flows.Invoke) -> PooledCall:
         """Start a unary call on one of the servers and return it, for `finish`."""
-        model, affinity, tried = attempt_of(command)
+        model, affinity, tried = attempt_of(command, several=self._pool.several)
         place = await self._enter(model, affinity, tried, command.timeout)
         if command.attempts is not None:
             command.attempts.endpoint = place.address

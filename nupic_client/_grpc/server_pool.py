@@ -16,7 +16,7 @@ from nupic_client._core.calls.placement import Affinity, Pin, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConnectionFailedError, RequestError
+from nupic_client.errors import ConfigurationError, ConnectionFailedError, RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Lease, Probe
@@ -119,6 +119,11 @@ class ServerPool:
     def target(self) -> str:
         """The servers, for error texts."""
         return str(self._config.server)
+
+    @property
+    def several(self) -> str:
+        """The same if there may be several, else empty."""
+        return self.target if self._config.server.is_several else ""
 
     @property
     def has_names(self) -> bool:
@@ -305,9 +310,34 @@ class PooledCall:
         return getattr(self.call, name)
 
 
-def attempt_of(command: Invoke) -> tuple[str, Affinity, Collection[str]]:
-    """Return the model of a unary call, the session that it belongs to, and the servers where it failed already."""
+_CHANGES = frozenset(
+    {
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
+        "SystemSharedMemoryRegister",
+        "SystemSharedMemoryUnregister",
+        "CudaSharedMemoryRegister",
+        "CudaSharedMemoryUnregister",
+    }
+)
+"""Methods that change the server that they are sent to; so do the settings, unless there are none in the request."""
+
+
+def attempt_of(command: Invoke, *, several: str = "") -> tuple[str, Affinity, Collection[str]]:
+    """Return the model of a unary call, the session that it belongs to, and the servers where it failed already.
+
+    Args:
+        command: the call.
+        several: the servers, if there may be several.
+
+    Raises:
+        ConfigurationError: it would change one of several servers.
+    """
     attempts, request = command.attempts, command.request
+    if several and (command.method in _CHANGES or getattr(request, "settings", None)):
+        raise ConfigurationError(
+            f"{command.method} must go to one server, not to any of {several}: call it on the clients of each()"
+        )
     tried = () if attempts is None else attempts.tried
     if attempts is not None and attempts.model:
         return attempts.model, attempts.session, tried

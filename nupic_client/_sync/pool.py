@@ -114,7 +114,7 @@ class PooledTransport(StreamDriver):
 
     def _placed(self, command: flows.Invoke) -> tuple[Place, flows.Invoke]:
         """Return a place for a call, and the call with the time that is left for it."""
-        model, affinity, tried = attempt_of(command)
+        model, affinity, tried = attempt_of(command, several=self._pool.several)
         place = self._enter(model, affinity, tried, command.timeout)
         if command.attempts is not None:
             command.attempts.endpoint = place.address
