@@ -47,7 +47,9 @@ class AsyncPooledTransport(AsyncDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
-        fork.leak_in_child(self._probes)
+        fork.leak_in_child(
+            self._probes, self._members
+        )  # until each member has done the same with its channels
         self._probes = set()
         self._begin()
 
@@ -167,7 +169,7 @@ class AsyncPooledTransport(AsyncDriver):
                 self._members.pop(gone).close()
             member = self._members.get(address)
             if member is None:
-                member = self._members[address] = AsyncTransport(known[address], self._bearer)
+                member = self._members[address] = AsyncTransport(self._pool.config_of(address), self._bearer)
         return member
 
     async def _probe(self, probe: Probe) -> None:

@@ -38,7 +38,18 @@ class Place:
         wake: called when the request has waited for long enough, by any thread.
     """
 
-    __slots__ = ("_lease", "_model", "_pool", "_settled", "address", "affinity", "start", "tried", "wake")
+    __slots__ = (
+        "_lease",
+        "_model",
+        "_pool",
+        "_settled",
+        "_taken",
+        "address",
+        "affinity",
+        "start",
+        "tried",
+        "wake",
+    )
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class Place:
         self._model = model
         self._lease: Lease | None = None
         self._settled = False
+        self._taken = self.start
 
     @property
     def model(self) -> str:
@@ -67,6 +79,7 @@ class Place:
     def take(self, lease: Lease) -> None:
         """Take a place on a server."""
         self._lease = lease
+        self._taken = time.monotonic()
         self.address = lease.address
         if isinstance(self.affinity, Pin):
             self.affinity.address = lease.address
@@ -83,7 +96,7 @@ class Place:
         """Note that the server answered."""
         if self._lease is not None and not self._settled:
             self._settled = True
-            seconds = None if first_response is None else max(first_response - self.start, 0.0)
+            seconds = None if first_response is None else max(first_response - self._taken, 0.0)
             self._pool.answered(self._lease, seconds)
 
     def release(self) -> None:
@@ -173,6 +186,19 @@ class ServerPool:
         if due:
             threading.Thread(target=self._look_up_again, name="nupic-look-up", daemon=True).start()
         return probes
+
+    def config_of(self, address: str) -> ClientConfig:
+        """Return the configuration for one of the servers.
+
+        Raises:
+            ConnectionFailedError: it has vanished.
+        """
+        try:
+            return self.known[address]
+        except KeyError:
+            raise ConnectionFailedError(
+                f"the server is no longer one of {self.target}", target=address, retryable=True
+            ) from None
 
     def enter(
         self, model: str, affinity: Affinity, tried: Collection[str], wake: Callable[[], object]

@@ -44,6 +44,7 @@ class PooledTransport(StreamDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
+        fork.leak_in_child(self._members)  # until each of them has done the same with its channels
         self._begin()
 
     def stream(self, session: StreamSession[Any]) -> StreamCall:
@@ -166,7 +167,7 @@ class PooledTransport(StreamDriver):
                 self._members.pop(gone).close()
             member = self._members.get(address)
             if member is None:
-                member = self._members[address] = Transport(known[address], self._bearer)
+                member = self._members[address] = Transport(self._pool.config_of(address), self._bearer)
         return member
 
     def _probe(self, probe: Probe) -> None:

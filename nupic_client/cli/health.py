@@ -57,7 +57,9 @@ def add_command(commands: Any) -> None:
         metavar="SECONDS",
         help="wait up to SECONDS until everything is ready",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each server, on a line of its own")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each server, on a line of its own"
+    )
     parser.set_defaults(run=run)
 
 
