@@ -13,7 +13,8 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.server_pool import Place, PooledCall, ServerPool, attempt_of, with_time_left
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
+from nupic_client._grpc.server_pool import Place, ServerPool
 from nupic_client.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:

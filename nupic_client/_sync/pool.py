@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.server_pool import Place, PooledCall, ServerPool, attempt_of, with_time_left
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
+from nupic_client._grpc.server_pool import Place, ServerPool
 from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import ConfigurationError, RequestError
