@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from nupic_client._async.stream import AsyncTextStream
     from nupic_client._sync.infer_stream import InferenceStream
     from nupic_client._sync.stream import TextStream
+    from nupic_client.attempts import Attempt
     from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
+    from nupic_client.endpoint import Endpoint
     from nupic_client.errors import (
         AuthenticationError,
         ConfigurationError,
@@ -106,9 +108,11 @@ _HOMES = {
     "_async.stream": ("AsyncTextStream",),
     "_sync.infer_stream": ("InferenceStream",),
     "_sync.stream": ("TextStream",),
+    "attempts": ("Attempt",),
     "config": ("TLS",),
     "timeouts": ("RetryPolicy", "Timeouts"),
     "conversation": ("Conversation",),
+    "endpoint": ("Endpoint",),
     "errors": (
         "AuthenticationError",
         "ConfigurationError",
@@ -192,6 +196,7 @@ __all__ = [
     "AsyncInferenceStream",
     "AsyncResultStream",
     "AsyncTextStream",
+    "Attempt",
     "AuthenticationError",
     "BatchStatistics",
     "Callback",
@@ -204,6 +209,7 @@ __all__ = [
     "CudaSharedMemory",
     "DeadlineExceededError",
     "Durations",
+    "Endpoint",
     "Event",
     "FinishReason",
     "Finished",

@@ -52,6 +52,8 @@ class GenerateOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
+    session: str | None
+    """Where the client has several servers and ``balancing="sticky"``, requests of one session go to the same server."""
     parameters: Parameters | None
     """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
     microseconds that the request may wait in its queue; the ``timeout`` above is this client's."""
@@ -88,6 +90,8 @@ class InferOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
+    session: str | None
+    """Where the client has several servers and ``balancing="sticky"``, requests of one session go to the same server."""
     max_output_bytes: int | None
     """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
 
@@ -111,6 +115,8 @@ class InferStreamOptions(TypedDict, total=False):
     """Sent with the request and shown in errors; made up when it is not given."""
     metadata: Mapping[str, str | bytes] | None
     """gRPC metadata (HTTP/2 headers), besides the client's."""
+    session: str | None
+    """Where the client has several servers and ``balancing="sticky"``, requests of one session go to the same server."""
     max_output_bytes: int | None
     """Texts (BYTES outputs) of more bytes in one response are an error; ``None`` for no limit. Default 64 MiB."""
 

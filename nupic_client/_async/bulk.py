@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self
 
-from nupic_client._async.transport import AsyncTransport, running_loop
+from nupic_client._async.driver import AsyncDriver
+from nupic_client._async.transport import running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
@@ -46,7 +47,7 @@ class AsyncResultStream(Generic[T]):
 
     def __init__(
         self,
-        transport: AsyncTransport,
+        transport: AsyncDriver,
         opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,

@@ -15,6 +15,7 @@ import nupic_client
 from nupic_client import TLS, ConfigurationError, ConnectionFailedError, InferenceError, PromptError
 from nupic_client._core.calls import tls_advice
 from nupic_client._grpc import connection_words
+from nupic_client.attempts import Attempt
 from nupic_client.cli import error_rendering
 from nupic_client.cli.error_rendering import error_text, option_of
 from nupic_client.cli.program import parser
@@ -222,7 +223,10 @@ def test_bugs_show_their_trace(main, monkeypatch, server):
         (ConfigurationError("leave it out", hint="or give it as registry="), "leave it out"),
         (PromptError("Remove it", hint="or render verbatim with allow_control_tokens=True"), "Remove it"),
         (InferenceError("stop must be short"), "stop must be short"),
-        (InferenceError("failed", model="gpt", attempts=2), "failed\n  model 'gpt', attempts 2"),
+        (
+            InferenceError("failed", model="gpt", attempts=(Attempt("host:1", "", 0.1),) * 2),
+            "failed\n  model 'gpt', attempts 2",
+        ),
     ],
 )
 def test_errors_speak_of_options(error, text):

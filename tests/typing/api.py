@@ -17,6 +17,7 @@ from nupic_client import (
     TLS,
     AsyncInferenceStream,
     AsyncTextStream,
+    Attempt,
     BatchStatistics,
     CudaSharedMemory,
     DeadlineExceededError,
@@ -198,7 +199,8 @@ assert_type(generation.usage.total_tokens, int | None)
 assert_type(generation.timing.total, float)
 assert_type(generation.timing.time_to_first_token, float | None)
 assert_type(generation.timing.inter_token_latency, Latency | None)
-assert_type(generation.attempts, int)
+assert_type(generation.attempts, tuple[Attempt, ...])
+assert_type(generation.endpoint, str)
 assert_type(generation.outputs, Mapping[str, Any] | None)
 generation.text = "other"  # type: ignore[misc]
 generation.timing.time_to_first_token + 1  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The queue of requests for which no server has room: first come, first served, for each model. Nothing here waits."""
+"""The queue of requests for which no server has room: first come, first served. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ class _Wish(NamedTuple):
     tried: Collection[str]
 
 
+class _Need(NamedTuple):
+    """What decides whether there is room; all else of a request is a wish."""
+
+    model: str
+    only: str
+
+
 class RequestQueue(Generic[WaiterT]):
     """Requests that wait for room on a server of a pool. The caller holds the pool's lock around each method.
 
@@ -28,14 +35,15 @@ class RequestQueue(Generic[WaiterT]):
     the caller lets go of the lock, it takes from `grant` until nothing more comes. So no later request is faster, and
     ``choose`` needs no look at the queue.
 
-    The oldest request whose model has room is served, whatever its session: its session's server if that has room, else the
-    next one. To serve those first that wait for just this server would keep more caches warm, and let others wait for ever.
+    The oldest request for which there is room is served, whatever its session: by its session's server if that has room,
+    else by the next one. To prefer requests whose own server is free would keep more caches warm, but others would starve.
+    The cost of a grant grows with the number of models that wait, not with that of requests.
     """
 
     def __init__(self) -> None:
         # A plain dict is slow here: it looks at all entries that were removed before its first one.
-        self._models: dict[str, OrderedDict[WaiterT, _Wish]] = {}
-        self._where: dict[WaiterT, str] = {}
+        self._lines: dict[_Need, OrderedDict[WaiterT, _Wish]] = {}
+        self._where: dict[WaiterT, _Need] = {}
         self._tickets = 0
 
     def __len__(self) -> int:
@@ -45,7 +53,13 @@ class RequestQueue(Generic[WaiterT]):
         return waiter in self._where
 
     def add(
-        self, waiter: WaiterT, model: str, *, session: str | None = None, tried: Collection[str] = ()
+        self,
+        waiter: WaiterT,
+        model: str,
+        *,
+        session: str | None = None,
+        tried: Collection[str] = (),
+        only: str = "",
     ) -> None:
         """Put a request at the end.
 
@@ -54,6 +68,7 @@ class RequestQueue(Generic[WaiterT]):
             model: as for `Pool.choose`, also the others.
             session: of the request.
             tried: the addresses where it failed already.
+            only: the address of the one server that may take it.
 
         Raises:
             ValueError: the waiter is in the queue already.
@@ -61,19 +76,26 @@ class RequestQueue(Generic[WaiterT]):
         if waiter in self._where:
             raise ValueError("a waiter is in the queue once")
         self._tickets += 1
-        self._where[waiter] = model
-        self._models.setdefault(model, OrderedDict())[waiter] = _Wish(self._tickets, session, tried)
+        self._where[waiter] = need = _Need(model, only)
+        self._lines.setdefault(need, OrderedDict())[waiter] = _Wish(self._tickets, session, tried)
 
     def remove(self, waiter: WaiterT) -> bool:
         """Take out a request that waits no more; return whether it was there, or has been granted before."""
-        model = self._where.pop(waiter, None)
-        if model is None:
+        need = self._where.pop(waiter, None)
+        if need is None:
             return False
-        line = self._models[model]
+        line = self._lines[need]
         del line[waiter]
         if not line:
-            del self._models[model]
+            del self._lines[need]
         return True
+
+    def clear(self) -> list[WaiterT]:
+        """Take all out and return them."""
+        waiters = list(self._where)
+        self._where.clear()
+        self._lines.clear()
+        return waiters
 
     def grant(self, pool: Pool, now: float, draw: float) -> tuple[WaiterT, Lease] | None:
         """Return the request whose turn it is, with its place, or None where nobody gets one.
@@ -83,10 +105,11 @@ class RequestQueue(Generic[WaiterT]):
             now: clock reading.
             draw: a random number, 0 <= draw < 1.
         """
-        # Whether there is room depends on the model only: a session and the servers that were tried are wishes.
-        heads = [(next(iter(line.items())), model) for model, line in self._models.items()]
-        for (waiter, wish), model in sorted(heads, key=lambda head: head[0][1].ticket):
-            lease = pool.choose(model, session=wish.session, tried=wish.tried, now=now, draw=draw)
+        heads = [(next(iter(line.items())), need) for need, line in self._lines.items()]
+        for (waiter, wish), need in sorted(heads, key=lambda head: head[0][1].ticket):
+            lease = pool.choose(
+                need.model, session=wish.session, tried=wish.tried, only=need.only, now=now, draw=draw
+            )
             if lease is not None:
                 self.remove(waiter)
                 return waiter, lease

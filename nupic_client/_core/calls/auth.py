@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import FetchToken, Flow, Invoke, Metadata, intercept_calls
+from nupic_client._core.calls.flows import READ_CLOCK, FetchToken, Flow, Invoke, Metadata, intercept_calls
 from nupic_client.errors import AuthenticationError, ConfigurationError, RequestError
 
 if TYPE_CHECKING:
@@ -147,7 +147,9 @@ def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
                 if shown is error:
                     raise
                 raise shown from None  # gRPC's own error shows the credentials too
-        call.repeated()
+            if call.attempts is not None:
+                now: float = yield READ_CLOCK
+                call.attempts.note(error, now)
 
 
 def check_bearer_token(token: Any) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from nupic_client._core.calls.placement import Affinity
 from nupic_client._core.calls.retry import may_retry, next_pause
+from nupic_client.attempts import Attempt
 from nupic_client.errors import DeadlineExceededError, RequestError
 from nupic_client.logs import log_retry
 from nupic_client.timeouts import NO_RETRIES, RetryPolicy
@@ -36,14 +38,51 @@ Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 
 class Attempts:
-    """The attempts of one call, for those who tell about them: how many, and the last one."""
+    """The attempts of one call: those that failed, and the one that runs or was answered.
 
-    __slots__ = ("call", "count")
+    Args:
+        start: clock reading when the first one begins.
+        model: the server's name of the model; empty for what concerns none.
+        session: that the call belongs to.
+    """
 
-    def __init__(self) -> None:
-        self.count = 1
+    __slots__ = ("begun", "call", "endpoint", "failed", "model", "session")
+
+    def __init__(self, start: float, model: str = "", session: Affinity = None) -> None:
+        self.model = model
+        self.session = session
+        self.begun = start
+        """Clock reading when the attempt began that runs, or ran last."""
+        self.failed: tuple[Attempt, ...] = ()
+        self.endpoint = ""
+        """The server of the attempt that runs or was answered, if there are several; else empty."""
         self.call: Any = None
         """The object of gRPC for the attempt that was answered, which knows its metadata."""
+
+    @property
+    def tried(self) -> list[str]:
+        """The servers where attempts have failed."""
+        return [attempt.endpoint for attempt in self.failed]
+
+    @property
+    def count(self) -> int:
+        """How many there are, with the one that runs or was answered."""
+        return len(self.failed) + 1
+
+    def note(self, error: RequestError, now: float) -> RequestError:
+        """Note that the attempt that runs has failed; return its error with all attempts so far."""
+        self.failed = (*self.failed, Attempt(error.target, error.status, now - self.begun))
+        self.begun = now
+        return error.with_facts(attempts=self.failed)
+
+    def answered(self, target: str, now: float) -> tuple[Attempt, ...]:
+        """Return all attempts, the last of which was answered.
+
+        Args:
+            target: the server, where there is one only.
+            now: clock reading.
+        """
+        return (*self.failed, Attempt(self.endpoint or target, "OK", now - self.begun))
 
 
 @dataclass(slots=True)
@@ -71,11 +110,6 @@ class Invoke:
     def with_timeout(self, timeout: float | None) -> Invoke:
         """Return the same call with another timeout."""
         return Invoke(self.method, self.request, timeout, self.metadata, self.attempts)
-
-    def repeated(self) -> None:
-        """Count another attempt."""
-        if self.attempts is not None:
-            self.attempts.count += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +194,10 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
 
 def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) -> Flow[Any]:
     """Make a call, with retries, until ``end``."""
-    if end is not None:
-        now: float = yield READ_CLOCK
-        command = command.with_timeout(time_left(end, now))
+    now: float = yield READ_CLOCK
+    timeout = command.timeout if end is None else time_left(end, now)
+    attempts = command.attempts or Attempts(now)
+    command = Invoke(command.method, command.request, timeout, command.metadata, attempts)
     try:
         return (yield command)
     except RequestError as error:
@@ -178,12 +213,13 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         end: clock reading until which it may go on, or None.
         policy: for its retries.
     """
+    attempts = command.attempts
     attempt = 1
     while True:
-        failure = error.with_facts(attempts=attempt)
+        now: float = yield READ_CLOCK
+        failure = error if attempts is None else attempts.note(error, now)
         pause: float | None = None
         if may_retry(policy, failure, attempt):
-            now: float = yield READ_CLOCK
             jitter: float = yield DrawJitter()
             pause = next_pause(
                 policy, failure, attempt=attempt, left=None if end is None else end - now, jitter=jitter
@@ -193,9 +229,10 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         log_retry(command.method, failure, pause)
         yield Sleep(pause)
         attempt += 1
-        command.repeated()
+        now = yield READ_CLOCK
+        if attempts is not None:
+            attempts.begun = now
         if end is not None:
-            now = yield READ_CLOCK
             command = command.with_timeout(time_left(end, now))
         try:
             return (yield command)

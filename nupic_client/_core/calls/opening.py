@@ -36,7 +36,7 @@ def ask_first(flow: Flow[T], options: CallOptions, *, model: str, target: str, r
         return (yield from with_deadline(flow, _limit(options.timeouts), options.retry))
     except RequestError as error:
         failure = _late(error, options.timeouts) if isinstance(error, DeadlineExceededError) else error
-        log_outcome(model, request_id, failure, attempts=failure.attempts)
+        log_outcome(model, request_id, failure, attempts=len(failure.attempts))
         raise failure from error.__cause__
 
 

@@ -20,6 +20,7 @@ from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeout
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Metadata
+    from nupic_client._core.calls.placement import Affinity
 
 __all__ = ["CallOptions", "check_option_names", "too_long"]
 
@@ -56,6 +57,7 @@ class CallOptions:
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     outputs: tuple[str, ...] = ()
+    session: Affinity = None
     logprobs: int | None = None
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
     signature: ModelSignature | None = None
@@ -92,6 +94,12 @@ def _request_id(value: str | None) -> str | None:
             f"request_id must be a non-empty string, not {value!r}", parameter="request_id"
         )
     check_text("request_id", value or "", parameter="request_id")
+    return value
+
+
+def _session(value: Affinity) -> Affinity:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigurationError(f"session must be a non-empty string, not {value!r}", parameter="session")
     return value
 
 
@@ -148,6 +156,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "logprobs": ("logprobs", _logprobs),
     "outputs": ("outputs", output_names),
     "parameters": ("parameters", check_parameters),
+    "session": ("session", _session),
     "signature": ("signature", _signature),
     "unsupported": ("unsupported", _unsupported),
 }

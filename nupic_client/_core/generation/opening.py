@@ -121,15 +121,16 @@ def _generate(
     if signature.decoupled:
         return session
     del session.message.parameters[wire.EMPTY_FINAL_PARAMETER]  # only streams have a final response
+    attempts = Attempts(start, signature.name, session.affinity)
     try:
-        invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
+        invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts)
         response = wire.parse_infer_response((yield invoke))
     except RequestError as error:
         now: float = yield READ_CLOCK
-        session.attempts = attempts.count
+        session.took(attempts)
         raise session.failed(error, now) from error.__cause__
     now = yield READ_CLOCK
-    session.attempts = attempts.count
+    session.took(attempts)
     session.receive(response, now, whole=True)
     session.ended(now)
     return session.result()

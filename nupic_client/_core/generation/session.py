@@ -19,6 +19,7 @@ from nupic_client.results import FinishReason, Generation, TextDelta
 if TYPE_CHECKING:
     from typing import Any
 
+    from nupic_client._core.calls.placement import Affinity
     from nupic_client._core.generation.request import GenerationRequest, WireRequest
 
 __all__ = ["GenerationSession", "OnEnd"]
@@ -86,6 +87,16 @@ class GenerationSession(StreamSession[str]):
     def items(self) -> int:
         """How many chunks of text have come."""
         return self.stopwatch.chunks
+
+    @property
+    def affinity(self) -> Affinity:
+        """The session that the request belongs to; without one its first words: answers to the same beginning share work."""
+        return self._options.session or self.request.prompt[:_SHARED]
+
+    @property
+    def first_response(self) -> float | None:
+        """Clock reading of the first text, or None."""
+        return self.stopwatch.first
 
     @property
     def text(self) -> str:
@@ -213,8 +224,11 @@ class GenerationSession(StreamSession[str]):
             total=timing.total,
             first_token=timing.time_to_first_token,
             tokens=tokens,
-            attempts=self.attempts,
+            attempts=self.attempt,
         )
 
+
+_SHARED = 1024
+"""Characters at the beginning of a prompt that make a session where none is given: servers keep what they made of them."""
 
 OnEnd: TypeAlias = Callable[[GenerationSession], None]

@@ -30,6 +30,11 @@ class Stopwatch:
         """How many chunks of text have arrived."""
         return len(self._arrivals)
 
+    @property
+    def first(self) -> float | None:
+        """The clock reading of the first chunk of text, or None."""
+        return self._arrivals[0] if self._arrivals else None
+
     def elapsed(self, now: float) -> float:
         """Return the seconds since the request was sent."""
         return now - self._start

@@ -189,7 +189,7 @@ class InferenceRequest:
         options = self.options
         timeout = options.timeouts.total
         end = None if timeout is None else start + timeout
-        attempts = Attempts()
+        attempts = Attempts(start, codec.signature.name, options.session)
         invoke = Invoke("ModelInfer", message, timeout, options.metadata, attempts)
         if logger.isEnabledFor(DEBUG):
             log_sending(codec.signature.name, request_id, self.target)
@@ -207,7 +207,9 @@ class InferenceRequest:
             raise
         except RequestError as error:
             now = yield READ_CLOCK
-            failure = self._failure(error, codec, request_id, attempts, now - start)
+            failure = self._failure(
+                error if error.attempts else attempts.note(error, now), codec, request_id, now - start
+            )
             raise failure from error.__cause__
         if logger.isEnabledFor(INFO):
             now = yield READ_CLOCK
@@ -216,15 +218,14 @@ class InferenceRequest:
         return result
 
     def _failure(
-        self, error: RequestError, codec: InferenceCodec, request_id: str, attempts: Attempts, elapsed: float
+        self, error: RequestError, codec: InferenceCodec, request_id: str, elapsed: float
     ) -> RequestError:
         """Return the error of a request with its facts, and log it."""
         model = codec.signature.name
         failure = error.completed(model=model, target=self.target, request_id=request_id)
-        failure = failure.with_facts(attempts=attempts.count)
         if isinstance(failure, DeadlineExceededError):
             failure = failure.with_facts(limit=self.timeout, elapsed=elapsed)
-        log_outcome(model, request_id, failure, total=elapsed, attempts=attempts.count)
+        log_outcome(model, request_id, failure, total=elapsed, attempts=len(failure.attempts))
         return failure
 
 
@@ -287,7 +288,7 @@ class InferenceRequests:
 
 _MOST_OPTIONS = 64
 
-_OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes")
+_OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes", "session")
 
 
 def check_text(value: TextAs) -> TextAs:

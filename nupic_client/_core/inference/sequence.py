@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nupic_client._core.calls.flows import READ_CLOCK, Flow
+from nupic_client._core.calls.placement import Pin
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._numbers import check_integer
 from nupic_client._suggest import listed
@@ -52,7 +53,7 @@ class SequenceState:
         sequence_id: of its requests.
     """
 
-    __slots__ = ("_turns", "ended", "sent", "sequence_id", "started")
+    __slots__ = ("_turns", "ended", "pin", "sent", "sequence_id", "started")
 
     def __init__(self, sequence_id: int | str) -> None:
         self.sequence_id = sequence_id
@@ -62,6 +63,8 @@ class SequenceState:
         """Whether the server has answered a request."""
         self.ended = False
         """Whether the server has answered the last request."""
+        self.pin = Pin()
+        """All its requests go to the server that holds its state."""
         self._turns = [self]  # who pops it may send: no lock, because destructors give it back
 
     def check(self, request: InferenceRequest) -> None:
@@ -126,7 +129,8 @@ class Turn:
             flags[_START] = True
         if self._end:
             flags[_END] = True
-        return replace(request, parameters={**request.parameters, **flags})
+        options = replace(request.options, session=state.pin)
+        return replace(request, options=options, parameters={**request.parameters, **flags})
 
     def sent(self) -> None:
         """Note that the request goes out now."""

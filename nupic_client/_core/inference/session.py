@@ -108,6 +108,11 @@ class InferenceSession(StreamSession[Item]):
         self._count += 1
         return (result,)
 
+    @property
+    def first_response(self) -> float | None:
+        """Clock reading of the first result, or None."""
+        return self._first
+
     def ended(self, now: float) -> Item:
         """Take the regular end of the stream.
 
@@ -134,7 +139,7 @@ class InferenceSession(StreamSession[Item]):
             self._error or self._state.value,
             total=self._end - self._start,
             first_token=None if self._first is None else self._first - self._start,
-            attempts=self.attempts,
+            attempts=self.attempt,
         )
 
 

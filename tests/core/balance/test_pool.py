@@ -165,6 +165,26 @@ def test_a_pool_without_servers_has_no_place():
     assert Pool().choose("llm", now=NOW, draw=0.5) is None
 
 
+# One server only
+
+
+def test_one_server_takes_it_well_or_not():
+    pool = pool_of("a", "b", "c")
+    fail(pool, "refused", "b")
+    assert {lease.address for lease in chosen(pool, 5, only="b")} == {"b"}
+    assert probe(pool, True, NOW + 1) == [("b", "")], "it is wanted"
+
+
+def test_one_server_may_be_full():
+    pool = pool_of("a", "b", max_outstanding=1)
+    assert [lease and lease.address for lease in chosen(pool, 2, only="b")] == ["b", None]
+
+
+def test_one_server_that_is_no_more_is_any():
+    pool = pool_of("a", "b")
+    assert chosen(pool, only="gone")[0].address in {"a", "b"}
+
+
 # Limits
 
 
@@ -226,7 +246,7 @@ def test_a_server_that_is_out_gets_no_requests_for_any_model(failure):
 def test_a_model_that_is_out_keeps_its_server_for_other_models(failure):
     pool = pool_of("a", "b")
     fail(pool, failure, "a")
-    assert view(pool, "a").models == {"llm": pytest.approx(0.05)}
+    assert view(pool, "a").quarantined_models == {"llm": pytest.approx(0.05)}
     assert view(pool, "a").state in {"up", "unknown"}
     assert picked(pool, now=NOW + 1000) == {"b"}
     assert picked(pool, model="another") == {"a", "b"}
@@ -274,7 +294,7 @@ def test_a_failure_of_one_model_does_not_count_for_another():
     other = next(lease for lease in chosen(pool, 2, model="another") if lease.address == "a")
     fail(pool, "no versions", "a")
     pool.failed(other, error_of("no versions"), NOW, 0.5)
-    assert set(view(pool, "a").models) == {"llm", "another"}
+    assert set(view(pool, "a").quarantined_models) == {"llm", "another"}
 
 
 def test_late_first_tokens_of_a_busy_server_say_nothing():
@@ -283,14 +303,14 @@ def test_late_first_tokens_of_a_busy_server_say_nothing():
         slow, fast = (pool.choose("llm", tried={"b"}, now=NOW, draw=0.5) for _ in range(2))
         pool.succeeded(fast, NOW + 1)
         pool.failed(slow, error_of("first token"), NOW + 2, 0.5)
-    assert view(pool, "a").models == {}
+    assert view(pool, "a").quarantined_models == {}
 
 
 def test_several_without_any_answer_in_between_look_like_a_model_that_hangs():
     pool = pool_of("a", "b")
     for expected in ({}, {}, {"llm": pytest.approx(0.05)}):
         fail(pool, "first token", "a")
-        assert view(pool, "a").models == expected
+        assert view(pool, "a").quarantined_models == expected
 
 
 def test_an_answer_in_between_starts_the_count_again():
@@ -300,7 +320,7 @@ def test_an_answer_in_between_starts_the_count_again():
     pool.succeeded(pool.choose("llm", tried={"b"}, now=NOW, draw=0.5), NOW)
     fail(pool, "first token", "a", now=NOW + 1)
     fail(pool, "first token", "a", now=NOW + 1)
-    assert view(pool, "a").models == {}
+    assert view(pool, "a").quarantined_models == {}
 
 
 # All out
@@ -415,7 +435,7 @@ def test_a_trial_that_fails_makes_the_next_quarantine_longer():
     picked(pool)
     probe(pool, True, NOW + 1)
     fail(pool, "first token", "a", draw=1.0)
-    assert view(pool, "a").models == {"llm": pytest.approx(0.2)}
+    assert view(pool, "a").quarantined_models == {"llm": pytest.approx(0.2)}
 
 
 def test_a_trial_that_is_cancelled_lets_the_next_one_try():
@@ -600,7 +620,8 @@ class World:
         return {
             view.address
             for view in self.pool.endpoints(self.now)
-            if view.state in {"unknown", "up"} and (model not in view.models or view.address in on_trial)
+            if view.state in {"unknown", "up"}
+            and (model not in view.quarantined_models or view.address in on_trial)
         }
 
     def choose(self, number, draw):

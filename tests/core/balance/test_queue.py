@@ -141,6 +141,25 @@ def test_another_server_than_those_that_were_tried():
     assert granted(queue, pool) == [("request", "b")]
 
 
+def test_requests_for_one_server_do_not_stop_the_others():
+    pool, leases = full_pool("a", "b")
+    on = {lease.address: lease for lease in leases}
+    queue = RequestQueue()
+    queue.add("first", "llm", only="a")
+    queue.add("second", "llm")
+    queue.add("third", "llm", only="a")
+    pool.release(on["b"])
+    assert granted(queue, pool) == [("second", "b")]
+    pool.release(on["a"])
+    assert granted(queue, pool) == [("first", "a")]
+
+
+def test_all_who_wait_when_the_pool_closes():
+    queue = waiting("one", "two")
+    assert queue.clear() == ["one", "two"]
+    assert (len(queue), queue.remove("one")) == (0, False)
+
+
 def test_where_the_full_ones_fail_those_that_wait_go_where_they_can():
     pool = Pool(max_outstanding=1)
     pool.set_addresses(["a", "b"])
@@ -195,7 +214,7 @@ def test_nothing_is_left_of_those_that_are_gone():
         queue.add(number, f"model {number}")
     for number in range(1_000):
         queue.remove(number)
-    assert (queue._models, queue._where) == ({}, {})
+    assert (queue._lines, queue._where) == ({}, {})
 
 
 def seconds_of(count):

@@ -75,7 +75,7 @@ def test_a_view_shows_the_models_that_are_not_well():
     server.model("on trial").health.lift(trial=True)
     view = server.view(10.0)
     assert (view.address, view.state, view.running) == ("a", "unknown", 3)
-    assert view.models == {"out": pytest.approx(0.05), "on trial": 0.0}
+    assert view.quarantined_models == {"out": pytest.approx(0.05), "on trial": 0.0}
 
 
 def test_leases_and_probes_are_told_apart_by_identity():
