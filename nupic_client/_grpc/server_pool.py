@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.balance.pool import Pool
+from nupic_client._core.balance.queue import RequestQueue
 from nupic_client._core.calls.placement import Affinity, Pin, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
@@ -30,53 +30,46 @@ class Place:
 
     Args:
         pool: that it is of.
-        model: the server's name of the model.
         affinity: the session that the request belongs to.
-        tried: the addresses where it failed already.
         wake: called when the request has waited for long enough, by any thread.
     """
 
     __slots__ = (
-        "_lease",
-        "_model",
         "_pool",
         "_settled",
         "_taken",
         "address",
         "affinity",
+        "lease",
         "start",
-        "tried",
         "wake",
     )
 
-    def __init__(
-        self,
-        pool: ServerPool,
-        model: str,
-        affinity: Affinity,
-        tried: Collection[str],
-        wake: Callable[[], object],
-    ) -> None:
+    def __init__(self, pool: ServerPool, affinity: Affinity, wake: Callable[[], object]) -> None:
         self.address = ""
         """Of the server; empty while the request waits."""
         self.affinity = affinity
-        self.tried = tried
         self.start = time.monotonic()
         self.wake = wake
         self._pool = pool
-        self._model = model
-        self._lease: Lease | None = None
+        self.lease: Lease | None = None
+        """None while the request waits."""
         self._settled = False
         self._taken = self.start
 
     @property
-    def model(self) -> str:
-        """The server's name of the model."""
-        return self._model
+    def session(self) -> str | None:
+        """The session that the request should stay with, if there is one."""
+        return None if isinstance(self.affinity, Pin) else self.affinity
+
+    @property
+    def only(self) -> str:
+        """The address of the one server that may take it, if there is one."""
+        return self.affinity.address if isinstance(self.affinity, Pin) else ""
 
     def take(self, lease: Lease) -> None:
         """Take a place on a server."""
-        self._lease = lease
+        self.lease = lease
         self._taken = time.monotonic()
         self.address = lease.address
         if isinstance(self.affinity, Pin):
@@ -84,22 +77,22 @@ class Place:
 
     def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
         """Note that the attempt failed, once; return the error, which says whether to try elsewhere."""
-        if self._lease is None or self._settled:
+        if self.lease is None or self._settled:
             return error
         self._settled = True
         pinned = isinstance(self.affinity, Pin)
-        return self._pool.failed(self._lease, error, [*tried, self.address], pinned=pinned)
+        return self._pool.failed(self.lease, error, [*tried, self.address], pinned=pinned)
 
     def answered(self, first_response: float | None = None) -> None:
         """Note that the server answered."""
-        if self._lease is not None and not self._settled:
+        if self.lease is not None and not self._settled:
             self._settled = True
             seconds = None if first_response is None else max(first_response - self._taken, 0.0)
-            self._pool.answered(self._lease, seconds)
+            self._pool.answered(self.lease, seconds)
 
     def release(self) -> None:
         """Give the place back, or leave the queue. Idempotent."""
-        self._pool.release(self, self._lease)
+        self._pool.release(self)
 
 
 class ServerPool:
@@ -118,7 +111,7 @@ class ServerPool:
         self._lock = threading.RLock()
         self._pool = Pool(balancing=self._config.balancing, max_outstanding=self._config.max_outstanding)
         self._addresses = Addresses(self._config)
-        self._waiting: deque[Place] = deque()
+        self._queue: RequestQueue[Place] = RequestQueue()
         self.known: dict[str, ClientConfig] = {}
         """The configuration for each server that there is, or that still runs requests. Replaced, never changed."""
 
@@ -202,11 +195,21 @@ class ServerPool:
         self, model: str, affinity: Affinity, tried: Collection[str], wake: Callable[[], object]
     ) -> Place:
         """Return a place on a server, or in the queue: then it has no address until ``wake`` is called."""
-        place = Place(self, model, affinity, tried, wake)
+        place = Place(self, affinity, wake)
         with self._lock:
-            if self._waiting or not self._choose(place):
-                self._waiting.append(place)
-                self._grant()
+            # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
+            lease = self._pool.choose(
+                model,
+                session=place.session,
+                tried=tried,
+                only=place.only,
+                now=time.monotonic(),
+                draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
+            )
+            if lease is None:
+                self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
+            else:
+                place.take(lease)
         return place
 
     def check_taken(self, place: Place, patience: float | None, session: StreamSession[Any] | None) -> None:
@@ -229,38 +232,27 @@ class ServerPool:
             raise session.not_placed(time.monotonic())
         raise no_room(patience, "total", self.target)
 
-    def _choose(self, place: Place) -> bool:
-        affinity = place.affinity
-        session = None if isinstance(affinity, Pin) else affinity
-        only = affinity.address if isinstance(affinity, Pin) else ""
-        lease = self._pool.choose(
-            place.model,
-            session=session,
-            tried=place.tried,
-            only=only,
-            now=time.monotonic(),
-            draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
-        )
-        if lease is None:
-            return False
-        place.take(lease)
-        return True
-
     def _grant(self) -> None:
         """Give places to those who wait, the first one first."""
-        while self._waiting and self._choose(self._waiting[0]):
-            self._waiting.popleft().wake()
+        while self._queue:
+            granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
+            if granted is None:
+                return
+            place, lease = granted
+            place.take(lease)
+            place.wake()
 
-    def release(self, place: Place, lease: Lease | None) -> None:
+    def release(self, place: Place) -> None:
         """Take a place back, or out of the queue."""
         with self._lock:
-            if lease is not None:
-                closable = self._pool.release(lease)
+            waits = place.lease is None
+            if place.lease is None:
+                self._queue.remove(place)
+            else:
+                closable = self._pool.release(place.lease)
                 self._forget([closable] if closable else [])
-            elif place in self._waiting:
-                self._waiting.remove(place)
             self._grant()
-        if lease is None:
+        if waits:
             place.wake()  # whoever still waits for it
 
     def failed(
@@ -301,7 +293,6 @@ class ServerPool:
     def close(self) -> None:
         """Wake all who wait."""
         with self._lock:
-            waiting = [*self._waiting]
-            self._waiting.clear()
+            waiting = self._queue.clear()
         for place in waiting:
             place.wake()
