@@ -11,20 +11,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.balance.pool import Pool
-from nupic_client._core.calls.flows import time_left
 from nupic_client._core.calls.placement import Affinity, Pin, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConfigurationError, ConnectionFailedError, RequestError
+from nupic_client.errors import ConnectionFailedError, RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Lease, Probe
-    from nupic_client._core.calls.flows import Attempts, Invoke
     from nupic_client._core.calls.session import StreamSession
     from nupic_client.endpoint import Endpoint
 
-__all__ = ["Place", "PooledCall", "ServerPool", "attempt_of", "with_time_left"]
+__all__ = ["Place", "ServerPool"]
 
 
 class Place:
@@ -38,7 +36,18 @@ class Place:
         wake: called when the request has waited for long enough, by any thread.
     """
 
-    __slots__ = ("_lease", "_model", "_pool", "_settled", "address", "affinity", "start", "tried", "wake")
+    __slots__ = (
+        "_lease",
+        "_model",
+        "_pool",
+        "_settled",
+        "_taken",
+        "address",
+        "affinity",
+        "start",
+        "tried",
+        "wake",
+    )
 
     def __init__(
         self,
@@ -58,6 +67,7 @@ class Place:
         self._model = model
         self._lease: Lease | None = None
         self._settled = False
+        self._taken = self.start
 
     @property
     def model(self) -> str:
@@ -67,6 +77,7 @@ class Place:
     def take(self, lease: Lease) -> None:
         """Take a place on a server."""
         self._lease = lease
+        self._taken = time.monotonic()
         self.address = lease.address
         if isinstance(self.affinity, Pin):
             self.affinity.address = lease.address
@@ -83,7 +94,7 @@ class Place:
         """Note that the server answered."""
         if self._lease is not None and not self._settled:
             self._settled = True
-            seconds = None if first_response is None else max(first_response - self.start, 0.0)
+            seconds = None if first_response is None else max(first_response - self._taken, 0.0)
             self._pool.answered(self._lease, seconds)
 
     def release(self) -> None:
@@ -173,6 +184,19 @@ class ServerPool:
         if due:
             threading.Thread(target=self._look_up_again, name="nupic-look-up", daemon=True).start()
         return probes
+
+    def config_of(self, address: str) -> ClientConfig:
+        """Return the configuration for one of the servers.
+
+        Raises:
+            ConnectionFailedError: it has vanished.
+        """
+        try:
+            return self.known[address]
+        except KeyError:
+            raise ConnectionFailedError(
+                f"the server is no longer one of {self.target}", target=address, retryable=True
+            ) from None
 
     def enter(
         self, model: str, affinity: Affinity, tried: Collection[str], wake: Callable[[], object]
@@ -281,72 +305,3 @@ class ServerPool:
             self._waiting.clear()
         for place in waiting:
             place.wake()
-
-
-class PooledCall:
-    """A unary call on one of the servers.
-
-    Args:
-        call: of gRPC.
-        member: the transport that began it.
-        place: on its server.
-        attempts: of the request.
-    """
-
-    __slots__ = ("attempts", "call", "member", "place")
-
-    def __init__(self, call: Any, member: Any, place: Place, attempts: Attempts | None) -> None:
-        self.call = call
-        self.member = member
-        self.place = place
-        self.attempts = attempts
-        call.add_done_callback(lambda _: place.release())
-
-    def add_done_callback(self, function: Any) -> None:
-        """Call a function with this when the call has ended."""
-        self.call.add_done_callback(lambda _: function(self))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.call, name)
-
-
-_CHANGES = frozenset(
-    {
-        "RepositoryModelLoad",
-        "RepositoryModelUnload",
-        "SystemSharedMemoryRegister",
-        "SystemSharedMemoryUnregister",
-        "CudaSharedMemoryRegister",
-        "CudaSharedMemoryUnregister",
-    }
-)
-"""Methods that change the server that they are sent to; so do the settings, unless there are none in the request."""
-
-
-def attempt_of(command: Invoke, *, several: str = "") -> tuple[str, Affinity, Collection[str]]:
-    """Return the model of a unary call, the session that it belongs to, and the servers where it failed already.
-
-    Args:
-        command: the call.
-        several: the servers, if there may be several.
-
-    Raises:
-        ConfigurationError: it would change one of several servers.
-    """
-    attempts, request = command.attempts, command.request
-    if several and (command.method in _CHANGES or getattr(request, "settings", None)):
-        raise ConfigurationError(
-            f"{command.method} must go to one server, not to any of {several}: call it on the clients of each()"
-        )
-    tried = () if attempts is None else attempts.tried
-    if attempts is not None and attempts.model:
-        return attempts.model, attempts.session, tried
-    # ModelConfig and ModelReady call it name, others model_name; most calls of the service concern no model.
-    return getattr(request, "name", "") or getattr(request, "model_name", ""), None, tried
-
-
-def with_time_left(command: Invoke, waited: float) -> Invoke:
-    """Return a call with the time that is left for it after it has waited."""
-    if command.timeout is None:
-        return command
-    return command.with_timeout(time_left(command.timeout, waited))
