@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -15,7 +16,7 @@ from nupic_client._core.calls.placement import Affinity, Pin, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConnectionFailedError, RequestError
+from nupic_client.errors import ConnectionFailedError, RequestError, StreamClosedError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Lease, Probe
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from nupic_client.endpoint import Endpoint
 
 __all__ = ["Place", "ServerPool"]
+
+_LOOK_FIRST, _LOOK = 1.0, 10.0
+"""Seconds between two looks of the request that waits the longest, and of each other one: it may have become the first."""
+
+
+def _nothing() -> None:
+    """Wake nobody."""
 
 
 class Place:
@@ -33,17 +41,17 @@ class Place:
         model: the server's name of the model.
         affinity: the session that the request belongs to.
         tried: the addresses where it failed already.
-        wake: called when the request has waited for long enough, by any thread.
     """
 
     __slots__ = (
-        "_lease",
         "_model",
         "_pool",
         "_settled",
         "_taken",
         "address",
         "affinity",
+        "lease",
+        "left",
         "start",
         "tried",
         "wake",
@@ -55,17 +63,19 @@ class Place:
         model: str,
         affinity: Affinity,
         tried: Collection[str],
-        wake: Callable[[], object],
     ) -> None:
         self.address = ""
         """Of the server; empty while the request waits."""
         self.affinity = affinity
         self.tried = tried
         self.start = time.monotonic()
-        self.wake = wake
+        self.wake: Callable[[], object] = _nothing
+        """Called, by any thread, when something happened that the request waits for. Set by those who wait."""
         self._pool = pool
         self._model = model
-        self._lease: Lease | None = None
+        self.lease: Lease | None = None
+        self.left = False
+        """Whether the caller waits no more. Set from anywhere."""
         self._settled = False
         self._taken = self.start
 
@@ -74,9 +84,19 @@ class Place:
         """The server's name of the model."""
         return self._model
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What it depends on whether there is room: the model, and the one server that it may be."""
+        return self._model, self.affinity.address if isinstance(self.affinity, Pin) else ""
+
+    def leave(self) -> None:
+        """End the wait soon. Takes no lock, for destructors."""
+        self.left = True
+        self.wake()
+
     def take(self, lease: Lease) -> None:
         """Take a place on a server."""
-        self._lease = lease
+        self.lease = lease
         self._taken = time.monotonic()
         self.address = lease.address
         if isinstance(self.affinity, Pin):
@@ -84,22 +104,32 @@ class Place:
 
     def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
         """Note that the attempt failed, once; return the error, which says whether to try elsewhere."""
-        if self._lease is None or self._settled:
+        if self.lease is None or self._settled:
             return error
         self._settled = True
         pinned = isinstance(self.affinity, Pin)
-        return self._pool.failed(self._lease, error, [*tried, self.address], pinned=pinned)
+        return self._pool.failed(self.lease, error, [*tried, self.address], pinned=pinned)
 
     def answered(self, first_response: float | None = None) -> None:
         """Note that the server answered."""
-        if self._lease is not None and not self._settled:
+        if self.lease is not None and not self._settled:
             self._settled = True
             seconds = None if first_response is None else max(first_response - self._taken, 0.0)
-            self._pool.answered(self._lease, seconds)
+            self._pool.answered(self.lease, seconds)
 
     def release(self) -> None:
         """Give the place back, or leave the queue. Idempotent."""
-        self._pool.release(self, self._lease)
+        self._pool.release(self)
+
+    def drop(self, *, answered: bool, first_response: float | None = None) -> None:
+        """Give the place back soon. Takes no lock, for destructors."""
+        self._pool.drop(self, answered=answered, first_response=first_response)
+
+    def __del__(self) -> None:
+        # Ctrl-C between two lines, a task that dies with its loop: the place of a request that is no more is free again.
+        lease = getattr(self, "lease", None)
+        if lease is not None and not lease.released:
+            self._pool.drop(self, answered=False)
 
 
 class ServerPool:
@@ -119,6 +149,8 @@ class ServerPool:
         self._pool = Pool(balancing=self._config.balancing, max_outstanding=self._config.max_outstanding)
         self._addresses = Addresses(self._config)
         self._waiting: deque[Place] = deque()
+        self._dropped: deque[tuple[Place, bool, float | None]] = deque()
+        """Places that destructors gave back, with whether their servers answered, and when: see `housekeeping`."""
         self.known: dict[str, ClientConfig] = {}
         """The configuration for each server that there is, or that still runs requests. Replaced, never changed."""
 
@@ -177,6 +209,7 @@ class ServerPool:
         """Look names up anew if it is time, in a thread of its own, and return what to ask servers that had failed."""
         now = time.monotonic()
         with self._lock:
+            self._take_dropped()
             due = self._addresses.is_due(now)
             if due:
                 self._addresses.begin(now)
@@ -198,36 +231,47 @@ class ServerPool:
                 f"the server is no longer one of {self.target}", target=address, retryable=True
             ) from None
 
-    def enter(
-        self, model: str, affinity: Affinity, tried: Collection[str], wake: Callable[[], object]
-    ) -> Place:
-        """Return a place on a server, or in the queue: then it has no address until ``wake`` is called."""
-        place = Place(self, model, affinity, tried, wake)
+    def enter(self, model: str, affinity: Affinity, tried: Collection[str]) -> Place:
+        """Return a place on a server, or in the queue: then it has no address yet, see `pause`."""
+        place = Place(self, model, affinity, tried)
         with self._lock:
             if self._waiting or not self._choose(place):
                 self._waiting.append(place)
                 self._grant()
         return place
 
-    def check_taken(self, place: Place, patience: float | None, session: StreamSession[Any] | None) -> None:
-        """Raise an error if a place that was waited for is none.
+    def pause(
+        self, place: Place, patience: float | None, session: StreamSession[Any] | None = None
+    ) -> float | None:
+        """Return how long to wait for a place before the next look, or None if it has a server.
+
+        Whoever waits looks now and then, and calls `refresh`: the requests that run may be long, and those that wait want
+        to know whether a server has come back.
 
         Args:
             place: from `enter`.
-            patience: seconds that the request was allowed to wait.
+            patience: seconds that the request may wait.
             session: of a stream.
 
         Raises:
-            StreamClosedError: the stream was left meanwhile.
+            StreamClosedError: the stream was left meanwhile, or the stream of results that the call is for.
             DeadlineExceededError: no server had room in time.
         """
         if session is not None:
             session.check_running()
+        if place.left:
+            raise StreamClosedError("these results were closed while a request waited for a server")
+        with self._lock:
+            self._take_dropped()
+            self._grant()
+            first = bool(self._waiting) and self._waiting[0] is place
         if place.address:
-            return
-        if session is not None:
-            raise session.not_placed(time.monotonic())
-        raise no_room(patience, "total", self.target)
+            return None
+        now = time.monotonic()
+        left = math.inf if patience is None else patience - (now - place.start)
+        if left <= 0.0:
+            raise no_room(patience, "total", self.target) if session is None else session.not_placed(now)
+        return min(left, _LOOK_FIRST if first else _LOOK)
 
     def _choose(self, place: Place) -> bool:
         affinity = place.affinity
@@ -247,21 +291,58 @@ class ServerPool:
         return True
 
     def _grant(self) -> None:
-        """Give places to those who wait, the first one first."""
+        """Give places to those who wait, the first one first; one whose server is full does not hold up the others."""
         while self._waiting and self._choose(self._waiting[0]):
             self._waiting.popleft().wake()
+        full: set[tuple[str, str]] = set()
+        for place in [*self._waiting] if self._pool.has_room() else ():
+            kind = place.kind
+            if kind in full:
+                continue
+            if self._choose(place):
+                self._waiting.remove(place)
+                place.wake()
+                if not self._pool.has_room():
+                    return
+            else:
+                full.add(kind)
 
-    def release(self, place: Place, lease: Lease | None) -> None:
+    def release(self, place: Place) -> None:
         """Take a place back, or out of the queue."""
         with self._lock:
-            if lease is not None:
-                closable = self._pool.release(lease)
-                self._forget([closable] if closable else [])
-            elif place in self._waiting:
+            self._take_dropped()
+            waits = place.lease is None and place in self._waiting
+            if waits:
                 self._waiting.remove(place)
+            self._give_back(place)
             self._grant()
-        if lease is None:
+        if waits:
             place.wake()  # whoever still waits for it
+
+    def drop(self, place: Place, *, answered: bool, first_response: float | None = None) -> None:
+        """Take a place back soon. Takes no lock, for destructors."""
+        self._dropped.append((place, answered, first_response))
+        with suppress(IndexError):
+            self._waiting[0].wake()  # who then looks
+
+    def _take_dropped(self) -> None:
+        """Take back what destructors gave back."""
+        while self._dropped:
+            with suppress(
+                IndexError
+            ):  # a destructor may interrupt this, and a thread in a signal handler do the same
+                place, answered, first_response = self._dropped.popleft()
+                if answered:
+                    place.answered(first_response)
+                if place.lease is None and place in self._waiting:
+                    self._waiting.remove(place)
+                self._give_back(place)
+
+    def _give_back(self, place: Place) -> None:
+        lease = place.lease
+        if lease is not None:
+            closable = self._pool.release(lease)
+            self._forget([closable] if closable else [])
 
     def failed(
         self, lease: Lease, error: RequestError, tried: Collection[str], *, pinned: bool
@@ -293,9 +374,15 @@ class ServerPool:
             self._pool.probed(probe, ready, time.monotonic(), random.random())  # noqa: S311
             self._grant()
 
+    def abandoned(self, probe: Probe) -> None:
+        """Note that a probe has no answer: who asked was interrupted."""
+        with self._lock:
+            self._pool.abandoned(probe)
+
     def endpoints(self) -> list[Endpoint]:
         """Return the servers as they are now."""
         with self._lock:
+            self._take_dropped()
             return self._pool.endpoints(time.monotonic())
 
     def close(self) -> None:
