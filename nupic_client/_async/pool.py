@@ -13,8 +13,9 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
-from nupic_client._grpc.server_pool import Place, ServerPool
+from nupic_client._grpc.place import Place
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, with_time_left
+from nupic_client._grpc.server_pool import ServerPool
 from nupic_client.errors import RequestError
 
 if TYPE_CHECKING:
@@ -69,6 +70,18 @@ class AsyncPooledTransport(AsyncDriver):
         except BaseException:
             place.release()
             raise
+
+    async def _invoke(self, command: flows.Invoke) -> Any:
+        if command.attempts is not None:
+            return await self.finish(await self.begin(command))
+        start = time.monotonic()
+        command = noted(command, start)
+        while True:
+            try:
+                left = with_time_left(command, time.monotonic() - start)
+                return await self.finish(await self.begin(left))
+            except RequestError as error:
+                command = elsewhere(command, error, start, time.monotonic())
 
     async def begin(self, command: flows.Invoke) -> PooledCall:
         """Start a unary call on one of the servers and return it, for `finish`."""

@@ -65,7 +65,7 @@ class Addresses:
                     self._of_names[url] = self._of_name(url)
                 except ConnectionFailedError as error:  # of several names the others may be well
                     failure = error
-                found = {**self._of_names.get(url, {}), **found}
+                found = {**found, **self._of_names.get(url, {}), **found}  # in order, the first one counts
             else:
                 found.setdefault(str(url), direct)
         if failure is not None and not found:

@@ -7,14 +7,16 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.balance.pool import Pool
-from nupic_client._core.calls.placement import Affinity, Pin, no_room
+from nupic_client._core.balance.queue import RequestQueue
+from nupic_client._core.calls.placement import Affinity, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
+from nupic_client._grpc.place import Place
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConnectionFailedError, RequestError, StreamClosedError
 
@@ -23,113 +25,11 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.session import StreamSession
     from nupic_client.endpoint import Endpoint
 
-__all__ = ["Place", "ServerPool"]
+__all__ = ["ServerPool"]
+
 
 _LOOK_FIRST, _LOOK = 1.0, 10.0
 """Seconds between two looks of the request that waits the longest, and of each other one: it may have become the first."""
-
-
-def _nothing() -> None:
-    """Wake nobody."""
-
-
-class Place:
-    """The place of one attempt on a server, or in the queue for one. Thread-safe. See `Placement`.
-
-    Args:
-        pool: that it is of.
-        model: the server's name of the model.
-        affinity: the session that the request belongs to.
-        tried: the addresses where it failed already.
-    """
-
-    __slots__ = (
-        "_model",
-        "_pool",
-        "_settled",
-        "_taken",
-        "address",
-        "affinity",
-        "lease",
-        "left",
-        "start",
-        "tried",
-        "wake",
-    )
-
-    def __init__(
-        self,
-        pool: ServerPool,
-        model: str,
-        affinity: Affinity,
-        tried: Collection[str],
-    ) -> None:
-        self.address = ""
-        """Of the server; empty while the request waits."""
-        self.affinity = affinity
-        self.tried = tried
-        self.start = time.monotonic()
-        self.wake: Callable[[], object] = _nothing
-        """Called, by any thread, when something happened that the request waits for. Set by those who wait."""
-        self._pool = pool
-        self._model = model
-        self.lease: Lease | None = None
-        self.left = False
-        """Whether the caller waits no more. Set from anywhere."""
-        self._settled = False
-        self._taken = self.start
-
-    @property
-    def model(self) -> str:
-        """The server's name of the model."""
-        return self._model
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        """What it depends on whether there is room: the model, and the one server that it may be."""
-        return self._model, self.affinity.address if isinstance(self.affinity, Pin) else ""
-
-    def leave(self) -> None:
-        """End the wait soon. Takes no lock, for destructors."""
-        self.left = True
-        self.wake()
-
-    def take(self, lease: Lease) -> None:
-        """Take a place on a server."""
-        self.lease = lease
-        self._taken = time.monotonic()
-        self.address = lease.address
-        if isinstance(self.affinity, Pin):
-            self.affinity.address = lease.address
-
-    def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
-        """Note that the attempt failed, once; return the error, which says whether to try elsewhere."""
-        if self.lease is None or self._settled:
-            return error
-        self._settled = True
-        pinned = isinstance(self.affinity, Pin)
-        return self._pool.failed(self.lease, error, [*tried, self.address], pinned=pinned)
-
-    def answered(self, first_response: float | None = None) -> None:
-        """Note that the server answered."""
-        if self.lease is not None and not self._settled:
-            self._settled = True
-            seconds = None if first_response is None else max(first_response - self._taken, 0.0)
-            self._pool.answered(self.lease, seconds)
-
-    def release(self) -> None:
-        """Give the place back, or leave the queue. Idempotent."""
-        self._pool.release(self)
-
-    def drop(self, *, answered: bool, first_response: float | None = None) -> None:
-        """Give the place back soon. Takes no lock, for destructors."""
-        self._pool.drop(self, answered=answered, first_response=first_response)
-
-    def __del__(self) -> None:
-        # Ctrl-C between two lines, a task that dies with its loop: the place of a request that is no more is free again.
-        lease = getattr(self, "lease", None)
-        if lease is not None and not lease.released:
-            self._pool.drop(self, answered=False)
 
 
 class ServerPool:
@@ -148,7 +48,7 @@ class ServerPool:
         self._lock = threading.RLock()
         self._pool = Pool(balancing=self._config.balancing, max_outstanding=self._config.max_outstanding)
         self._addresses = Addresses(self._config)
-        self._waiting: deque[Place] = deque()
+        self._queue: RequestQueue[Place] = RequestQueue()
         self._dropped: deque[tuple[Place, bool, float | None]] = deque()
         """Places that destructors gave back, with whether their servers answered, and when: see `housekeeping`."""
         self.known: dict[str, ClientConfig] = {}
@@ -209,7 +109,8 @@ class ServerPool:
         """Look names up anew if it is time, in a thread of its own, and return what to ask servers that had failed."""
         now = time.monotonic()
         with self._lock:
-            self._take_dropped()
+            if self._dropped:
+                self._take_dropped()
             due = self._addresses.is_due(now)
             if due:
                 self._addresses.begin(now)
@@ -233,11 +134,21 @@ class ServerPool:
 
     def enter(self, model: str, affinity: Affinity, tried: Collection[str]) -> Place:
         """Return a place on a server, or in the queue: then it has no address yet, see `pause`."""
-        place = Place(self, model, affinity, tried)
+        place = Place(self, affinity)
         with self._lock:
-            if self._waiting or not self._choose(place):
-                self._waiting.append(place)
-                self._grant()
+            # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
+            lease = self._pool.choose(
+                model,
+                session=place.session,
+                tried=tried,
+                only=place.only,
+                now=time.monotonic(),
+                draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
+            )
+            if lease is None:
+                self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
+            else:
+                place.take(lease)
         return place
 
     def pause(
@@ -263,8 +174,7 @@ class ServerPool:
             raise StreamClosedError("these results were closed while a request waited for a server")
         with self._lock:
             self._take_dropped()
-            self._grant()
-            first = bool(self._waiting) and self._waiting[0] is place
+            first = self._queue.first is place
         if place.address:
             return None
         now = time.monotonic()
@@ -273,47 +183,20 @@ class ServerPool:
             raise no_room(patience, "total", self.target) if session is None else session.not_placed(now)
         return min(left, _LOOK_FIRST if first else _LOOK)
 
-    def _choose(self, place: Place) -> bool:
-        affinity = place.affinity
-        session = None if isinstance(affinity, Pin) else affinity
-        only = affinity.address if isinstance(affinity, Pin) else ""
-        lease = self._pool.choose(
-            place.model,
-            session=session,
-            tried=place.tried,
-            only=only,
-            now=time.monotonic(),
-            draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
-        )
-        if lease is None:
-            return False
-        place.take(lease)
-        return True
-
     def _grant(self) -> None:
-        """Give places to those who wait, the first one first; one whose server is full does not hold up the others."""
-        while self._waiting and self._choose(self._waiting[0]):
-            self._waiting.popleft().wake()
-        full: set[tuple[str, str]] = set()
-        for place in [*self._waiting] if self._pool.has_room() else ():
-            kind = place.kind
-            if kind in full:
-                continue
-            if self._choose(place):
-                self._waiting.remove(place)
-                place.wake()
-                if not self._pool.has_room():
-                    return
-            else:
-                full.add(kind)
+        """Give places to those who wait, the first one first."""
+        while self._queue:
+            granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
+            if granted is None:
+                return
+            place, lease = granted
+            place.take(lease)
+            place.wake()
 
     def release(self, place: Place) -> None:
         """Take a place back, or out of the queue."""
         with self._lock:
-            self._take_dropped()
-            waits = place.lease is None and place in self._waiting
-            if waits:
-                self._waiting.remove(place)
+            waits = place.lease is None
             self._give_back(place)
             self._grant()
         if waits:
@@ -322,26 +205,26 @@ class ServerPool:
     def drop(self, place: Place, *, answered: bool, first_response: float | None = None) -> None:
         """Take a place back soon. Takes no lock, for destructors."""
         self._dropped.append((place, answered, first_response))
-        with suppress(IndexError):
-            self._waiting[0].wake()  # who then looks
+        with suppress(RuntimeError):  # the queue changes at this moment, and whoever does that takes it back
+            first = self._queue.first
+            if first is not None:
+                first.wake()
 
     def _take_dropped(self) -> None:
         """Take back what destructors gave back."""
         while self._dropped:
-            with suppress(
-                IndexError
-            ):  # a destructor may interrupt this, and a thread in a signal handler do the same
+            with suppress(IndexError):  # a destructor may interrupt this, and what it calls do the same
                 place, answered, first_response = self._dropped.popleft()
                 if answered:
                     place.answered(first_response)
-                if place.lease is None and place in self._waiting:
-                    self._waiting.remove(place)
                 self._give_back(place)
+        self._grant()
 
     def _give_back(self, place: Place) -> None:
-        lease = place.lease
-        if lease is not None:
-            closable = self._pool.release(lease)
+        if place.lease is None:
+            self._queue.remove(place)
+        else:
+            closable = self._pool.release(place.lease)
             self._forget([closable] if closable else [])
 
     def failed(
@@ -388,7 +271,6 @@ class ServerPool:
     def close(self) -> None:
         """Wake all who wait."""
         with self._lock:
-            waiting = [*self._waiting]
-            self._waiting.clear()
+            waiting = self._queue.clear()
         for place in waiting:
             place.wake()

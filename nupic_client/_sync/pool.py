@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
-from nupic_client._grpc.server_pool import Place, ServerPool
+from nupic_client._grpc.place import Place
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, with_time_left
+from nupic_client._grpc.server_pool import ServerPool
 from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import RequestError
@@ -93,6 +94,17 @@ class PooledTransport(StreamDriver):
         return response
 
     def _invoke(self, command: flows.Invoke) -> Any:
+        if command.attempts is not None:
+            return self._attempt(command)
+        start = time.monotonic()
+        command = noted(command, start)
+        while True:
+            try:
+                return self._attempt(with_time_left(command, time.monotonic() - start))
+            except RequestError as error:
+                command = elsewhere(command, error, start, time.monotonic())
+
+    def _attempt(self, command: flows.Invoke) -> Any:
         place, command = self._placed(command)
         try:
             response = self._member(place.address).perform(command)
