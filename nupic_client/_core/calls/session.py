@@ -277,10 +277,11 @@ class StreamSession(StreamState[ItemT]):
         status = "CANCELLED" if self._state is State.CANCELLED else "OK"
         return (*self.failed_attempts, Attempt(self.target, status, self._end - self.deadlines.sent_at))
 
-    def took(self, attempts: Attempts) -> None:
-        """Note the attempts of a unary call that stands for the stream."""
-        self.failed_attempts = attempts.failed
+    def took(self, attempts: Attempts, *, failed: bool = False) -> None:
+        """Note the attempts of a unary call that stands for the stream; its own failure is noted by `failed`."""
+        self.failed_attempts = attempts.failed[:-1] if failed else attempts.failed
         self.target = attempts.endpoint or self.target
+        self.queued = attempts.queued
         self.deadlines.sent(attempts.begun)
 
     def _ended_attempt(self, error: RequestError, now: float) -> tuple[Attempt, ...]:
