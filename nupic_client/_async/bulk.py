@@ -218,6 +218,7 @@ class AsyncResultStream(Generic[T]):
                 else:
                     try:
                         if isinstance(command, flows.Invoke):
+                            inbox.starting = command.attempts
                             inbox.watch(await self._transport.begin(command), job)
                             return
                         reply = await self._transport.perform(command)
@@ -243,7 +244,7 @@ class _Inbox:
     Separate from the stream, because what runs must not keep a dropped stream alive.
     """
 
-    __slots__ = ("_loop", "_news", "ended", "jobs")
+    __slots__ = ("_loop", "_news", "ended", "jobs", "starting")
 
     def __init__(self) -> None:
         self._loop = running_loop()
@@ -251,6 +252,8 @@ class _Inbox:
         self.jobs: dict[Any, Job | None] = {}
         """For each running call its job; None for the task that reads an input."""
         self.ended: deque[Any] = deque()
+        self.starting: flows.Attempts | None = None
+        """Of the call that was started last; it may have to wait for a server."""
 
     def read(self, work: Any) -> None:
         """Run a coroutine that reads an input."""
@@ -318,6 +321,9 @@ class _Results(Generic[T]):
 
 
 def _cancel(inbox: _Inbox) -> None:
+    place = None if inbox.starting is None else inbox.starting.place
+    if place is not None:
+        place.leave()
     for running in tuple(inbox.jobs):
         running.cancel()
     inbox.wake()

@@ -215,6 +215,15 @@ class Pool:
             health.lift(trial=False)
             server.answered, server.draining = True, False
 
+    def abandoned(self, probe: Probe) -> None:
+        """Ask again what nobody will answer.
+
+        Args:
+            probe: from `due_probes`.
+        """
+        if probe.health.quarantine == probe.quarantine:
+            probe.health.unasked()
+
     def endpoints(self, now: float) -> list[Endpoint]:
         """Return the servers as they are now."""
         return [server.view(now) for server in self._servers.values()]
@@ -257,7 +266,8 @@ class Pool:
         if server.running:
             return False
         server.gone = True
-        del self._servers[server.address]
+        if self._servers.get(server.address) is server:  # else it is the parent's, in a forked child
+            del self._servers[server.address]
         return True
 
     def _reached(self, lease: Lease) -> None:

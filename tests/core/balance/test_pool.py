@@ -779,3 +779,16 @@ def test_the_load_of_a_sticky_pool_is_bounded(steps):
         lease = pool.choose("llm", session=f"session {number}", now=NOW, draw=0.5)
         leases.append(lease)
         assert view(pool, lease.address).running <= -(-5 * len(leases) // (4 * len(ADDRESSES)))
+
+
+def test_a_probe_that_was_given_up_is_made_again():
+    pool = pool_of("a", "b")
+    fail(pool, "refused", "a", draw=0.9)
+    chosen(pool)
+    (asked,) = pool.due_probes(NOW + 1)
+    assert pool.due_probes(NOW + 1) == []
+    pool.abandoned(asked)
+    (again,) = pool.due_probes(NOW + 1)
+    pool.probed(again, True, NOW + 1, 0.0)
+    pool.abandoned(again)  # too late, and without effect
+    assert pool.due_probes(NOW + 100) == []

@@ -235,3 +235,13 @@ def seconds_of(count):
 def test_a_long_queue_costs_no_more_a_request_than_a_short_one():
     # A hundred times as many take a hundred times as long; thousands where each looks at all that were before it.
     assert min(seconds_of(200_000) for _ in range(2)) < 500 * min(seconds_of(2_000) for _ in range(3))
+
+
+def test_the_first_is_the_one_that_waits_the_longest():
+    queue = RequestQueue()
+    assert queue.first is None
+    for waiter in ("a", "b", "c"):
+        queue.add(waiter, f"model of {waiter}")
+    assert queue.first == "a"
+    queue.remove("a")
+    assert queue.first == "b"
