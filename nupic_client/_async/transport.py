@@ -87,6 +87,8 @@ class AsyncTransport:
                 try:
                     if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
                         reply = time.monotonic()
+                    elif type(command) is flows.Invoke:
+                        reply = await self.finish(self.begin(command))
                     else:
                         reply = await self.perform(command)
                 except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
@@ -160,7 +162,7 @@ class AsyncTransport:
     async def perform(self, command: flows.Command) -> Any:
         """Perform a command of a flow and return the reply."""
         if isinstance(command, flows.Invoke):
-            return await self._invoke(command)
+            return await self.finish(self.begin(command))
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
         if isinstance(command, flows.Sleep):
@@ -171,25 +173,26 @@ class AsyncTransport:
         token = await asyncio.to_thread(command.source)
         return await token if inspect.isawaitable(token) else token
 
-    async def _invoke(self, command: flows.Invoke) -> Any:
-        return await self.finish(await self.begin(command))
-
-    async def begin(self, command: flows.Invoke) -> Any:
+    def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it, for `finish`.
 
         Raises:
             ConfigurationError: the client is closed.
         """
-        loop = running_loop()
-        channel = self._channels.get(loop) or self._open()
-        methods = self._methods.setdefault(loop, {})
-        method = methods.get(command.method)
+        methods = self._methods.get(running_loop())
+        method = None if methods is None or self.closed else methods.get(command.method)
         if method is None:
-            method = methods[command.method] = unary_method(channel, command.method)
+            method = self._method(command.method)
         call = method(command.request, timeout=command.timeout, metadata=command.metadata or None)
         if command.attempts is not None:
             command.attempts.call = call
         return call
+
+    def _method(self, name: str) -> Any:
+        """Return a method of this loop's channel, and keep it for the next call."""
+        method = unary_method(self._open(), name)
+        self._methods.setdefault(running_loop(), {})[name] = method
+        return method
 
     async def finish(self, call: Any) -> Any:
         """Wait for a call that `begin` started and return its response.
@@ -214,7 +217,7 @@ class AsyncTransport:
 
     def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
         """Return a flow that sends this client's token with its calls."""
-        return authorized(flow, self._bearer)
+        return flow if self._bearer is None else authorized(flow, self._bearer)
 
     def failed(self, rpc_error: Any) -> RequestError:
         """Return our error for a unary call that failed."""
@@ -231,13 +234,13 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         ConfigurationError: no event loop of asyncio is running.
     """
-    loop = loop_here()
-    if loop is None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
         raise ConfigurationError(
             "async calls need asyncio's event loop (with anyio its asyncio backend, not trio): gRPC has no other; the"
             " blocking calls work in any thread, as by trio.to_thread.run_sync"
-        )
-    return loop
+        ) from None
 
 
 def task_is_cancelled() -> bool:
