@@ -16,6 +16,7 @@ from nupic_client._files import replace_file
 from nupic_client._history import estimate_tokens, renumbered, trimmed
 from nupic_client._numbers import check_integer
 from nupic_client._public import publish
+from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
@@ -88,6 +89,7 @@ class Conversation:
         self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens
         self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
+        self._session = new_request_id()
 
     def __getstate__(self) -> dict[str, Any]:
         # A running answer belongs to this conversation. A copy has the messages so far and a client of its own.
@@ -128,7 +130,7 @@ class Conversation:
             PromptError: as for `StreamingClient.generate`.
             RequestError: as for `StreamingClient.stream`.
         """
-        return self._begin(lambda prompt, keep: self._client._stream(prompt, options, keep), text)  # noqa: SLF001
+        return self._begin(lambda prompt, keep: self._client._stream(prompt, self._own(options), keep), text)  # noqa: SLF001
 
     def astream(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a message as an async stream; the async twin of `stream`. Does not block.
@@ -145,7 +147,7 @@ class Conversation:
             ConfigurationError: as for `stream`.
             PromptError: as for `stream`.
         """
-        return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
+        return self._begin(lambda prompt, keep: self._client._astream(prompt, self._own(options), keep), text)  # noqa: SLF001
 
     def generate(
         self, text: str, callback: Callback | None = None, **options: Unpack[GenerateOptions]
@@ -186,6 +188,10 @@ class Conversation:
         """
         check_async_callback(callback)
         return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
+
+    def _own(self, options: GenerateOptions) -> GenerateOptions:
+        """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
+        return {"session": self._session, **options} if self._client._config.is_pool else options  # noqa: SLF001
 
     def clear(self) -> None:
         """Forget all messages; the system prompt stays."""

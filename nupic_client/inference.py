@@ -26,6 +26,7 @@ from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource
+from nupic_client.endpoint import Balancing
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
@@ -65,6 +66,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name; they replace single defaults.
+        balancing: as for `StreamingClient`.
+        max_outstanding: as for `StreamingClient`.
         formatter: how conversations become prompts for `generate`: a `PromptFormatter` or the name of a family.
         text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
@@ -95,6 +98,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
+        balancing: Balancing = "least-busy",
+        max_outstanding: int | None = None,
         formatter: PromptFormatter | str | None = None,
         text: TextAs = "str",
         **options: Unpack[GenerateOptions],
@@ -109,6 +114,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
+            balancing=balancing,
+            max_outstanding=max_outstanding,
             **options,
         )
         self._text = check_text(text)

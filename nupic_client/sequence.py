@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import Self, Unpack
 
+from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.infer_stream import AsyncInferenceStream
-from nupic_client._async.transport import AsyncTransport
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.inference.request import InferenceRequest
@@ -25,8 +25,8 @@ from nupic_client._core.inference.session import InferenceSession
 from nupic_client._public import publish
 from nupic_client._request_id import new_sequence_id
 from nupic_client._single_inference import Inputs
+from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.infer_stream import InferenceStream
-from nupic_client._sync.transport import Transport
 from nupic_client.options import InferOptions, InferStreamOptions
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class InferenceSequence:
         self,
         make_request: _MakeRequest,
         models: ModelDirectory,
-        transport: Transport,
-        async_transport: AsyncTransport,
+        transport: StreamDriver,
+        async_transport: AsyncDriver,
         bearer: Bearer | None,
         *,
         sequence_id: int | str | None = None,

@@ -139,10 +139,11 @@ _HTTP_HOST = re.compile(r"(\[[^\]]*\]|[^:/?#]*)")
 
 def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
     match = re.fullmatch(
-        r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text
+        r"(?:\[(?P<v6>[0-9a-fA-F:.]+(?:%[0-9A-Za-z_.~-]+)?)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})",
+        text,
     )
     if match is None or not 1 <= int(match["port"]) <= 65535:
-        only_host = re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@?#\[\]]+):?", text)
+        only_host = re.fullmatch(r"(\[[0-9a-fA-F:.]+(?:%[0-9A-Za-z_.~-]+)?\]|[^\s:/@?#\[\]]+):?", text)
         missing = f"{(url.strip() or text).rstrip('/:')}:{_PORT}"
         raise ConfigurationError(
             f"url must be {_FORMS}, with a port from 1 to 65535, not {url or text!r}"
@@ -226,7 +227,7 @@ def _parse_list(urls: Sequence[str]) -> ServerUrl:
 
 
 _HTTP_URL = re.compile(
-    r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
+    r"(?:\[(?P<v6>[0-9a-fA-F:.]+(?:%[0-9A-Za-z_.~-]+)?)\]|(?P<host>[^\s:/@?#\[\]]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
 )
 _NO_SCHEME = "no scheme"
 _HTTP_PORTS = {_NO_SCHEME: 8000, "http": 80, "https": 443}

@@ -50,6 +50,11 @@ class StreamingClient(ModelClient):
             called before the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name; they replace single defaults.
+        balancing: how one of several servers is chosen for a request: ``"least-busy"`` takes the one that runs the fewest
+            requests of this client, ``"round-robin"`` each in turn, ``"sticky"`` the same one for all requests of a
+            ``session``.
+        max_outstanding: requests of this client that run on each server at the same time; the others wait here, the first
+            one first. The wait counts as one for the first token. None for no limit.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
             ``metadata``, ``backend_inputs``, ``unsupported``.
 

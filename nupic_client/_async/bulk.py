@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self
 
-from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
+from nupic_client._async.driver import AsyncDriver
+from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import async_ending, fork
@@ -46,7 +47,7 @@ class AsyncResultStream(Generic[T]):
 
     def __init__(
         self,
-        transport: AsyncTransport,
+        transport: AsyncDriver,
         opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
@@ -264,11 +265,14 @@ class AsyncResultStream(Generic[T]):
                     reply = time.monotonic()
                 elif type(command) is flows.Invoke:
                     try:
-                        inbox.add(self._transport.begin(command), job)
+                        call = self._transport.begin_at_once(command)
                     except NupicError as failure:
                         error = failure
-                    else:
-                        return None
+                        continue
+                    if call is None:
+                        return self._perform(pipeline, inbox, job, command)
+                    inbox.add(call, job)
+                    return None
                 elif type(command) is flows.Sleep:
                     wake = time.monotonic() + command.seconds
                     heapq.heappush(self._sleeping, (wake, job.number, job))
@@ -287,6 +291,10 @@ class AsyncResultStream(Generic[T]):
         reply: Any = None
         failure: NupicError | None = None
         try:
+            if isinstance(command, flows.Invoke):
+                inbox.starting = command.attempts
+                inbox.add(await self._transport.begin(command), job)
+                return
             reply = await self._transport.perform(command)
         except NupicError as error:
             failure = error
@@ -301,7 +309,7 @@ class _Inbox:
     Separate from the stream, because what runs must not keep a dropped stream alive.
     """
 
-    __slots__ = ("_loop", "_news", "calls", "ended", "reading", "unwatched")
+    __slots__ = ("_loop", "_news", "calls", "ended", "reading", "starting", "unwatched")
 
     def __init__(self) -> None:
         self._loop = running_loop()
@@ -313,6 +321,8 @@ class _Inbox:
         self.unwatched: list[Any] = []
         """The calls whose end is not told yet."""
         self.ended: deque[Any] = deque()
+        self.starting: flows.Attempts | None = None
+        """Of the call that was started last; it may have to wait for a server."""
 
     def read(self, work: Any) -> None:
         """Run a coroutine that reads an input."""
@@ -395,6 +405,9 @@ class _Results(Generic[T]):
 
 
 def _cancel(inbox: _Inbox) -> None:
+    place = None if inbox.starting is None else inbox.starting.place
+    if place is not None:
+        place.leave()
     if inbox.reading is not None:
         inbox.reading.cancel()
     cancelled = [call.cancel() for call in tuple(inbox.calls)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-import random
 import threading
 import time
 from typing import Any, TypeVar
@@ -13,8 +11,9 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
+from nupic_client._async.driver import AsyncDriver
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import AsyncStreamCall, loop_here
@@ -26,12 +25,9 @@ from nupic_client._grpc.channel import (
 )
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
-from nupic_client._traceback import without_frames
 from nupic_client.config import ClientConfig
 from nupic_client.errors import (
     ConfigurationError,
-    DeadlineExceededError,
-    NupicError,
     ProtocolError,
     RequestError,
 )
@@ -41,7 +37,7 @@ __all__ = ["AsyncTransport"]
 T = TypeVar("T")
 
 
-class AsyncTransport:
+class AsyncTransport(AsyncDriver):
     """One channel for each event loop that uses it, opened at its first call. Usable from any loop and thread.
 
     Args:
@@ -50,8 +46,8 @@ class AsyncTransport:
     """
 
     def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
+        super().__init__(bearer)
         self.config = config
-        self._bearer = bearer
         self.closed = False
         """Whether `close` or `aclose` was called."""
         self._proxy: Proxy | None = None
@@ -77,30 +73,6 @@ class AsyncTransport:
         timeout = session.remaining(time.monotonic())
         call = stream_method(channel)(session.message, timeout=timeout, metadata=metadata)
         return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
-
-    async def run(self, flow: flows.Flow[T]) -> T:
-        """Perform the commands of a flow and return its result."""
-        flow = self.authorized(flow)
-        try:
-            command = next(flow)
-            while True:
-                try:
-                    if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
-                        reply = time.monotonic()
-                    elif type(command) is flows.Invoke:
-                        reply = await self.finish(self.begin(command))
-                    else:
-                        reply = await self.perform(command)
-                except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
-                    command = flow.throw(error)
-                else:
-                    command = flow.send(reply)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        except NupicError as error:
-            known = self.explain(error) if isinstance(error, DeadlineExceededError) else error
-            raise without_frames(known) from error.__cause__
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; waits at most 0.25 s for calls that are ending. Idempotent."""
@@ -128,11 +100,6 @@ class AsyncTransport:
                     loop.call_soon_threadsafe(_close_soon, channel)
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
-    def check_open(self) -> None:
-        """Raise ConfigurationError if the client was closed."""
-        if self.closed:
-            raise ConfigurationError("this client is closed: make a new one")
-
     def _open(self) -> grpc.aio.Channel:
         self.check_open()
         loop = running_loop()
@@ -159,21 +126,11 @@ class AsyncTransport:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
         return grpc.aio.insecure_channel(target, options)
 
-    async def perform(self, command: flows.Command) -> Any:
-        """Perform a command of a flow and return the reply."""
-        if isinstance(command, flows.Invoke):
-            return await self.finish(self.begin(command))
-        if isinstance(command, flows.ReadClock):
-            return time.monotonic()
-        if isinstance(command, flows.Sleep):
-            return await asyncio.sleep(command.seconds)
-        if isinstance(command, flows.DrawJitter):
-            return random.random()  # noqa: S311 - spreads retries, hides nothing
-        # A plain function may block, for example while it fetches a token.
-        token = await asyncio.to_thread(command.source)
-        return await token if inspect.isawaitable(token) else token
+    async def begin(self, command: flows.Invoke) -> Any:
+        """Same as `begin_at_once`."""
+        return self.begin_at_once(command)
 
-    def begin(self, command: flows.Invoke) -> Any:
+    def begin_at_once(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it, for `finish`.
 
         Raises:
@@ -214,10 +171,6 @@ class AsyncTransport:
             target = str(self.config.server)
             raise ProtocolError("the server sent a response that cannot be read", target=target)
         return response
-
-    def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
-        """Return a flow that sends this client's token with its calls."""
-        return flow if self._bearer is None else authorized(flow, self._bearer)
 
     def failed(self, rpc_error: Any) -> RequestError:
         """Return our error for a unary call that failed."""

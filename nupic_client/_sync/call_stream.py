@@ -19,7 +19,7 @@ from nupic_client._core.calls.stream_state import Later
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseStream
-from nupic_client._sync.transport import Transport
+from nupic_client._sync.driver import StreamDriver
 from nupic_client.errors import NupicError, RequestError, StreamStateError
 
 __all__ = ["CallStream"]
@@ -36,11 +36,11 @@ class CallStream(BaseStream[SessionT, ItemT]):
         session: the state of the request, which is sent now.
     """
 
-    _transport: Transport
+    _transport: StreamDriver
     _session: SessionT
     _call: StreamCall | NoCall
 
-    def __init__(self, transport: Transport, session: SessionT) -> None:
+    def __init__(self, transport: StreamDriver, session: SessionT) -> None:
         super().__init__(transport, session.request_id)
         self._closed_signal = _locked()
         self._turn = _Turn()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import random
 import time
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer, authorized
@@ -13,7 +13,11 @@ from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._traceback import without_frames
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, NupicError, RequestError
 
-__all__ = ["Driver"]
+if TYPE_CHECKING:
+    from nupic_client._core.calls.session import StreamSession
+    from nupic_client._grpc.call import StreamCall
+
+__all__ = ["Driver", "StreamDriver"]
 
 T = TypeVar("T")
 
@@ -90,3 +94,15 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def _invoke(self, command: flows.Invoke) -> Any:
         """Make a call and return its response."""
+
+
+class StreamDriver(Driver):
+    """Starts streams of gRPC besides."""
+
+    @abc.abstractmethod
+    def stream(self, session: StreamSession[Any]) -> StreamCall:
+        """Start a ``ModelStreamInfer`` call and return it."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the connection, which ends its calls; does not wait for them. Idempotent."""

@@ -29,7 +29,7 @@ from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.calls import Calls, FutureCalls
-from nupic_client._sync.driver import Driver
+from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.queued_calls import QueuedCalls
 from nupic_client.config import ClientConfig
 from nupic_client.errors import RequestError
@@ -44,7 +44,7 @@ _Line: TypeAlias = "tuple[grpc.Channel, Callable[..., Any]]"
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
 
-class Transport(Driver):
+class Transport(StreamDriver):
     """One channel, opened at the first call. Thread-safe.
 
     Args:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Literal, TypeAlias
 
 from nupic_client._core.balance.choice import home, least_bad, least_busy, least_recent
 from nupic_client._core.balance.health import LONGEST, LONGEST_CERTAIN, Health
 from nupic_client._core.balance.meaning import Meaning, meaning_of, travels
-from nupic_client._core.balance.servers import EndpointView, Lease, PooledServer, Probe
-from nupic_client.errors import RequestError
+from nupic_client._core.balance.servers import Lease, PooledServer, Probe
+from nupic_client.endpoint import Balancing, Endpoint
+from nupic_client.errors import ModelUnavailableError, RequestError
 
-__all__ = ["Balancing", "Pool"]
-
-Balancing: TypeAlias = Literal["least-busy", "round-robin", "sticky"]
+__all__ = ["Pool"]
 
 _SILENT = 3
 """Requests in a row without a first response, and nothing else answered meanwhile, after which a model counts as dead."""
@@ -63,7 +61,14 @@ class Pool:
         return new, closable
 
     def choose(
-        self, model: str, *, session: str | None = None, tried: Collection[str] = (), now: float, draw: float
+        self,
+        model: str,
+        *,
+        session: str | None = None,
+        tried: Collection[str] = (),
+        only: str = "",
+        now: float,
+        draw: float,
     ) -> Lease | None:
         """Return a place for a request, or None where it has to wait: the servers that may be picked are full.
 
@@ -71,16 +76,22 @@ class Pool:
             model: the server's name of the model.
             session: for ``"sticky"``: the requests of one session go to the same server.
             tried: the addresses where this request failed already; taken only where there is no other.
+            only: the address of the one server that may take it, well or not; it is as empty if that server is no more.
             now: clock reading.
             draw: a random number, 0 <= draw < 1.
         """
+        single = self._servers.get(only)
+        if single is not None:
+            if not single.well(model):
+                single.want(model)
+            return self._lease(single, model, now) if single.running < self._limit else None
         well: list[PooledServer] = []
         out: list[PooledServer] = []
         for server in self._servers.values():
             if server.well(model):
                 well.append(server)
             elif not server.leaving:
-                server.health.wanted = server.model(model).health.wanted = True
+                server.want(model)
                 out.append(server)
         if not well:
             room = [server for server in out if server.running < self._limit]
@@ -139,6 +150,8 @@ class Pool:
                 server.health.strike(now, draw, LONGEST if error.retryable else LONGEST_CERTAIN)
                 self._out[server.health] = server, ""
         elif meaning is Meaning.MODEL_OUT:
+            if isinstance(error, ModelUnavailableError):  # it was the server that said so
+                self._reached(lease)
             health = lease.state.health
             if lease.incidents[1] == health.incident:
                 health.incident += 1
@@ -202,7 +215,16 @@ class Pool:
             health.lift(trial=False)
             server.answered, server.draining = True, False
 
-    def endpoints(self, now: float) -> list[EndpointView]:
+    def abandoned(self, probe: Probe) -> None:
+        """Ask again what nobody will answer.
+
+        Args:
+            probe: from `due_probes`.
+        """
+        if probe.health.quarantine == probe.quarantine:
+            probe.health.unasked()
+
+    def endpoints(self, now: float) -> list[Endpoint]:
         """Return the servers as they are now."""
         return [server.view(now) for server in self._servers.values()]
 
@@ -212,7 +234,7 @@ class Pool:
         if not room:
             return None
         if self._balancing == "round-robin":
-            return least_recent(room)
+            return least_recent(room, draw)
         if self._balancing == "sticky" and session is not None:
             return home(session, room, well, draw)
         return least_busy(room, draw)
@@ -240,11 +262,12 @@ class Pool:
         ]
 
     def _forget(self, server: PooledServer) -> bool:
-        """Forget a server that has vanished; return whether it was there and runs nothing."""
-        if server.running or server.gone:
+        """Forget a server that has vanished if it runs nothing; return whether it does."""
+        if server.running:
             return False
         server.gone = True
-        del self._servers[server.address]
+        if self._servers.get(server.address) is server:  # else it is the parent's, in a forked child
+            del self._servers[server.address]
         return True
 
     def _reached(self, lease: Lease) -> None:

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from nupic_client._core.balance.health import Health
+from nupic_client.endpoint import Endpoint, EndpointState
 
-__all__ = ["EndpointView", "Lease", "PooledModel", "PooledServer", "Probe", "State"]
-
-State: TypeAlias = Literal["unknown", "up", "draining", "quarantined"]
+__all__ = ["Lease", "PooledModel", "PooledServer", "Probe"]
 
 _WEIGHT = 0.3
 """Of the newest time to the first token in the average."""
 _MANY_MODELS = 1000
 """Names of models that are remembered for a server."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointView:
-    """One of several servers as it is now.
-
-    Args:
-        address: of the server.
-        state: ``"unknown"`` (never used), ``"up"``, ``"draining"`` (it takes no new requests) or ``"quarantined"``.
-        running: the requests of this client that it works on.
-        time_to_first_token: in seconds, a moving average; None where nothing was measured.
-        models: the models that are not well on it, each with the seconds until it is asked again.
-    """
-
-    address: str
-    state: State
-    running: int
-    time_to_first_token: float | None
-    models: Mapping[str, float]
 
 
 class Lease:
@@ -128,7 +105,7 @@ class PooledServer:
         self.time_to_first_token: float | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> EndpointState:
         if self.leaving or self.draining:
             return "draining"
         if self.health.due is not None:
@@ -149,6 +126,10 @@ class PooledServer:
         found = self.models.get(model)
         return found is None or found.open
 
+    def want(self, model: str) -> None:
+        """Take note that a request could use it if it were well."""
+        self.health.wanted = self.model(model).health.wanted = True
+
     def due(self, model: str) -> float:
         """Return when it may be asked for the model again."""
         times = [health.due for health in (self.health, self.model(model).health) if health.due is not None]
@@ -160,14 +141,14 @@ class PooledServer:
         news = time_to_first_token if mean is None else mean + _WEIGHT * (time_to_first_token - mean)
         self.time_to_first_token = news
 
-    def view(self, now: float) -> EndpointView:
+    def view(self, now: float) -> Endpoint:
         """Return it as it is now."""
-        return EndpointView(
+        return Endpoint(
             address=self.address,
             state=self.state,
             running=self.running,
             time_to_first_token=self.time_to_first_token,
-            models={
+            quarantined_models={
                 name: model.health.remaining(now)
                 for name, model in self.models.items()
                 if not model.health.well

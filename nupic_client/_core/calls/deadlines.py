@@ -49,6 +49,10 @@ class Deadlines:
         self.responded = False
         self.expired: str | None = None
 
+    def left_for_first(self, now: float) -> float | None:
+        """Return the seconds left until the first response is due, or None for no limit. Never negative."""
+        return None if self._first is None else max(self._first - (now - self.sent_at), 0.0)
+
     def check(self, now: float) -> float | None:
         """Return when to check again, or None if a deadline has passed: then it is in ``expired``."""
         name, limit = ("between_tokens", self._between) if self.responded else ("first_token", self._first)

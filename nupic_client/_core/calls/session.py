@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
+from nupic_client._core.calls.placement import no_room, tried
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
 from nupic_client._core.calls.stream_state import Later, State, StreamState
@@ -87,6 +87,7 @@ class StreamSession(StreamState[ItemT]):
         "failed_attempts",
         "model",
         "placement",
+        "queued",
         "request_id",
         "target",
     )
@@ -114,6 +115,8 @@ class StreamSession(StreamState[ItemT]):
         self.failed_attempts: tuple[Attempt, ...] = ()
         self.placement: Placement | None = None
         """Its place on one of several servers."""
+        self.queued = False
+        """Whether the attempt waits for such a place: then it went to no server yet."""
         self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
         self._options = options
         self._credentials = SignedCall(bearer, options.metadata)
@@ -165,15 +168,24 @@ class StreamSession(StreamState[ItemT]):
         """Clock reading of the first response that says something, or None."""
         return None
 
+    def queue(self) -> None:
+        """Wait for a server for the next attempt."""
+        self.queued = True
+
     def place(self, placement: Placement) -> None:
         """Take the server that this attempt is sent to."""
-        self.placement = placement
+        self.placement = (
+            placement  # before the look at `running`, which `_close` sets before its look at this
+        )
         self.target = placement.address
+        self.queued = not placement.address
+        if not self.running:
+            placement.release()
 
     @property
     def tried(self) -> list[str]:
         """The servers where attempts have failed."""
-        return [attempt.endpoint for attempt in self.failed_attempts]
+        return tried(self.failed_attempts)
 
     @property
     def answered(self) -> bool:
@@ -206,6 +218,18 @@ class StreamSession(StreamState[ItemT]):
         """Return the seconds left of the total deadline, or None where there is none. Never negative."""
         timeout = self._options.timeouts.total
         return None if timeout is None else max(timeout - (now - self._start), 0.0)
+
+    def patience_in_queue(self, now: float) -> float | None:
+        """Return the seconds that the request may wait for a server, or None for no limit."""
+        limits = [self.remaining(now), self.deadlines.left_for_first(now)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def not_placed(self, now: float) -> RequestError:
+        """End because no server had room in time, and return the error."""
+        timeouts = self._options.timeouts
+        first = self.deadlines.left_for_first(now)
+        deadline, limit = ("first_token", timeouts.first_token) if first == 0.0 else ("total", timeouts.total)
+        return self.failed(no_room(limit, deadline, self.target), now)
 
     def sign(self) -> Flow[Metadata]:
         """Return the metadata to send the request with."""
@@ -253,10 +277,11 @@ class StreamSession(StreamState[ItemT]):
         status = "CANCELLED" if self._state is State.CANCELLED else "OK"
         return (*self.failed_attempts, Attempt(self.target, status, self._end - self.deadlines.sent_at))
 
-    def took(self, attempts: Attempts) -> None:
-        """Note the attempts of a unary call that stands for the stream."""
-        self.failed_attempts = attempts.failed
+    def took(self, attempts: Attempts, *, failed: bool = False) -> None:
+        """Note the attempts of a unary call that stands for the stream; its own failure is noted by `failed`."""
+        self.failed_attempts = attempts.failed[:-1] if failed else attempts.failed
         self.target = attempts.endpoint or self.target
+        self.queued = attempts.queued
         self.deadlines.sent(attempts.begun)
 
     def _ended_attempt(self, error: RequestError, now: float) -> tuple[Attempt, ...]:
@@ -307,12 +332,19 @@ class StreamSession(StreamState[ItemT]):
         return error if self.placement is None else self.placement.failed(error, self.tried)
 
     def _close(self, state: State, now: float, later: Later | None = None) -> None:
-        placement = self.placement
-        if placement is not None and self.running:
-            if state is State.FINISHED:
-                (later or _now)(partial(placement.answered, self.first_response))
-            (later or _now)(placement.release)
+        if not self.running:
+            return
         super()._close(state, now, later)
+        placement = self.placement
+        if placement is None:
+            return
+        answered = state is State.FINISHED or (state is State.CANCELLED and self.deadlines.responded)
+        if later is not None:
+            placement.drop(answered=answered, first_response=self.first_response)
+            return
+        if answered:
+            placement.answered(self.first_response)
+        placement.release()
 
     def _note_refusal(self, error: RequestError) -> None:
         refused = isinstance(error, (RequestRejectedError, ModelUnavailableError))
@@ -347,9 +379,15 @@ class StreamSession(StreamState[ItemT]):
 
     def _completed(self, error: RequestError, now: float) -> RequestError:
         error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
-        attempts = error.attempts or self._ended_attempt(error, now)
-        error = error.with_facts(attempts=attempts, retryable=error.retryable and not self.items)
+        queued = self.queued
+        attempts = error.attempts or (self.failed_attempts if queued else self._ended_attempt(error, now))
+        again = not self.items
+        error = error.with_facts(
+            attempts=attempts, retryable=error.retryable and again, elsewhere=error.elsewhere and again
+        )
         amount = self._amount()
+        if isinstance(error, DeadlineExceededError) and queued:
+            return error.with_facts(elapsed=now - self._start)
         if isinstance(error, DeadlineExceededError):
             progress = amount or f"no {self._content}"
             total = self._options.timeouts.total
@@ -357,7 +395,3 @@ class StreamSession(StreamState[ItemT]):
         if isinstance(error, ConnectionFailedError) and self.deadlines.responded:
             return cut_short(error, amount or f"an answer without {self._content}")
         return error
-
-
-def _now(function: Callable[[], object]) -> None:
-    function()
