@@ -262,8 +262,8 @@ class Pool:
         ]
 
     def _forget(self, server: PooledServer) -> bool:
-        """Forget a server that has vanished; return whether it was there and runs nothing."""
-        if server.running or server.gone:
+        """Forget a server that has vanished if it runs nothing; return whether it does."""
+        if server.running:
             return False
         server.gone = True
         if self._servers.get(server.address) is server:  # else it is the parent's, in a forked child
