@@ -43,7 +43,14 @@ class Resolver:
             self.blocked.wait(60)
         if self.addresses is None:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return [found for address in self.addresses for found in self._real(address, port, *args, **options)]
+        return [found for address in self.addresses for found in self._entries(address, port)]
+
+    def _entries(self, address, port):
+        host, _, zone = address.partition("%")
+        if not zone:
+            return self._real(address, port, type=socket.SOCK_STREAM)
+        where = (host, port, 0, socket.if_nametoindex(zone))
+        return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
 
 
 @pytest.fixture

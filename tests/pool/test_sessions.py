@@ -85,7 +85,7 @@ def test_prompts_with_the_same_beginning_go_to_the_same_server(group, client, fl
 
 
 def test_a_conversation_is_a_session(group, flavour):
-    with StreamingClient("smollm2", group.urls, balancing="sticky", backend="plain") as client:
+    with StreamingClient("gpt.streaming", group.urls, balancing="sticky", formatter="chatml") as client:
         client_of = {}
         for number in range(12):
             conversation = Conversation(client)
