@@ -39,12 +39,12 @@ class PooledTransport(StreamDriver):
         super().__init__(bearer)
         self._pool = pool
         self._begin()
+        pool.add(self)
         fork.track(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
         self._members: dict[str, Transport] = {}
-        self._known = self._pool.known
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
@@ -171,13 +171,15 @@ class PooledTransport(StreamDriver):
         """Do what is due beside the requests: ask servers that had failed, and leave those that have vanished."""
         for probe in self._pool.refresh():
             threading.Thread(target=self._probe, args=(probe,), name="nupic-probe", daemon=True).start()
-        known = self._pool.known
-        if known is not self._known:
-            with self._lock:
-                self._known = known
-                gone = [self._members.pop(each) for each in [*self._members] if each not in known]
-            for member in gone:
-                member.close()
+        self._pool.leave_gone()
+
+    def leave_gone(self) -> None:
+        """Close the connections to servers that have vanished and run nothing."""
+        with self._lock:
+            known = self._pool.known
+            gone = [self._members.pop(each) for each in [*self._members] if each not in known]
+        for member in gone:
+            member.close()
 
     def _wait(
         self,
