@@ -32,7 +32,7 @@ ONLY_ASYNC = {
     ResultStream: {"aclose"},
 }
 # A call that goes on while others are begun: asyncio has tasks for that, threads need gRPC's futures.
-ONLY_SYNC = {Transport: {"calls", "keep", "not_started"}}
+ONLY_SYNC = {Transport: {"answers", "calls", "keep", "not_started"}}
 
 
 def own(kind):
@@ -99,7 +99,7 @@ FACADES = {
         ("register", "aregister"),
         *(pair for pair in LIFE if pair[0] != "wait_until_ready"),
     ],
-    StreamingClient: [("generate", "agenerate"), ("stream", "astream"), *LIFE],
+    StreamingClient: [("generate", "agenerate"), ("stream", "astream"), ("map", "amap"), *LIFE],
     InferenceClient: [
         ("infer", "ainfer"),
         ("infer_stream", "ainfer_stream"),

@@ -10,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
+from nupic_client._async.answers import read_answer
 from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
-from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
+from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish
@@ -26,6 +27,7 @@ from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedErr
 __all__ = ["AsyncResultStream"]
 
 T = TypeVar("T")
+AnyPipeline: TypeAlias = BulkPipeline[Any]
 
 
 class AsyncResultStream(Generic[T]):
@@ -47,7 +49,7 @@ class AsyncResultStream(Generic[T]):
     def __init__(
         self,
         transport: AsyncTransport,
-        opening: Pipeline | flows.Flow[Pipeline],
+        opening: AnyPipeline | flows.Flow[Any],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
     ) -> None:
@@ -58,7 +60,7 @@ class AsyncResultStream(Generic[T]):
         self._async_inputs = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
         self._inputs = iter(()) if isinstance(inputs, AsyncIterable) else iter(inputs)
         self._callback = callback
-        self._pipeline: Pipeline | None = None
+        self._pipeline: AnyPipeline | None = None
         self._reading_input = False
         self._closed = False
         self._consumed = False
@@ -143,10 +145,11 @@ class AsyncResultStream(Generic[T]):
             self.cancel()
             raise
 
-    async def _open(self) -> Pipeline:
+    async def _open(self) -> AnyPipeline:
         opening = self._opening
-        self._pipeline = opening if isinstance(opening, Pipeline) else await self._transport.run(opening)
-        return self._pipeline
+        pipeline = opening if isinstance(opening, BulkPipeline) else await self._transport.run(opening)
+        self._pipeline = pipeline
+        return pipeline
 
     def _check_open(self) -> None:
         if self._closed:
@@ -155,7 +158,7 @@ class AsyncResultStream(Generic[T]):
                 " async for loop closes them too: use anext(results) to read single ones)"
             )
 
-    async def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
+    async def _read_input(self, pipeline: AnyPipeline, inbox: _Inbox) -> bool:
         """Read one input if there is room, or start to; return False if there is nothing to do but wait."""
         if self._reading_input or not pipeline.wants_input:
             return False
@@ -168,7 +171,7 @@ class AsyncResultStream(Generic[T]):
             await self._feed(pipeline, inbox, next(self._inputs, NOTHING))
         return True
 
-    async def _feed(self, pipeline: Pipeline, inbox: _Inbox, inputs: Any) -> None:
+    async def _feed(self, pipeline: AnyPipeline, inbox: _Inbox, inputs: Any) -> None:
         for job in pipeline.end() if inputs is NOTHING else pipeline.feed(inputs):
             job.flow = self._transport.authorized(job.flow)
             await self._advance(pipeline, inbox, job, None)
@@ -177,7 +180,7 @@ class AsyncResultStream(Generic[T]):
         """Return the seconds until a request is to be sent again, or None."""
         return max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
 
-    async def _collect(self, pipeline: Pipeline, inbox: _Inbox) -> None:
+    async def _collect(self, pipeline: AnyPipeline, inbox: _Inbox) -> None:
         """Take in what has ended, without waiting."""
         while inbox.ended:
             ended = inbox.ended.popleft()
@@ -189,7 +192,7 @@ class AsyncResultStream(Generic[T]):
                 await self._feed(pipeline, inbox, ended.result())
                 continue
             try:
-                reply = await self._transport.finish(ended)
+                reply = await (ended if isinstance(ended, asyncio.Task) else self._transport.finish(ended))
             except NupicError as error:
                 await self._advance(pipeline, inbox, job, None, error)
             except asyncio.CancelledError:
@@ -199,9 +202,11 @@ class AsyncResultStream(Generic[T]):
                 await self._advance(pipeline, inbox, job, reply)
         while self._sleeping and self._sleeping[0][0] <= time.monotonic():
             await self._advance(pipeline, inbox, heapq.heappop(self._sleeping)[2], None)
+        while pipeline.waiting and pipeline.has_turn:
+            await self._advance(pipeline, inbox, pipeline.waiting.popleft(), None)
 
     async def _advance(
-        self, pipeline: Pipeline, inbox: _Inbox, job: Job, reply: Any, error: NupicError | None = None
+        self, pipeline: AnyPipeline, inbox: _Inbox, job: Job, reply: Any, error: NupicError | None = None
     ) -> None:
         """Run a job's flow until it must wait for a call or for the end of a pause, or ends."""
         try:
@@ -214,8 +219,14 @@ class AsyncResultStream(Generic[T]):
                     wake = time.monotonic() + command.seconds
                     heapq.heappush(self._sleeping, (wake, job.number, job))
                     return
+                elif isinstance(command, AwaitTurn):
+                    pipeline.waiting.append(job)
+                    return
                 else:
                     try:
+                        if isinstance(command, ReadAnswer):
+                            inbox.read(read_answer(self._transport, command.session), job)
+                            return
                         if isinstance(command, flows.Invoke):
                             inbox.watch(await self._transport.begin(command), job)
                             return
@@ -227,7 +238,7 @@ class AsyncResultStream(Generic[T]):
         except NupicError as failure:
             await self._finish(pipeline, job, without_frames(failure))
 
-    async def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:
+    async def _finish(self, pipeline: AnyPipeline, job: Job, outcome: Outcome[Any]) -> None:
         found = pipeline.finish(job, outcome)
         if self._callback is not None:
             for index, each in found:
@@ -251,10 +262,10 @@ class _Inbox:
         """For each running call its job; None for the task that reads an input."""
         self.ended: deque[Any] = deque()
 
-    def read(self, work: Any) -> None:
-        """Run a coroutine that reads an input."""
+    def read(self, work: Any, job: Job | None = None) -> None:
+        """Run a coroutine that reads an answer for a job, or an input."""
         task = self._loop.create_task(work)
-        self.jobs[task] = None
+        self.jobs[task] = job
         task.add_done_callback(self._end)
 
     def watch(self, call: Any, job: Job) -> None:

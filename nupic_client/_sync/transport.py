@@ -144,6 +144,12 @@ class Transport(Driver):
             taken.leave()
         return taken
 
+    def answers(self) -> Calls:
+        """Return room for many streams at the same time, for one reader."""
+        from nupic_client._sync.answers import ThreadedAnswers  # noqa: PLC0415 - it imports this module
+
+        return ThreadedAnswers(self)
+
     def keep(self, calls: CallQueue) -> None:
         """Keep a queue whose reader is done for the next one."""
         with self._lock:
