@@ -31,7 +31,7 @@ AnyPipeline: TypeAlias = BulkPipeline[Any]
 
 
 class AsyncResultStream(Generic[T]):
-    """The results of many inputs, from `InferenceClient.amap`.
+    """The results of many inputs, from `InferenceClient.amap` and `StreamingClient.amap`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
     it cancels the running requests: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
