@@ -24,7 +24,7 @@ class Place:
         affinity: the session that the request belongs to.
     """
 
-    __slots__ = ("_pool", "_failed", "_taken", "address", "affinity", "lease", "left", "start", "wake")
+    __slots__ = ("_failed", "_pool", "_taken", "address", "affinity", "lease", "left", "start", "wake")
 
     def __init__(self, pool: ServerPool, affinity: Affinity) -> None:
         self.lease: Lease | None = None
