@@ -741,6 +741,7 @@ def test_every_way_out_cancels_async(echo, server, client, way):
         await asyncio.sleep(0)
         assert {task.get_coro().__qualname__ for task in asyncio.all_tasks()} <= {
             "_Ending._wait",
+            "sleep",  # of async_ending.linger
             run.__qualname__,
         }
 
