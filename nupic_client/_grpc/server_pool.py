@@ -166,19 +166,23 @@ class ServerPool:
         """Return a place on a server, or in the queue: then it has no address yet, see `pause`."""
         place = Place(self, affinity)
         with self._lock:
-            # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
-            lease = self._pool.choose(
-                model,
-                session=place.session,
-                tried=tried,
-                only=place.only,
-                now=time.monotonic(),
-                draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
-            )
-            if lease is None:
-                self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
-            else:
-                self._give(place, lease)
+            try:
+                # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
+                lease = self._pool.choose(
+                    model,
+                    session=place.session,
+                    tried=tried,
+                    only=place.only,
+                    now=time.monotonic(),
+                    draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
+                )
+                if lease is None:
+                    self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
+                else:
+                    self._give(place, lease)
+            except BaseException:  # Ctrl-C
+                self._pool.recount(self._held)
+                raise
         return place
 
     def pause(
@@ -217,13 +221,17 @@ class ServerPool:
 
     def _grant(self) -> None:
         """Give places to those who wait, the first one first."""
-        while self._queue:
-            granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
-            if granted is None:
-                return
-            place, lease = granted
-            self._give(place, lease)
-            place.wake()
+        try:
+            while self._queue:
+                granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
+                if granted is None:
+                    return
+                place, lease = granted
+                self._give(place, lease)
+                place.wake()
+        except BaseException:  # Ctrl-C
+            self._pool.recount(self._held)
+            raise
 
     def release(self, place: Place) -> None:
         """Take a place back, or out of the queue."""
@@ -267,9 +275,13 @@ class ServerPool:
             self._end(place.lease)
 
     def _end(self, lease: Lease) -> None:
-        self._held.pop(lease, None)
-        closable = self._pool.release(lease)
-        self._forget([closable] if closable else [])
+        try:
+            self._held.pop(lease, None)
+            closable = self._pool.release(lease)
+            self._forget([closable] if closable else [])
+        except BaseException:  # Ctrl-C
+            self._pool.recount(self._held)
+            raise
 
     def failed(
         self, lease: Lease, error: RequestError, tried: Collection[str], *, pinned: bool
