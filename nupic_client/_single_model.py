@@ -93,9 +93,20 @@ class SingleModelClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"
 
-    def _request(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> GenerationRequest:
-        """Validate a generation as far as that is possible without the server."""
-        call = self._options.override(options)
+    def _request(
+        self,
+        prompt: str | Iterable[MessageLike],
+        options: GenerateOptions,
+        defaults: CallOptions | None = None,
+    ) -> GenerationRequest:
+        """Validate a generation as far as that is possible without the server.
+
+        Args:
+            prompt: the prompt.
+            options: of this call.
+            defaults: what these are put over; the client's own if it is None.
+        """
+        call = (defaults or self._options).override(options)
         model = self._spec
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")

@@ -12,6 +12,7 @@ import nupic_client  # its streams import gRPC when they are asked for, also by 
 from nupic_client._arrays import Vectors
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.opening import generate_unary, open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
@@ -316,8 +317,13 @@ class HttpInferenceClient(SingleInferenceClient):
     ) -> None:
         self.close()
 
-    def _request(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> GenerationRequest:
-        request = super()._request(prompt, options)
+    def _request(
+        self,
+        prompt: str | Iterable[MessageLike],
+        options: GenerateOptions,
+        defaults: CallOptions | None = None,
+    ) -> GenerationRequest:
+        request = super()._request(prompt, options, defaults)
         check_headers(request.options.metadata)
         return request
 

@@ -41,12 +41,12 @@ class AsyncPooledTransport(AsyncDriver):
         self._probes: set[asyncio.Task[None]] = set()
         """Keeps these tasks alive: the loop has only weak references."""
         self._begin()
+        pool.add(self)
         fork.track(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
         self._members: dict[str, AsyncTransport] = {}
-        self._known = self._pool.known
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
@@ -167,13 +167,15 @@ class AsyncPooledTransport(AsyncDriver):
             task = loop.create_task(self._probe(probe))
             self._probes.add(task)
             task.add_done_callback(self._probes.discard)
-        known = self._pool.known
-        if known is not self._known:
-            with self._lock:
-                self._known = known
-                gone = [self._members.pop(each) for each in [*self._members] if each not in known]
-            for member in gone:
-                member.close()
+        self._pool.leave_gone()
+
+    def leave_gone(self) -> None:
+        """Close the connections to servers that have vanished and run nothing."""
+        with self._lock:
+            known = self._pool.known
+            gone = [self._members.pop(each) for each in [*self._members] if each not in known]
+        for member in gone:
+            member.close()
 
     async def _wait(
         self,

@@ -24,7 +24,7 @@ class Place:
         affinity: the session that the request belongs to.
     """
 
-    __slots__ = ("_pool", "_settled", "_taken", "address", "affinity", "lease", "left", "start", "wake")
+    __slots__ = ("_failed", "_pool", "_taken", "address", "affinity", "lease", "left", "start", "wake")
 
     def __init__(self, pool: ServerPool, affinity: Affinity) -> None:
         self.lease: Lease | None = None
@@ -38,7 +38,7 @@ class Place:
         self.wake: Callable[[], object] = _nothing
         """Called, by any thread, when something happened that the request waits for. Set by those who wait."""
         self._pool = pool
-        self._settled = False
+        self._failed = False
         self._taken = self.start
 
     @property
@@ -66,16 +66,15 @@ class Place:
 
     def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
         """Note that the attempt failed, once; return the error, which says whether to try elsewhere."""
-        if self.lease is None or self._settled:
+        if self.lease is None or self._failed:
             return error
-        self._settled = True
+        self._failed = True
         pinned = isinstance(self.affinity, Pin)
         return self._pool.failed(self.lease, error, [*tried, self.address], pinned=pinned)
 
     def answered(self, first_response: float | None = None) -> None:
-        """Note that the server answered."""
-        if self.lease is not None and not self._settled:
-            self._settled = True
+        """Note that the server answers: with its first response, and again at the end."""
+        if self.lease is not None and not self._failed:
             seconds = None if first_response is None else max(first_response - self._taken, 0.0)
             self._pool.answered(self.lease, seconds)
 

@@ -9,7 +9,8 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from nupic_client._core.balance.pool import Pool
 from nupic_client._core.balance.queue import RequestQueue
@@ -32,6 +33,14 @@ _LOOK_FIRST, _LOOK = 1.0, 10.0
 """Seconds between two looks of the request that waits the longest, and of each other one: it may have become the first."""
 
 
+class Transport(Protocol):
+    """What has connections to the servers."""
+
+    def leave_gone(self) -> None:
+        """Close those to servers that have vanished and run nothing."""
+        ...
+
+
 class ServerPool:
     """The servers of one client. Thread-safe; no method waits for anything but `look_up`.
 
@@ -41,6 +50,7 @@ class ServerPool:
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
+        self._transports: WeakSet[Transport] = WeakSet()
         self._begin()
         fork.track(self)
 
@@ -53,6 +63,8 @@ class ServerPool:
         """Places that destructors gave back, with whether their servers answered, and when: see `housekeeping`."""
         self.known: dict[str, ClientConfig] = {}
         """The configuration for each server that there is, or that still runs requests. Replaced, never changed."""
+        self._connected = self.known
+        """What the transports last knew."""
 
     def _after_fork(self) -> None:
         """Start over in a forked child: what runs is the parent's."""
@@ -118,6 +130,18 @@ class ServerPool:
         if due:
             threading.Thread(target=self._look_up_again, name="nupic-look-up", daemon=True).start()
         return probes
+
+    def add(self, transport: Transport) -> None:
+        """Let a transport know when servers are no more."""
+        self._transports.add(transport)
+
+    def leave_gone(self) -> None:
+        """Let the transports close the connections to servers that have vanished and run nothing. Takes locks of gRPC."""
+        known = self.known
+        if known is not self._connected:
+            self._connected = known
+            for transport in tuple(self._transports):
+                transport.leave_gone()
 
     def config_of(self, address: str) -> ClientConfig:
         """Return the configuration for one of the servers.

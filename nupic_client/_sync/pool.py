@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.session import StreamSession
     from nupic_client._grpc.call import StreamCall
+    from nupic_client._sync.calls import Calls
 
 __all__ = ["PooledTransport"]
 
@@ -39,12 +40,12 @@ class PooledTransport(StreamDriver):
         super().__init__(bearer)
         self._pool = pool
         self._begin()
+        pool.add(self)
         fork.track(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
         self._members: dict[str, Transport] = {}
-        self._known = self._pool.known
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
@@ -65,6 +66,12 @@ class PooledTransport(StreamDriver):
         except BaseException:
             place.release()
             raise
+
+    def answers(self) -> Calls:
+        """Return room for many streams at the same time, for one reader; a thread reads each."""
+        from nupic_client._sync.answers import ThreadedAnswers  # noqa: PLC0415 - for those who map texts only
+
+        return ThreadedAnswers(self)
 
     def begin(self, command: flows.Invoke) -> PooledCall:
         """Start a unary call on one of the servers and return it, for `finish`."""
@@ -171,13 +178,15 @@ class PooledTransport(StreamDriver):
         """Do what is due beside the requests: ask servers that had failed, and leave those that have vanished."""
         for probe in self._pool.refresh():
             threading.Thread(target=self._probe, args=(probe,), name="nupic-probe", daemon=True).start()
-        known = self._pool.known
-        if known is not self._known:
-            with self._lock:
-                self._known = known
-                gone = [self._members.pop(each) for each in [*self._members] if each not in known]
-            for member in gone:
-                member.close()
+        self._pool.leave_gone()
+
+    def leave_gone(self) -> None:
+        """Close the connections to servers that have vanished and run nothing."""
+        with self._lock:
+            known = self._pool.known
+            gone = [self._members.pop(each) for each in [*self._members] if each not in known]
+        for member in gone:
+            member.close()
 
     def _wait(
         self,

@@ -199,16 +199,16 @@ def test_a_stream_that_waits_for_its_next_attempt_can_be_closed_from_another_thr
         victim = running(client).index(0)
         group[victim].reply = [abort("RESOURCE_EXHAUSTED", "queue is full")]
         second = client.stream("hi")  # it has the place that fails
-        third = threads.submit(lambda: client.stream("hold"))  # and this one gets it then
+        third = threads.submit(client.stream, "hold")  # and this one gets it then
         until(lambda: waiting(client) == 1)
         reader = ThreadPoolExecutor(1)
-        failed = reader.submit(lambda: list(second))
-        until(lambda: waiting(client) or failed.done())
+        reading = reader.submit(lambda: list(second))
+        last = third.result(60)
+        until(lambda: waiting(client) == 1)
         second.close()
-        if not failed.done():
-            with pytest.raises(StreamClosedError):
-                failed.result(30)
-        third.result(30).close()
+        with pytest.raises(StreamClosedError):
+            reading.result(60)
+        last.close()
         held.close()
         reader.shutdown()
         with counts_return_to_zero(client):

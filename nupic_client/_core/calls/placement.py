@@ -64,10 +64,10 @@ class Placement(Protocol):
         ...
 
     def answered(self, first_response: float | None = None) -> None:
-        """Note that the server answered.
+        """Note that the server answers: with its first response, and again at the end.
 
         Args:
-            first_response: clock reading of the first response of a stream.
+            first_response: clock reading of the first response of a stream, at its end.
         """
         ...
 

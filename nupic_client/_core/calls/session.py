@@ -219,6 +219,12 @@ class StreamSession(StreamState[ItemT]):
         timeout = self._options.timeouts.total
         return None if timeout is None else max(timeout - (now - self._start), 0.0)
 
+    def _responded(self) -> None:
+        """Note the first response."""
+        self.deadlines.responded = True
+        if self.placement is not None:
+            self.placement.answered()
+
     def patience_in_queue(self, now: float) -> float | None:
         """Return the seconds that the request may wait for a server, or None for no limit."""
         limits = [self.remaining(now), self.deadlines.left_for_first(now)]

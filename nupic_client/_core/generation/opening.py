@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nupic_client.results import Generation
     from nupic_client.signature import ModelSignature
 
-__all__ = ["generate_unary", "open_stream"]
+__all__ = ["ask_model", "generate_unary", "open_stream"]
 
 
 def open_stream(
@@ -31,6 +31,8 @@ def open_stream(
     models: ModelDirectory,
     cache: RequestCache,
     on_end: OnEnd | None = None,
+    *,
+    kind: type[GenerationSession] = GenerationSession,
 ) -> Flow[GenerationSession]:
     """Make the session of a stream; the server is asked for the model's signature if it is not known yet.
 
@@ -39,6 +41,7 @@ def open_stream(
         models: the client's knowledge of the server's models; extended here.
         cache: of the client.
         on_end: called once with the session when the generation has ended, however it ended; must not raise.
+        kind: the class of the session.
 
     Returns:
         The session. Its clock starts before the server is asked.
@@ -51,22 +54,35 @@ def open_stream(
     start: float = yield READ_CLOCK
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        model, signature = yield from ask_first(
+        model, signature = yield from ask_model(request, models)
+    if model is not request.model:
+        request = replace(request, model=model)
+    # A refusal may mean that the server has loaded another version of the model: the next request asks again.
+    return kind(
+        request,
+        cache.wire_request(request, signature),
+        start,
+        on_end=on_end,
+        on_signature_changed=partial(models.forget, model.server_name),
+    )
+
+
+def ask_model(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    """Ask the server for the model that streams, and its signature.
+
+    Raises:
+        ConfigurationError: as `open_stream`.
+        UnknownModelError: as `open_stream`.
+        RequestError: as `open_stream`.
+    """
+    return (
+        yield from ask_first(
             _streaming_model(request, models),
             request.options,
             model=request.model.server_name,
             target=request.target,
             request_id=request.request_id,
         )
-    if model is not request.model:
-        request = replace(request, model=model)
-    # A refusal may mean that the server has loaded another version of the model: the next request asks again.
-    return GenerationSession(
-        request,
-        cache.wire_request(request, signature),
-        start,
-        on_end=on_end,
-        on_signature_changed=partial(models.forget, model.server_name),
     )
 
 

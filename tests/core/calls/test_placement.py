@@ -59,7 +59,7 @@ def test_the_end_of_a_stream_gives_its_place_back():
     place = Place()
     running = placed(place)
     read(running)
-    assert place.told == [("answered", 101.0), "released"]
+    assert place.told == [("answered", None), ("answered", 101.0), "released"]
 
 
 def test_so_does_leaving_it():
@@ -81,7 +81,7 @@ def test_what_is_left_in_the_middle_of_its_text_was_answered():
     running = placed(place)
     read(running, end=False)
     running.cancelled(102.0)
-    assert place.told == [("answered", 101.0), "released"]
+    assert place.told == [("answered", None), ("answered", 101.0), "released"]
 
 
 def test_a_place_that_comes_after_the_end_is_given_back():
