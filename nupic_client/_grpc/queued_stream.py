@@ -17,7 +17,7 @@ _FLAGS = 0
 
 
 def can_queue_streams() -> bool:
-    """Return whether gRPC has the one name that streams need more than `nupic_client._grpc.call_queue.can_queue` asks for."""
+    """Return whether gRPC has the one name that streams need more than unary calls: see `call_queue.can_queue`."""
     return hasattr(getattr(cygrpc, "IntegratedCall", None), "operate")
 
 
