@@ -18,6 +18,7 @@ from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
+from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 
@@ -50,6 +51,8 @@ class StreamingClient(ModelClient):
             called before the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name; they replace single defaults.
+        observer: told of each request, see `Observer`: for metrics and traces. A pickled copy has it too, if it can be
+            pickled.
         balancing: how one of several servers is chosen for a request: ``"least-busy"`` takes the one that runs the fewest
             requests of this client, ``"round-robin"`` each in turn, ``"sticky"`` the same one for all requests of a
             ``session``.
@@ -97,7 +100,7 @@ class StreamingClient(ModelClient):
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
         check_callback(callback)
-        return self._deliver(self.stream(prompt, **options), callback)
+        return self._deliver(self._stream(prompt, options, operation="generate"), callback)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a prompt and return the answer as a stream of chunks, to iterate over.
@@ -146,7 +149,7 @@ class StreamingClient(ModelClient):
             TypeError: an option does not exist.
         """
         check_async_callback(callback)
-        return await self._adeliver(self.astream(prompt, **options), callback)
+        return await self._adeliver(self._astream(prompt, options, operation="generate"), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a prompt as an async stream; the async twin of `stream`. Does not block.
@@ -174,14 +177,30 @@ class StreamingClient(ModelClient):
         """
         return self._astream(prompt, options)
 
-    def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None) -> TextStream:
-        opening = self._open(self._request(prompt, options), on_end)
+    def _stream(
+        self,
+        prompt: Prompt,
+        options: GenerateOptions,
+        on_end: OnEnd | None = None,
+        *,
+        operation: Operation = "stream",
+        session: str = "",
+    ) -> TextStream:
+        watch = self._watch(operation, streaming=True, session=session)
+        opening = self._open(self._request(prompt, options, watch), on_end)
         return TextStream(self._transport, self._transport.run(opening))
 
     def _astream(
-        self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None
+        self,
+        prompt: Prompt,
+        options: GenerateOptions,
+        on_end: OnEnd | None = None,
+        *,
+        operation: Operation = "stream",
+        session: str = "",
     ) -> AsyncTextStream:
-        request = self._request(prompt, options)
+        watch = self._watch(operation, streaming=True, session=session)
+        request = self._request(prompt, options, watch)
         return AsyncTextStream(self._async_transport, self._open(request, on_end), request.request_id)
 
     def _open(self, request: GenerationRequest, on_end: OnEnd | None) -> flows.Flow[GenerationSession]:

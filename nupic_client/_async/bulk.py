@@ -17,6 +17,7 @@ from typing_extensions import Self
 from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import running_loop
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.observation import Watch
 from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import loop_here
@@ -51,7 +52,9 @@ class AsyncResultStream(Generic[T]):
         opening: Pipeline | flows.Flow[Pipeline],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._inbox: _Inbox | None = None
         self._sleeping: list[tuple[float, int, Job]] = []
         self._transport = transport
@@ -95,11 +98,17 @@ class AsyncResultStream(Generic[T]):
 
         Idempotent; safe from any thread.
         """
+        self._leave()
+
+    def _leave(self, *, dropped: bool = False) -> None:
+        """Do the work of `cancel`; `dropped` for destructors, where nothing of a user's may run."""
         self._closed = True
         inbox = self._inbox
         if inbox is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
                 inbox.run(_cancel, inbox)
+        if self._watch is not None:
+            self._watch.leave(dropped=dropped)
 
     async def aclose(self) -> None:
         """Same as `cancel`; for ``contextlib.aclosing``."""
@@ -112,12 +121,12 @@ class AsyncResultStream(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cancel()
+        self._leave(dropped=kind is GeneratorExit)
 
     def __del__(self) -> None:
         # The server must not work on dropped requests. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
-            self.cancel()
+            self._leave(dropped=True)
 
     async def _read(self) -> Any:
         """Return the next result, or `NOTHING` at the end."""
@@ -140,8 +149,8 @@ class AsyncResultStream(Generic[T]):
                     return NOTHING
                 if not await self._read_input(pipeline, inbox):
                     await inbox.wait(self._pause())
-        except BaseException:
-            self.cancel()
+        except BaseException as error:
+            self._leave(dropped=isinstance(error, GeneratorExit))
             raise
 
     async def _open(self) -> Pipeline:
@@ -314,7 +323,7 @@ class _Results(Generic[T]):
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self._stream.cancel()
+            self._stream._leave(dropped=True)  # noqa: SLF001 - its own stream
 
 
 def _cancel(inbox: _Inbox) -> None:

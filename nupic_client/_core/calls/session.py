@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
+from nupic_client._core.calls.observation import bare
 from nupic_client._core.calls.placement import no_room
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
@@ -30,7 +31,8 @@ from nupic_client.logs import log_retry, log_sending
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
-    from nupic_client._core.calls.flows import Attempts, Flow, Metadata
+    from nupic_client._core.calls.flows import Attempts, Flow, SentMetadata
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.calls.options import CallOptions
     from nupic_client._core.calls.placement import Affinity, Placement
 
@@ -75,6 +77,7 @@ class StreamSession(StreamState[ItemT]):
         start: clock reading when it is sent, in seconds.
         on_end: called once with the session when the stream has ended, however it ended; must not raise.
         on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = (
@@ -107,8 +110,9 @@ class StreamSession(StreamState[ItemT]):
         start: float,
         on_end: Callable[[Any], None] | None = None,
         on_signature_changed: Callable[[], object] | None = None,
+        observation: Observation | None = None,
     ) -> None:
-        super().__init__(start, on_end)
+        super().__init__(start, on_end, observation)
         self.model = model
         self.target = target
         self.request_id = request_id
@@ -117,7 +121,8 @@ class StreamSession(StreamState[ItemT]):
         """Its place on one of several servers."""
         self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
         self._options = options
-        self._credentials = SignedCall(bearer, options.metadata)
+        context = None if observation is None else observation.context
+        self._credentials = SignedCall(bearer, options.metadata, context)
         self._hidden = False
         self._start = start
         self._on_signature_changed = on_signature_changed
@@ -220,7 +225,7 @@ class StreamSession(StreamState[ItemT]):
         deadline, limit = ("first_token", timeouts.first_token) if first == 0.0 else ("total", timeouts.total)
         return self.failed(no_room(limit, deadline, self.target), now)
 
-    def sign(self) -> Flow[Metadata]:
+    def sign(self) -> Flow[SentMetadata]:
         """Return the metadata to send the request with."""
         log_sending(self.model, self.request_id, self.target, self.attempt)
         return (yield from self._credentials.sign())
@@ -292,6 +297,8 @@ class StreamSession(StreamState[ItemT]):
         if pause is None:
             raise self.failed(error, now)
         log_retry(f"request={self.request_id}", error, pause)
+        if self._observation is not None:
+            self._observation.retried(error, pause, self.attempt)
         self.failed_attempts = self._ended_attempt(error, now)
         if self.placement is not None:
             self.placement.release()
@@ -326,6 +333,22 @@ class StreamSession(StreamState[ItemT]):
                 (later or _now)(partial(placement.answered, self.first_response))
             (later or _now)(placement.release)
         super()._close(state, now, later)
+
+    def _tell_first(self, now: float) -> None:
+        """Tell an observer that the first item has come."""
+        self.first_due = False
+        if self._observation is not None:
+            self._observation.first(now - self._start)
+
+    def _how_it_ended(self) -> dict[str, Any]:
+        """Return what the outcome for an observer is in any case."""
+        failure = self._left_by or self._error
+        return {
+            "model": self.model,
+            "attempts": self.attempts if self._error is None else self._error.attempts,
+            "cancelled": self._state is State.CANCELLED and failure is None,
+            "error": None if failure is None else bare(failure),
+        }
 
     def _note_refusal(self, error: RequestError) -> None:
         refused = isinstance(error, (RequestRejectedError, ModelUnavailableError))
