@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
+from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core.calls.auth import Bearer
+from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
 from nupic_client.config import ClientConfig
 from nupic_client.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from nupic_client._async.driver import AsyncDriver
     from nupic_client._grpc.server_pool import ServerPool
-    from nupic_client._sync.driver import StreamDriver
 
 __all__ = ["Connected"]
 

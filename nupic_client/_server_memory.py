@@ -40,7 +40,7 @@ class ServerMemory(Connected):
         """
         if self._config.server.is_several:
             raise ConfigurationError(
-                f"url must be that of one server for shared memory, not a list ({self._config.server}): the others would"
+                f"url must be that of one server for shared memory, not of several ({self._config.server}): the others would"
                 " not know the region",
                 parameter="url",
             )

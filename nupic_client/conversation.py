@@ -98,6 +98,11 @@ class Conversation:
         return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
 
     @property
+    def id(self) -> str:
+        """The id of this conversation, made up when it began and saved with it; for observers its ``session``."""
+        return self._session
+
+    @property
     def system(self) -> str | None:
         """The system prompt, or None for the default of the model. A new value applies from the next message on."""
         return self._system
@@ -191,6 +196,10 @@ class Conversation:
         check_async_callback(callback)
         return await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
 
+    def _own(self, options: GenerateOptions) -> GenerateOptions:
+        """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
+        return {"session": self._session, **options} if self._client._config.is_pool else options  # noqa: SLF001
+
     def clear(self) -> None:
         """Forget all messages; the system prompt stays."""
         self._messages.clear()
@@ -219,7 +228,13 @@ class Conversation:
     def to_json(self) -> str:
         """Return the conversation as JSON text, for `from_json`. It contains all messages in plain text."""
         messages = [{"role": message.role, "content": message.content} for message in self._messages]
-        data = {"version": 1, "model": self._client.model.name, "system": self._system, "messages": messages}
+        data = {
+            "version": 1,
+            "id": self._session,
+            "model": self._client.model.name,
+            "system": self._system,
+            "messages": messages,
+        }
         return json.dumps(data, ensure_ascii=False, indent=1)
 
     def save(self, path: str | Path) -> None:
@@ -251,7 +266,9 @@ class Conversation:
             data = json.loads(text)
             if data["version"] != 1:
                 raise ConfigurationError(f"a saved conversation must have version 1, not {data['version']!r}")
-            return cls(client, system=data["system"], messages=data["messages"], **options)
+            conversation = cls(client, system=data["system"], messages=data["messages"], **options)
+            conversation._session = _checked_id(data.get("id", conversation._session))
+            return conversation  # noqa: TRY300 - what it takes is checked above
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, ConfigurationError):
                 raise
@@ -288,11 +305,11 @@ class Conversation:
 
     def _ask(self, text: str, options: GenerateOptions, operation: Operation) -> TextStream:
         start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, options, keep), text)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), text)
 
     def _aask(self, text: str, options: GenerateOptions, operation: Operation) -> AsyncTextStream:
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, options, keep), text)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), text)
 
     def _begin(
         self, start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream], text: str
@@ -328,6 +345,12 @@ def _checked_system(text: str | None) -> str | None:
         raise ConfigurationError(f"system must be a string, not {text!r}", parameter="system")
     check_text("system", text or "", parameter="system")
     return text
+
+
+def _checked_id(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"the id of a saved conversation must be a non-empty string, not {value!r}")
+    return value
 
 
 def _checked_history(given: Iterable[MessageLike]) -> list[Message]:

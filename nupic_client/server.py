@@ -98,10 +98,55 @@ class ServerClient(ServerSettings, ServerMemory):
         self._memory = SharedMemoryCalls(self._timeout, self._metadata)
         self._begin()
 
+    _own = ServerMemory._own | {"_each"}  # noqa: SLF001 - of its own base class
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._each: dict[str, ServerClient] = {}
+
     @property
     def url(self) -> str:
         """The server, as gRPC addresses it."""
         return str(self._config.server)
+
+    def each(self) -> dict[str, ServerClient]:
+        """Return a client for each of the servers, by address. Blocks only to look up a ``dns:///`` name; thread-safe.
+
+        They close with this client.
+
+        Raises:
+            ConnectionFailedError: the name cannot be resolved.
+
+        Example:
+            .. code-block:: python
+
+                with ServerClient(["10.0.0.1:8001", "10.0.0.2:8001"]) as servers:
+                    ready = {address: server.is_ready() for address, server in servers.each().items()}
+        """
+        if self._pool is None:
+            return {self.url: self}
+        self._transport.check_open()
+        self._pool.look_up()
+        known = self._pool.known
+        for address in known.keys() - self._each.keys():
+            self._each[address] = self._of_server(known[address])
+        return {address: self._each[address] for address in known}
+
+    def close(self) -> None:
+        """Close the connection and cancel its running calls. Returns at once. Idempotent; safe from any thread."""
+        super().close()
+        for client in tuple(self._each.values()):
+            client.close()
+
+    async def aclose(self) -> None:
+        """Close the connection and cancel its running calls. Calls that just ended get up to 0.25 seconds."""
+        await super().aclose()
+        for client in tuple(self._each.values()):
+            await client.aclose()
+
+    async def aeach(self) -> dict[str, ServerClient]:
+        """Return a client for each of the servers. The async twin of `each`, with the same errors."""
+        return await asyncio.to_thread(self.each)
 
     def is_live(self) -> bool:
         """Return whether the server is live; False for a server that cannot be reached. Blocks; thread-safe.
@@ -318,6 +363,11 @@ class ServerClient(ServerSettings, ServerMemory):
 
     def __repr__(self) -> str:
         return f"ServerClient(url={self.url!r})"
+
+    def _of_server(self, config: ClientConfig) -> ServerClient:
+        client = object.__new__(type(self))
+        client.__setstate__({**self.__getstate__(), "_config": config})
+        return client
 
     def _load(
         self,

@@ -22,7 +22,7 @@ from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._core.calls.stream_state import Later
-from nupic_client._grpc import fork
+from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import AsyncStreamCall, NoCall
 from nupic_client._grpc.stream import BaseStream
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
@@ -55,6 +55,8 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         self._opening = opening  # a flow is run when the request is to be sent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: NupicError | None = None
+        self._starting: SessionT | None = None
+        """While the request waits for a server."""
 
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -100,6 +102,8 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
             error: what the reader gets.
         """
         self._given_up = True
+        if self._starting is not None:
+            self._starting.cancelled(time.monotonic(), later)
         if self._session is not None:
             self._session.cancelled(time.monotonic(), later, error=error)
             # A task that waits wakes by the cancel only, unless the end is on its way.
@@ -116,7 +120,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
                 self._loop.call_soon_threadsafe(function)
             except RuntimeError:  # the loop is closed
                 if not sys.is_finalizing():
-                    function()
+                    housekeeping.submit(function)  # not here: this may be a destructor
 
     async def _open(self) -> SessionT:
         if self._failure is not None:
@@ -128,6 +132,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         try:
             opening = self._opening
             session = opening if isinstance(opening, StreamSession) else await self._transport.run(opening)
+            self._starting = session
             await self._start(session)
         except BaseException as error:
             self._given_up = True  # the opening is half done and cannot be repeated
@@ -136,6 +141,8 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
             if session is not None:
                 session.cancelled(time.monotonic(), self._later(error), error=error)
             raise
+        finally:
+            self._starting = None
         self._session = session
         fork.track(self)
         if self._given_up:  # while it was being opened

@@ -13,7 +13,8 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.server_pool import Place, PooledCall, ServerPool, attempt_of, with_time_left
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
+from nupic_client._grpc.server_pool import Place, ServerPool
 from nupic_client.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class AsyncPooledTransport(AsyncDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
-        fork.leak_in_child(self._probes)
+        fork.leak_in_child(
+            self._probes, self._members
+        )  # until each member has done the same with its channels
         self._probes = set()
         self._begin()
 
@@ -64,7 +67,7 @@ class AsyncPooledTransport(AsyncDriver):
 
     async def begin(self, command: flows.Invoke) -> PooledCall:
         """Start a unary call on one of the servers and return it, for `finish`."""
-        model, affinity, tried = attempt_of(command)
+        model, affinity, tried = attempt_of(command, several=self._pool.several)
         place = await self._enter(model, affinity, tried, command.timeout)
         if command.attempts is not None:
             command.attempts.endpoint = place.address
@@ -167,7 +170,7 @@ class AsyncPooledTransport(AsyncDriver):
                 self._members.pop(gone).close()
             member = self._members.get(address)
             if member is None:
-                member = self._members[address] = AsyncTransport(known[address], self._bearer)
+                member = self._members[address] = AsyncTransport(self._pool.config_of(address), self._bearer)
         return member
 
     async def _probe(self, probe: Probe) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 
+from nupic_client._grpc.proxy import proxy_of
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConnectionFailedError
 from nupic_client.server_url import ServerUrl, join_address
@@ -56,7 +57,9 @@ class Addresses:
         found: dict[str, ClientConfig] = {}
         failure: ConnectionFailedError | None = None
         for url in self._urls:
-            if not url.is_name:
+            if (
+                not url.is_name or proxy_of(self._config.of_server(url)) is not None
+            ):  # which looks names up itself
                 found.setdefault(str(url), self._config.of_server(url))
                 continue
             try:

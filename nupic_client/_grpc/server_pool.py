@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.balance.pool import Pool
-from nupic_client._core.calls.flows import time_left
+from nupic_client._core.balance.queue import RequestQueue
 from nupic_client._core.calls.placement import Affinity, Pin, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
@@ -20,11 +19,10 @@ from nupic_client.errors import ConnectionFailedError, RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Lease, Probe
-    from nupic_client._core.calls.flows import Attempts, Invoke
     from nupic_client._core.calls.session import StreamSession
     from nupic_client.endpoint import Endpoint
 
-__all__ = ["Place", "PooledCall", "ServerPool", "attempt_of", "with_time_left"]
+__all__ = ["Place", "ServerPool"]
 
 
 class Place:
@@ -32,63 +30,69 @@ class Place:
 
     Args:
         pool: that it is of.
-        model: the server's name of the model.
         affinity: the session that the request belongs to.
-        tried: the addresses where it failed already.
         wake: called when the request has waited for long enough, by any thread.
     """
 
-    __slots__ = ("_lease", "_model", "_pool", "_settled", "address", "affinity", "start", "tried", "wake")
+    __slots__ = (
+        "_pool",
+        "_settled",
+        "_taken",
+        "address",
+        "affinity",
+        "lease",
+        "start",
+        "wake",
+    )
 
-    def __init__(
-        self,
-        pool: ServerPool,
-        model: str,
-        affinity: Affinity,
-        tried: Collection[str],
-        wake: Callable[[], object],
-    ) -> None:
+    def __init__(self, pool: ServerPool, affinity: Affinity, wake: Callable[[], object]) -> None:
         self.address = ""
         """Of the server; empty while the request waits."""
         self.affinity = affinity
-        self.tried = tried
         self.start = time.monotonic()
         self.wake = wake
         self._pool = pool
-        self._model = model
-        self._lease: Lease | None = None
+        self.lease: Lease | None = None
+        """None while the request waits."""
         self._settled = False
+        self._taken = self.start
 
     @property
-    def model(self) -> str:
-        """The server's name of the model."""
-        return self._model
+    def session(self) -> str | None:
+        """The session that the request should stay with, if there is one."""
+        return None if isinstance(self.affinity, Pin) else self.affinity
+
+    @property
+    def only(self) -> str:
+        """The address of the one server that may take it, if there is one."""
+        return self.affinity.address if isinstance(self.affinity, Pin) else ""
 
     def take(self, lease: Lease) -> None:
         """Take a place on a server."""
-        self._lease = lease
+        self.lease = lease
+        self._taken = time.monotonic()
         self.address = lease.address
         if isinstance(self.affinity, Pin):
             self.affinity.address = lease.address
 
     def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
         """Note that the attempt failed, once; return the error, which says whether to try elsewhere."""
-        if self._lease is None or self._settled:
+        if self.lease is None or self._settled:
             return error
         self._settled = True
         pinned = isinstance(self.affinity, Pin)
-        return self._pool.failed(self._lease, error, [*tried, self.address], pinned=pinned)
+        return self._pool.failed(self.lease, error, [*tried, self.address], pinned=pinned)
 
     def answered(self, first_response: float | None = None) -> None:
         """Note that the server answered."""
-        if self._lease is not None and not self._settled:
+        if self.lease is not None and not self._settled:
             self._settled = True
-            seconds = None if first_response is None else max(first_response - self.start, 0.0)
-            self._pool.answered(self._lease, seconds)
+            seconds = None if first_response is None else max(first_response - self._taken, 0.0)
+            self._pool.answered(self.lease, seconds)
 
     def release(self) -> None:
         """Give the place back, or leave the queue. Idempotent."""
-        self._pool.release(self, self._lease)
+        self._pool.release(self)
 
 
 class ServerPool:
@@ -107,7 +111,7 @@ class ServerPool:
         self._lock = threading.RLock()
         self._pool = Pool(balancing=self._config.balancing, max_outstanding=self._config.max_outstanding)
         self._addresses = Addresses(self._config)
-        self._waiting: deque[Place] = deque()
+        self._queue: RequestQueue[Place] = RequestQueue()
         self.known: dict[str, ClientConfig] = {}
         """The configuration for each server that there is, or that still runs requests. Replaced, never changed."""
 
@@ -119,6 +123,11 @@ class ServerPool:
     def target(self) -> str:
         """The servers, for error texts."""
         return str(self._config.server)
+
+    @property
+    def several(self) -> str:
+        """The same if there may be several, else empty."""
+        return self.target if self._config.server.is_several else ""
 
     @property
     def has_names(self) -> bool:
@@ -169,15 +178,38 @@ class ServerPool:
             threading.Thread(target=self._look_up_again, name="nupic-look-up", daemon=True).start()
         return probes
 
+    def config_of(self, address: str) -> ClientConfig:
+        """Return the configuration for one of the servers.
+
+        Raises:
+            ConnectionFailedError: it has vanished.
+        """
+        try:
+            return self.known[address]
+        except KeyError:
+            raise ConnectionFailedError(
+                f"the server is no longer one of {self.target}", target=address, retryable=True
+            ) from None
+
     def enter(
         self, model: str, affinity: Affinity, tried: Collection[str], wake: Callable[[], object]
     ) -> Place:
         """Return a place on a server, or in the queue: then it has no address until ``wake`` is called."""
-        place = Place(self, model, affinity, tried, wake)
+        place = Place(self, affinity, wake)
         with self._lock:
-            if self._waiting or not self._choose(place):
-                self._waiting.append(place)
-                self._grant()
+            # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
+            lease = self._pool.choose(
+                model,
+                session=place.session,
+                tried=tried,
+                only=place.only,
+                now=time.monotonic(),
+                draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
+            )
+            if lease is None:
+                self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
+            else:
+                place.take(lease)
         return place
 
     def check_taken(self, place: Place, patience: float | None, session: StreamSession[Any] | None) -> None:
@@ -200,38 +232,27 @@ class ServerPool:
             raise session.not_placed(time.monotonic())
         raise no_room(patience, "total", self.target)
 
-    def _choose(self, place: Place) -> bool:
-        affinity = place.affinity
-        session = None if isinstance(affinity, Pin) else affinity
-        only = affinity.address if isinstance(affinity, Pin) else ""
-        lease = self._pool.choose(
-            place.model,
-            session=session,
-            tried=place.tried,
-            only=only,
-            now=time.monotonic(),
-            draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
-        )
-        if lease is None:
-            return False
-        place.take(lease)
-        return True
-
     def _grant(self) -> None:
         """Give places to those who wait, the first one first."""
-        while self._waiting and self._choose(self._waiting[0]):
-            self._waiting.popleft().wake()
+        while self._queue:
+            granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
+            if granted is None:
+                return
+            place, lease = granted
+            place.take(lease)
+            place.wake()
 
-    def release(self, place: Place, lease: Lease | None) -> None:
+    def release(self, place: Place) -> None:
         """Take a place back, or out of the queue."""
         with self._lock:
-            if lease is not None:
-                closable = self._pool.release(lease)
+            waits = place.lease is None
+            if place.lease is None:
+                self._queue.remove(place)
+            else:
+                closable = self._pool.release(place.lease)
                 self._forget([closable] if closable else [])
-            elif place in self._waiting:
-                self._waiting.remove(place)
             self._grant()
-        if lease is None:
+        if waits:
             place.wake()  # whoever still waits for it
 
     def failed(
@@ -272,51 +293,6 @@ class ServerPool:
     def close(self) -> None:
         """Wake all who wait."""
         with self._lock:
-            waiting = [*self._waiting]
-            self._waiting.clear()
+            waiting = self._queue.clear()
         for place in waiting:
             place.wake()
-
-
-class PooledCall:
-    """A unary call on one of the servers.
-
-    Args:
-        call: of gRPC.
-        member: the transport that began it.
-        place: on its server.
-        attempts: of the request.
-    """
-
-    __slots__ = ("attempts", "call", "member", "place")
-
-    def __init__(self, call: Any, member: Any, place: Place, attempts: Attempts | None) -> None:
-        self.call = call
-        self.member = member
-        self.place = place
-        self.attempts = attempts
-        call.add_done_callback(lambda _: place.release())
-
-    def add_done_callback(self, function: Any) -> None:
-        """Call a function with this when the call has ended."""
-        self.call.add_done_callback(lambda _: function(self))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.call, name)
-
-
-def attempt_of(command: Invoke) -> tuple[str, Affinity, Collection[str]]:
-    """Return the model of a unary call, the session that it belongs to, and the servers where it failed already."""
-    attempts, request = command.attempts, command.request
-    tried = () if attempts is None else attempts.tried
-    if attempts is not None and attempts.model:
-        return attempts.model, attempts.session, tried
-    # ModelConfig and ModelReady call it name, others model_name; most calls of the service concern no model.
-    return getattr(request, "name", "") or getattr(request, "model_name", ""), None, tried
-
-
-def with_time_left(command: Invoke, waited: float) -> Invoke:
-    """Return a call with the time that is left for it after it has waited."""
-    if command.timeout is None:
-        return command
-    return command.with_timeout(time_left(command.timeout, waited))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.server_pool import Place, PooledCall, ServerPool, attempt_of, with_time_left
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
+from nupic_client._grpc.server_pool import Place, ServerPool
 from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
 from nupic_client.errors import ConfigurationError, RequestError
@@ -44,6 +45,7 @@ class PooledTransport(StreamDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
+        fork.leak_in_child(self._members)  # until each of them has done the same with its channels
         self._begin()
 
     def stream(self, session: StreamSession[Any]) -> StreamCall:
@@ -114,7 +116,7 @@ class PooledTransport(StreamDriver):
 
     def _placed(self, command: flows.Invoke) -> tuple[Place, flows.Invoke]:
         """Return a place for a call, and the call with the time that is left for it."""
-        model, affinity, tried = attempt_of(command)
+        model, affinity, tried = attempt_of(command, several=self._pool.several)
         place = self._enter(model, affinity, tried, command.timeout)
         if command.attempts is not None:
             command.attempts.endpoint = place.address
@@ -166,7 +168,7 @@ class PooledTransport(StreamDriver):
                 self._members.pop(gone).close()
             member = self._members.get(address)
             if member is None:
-                member = self._members[address] = Transport(known[address], self._bearer)
+                member = self._members[address] = Transport(self._pool.config_of(address), self._bearer)
         return member
 
     def _probe(self, probe: Probe) -> None:

@@ -22,13 +22,20 @@ def least_busy(servers: Sequence[PooledServer], draw: float) -> PooledServer:
         draw: a random number, 0 <= draw < 1.
     """
     fewest = min(server.running for server in servers)
-    ties = [server for server in servers if server.running == fewest]
-    return ties[min(int(draw * len(ties)), len(ties) - 1)]
+    return _one([server for server in servers if server.running == fewest], draw)
 
 
-def least_recent(servers: Sequence[PooledServer]) -> PooledServer:
-    """Return the server that was chosen the longest ago: round robin, also when servers come and go."""
-    return min(servers, key=lambda server: server.turn)
+def least_recent(servers: Sequence[PooledServer], draw: float) -> PooledServer:
+    """Return the server that was chosen the longest ago: round robin, also where servers come and go.
+
+    Those that were never chosen come in random order: the first requests of many clients do not meet at one server.
+
+    Args:
+        servers: at least one.
+        draw: a random number, 0 <= draw < 1.
+    """
+    oldest = min(server.turn for server in servers)
+    return _one([server for server in servers if server.turn == oldest], draw)
 
 
 def home(
@@ -74,3 +81,7 @@ def least_bad(
 def _score(session: str, address: str) -> bytes:
     """Return the score of a server for a session: the same in all processes, whatever other servers there are."""
     return blake2b(f"{session}\0{address}".encode(errors="surrogatepass"), digest_size=8).digest()
+
+
+def _one(servers: Sequence[PooledServer], draw: float) -> PooledServer:
+    return servers[min(int(draw * len(servers)), len(servers) - 1)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from nupic_client._core.kserve.error_rules import SERVER_STOPS
+from nupic_client._core.kserve.server_words import core_of, without_exception
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -41,23 +43,23 @@ class Meaning(Enum):
     """The server cannot be reached."""
 
 
-_AGED = re.compile(
-    r"max(?:imum)?[ _-]?(?:connection)?[ _-]?(?:age|idle)\b|connection[ _]aged|GOAWAY\b.*\bNO_ERROR",
+_ENDED_IN_ORDER = re.compile(
+    r"^enter idle|max(?:imum)?[ _](?:connection[ _])?(?:age|idle)|connection[ _]aged|too[ _]many[ _]pings",
     re.IGNORECASE,
 )
-"""Connections that a server ends because of their age, to spread its clients anew (gRFC A9). grpcio 1.85 says "max
-connection age" of the calls that still ran after the grace, with UNAVAILABLE; those before it take another connection by
-themselves. The server is well."""
-_WHOLE_SERVER = re.compile(r"Server (?:exiting|not ready)|Server is stopping|server is shutting down")
-"""What a server says of itself, and not of a model."""
+"""Connections that a sound server ends, because of their age (gRFC A9) or of pings. Triton 2.51 says "enter idle" of the
+calls that still run when the grace is over, grpcio 1.85 "max connection age", both with UNAVAILABLE; new calls take another
+connection by themselves."""
+_GATEWAY_GAVE_UP = re.compile(r"^upstream request timeout|http2 header with status: (?:408|504)\b")
+"""A gateway's limit for the first response."""
+_STOPS = re.compile(rf"{SERVER_STOPS}|^Cancelling all calls")
+"""The last one is what servers of gRPC's own say of the calls that run when they stop (grpcio 1.85)."""
 
 
 def meaning_of(error: RequestError) -> Meaning:
     """Return what an error says about the server that it came from."""
-    if isinstance(error, ConnectionFailedError):
-        return Meaning.NOTHING if _AGED.search(error.server_message) else Meaning.SERVER_OUT
-    if isinstance(error, ModelUnavailableError):
-        return Meaning.DRAINING if _WHOLE_SERVER.search(error.server_message) else Meaning.MODEL_OUT
+    if isinstance(error, (ConnectionFailedError, ModelUnavailableError)):
+        return _of_words(error)
     if isinstance(error, DeadlineExceededError):
         return _DEADLINES.get(error.deadline, Meaning.NOTHING)
     if isinstance(error, AuthenticationError):
@@ -67,11 +69,20 @@ def meaning_of(error: RequestError) -> Meaning:
     return Meaning.NOTHING
 
 
+def _of_words(error: ConnectionFailedError | ModelUnavailableError) -> Meaning:
+    words = without_exception(core_of(error.server_message))
+    if _ENDED_IN_ORDER.search(words):
+        return Meaning.NOTHING
+    if isinstance(error, ModelUnavailableError):
+        return Meaning.DRAINING if _STOPS.search(words) else Meaning.MODEL_OUT
+    return Meaning.LATE if _GATEWAY_GAVE_UP.search(words) else Meaning.SERVER_OUT
+
+
 _DEADLINES = {
-    # A model process that died says nothing more, and its server still reports it as ready.
+    # A model process that has died sends nothing more, and its server still reports it as ready.
     "between_tokens": Meaning.MODEL_OUT,
     "first_token": Meaning.LATE,
-    # The total is the caller's own choice, and long answers pass it on sound servers.
+    # The caller chose the total, and a long answer passes it on a sound server.
     "total": Meaning.NOTHING,
 }
 

@@ -10,7 +10,7 @@ from nupic_client._core.balance.health import LONGEST, LONGEST_CERTAIN, Health
 from nupic_client._core.balance.meaning import Meaning, meaning_of, travels
 from nupic_client._core.balance.servers import Lease, PooledServer, Probe
 from nupic_client.endpoint import Balancing, Endpoint
-from nupic_client.errors import RequestError
+from nupic_client.errors import ModelUnavailableError, RequestError
 
 __all__ = ["Pool"]
 
@@ -82,6 +82,8 @@ class Pool:
         """
         single = self._servers.get(only)
         if single is not None:
+            if not single.well(model):
+                single.want(model)
             return self._lease(single, model, now) if single.running < self._limit else None
         well: list[PooledServer] = []
         out: list[PooledServer] = []
@@ -89,7 +91,7 @@ class Pool:
             if server.well(model):
                 well.append(server)
             elif not server.leaving:
-                server.health.wanted = server.model(model).health.wanted = True
+                server.want(model)
                 out.append(server)
         if not well:
             room = [server for server in out if server.running < self._limit]
@@ -148,6 +150,8 @@ class Pool:
                 server.health.strike(now, draw, LONGEST if error.retryable else LONGEST_CERTAIN)
                 self._out[server.health] = server, ""
         elif meaning is Meaning.MODEL_OUT:
+            if isinstance(error, ModelUnavailableError):  # it was the server that said so
+                self._reached(lease)
             health = lease.state.health
             if lease.incidents[1] == health.incident:
                 health.incident += 1
@@ -221,7 +225,7 @@ class Pool:
         if not room:
             return None
         if self._balancing == "round-robin":
-            return least_recent(room)
+            return least_recent(room, draw)
         if self._balancing == "sticky" and session is not None:
             return home(session, room, well, draw)
         return least_busy(room, draw)

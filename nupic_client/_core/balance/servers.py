@@ -126,6 +126,10 @@ class PooledServer:
         found = self.models.get(model)
         return found is None or found.open
 
+    def want(self, model: str) -> None:
+        """Take note that a request could use it if it were well."""
+        self.health.wanted = self.model(model).health.wanted = True
+
     def due(self, model: str) -> float:
         """Return when it may be asked for the model again."""
         times = [health.due for health in (self.health, self.model(model).health) if health.due is not None]

@@ -385,7 +385,10 @@ class StreamSession(StreamState[ItemT]):
         error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
         queued = self.placement is not None and not self.placement.address
         attempts = error.attempts or (self.failed_attempts if queued else self._ended_attempt(error, now))
-        error = error.with_facts(attempts=attempts, retryable=error.retryable and not self.items)
+        again = not self.items
+        error = error.with_facts(
+            attempts=attempts, retryable=error.retryable and again, elsewhere=error.elsewhere and again
+        )
         amount = self._amount()
         if isinstance(error, DeadlineExceededError) and queued:
             return error.with_facts(elapsed=now - self._start)
