@@ -93,6 +93,7 @@ class StreamSession(StreamState[ItemT]):
         "placement",
         "request_id",
         "target",
+        "unary",
     )
 
     _content: str
@@ -124,6 +125,8 @@ class StreamSession(StreamState[ItemT]):
         context = None if observation is None else observation.context
         self._credentials = SignedCall(bearer, options.metadata, context)
         self._hidden = False
+        self.unary = False
+        """Whether a unary call stands for the stream."""
         self._start = start
         self._on_signature_changed = on_signature_changed
 
@@ -273,6 +276,7 @@ class StreamSession(StreamState[ItemT]):
 
     def took(self, attempts: Attempts) -> None:
         """Note the attempts of a unary call that stands for the stream."""
+        self.unary = True
         self.failed_attempts = attempts.failed
         self.target = attempts.endpoint or self.target
         self.deadlines.sent(attempts.begun)
@@ -297,9 +301,9 @@ class StreamSession(StreamState[ItemT]):
         if pause is None:
             raise self.failed(error, now)
         log_retry(f"request={self.request_id}", error, pause)
-        if self._observation is not None:
-            self._observation.retried(error, pause, self.attempt)
         self.failed_attempts = self._ended_attempt(error, now)
+        if self._observation is not None:
+            self._tell_retry(self._observation, error, pause)
         if self.placement is not None:
             self.placement.release()
         self._decoder = self._new_decoder()
@@ -339,6 +343,12 @@ class StreamSession(StreamState[ItemT]):
         self.first_due = False
         if self._observation is not None:
             self._observation.first(now - self._start)
+
+    def _tell_retry(self, observation: Observation, error: RequestError, pause: float) -> None:
+        """Tell an observer that the request is sent again."""
+        error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
+        attempts = self.failed_attempts
+        observation.retried(error.with_facts(attempts=attempts), pause, len(attempts))
 
     def _how_it_ended(self) -> dict[str, Any]:
         """Return what the outcome for an observer is in any case."""

@@ -245,7 +245,7 @@ class GenerationSession(StreamSession[str]):
             finish_reason=None if facts["error"] is not None else reason,
             usage=usage,
             timing=self.stopwatch.timing(self._end, usage.output_tokens),
-            streamed=self.request.stream,
+            streamed=not self.unary,
             output_bytes=len(self.text.encode()),
             chunk_times=self.stopwatch.times,
         )
