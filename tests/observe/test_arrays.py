@@ -23,6 +23,7 @@ from nupic_client import (
     RetryPolicy,
 )
 from nupic_client._core.kserve import wire
+from nupic_client.testing import FakeTriton
 
 ARRAY = np.ones(3, np.float32)
 PLAIN = signature("m", {"x": ("FP32", (-1,))})
@@ -120,6 +121,20 @@ def test_a_server_that_is_away_is_told_of(seen, ask):
             ask(client)
     assert seen.names == ["start", "retry", "retry", "end"]
     assert seen.only()[1].attempts
+
+
+@pytest.mark.parametrize("ask", [infer, ainfer])
+def test_a_token_that_is_fetched_anew_is_another_attempt(seen, ask):
+    tokens = ["old", "new"]
+    with FakeTriton(bearer_tokens={"old"}) as server:
+        with InferenceClient("gpt", server.url, observer=seen, bearer_token=lambda: tokens.pop(0)) as client:
+            ask(client, {"text_input": ["hi"]})
+            seen.calls.clear()
+            server.bearer_tokens = {"new"}
+            ask(client, {"text_input": ["hi"]})
+    ((error, pause, attempt),) = [facts for name, _, facts in seen.calls if name == "retry"]
+    assert (error.status, pause, attempt) == ("UNAUTHENTICATED", 0.0, 1)
+    assert [each.status for each in seen.only()[1].attempts] == ["UNAUTHENTICATED", "OK"]
 
 
 def over_http(server_url, seen):

@@ -163,6 +163,33 @@ def test_a_dropped_coroutine(client, seen):
     loop.close()
 
 
+def test_a_coroutine_that_is_dropped_before_its_request_is_sent(server, seen):
+    asked = []
+
+    async def headers():
+        asked.append(1)
+        if len(asked) > 1:  # the request; the question for the model was before
+            await asyncio.get_running_loop().create_future()
+        return {}
+
+    client = StreamingClient("gpt.streaming", server.url, observer=seen, metadata=headers)
+    loop = asyncio.new_event_loop()
+    coroutine = client.agenerate("hi")
+
+    async def begin():
+        task = asyncio.get_running_loop().create_task(coroutine)
+        while len(asked) < 2:
+            await asyncio.sleep(0.01)
+        return task
+
+    task = loop.run_until_complete(begin())
+    task._log_destroy_pending = False
+    coroutine.close()
+    check_cancelled(seen)
+    assert seen.threads[-1] != HERE()
+    loop.close()
+
+
 def test_a_stream_that_nobody_reads_is_none(client, seen):
     async def make():
         stream = client.astream("hi")
@@ -205,6 +232,7 @@ def test_a_task_that_is_cancelled_before_its_request_is_sent(seen):
         asyncio.run(run())
     _, outcome = seen.only()
     assert (outcome.cancelled, outcome.error, outcome.finish_reason) == (True, None, FinishReason.CANCELLED)
+    assert seen.threads[-1] == HERE()
 
 
 def test_a_closed_client_ends_its_streams(client, seen):
@@ -282,6 +310,7 @@ def test_a_cancelled_inference(seen):
         asyncio.run(run())
     seen.check_pairs(2)
     assert [outcome.cancelled for outcome in seen.outcomes] == [False, True]
+    assert seen.threads[-1] == HERE()
 
 
 FORK = """
