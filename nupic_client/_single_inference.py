@@ -55,7 +55,7 @@ class SingleInferenceClient(SingleModelClient):
         options: InferOptions,
         output: str | None,
         batch_size: int | None,
-        watch: Watch | None,
+        watch: Watch | None = None,
     ) -> flows.Flow[EmbeddingBatcher]:
         request = self._inference_request(options, single=False)
         return prepare_embedding(
@@ -63,7 +63,7 @@ class SingleInferenceClient(SingleModelClient):
         )
 
     def _bulk(
-        self, options: InferOptions, callback: object, watch: Watch | None, **settings: Any
+        self, options: InferOptions, callback: object, watch: Watch | None = None, **settings: Any
     ) -> flows.Flow[Pipeline]:
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")

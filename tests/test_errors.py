@@ -133,6 +133,7 @@ def test_facts_that_are_not_known_are_empty():
         "partial_text": "",
         "partial_results": (),
         "retryable": False,
+        "elsewhere": False,
         "attempts": (),
         "retry_after": None,
         "trailing_metadata": (),

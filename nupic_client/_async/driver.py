@@ -50,6 +50,8 @@ class AsyncDriver(abc.ABC):
                 try:
                     if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
                         reply = time.monotonic()
+                    elif type(command) is flows.Invoke and command.metadata.__class__ is tuple:
+                        reply = await self._invoke(command)
                     else:
                         reply = await self.perform(command)
                 except BaseException as error:  # noqa: BLE001 - a flow raises again what it does not handle
@@ -65,7 +67,7 @@ class AsyncDriver(abc.ABC):
 
     def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
         """Return a flow that sends this client's token with its calls."""
-        return authorized(flow, self._bearer)
+        return flow if self._bearer is None else authorized(flow, self._bearer)
 
     def explain(self, error: RequestError) -> RequestError:
         """Return the error of a call, with what is known about the way to the server."""
@@ -91,7 +93,15 @@ class AsyncDriver(abc.ABC):
         return await token if inspect.isawaitable(token) else token
 
     async def _invoke(self, command: flows.Invoke) -> Any:
-        return await self.finish(await self.begin(command))
+        return await self.finish(self.begin_at_once(command) or await self.begin(command))
+
+    def begin_at_once(self, command: flows.Invoke) -> Any:  # noqa: ARG002 - of those that can
+        """Start a unary call and return it, for `finish`; None where that may take long, and only `begin` can.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        return None
 
     @abc.abstractmethod
     async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:

@@ -13,9 +13,10 @@ from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
-from nupic_client._grpc.server_pool import Place, ServerPool
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client._grpc.place import Place
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, with_time_left
+from nupic_client._grpc.server_pool import ServerPool
+from nupic_client.errors import RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Probe
@@ -40,6 +41,7 @@ class AsyncPooledTransport(AsyncDriver):
         self._probes: set[asyncio.Task[None]] = set()
         """Keeps these tasks alive: the loop has only weak references."""
         self._begin()
+        pool.add(self)
         fork.track(self)
 
     def _begin(self) -> None:
@@ -56,8 +58,12 @@ class AsyncPooledTransport(AsyncDriver):
 
     async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:
         """Start a ``ModelStreamInfer`` call on one of the servers and return it."""
+        session.queue()
         patience = session.patience_in_queue(time.monotonic())
-        place = await self._enter(session.model, session.affinity, session.tried, patience, session)
+        try:
+            place = await self._enter(session.model, session.affinity, session.tried, patience, session)
+        except RequestError as error:
+            raise session.failed(error, time.monotonic()) from error.__cause__
         session.place(place)
         try:
             return await self._member(place.address).stream(session)
@@ -65,16 +71,31 @@ class AsyncPooledTransport(AsyncDriver):
             place.release()
             raise
 
+    async def _invoke(self, command: flows.Invoke) -> Any:
+        if command.attempts is not None:
+            return await self.finish(await self.begin(command))
+        start = time.monotonic()
+        command = noted(command, start)
+        while True:
+            try:
+                left = with_time_left(command, time.monotonic() - start)
+                return await self.finish(await self.begin(left))
+            except RequestError as error:
+                command = elsewhere(command, error, start, time.monotonic())
+
     async def begin(self, command: flows.Invoke) -> PooledCall:
         """Start a unary call on one of the servers and return it, for `finish`."""
         model, affinity, tried = attempt_of(command, several=self._pool.several)
-        place = await self._enter(model, affinity, tried, command.timeout)
-        if command.attempts is not None:
-            command.attempts.endpoint = place.address
+        attempts = command.attempts
+        if attempts is not None:
+            attempts.queued = True
+        place = await self._enter(model, affinity, tried, command.timeout, attempts=attempts)
+        if attempts is not None:
+            attempts.endpoint, attempts.queued = place.address, False
         command = with_time_left(command, time.monotonic() - place.start)
         try:
             member = self._member(place.address)
-            return PooledCall(await member.begin(command), member, place, command.attempts)
+            return PooledCall(await member.begin(command), member, place, attempts)
         except BaseException:
             place.release()
             raise
@@ -122,6 +143,7 @@ class AsyncPooledTransport(AsyncDriver):
         tried: Any,
         patience: float | None,
         session: StreamSession[Any] | None = None,
+        attempts: flows.Attempts | None = None,
     ) -> Place:
         """Return a place on a server; waits in the queue if all are full.
 
@@ -133,25 +155,54 @@ class AsyncPooledTransport(AsyncDriver):
         loop = running_loop()
         if self._pool.is_new:
             await self._look_up()
+        self._look(loop)
+        place = self._pool.enter(model, affinity, tried)
+        if not place.address:
+            await self._wait(loop, place, patience, session, attempts)
+        return place
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what is due beside the requests: ask servers that had failed, and leave those that have vanished."""
         for probe in self._pool.refresh():
             task = loop.create_task(self._probe(probe))
             self._probes.add(task)
             task.add_done_callback(self._probes.discard)
-        signal: asyncio.Future[None] = loop.create_future()
-        place = self._pool.enter(model, affinity, tried, lambda: _wake(loop, signal))
-        if place.address:
-            return place
+        self._pool.leave_gone()
+
+    def leave_gone(self) -> None:
+        """Close the connections to servers that have vanished and run nothing."""
+        with self._lock:
+            known = self._pool.known
+            gone = [self._members.pop(each) for each in [*self._members] if each not in known]
+        for member in gone:
+            member.close()
+
+    async def _wait(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        place: Place,
+        patience: float | None,
+        session: StreamSession[Any] | None,
+        attempts: flows.Attempts | None,
+    ) -> None:
+        """Wait in the queue for a place on a server."""
+        signal = _Signal(loop)
+        place.wake = signal.wake
         try:
             if session is not None:
                 session.placement = place  # leaving the stream ends the wait
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(signal, patience)
-            self.check_open()
-            self._pool.check_taken(place, patience, session)
+            if attempts is not None:
+                attempts.place = place  # so does leaving a stream of results
+            while (pause := self._pool.pause(place, patience, session)) is not None:
+                await signal.wait(pause)
+                self.check_open()
+                self._look(loop)
         except BaseException:
             place.release()
             raise
-        return place
+        finally:
+            if attempts is not None:
+                attempts.place = None
 
     async def _look_up(self) -> None:
         if self._pool.has_names:
@@ -165,9 +216,6 @@ class AsyncPooledTransport(AsyncDriver):
             return member
         with self._lock:
             self.check_open()
-            known = self._pool.known
-            for gone in [each for each in self._members if each not in known]:
-                self._members.pop(gone).close()
             member = self._members.get(address)
             if member is None:
                 member = self._members[address] = AsyncTransport(self._pool.config_of(address), self._bearer)
@@ -175,16 +223,37 @@ class AsyncPooledTransport(AsyncDriver):
 
     async def _probe(self, probe: Probe) -> None:
         ready = False
-        with suppress(RequestError, ConfigurationError):
-            ready = await self._member(probe.address).run(answers(probe.model))
+        try:
+            with suppress(Exception):  # also one of the caller's, whose function fetches the token
+                ready = await self._member(probe.address).run(answers(probe.model))
+        except BaseException:  # the loop ends
+            self._pool.abandoned(probe)
+            raise
         self._pool.probed(probe, ready=ready)
 
 
-def _wake(loop: asyncio.AbstractEventLoop, signal: asyncio.Future[None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(_set, signal)
+class _Signal:
+    """Wakes a task from any thread. Not by `asyncio.wait_for`, which may lose a cancellation before Python 3.12."""
 
+    __slots__ = ("_loop", "_news")
 
-def _set(signal: asyncio.Future[None]) -> None:
-    if not signal.done():
-        signal.set_result(None)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._news: asyncio.Future[None] | None = None
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until `wake` is called, or some seconds are over."""
+        self._news = self._loop.create_future()
+        timer = self._loop.call_later(timeout, self._set)
+        try:
+            await self._news
+        finally:
+            timer.cancel()
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._set)
+
+    def _set(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

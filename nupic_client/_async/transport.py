@@ -127,21 +127,29 @@ class AsyncTransport(AsyncDriver):
         return grpc.aio.insecure_channel(target, options)
 
     async def begin(self, command: flows.Invoke) -> Any:
+        """Same as `begin_at_once`."""
+        return self.begin_at_once(command)
+
+    def begin_at_once(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it, for `finish`.
 
         Raises:
             ConfigurationError: the client is closed.
         """
-        loop = running_loop()
-        channel = self._channels.get(loop) or self._open()
-        methods = self._methods.setdefault(loop, {})
-        method = methods.get(command.method)
+        methods = self._methods.get(running_loop())
+        method = None if methods is None or self.closed else methods.get(command.method)
         if method is None:
-            method = methods[command.method] = unary_method(channel, command.method)
+            method = self._method(command.method)
         call = method(command.request, timeout=command.timeout, metadata=command.metadata or None)
         if command.attempts is not None:
             command.attempts.call = call
         return call
+
+    def _method(self, name: str) -> Any:
+        """Return a method of this loop's channel, and keep it for the next call."""
+        method = unary_method(self._open(), name)
+        self._methods.setdefault(running_loop(), {})[name] = method
+        return method
 
     async def finish(self, call: Any) -> Any:
         """Wait for a call that `begin` started and return its response.
@@ -179,13 +187,13 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         ConfigurationError: no event loop of asyncio is running.
     """
-    loop = loop_here()
-    if loop is None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
         raise ConfigurationError(
             "async calls need asyncio's event loop (with anyio its asyncio backend, not trio): gRPC has no other; the"
             " blocking calls work in any thread, as by trio.to_thread.run_sync"
-        )
-    return loop
+        ) from None
 
 
 def task_is_cancelled() -> bool:

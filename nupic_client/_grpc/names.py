@@ -31,6 +31,8 @@ class Addresses:
         self.has_names = any(url.is_name for url in self._urls)
         self.found: dict[str, ClientConfig] = {}
         """The servers that there are now."""
+        self._of_names: dict[ServerUrl, dict[str, ClientConfig]] = {}
+        """What was found last for each name: one that does not resolve for a moment does not end what works."""
         self._looked_up = float("-inf")
         self._failed = False
 
@@ -57,17 +59,15 @@ class Addresses:
         found: dict[str, ClientConfig] = {}
         failure: ConnectionFailedError | None = None
         for url in self._urls:
-            if (
-                not url.is_name or proxy_of(self._config.of_server(url)) is not None
-            ):  # which looks names up itself
-                found.setdefault(str(url), self._config.of_server(url))
-                continue
-            try:
-                found |= {
-                    address: known for address, known in self._of_name(url).items() if address not in found
-                }
-            except ConnectionFailedError as error:
-                failure = error
+            direct = self._config.of_server(url)
+            if url.is_name and proxy_of(direct) is None:  # a proxy looks names up itself
+                try:
+                    self._of_names[url] = self._of_name(url)
+                except ConnectionFailedError as error:  # of several names the others may be well
+                    failure = error
+                found = {**found, **self._of_names.get(url, {}), **found}  # in order, the first one counts
+            else:
+                found.setdefault(str(url), direct)
         if failure is not None and not found:
             raise failure
         return found

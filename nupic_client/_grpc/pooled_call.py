@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._core.calls.flows import time_left
-from nupic_client.errors import ConfigurationError
+from nupic_client._core.calls.flows import Attempts, Invoke, time_left
+from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.logs import log_retry
 
 if TYPE_CHECKING:
-    from nupic_client._core.calls.flows import Attempts, Invoke
     from nupic_client._core.calls.placement import Affinity
-    from nupic_client._grpc.server_pool import Place
+    from nupic_client._grpc.place import Place
 
-__all__ = ["PooledCall", "attempt_of", "with_time_left"]
+__all__ = ["PooledCall", "attempt_of", "elsewhere", "noted", "with_time_left"]
 
 
 class PooledCall:
@@ -76,6 +76,33 @@ def attempt_of(command: Invoke, *, several: str = "") -> tuple[str, Affinity, Co
         return attempts.model, attempts.session, tried
     # ModelConfig and ModelReady call it name, others model_name; most calls of the service concern no model.
     return getattr(request, "name", "") or getattr(request, "model_name", ""), None, tried
+
+
+def noted(command: Invoke, now: float) -> Invoke:
+    """Return a call that notes its attempts; one that does not is tried again by nobody else: see `elsewhere`."""
+    return Invoke(
+        command.method, command.request, command.timeout, command.metadata, command.attempts or Attempts(now)
+    )
+
+
+def elsewhere(command: Invoke, error: RequestError, start: float, now: float) -> Invoke:
+    """Return a call that failed, for another server.
+
+    Args:
+        command: from `noted`.
+        error: of the attempt.
+        start: clock reading when the first attempt began.
+        now: clock reading.
+
+    Raises:
+        RequestError: no other server may do better.
+    """
+    failure = error if command.attempts is None else command.attempts.note(error, now)
+    spent = command.timeout is not None and now - start >= command.timeout
+    if spent or not failure.elsewhere:
+        raise failure from error.__cause__
+    log_retry(command.method, failure, 0.0)
+    return command
 
 
 def with_time_left(command: Invoke, waited: float) -> Invoke:

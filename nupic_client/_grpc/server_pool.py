@@ -2,97 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from nupic_client._core.balance.pool import Pool
 from nupic_client._core.balance.queue import RequestQueue
-from nupic_client._core.calls.placement import Affinity, Pin, no_room
+from nupic_client._core.calls.placement import Affinity, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
+from nupic_client._grpc.place import Place
 from nupic_client.config import ClientConfig
-from nupic_client.errors import ConnectionFailedError, RequestError
+from nupic_client.errors import ConnectionFailedError, RequestError, StreamClosedError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Lease, Probe
     from nupic_client._core.calls.session import StreamSession
     from nupic_client.endpoint import Endpoint
 
-__all__ = ["Place", "ServerPool"]
+__all__ = ["ServerPool"]
 
 
-class Place:
-    """The place of one attempt on a server, or in the queue for one. Thread-safe. See `Placement`.
+_LOOK_FIRST, _LOOK = 1.0, 10.0
+"""Seconds between two looks of the request that waits the longest, and of each other one: it may have become the first."""
 
-    Args:
-        pool: that it is of.
-        affinity: the session that the request belongs to.
-        wake: called when the request has waited for long enough, by any thread.
-    """
 
-    __slots__ = (
-        "_pool",
-        "_settled",
-        "_taken",
-        "address",
-        "affinity",
-        "lease",
-        "start",
-        "wake",
-    )
+class Transport(Protocol):
+    """What has connections to the servers."""
 
-    def __init__(self, pool: ServerPool, affinity: Affinity, wake: Callable[[], object]) -> None:
-        self.address = ""
-        """Of the server; empty while the request waits."""
-        self.affinity = affinity
-        self.start = time.monotonic()
-        self.wake = wake
-        self._pool = pool
-        self.lease: Lease | None = None
-        """None while the request waits."""
-        self._settled = False
-        self._taken = self.start
-
-    @property
-    def session(self) -> str | None:
-        """The session that the request should stay with, if there is one."""
-        return None if isinstance(self.affinity, Pin) else self.affinity
-
-    @property
-    def only(self) -> str:
-        """The address of the one server that may take it, if there is one."""
-        return self.affinity.address if isinstance(self.affinity, Pin) else ""
-
-    def take(self, lease: Lease) -> None:
-        """Take a place on a server."""
-        self.lease = lease
-        self._taken = time.monotonic()
-        self.address = lease.address
-        if isinstance(self.affinity, Pin):
-            self.affinity.address = lease.address
-
-    def failed(self, error: RequestError, tried: Collection[str]) -> RequestError:
-        """Note that the attempt failed, once; return the error, which says whether to try elsewhere."""
-        if self.lease is None or self._settled:
-            return error
-        self._settled = True
-        pinned = isinstance(self.affinity, Pin)
-        return self._pool.failed(self.lease, error, [*tried, self.address], pinned=pinned)
-
-    def answered(self, first_response: float | None = None) -> None:
-        """Note that the server answered."""
-        if self.lease is not None and not self._settled:
-            self._settled = True
-            seconds = None if first_response is None else max(first_response - self._taken, 0.0)
-            self._pool.answered(self.lease, seconds)
-
-    def release(self) -> None:
-        """Give the place back, or leave the queue. Idempotent."""
-        self._pool.release(self)
+    def leave_gone(self) -> None:
+        """Close those to servers that have vanished and run nothing."""
+        ...
 
 
 class ServerPool:
@@ -104,6 +50,7 @@ class ServerPool:
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
+        self._transports: WeakSet[Transport] = WeakSet()
         self._begin()
         fork.track(self)
 
@@ -112,8 +59,12 @@ class ServerPool:
         self._pool = Pool(balancing=self._config.balancing, max_outstanding=self._config.max_outstanding)
         self._addresses = Addresses(self._config)
         self._queue: RequestQueue[Place] = RequestQueue()
+        self._dropped: deque[tuple[Place, bool, float | None]] = deque()
+        """Places that destructors gave back, with whether their servers answered, and when: see `housekeeping`."""
         self.known: dict[str, ClientConfig] = {}
         """The configuration for each server that there is, or that still runs requests. Replaced, never changed."""
+        self._connected = self.known
+        """What the transports last knew."""
 
     def _after_fork(self) -> None:
         """Start over in a forked child: what runs is the parent's."""
@@ -170,6 +121,8 @@ class ServerPool:
         """Look names up anew if it is time, in a thread of its own, and return what to ask servers that had failed."""
         now = time.monotonic()
         with self._lock:
+            if self._dropped:
+                self._take_dropped()
             due = self._addresses.is_due(now)
             if due:
                 self._addresses.begin(now)
@@ -177,6 +130,18 @@ class ServerPool:
         if due:
             threading.Thread(target=self._look_up_again, name="nupic-look-up", daemon=True).start()
         return probes
+
+    def add(self, transport: Transport) -> None:
+        """Let a transport know when servers are no more."""
+        self._transports.add(transport)
+
+    def leave_gone(self) -> None:
+        """Let the transports close the connections to servers that have vanished and run nothing. Takes locks of gRPC."""
+        known = self.known
+        if known is not self._connected:
+            self._connected = known
+            for transport in tuple(self._transports):
+                transport.leave_gone()
 
     def config_of(self, address: str) -> ClientConfig:
         """Return the configuration for one of the servers.
@@ -191,11 +156,9 @@ class ServerPool:
                 f"the server is no longer one of {self.target}", target=address, retryable=True
             ) from None
 
-    def enter(
-        self, model: str, affinity: Affinity, tried: Collection[str], wake: Callable[[], object]
-    ) -> Place:
-        """Return a place on a server, or in the queue: then it has no address until ``wake`` is called."""
-        place = Place(self, affinity, wake)
+    def enter(self, model: str, affinity: Affinity, tried: Collection[str]) -> Place:
+        """Return a place on a server, or in the queue: then it has no address yet, see `pause`."""
+        place = Place(self, affinity)
         with self._lock:
             # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
             lease = self._pool.choose(
@@ -212,25 +175,37 @@ class ServerPool:
                 place.take(lease)
         return place
 
-    def check_taken(self, place: Place, patience: float | None, session: StreamSession[Any] | None) -> None:
-        """Raise an error if a place that was waited for is none.
+    def pause(
+        self, place: Place, patience: float | None, session: StreamSession[Any] | None = None
+    ) -> float | None:
+        """Return how long to wait for a place before the next look, or None if it has a server.
+
+        Whoever waits looks now and then, and calls `refresh`: the requests that run may be long, and those that wait want
+        to know whether a server has come back.
 
         Args:
             place: from `enter`.
-            patience: seconds that the request was allowed to wait.
+            patience: seconds that the request may wait.
             session: of a stream.
 
         Raises:
-            StreamClosedError: the stream was left meanwhile.
+            StreamClosedError: the stream was left meanwhile, or the stream of results that the call is for.
             DeadlineExceededError: no server had room in time.
         """
         if session is not None:
             session.check_running()
+        if place.left:
+            raise StreamClosedError("these results were closed while a request waited for a server")
+        with self._lock:
+            self._take_dropped()
+            first = self._queue.first is place
         if place.address:
-            return
-        if session is not None:
-            raise session.not_placed(time.monotonic())
-        raise no_room(patience, "total", self.target)
+            return None
+        now = time.monotonic()
+        left = math.inf if patience is None else patience - (now - place.start)
+        if left <= 0.0:
+            raise no_room(patience, "total", self.target) if session is None else session.not_placed(now)
+        return min(left, _LOOK_FIRST if first else _LOOK)
 
     def _grant(self) -> None:
         """Give places to those who wait, the first one first."""
@@ -246,14 +221,35 @@ class ServerPool:
         """Take a place back, or out of the queue."""
         with self._lock:
             waits = place.lease is None
-            if place.lease is None:
-                self._queue.remove(place)
-            else:
-                closable = self._pool.release(place.lease)
-                self._forget([closable] if closable else [])
+            self._give_back(place)
             self._grant()
         if waits:
             place.wake()  # whoever still waits for it
+
+    def drop(self, place: Place, *, answered: bool, first_response: float | None = None) -> None:
+        """Take a place back soon. Takes no lock, for destructors."""
+        self._dropped.append((place, answered, first_response))
+        with suppress(RuntimeError):  # the queue changes at this moment, and whoever does that takes it back
+            first = self._queue.first
+            if first is not None:
+                first.wake()
+
+    def _take_dropped(self) -> None:
+        """Take back what destructors gave back."""
+        while self._dropped:
+            with suppress(IndexError):  # a destructor may interrupt this, and what it calls do the same
+                place, answered, first_response = self._dropped.popleft()
+                if answered:
+                    place.answered(first_response)
+                self._give_back(place)
+        self._grant()
+
+    def _give_back(self, place: Place) -> None:
+        if place.lease is None:
+            self._queue.remove(place)
+        else:
+            closable = self._pool.release(place.lease)
+            self._forget([closable] if closable else [])
 
     def failed(
         self, lease: Lease, error: RequestError, tried: Collection[str], *, pinned: bool
@@ -285,9 +281,15 @@ class ServerPool:
             self._pool.probed(probe, ready, time.monotonic(), random.random())  # noqa: S311
             self._grant()
 
+    def abandoned(self, probe: Probe) -> None:
+        """Note that a probe has no answer: who asked was interrupted."""
+        with self._lock:
+            self._pool.abandoned(probe)
+
     def endpoints(self) -> list[Endpoint]:
         """Return the servers as they are now."""
         with self._lock:
+            self._take_dropped()
             return self._pool.endpoints(time.monotonic())
 
     def close(self) -> None:

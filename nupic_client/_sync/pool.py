@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
-from nupic_client._grpc.pooled_call import PooledCall, attempt_of, with_time_left
-from nupic_client._grpc.server_pool import Place, ServerPool
+from nupic_client._grpc.place import Place
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, with_time_left
+from nupic_client._grpc.server_pool import ServerPool
 from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
-from nupic_client.errors import ConfigurationError, RequestError
+from nupic_client.errors import RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Probe
@@ -37,6 +39,7 @@ class PooledTransport(StreamDriver):
         super().__init__(bearer)
         self._pool = pool
         self._begin()
+        pool.add(self)
         fork.track(self)
 
     def _begin(self) -> None:
@@ -50,8 +53,12 @@ class PooledTransport(StreamDriver):
 
     def stream(self, session: StreamSession[Any]) -> StreamCall:
         """Start a ``ModelStreamInfer`` call on one of the servers and return it."""
+        session.queue()
         patience = session.patience_in_queue(time.monotonic())
-        place = self._enter(session.model, session.affinity, session.tried, patience, session)
+        try:
+            place = self._enter(session.model, session.affinity, session.tried, patience, session)
+        except RequestError as error:
+            raise session.failed(error, time.monotonic()) from error.__cause__
         session.place(place)
         try:
             return self._member(place.address).stream(session)
@@ -87,6 +94,17 @@ class PooledTransport(StreamDriver):
         return response
 
     def _invoke(self, command: flows.Invoke) -> Any:
+        if command.attempts is not None:
+            return self._attempt(command)
+        start = time.monotonic()
+        command = noted(command, start)
+        while True:
+            try:
+                return self._attempt(with_time_left(command, time.monotonic() - start))
+            except RequestError as error:
+                command = elsewhere(command, error, start, time.monotonic())
+
+    def _attempt(self, command: flows.Invoke) -> Any:
         place, command = self._placed(command)
         try:
             response = self._member(place.address).perform(command)
@@ -117,9 +135,12 @@ class PooledTransport(StreamDriver):
     def _placed(self, command: flows.Invoke) -> tuple[Place, flows.Invoke]:
         """Return a place for a call, and the call with the time that is left for it."""
         model, affinity, tried = attempt_of(command, several=self._pool.several)
-        place = self._enter(model, affinity, tried, command.timeout)
-        if command.attempts is not None:
-            command.attempts.endpoint = place.address
+        attempts = command.attempts
+        if attempts is not None:
+            attempts.queued = True
+        place = self._enter(model, affinity, tried, command.timeout, attempts=attempts)
+        if attempts is not None:
+            attempts.endpoint, attempts.queued = place.address, False
         return place, with_time_left(command, time.monotonic() - place.start)
 
     def _enter(
@@ -129,6 +150,7 @@ class PooledTransport(StreamDriver):
         tried: Any,
         patience: float | None,
         session: StreamSession[Any] | None = None,
+        attempts: flows.Attempts | None = None,
     ) -> Place:
         """Return a place on a server; waits in the queue if all are full.
 
@@ -139,23 +161,52 @@ class PooledTransport(StreamDriver):
         self.check_open()
         if self._pool.is_new:
             self._pool.look_up()
+        self._look()
+        place = self._pool.enter(model, affinity, tried)
+        if not place.address:
+            self._wait(place, patience, session, attempts)
+        return place
+
+    def _look(self) -> None:
+        """Do what is due beside the requests: ask servers that had failed, and leave those that have vanished."""
         for probe in self._pool.refresh():
             threading.Thread(target=self._probe, args=(probe,), name="nupic-probe", daemon=True).start()
+        self._pool.leave_gone()
+
+    def leave_gone(self) -> None:
+        """Close the connections to servers that have vanished and run nothing."""
+        with self._lock:
+            known = self._pool.known
+            gone = [self._members.pop(each) for each in [*self._members] if each not in known]
+        for member in gone:
+            member.close()
+
+    def _wait(
+        self,
+        place: Place,
+        patience: float | None,
+        session: StreamSession[Any] | None,
+        attempts: flows.Attempts | None,
+    ) -> None:
+        """Wait in the queue for a place on a server."""
         signal = threading.Lock()
         signal.acquire()
-        place = self._pool.enter(model, affinity, tried, lambda: _wake(signal))
-        if place.address:
-            return place
+        place.wake = partial(_wake, signal)
         try:
             if session is not None:
                 session.placement = place  # leaving the stream ends the wait
-            signal.acquire(timeout=-1 if patience is None else patience)
-            self.check_open()
-            self._pool.check_taken(place, patience, session)
+            if attempts is not None:
+                attempts.place = place  # so does leaving a stream of results
+            while (pause := self._pool.pause(place, patience, session)) is not None:
+                signal.acquire(timeout=pause)
+                self.check_open()
+                self._look()
         except BaseException:
             place.release()
             raise
-        return place
+        finally:
+            if attempts is not None:
+                attempts.place = None
 
     def _member(self, address: str) -> Transport:
         member = self._members.get(address)
@@ -163,9 +214,6 @@ class PooledTransport(StreamDriver):
             return member
         with self._lock:
             self.check_open()
-            known = self._pool.known
-            for gone in [each for each in self._members if each not in known]:
-                self._members.pop(gone).close()
             member = self._members.get(address)
             if member is None:
                 member = self._members[address] = Transport(self._pool.config_of(address), self._bearer)
@@ -173,7 +221,7 @@ class PooledTransport(StreamDriver):
 
     def _probe(self, probe: Probe) -> None:
         ready = False
-        with suppress(RequestError, ConfigurationError):
+        with suppress(Exception):  # also one of the caller's, whose function fetches the token
             ready = self._member(probe.address).run(answers(probe.model))
         self._pool.probed(probe, ready=ready)
 

@@ -80,6 +80,11 @@ class Health:
         self.wanted = False
         return True
 
+    def unasked(self) -> None:
+        """Let the next probe be made: the last one was given up."""
+        if self._asked is not None:
+            self._asked, self.wanted = None, True
+
     def lift(self, *, trial: bool) -> None:
         """End the quarantine because a probe said "ready". If the next request fails, the next quarantine is longer."""
         self.due = self._asked = None

@@ -215,6 +215,15 @@ class Pool:
             health.lift(trial=False)
             server.answered, server.draining = True, False
 
+    def abandoned(self, probe: Probe) -> None:
+        """Ask again what nobody will answer.
+
+        Args:
+            probe: from `due_probes`.
+        """
+        if probe.health.quarantine == probe.quarantine:
+            probe.health.unasked()
+
     def endpoints(self, now: float) -> list[Endpoint]:
         """Return the servers as they are now."""
         return [server.view(now) for server in self._servers.values()]
@@ -253,11 +262,12 @@ class Pool:
         ]
 
     def _forget(self, server: PooledServer) -> bool:
-        """Forget a server that has vanished; return whether it was there and runs nothing."""
-        if server.running or server.gone:
+        """Forget a server that has vanished if it runs nothing; return whether it does."""
+        if server.running:
             return False
         server.gone = True
-        del self._servers[server.address]
+        if self._servers.get(server.address) is server:  # else it is the parent's, in a forked child
+            del self._servers[server.address]
         return True
 
     def _reached(self, lease: Lease) -> None:

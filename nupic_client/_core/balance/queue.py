@@ -43,7 +43,7 @@ class RequestQueue(Generic[WaiterT]):
     def __init__(self) -> None:
         # A plain dict is slow here: it looks at all entries that were removed before its first one.
         self._lines: dict[_Need, OrderedDict[WaiterT, _Wish]] = {}
-        self._where: dict[WaiterT, _Need] = {}
+        self._where: OrderedDict[WaiterT, _Need] = OrderedDict()
         self._tickets = 0
 
     def __len__(self) -> int:
@@ -51,6 +51,11 @@ class RequestQueue(Generic[WaiterT]):
 
     def __contains__(self, waiter: object) -> bool:
         return waiter in self._where
+
+    @property
+    def first(self) -> WaiterT | None:
+        """The request that waits the longest, or None."""
+        return next(iter(self._where), None)
 
     def add(
         self,

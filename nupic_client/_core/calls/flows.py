@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from nupic_client._core.calls.placement import Affinity
+from nupic_client._core.calls.placement import Affinity, Placement, tried
 from nupic_client._core.calls.retry import may_retry, next_pause
 from nupic_client.attempts import Attempt
 from nupic_client.errors import DeadlineExceededError, RequestError
@@ -55,7 +55,7 @@ class Attempts:
         session: that the call belongs to.
     """
 
-    __slots__ = ("begun", "call", "endpoint", "failed", "model", "observation", "session")
+    __slots__ = ("begun", "call", "endpoint", "failed", "model", "observation", "place", "queued", "session")
 
     def __init__(self, start: float, model: str = "", session: Affinity = None) -> None:
         self.model = model
@@ -67,13 +67,17 @@ class Attempts:
         self.failed: tuple[Attempt, ...] = ()
         self.endpoint = ""
         """The server of the attempt that runs or was answered, if there are several; else empty."""
+        self.queued = False
+        """Whether the next attempt waits for a server: it went to none yet."""
+        self.place: Placement | None = None
+        """What it waits for then, so that it can be left."""
         self.call: Any = None
         """The object of gRPC for the attempt that was answered, which knows its metadata."""
 
     @property
     def tried(self) -> list[str]:
         """The servers where attempts have failed."""
-        return [attempt.endpoint for attempt in self.failed]
+        return tried(self.failed)
 
     @property
     def count(self) -> int:
@@ -82,6 +86,8 @@ class Attempts:
 
     def note(self, error: RequestError, now: float) -> RequestError:
         """Note that the attempt that runs has failed; return its error with all attempts so far."""
+        if self.queued:
+            return error.with_facts(attempts=self.failed)
         self.failed = (*self.failed, Attempt(error.target, error.status, now - self.begun))
         self.begun = now
         return error.with_facts(attempts=self.failed)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from nupic_client.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
+    from nupic_client.attempts import Attempt
     from nupic_client.errors import RequestError
 
-__all__ = ["Affinity", "Pin", "Placement", "no_room"]
+__all__ = ["Affinity", "Pin", "Placement", "no_room", "tried"]
+
+_OF_THE_CALLER = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 
 
 class Pin:
@@ -61,13 +64,31 @@ class Placement(Protocol):
         ...
 
     def answered(self, first_response: float | None = None) -> None:
-        """Note that the server answered.
+        """Note that the server answers: with its first response, and again at the end.
 
         Args:
-            first_response: clock reading of the first response of a stream.
+            first_response: clock reading of the first response of a stream, at its end.
         """
         ...
 
     def release(self) -> None:
         """Give the place back. Idempotent."""
         ...
+
+    def leave(self) -> None:
+        """End the wait for it soon. Takes no lock, for destructors."""
+        ...
+
+    def drop(self, *, answered: bool, first_response: float | None = None) -> None:
+        """Give the place back soon. Takes no lock, for destructors.
+
+        Args:
+            answered: whether the server answered.
+            first_response: as for `answered`.
+        """
+        ...
+
+
+def tried(failed: Iterable[Attempt]) -> list[str]:
+    """Return the servers where attempts have failed by their own fault; a refused token is not one."""
+    return [attempt.endpoint for attempt in failed if attempt.status not in _OF_THE_CALLER]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
 from nupic_client._core.calls.observation import bare
-from nupic_client._core.calls.placement import no_room
+from nupic_client._core.calls.placement import no_room, tried
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
 from nupic_client._core.calls.stream_state import Later, State, StreamState
@@ -91,6 +90,7 @@ class StreamSession(StreamState[ItemT]):
         "failed_attempts",
         "model",
         "placement",
+        "queued",
         "request_id",
         "target",
         "unary",
@@ -120,6 +120,8 @@ class StreamSession(StreamState[ItemT]):
         self.failed_attempts: tuple[Attempt, ...] = ()
         self.placement: Placement | None = None
         """Its place on one of several servers."""
+        self.queued = False
+        """Whether the attempt waits for such a place: then it went to no server yet."""
         self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
         self._options = options
         context = None if observation is None else observation.context
@@ -174,15 +176,24 @@ class StreamSession(StreamState[ItemT]):
         """Clock reading of the first response that says something, or None."""
         return None
 
+    def queue(self) -> None:
+        """Wait for a server for the next attempt."""
+        self.queued = True
+
     def place(self, placement: Placement) -> None:
         """Take the server that this attempt is sent to."""
-        self.placement = placement
+        self.placement = (
+            placement  # before the look at `running`, which `_close` sets before its look at this
+        )
         self.target = placement.address
+        self.queued = not placement.address
+        if not self.running:
+            placement.release()
 
     @property
     def tried(self) -> list[str]:
         """The servers where attempts have failed."""
-        return [attempt.endpoint for attempt in self.failed_attempts]
+        return tried(self.failed_attempts)
 
     @property
     def answered(self) -> bool:
@@ -215,6 +226,12 @@ class StreamSession(StreamState[ItemT]):
         """Return the seconds left of the total deadline, or None where there is none. Never negative."""
         timeout = self._options.timeouts.total
         return None if timeout is None else max(timeout - (now - self._start), 0.0)
+
+    def _responded(self) -> None:
+        """Note the first response."""
+        self.deadlines.responded = True
+        if self.placement is not None:
+            self.placement.answered()
 
     def patience_in_queue(self, now: float) -> float | None:
         """Return the seconds that the request may wait for a server, or None for no limit."""
@@ -274,11 +291,12 @@ class StreamSession(StreamState[ItemT]):
         status = "CANCELLED" if self._state is State.CANCELLED else "OK"
         return (*self.failed_attempts, Attempt(self.target, status, self._end - self.deadlines.sent_at))
 
-    def took(self, attempts: Attempts) -> None:
-        """Note the attempts of a unary call that stands for the stream."""
+    def took(self, attempts: Attempts, *, failed: bool = False) -> None:
+        """Note the attempts of a unary call that stands for the stream; its own failure is noted by `failed`."""
         self.unary = True
-        self.failed_attempts = attempts.failed
+        self.failed_attempts = attempts.failed[:-1] if failed else attempts.failed
         self.target = attempts.endpoint or self.target
+        self.queued = attempts.queued
         self.deadlines.sent(attempts.begun)
 
     def _ended_attempt(self, error: RequestError, now: float) -> tuple[Attempt, ...]:
@@ -330,13 +348,17 @@ class StreamSession(StreamState[ItemT]):
         """Tell the pool of servers of a failure; return the error, which says whether to try elsewhere."""
         return error if self.placement is None else self.placement.failed(error, self.tried)
 
-    def _close(self, state: State, now: float, later: Later | None = None) -> None:
+    def _give_back(self, later: Later | None) -> None:
         placement = self.placement
-        if placement is not None and self.running:
-            if state is State.FINISHED:
-                (later or _now)(partial(placement.answered, self.first_response))
-            (later or _now)(placement.release)
-        super()._close(state, now, later)
+        if placement is None:
+            return
+        answered = self.finished or (self._state is State.CANCELLED and self.deadlines.responded)
+        if later is not None:
+            placement.drop(answered=answered, first_response=self.first_response)
+            return
+        if answered:
+            placement.answered(self.first_response)
+        placement.release()
 
     def _tell_first(self, now: float) -> None:
         """Tell an observer that the first item has come."""
@@ -393,7 +415,7 @@ class StreamSession(StreamState[ItemT]):
 
     def _completed(self, error: RequestError, now: float) -> RequestError:
         error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
-        queued = self.placement is not None and not self.placement.address
+        queued = self.queued
         attempts = error.attempts or (self.failed_attempts if queued else self._ended_attempt(error, now))
         again = not self.items
         error = error.with_facts(
@@ -409,7 +431,3 @@ class StreamSession(StreamState[ItemT]):
         if isinstance(error, ConnectionFailedError) and self.deadlines.responded:
             return cut_short(error, amount or f"an answer without {self._content}")
         return error
-
-
-def _now(function: Callable[[], object]) -> None:
-    function()

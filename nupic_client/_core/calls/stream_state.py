@@ -156,6 +156,9 @@ class StreamState(Generic[ItemT]):
         """The error the stream ended with, or None."""
         return self._error
 
+    def _give_back(self, later: Later | None) -> None:
+        """Give back what the stream has taken, when it has ended; `later` as for `cancelled`."""
+
     def _close(self, state: State, now: float, later: Later | None = None) -> None:
         if not self.running:  # another thread was first
             return
@@ -167,6 +170,7 @@ class StreamState(Generic[ItemT]):
                 self._log()
             else:
                 later(self._log)
+        self._give_back(later)
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             on_end(self)

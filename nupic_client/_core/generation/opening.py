@@ -169,7 +169,7 @@ def _generate(
         response = wire.parse_infer_response((yield invoke))
     except RequestError as error:
         now: float = yield READ_CLOCK
-        session.took(attempts)
+        session.took(attempts, failed=True)
         raise session.failed(error, now) from error.__cause__
     now = yield READ_CLOCK
     session.took(attempts)

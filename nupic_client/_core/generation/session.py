@@ -124,7 +124,8 @@ class GenerationSession(StreamSession[str]):
             text = self._decoder.feed_whole(response) if whole else self._decoder.feed(response)
         except RequestError as error:
             raise self._refused(error, now) from None
-        self.deadlines.responded = True
+        if not self.deadlines.responded:
+            self._responded()
         if text:
             self._bytes_left -= len(text) if text.isascii() else len(text.encode())
             if self._bytes_left < 0:

@@ -165,18 +165,20 @@ class Pipeline:
 
     def finish(self, job: Job, outcome: Outcome) -> Found:
         """Take the outcome of a job; return what the callback is to be called with: (index, outcome)."""
+        if not job.rows and not isinstance(outcome, NupicError):
+            return self._window.finish(job.number, (outcome,))
         indexes = self._window.items(job.number)
         outcomes = [outcome] * len(indexes) if isinstance(outcome, NupicError) else _split(outcome, job.rows)
-        outcomes = [
-            _of_item(each, index) if isinstance(each, NupicError) else each
-            for index, each in zip(indexes, outcomes, strict=True)
-        ]
-        self._window.finish(job.number, outcomes)
-        return [
-            (index, each)
-            for index, each in zip(indexes, outcomes, strict=True)
-            if self._settings.errors == "return" or not isinstance(each, NupicError)
-        ]
+        found = self._window.finish(
+            job.number,
+            [
+                _of_item(each, index) if isinstance(each, NupicError) else each
+                for index, each in zip(indexes, outcomes, strict=True)
+            ],
+        )
+        if self._settings.errors == "return":
+            return found
+        return [pair for pair in found if not isinstance(pair[1], NupicError)]
 
     def take(self) -> Any:
         """Return the next result, with its index where results come as they complete, or `NOTHING`.
@@ -263,8 +265,6 @@ def _raise(error: ConfigurationError) -> flows.Flow[InferenceResult]:
 
 def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
     """Return the rows of each input of a batch."""
-    if not rows:
-        return [result]
     for name, array in result.items():
         if array.shape[:1] != (sum(rows),):
             error = ProtocolError(

@@ -149,6 +149,8 @@ class Turn:
         if answered:
             self._state.started = True
             self._state.ended = self._end
+        elif not self._state.started:
+            self._state.pin.address = ""  # the next request starts the sequence anew, on any server
         self._state.give_back()
 
 

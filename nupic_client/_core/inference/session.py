@@ -106,7 +106,8 @@ class InferenceSession(StreamSession[Item]):
             result = self._decoder.feed(response)
         except RequestError as error:
             raise self._refused(error, now) from None
-        self.deadlines.responded = True
+        if not self.deadlines.responded:
+            self._responded()
         if result is None:
             return ()
         if not self._count:

@@ -279,6 +279,29 @@ def test_the_many_requests_of_one_death_are_one_failure():
     assert "a" in picked(pool, now=NOW + 0.2), "it had been sent before the server came back"
 
 
+def test_the_many_streams_of_one_dead_model_are_one_failure():
+    pool = pool_of("a", "b")
+    for lease in [lease for lease in chosen(pool, 40) if lease.address == "a"]:
+        pool.failed(lease, error_of("between tokens"), NOW, 1.0)
+    assert view(pool, "a").quarantined_models == {"llm": pytest.approx(0.1)}
+
+
+def test_an_answer_of_before_does_not_bring_a_model_back():
+    pool = pool_of("a", "b")
+    running = next(lease for lease in chosen(pool, 2) if lease.address == "a")
+    fail(pool, "between tokens", "a")
+    pool.succeeded(running, NOW)
+    assert set(view(pool, "a").quarantined_models) == {"llm"}
+
+
+def test_after_a_certain_failure_it_is_asked_once_a_minute():
+    pool = pool_of("a")
+    for _ in range(12):
+        fail(pool, "tls", "a", draw=0.999)
+    picked(pool)
+    assert 50 < pool.next_probe() - NOW < 60
+
+
 def test_those_that_run_on_a_server_that_exits_do_not_bring_it_back():
     pool = pool_of("a", "b")
     running = next(lease for lease in chosen(pool, 2) if lease.address == "a")
@@ -303,6 +326,15 @@ def test_late_first_tokens_of_a_busy_server_say_nothing():
         slow, fast = (pool.choose("llm", tried={"b"}, now=NOW, draw=0.5) for _ in range(2))
         pool.succeeded(fast, NOW + 1)
         pool.failed(slow, error_of("first token"), NOW + 2, 0.5)
+    assert view(pool, "a").quarantined_models == {}
+
+
+def test_one_answer_while_others_wait_speaks_for_the_server():
+    pool = pool_of("a", "b")
+    fast, *slow = (pool.choose("llm", tried={"b"}, now=NOW, draw=0.5) for _ in range(6))
+    pool.succeeded(fast, NOW + 1)
+    for lease in slow:
+        pool.failed(lease, error_of("first token"), NOW + 2, 0.5)
     assert view(pool, "a").quarantined_models == {}
 
 
@@ -345,6 +377,21 @@ def test_one_that_answers_after_all_is_up():
     assert picked(pool) == {"a"}
 
 
+def test_one_that_says_that_it_lacks_the_model_is_up():
+    pool = pool_of("a")
+    fail(pool, "refused", "a")
+    fail(pool, "not found", "a")
+    assert view(pool, "a").state == "up"
+    assert set(view(pool, "a").quarantined_models) == {"llm"}
+
+
+def test_one_that_exits_and_answers_after_all_is_up():
+    pool = pool_of("a")
+    fail(pool, "exiting", "a")
+    pool.succeeded(pool.choose("llm", now=NOW, draw=0.5), NOW)
+    assert view(pool, "a").state == "up"
+
+
 def test_where_all_exit_one_of_them_is_taken_rather_than_none():
     pool = pool_of("a", "b")
     fail(pool, "exiting", "a")
@@ -362,9 +409,10 @@ def test_a_model_that_is_out_everywhere_is_still_asked_for():
 # Probes
 
 
-def test_a_server_that_is_ready_again_is_up():
+@pytest.mark.parametrize("failure", SERVER_OUT)
+def test_a_server_that_is_ready_again_is_up(failure):
     pool = pool_of("a", "b")
-    fail(pool, "refused", "a")
+    fail(pool, failure, "a")
     picked(pool)
     assert pool.due_probes(NOW + 0.04) == []
     assert probe(pool, True, NOW + 0.05) == [("a", "")]
@@ -517,6 +565,14 @@ def test_nothing_is_hurried_where_all_are_out():
     fail(pool, "refused", "b")
     assert not pool.elsewhere("llm", error_of("refused"), {"a"}, NOW)
     assert pool.elsewhere("llm", error_of("refused"), {"a"}, NOW + 0.05)
+
+
+def test_one_that_is_due_is_no_reason_to_leave_a_server_that_is_well():
+    pool = pool_of("a", "b")
+    fail(pool, "refused", "b")
+    assert not pool.elsewhere("llm", error_of("aged"), {"a"}, NOW + 1)
+    fail(pool, "refused", "a")
+    assert pool.elsewhere("llm", error_of("refused"), {"a"}, NOW + 1)
 
 
 # Addresses
@@ -723,3 +779,16 @@ def test_the_load_of_a_sticky_pool_is_bounded(steps):
         lease = pool.choose("llm", session=f"session {number}", now=NOW, draw=0.5)
         leases.append(lease)
         assert view(pool, lease.address).running <= -(-5 * len(leases) // (4 * len(ADDRESSES)))
+
+
+def test_a_probe_that_was_given_up_is_made_again():
+    pool = pool_of("a", "b")
+    fail(pool, "refused", "a", draw=0.9)
+    chosen(pool)
+    (asked,) = pool.due_probes(NOW + 1)
+    assert pool.due_probes(NOW + 1) == []
+    pool.abandoned(asked)
+    (again,) = pool.due_probes(NOW + 1)
+    pool.probed(again, True, NOW + 1, 0.0)
+    pool.abandoned(again)  # too late, and without effect
+    assert pool.due_probes(NOW + 100) == []

@@ -132,13 +132,14 @@ def test_a_session_does_not_wait_for_its_home():
         assert granted(queue, pool) == [("request", lease.address)]
 
 
-def test_another_server_than_those_that_were_tried():
+@pytest.mark.parametrize(("tried", "other"), [("a", "b"), ("b", "a")])
+def test_another_server_than_those_that_were_tried(tried, other):
     pool, leases = full_pool("a", "b")
     queue = RequestQueue()
-    queue.add("request", "llm", tried={"a"})
+    queue.add("request", "llm", tried={tried})
     for lease in leases:
         pool.release(lease)
-    assert granted(queue, pool) == [("request", "b")]
+    assert granted(queue, pool) == [("request", other)]
 
 
 def test_requests_for_one_server_do_not_stop_the_others():
@@ -234,3 +235,13 @@ def seconds_of(count):
 def test_a_long_queue_costs_no_more_a_request_than_a_short_one():
     # A hundred times as many take a hundred times as long; thousands where each looks at all that were before it.
     assert min(seconds_of(200_000) for _ in range(2)) < 500 * min(seconds_of(2_000) for _ in range(3))
+
+
+def test_the_first_is_the_one_that_waits_the_longest():
+    queue = RequestQueue()
+    assert queue.first is None
+    for waiter in ("a", "b", "c"):
+        queue.add(waiter, f"model of {waiter}")
+    assert queue.first == "a"
+    queue.remove("a")
+    assert queue.first == "b"

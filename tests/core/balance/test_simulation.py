@@ -1,7 +1,7 @@
 """Least-busy against the figures that it was chosen for: the 99th percentile of the seconds that requests wait for a slot.
 
 A published figure is that of one short run, and single runs differ much: of 3,000 requests over 8 slots a server, one of a
-hundred waits for 1.5 to 11 s. So the median of many runs of this length is compared, with seeds that are always the same.
+hundred waits for 1 to 15 s. So the median of many runs of this length is compared, with seeds that are always the same.
 """
 
 from __future__ import annotations

@@ -41,6 +41,9 @@ class Place:
     def release(self):
         self.told.append("released")
 
+    def drop(self, *, answered, first_response):
+        self.told.append(("dropped", answered, first_response))
+
 
 def placed(place):
     running = session()
@@ -56,7 +59,7 @@ def test_the_end_of_a_stream_gives_its_place_back():
     place = Place()
     running = placed(place)
     read(running)
-    assert place.told == [("answered", 101.0), "released"]
+    assert place.told == [("answered", None), ("answered", 101.0), "released"]
 
 
 def test_so_does_leaving_it():
@@ -70,9 +73,23 @@ def test_so_does_leaving_it():
 def test_destructors_give_it_back_later():
     place, later = Place(), []
     placed(place).cancelled(101.0, later.append)
-    assert place.told == []
-    for function in later:
-        function()
+    assert place.told == [("dropped", False, None)]
+
+
+def test_what_is_left_in_the_middle_of_its_text_was_answered():
+    place = Place()
+    running = placed(place)
+    read(running, end=False)
+    running.cancelled(102.0)
+    assert place.told == [("answered", None), ("answered", 101.0), "released"]
+
+
+def test_a_place_that_comes_after_the_end_is_given_back():
+    """Another thread left the stream while the next attempt waited for its server."""
+    running = session()
+    running.cancelled(101.0)
+    place = Place()
+    running.place(place)
     assert place.told == ["released"]
 
 
