@@ -180,6 +180,9 @@ class PooledTransport(StreamDriver):
             threading.Thread(target=self._probe, args=(probe,), name="nupic-probe", daemon=True).start()
         self._pool.leave_gone()
 
+    def leave_closed_loops(self) -> None:
+        """Do nothing: blocking calls have no loops."""
+
     def leave_gone(self) -> None:
         """Close the connections to servers that have vanished and run nothing."""
         with self._lock:
