@@ -132,9 +132,7 @@ class BatchJob:
         return self._runner is not None
 
     def _run(self, runner: Runner) -> BatchReport:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if not _in_a_loop():
             return asyncio.run(runner.run())
         # As in a notebook, whose cells run inside a loop.
         outcome: Future[BatchReport] = Future()
@@ -208,6 +206,14 @@ class BatchJob:
         """Write the Parquet file of the lines."""
         path = self._input_path
         parquet.write(lines, output, path if path is not None and parquet.is_parquet(path) else None)
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run_into(outcome: Future[BatchReport], runner: Runner) -> None:

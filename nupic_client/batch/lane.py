@@ -9,13 +9,15 @@ from typing import Any
 
 from nupic_client import StreamingClient
 from nupic_client.batch.row import Row
-from nupic_client.errors import NupicError
+from nupic_client.errors import AuthenticationError, ConnectionFailedError, ModelUnavailableError, NupicError
 from nupic_client.results import Generation
 
 __all__ = ["Lane"]
 
-Finish = Callable[[Row, "Generation | NupicError", int], Awaitable[None]]
-"""Called with a row, its outcome and the index of its request."""
+Finish = Callable[["Lane", Row, "Generation | NupicError"], Awaitable[None]]
+"""Called with a row and its outcome."""
+_LOST = (ConnectionFailedError, AuthenticationError, ModelUnavailableError)
+"""Errors that the next request would have too."""
 
 
 class Lane:
@@ -44,7 +46,9 @@ class Lane:
     ) -> None:
         self._finish = finish
         self._room = concurrency
-        self._strict = strict
+        self.strict = strict
+        self.lost = 0
+        """How many requests failed one after the other, because the server or the model has gone."""
         self._waiting: deque[Row] = deque()
         self._sent: dict[int, Row] = {}
         self._count = 0
@@ -93,19 +97,23 @@ class Lane:
                 except StopAsyncIteration:
                     return
                 except NupicError as error:
-                    if self._strict:
+                    if self.strict:
                         raise
                     await self._fail_all(error)
                     return
-                await self._finish(self._sent.pop(index), outcome, index)
+                if isinstance(outcome, NupicError):
+                    # A line has a number of its own.
+                    outcome = outcome.with_facts(message=outcome.message.removeprefix(f"item {index}: "))
+                await self._end(self._sent.pop(index), outcome)
 
     async def _fail_all(self, error: NupicError) -> None:
         """Give all rows the error of their model."""
-        for row in tuple(self._sent.values()):
-            await self._finish(row, error, -1)
-        self._sent.clear()
-        async for _ in self:
-            await self._finish(self._sent.popitem()[1], error, -1)
+        while self._sent or await anext(self, None) is not None:
+            await self._end(self._sent.popitem()[1], error)
+
+    async def _end(self, row: Row, outcome: Generation | NupicError) -> None:
+        self.lost = self.lost + 1 if isinstance(outcome, _LOST) else 0
+        await self._finish(self, row, outcome)
 
     def __aiter__(self) -> AsyncIterator[tuple[Any, Mapping[str, Any]]]:
         return self

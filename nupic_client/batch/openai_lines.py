@@ -95,10 +95,10 @@ def _fill(row: Row, line: Mapping[str, Any]) -> None:
             f"url must be {_CHAT} or {_COMPLETIONS}, not {_EMBEDDINGS}: InferenceClient.embed and nupic-client embed"
             " turn texts into vectors",
         )
-    if url not in {_CHAT, _COMPLETIONS}:
+    if url not in (_CHAT, _COMPLETIONS):
         raise BadLineError("unsupported_url", f"url must be {_CHAT} or {_COMPLETIONS}, not {_shown(url)}")
     row.form = "chat" if url == _CHAT else "completion"
-    if method not in {None, "POST"}:
+    if method not in (None, "POST"):
         raise BadLineError("invalid_request", f"method must be 'POST', not {_shown(method)}")
     row.model = _model(body.get("model"))
     row.prompt = _messages(body.get("messages")) if row.form == "chat" else _text(body.get("prompt"))

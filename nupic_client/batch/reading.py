@@ -187,7 +187,8 @@ class _ReadingThread:
 
     def _run(self) -> None:
         file: Any = None
-        while True:
+        data = b"more"
+        while data:
             loop, future = self._asked.get()
             data, error = b"", None
             try:
@@ -195,11 +196,11 @@ class _ReadingThread:
                 data = file.read1(2**16)
             except (OSError, ValueError) as failure:
                 error = failure if isinstance(failure, OSError) else OSError(str(failure))
+            if not data and file is not None and self._path is not None:
+                file.close()
             try:
                 loop.call_soon_threadsafe(_settle, future, data, error)
             except RuntimeError:  # the run is over, and its loop closed
-                return
-            if not data:
                 return
 
     def _open(self) -> BinaryIO:

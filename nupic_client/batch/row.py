@@ -111,15 +111,9 @@ def key_of_columns(columns: Mapping[str, Any]) -> str:
     return blake2b(json.dumps(given, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def error_of(error: NupicError, index: int) -> RowError:
-    """Return the error of a line whose request failed.
-
-    Args:
-        error: of the request.
-        index: of the request in its ``map``, which names it; a line has a number of its own.
-    """
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), "error")
-    return RowError(code, str(error).removeprefix(f"item {index}: "))
+def error_of(error: NupicError) -> RowError:
+    """Return the error of a line whose request failed."""
+    return RowError(next((code for kind, code in _CODES if isinstance(error, kind)), "error"), str(error))
 
 
 def encoded(answer: Mapping[str, Any]) -> bytes:

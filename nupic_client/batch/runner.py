@@ -17,12 +17,7 @@ from nupic_client.batch.reading import Source
 from nupic_client.batch.report import BatchReport, Ending, Tally
 from nupic_client.batch.row import Row, RowError, error_of
 from nupic_client.batch.settings import BatchSettings
-from nupic_client.errors import (
-    AuthenticationError,
-    ConnectionFailedError,
-    ModelUnavailableError,
-    NupicError,
-)
+from nupic_client.errors import NupicError
 from nupic_client.results import Generation
 
 __all__ = ["Runner"]
@@ -30,10 +25,8 @@ __all__ = ["Runner"]
 MOST_MODELS = 16
 """Each model that lines name has a client with a connection of its own."""
 _SYNC_SECONDS, _SAVE_EVERY, _SHOW_SECONDS = 1.0, 10, 0.5
-_LOST = (ConnectionFailedError, AuthenticationError, ModelUnavailableError)
-"""Errors that the next request would have too."""
 _MOST_LOST = 100
-"""So many of them one after the other, and no answer between them, end the run: the server has gone."""
+"""So many lines that fail one after the other, because the server or the model has gone, end the run."""
 
 
 class Runner:
@@ -70,7 +63,6 @@ class Runner:
         self._held: dict[int, tuple[Sink, bytes, Generation | None]] = {}
         self._moved: asyncio.Event
         self._most_held = max(1024, 8 * settings.concurrency)
-        self._lost = 0
         self._ended: Ending = "complete"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Future[None]
@@ -199,7 +191,8 @@ class Runner:
         return lane
 
     def _new_lane(self, model: str) -> Lane | RowError:
-        if len(self._lanes) >= MOST_MODELS:
+        others = len(self._lanes) - (self._client in self._lanes)
+        if model and others >= MOST_MODELS:
             return RowError(
                 "too_many_models",
                 f"a batch must have at most {MOST_MODELS} models, and {model!r} is one more",
@@ -207,7 +200,7 @@ class Runner:
         try:
             client = self._find_client(model) if model else self._client
         except NupicError as error:
-            return error_of(error, -1)
+            return error_of(error)
         if client is None:
             return RowError(
                 "wrong_model",
@@ -226,20 +219,25 @@ class Runner:
 
     # --- writing
 
-    async def _finish(self, row: Row, outcome: Generation | NupicError, index: int) -> None:
+    async def _finish(self, lane: Lane, row: Row, outcome: Generation | NupicError) -> None:
         if isinstance(outcome, NupicError):
-            await self._fail(row, error_of(outcome, index))
-            self._lost = self._lost + 1 if isinstance(outcome, _LOST) else 0
-            if self._lost >= max(_MOST_LOST, 4 * self._settings.concurrency) and self._ended == "complete":
-                raise outcome
+            await self._fail(row, error_of(outcome))
+            self._check_lost(lane, outcome)
             return
-        self._lost = 0
         try:
             line = answer_line(row, outcome)
         except ValueError as error:
             await self._fail(row, RowError("invalid_line", f"line {row.number} must be JSON: {error}"))
         else:
             await self._write(row, self._files.answers, line, outcome)
+
+    def _check_lost(self, lane: Lane, error: NupicError) -> None:
+        """Raise the error of a lane where nothing succeeds any more, unless others may be well."""
+        most = max(_MOST_LOST, 4 * self._settings.concurrency)
+        if lane.lost >= most and (lane.strict or len(self._lanes) == 1) and self._ended == "complete":
+            raise error.with_facts(
+                message=f"the last {lane.lost} lines failed, the last of them so: {error.message}"
+            )
 
     async def _fail(self, row: Row, error: RowError) -> None:
         await self._write(row, self._files.errors or self._files.answers, failure_line(row, error), None)

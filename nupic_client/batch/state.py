@@ -164,18 +164,18 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
                 f"{it['bytes']} bytes" if isinstance(it, Mapping) else "no file" for it in (before, after)
             ]
             found.append(
-                f"the input has {sizes[1]}, not {sizes[0]}"
+                f"the input has {sizes[1]}, and had {sizes[0]}"
                 if sizes[0] != sizes[1]
                 else "the input has another content"
             )
         elif isinstance(before, Mapping) and isinstance(after, Mapping):
             found += [
-                f"{key} is {_shown(after.get(key))}, not {_shown(before.get(key))}"
+                f"{key} is {_shown(after.get(key))}, and was {_shown(before.get(key))}"
                 for key in sorted({*before, *after})
                 if before.get(key) != after.get(key)
             ]
         else:
-            found.append(f"{name} is {_shown(after)}, not {_shown(before)}")
+            found.append(f"{name} is {_shown(after)}, and was {_shown(before)}")
     return found
 
 
