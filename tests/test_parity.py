@@ -157,7 +157,7 @@ def test_a_method_of_a_client_and_its_twin_take_the_same_types(client, sync, fla
     types = [dict(getattr(client, name).__annotations__) for name in (sync, flavour)]
     for types_of_one in types:
         # An async callback may also be a coroutine function, and async inputs an async iterable.
-        for name in ("return", "callback", "inputs") if sync == "map" else ("return", "callback"):
+        for name in ("return", "callback", "inputs", "prompts") if sync == "map" else ("return", "callback"):
             types_of_one.pop(name, None)
     assert types[0] == types[1]
 
