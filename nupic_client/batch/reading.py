@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from nupic_client.batch.errors import BatchFileError
 from nupic_client.batch.lines import Prompting, read_line, read_object, too_long
@@ -193,7 +193,7 @@ class _ReadingThread:
             data, error = b"", None
             try:
                 file = file or self._open()
-                data = file.read1(2**16)
+                data = file.read(2**16)
             except (OSError, ValueError) as failure:
                 error = failure if isinstance(failure, OSError) else OSError(str(failure))
             if not data and file is not None and self._path is not None:
@@ -203,8 +203,14 @@ class _ReadingThread:
             except RuntimeError:  # the run is over, and its loop closed
                 return
 
-    def _open(self) -> BinaryIO:
-        return sys.stdin.buffer if self._path is None else self._path.open("rb")
+    def _open(self) -> Any:
+        """Return the file without a buffer: its lock, held by this thread for ever, would abort the interpreter's end."""
+        if self._path is not None:
+            return self._path.open("rb", buffering=0)
+        try:
+            return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+        except OSError:  # a stdin of a program's own
+            return sys.stdin.buffer
 
 
 def _settle(future: asyncio.Future[bytes], data: bytes, error: OSError | None) -> None:

@@ -35,7 +35,7 @@ _NAMES = {
     },
 }
 """Arguments whose options have other names. A command has one of them, or several that belong together."""
-_POSITIONAL = frozenset({"prompt", "text", "texts"})
+_POSITIONAL = frozenset({"prompt", "source", "target", "text", "texts"})
 """What the commands take without an option."""
 _VARIABLES = {"url": "NUPIC_URL", "bearer_token": TOKEN_VARIABLE}
 """Arguments that come from the environment where no option gives them."""
