@@ -34,7 +34,7 @@ Callback: TypeAlias = Callable[[str], object]
 """Called with each chunk of text."""
 AsyncCallback: TypeAlias = Callable[[str], Awaitable[object] | object]
 """Called with each chunk of text; an awaitable result is awaited."""
-PromptItem: TypeAlias = Prompt | tuple[Prompt, GenerateOptions]
+PromptItem: TypeAlias = Prompt | tuple[Prompt, GenerateOptions | Mapping[str, Any]]
 """A prompt of many, or a tuple of a prompt and its options."""
 Errors: TypeAlias = Literal["raise", "return"]
 """Whether the error of one prompt is raised or returned in its place."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
-from nupic_client._async.answers import read_answer
+from nupic_client._async.answers import Answer
 from nupic_client._async.transport import AsyncTransport, running_loop
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
@@ -31,7 +31,7 @@ AnyPipeline: TypeAlias = BulkPipeline[Any]
 
 
 class AsyncResultStream(Generic[T]):
-    """The results of many inputs, from `InferenceClient.amap`.
+    """The results of many inputs, from `InferenceClient.amap` and `StreamingClient.amap`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
     it cancels the running requests: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
@@ -225,7 +225,7 @@ class AsyncResultStream(Generic[T]):
                 else:
                     try:
                         if isinstance(command, ReadAnswer):
-                            inbox.read(read_answer(self._transport, command.session), job)
+                            inbox.read(Answer(self._transport, command.session).read_all(), job)
                             return
                         if isinstance(command, flows.Invoke):
                             inbox.watch(await self._transport.begin(command), job)

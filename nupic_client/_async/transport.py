@@ -74,10 +74,14 @@ class AsyncTransport:
     async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:
         """Start a ``ModelStreamInfer`` call and return it."""
         metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
-        channel = await self._open()
+        loop = running_loop()
+        channel = self._channels.get(loop) or await self._open()
+        methods = self._methods.setdefault(loop, {})
+        start = methods.get("ModelStreamInfer")
+        if start is None:
+            start = methods["ModelStreamInfer"] = stream_method(channel)
         timeout = session.remaining(time.monotonic())
-        call = stream_method(channel)(session.message, timeout=timeout, metadata=metadata)
-        return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
+        return AsyncStreamCall(start(session.message, timeout=timeout, metadata=metadata), loop, channel)
 
     async def run(self, flow: flows.Flow[T]) -> T:
         """Perform the commands of a flow and return its result."""

@@ -37,8 +37,7 @@ class Answer(CallStream[StreamSession[Any], Any]):
         """Read the answer to its end; an error is kept in ``failure``."""
         session = self._session
         try:
-            while self._receive(session) or session.outputs_only:
-                pass
+            self._receive(session, whole=True)
         except BaseException as error:  # noqa: BLE001 - the reader raises it
             session.deadlines.waiting = None
             if isinstance(error, RequestError):

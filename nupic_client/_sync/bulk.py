@@ -29,7 +29,7 @@ _LOOK_AFTER = 0.002
 
 
 class ResultStream(Generic[T]):
-    """The results of many inputs, from `InferenceClient.map`.
+    """The results of many inputs, from `InferenceClient.map` and `StreamingClient.map`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
     it cancels the running requests: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
