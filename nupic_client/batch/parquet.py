@@ -74,6 +74,7 @@ def source(path: Path, prompting: Prompting, *, numbered: bool) -> ObjectSource:
     names = file.schema_arrow.names
     prompts = [name for name in _PROMPTS if name in names]
     if not prompts:
+        file.close()
         raise ConfigurationError(
             f"input must have a column prompt (texts) or messages (lists), and {str(path)!r} has {names}",
             parameter="input",

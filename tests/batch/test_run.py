@@ -159,6 +159,25 @@ def test_the_number_of_models_is_bounded(run, files):
     assert set(codes) == {"model_unavailable", "too_many_models"}
 
 
+def test_a_model_that_is_not_there_fails_its_lines_alone(run, files):
+    files.write(*(line for number in range(300) for line in (chat(number, model="no-such"), plain(number))))
+    report = run(concurrency=4)
+    assert (report.done, report.failed, report.ended) == (300, 300, "complete")
+
+
+def test_a_model_that_is_not_there_ends_the_run_where_all_lines_name_it(run, files):
+    files.write(*(chat(number, model="no-such") for number in range(1000)))
+    with pytest.raises(
+        ModelUnavailableError, match=r"the last 128 lines failed, the last of them so: .*no-such"
+    ):
+        run()
+
+
+def test_the_model_of_the_run_need_not_be_there_where_no_line_needs_it(run, files):
+    files.write(*(chat(number, model="gpt") for number in range(3)))
+    assert run(model="no-such", formatter="chatml").done == 3
+
+
 def test_a_client_of_the_callers_own_serves_its_model_alone_and_stays_open(run, files, server):
     files.write(plain(1), chat(2, model="gpt"), chat(3, model="smollm2"))
     with StreamingClient("smollm2", url=server.url) as client:
@@ -220,23 +239,27 @@ def test_the_output_is_in_order_on_wish_and_a_slow_line_holds_up_those_behind(ru
 
 
 def test_what_waits_for_its_turn_is_bounded(run, files, server):
-    """The first line waits until the server has nothing to do: until as many lines as are held have come."""
-    release = threading.Event()
-    count = 0
+    """The first line waits until as many lines as are held have come, and sees whether there are more."""
+    full, more = threading.Event(), threading.Event()
+    lock = threading.Lock()
+    seen, found = set(), []
 
     def reply(request):
-        nonlocal count
         if number_in(request) == "0":
-            release.wait(60)
+            found.append((full.wait(60), more.wait(1)))
         else:
-            count += 1
-            if count == 1023:
-                release.set()
+            with lock:
+                seen.add(number_in(request))
+                if len(seen) == 1023:
+                    full.set()
+                elif len(seen) > 1023:
+                    more.set()
         return echo(request)
 
     server.reply = reply
     files.write(*(plain(number) for number in range(1500)))
     assert run(ordered=True, concurrency=8).done == 1500
+    assert found == [(True, False)]
     assert [row["id"] for row in files.read()] == list(range(1500))
 
 
@@ -318,6 +341,55 @@ def test_the_limit_is_of_what_is_sent(run, files):
     report = run(limit=5, resume=True)
     assert (report.done, report.skipped, report.ended) == (5, 25, "complete")
     assert sorted(row["id"] for row in files.read()) == list(range(30))
+
+
+def test_a_job_is_stopped_by_another_thread(files, server):
+    go_on = threading.Event()
+
+    def reply(request):
+        if int(number_in(request)) >= 10:
+            go_on.wait(60)
+        return echo(request)
+
+    server.reply = reply
+    files.write(*(plain(number) for number in range(100)))
+    settings = batch.BatchSettings(concurrency=4)
+    job = batch.BatchJob(files.input, files.output, model="smollm2", url=server.url, settings=settings)
+
+    def stop():
+        server.wait_for_requests(14, timeout=60)
+        job.stop()
+        go_on.set()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    report = job.run()
+    thread.join()
+    assert (report.ended, report.complete) == ("stopped", False)
+    assert 10 <= report.done < 30
+    assert report.done == len(files.read())
+
+
+def test_a_job_that_is_stopped_before_it_runs_sends_nothing(files, server):
+    files.write(plain(1))
+    job = batch.BatchJob(files.input, files.output, model="smollm2", url=server.url)
+    job.stop()
+    assert job.run().ended == "stopped"
+    assert not server.requests
+    assert files.state.exists()
+
+
+def test_a_job_that_is_stopped_at_its_end_is_complete(files, server):
+    files.write(plain(1))
+    job = None
+
+    def reply(request):
+        job.stop()
+        return echo(request)
+
+    server.reply = reply
+    job = batch.BatchJob(files.input, files.output, model="smollm2", url=server.url)
+    assert job.run().complete
 
 
 def test_an_iterable_of_objects_is_an_input(run, files):
