@@ -64,6 +64,7 @@ class Runner:
         self._moved: asyncio.Event
         self._most_held = max(1024, 8 * settings.concurrency)
         self._ended: Ending = "complete"
+        self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Future[None]
         self._reader: asyncio.Task[None]
@@ -82,6 +83,7 @@ class Runner:
 
     def _stop(self, ending: Ending) -> None:
         """Send nothing more, and wait for what runs."""
+        self._stopping = True
         left = [lane.stop() for lane in self._lanes.values()]
         if not self._reader.done() or any(left):
             self._ended = ending if self._ended in {"complete", "limit"} else self._ended
@@ -164,6 +166,8 @@ class Runner:
                         return
                     sent += 1
                     await self._send(row)
+                    if self._stopping:
+                        return
                 await asyncio.sleep(0)  # rows that are done wait for nothing
         finally:
             for lane in self._lanes.values():

@@ -311,6 +311,7 @@ def test_two_runs_do_not_write_one_file(run, files, server):
     first = threading.Thread(target=run)
     first.start()
     server.wait_for_requests(3, timeout=60)
+    assert json.loads(files.state.read_text())["counts"] == {"done": 0, "failed": 0}
     with pytest.raises(
         ConfigurationError, match="output must be written by one run at a time, and another one"
     ):
