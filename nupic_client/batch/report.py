@@ -29,7 +29,7 @@ class BatchProgress:
         lines_per_second: lines that ended, over the last seconds; None at the beginning.
         tokens_per_second: tokens that were generated, over the last seconds; None where the server does not count them.
         time_to_first_token: the median over the last answers, in seconds; None without any.
-        fraction: the part of the input that was read, from 0 to 1; None where its size is not known.
+        fraction: the part of the work that is done, from 0 to 1; None where the size of the input is not known.
         remaining: seconds until the end, as it goes now; None where that cannot be told.
     """
 

@@ -59,7 +59,7 @@ class Runner:
         self._lanes: dict[StreamingClient, Lane] = {}
         self._models: dict[str, Lane | RowError] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._places = self._written = 0
+        self._places = self._written = self._taken = 0
         self._held: dict[int, tuple[Sink, bytes, Generation | None]] = {}
         self._moved: asyncio.Event
         self._most_held = max(1024, 8 * settings.concurrency)
@@ -157,6 +157,7 @@ class Runner:
         sent = 0
         try:
             while rows := await self._source.read():
+                self._taken += len(rows)
                 for row in rows:
                     if self._files.done and self._files.done.take(row.key):
                         self._tally.skipped += 1
@@ -288,7 +289,12 @@ class Runner:
         if self._settings.progress is None:
             return
         self._tally.running = sum(lane.running for lane in self._lanes.values())
-        limit, fraction = self._settings.limit, self._source.fraction
-        if limit is not None:
-            fraction = max(fraction or 0.0, min(self._places / limit, 1.0))
-        self._settings.progress(self._tally.snapshot(fraction))
+        self._settings.progress(self._tally.snapshot(self._fraction()))
+
+    def _fraction(self) -> float | None:
+        """Return the part of the work that is done."""
+        sent, limit = self._tally.done + self._tally.failed, self._settings.limit
+        read = self._source.fraction
+        if read is not None and self._taken:  # what was read is a little more than what is done
+            read *= (sent + self._tally.skipped) / self._taken
+        return read if limit is None else max(read or 0.0, sent / limit)

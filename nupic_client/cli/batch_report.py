@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -35,9 +36,10 @@ class BatchDisplay:
                 self._next = time.monotonic() + _EVERY
                 say(text)
             return
-        text = text[: max(shutil.get_terminal_size().columns - 1, 20)]
-        sys.stderr.write(f"\r{text.ljust(self._width)}")
-        sys.stderr.flush()
+        text = text[: _columns() - 1]
+        with contextlib.suppress(OSError, ValueError):  # a terminal that is gone is no reason to stop
+            sys.stderr.write(f"\r{text.ljust(self._width)}")
+            sys.stderr.flush()
         self._width = len(text)
 
     def end(self) -> None:
@@ -45,6 +47,14 @@ class BatchDisplay:
         if self._width:
             say("")
         self._width = 0
+
+
+def _columns() -> int:
+    """Return the width of the terminal; 80 where it does not tell."""
+    try:
+        return max(os.get_terminal_size(sys.stderr.fileno()).columns or 80, 20)
+    except OSError:
+        return 80
 
 
 def progress_text(progress: BatchProgress) -> str:

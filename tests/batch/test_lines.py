@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nupic_client import (
     ConnectionFailedError,
@@ -338,3 +340,57 @@ def test_objects_need_not_be_dicts():
         pass
 
     assert read_object(Record(prompt="x"), 1, TEXT).prompt == "x"
+
+
+NAMES = st.sampled_from(
+    [
+        "id",
+        "custom_id",
+        "prompt",
+        "messages",
+        "body",
+        "url",
+        "method",
+        "output",
+        "error",
+        "model",
+        "max_tokens",
+        "seed",
+        "n",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+LINES = st.dictionaries(NAMES, JSON, max_size=6)
+
+
+@given(LINES | JSON, st.booleans(), st.none() | st.just("s"))
+def test_any_json_is_a_row_whose_error_belongs_to_it(line, chat, system):
+    data = json.dumps(line).encode()
+    row = read_line(data, 7, Prompting(system=system, chat=chat))
+    written = failure_line(row, row.error or RowError("overloaded", "m"))
+    assert written.count(b"\n") == 1
+    if row.error is None or row.error.code != "invalid_line":
+        again = read_line(data, 7, TEXT)
+        assert again.key == row.key
+        assert answered(written) == Answered(row.key, failed=True)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_row_or_blank(data):
+    row = read_line(data, 7, TEXT)
+    assert row is None or row.error or row.prompt is not None
+
+
+@given(LINES, st.text(max_size=10))
+def test_an_answer_belongs_to_its_line(line, text):
+    row = read_line(json.dumps(line).encode(), 7, TEXT)
+    if row.error is None:
+        written = answer_line(row, generation(text))
+        assert answered(written) == Answered(row.key, failed=False)
+        assert written.count(b"\n") == 1
