@@ -98,6 +98,7 @@ class SingleModelClient:
         prompt: str | Iterable[MessageLike],
         options: GenerateOptions,
         defaults: CallOptions | None = None,
+        request_id: str | None = None,
     ) -> GenerationRequest:
         """Validate a generation as far as that is possible without the server.
 
@@ -105,6 +106,7 @@ class SingleModelClient:
             prompt: the prompt.
             options: of this call.
             defaults: what these are put over; the client's own if it is None.
+            request_id: of this call, if it is not among the options.
         """
         call = (defaults or self._options).override(options)
         model = self._spec
@@ -117,7 +119,7 @@ class SingleModelClient:
             model=model,
             prompt=prompt,
             options=call,
-            request_id=call.request_id or new_request_id(),
+            request_id=request_id or call.request_id or new_request_id(),
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,

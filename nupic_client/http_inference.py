@@ -322,8 +322,9 @@ class HttpInferenceClient(SingleInferenceClient):
         prompt: str | Iterable[MessageLike],
         options: GenerateOptions,
         defaults: CallOptions | None = None,
+        request_id: str | None = None,
     ) -> GenerationRequest:
-        request = super()._request(prompt, options, defaults)
+        request = super()._request(prompt, options, defaults, request_id)
         check_headers(request.options.metadata)
         return request
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, Literal, TypeAlias, overload
 
 from typing_extensions import Unpack
@@ -13,6 +12,7 @@ from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import MapSettings
+from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.bulk import PromptPipeline, open_prompts
 from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
@@ -333,8 +333,11 @@ class StreamingClient(ModelClient):
                 "request_id must be left out here: each request gets its own, or the one in the options of its prompt",
                 parameter="request_id",
             )
-        make_request = partial(self._request, defaults=self._options.override(options))
-        return open_prompts(settings, make_request, self._models, self._request_cache)
+        call = self._options.override(options)
+        return open_prompts(settings, call, self._item_request, self._models, self._request_cache)
+
+    def _item_request(self, prompt: Any, options: CallOptions, request_id: str | None) -> GenerationRequest:
+        return self._request(prompt, {}, options, request_id)
 
     def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None) -> TextStream:
         opening = self._open(self._request(prompt, options), on_end)

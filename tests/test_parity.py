@@ -28,7 +28,7 @@ STREAM = RENAMED | {"close": "cancel"}
 ONLY_ASYNC = {
     TextStream: {"aclose"},
     InferenceStream: {"aclose"},
-    Transport: {"aclose"},
+    Transport: {"aclose", "begin_at_once"},  # a coroutine costs something even where it does not wait
     ResultStream: {"aclose"},
 }
 # A call that goes on while others are begun: asyncio has tasks for that, threads need gRPC's futures.

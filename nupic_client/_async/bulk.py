@@ -137,7 +137,7 @@ class AsyncResultStream(Generic[T]):
             while True:
                 if self._closed:
                     self._check_open()
-                if inbox.ended or self._due or self._sleeping:
+                if inbox.ended or self._due or self._sleeping or pipeline.waiting:
                     await self._go_on(pipeline, inbox)
                 result: Any = pipeline.take()
                 if result is not NOTHING:

@@ -11,9 +11,14 @@ from nupic_client._grpc.call_queue import QueuedCall
 if TYPE_CHECKING:
     import grpc
 
-__all__ = ["QueuedStream", "Taker"]
+__all__ = ["QueuedStream", "Taker", "can_queue_streams"]
 
 _FLAGS = 0
+
+
+def can_queue_streams() -> bool:
+    """Return whether gRPC has the one name that streams need more than unary calls: see `call_queue.can_queue`."""
+    return hasattr(getattr(cygrpc, "IntegratedCall", None), "operate")
 
 
 class Taker(Protocol):

@@ -27,6 +27,7 @@ from nupic_client._grpc.channel import (
 from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
+from nupic_client._grpc.queued_stream import can_queue_streams
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._sync.driver import StreamDriver
@@ -139,7 +140,7 @@ class Transport(StreamDriver):
         Raises:
             ConfigurationError: the client is closed.
         """
-        queue = self._queue()
+        queue = self._queue() if can_queue_streams() else None
         if queue is not None:
             return self._taken(QueuedAnswers(self, queue))
         from nupic_client._sync.answers import ThreadedAnswers  # noqa: PLC0415 - it imports this module

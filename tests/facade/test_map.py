@@ -741,6 +741,7 @@ def test_every_way_out_cancels_async(echo, server, client, way):
         await asyncio.sleep(0)
         assert {task.get_coro().__qualname__ for task in asyncio.all_tasks()} <= {
             "_Ending._wait",
+            "sleep",  # of async_ending.linger
             run.__qualname__,
         }
 
@@ -881,9 +882,7 @@ FORKED = """
 import os, sys
 from nupic_client import StreamClosedError, StreamingClient
 
-url, wrapped = sys.argv[1:]
-client = StreamingClient("gpt.streaming", url)
-client._transport._wrapped = bool(wrapped)
+client = StreamingClient("gpt.streaming", sys.argv[1])
 with client.map(map(str, range(40)), concurrency=4) as results:
     assert next(results).text == "<0>"
     pid = os.fork()
@@ -902,9 +901,9 @@ print("parent")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.parametrize("wrapped", ["", "1"])
-def test_a_forked_child_maps_and_leaves_its_parents_maps_alone(server, wrapped):
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, server.url, wrapped]
+def test_a_forked_child_maps_and_leaves_its_parents_maps_alone(server):
+    # Not with threads: gRPC crashes now and then in a child whose parent has threads that wait in it.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, server.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert (done.stdout, done.stderr) == ("child\nparent\n", "")
 

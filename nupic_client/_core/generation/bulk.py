@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.adaptive_limit import AdaptiveLimit
 from nupic_client._core.calls.bulk import AWAIT_TURN, BulkPipeline, Job, MapSettings, ReadAnswer
+from nupic_client._core.calls.options import check_request_id
 from nupic_client._core.calls.retry import pause_before
 from nupic_client._core.generation.opening import ask_model, open_stream
 from nupic_client._core.generation.session import GenerationSession
@@ -23,14 +24,59 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.options import CallOptions
     from nupic_client._core.generation.request import GenerationRequest
     from nupic_client._core.generation.request_cache import RequestCache
     from nupic_client.results import Generation
 
 __all__ = ["ItemSession", "PromptPipeline", "open_prompts", "split_item"]
 
-MakeRequest = Callable[[Any, Mapping[str, Any]], "GenerationRequest"]
-"""Validates a prompt and its options."""
+MakeRequest = Callable[[Any, "CallOptions", "str | None"], "GenerationRequest"]
+"""Makes the request of a prompt, with its options and its id, and validates the prompt."""
+_MOST_OPTIONS = 64
+
+
+class ItemOptions:
+    """The options of prompts. Those that come again are validated once, and their requests can be made from one template.
+
+    Args:
+        defaults: what they are put over.
+    """
+
+    __slots__ = ("_known", "defaults")
+
+    def __init__(self, defaults: CallOptions) -> None:
+        self.defaults = defaults
+        self._known: dict[Any, CallOptions] = {}
+
+    def of(self, options: Mapping[str, Any]) -> CallOptions:
+        """Return the options of a prompt, without its id.
+
+        Raises:
+            ConfigurationError: an option does not exist, or a value is wrong.
+        """
+        given = {name: value for name, value in options.items() if name != "request_id"}
+        if not given:
+            return self.defaults
+        values = [tuple(value) if type(value) is list else value for value in given.values()]
+        try:
+            # The kind of a value counts too: 1 == True.
+            key = (*given, *values, *map(type, given.values()))
+            known = self._known.get(key)
+        except TypeError:  # a mapping
+            return self._override(given)
+        if known is None:
+            known = self._override(given)
+            if len(self._known) >= _MOST_OPTIONS:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _override(self, options: Any) -> CallOptions:
+        try:
+            return self.defaults.override(options)
+        except TypeError as error:
+            raise ConfigurationError(str(error)) from None
 
 
 class ItemSession(GenerationSession):
@@ -75,7 +121,8 @@ class PromptPipeline(BulkPipeline["Generation"]):
 
     Args:
         settings: of the map.
-        make_request: validates a prompt and its options, called for each.
+        options: of all prompts.
+        make_request: makes the request of each prompt.
         models: the client's knowledge of the server's models.
         cache: of the client.
     """
@@ -85,11 +132,13 @@ class PromptPipeline(BulkPipeline["Generation"]):
     def __init__(
         self,
         settings: MapSettings,
+        options: CallOptions,
         make_request: MakeRequest,
         models: ModelDirectory,
         cache: RequestCache,
     ) -> None:
         super().__init__(settings)
+        self._options = ItemOptions(options)
         self._make_request = make_request
         self._models = models
         self._cache = cache
@@ -127,12 +176,9 @@ class PromptPipeline(BulkPipeline["Generation"]):
 
     def _request(self, item: Any) -> GenerationRequest:
         prompt, options = split_item(item)
-        try:
-            return self._make_request(prompt, options)
-        except TypeError as error:
-            if not options:
-                raise
-            raise ConfigurationError(str(error)) from None  # an option does not exist
+        return self._make_request(
+            prompt, self._options.of(options), check_request_id(options.get("request_id"))
+        )
 
     def _read(self, session: ItemSession) -> Generator[Any, Any, None]:
         """Send the request until it is answered."""
@@ -172,7 +218,11 @@ class PromptPipeline(BulkPipeline["Generation"]):
 
 
 def open_prompts(
-    settings: MapSettings, make_request: MakeRequest, models: ModelDirectory, cache: RequestCache
+    settings: MapSettings,
+    options: CallOptions,
+    make_request: MakeRequest,
+    models: ModelDirectory,
+    cache: RequestCache,
 ) -> flows.Flow[PromptPipeline]:
     """Find the model and make the pipeline to it; arguments as of `PromptPipeline`.
 
@@ -180,11 +230,11 @@ def open_prompts(
         ConfigurationError: the model does not stream.
         RequestError: the server does not have it, or could not be asked.
     """
-    request = make_request("", {})
+    request = make_request("", options, None)
     _, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
         yield from ask_model(request, models)
-    return PromptPipeline(settings, make_request, models, cache)
+    return PromptPipeline(settings, options, make_request, models, cache)
 
 
 def split_item(item: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -14,7 +14,13 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, MapSettings, ReadAnswer
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.options import CallOptions
-from nupic_client._core.generation.bulk import ItemSession, PromptPipeline, open_prompts, split_item
+from nupic_client._core.generation.bulk import (
+    ItemOptions,
+    ItemSession,
+    PromptPipeline,
+    open_prompts,
+    split_item,
+)
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client.backends.plain import PlainBackend
@@ -35,20 +41,17 @@ SIGNATURE = text_signature("llm")
 FULL = "the server has no capacity for this now"
 
 
-def make_request(defaults=None):
-    def make(prompt, options):
-        if prompt == "bad":
-            raise ConfigurationError("prompt must be good")
-        return GenerationRequest(
-            model=ModelSpec(name="llm"),
-            prompt=prompt,
-            options=(defaults or CallOptions(signature=SIGNATURE)).override(options),
-            request_id="r1",
-            target="host:8001",
-            backend=PlainBackend(),
-        )
-
-    return make
+def make_request(prompt, options, request_id):
+    if prompt == "bad":
+        raise ConfigurationError("prompt must be good")
+    return GenerationRequest(
+        model=ModelSpec(name="llm"),
+        prompt=prompt,
+        options=options,
+        request_id=request_id or "r1",
+        target="host:8001",
+        backend=PlainBackend(),
+    )
 
 
 def overloaded(**facts):
@@ -66,7 +69,7 @@ class Shell:
     def __init__(self, answer, options=None, **settings):
         defaults = CallOptions(signature=SIGNATURE).override(options or {})
         self.pipeline = PromptPipeline(
-            MapSettings(**settings), make_request(defaults), ModelDirectory(), RequestCache()
+            MapSettings(**settings), defaults, make_request, ModelDirectory(), RequestCache()
         )
         self.answer = answer
         self.now = 0.0
@@ -276,10 +279,10 @@ def test_a_bad_item_is_an_error_of_its_own():
 
 
 def test_a_fault_of_the_callers_own_code_is_no_item_error():
-    def make(prompt, options):
+    def make(prompt, options, request_id):
         raise TypeError("a formatter that is wrong")
 
-    pipeline = PromptPipeline(MapSettings(), make, ModelDirectory(), RequestCache())
+    pipeline = PromptPipeline(MapSettings(), CallOptions(), make, ModelDirectory(), RequestCache())
     with pytest.raises(TypeError, match="formatter"):
         next(pipeline.feed("p")[0].flow)
 
@@ -295,18 +298,55 @@ def test_a_client_that_was_closed_says_so():
 
 
 def test_the_model_is_asked_for_once_before_the_first_prompt():
-    flow = open_prompts(MapSettings(), make_request(), ModelDirectory(), RequestCache())
+    flow = open_prompts(
+        MapSettings(), CallOptions(signature=SIGNATURE), make_request, ModelDirectory(), RequestCache()
+    )
     with pytest.raises(StopIteration) as stop:
         next(flow)
     assert isinstance(stop.value.value, PromptPipeline)
 
-    flow = open_prompts(MapSettings(), make_request(CallOptions()), ModelDirectory(), RequestCache())
+    flow = open_prompts(MapSettings(), CallOptions(), make_request, ModelDirectory(), RequestCache())
     command = flow.send(None)
     while not isinstance(command, flows.Invoke):
         command = flow.send(0.0)
     with pytest.raises(ModelUnavailableError):  # and not an error of an item
         flow.throw(ModelUnavailableError("no such model"))
         flow.send(0.0)
+
+
+def test_options_that_come_again_are_validated_once():
+    options = ItemOptions(CallOptions())
+    assert options.of({}) is options.defaults
+    assert options.of({"request_id": "mine"}) is options.defaults
+    first = options.of({"max_tokens": 5, "stop": ["a", "b"]})
+    assert options.of({"max_tokens": 5, "stop": ["a", "b"], "request_id": "mine"}) is first
+    assert first.sampling.max_tokens == 5
+    assert first.sampling.stop_strings == ("a", "b")
+    assert options.of({"max_tokens": 5, "stop": ["a", "c"]}).sampling.stop_strings == ("a", "c")
+    assert options.of({"stop": ["a", "b"], "max_tokens": 5}).sampling == first.sampling
+
+
+def test_values_of_another_kind_are_not_the_same():
+    options = ItemOptions(CallOptions())
+    assert options.of({"logprobs": 1}).logprobs == 1
+    assert options.of({"logprobs": True}).logprobs == 0
+    assert options.of({"max_tokens": 5}).sampling.max_tokens == 5
+    with pytest.raises(ConfigurationError, match="max_tokens"):
+        options.of({"max_tokens": "5"})
+
+
+def test_options_that_cannot_be_kept_and_any_number_of_them():
+    options = ItemOptions(CallOptions())
+    for value in range(200):
+        assert options.of({"seed": value}).sampling.seed == value
+        assert options.of({"metadata": {"n": str(value)}}).metadata == (("n", str(value)),)
+    assert len(options._known) <= 64
+
+
+@pytest.mark.parametrize("request_id", ["", 5])
+def test_an_id_that_is_none_is_an_error_of_its_item(request_id):
+    (found,) = Shell(lambda session: None, errors="return").run([("a", {"request_id": request_id})])
+    assert "item 0: request_id must be a non-empty string" in str(found)
 
 
 class Role(dict):
