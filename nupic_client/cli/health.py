@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             each = client.each()
         except ConnectionFailedError as error:
             return _unreachable(client.url, error, arguments)
-        codes = []
+        codes: list[ExitCode] = []
         for one in each.values():
             if codes and not arguments.json:
                 TextOutput().write("\n")
