@@ -14,7 +14,7 @@ from benchmarks import plots, report
 from benchmarks.machine import describe
 from benchmarks.runner import Settings
 
-PARTS = ("start", "decode", "blast", "triton", "many", "infer", "shm", "leak")
+PARTS = ("start", "decode", "blast", "triton", "many", "map", "infer", "shm", "leak")
 RESULTS = Path(__file__).parent / "results"
 """Where the figures are written as JSON, with their tables and plots; git ignores it."""
 DOCS = Path(__file__).parents[1] / "docs" / "explanation" / "speed"

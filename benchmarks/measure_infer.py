@@ -34,7 +34,8 @@ def timed(run: Callable[[int], list[Any]], number: int) -> dict[str, Any]:
     """Measure ``run`` after a short run that opens the connection, and a pause.
 
     A burst of work, such as imports while gRPC starts its threads, leaves these on other cores than the thread that they
-    wake, where they stay for thousands of requests, each a third slower. After a pause the kernel places them anew.
+    wake, where they stay for thousands of requests, which take half as long again. After a pause the kernel
+    places them anew.
     """
     run(10)
     time.sleep(PAUSE)

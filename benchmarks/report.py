@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import plots
 from benchmarks.runner import Goal, Table, line
 
-ORDER = ("blast", "triton", "many", "start", "decode", "infer", "shm", "leak")
+ORDER = ("blast", "triton", "many", "map", "start", "decode", "infer", "shm", "leak")
 
 
 def write(records: dict[str, dict[str, Any]], folder: Path) -> None:

@@ -119,10 +119,23 @@ class SingleModelClient:
         return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"
 
     def _request(
-        self, prompt: str | Iterable[MessageLike], options: GenerateOptions, watch: Watch | None = None
+        self,
+        prompt: str | Iterable[MessageLike],
+        options: GenerateOptions,
+        defaults: CallOptions | None = None,
+        request_id: str | None = None,
+        watch: Watch | None = None,
     ) -> GenerationRequest:
-        """Validate a generation as far as that is possible without the server."""
-        call = self._options.override(options)
+        """Validate a generation as far as that is possible without the server.
+
+        Args:
+            prompt: the prompt.
+            options: of this call.
+            defaults: what these are put over; the client's own if it is None.
+            request_id: of this call, if it is not among the options.
+            watch: tells the observer; None without one.
+        """
+        call = (defaults or self._options).override(options)
         model = self._spec
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")
@@ -133,7 +146,7 @@ class SingleModelClient:
             model=model,
             prompt=prompt,
             options=call,
-            request_id=call.request_id or new_request_id(),
+            request_id=request_id or call.request_id or new_request_id(),
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,

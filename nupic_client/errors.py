@@ -219,14 +219,19 @@ class RequestError(NupicError):
         return f"{self.message} ({', '.join(facts)})" if facts else self.message
 
 
+_MOST_TOLD = 5
+"""Attempts that the sentence of an error names."""
+
+
 def _told(attempts: tuple[Attempt, ...]) -> str:
     """Return several attempts in words: their number, and each where they went to several servers."""
     if len(attempts) < 2:
         return ""
     if len({attempt.endpoint for attempt in attempts}) == 1:
         return str(len(attempts))
-    each = ", then ".join(f"{attempt.endpoint} {attempt.status}".rstrip() for attempt in attempts)
-    return f"{len(attempts)}: {each}"
+    last = attempts[-_MOST_TOLD:]
+    each = ", then ".join(f"{attempt.endpoint} {attempt.status}".rstrip() for attempt in last)
+    return f"{len(attempts)}: {'' if len(last) == len(attempts) else 'at last '}{each}"
 
 
 class TransportError(RequestError):

@@ -14,6 +14,7 @@ from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.flows import Metadata
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.observation import Watch
+from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.opening import generate_unary, open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
@@ -276,7 +277,7 @@ class HttpInferenceClient(SingleInferenceClient):
                 HTTP.
             TypeError: an option does not exist.
         """
-        request = self._request(prompt, options, self._watch("generate", streaming=None))
+        request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
             return outcome
@@ -308,7 +309,7 @@ class HttpInferenceClient(SingleInferenceClient):
                     for text in stream:
                         print(text, end="", flush=True)
         """
-        request = self._request(prompt, options, self._watch("stream", streaming=True))
+        request = self._request(prompt, options, watch=self._watch("stream", streaming=True))
         opening = open_stream(request, self._streaming_models, self._request_cache)
         return self._text_stream(self._transport.run(opening))
 
@@ -338,9 +339,14 @@ class HttpInferenceClient(SingleInferenceClient):
         self.close()
 
     def _request(
-        self, prompt: str | Iterable[MessageLike], options: GenerateOptions, watch: Watch | None = None
+        self,
+        prompt: str | Iterable[MessageLike],
+        options: GenerateOptions,
+        defaults: CallOptions | None = None,
+        request_id: str | None = None,
+        watch: Watch | None = None,
     ) -> GenerationRequest:
-        request = super()._request(prompt, options, watch)
+        request = super()._request(prompt, options, defaults, request_id, watch)
         _check_headers(request.options.metadata)
         return request
 

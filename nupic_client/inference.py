@@ -382,7 +382,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
 
                 print(client.generate("Once upon a time", max_tokens=100).text)
         """
-        request = self._request(prompt, options, self._watch("generate", streaming=None))
+        request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
             return outcome
@@ -407,7 +407,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             RequestError: as for `generate`.
             TypeError: an option does not exist.
         """
-        request = self._request(prompt, options, self._watch("generate", streaming=None))
+        request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = await self._async_transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
             return outcome

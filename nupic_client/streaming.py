@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal, TypeAlias, overload
 
 from typing_extensions import Unpack
 
+from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.bulk import MapSettings
+from nupic_client._core.calls.observation import Watch
+from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.bulk import PromptPipeline, open_prompts
 from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession, OnEnd
 from nupic_client._model_client import ModelClient
 from nupic_client._public import publish
+from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
@@ -22,7 +29,7 @@ from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 
-__all__ = ["AsyncCallback", "Callback", "Prompt", "StreamingClient"]
+__all__ = ["AsyncCallback", "Callback", "Prompt", "PromptItem", "StreamingClient"]
 
 Prompt: TypeAlias = str | Iterable[MessageLike]
 """A text, sent unchanged, or a conversation, rendered by the model's prompt formatter."""
@@ -30,6 +37,14 @@ Callback: TypeAlias = Callable[[str], object]
 """Called with each chunk of text."""
 AsyncCallback: TypeAlias = Callable[[str], Awaitable[object] | object]
 """Called with each chunk of text; an awaitable result is awaited."""
+PromptItem: TypeAlias = Prompt | tuple[Prompt, GenerateOptions | Mapping[str, Any]]
+"""A prompt of many, or a tuple of a prompt and its options."""
+Errors: TypeAlias = Literal["raise", "return"]
+"""Whether the error of one prompt is raised or returned in its place."""
+OnResult: TypeAlias = Callable[[int, Any], object]
+"""Called with the index of a prompt and its result."""
+AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
+"""The same; an awaitable result is awaited."""
 
 
 class StreamingClient(ModelClient):
@@ -177,6 +192,167 @@ class StreamingClient(ModelClient):
         """
         return self._astream(prompt, options)
 
+    @overload
+    def map(
+        self,
+        prompts: Iterable[PromptItem],
+        *,
+        concurrency: int = ...,
+        ordered: Literal[True] = ...,
+        callback: OnResult | None = ...,
+        errors: Literal["raise"] = ...,
+        **options: Unpack[GenerateOptions],
+    ) -> ResultStream[Generation]: ...
+    @overload
+    def map(
+        self,
+        prompts: Iterable[PromptItem],
+        *,
+        concurrency: int = ...,
+        ordered: bool = ...,
+        callback: OnResult | None = ...,
+        errors: Errors = ...,
+        **options: Unpack[GenerateOptions],
+    ) -> ResultStream[Any]: ...
+    def map(
+        self,
+        prompts: Iterable[PromptItem],
+        *,
+        concurrency: int = 32,
+        ordered: bool = True,
+        callback: OnResult | None = None,
+        errors: Errors = "raise",
+        **options: Unpack[GenerateOptions],
+    ) -> ResultStream[Any]:
+        """Generate texts for many prompts, several at a time, and return them as an iterator. Thread-safe.
+
+        Reading the iterator reads the prompts and sends them, a bounded number ahead: prompts may be endless, and memory
+        stays flat. A slow iterable of prompts holds up the results; with `amap` it does not. Leaving the iterator cancels
+        what is on its way.
+
+        A prompt that the server has no capacity for (`OverloadedError`) is tried again until its ``timeout``, with the
+        pauses of its retry policy; meanwhile fewer run at the same time, at first half as many, and then more again with
+        each answer. ``max_retries=0`` makes it an error like all others.
+
+        Args:
+            prompts: any iterable of what `generate` takes. A tuple of a prompt and a mapping of options is a prompt with
+                options of its own, put over those of the call. A mapping with the keys ``role`` and ``content`` is a
+                message: a tuple of two messages is a conversation.
+            concurrency: number of generations at the same time.
+            ordered: yield results in the order of the prompts; otherwise as they complete, each as ``(index, result)``.
+            callback: called with index and result of each prompt as it completes, on the reading thread.
+            errors: ``"raise"`` raises the error of a prompt in place of its result, which ends the iteration;
+                ``"return"`` yields it.
+            **options: as for `generate`, without ``request_id``; ``timeout`` applies to each generation.
+
+        Returns:
+            The results, also a context manager. Nothing is sent before the first read.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+            TypeError: an option does not exist.
+
+        Example:
+            .. code-block:: python
+
+                for generation in client.map(prompts, concurrency=64, max_tokens=100):
+                    print(generation.text)
+        """
+        check_prompts(prompts, Iterable)
+        if inspect.iscoroutinefunction(callback):
+            raise ConfigurationError(
+                f"callback must be a plain function, not {callback!r}; amap takes async ones",
+                parameter="callback",
+            )
+        settings = MapSettings(concurrency=concurrency, ordered=ordered, errors=errors)
+        watch = self._watch("map", streaming=True)
+        opening = self._bulk(settings, callback, options, watch)
+        return ResultStream(self._transport, opening, prompts, callback, watch)
+
+    @overload
+    def amap(
+        self,
+        prompts: Iterable[PromptItem] | AsyncIterable[PromptItem],
+        *,
+        concurrency: int = ...,
+        ordered: Literal[True] = ...,
+        callback: AsyncOnResult | None = ...,
+        errors: Literal["raise"] = ...,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncResultStream[Generation]: ...
+    @overload
+    def amap(
+        self,
+        prompts: Iterable[PromptItem] | AsyncIterable[PromptItem],
+        *,
+        concurrency: int = ...,
+        ordered: bool = ...,
+        callback: AsyncOnResult | None = ...,
+        errors: Errors = ...,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncResultStream[Any]: ...
+    def amap(
+        self,
+        prompts: Iterable[PromptItem] | AsyncIterable[PromptItem],
+        *,
+        concurrency: int = 32,
+        ordered: bool = True,
+        callback: AsyncOnResult | None = None,
+        errors: Errors = "raise",
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncResultStream[Any]:
+        """Generate texts for many prompts, and return an async iterator; the async twin of `map`. Task-safe.
+
+        Args:
+            prompts: any iterable or async iterable of what `map` takes.
+            concurrency: as for `map`.
+            ordered: as for `map`.
+            callback: a function or a coroutine function, called in the reading task.
+            errors: as for `map`.
+            **options: as for `map`.
+
+        Returns:
+            The results, also an async context manager. Nothing is sent before the first read.
+
+        Raises:
+            ConfigurationError: as for `map`.
+            TypeError: an option does not exist.
+
+        Example:
+            .. code-block:: python
+
+                async for generation in client.amap(prompts, concurrency=64, max_tokens=100):
+                    print(generation.text)
+        """
+        check_prompts(prompts, Iterable, AsyncIterable)
+        settings = MapSettings(concurrency=concurrency, ordered=ordered, errors=errors)
+        watch = self._watch("map", streaming=True)
+        opening = self._bulk(settings, callback, options, watch)
+        return AsyncResultStream(self._async_transport, opening, prompts, callback, watch)
+
+    def _bulk(
+        self,
+        settings: MapSettings,
+        callback: object,
+        options: GenerateOptions,
+        watch: Watch | None = None,
+    ) -> flows.Flow[PromptPipeline]:
+        if callback is not None and not callable(callback):
+            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
+        if options.get("request_id") is not None:
+            raise ConfigurationError(
+                "request_id must be left out here: each request gets its own, or the one in the options of its prompt",
+                parameter="request_id",
+            )
+        call = self._options.override(options)
+        make = partial(self._item_request, watch)
+        return open_prompts(settings, call, make, self._models, self._request_cache)
+
+    def _item_request(
+        self, watch: Watch | None, prompt: Any, options: CallOptions, request_id: str | None
+    ) -> GenerationRequest:
+        return self._request(prompt, {}, options, request_id, watch)
+
     def _stream(
         self,
         prompt: Prompt,
@@ -187,7 +363,7 @@ class StreamingClient(ModelClient):
         session: str = "",
     ) -> TextStream:
         watch = self._watch(operation, streaming=True, session=session)
-        opening = self._open(self._request(prompt, options, watch), on_end)
+        opening = self._open(self._request(prompt, options, watch=watch), on_end)
         return TextStream(self._transport, self._transport.run(opening))
 
     def _astream(
@@ -200,7 +376,7 @@ class StreamingClient(ModelClient):
         session: str = "",
     ) -> AsyncTextStream:
         watch = self._watch(operation, streaming=True, session=session)
-        request = self._request(prompt, options, watch)
+        request = self._request(prompt, options, watch=watch)
         return AsyncTextStream(self._async_transport, self._open(request, on_end), request.request_id)
 
     def _open(self, request: GenerationRequest, on_end: OnEnd | None) -> flows.Flow[GenerationSession]:
@@ -221,6 +397,16 @@ class StreamingClient(ModelClient):
                     if inspect.isawaitable(outcome):
                         await outcome
             return await stream.result()
+
+
+def check_prompts(prompts: object, *kinds: type) -> None:
+    """Raise ConfigurationError for what are not many prompts."""
+    if isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, kinds):
+        raise ConfigurationError(
+            f"prompts must be an iterable of what generate takes, not {type(prompts).__name__}: put a single prompt into"
+            " a list",
+            parameter="prompts",
+        )
 
 
 def check_callback(callback: Callback | None) -> None:

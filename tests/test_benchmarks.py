@@ -36,7 +36,7 @@ def numbers_of(cells):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", ["blast", "decode", "start", "many", "leak"])
+@pytest.mark.parametrize("part", ["blast", "decode", "start", "many", "map", "leak"])
 def test_a_part_writes_tables_figures_and_goals(part, tmp_path):
     command = [sys.executable, "-m", "benchmarks", part, "--repeats", "1", "--scale", "0.01"]
     done = subprocess.run(

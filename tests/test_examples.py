@@ -58,6 +58,7 @@ def test_every_example_is_tested():
         "fake_triton.py",
         "iterator.py",
         "map.py",
+        "map_prompts.py",
         "server.py",
         "streaming/streaming.py",
     }
@@ -117,6 +118,15 @@ def test_map(embedder):
     assert failure.startswith("sentence 3: ")
     assert "no vector for 3" in failure
     assert count == "4 vectors"
+
+
+def test_map_prompts(server):
+    server.reply = lambda request: [fail("no story")] if request.prompt == "Story number 3:" else ["Once"]
+    finished = example(EXAMPLES / "map_prompts.py", "--url", server.url, "--count", "5")
+    failure, count = finished.stdout.splitlines()
+    assert failure.startswith("prompt 3: item 3: ")
+    assert "no story" in failure
+    assert count == "4 stories"
 
 
 def test_conversation(server):

@@ -10,15 +10,16 @@ import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
+from nupic_client._async.answers import Answer
 from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
 from nupic_client._core.calls.observation import Watch
-from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish
@@ -28,10 +29,11 @@ from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedErr
 __all__ = ["AsyncResultStream"]
 
 T = TypeVar("T")
+AnyPipeline: TypeAlias = BulkPipeline[Any]
 
 
 class AsyncResultStream(Generic[T]):
-    """The results of many inputs, from `InferenceClient.amap`.
+    """The results of many inputs, from `InferenceClient.amap` and `StreamingClient.amap`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
     it cancels the running requests: the end of an ``async with`` block, ``break`` out of an ``async for`` loop,
@@ -49,7 +51,7 @@ class AsyncResultStream(Generic[T]):
     def __init__(
         self,
         transport: AsyncDriver,
-        opening: Pipeline | flows.Flow[Pipeline],
+        opening: AnyPipeline | flows.Flow[Any],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
         watch: Watch | None = None,
@@ -64,7 +66,7 @@ class AsyncResultStream(Generic[T]):
         self._async_inputs = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
         self._inputs = iter(()) if isinstance(inputs, AsyncIterable) else iter(inputs)
         self._callback = callback
-        self._pipeline: Pipeline | None = None
+        self._pipeline: AnyPipeline | None = None
         self._closed = False
         self._consumed = False
         fork.track(self)
@@ -144,7 +146,7 @@ class AsyncResultStream(Generic[T]):
             while True:
                 if self._closed:
                     self._check_open()
-                if inbox.ended or self._due or self._sleeping:
+                if inbox.ended or self._due or self._sleeping or pipeline.waiting:
                     await self._go_on(pipeline, inbox)
                 result: Any = pipeline.take()
                 if result is not NOTHING:
@@ -177,10 +179,11 @@ class AsyncResultStream(Generic[T]):
             inbox.watch()
         return inbox
 
-    async def _open(self) -> Pipeline:
+    async def _open(self) -> AnyPipeline:
         opening = self._opening
-        self._pipeline = opening if isinstance(opening, Pipeline) else await self._transport.run(opening)
-        return self._pipeline
+        pipeline = opening if isinstance(opening, BulkPipeline) else await self._transport.run(opening)
+        self._pipeline = pipeline
+        return pipeline
 
     def _check_open(self) -> None:
         if self._closed:
@@ -189,7 +192,7 @@ class AsyncResultStream(Generic[T]):
                 " async for loop closes them too: use anext(results) to read single ones)"
             )
 
-    def _read_input(self, pipeline: Pipeline, inbox: _Inbox) -> bool:
+    def _read_input(self, pipeline: AnyPipeline, inbox: _Inbox) -> bool:
         """Read one input if there is room, or start to; return False if there is nothing to do but wait."""
         if inbox.reading is not None or not pipeline.wants_input:
             return False
@@ -202,12 +205,12 @@ class AsyncResultStream(Generic[T]):
             inbox.read(_next_input(self._async_inputs))
         return True
 
-    def _feed(self, pipeline: Pipeline, inputs: Any) -> None:
+    def _feed(self, pipeline: AnyPipeline, inputs: Any) -> None:
         for job in pipeline.end() if inputs is NOTHING else pipeline.feed(inputs):
             job.flow = self._transport.authorized(job.flow)
             self._due.append(job)
 
-    async def _go_on(self, pipeline: Pipeline, inbox: _Inbox) -> None:
+    async def _go_on(self, pipeline: AnyPipeline, inbox: _Inbox) -> None:
         """Go on with all requests that need not wait, and send as many as have ended at one go."""
         ended = 0
         while inbox.ended:
@@ -224,17 +227,24 @@ class AsyncResultStream(Generic[T]):
         for _ in range(ended if inbox.calls else ended - 1):
             if not self._read_input(pipeline, inbox):
                 break
-        while self._due:
+        while self._due or self._next_turn(pipeline):
             rest = self._advance(pipeline, inbox, self._due.popleft(), None)
             if rest is not None:
                 await rest
 
-    async def _take_in(self, pipeline: Pipeline, inbox: _Inbox, call: Any) -> None:
+    def _next_turn(self, pipeline: AnyPipeline) -> bool:
+        """Return whether a request goes on whose turn it is now."""
+        if not pipeline.waiting or not pipeline.has_turn:
+            return False
+        self._due.append(pipeline.waiting.popleft())
+        return True
+
+    async def _take_in(self, pipeline: AnyPipeline, inbox: _Inbox, call: Any) -> None:
         """Take in the end of a call, and wait for it where it has not ended."""
         reply: Any = None
         failure: NupicError | None = None
         try:
-            reply = await self._transport.finish(call)
+            reply = await (call if call in inbox.answers else self._transport.finish(call))
         except NupicError as error:
             failure = error
         except asyncio.CancelledError:
@@ -242,17 +252,18 @@ class AsyncResultStream(Generic[T]):
                 self._check_open()  # the call was cancelled with the stream
             raise
         job = inbox.calls.pop(call)  # only now: `cancel` must find it
+        inbox.answers.discard(call)
         rest = self._advance(pipeline, inbox, job, reply, failure)
         if rest is not None:
             await rest
 
-    def _take_input(self, pipeline: Pipeline, task: asyncio.Task[Any]) -> None:
+    def _take_input(self, pipeline: AnyPipeline, task: asyncio.Task[Any]) -> None:
         """Take in the end of the task that read an input."""
         if task.cancelled():
             self._check_open()  # with the stream, and not this task
         self._feed(pipeline, task.result())
 
-    async def _wait(self, pipeline: Pipeline, inbox: _Inbox) -> None:
+    async def _wait(self, pipeline: AnyPipeline, inbox: _Inbox) -> None:
         """Wait until a request can go on."""
         call = None if self._sleeping else inbox.only_call()
         if call is None:
@@ -262,7 +273,7 @@ class AsyncResultStream(Generic[T]):
             await self._take_in(pipeline, inbox, call)
 
     def _advance(
-        self, pipeline: Pipeline, inbox: _Inbox, job: Job, reply: Any, error: NupicError | None = None
+        self, pipeline: AnyPipeline, inbox: _Inbox, job: Job, reply: Any, error: NupicError | None = None
     ) -> Awaitable[None] | None:
         """Run a job's flow until it must wait for a call or for the end of a pause, or ends."""
         flow = job.flow
@@ -282,12 +293,8 @@ class AsyncResultStream(Generic[T]):
                         return self._perform(pipeline, inbox, job, command)
                     inbox.add(call, job)
                     return None
-                elif type(command) is flows.Sleep:
-                    wake = time.monotonic() + command.seconds
-                    heapq.heappush(self._sleeping, (wake, job.number, job))
-                    return None
                 else:
-                    return self._perform(pipeline, inbox, job, command)
+                    return self._put_off(pipeline, inbox, job, command)
         except StopIteration as stop:
             outcome = stop.value
         except NupicError as failure:
@@ -295,7 +302,21 @@ class AsyncResultStream(Generic[T]):
         found = pipeline.finish(job, outcome)
         return None if self._callback is None else _call_back(self._callback, found)
 
-    async def _perform(self, pipeline: Pipeline, inbox: _Inbox, job: Job, command: flows.Command) -> None:
+    def _put_off(
+        self, pipeline: AnyPipeline, inbox: _Inbox, job: Job, command: flows.Command | ReadAnswer | AwaitTurn
+    ) -> Awaitable[None] | None:
+        """Go on with a job after a pause, an answer or its turn; return what else is to be awaited."""
+        if isinstance(command, flows.Sleep):
+            heapq.heappush(self._sleeping, (time.monotonic() + command.seconds, job.number, job))
+        elif isinstance(command, ReadAnswer):
+            inbox.answer(Answer(self._transport, command.session).read_all(), job)
+        elif isinstance(command, AwaitTurn):
+            pipeline.waiting.append(job)
+        else:
+            return self._perform(pipeline, inbox, job, command)
+        return None
+
+    async def _perform(self, pipeline: AnyPipeline, inbox: _Inbox, job: Job, command: flows.Command) -> None:
         """Perform a command that may take long, and go on with the job."""
         reply: Any = None
         failure: NupicError | None = None
@@ -318,13 +339,15 @@ class _Inbox:
     Separate from the stream, because what runs must not keep a dropped stream alive.
     """
 
-    __slots__ = ("_loop", "_news", "calls", "ended", "reading", "starting", "unwatched")
+    __slots__ = ("_loop", "_news", "answers", "calls", "ended", "reading", "starting", "unwatched")
 
     def __init__(self) -> None:
         self._loop = running_loop()
         self._news: asyncio.Future[None] | None = None
         self.calls: dict[Any, Job] = {}
         """For each running call its job."""
+        self.answers: set[asyncio.Task[None]] = set()
+        """Those of them that are tasks, which read a stream."""
         self.reading: Any = None
         """The task that reads an input, until that is taken in; else None."""
         self.unwatched: list[Any] = []
@@ -342,6 +365,13 @@ class _Inbox:
         """Take over a call of grpc.aio, whose end is told once `watch` is called."""
         self.calls[call] = job
         self.unwatched.append(call)
+
+    def answer(self, work: Any, job: Job) -> None:
+        """Run a coroutine that reads a stream for a job."""
+        task = self._loop.create_task(work)
+        task.add_done_callback(_retrieve)
+        self.answers.add(task)
+        self.add(task, job)
 
     def watch(self) -> None:
         """Have the ends of all calls told; those that have ended already, at once."""
@@ -413,6 +443,11 @@ class _Results(Generic[T]):
             self._stream._leave(dropped=True)  # noqa: SLF001 - its own stream
 
 
+def _retrieve(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # asyncio warns about an exception that was never retrieved
+
+
 def _cancel(inbox: _Inbox) -> None:
     place = None if inbox.starting is None else inbox.starting.place
     if place is not None:
@@ -430,7 +465,7 @@ async def _next_input(inputs: AsyncIterator[Any]) -> Any:
 
 
 async def _call_back(
-    callback: Callable[[int, Any], Awaitable[object] | object], found: list[tuple[int, Outcome]]
+    callback: Callable[[int, Any], Awaitable[object] | object], found: list[tuple[int, Outcome[Any]]]
 ) -> None:
     for index, each in found:
         answer = callback(index, each)

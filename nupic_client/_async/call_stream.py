@@ -183,7 +183,8 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         finally:
             session.deadlines.waiting = None
 
-    async def _receive(self, session: StreamSession[ItemT]) -> ItemT:
+    async def _receive(self, session: StreamSession[ItemT], *, whole: bool = False) -> ItemT:
+        """Return the next item, or a false one at the end; with ``whole`` only that one."""
         read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
@@ -201,7 +202,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
                 if session.stopped_early:
                     deadlines.waiting = None
                     self.cancel()
-                if item or session.outputs_only:
+                if (item or session.outputs_only) and not whole:
                     return item
             session.check_running()
         except grpc.RpcError as rpc_error:

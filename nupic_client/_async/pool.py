@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import AsyncTransport, running_loop
@@ -47,6 +48,8 @@ class AsyncPooledTransport(AsyncDriver):
     def _begin(self) -> None:
         self._lock = threading.RLock()
         self._members: dict[str, AsyncTransport] = {}
+        self._places: dict[asyncio.AbstractEventLoop, WeakSet[Place]] = {}
+        """Of the requests of each loop, which may be closed in the middle of them."""
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
@@ -157,6 +160,11 @@ class AsyncPooledTransport(AsyncDriver):
             await self._look_up()
         self._look(loop)
         place = self._pool.enter(model, affinity, tried)
+        places = self._places.get(loop)
+        if places is None:
+            self.leave_closed_loops()
+            places = self._places[loop] = WeakSet()
+        places.add(place)
         if not place.address:
             await self._wait(loop, place, patience, session, attempts)
         return place
@@ -176,6 +184,14 @@ class AsyncPooledTransport(AsyncDriver):
             gone = [self._members.pop(each) for each in [*self._members] if each not in known]
         for member in gone:
             member.close()
+
+    def leave_closed_loops(self) -> None:
+        """Give the places of tasks back that have ended with their loops: gRPC keeps what they waited for."""
+        with self._lock:
+            closed = [loop for loop in self._places if loop.is_closed()]
+            places = [place for loop in closed for place in self._places.pop(loop)]
+        for place in places:
+            place.release()
 
     async def _wait(
         self,

@@ -69,10 +69,14 @@ class AsyncTransport(AsyncDriver):
     async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:
         """Start a ``ModelStreamInfer`` call and return it."""
         metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
-        channel = self._open()
+        loop = running_loop()
+        channel = self._channels.get(loop) or self._open()
+        methods = self._methods.setdefault(loop, {})
+        start = methods.get("ModelStreamInfer")
+        if start is None:
+            start = methods["ModelStreamInfer"] = stream_method(channel)
         timeout = session.remaining(time.monotonic())
-        call = stream_method(channel)(session.message, timeout=timeout, metadata=metadata)
-        return AsyncStreamCall(call, asyncio.get_running_loop(), channel)
+        return AsyncStreamCall(start(session.message, timeout=timeout, metadata=metadata), loop, channel)
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; waits at most 0.25 s for calls that are ending. Idempotent."""

@@ -1,4 +1,4 @@
-"""Many unary calls of one reader over one completion queue of gRPC, read by the thread that waits for them.
+"""Many calls of one reader over one completion queue of gRPC, read by the thread that waits for them.
 
 gRPC's futures are served by a thread of each channel: every answer changes threads, and each call has locks of its own.
 Here the reader takes the events itself, one for each call, in a channel that nothing else uses: half of the processor time,
@@ -14,13 +14,13 @@ import contextlib
 import threading
 import time
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from grpc._cython import cygrpc
 
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import fork, housekeeping
+from nupic_client._grpc import ending, fork, housekeeping
 
 __all__ = ["CallQueue", "QueuedCall", "QueuedCallError", "can_queue", "path_of"]
 
@@ -29,7 +29,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _CANCELLED: int = grpc.StatusCode.CANCELLED.value[0]
 _LEFT = "the results were left"
 _LAST = 5
-"""The place of the status among the operations of a call."""
+"""The place of the status among the operations of a unary call."""
 _MESSAGE = 4
 
 
@@ -49,6 +49,11 @@ class QueuedCall:
 
     __slots__ = ("_status", "call", "response", "work")
 
+    over = True
+    """Whether all its events have come, once it was reported."""
+    patience = 0.0
+    """Seconds that it may take to end by itself before it is cancelled."""
+
     def __init__(self, work: Any) -> None:
         self.work = work
         """Whatever the caller wants to find again when the call has ended."""
@@ -57,18 +62,40 @@ class QueuedCall:
         """None if the call failed."""
         self._status: Any = None
 
-    def ended(self, operations: Any) -> None:
-        """Take the results of the operations."""
+    def batches(self, request: bytes, metadata: Any) -> tuple[tuple[Any, QueuedCall], ...]:
+        """Return the operations to begin with, each batch of them with the tag of its event."""
+        operations = (
+            cygrpc.SendInitialMetadataOperation(metadata, _FLAGS),
+            cygrpc.SendMessageOperation(request, _FLAGS),
+            cygrpc.SendCloseFromClientOperation(_FLAGS),
+            cygrpc.ReceiveInitialMetadataOperation(_FLAGS),
+            cygrpc.ReceiveMessageOperation(_FLAGS),
+            cygrpc.ReceiveStatusOnClientOperation(_FLAGS),
+        )
+        return ((operations, self),)
+
+    def takes(self, operations: Any) -> bool:
+        """Take the results of a batch of operations; return whether to report the call to who waits."""
         self._status = operations[_LAST]
         if self._status.code() == 0:
             self.response = operations[_MESSAGE].message()
+        return True
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread. Takes locks of gRPC; its events come nonetheless."""
+        with contextlib.suppress(Exception):
+            if self.call is not None:
+                self.call.cancel(_CANCELLED, _LEFT)
 
     def code(self) -> grpc.StatusCode:
-        """Return the status."""
-        code = _CODES.get(self._status.code(), grpc.StatusCode.UNKNOWN)
+        """Return the status; INTERNAL for a success without a response."""
+        code = self._code()
         return (
             code if self.response is not None or code is not grpc.StatusCode.OK else grpc.StatusCode.INTERNAL
         )
+
+    def _code(self) -> grpc.StatusCode:
+        return _CODES.get(self._status.code(), grpc.StatusCode.UNKNOWN)
 
     def details(self) -> str:
         """Return the server's words."""
@@ -103,8 +130,11 @@ class QueuedCallError(grpc.RpcError):  # type: ignore[misc]  # gRPC has no types
         self.trailing_metadata = call.trailing_metadata
 
 
+CallT = TypeVar("CallT", bound=QueuedCall)
+
+
 class CallQueue:
-    """A channel whose unary calls one thread starts and waits for. `abandon` may be called from anywhere.
+    """A channel whose calls one thread starts and waits for. `abandon` may be called from anywhere.
 
     Args:
         channel: gRPC's own; it belongs to the queue from now on.
@@ -160,8 +190,14 @@ class CallQueue:
         return len(self._calls)
 
     def start(
-        self, method: bytes, request: bytes, timeout: float | None, metadata: Any, work: Any
-    ) -> QueuedCall:
+        self,
+        method: bytes,
+        request: bytes,
+        timeout: float | None,
+        metadata: Any,
+        work: Any,
+        kind: type[CallT] = QueuedCall,  # type: ignore[assignment]
+    ) -> CallT:
         """Start a call.
 
         Args:
@@ -170,23 +206,17 @@ class CallQueue:
             timeout: seconds, or None.
             metadata: sent with it.
             work: kept in the call.
+            kind: the class of the call.
 
         Raises:
             ValueError: gRPC closed the channel.
         """
-        made = QueuedCall(work)
-        operations = (
-            cygrpc.SendInitialMetadataOperation(metadata or None, _FLAGS),
-            cygrpc.SendMessageOperation(request, _FLAGS),
-            cygrpc.SendCloseFromClientOperation(_FLAGS),
-            cygrpc.ReceiveInitialMetadataOperation(_FLAGS),
-            cygrpc.ReceiveMessageOperation(_FLAGS),
-            cygrpc.ReceiveStatusOnClientOperation(_FLAGS),
-        )
+        made = kind(work)
+        batches = made.batches(request, metadata or None)
         self._calls.add(made)  # first: Ctrl-C may come when it has just begun
         deadline = None if timeout is None else time.time() + timeout
         try:
-            made.call = self._begin(method, deadline, metadata or None, operations, made)
+            made.call = self._begin(method, deadline, metadata or None, batches)
         except Exception:
             self._calls.discard(made)
             raise
@@ -199,10 +229,10 @@ class CallQueue:
                     self._waiting.release()
             raise
         if self.abandoned:  # just now, by another thread
-            _cancel(made)
+            made.cancel()
         return made
 
-    def _begin(self, method: bytes, deadline: float | None, metadata: Any, operations: Any, tag: Any) -> Any:
+    def _begin(self, method: bytes, deadline: float | None, metadata: Any, batches: Any) -> Any:
         return self._channel.integrated_call(
             cygrpc.PropagationConstants.GRPC_PROPAGATE_DEFAULTS,
             method,
@@ -210,12 +240,12 @@ class CallQueue:
             deadline,
             metadata,
             None,
-            ((operations, tag),),
+            batches,
             None,
         )
 
     def wait(self, timeout: float | None = None) -> QueuedCall | None:
-        """Wait until a call ends and return it.
+        """Wait until a call reports itself, mostly because it has ended, and return it.
 
         Args:
             timeout: seconds after which None is returned, or None for no limit; with 0 only calls that have ended count.
@@ -227,7 +257,7 @@ class CallQueue:
         except BaseException:  # gRPC may have lost an event, so that nobody can wait for the end of all calls
             self._interrupted = True
             for call in tuple(self._calls):
-                _cancel(call)
+                call.cancel()
             raise
 
     def _next(self, end: float | None) -> QueuedCall | None:
@@ -248,15 +278,17 @@ class CallQueue:
                 continue  # it was set for an earlier wait
             if not isinstance(call, QueuedCall) or call not in self._calls:
                 continue
-            self._calls.discard(call)
-            call.ended(event.batch_operations)
-            return call
+            reported = call.takes(event.batch_operations)
+            if call.over:
+                self._calls.discard(call)
+            if reported:
+                return call
 
     def _set_alarm(self, end: float) -> None:
         """Have an event come not later than some reading of the clock: a call that sends nothing ends at its deadline."""
         if self._alarm is not None:
             if end < self._alarm_end:
-                _cancel(self._alarm)  # its event comes at once; then another one is set
+                self._alarm.cancel()  # its event comes at once; then another one is set
             return
         alarm = QueuedCall(None)
         operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
@@ -264,14 +296,14 @@ class CallQueue:
         self._alarm, self._alarm_end = alarm, end
         try:
             alarm.call = self._begin(
-                b"/alarm", time.time() + seconds if seconds > 0 else None, None, operations, alarm
+                b"/alarm", time.time() + seconds if seconds > 0 else None, None, ((operations, alarm),)
             )
         except ValueError:  # gRPC closed the channel
             self._alarm = None
             if not self.abandoned:
                 raise
         if seconds <= 0 or self.abandoned:  # at once: gRPC's timers may be milliseconds late
-            _cancel(alarm)
+            alarm.cancel()
 
     def abandon(self) -> None:
         """Cancel all calls, and close the channel when the last one has ended. Takes locks: not for destructors.
@@ -280,9 +312,9 @@ class CallQueue:
         """
         self.abandoned = True
         for call in tuple(self._calls):
-            _cancel(call)
+            call.cancel()
         if self._alarm is not None:
-            _cancel(self._alarm)
+            self._alarm.cancel()
         with self._waiting:
             self._close()
         self._unregister()
@@ -295,19 +327,26 @@ class CallQueue:
         self._alarm = None
 
     def abandon_soon(self) -> None:
-        """Have the housekeeping thread call `abandon`. Takes no lock, for destructors."""
+        """Have the housekeeping thread call `abandon`, or `abandon_in_time`. Takes no lock, for destructors."""
         self.abandoned = True
-        housekeeping.submit(self._abandon_apart if self._interrupted else self.abandon)
+        patience = max((call.patience for call in tuple(self._calls)), default=0.0)
+        if self._interrupted:
+            housekeeping.submit(self._abandon_apart)
+        elif patience:
+            housekeeping.submit(self._abandon_in_time, patience)
+        else:
+            housekeeping.submit(self.abandon)
+
+    def _abandon_in_time(self, patience: float) -> None:
+        """Cancel the calls that may be cancelled now, and call `abandon` when the others had their time."""
+        ending.let_end(self._outer, self.abandon, patience)
+        for call in tuple(self._calls):
+            if not call.patience:
+                call.cancel()
 
     def _abandon_apart(self) -> None:
         """Call `abandon` in a thread of its own, which may wait for ever."""
         threading.Thread(target=self.abandon, name="nupic_client.interrupted", daemon=True).start()
-
-
-def _cancel(call: QueuedCall) -> None:
-    with contextlib.suppress(Exception):
-        if call.call is not None:
-            call.call.cancel(_CANCELLED, _LEFT)
 
 
 @lru_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from nupic_client._core.balance.servers import Lease
     from nupic_client._grpc.server_pool import ServerPool
 
-__all__ = ["Place"]
+__all__ = ["Loss", "Place"]
 
 
 class Place:
@@ -24,7 +25,18 @@ class Place:
         affinity: the session that the request belongs to.
     """
 
-    __slots__ = ("_pool", "_failed", "_taken", "address", "affinity", "lease", "left", "start", "wake")
+    __slots__ = (
+        "__weakref__",
+        "_failed",
+        "_pool",
+        "_taken",
+        "address",
+        "affinity",
+        "lease",
+        "left",
+        "start",
+        "wake",
+    )
 
     def __init__(self, pool: ServerPool, affinity: Affinity) -> None:
         self.lease: Lease | None = None
@@ -86,11 +98,16 @@ class Place:
         """Give the place back soon. Takes no lock, for destructors."""
         self._pool.drop(self, answered=answered, first_response=first_response)
 
-    def __del__(self) -> None:
-        # Ctrl-C between two lines, a task that dies with its loop: the place of a request that is no more is free again.
-        lease = getattr(self, "lease", None)
-        if lease is not None and not lease.released:
-            self._pool.drop(self, answered=False)
+
+class Loss(weakref.ref[Place]):
+    """Notices that a place was lost, with the request that had it: by Ctrl-C between two lines.
+
+    Not a destructor of the place, which would run for each request, and Ctrl-C in a destructor has no effect.
+    """
+
+    __slots__ = ("lease",)
+
+    lease: Lease
 
 
 def _nothing() -> None:

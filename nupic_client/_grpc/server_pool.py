@@ -17,7 +17,7 @@ from nupic_client._core.balance.queue import RequestQueue
 from nupic_client._core.calls.placement import Affinity, no_room
 from nupic_client._grpc import fork
 from nupic_client._grpc.names import Addresses
-from nupic_client._grpc.place import Place
+from nupic_client._grpc.place import Loss, Place
 from nupic_client.config import ClientConfig
 from nupic_client.errors import ConnectionFailedError, RequestError, StreamClosedError
 
@@ -38,6 +38,10 @@ class Transport(Protocol):
 
     def leave_gone(self) -> None:
         """Close those to servers that have vanished and run nothing."""
+        ...
+
+    def leave_closed_loops(self) -> None:
+        """Give back the places of requests that have ended with their event loops."""
         ...
 
 
@@ -61,6 +65,8 @@ class ServerPool:
         self._queue: RequestQueue[Place] = RequestQueue()
         self._dropped: deque[tuple[Place, bool, float | None]] = deque()
         """Places that destructors gave back, with whether their servers answered, and when: see `housekeeping`."""
+        self._held: dict[Lease, Loss] = {}
+        self._lost: deque[Loss] = deque()
         self.known: dict[str, ClientConfig] = {}
         """The configuration for each server that there is, or that still runs requests. Replaced, never changed."""
         self._connected = self.known
@@ -121,7 +127,7 @@ class ServerPool:
         """Look names up anew if it is time, in a thread of its own, and return what to ask servers that had failed."""
         now = time.monotonic()
         with self._lock:
-            if self._dropped:
+            if self._dropped or self._lost:
                 self._take_dropped()
             due = self._addresses.is_due(now)
             if due:
@@ -160,19 +166,23 @@ class ServerPool:
         """Return a place on a server, or in the queue: then it has no address yet, see `pause`."""
         place = Place(self, affinity)
         with self._lock:
-            # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
-            lease = self._pool.choose(
-                model,
-                session=place.session,
-                tried=tried,
-                only=place.only,
-                now=time.monotonic(),
-                draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
-            )
-            if lease is None:
-                self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
-            else:
-                place.take(lease)
+            try:
+                # Whoever waits gets what becomes free before the lock is given back: nobody is overtaken here.
+                lease = self._pool.choose(
+                    model,
+                    session=place.session,
+                    tried=tried,
+                    only=place.only,
+                    now=time.monotonic(),
+                    draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
+                )
+                if lease is None:
+                    self._queue.add(place, model, session=place.session, tried=tried, only=place.only)
+                else:
+                    self._give(place, lease)
+            except BaseException:  # Ctrl-C
+                self._pool.recount(self._held)
+                raise
         return place
 
     def pause(
@@ -194,6 +204,8 @@ class ServerPool:
         """
         if session is not None:
             session.check_running()
+        for transport in tuple(self._transports):
+            transport.leave_closed_loops()
         if place.left:
             raise StreamClosedError("these results were closed while a request waited for a server")
         with self._lock:
@@ -209,13 +221,17 @@ class ServerPool:
 
     def _grant(self) -> None:
         """Give places to those who wait, the first one first."""
-        while self._queue:
-            granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
-            if granted is None:
-                return
-            place, lease = granted
-            place.take(lease)
-            place.wake()
+        try:
+            while self._queue:
+                granted = self._queue.grant(self._pool, time.monotonic(), random.random())  # noqa: S311
+                if granted is None:
+                    return
+                place, lease = granted
+                self._give(place, lease)
+                place.wake()
+        except BaseException:  # Ctrl-C
+            self._pool.recount(self._held)
+            raise
 
     def release(self, place: Place) -> None:
         """Take a place back, or out of the queue."""
@@ -242,14 +258,30 @@ class ServerPool:
                 if answered:
                     place.answered(first_response)
                 self._give_back(place)
+        while self._lost:
+            self._end(self._lost.popleft().lease)
         self._grant()
+
+    def _give(self, place: Place, lease: Lease) -> None:
+        loss = Loss(place, self._lost.append)
+        loss.lease = lease
+        self._held[lease] = loss
+        place.take(lease)
 
     def _give_back(self, place: Place) -> None:
         if place.lease is None:
             self._queue.remove(place)
         else:
-            closable = self._pool.release(place.lease)
+            self._end(place.lease)
+
+    def _end(self, lease: Lease) -> None:
+        try:
+            self._held.pop(lease, None)
+            closable = self._pool.release(lease)
             self._forget([closable] if closable else [])
+        except BaseException:  # Ctrl-C
+            self._pool.recount(self._held)
+            raise
 
     def failed(
         self, lease: Lease, error: RequestError, tried: Collection[str], *, pinned: bool

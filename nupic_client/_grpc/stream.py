@@ -13,7 +13,7 @@ from nupic_client._grpc.call import AsyncStreamCall, NoCall, StreamCall, foreign
 from nupic_client._grpc.status import cause_of, error_from_rpc
 from nupic_client.errors import RequestError
 
-__all__ = ["BaseStream"]
+__all__ = ["BaseStream", "check_left", "raise_broken"]
 
 ItemT = TypeVar("ItemT")
 SessionT = TypeVar("SessionT", bound=StreamSession[Any])
@@ -81,18 +81,36 @@ class BaseStream(Generic[SessionT, ItemT]):
 
     def _check_left(self, session: StreamSession[Any]) -> None:
         """Raise StreamClosedError if the stream or the client was closed while the reader was waiting."""
-        if self._transport.closed:
-            session.cancelled(time.monotonic(), client_closed=True)
-        session.check_running()
+        check_left(self._transport, session)
 
     def _broken(self, session: StreamSession[Any], cause: BaseException) -> None:
         """Raise our error for a failure of the call, unless the answer was complete."""
-        self._check_left(session)
-        if isinstance(cause, grpc.RpcError):
-            failure = error_from_rpc(cause, session.target, self._call.call)
-            failure = self._transport.explain(failure)
-        else:
-            failure = session.deadlines.error()
-        error = session.broken(failure, time.monotonic())
-        if error is not None:
-            raise error from session.cause(cause) and cause_of(error, cause)
+        raise_broken(self._transport, session, cause, self._call.call)
+
+
+def check_left(transport: Connection, session: StreamSession[Any]) -> None:
+    """Raise StreamClosedError if a stream or the client was closed while the reader was waiting."""
+    if transport.closed:
+        session.cancelled(time.monotonic(), client_closed=True)
+    session.check_running()
+
+
+def raise_broken(
+    transport: Connection, session: StreamSession[Any], cause: BaseException, call: object
+) -> None:
+    """Raise our error for a failure of the call of a stream, unless the answer was complete.
+
+    Args:
+        transport: the connection.
+        session: the state of the stream.
+        cause: the failure.
+        call: the call, if it knows more about it.
+    """
+    check_left(transport, session)
+    if isinstance(cause, grpc.RpcError):
+        failure = transport.explain(error_from_rpc(cause, session.target, call))
+    else:
+        failure = session.deadlines.error()
+    error = session.broken(failure, time.monotonic())
+    if error is not None:
+        raise error from session.cause(cause) and cause_of(error, cause)

@@ -7,13 +7,13 @@ import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
 from nupic_client._core.calls.observation import Watch
-from nupic_client._core.inference.bulk import NOTHING, Job, Outcome, Pipeline
 from nupic_client._grpc import fork
 from nupic_client._public import publish
 from nupic_client._sync.calls import Calls
@@ -23,13 +23,14 @@ from nupic_client.errors import NupicError, StreamClosedError, StreamConsumedErr
 __all__ = ["ResultStream"]
 
 T = TypeVar("T")
+AnyPipeline: TypeAlias = BulkPipeline[Any]
 
 _LOOK_AFTER = 0.002
 """Seconds after which a reader who takes results that are ready looks for calls that have ended: they make room for more."""
 
 
 class ResultStream(Generic[T]):
-    """The results of many inputs, from `InferenceClient.map`.
+    """The results of many inputs, from `InferenceClient.map` and `StreamingClient.map`.
 
     Iterate over it. Inputs are read and requests are sent while it is read, a bounded number ahead. Leaving
     it cancels the running requests: the end of a ``with`` block, ``break`` out of a ``for`` loop, an exception,
@@ -47,7 +48,7 @@ class ResultStream(Generic[T]):
     def __init__(
         self,
         transport: Driver,
-        opening: Pipeline | flows.Flow[Pipeline],
+        opening: AnyPipeline | flows.Flow[Any],
         inputs: Iterable[Any],
         callback: Callable[[int, Any], object] | None = None,
         watch: Watch | None = None,
@@ -59,7 +60,7 @@ class ResultStream(Generic[T]):
         self._opening = opening  # a flow is run at the first read
         self._inputs = iter(inputs)
         self._callback = callback
-        self._pipeline: Pipeline | None = None
+        self._pipeline: AnyPipeline | None = None
         self._looked = 0.0
         """When the calls that have ended were last looked for."""
         self._closed = False
@@ -151,10 +152,12 @@ class ResultStream(Generic[T]):
             self.close()
             raise
 
-    def _next_result(self, pipeline: Pipeline, calls: Calls) -> Any:
+    def _next_result(self, pipeline: AnyPipeline, calls: Calls) -> Any:
         while True:
             if self._sleeping:
                 self._wake(pipeline, calls)
+            while pipeline.waiting and pipeline.has_turn:
+                self._advance(pipeline, calls, pipeline.waiting.popleft(), None)
             result = pipeline.take()
             if result is not NOTHING:
                 return result
@@ -167,12 +170,13 @@ class ResultStream(Generic[T]):
             else:
                 self._take_all_in(pipeline, calls, self._pause())
 
-    def _open(self) -> tuple[Pipeline, Calls]:
+    def _open(self) -> tuple[AnyPipeline, Calls]:
         opening = self._opening
-        self._pipeline = opening if isinstance(opening, Pipeline) else self._transport.run(opening)
-        self._calls = self._transport.calls()
+        pipeline = opening if isinstance(opening, BulkPipeline) else self._transport.run(opening)
+        self._pipeline = pipeline
+        self._calls = self._transport.answers() if pipeline.awaits is ReadAnswer else self._transport.calls()
         self._check_open()  # by another thread, in the meantime
-        return self._pipeline, self._calls
+        return pipeline, self._calls
 
     def _check_open(self) -> None:
         if self._closed:
@@ -181,7 +185,7 @@ class ResultStream(Generic[T]):
                 " for loop closes them too: use next(results) to read single ones)"
             )
 
-    def _read_input(self, pipeline: Pipeline, calls: Calls) -> None:
+    def _read_input(self, pipeline: AnyPipeline, calls: Calls) -> None:
         self._transport.check_open()  # for all inputs, which may be endless
         try:
             inputs = next(self._inputs)
@@ -197,12 +201,12 @@ class ResultStream(Generic[T]):
         """Return the seconds until a request is to be sent again, or None."""
         return max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
 
-    def _wake(self, pipeline: Pipeline, calls: Calls) -> None:
+    def _wake(self, pipeline: AnyPipeline, calls: Calls) -> None:
         """Go on with the requests whose pause is over."""
         while self._sleeping and self._sleeping[0][0] <= time.monotonic():
             self._advance(pipeline, calls, heapq.heappop(self._sleeping)[2], None)
 
-    def _take_all_in(self, pipeline: Pipeline, calls: Calls, timeout: float | None) -> None:
+    def _take_all_in(self, pipeline: AnyPipeline, calls: Calls, timeout: float | None) -> None:
         """Wait until a call ends, take in all that have ended, and send as many requests at one go.
 
         Servers that combine requests make larger batches of what comes together: half as many requests again a second.
@@ -215,7 +219,7 @@ class ResultStream(Generic[T]):
             if pipeline.wants_input:
                 self._read_input(pipeline, calls)
 
-    def _take_in(self, pipeline: Pipeline, calls: Calls, timeout: float | None) -> bool:
+    def _take_in(self, pipeline: AnyPipeline, calls: Calls, timeout: float | None) -> bool:
         """Wait until a call ends, a pause is over or the stream is closed; return whether a call has ended."""
         ended = calls.wait(timeout)
         self._looked = time.monotonic()
@@ -232,31 +236,33 @@ class ResultStream(Generic[T]):
         return True
 
     def _advance(
-        self, pipeline: Pipeline, calls: Calls, job: Job, reply: Any, error: NupicError | None = None
+        self, pipeline: AnyPipeline, calls: Calls, job: Job, reply: Any, error: NupicError | None = None
     ) -> None:
         """Run a job's flow until it must wait or ends."""
         try:
             while True:
                 command = job.flow.send(reply) if error is None else job.flow.throw(error)
                 error = None
-                if isinstance(command, flows.Invoke):
-                    try:
-                        calls.start(command, job)
-                    except NupicError as failure:
-                        error = failure
-                        continue
-                    return
                 if isinstance(command, flows.Sleep):
                     wake = time.monotonic() + command.seconds
                     heapq.heappush(self._sleeping, (wake, job.number, job))
                     return
-                reply = self._transport.perform(command)
+                if isinstance(command, AwaitTurn):
+                    pipeline.waiting.append(job)
+                    return
+                try:
+                    if type(command) is pipeline.awaits:
+                        calls.start(command, job)
+                        return
+                    reply = self._transport.perform(command)
+                except NupicError as failure:
+                    error = failure
         except StopIteration as stop:
             self._finish(pipeline, job, stop.value)
         except NupicError as failure:
             self._finish(pipeline, job, failure)
 
-    def _finish(self, pipeline: Pipeline, job: Job, outcome: Outcome) -> None:
+    def _finish(self, pipeline: AnyPipeline, job: Job, outcome: Outcome[Any]) -> None:
         found = pipeline.finish(job, outcome)
         if self._callback is not None:
             try:

@@ -173,7 +173,8 @@ class CallStream(BaseStream[SessionT, ItemT]):
             session.deadlines.waiting = None
             turn.free = True
 
-    def _receive(self, session: StreamSession[ItemT]) -> ItemT:
+    def _receive(self, session: StreamSession[ItemT], *, whole: bool = False) -> ItemT:
+        """Return the next item, or a false one at the end; with ``whole`` only that one."""
         read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
@@ -186,7 +187,7 @@ class CallStream(BaseStream[SessionT, ItemT]):
                 if session.stopped_early:
                     deadlines.waiting = None
                     self.close()
-                if item or session.outputs_only:
+                if (item or session.outputs_only) and not whole:
                     return item
             session.check_running()
         except StopIteration:

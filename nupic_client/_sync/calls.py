@@ -19,7 +19,7 @@ __all__ = ["Calls", "FutureCalls"]
 class Calls(Protocol):
     """Calls of one reader. One thread uses them; `leave` may be called from anywhere, also by destructors."""
 
-    def start(self, command: Invoke, work: Any) -> None:
+    def start(self, command: Any, work: Any) -> None:
         """Start a call, for `wait` to return with the work. Raises what the transport raises for a call."""
         ...
 

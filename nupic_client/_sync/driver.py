@@ -85,6 +85,10 @@ class Driver(abc.ABC):
         """Return room for many unary calls at the same time, for one reader."""
         return FutureCalls(self)
 
+    def answers(self) -> Calls:
+        """Return room for many streams at the same time, for one reader."""
+        raise NotImplementedError
+
     def begin(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it: a future, for `finish`."""
         raise NotImplementedError

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.session import StreamSession
     from nupic_client._grpc.call import StreamCall
+    from nupic_client._sync.calls import Calls
 
 __all__ = ["PooledTransport"]
 
@@ -65,6 +66,12 @@ class PooledTransport(StreamDriver):
         except BaseException:
             place.release()
             raise
+
+    def answers(self) -> Calls:
+        """Return room for many streams at the same time, for one reader; a thread reads each."""
+        from nupic_client._sync.answers import ThreadedAnswers  # noqa: PLC0415 - for those who map texts only
+
+        return ThreadedAnswers(self)
 
     def begin(self, command: flows.Invoke) -> PooledCall:
         """Start a unary call on one of the servers and return it, for `finish`."""
@@ -172,6 +179,9 @@ class PooledTransport(StreamDriver):
         for probe in self._pool.refresh():
             threading.Thread(target=self._probe, args=(probe,), name="nupic-probe", daemon=True).start()
         self._pool.leave_gone()
+
+    def leave_closed_loops(self) -> None:
+        """Do nothing: blocking calls have no loops."""
 
     def leave_gone(self) -> None:
         """Close the connections to servers that have vanished and run nothing."""

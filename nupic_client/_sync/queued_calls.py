@@ -6,12 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._grpc import housekeeping
-from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, path_of
+from nupic_client._grpc.call_queue import CallQueue, QueuedCall, QueuedCallError, path_of
 from nupic_client._grpc.status import cause_of
 from nupic_client.errors import StreamClosedError
 
 if TYPE_CHECKING:
-    from nupic_client._core.calls.flows import Invoke
     from nupic_client._sync.transport import Transport
 
 __all__ = ["QueuedCalls"]
@@ -32,19 +31,23 @@ class QueuedCalls:
         self._own = [calls]
         calls.take()
 
-    def start(self, command: Invoke, work: Any) -> None:
+    def start(self, command: Any, work: Any) -> None:
         """Start a call, see `Calls`."""
         try:
-            call = self._queue.start(
+            call: QueuedCall = self._queue.start(
                 path_of(command.method), command.request, command.timeout, command.metadata, work
             )
         except BaseException as error:
-            self._transport.not_started(error)
-            if isinstance(error, ValueError):
-                self._check_left()
+            self._not_started(error)
             raise
         if command.attempts is not None:
             command.attempts.call = call
+
+    def _not_started(self, error: BaseException) -> None:
+        """Handle a failure to start a call, as the transport does."""
+        self._transport.not_started(error)
+        if isinstance(error, ValueError):
+            self._check_left()
 
     def wait(self, timeout: float | None) -> tuple[Any, Any] | None:
         """Wait until a call has ended, see `Calls`."""

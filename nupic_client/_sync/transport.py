@@ -27,9 +27,11 @@ from nupic_client._grpc.channel import (
 from nupic_client._grpc.drain import is_grpc_call
 from nupic_client._grpc.gevent import warn_of_gevent
 from nupic_client._grpc.proxy import Proxy, proxy_of
+from nupic_client._grpc.queued_stream import can_queue_streams
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._sync.driver import StreamDriver
+from nupic_client._sync.queued_answers import QueuedAnswers
 from nupic_client._sync.queued_calls import QueuedCalls
 from nupic_client.config import ClientConfig
 from nupic_client.errors import RequestError
@@ -129,19 +131,39 @@ class Transport(StreamDriver):
         Raises:
             ConfigurationError: the client is closed.
         """
+        queue = self._queue()
+        return FutureCalls(self) if queue is None else self._taken(QueuedCalls(self, queue))
+
+    def answers(self) -> Calls:
+        """Return room for many streams at the same time, for one reader.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
+        queue = self._queue() if can_queue_streams() else None
+        if queue is not None:
+            return self._taken(QueuedAnswers(self, queue))
+        from nupic_client._sync.answers import ThreadedAnswers  # noqa: PLC0415 - it imports this module
+
+        return ThreadedAnswers(self)
+
+    def _queue(self) -> CallQueue | None:
+        """Return a queue that nobody uses; None if gRPC's own channel is not seen."""
         channel = self._open()
         if self._wrapped or not can_queue(channel):
-            return FutureCalls(self)
+            return None
         try:
-            calls = self._queues.pop()
+            queue = self._queues.pop()
         except IndexError:
-            calls = CallQueue(self._connect())
+            queue = CallQueue(self._connect())
         with self._lock:
-            self._used_queues.add(calls)
-        taken = QueuedCalls(self, calls)
-        if self.closed:
-            taken.leave()
-        return taken
+            self._used_queues.add(queue)
+        return queue
+
+    def _taken(self, calls: Calls) -> Calls:
+        if self.closed:  # just now, by another thread
+            calls.leave()
+        return calls
 
     def keep(self, calls: CallQueue) -> None:
         """Keep a queue whose reader is done for the next one."""

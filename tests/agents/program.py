@@ -220,6 +220,24 @@ class Checks:
         with self.inference.map([{"text_input": "whole"}] * 20, concurrency=4) as results:
             assert [result["text_output"].tolist() for result in results] == [["one two"]] * 20
 
+    def map_prompts(self) -> None:
+        prompts = ["whole", "broken", *["whole"] * 18]
+        found = list(self.client.map(prompts, concurrency=4, errors="return"))
+
+        async def main() -> list[Any]:
+            return [result async for result in self.client.amap(prompts, concurrency=4, errors="return")]
+
+        for results in (found, asyncio.run(main())):
+            assert isinstance(results.pop(1), self.nupic.InferenceError)
+            assert [result.text for result in results] == ["one two"] * 19
+
+    def leave_map(self) -> None:
+        prompts = [("silent", {"request_id": "left"}), *["whole"] * 10]
+        for count, _ in enumerate(self.client.map(prompts, concurrency=2, ordered=False)):
+            if count == 5:
+                break
+        self._cancelled("left", "break")
+
     def own_server(self) -> None:
         """Start a server in the instrumented process."""
         from nupic_client.testing import FakeTriton

@@ -27,8 +27,10 @@ from nupic_client import (
     TensorSpec,
 )
 from nupic_client._core.kserve import wire
-from nupic_client._grpc import call_queue, housekeeping
+from nupic_client._grpc import call_queue, housekeeping, queued_stream
 from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
+from nupic_client._grpc.queued_stream import QueuedStream, can_queue_streams
+from nupic_client.testing import FakeTriton, abort, silence, sleep
 
 INFER = path_of("ModelInfer")
 
@@ -210,6 +212,120 @@ def test_the_private_names_of_grpc(calls):
         calls.abandon()
 
 
+class Taking:
+    """Takes the messages of a stream."""
+
+    reported = False
+    patience = 0.0
+
+    def __init__(self, enough=100):
+        self.messages = []
+        self.enough = enough
+
+    def receive(self, message):
+        self.messages.append(message)
+        self.reported = len(self.messages) == self.enough
+        return self.reported
+
+
+@pytest.fixture
+def texts():
+    with FakeTriton(["one", "two", "three"]) as server:
+        yield server
+
+
+@pytest.fixture
+def streams(texts):
+    queue = CallQueue(grpc.insecure_channel(texts.url))
+    queue.take()
+    yield queue
+    if not queue.abandoned:
+        queue.abandon()
+
+
+STREAM = path_of("ModelStreamInfer")
+
+
+def prompt(number=0):
+    request = wire.pb.ModelInferRequest(model_name="gpt.streaming", id=str(number))
+    request.inputs.add(name="text_input", datatype="BYTES", shape=[1])
+    request.raw_input_contents.append(b"\x01\0\0\0a")
+    return request.SerializeToString()
+
+
+def text_of(message):
+    return (
+        wire.pb.ModelStreamInferResponse.FromString(message)
+        .infer_response.raw_output_contents[0][4:]
+        .decode()
+    )
+
+
+def test_each_stream_ends_once_with_all_its_messages(streams):
+    for number in range(20):
+        streams.start(STREAM, prompt(number), 20.0, (), Taking(), QueuedStream)
+    ended = [streams.wait() for _ in range(20)]
+    assert len({id(call) for call in ended}) == 20
+    for call in ended:
+        assert call.over
+        assert call.code() is grpc.StatusCode.OK
+        assert [text_of(message) for message in call.work.messages] == ["one", "two", "three"]
+    assert streams.running == 0
+
+
+def test_a_stream_that_has_enough_is_reported_at_once_and_ends_later(streams):
+    call = streams.start(STREAM, prompt(), 20.0, (), Taking(enough=2), QueuedStream)
+    assert streams.wait() is call
+    assert not call.over
+    assert streams.running == 1
+    assert streams.wait(20.0) is None or call.over
+    while streams.running:
+        assert streams.wait(0.1) is None  # it is not reported again
+    assert call.over
+
+
+def test_a_stream_that_fails_says_what_grpc_says(texts, streams):
+    texts.reply = ["one", abort("RESOURCE_EXHAUSTED", "full")]
+    call = streams.start(STREAM, prompt(), 20.0, (), Taking(), QueuedStream)
+    assert streams.wait() is call
+    assert (call.code(), call.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+    assert len(call.work.messages) == 1
+
+
+def test_a_stream_that_is_cancelled_ends(texts, streams):
+    texts.reply = ["one", silence()]
+    call = streams.start(STREAM, prompt(), 20.0, (), Taking(), QueuedStream)
+    assert streams.wait(0.2) is None
+    call.cancel()
+    assert streams.wait() is call
+    assert call.code() is grpc.StatusCode.CANCELLED
+    texts.wait_for_cancellation()
+
+
+def test_streams_whose_answer_may_be_complete_get_their_time(texts, streams):
+    texts.reply = ["one", sleep(0.2), "two"]
+    patient, other = Taking(), Taking()
+    patient.patience = 20.0
+    for work in (patient, other):
+        streams.start(STREAM, prompt(), 20.0, (), work, QueuedStream)
+    while not (patient.messages and other.messages):
+        streams.wait(0.05)
+    streams.abandon_soon()
+    assert len(texts.wait_for_cancellation(timeout=20.0)) == 1
+
+
+def test_the_private_names_of_grpc_for_streams(streams):
+    with canary(
+        "grpcio",
+        "grpc._cython.cygrpc.IntegratedCall.operate",
+        queued_stream,
+        "StreamingClient.map must read each stream by a thread: four times the processor time",
+    ):
+        streams.start(STREAM, prompt(), 20.0, (), Taking(), QueuedStream)
+        assert can_queue_streams()
+        assert len(streams.wait().work.messages) == 3
+
+
 PROGRAM = """
 import contextlib, gc, socket, sys, threading, time
 from nupic_client import InferenceClient, ModelSignature, NupicError, TensorSpec
@@ -388,12 +504,13 @@ def test_a_dropped_client_closes_its_connection_without_garbage_collection(serve
 
 
 @pytest.mark.slow
-def test_an_interrupt_at_any_place_of_a_map():
+@pytest.mark.parametrize("name", ["interrupted_maps.py", "interrupted_prompts.py"])
+def test_an_interrupt_at_any_place_of_a_map(name):
     # Coverage would want the trace function for itself.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     tests = Path(__file__).parents[1]
     environment["PYTHONPATH"] = os.pathsep.join([str(tests), *sys.path])
-    program = str(tests / "grpc" / "interrupted_maps.py")
+    program = str(tests / "grpc" / name)
     done = subprocess.run(
         [sys.executable, program], capture_output=True, text=True, timeout=110, check=False, env=environment
     )

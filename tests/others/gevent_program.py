@@ -61,6 +61,11 @@ def greenlets(client: StreamingClient) -> None:
     with InferenceClient("gpt", url=sys.argv[1]) as other:
         with other.map([{"text_input": "whole"}] * 10, concurrency=4) as results:
             assert len(list(results)) == 10
+    ticks.clear()
+    assert [result.text for result in client.map(["slow"] * 8, concurrency=4)] == ["one"] * 8
+    assert len(ticks) > 5, len(ticks)
+    for _ in client.map(["whole", "silent", "silent"], concurrency=2):
+        break
 
 
 def deadline(client: StreamingClient) -> None:

@@ -16,6 +16,7 @@ import nupic_client
 from nupic_client import (
     TLS,
     AsyncInferenceStream,
+    AsyncResultStream,
     AsyncTextStream,
     Attempt,
     BatchStatistics,
@@ -157,8 +158,44 @@ stream.close()
 client.stream("Hi", callback=show)  # type: ignore[call-arg]
 stream.events().close()  # type: ignore[attr-defined]
 
+# Many prompts
+
+assert_type(client.map(["Hi"]), ResultStream[Generation])
+assert_type(
+    client.map(iter(["Hi"]), concurrency=8, callback=lambda index, result: None, max_tokens=5),
+    ResultStream[Generation],
+)
+assert_type(client.map(["Hi"], errors="return"), ResultStream[Any])
+assert_type(client.map(["Hi"], ordered=False), ResultStream[Any])
+for generation in client.map(
+    ["Hi", [user("Hi")], (user("Hi"), user("Ho")), ("Hi", {"max_tokens": 5}), ([user("Hi")], {"seed": 1})]
+):
+    assert_type(generation, Generation)
+row: dict[str, Any] = {"max_tokens": 5}
+client.map([("Hi", row)])
+
+client.map()  # type: ignore[call-overload]
+client.map(["Hi"], errors="no")  # type: ignore[call-overload]
+client.map(["Hi"], max_token=5)  # type: ignore[call-overload]
+client.map([5])  # type: ignore[list-item]
+client.map(["Hi"], callback=lambda index: None)  # type: ignore[arg-type, misc]
+
 
 # Async iterator
+
+
+async def many() -> None:
+    async def later() -> AsyncIterator[str]:
+        yield "Hi"
+
+    assert_type(client.amap(later()), AsyncResultStream[Generation])
+    async for generation in client.amap(["Hi", ("Hi", {"max_tokens": 5})], callback=areport):
+        assert_type(generation, Generation)
+    async for result in client.amap(later(), errors="return"):
+        assert_type(result, Any)
+
+
+async def areport(index: int, result: Generation) -> None: ...
 
 
 async def main() -> None:

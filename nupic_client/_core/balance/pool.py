@@ -117,6 +117,15 @@ class Pool:
             lease.state.trial = None
         return server.address if server.leaving and self._forget(server) else None
 
+    def recount(self, leases: Collection[Lease]) -> None:
+        """Count the running requests anew, because Ctrl-C came while one was counted.
+
+        Args:
+            leases: all that there are.
+        """
+        for server in self._servers.values():
+            server.running = sum(lease.server is server and not lease.released for lease in leases)
+
     def succeeded(self, lease: Lease, now: float, *, time_to_first_token: float | None = None) -> None:
         """Take note that an answer has come, or its first part.
 

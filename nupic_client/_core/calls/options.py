@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Metadata
     from nupic_client._core.calls.placement import Affinity
 
-__all__ = ["CallOptions", "check_option_names", "too_long"]
+__all__ = ["CallOptions", "check_option_names", "check_request_id", "too_long"]
 
 _OPTION_NAMES = GenerateOptions.__annotations__.keys()
 
@@ -87,7 +87,12 @@ class CallOptions:
         return replace(self, **changes)
 
 
-def _request_id(value: str | None) -> str | None:
+def check_request_id(value: str | None) -> str | None:
+    """Return the id of a request; None for one that is to be made up.
+
+    Raises:
+        ConfigurationError: it is not one.
+    """
     if value is not None and (not isinstance(value, str) or not value):
         raise ConfigurationError(
             f"request_id must be a non-empty string, not {value!r}", parameter="request_id"
@@ -150,7 +155,7 @@ def _unsupported(value: str) -> str:
 _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "max_retries": ("retry", RetryPolicy.of),
     "max_output_bytes": ("max_output_bytes", _max_output_bytes),
-    "request_id": ("request_id", _request_id),
+    "request_id": ("request_id", check_request_id),
     "backend_inputs": ("backend_inputs", _backend_inputs),
     "logprobs": ("logprobs", _logprobs),
     "outputs": ("outputs", output_names),

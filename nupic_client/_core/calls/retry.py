@@ -5,7 +5,7 @@ from __future__ import annotations
 from nupic_client.errors import ConnectionFailedError, RequestError
 from nupic_client.timeouts import RetryPolicy
 
-__all__ = ["may_retry", "next_pause"]
+__all__ = ["may_retry", "next_pause", "pause_before"]
 
 
 def may_retry(policy: RetryPolicy, error: RequestError, attempt: int) -> bool:
@@ -36,6 +36,13 @@ def next_pause(
     """
     if not may_retry(policy, error, attempt):
         return None
+    return pause_before(policy, error, attempt=attempt, left=left, jitter=jitter)
+
+
+def pause_before(
+    policy: RetryPolicy, error: RequestError, *, attempt: int, left: float | None, jitter: float
+) -> float | None:
+    """Return the pause before another attempt whatever the number of attempts; arguments and result as of `next_pause`."""
     if error.elsewhere:
         pause = 0.0  # nobody has asked the next server to wait
     elif error.retry_after is not None:
@@ -47,5 +54,5 @@ def next_pause(
         # Until gRPC has connected again, every call gets the failure of its last attempt to connect. So after a pause near
         # zero the same failure is certain, although the server may be up again.
         share = (1 + jitter) / 2 if isinstance(error, ConnectionFailedError) else jitter
-        pause = share * min(policy.max_backoff, policy.initial_backoff * 2.0 ** (attempt - 1))
+        pause = share * min(policy.max_backoff, policy.initial_backoff * 2.0 ** min(attempt - 1, 100))
     return pause if left is None or pause < left else None

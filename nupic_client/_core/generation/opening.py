@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nupic_client.results import Generation
     from nupic_client.signature import ModelSignature
 
-__all__ = ["generate_unary", "open_stream"]
+__all__ = ["ask_model", "facts_of", "generate_unary", "open_stream"]
 
 
 def open_stream(
@@ -33,6 +33,8 @@ def open_stream(
     models: ModelDirectory,
     cache: RequestCache,
     on_end: OnEnd | None = None,
+    *,
+    kind: type[GenerationSession] = GenerationSession,
 ) -> Flow[GenerationSession]:
     """Make the session of a stream; the server is asked for the model's signature if it is not known yet.
 
@@ -41,6 +43,7 @@ def open_stream(
         models: the client's knowledge of the server's models; extended here.
         cache: of the client.
         on_end: called once with the session when the generation has ended, however it ended; must not raise.
+        kind: the class of the session.
 
     Returns:
         The session. Its clock starts before the server is asked.
@@ -51,13 +54,12 @@ def open_stream(
         RequestError: the server does not have the model, or could not be asked.
     """
     if request.watch is None:
-        return _open_stream(request, models, cache, on_end, None)
-    return observed(
-        request.watch, partial(_open_stream, request, models, cache, on_end), **_facts_of(request)
-    )
+        return _open_stream(request, models, cache, on_end, kind, None)
+    make = partial(_open_stream, request, models, cache, on_end, kind)
+    return observed(request.watch, make, **facts_of(request))
 
 
-def _facts_of(request: GenerationRequest) -> dict[str, Any]:
+def facts_of(request: GenerationRequest) -> dict[str, Any]:
     """Return the facts of a request for an observer."""
     return {
         "model": request.model.name,
@@ -74,12 +76,43 @@ def _open_stream(
     models: ModelDirectory,
     cache: RequestCache,
     on_end: OnEnd | None,
+    kind: type[GenerationSession],
     observation: Observation | None,
 ) -> Flow[GenerationSession]:
     start: float = yield READ_CLOCK
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        model, signature = yield from ask_first(
+        model, signature = yield from ask_model(request, models, observation)
+    if model is not request.model:
+        request = replace(request, model=model)
+    # A refusal may mean that the server has loaded another version of the model: the next request asks again.
+    return kind(
+        request,
+        cache.wire_request(request, signature),
+        start,
+        on_end=on_end,
+        on_signature_changed=partial(models.forget, model.server_name),
+        observation=observation,
+    )
+
+
+def ask_model(
+    request: GenerationRequest, models: ModelDirectory, observation: Observation | None = None
+) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    """Ask the server for the model that streams, and its signature.
+
+    Args:
+        request: the generation.
+        models: as of `open_stream`.
+        observation: told of retries; None without an observer.
+
+    Raises:
+        ConfigurationError: as `open_stream`.
+        UnknownModelError: as `open_stream`.
+        RequestError: as `open_stream`.
+    """
+    return (
+        yield from ask_first(
             _streaming_model(request, models),
             request.options,
             model=request.model.server_name,
@@ -87,16 +120,6 @@ def _open_stream(
             request_id=request.request_id,
             observation=observation,
         )
-    if model is not request.model:
-        request = replace(request, model=model)
-    # A refusal may mean that the server has loaded another version of the model: the next request asks again.
-    return GenerationSession(
-        request,
-        cache.wire_request(request, signature),
-        start,
-        on_end=on_end,
-        on_signature_changed=partial(models.forget, model.server_name),
-        observation=observation,
     )
 
 
@@ -133,7 +156,7 @@ def generate_unary(
     """
     if request.watch is None:
         return _generate_within(request, models, cache, None)
-    return observed(request.watch, partial(_generate_within, request, models, cache), **_facts_of(request))
+    return observed(request.watch, partial(_generate_within, request, models, cache), **facts_of(request))
 
 
 def _generate_within(

@@ -177,8 +177,11 @@ class RequestTemplate:
             raise ConfigurationError(f"model {self._signature.name!r}: {error}") from None
 
 
+_MOST_TEMPLATES = 16
+
+
 class RequestCache:
-    """The request templates of one client: the last one for each model, streaming or not. Thread-safe."""
+    """The last request templates of one client, for each model and set of options, streaming or not. Thread-safe."""
 
     __slots__ = ("_kept",)
 
@@ -192,15 +195,16 @@ class RequestCache:
             ConfigurationError: the model cannot do what is asked; nothing was sent.
         """
         model = request.model
-        key = (model.server_name, model.version, model.stop, model.text, request.stream)
+        options = request.options
+        key = (model.server_name, model.version, model.stop, model.text, request.stream, id(options))
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)
             if template.lasting:
+                if len(self._kept) >= _MOST_TEMPLATES:
+                    self._kept.clear()
                 self._kept[key] = template
-        return WireRequest(
-            template.message(request), template.output_names, template.stops, request.options.outputs
-        )
+        return WireRequest(template.message(request), template.output_names, template.stops, options.outputs)
 
 
 def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:

@@ -1,21 +1,17 @@
-"""Many inputs to one model: the requests to make of them and the order of results. Nothing here waits.
-
-A shell reads inputs while `Pipeline.wants_input`, performs the flow of each `Job` that `Pipeline.feed` returns, passes its
-outcome to `Pipeline.finish`, and hands the results of `Pipeline.take` to the caller.
-"""
+"""Many inputs to one model: the requests to make of them. Nothing here waits; see `nupic_client._core.calls.bulk`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import signed_calls
+from nupic_client._core.calls.bulk import NOTHING, BulkPipeline, Job, MapSettings
 from nupic_client._core.calls.observation import observed
 from nupic_client._core.inference.batching import batched
-from nupic_client._core.inference.bulk_window import InFlightWindow
 from nupic_client._core.inference.request import InferenceRequest, find_model_observed
 from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
@@ -33,58 +29,33 @@ __all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_p
 
 Outcome: TypeAlias = "InferenceResult | NupicError"
 """The result of one input, or its error."""
-Found: TypeAlias = "list[tuple[int, Outcome]]"
-
-NOTHING: Final = object()
-"""Returned by `Pipeline.take`: the next result has not arrived yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkSettings:
-    """The settings of a ``map``, validated. Immutable.
+class BulkSettings(MapSettings):
+    """The settings of a ``map`` of inputs, validated. Immutable.
 
     Args:
-        concurrency: number of requests that may run at the same time.
-        ordered: whether results come in the order of the inputs, or as they complete, with their index.
-        errors: whether the error of an input is raised or returned in its place.
+        concurrency: as of `MapSettings`.
+        ordered: as of `MapSettings`.
+        errors: as of `MapSettings`.
         batch_size: number of input rows in one request at most; None sends each input by itself.
 
     Raises:
         ConfigurationError: a value is wrong.
     """
 
-    concurrency: int = 32
-    ordered: bool = True
-    errors: Literal["raise", "return"] = "raise"
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "batch_size"):
-            value = getattr(self, name)
-            if value is not None or name == "concurrency":
-                count = check_integer(name, value, "a whole number above 0", low=1)
-                object.__setattr__(self, name, count)
-        if self.errors not in {"raise", "return"}:
-            raise ConfigurationError(f"errors must be 'raise' or 'return', not {self.errors!r}")
+        MapSettings.__post_init__(self)
+        if self.batch_size is not None:
+            count = check_integer("batch_size", self.batch_size, "a whole number above 0", low=1)
+            object.__setattr__(self, "batch_size", count)
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """A request to send.
-
-    Args:
-        number: its number in the window.
-        flow: sends the request and returns its result.
-        rows: number of rows of each of its inputs; empty where the input is sent by itself.
-    """
-
-    number: int
-    flow: flows.Flow[InferenceResult]
-    rows: tuple[int, ...] = ()
-
-
-class Pipeline:
-    """The state of one ``map``.
+class Pipeline(BulkPipeline["InferenceResult"]):
+    """The state of one ``map`` of inputs.
 
     Args:
         request: what each request is made of.
@@ -110,29 +81,9 @@ class Pipeline:
         if settings.batch_size is not None:
             signature, self._batch_size = batched(signature, settings.batch_size)
         self._codec = request.codec(signature)
-        self._settings = settings
-        self._window = InFlightWindow[Outcome](
-            settings.concurrency, ordered=settings.ordered, job_size=max(self._batch_size, 1)
-        )
+        super().__init__(settings, job_size=max(self._batch_size, 1))
         self._group: list[EncodedBatch] = []
         self._group_start = 0
-        self._count = 0
-        self._exhausted = False
-
-    @property
-    def wants_input(self) -> bool:
-        """Whether there is room for another input and there may be one."""
-        return not self._exhausted and self._window.has_room
-
-    @property
-    def has_results(self) -> bool:
-        """Whether `take` has a result."""
-        return self._window.has_ready
-
-    @property
-    def finished(self) -> bool:
-        """Whether all results were taken."""
-        return self._exhausted and self._window.idle
 
     def feed(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> list[Job]:
         """Take the next input and return the jobs to start now."""
@@ -160,39 +111,10 @@ class Pipeline:
 
     def end(self) -> list[Job]:
         """Take the end of the inputs and return the jobs to start now."""
-        self._exhausted = True
-        return self._close_group()
+        return [*super().end(), *self._close_group()]
 
-    def finish(self, job: Job, outcome: Outcome) -> Found:
-        """Take the outcome of a job; return what the callback is to be called with: (index, outcome)."""
-        if not job.rows and not isinstance(outcome, NupicError):
-            return self._window.finish(job.number, (outcome,))
-        indexes = self._window.items(job.number)
-        outcomes = [outcome] * len(indexes) if isinstance(outcome, NupicError) else _split(outcome, job.rows)
-        found = self._window.finish(
-            job.number,
-            [
-                _of_item(each, index) if isinstance(each, NupicError) else each
-                for index, each in zip(indexes, outcomes, strict=True)
-            ],
-        )
-        if self._settings.errors == "return":
-            return found
-        return [pair for pair in found if not isinstance(pair[1], NupicError)]
-
-    def take(self) -> Any:
-        """Return the next result, with its index where results come as they complete, or `NOTHING`.
-
-        Raises:
-            NupicError: the input's, where errors are raised.
-        """
-        taken = self._window.take()
-        if taken is None:
-            return NOTHING
-        index, outcome = taken
-        if isinstance(outcome, NupicError) and self._settings.errors == "raise":
-            raise outcome
-        return outcome if self._settings.ordered else (index, outcome)
+    def _split(self, outcome: InferenceResult, job: Job) -> list[Outcome]:
+        return _split(outcome, job.rows)
 
     def _close_group(self) -> list[Job]:
         group, self._group = self._group, []
@@ -280,8 +202,3 @@ def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
         outcomes.append(result.rows(start, start + count))
         start += count
     return outcomes
-
-
-def _of_item(error: NupicError, index: int) -> NupicError:
-    """Return the error with the index of the input in its text; inputs of one request have one error each."""
-    return error.with_facts(message=f"item {index}: {error.message}")

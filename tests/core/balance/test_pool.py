@@ -792,3 +792,11 @@ def test_a_probe_that_was_given_up_is_made_again():
     pool.probed(again, True, NOW + 1, 0.0)
     pool.abandoned(again)  # too late, and without effect
     assert pool.due_probes(NOW + 100) == []
+
+
+def test_requests_can_be_counted_anew():
+    pool = pool_of("a", "b")
+    leases = chosen(pool, 4)
+    pool.release(leases[0])
+    pool.recount(leases[:3])  # nobody has the last one
+    assert sum(each.running for each in pool.endpoints(NOW)) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nupic_client._core.inference.bulk_window import InFlightWindow
+from nupic_client._core.calls.bulk_window import InFlightWindow
 
 
 @given(

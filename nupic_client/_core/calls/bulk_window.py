@@ -48,6 +48,11 @@ class InFlightWindow(Generic[T]):
         return len(self._running) < self._concurrency and self._held < self._limit
 
     @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
+
+    @property
     def has_ready(self) -> bool:
         """Whether `take` has an outcome."""
         return bool(self._ready)
