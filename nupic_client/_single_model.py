@@ -124,6 +124,7 @@ class SingleModelClient:
         options: GenerateOptions,
         defaults: CallOptions | None = None,
         request_id: str | None = None,
+        *,
         watch: Watch | None = None,
     ) -> GenerationRequest:
         """Validate a generation as far as that is possible without the server.
@@ -133,7 +134,7 @@ class SingleModelClient:
             options: of this call.
             defaults: what these are put over; the client's own if it is None.
             request_id: of this call, if it is not among the options.
-            watch: tells the observer; None without one.
+            watch: tells an observer of it; None without one.
         """
         call = (defaults or self._options).override(options)
         model = self._spec

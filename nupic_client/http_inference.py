@@ -344,9 +344,10 @@ class HttpInferenceClient(SingleInferenceClient):
         options: GenerateOptions,
         defaults: CallOptions | None = None,
         request_id: str | None = None,
+        *,
         watch: Watch | None = None,
     ) -> GenerationRequest:
-        request = super()._request(prompt, options, defaults, request_id, watch)
+        request = super()._request(prompt, options, defaults, request_id, watch=watch)
         _check_headers(request.options.metadata)
         return request
 

@@ -331,11 +331,7 @@ class StreamingClient(ModelClient):
         return AsyncResultStream(self._async_transport, opening, prompts, callback, watch)
 
     def _bulk(
-        self,
-        settings: MapSettings,
-        callback: object,
-        options: GenerateOptions,
-        watch: Watch | None = None,
+        self, settings: MapSettings, callback: object, options: GenerateOptions, watch: Watch | None
     ) -> flows.Flow[PromptPipeline]:
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
@@ -345,13 +341,13 @@ class StreamingClient(ModelClient):
                 parameter="request_id",
             )
         call = self._options.override(options)
-        make = partial(self._item_request, watch)
-        return open_prompts(settings, call, make, self._models, self._request_cache)
+        make_request = partial(self._item_request, watch)
+        return open_prompts(settings, call, make_request, self._models, self._request_cache)
 
     def _item_request(
         self, watch: Watch | None, prompt: Any, options: CallOptions, request_id: str | None
     ) -> GenerationRequest:
-        return self._request(prompt, {}, options, request_id, watch)
+        return self._request(prompt, {}, options, request_id, watch=watch)
 
     def _stream(
         self,

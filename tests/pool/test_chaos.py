@@ -37,33 +37,43 @@ class Traffic:
         self.group = group
         self.count = count
         self.outcomes = Counter()
+        self.attempts = {}
         self.wrong = []
         self._lock = threading.Lock()
 
-    def note(self, request_id, outcome):
+    def note(self, request_id, outcome, chunks=()):
+        failed = isinstance(outcome, RequestError)
         with self._lock:
-            self.outcomes[type(outcome).__name__ if isinstance(outcome, Exception) else "fine"] += 1
-        if isinstance(outcome, RequestError):
-            # Without text it could have been saved: at each moment a server was well.
-            if not outcome.partial_text or outcome.retryable:
+            self.outcomes[type(outcome).__name__ if failed else "fine"] += 1
+            self.attempts[request_id] = outcome.attempts
+        text = outcome.partial_text if failed else outcome.text
+        if "".join(chunks) != text:
+            self.wrong.append((request_id, chunks, outcome))
+        if failed:
+            # Without text it could have been saved: at each moment two servers were well.
+            if not text or outcome.retryable:
                 self.wrong.append((request_id, outcome))
-        elif outcome != "Hello":
+        elif text != "Hello":
             self.wrong.append((request_id, outcome))
 
     def blocking(self, client, numbers):
         for number in numbers:
+            chunks = []
             try:
-                self.note(number, client.generate("hi", request_id=f"s{number}").text)
+                outcome = client.generate("hi", chunks.append, request_id=f"s{number}")
             except RequestError as error:
-                self.note(number, error)
+                outcome = error
+            self.note(f"s{number}", outcome, chunks)
 
     def tasks(self, client, numbers):
         async def one(numbers):
             for number in numbers:
+                chunks = []
                 try:
-                    self.note(number, (await client.agenerate("hi", request_id=f"s{number}")).text)
+                    outcome = await client.agenerate("hi", chunks.append, request_id=f"s{number}")
                 except RequestError as error:
-                    self.note(number, error)
+                    outcome = error
+                self.note(f"s{number}", outcome, chunks)
 
         async def many():
             await asyncio.gather(*(one(numbers[index::8]) for index in range(8)))
@@ -72,8 +82,11 @@ class Traffic:
 
     def mapped(self, client, numbers):
         for result in client.map([INPUTS] * len(numbers), concurrency=8, errors="return"):
-            text = result if isinstance(result, Exception) else "Hello"
-            self.note("map", text)
+            failed = isinstance(result, RequestError)
+            with self._lock:
+                self.outcomes[type(result).__name__ if failed else "fine"] += 1
+            if failed:
+                self.wrong.append(result)
 
 
 def break_things(group, over, seed):
@@ -130,13 +143,14 @@ def run(count, options, seed=1):
 def check(traffic, count):
     assert traffic.wrong == []
     assert sum(traffic.outcomes.values()) == count
-    # What failed had text already: the server that died has got it, and nobody after that.
-    last = {}
-    for server in traffic.group:
-        for request in server.requests:
-            last.setdefault(request.request_id, []).append(server.url)
+    # No server has got a request that its client does not know of: so none after its text had come.
+    got = Counter((request.request_id, server.url) for server in traffic.group for request in server.requests)
+    for request_id, attempts in traffic.attempts.items():
+        tried = Counter((request_id, attempt.endpoint) for attempt in attempts)
+        assert all(got[each] <= count for each, count in tried.items())
+        assert sum(got[request_id, url] for url in traffic.group.urls) <= len(attempts)
+        assert got[request_id, attempts[-1].endpoint]
     assert traffic.outcomes["fine"] >= 0.9 * count
-    return last
 
 
 def test_a_thousand_requests_over_servers_that_die_and_come_back():

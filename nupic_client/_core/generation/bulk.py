@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.adaptive_limit import AdaptiveLimit
 from nupic_client._core.calls.bulk import AWAIT_TURN, BulkPipeline, Job, MapSettings, ReadAnswer
-from nupic_client._core.calls.observation import observing_failure
 from nupic_client._core.calls.options import check_request_id
 from nupic_client._core.calls.retry import pause_before
-from nupic_client._core.generation.opening import ask_model, facts_of, open_stream
+from nupic_client._core.generation.opening import ask_model_observed, open_stream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client.errors import (
     ConfigurationError,
@@ -238,9 +237,7 @@ def open_prompts(
     request = make_request("", options, None)
     _, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        asking = ask_model(request, models)
-        watch = request.watch
-        yield from asking if watch is None else observing_failure(watch, asking, **facts_of(request))
+        yield from ask_model_observed(request, models)
     return PromptPipeline(settings, options, make_request, models, cache)
 
 

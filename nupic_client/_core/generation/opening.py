@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, with_deadline
 from nupic_client._core.calls.models import streaming_twin
-from nupic_client._core.calls.observation import named_session, observed
+from nupic_client._core.calls.observation import named_session, observed, observing_failure
 from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nupic_client.results import Generation
     from nupic_client.signature import ModelSignature
 
-__all__ = ["ask_model", "facts_of", "generate_unary", "open_stream"]
+__all__ = ["ask_model", "generate_unary", "open_stream"]
 
 
 def open_stream(
@@ -56,10 +56,10 @@ def open_stream(
     if request.watch is None:
         return _open_stream(request, models, cache, on_end, kind, None)
     make = partial(_open_stream, request, models, cache, on_end, kind)
-    return observed(request.watch, make, **facts_of(request))
+    return observed(request.watch, make, **_facts_of(request))
 
 
-def facts_of(request: GenerationRequest) -> dict[str, Any]:
+def _facts_of(request: GenerationRequest) -> dict[str, Any]:
     """Return the facts of a request for an observer."""
     return {
         "model": request.model.name,
@@ -94,6 +94,14 @@ def _open_stream(
         on_signature_changed=partial(models.forget, model.server_name),
         observation=observation,
     )
+
+
+def ask_model_observed(
+    request: GenerationRequest, models: ModelDirectory
+) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    """Ask for the model of many requests, and tell an observer if that fails: as of one request."""
+    flow = ask_model(request, models)
+    return flow if request.watch is None else observing_failure(request.watch, flow, **_facts_of(request))
 
 
 def ask_model(
@@ -156,7 +164,7 @@ def generate_unary(
     """
     if request.watch is None:
         return _generate_within(request, models, cache, None)
-    return observed(request.watch, partial(_generate_within, request, models, cache), **facts_of(request))
+    return observed(request.watch, partial(_generate_within, request, models, cache), **_facts_of(request))
 
 
 def _generate_within(
