@@ -176,3 +176,34 @@ def test_the_context_is_that_of_the_call(server, read):
     assert told == ["caller"] * 5
     spans = [metadata.get("x-span") for metadata in server.metadata]
     assert {f"span of {result.request_id}" for result in results} == set(spans[1:])
+
+
+def test_a_closed_client_fails_what_runs(client, server, seen):
+    server.reply = lambda request: (
+        ["Hello"] if request.inputs["text_input"] == "quick" else ["Hel", silence()]
+    )
+    results = client.map(["quick", "slow", "slow"], concurrency=3, errors="return")
+    next(results)
+    wait_until(lambda: len(server.requests) == 3)
+    client.close()
+    with contextlib.suppress(NupicError):
+        for result in results:
+            assert isinstance(result, NupicError)
+    seen.check_pairs(3)
+    assert [outcome.cancelled for outcome in seen.outcomes].count(True) == 2
+
+
+@BOTH
+def test_a_prompt_that_cannot_be_sent(server, seen, read):
+    asked = []
+
+    def headers():
+        asked.append(1)
+        return {"x-number": str(len(asked))} if len(asked) < 3 else {"x-number": 5}
+
+    with StreamingClient("gpt.streaming", server.url, observer=seen, metadata=headers) as client:
+        results = read(client, ["hi"] * 3, errors="return", concurrency=1)
+    assert [type(result).__name__ for result in results[1:]] == ["ConfigurationError"] * 2
+    seen.check_pairs(3)
+    assert [type(outcome.error).__name__ for outcome in seen.outcomes[1:]] == ["ConfigurationError"] * 2
+    assert not any(outcome.cancelled for outcome in seen.outcomes)
