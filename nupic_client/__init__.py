@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
+    from nupic_client.observe import Observer, RequestInfo, RequestOutcome
     from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
@@ -147,6 +148,7 @@ _HOMES = {
     ),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
+    "observe": ("Observer", "RequestInfo", "RequestOutcome"),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
@@ -238,12 +240,15 @@ __all__ = [
     "ModelStatistics",
     "ModelUnavailableError",
     "NupicError",
+    "Observer",
     "OverloadedError",
     "Prompt",
     "PromptError",
     "PromptFormatter",
     "ProtocolError",
     "RequestError",
+    "RequestInfo",
+    "RequestOutcome",
     "RequestRejectedError",
     "ResponseStatistics",
     "ResultStream",

@@ -16,6 +16,7 @@ from nupic_client._single_model import SingleModelClient
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
 from nupic_client.endpoint import Balancing
+from nupic_client.observe import Observer
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
@@ -41,11 +42,19 @@ class ModelClient(SingleModelClient, Connected):
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
+        observer: Observer | None = None,
         balancing: Balancing = "least-busy",
         max_outstanding: int | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
-        self._configure(model, formatter=formatter, registry=registry, backend=backend, options=options)
+        self._configure(
+            model,
+            formatter=formatter,
+            registry=registry,
+            backend=backend,
+            observer=observer,
+            options=options,
+        )
         self._config = ClientConfig.create(
             url,
             environ=os.environ,

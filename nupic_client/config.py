@@ -22,6 +22,7 @@ __all__ = [
     "TLS",
     "BearerTokenSource",
     "ClientConfig",
+    "MetadataLike",
     "check_metadata",
     "check_tls",
     "check_token_path",
@@ -33,6 +34,12 @@ DEFAULT_URL = "localhost:8001"
 
 BearerTokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """A bearer token, or a function or coroutine function that returns it."""
+MetadataLike: TypeAlias = (
+    Mapping[str, str | bytes]
+    | Callable[[], Mapping[str, str | bytes]]
+    | Callable[[], Awaitable[Mapping[str, str | bytes]]]
+)
+"""Metadata by name, or a function or coroutine function that returns it for each call to the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

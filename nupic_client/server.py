@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.metadata import metadata_over
 from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
 from nupic_client._core.calls.server_settings import SettingsQueries
@@ -16,7 +17,7 @@ from nupic_client._model_files import read_model_files
 from nupic_client._public import publish
 from nupic_client._server_memory import ServerMemory
 from nupic_client._server_settings import ServerSettings
-from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
+from nupic_client.config import TLS, BearerTokenSource, ClientConfig, MetadataLike
 from nupic_client.endpoint import Balancing
 from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
@@ -42,7 +43,7 @@ class ServerClient(ServerSettings, ServerMemory):
     Args:
         url: as for `StreamingClient`.
         timeout: seconds for each call; None for no limit.
-        metadata: gRPC metadata (HTTP/2 headers) sent with each call.
+        metadata: gRPC metadata (HTTP/2 headers) sent with each call, or a function that returns it, called for each call.
         registry: for friendly names of models. Default: the models that come with the package.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
@@ -69,7 +70,7 @@ class ServerClient(ServerSettings, ServerMemory):
         url: UrlLike | None = None,
         *,
         timeout: float | None = 30.0,
-        metadata: Mapping[str, str | bytes] | None = None,
+        metadata: MetadataLike | None = None,
         registry: ModelRegistry | None = None,
         tls: TLS | None = None,
         bearer_token: BearerTokenSource | None = None,
@@ -90,7 +91,7 @@ class ServerClient(ServerSettings, ServerMemory):
             max_outstanding=max_outstanding,
         )
         self._registry = registry or default_registry()
-        self._metadata = tuple(check_metadata(metadata or {}).items())
+        self._metadata = metadata_over((), metadata)
         self._timeout = Timeouts.of(timeout).total
         self._queries = ServerQueries(self._timeout, self._metadata)
         self._settings = SettingsQueries(self._timeout, self._metadata)

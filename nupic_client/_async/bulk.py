@@ -19,6 +19,7 @@ from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
+from nupic_client._core.calls.observation import Watch
 from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish
@@ -53,7 +54,9 @@ class AsyncResultStream(Generic[T]):
         opening: AnyPipeline | flows.Flow[Any],
         inputs: Iterable[Any] | AsyncIterable[Any],
         callback: Callable[[int, Any], Awaitable[object] | object] | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._inbox: _Inbox | None = None
         self._due: deque[Job] = deque()
         """What can go on at once."""
@@ -95,11 +98,17 @@ class AsyncResultStream(Generic[T]):
 
         Idempotent; safe from any thread.
         """
+        self._leave()
+
+    def _leave(self, *, dropped: bool = False) -> None:
+        """Do the work of `cancel`; `dropped` for destructors, where nothing of a user's may run."""
         self._closed = True
         inbox = self._inbox
         if inbox is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
                 inbox.run(_cancel, inbox)
+        if self._watch is not None:
+            self._watch.leave(dropped=dropped)
 
     async def aclose(self) -> None:
         """Same as `cancel`; for ``contextlib.aclosing``."""
@@ -112,12 +121,12 @@ class AsyncResultStream(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cancel()
+        self._leave(dropped=kind is GeneratorExit)
 
     def __del__(self) -> None:
         # The server must not work on dropped requests. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
-            self.cancel()
+            self._leave(dropped=True)
 
     async def _next(self, _reader: object) -> T:
         """Return the next result.
@@ -146,8 +155,8 @@ class AsyncResultStream(Generic[T]):
                     break
                 if not self._read_input(pipeline, inbox):
                     await self._wait(pipeline, inbox)
-        except BaseException:
-            self.cancel()
+        except BaseException as error:
+            self._leave(dropped=isinstance(error, GeneratorExit))
             raise
         self._consumed = True
         raise StopAsyncIteration
@@ -431,7 +440,7 @@ class _Results(Generic[T]):
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self._stream.cancel()
+            self._stream._leave(dropped=True)  # noqa: SLF001 - its own stream
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -84,28 +84,35 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cancel()
+        self._leave(self._later(error))
 
     def __del__(self) -> None:
         # grpc.aio does not cancel an abandoned call. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
             self._leave(self._in_loop)
 
-    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
+    def _leave(
+        self, later: Later | None = None, *, abruptly: bool = False, error: BaseException | None = None
+    ) -> None:
         """Do the work of `cancel`, without taking a lock, because destructors call this: see `_grpc.housekeeping`.
 
         Args:
             later: calls a function later, outside of the destructor.
             abruptly: whether the call cannot go on.
+            error: what the reader gets.
         """
         self._given_up = True
         if self._starting is not None:
             self._starting.cancelled(time.monotonic(), later)
         if self._session is not None:
-            self._session.cancelled(time.monotonic(), later)
+            self._session.cancelled(time.monotonic(), later, error=error)
             # A task that waits wakes by the cancel only, unless the end is on its way.
             waits = self._session.deadlines.waiting is not None and not self._session.complete
             self._call.end(0.0 if waits or abruptly else self._session.patience)
+
+    def _later(self, error: BaseException | None) -> Later | None:
+        """Return `_in_loop` for what a destructor raises into a coroutine, wherever that runs."""
+        return self._in_loop if isinstance(error, GeneratorExit) else None
 
     def _in_loop(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -132,7 +139,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
             if isinstance(error, NupicError):
                 self._failure = error
             if session is not None:
-                session.cancelled(time.monotonic())
+                session.cancelled(time.monotonic(), self._later(error), error=error)
             raise
         finally:
             self._starting = None
@@ -169,7 +176,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
             session.deadlines.waiting = None
             if session.complete and isinstance(error, NupicError):
                 await self._call.last_events(session.patience)
-            self._leave(abruptly=not isinstance(error, NupicError))
+            self._leave(self._later(error), abruptly=not isinstance(error, NupicError), error=error)
             if isinstance(error, RequestError):
                 raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
             raise

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.calls.auth import Bearer, authorized, signed_call
 from nupic_client._traceback import without_frames
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, NupicError, RequestError
 
@@ -50,11 +50,11 @@ class AsyncDriver(abc.ABC):
                 try:
                     if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
                         reply = time.monotonic()
-                    elif type(command) is flows.Invoke:
+                    elif type(command) is flows.Invoke and command.metadata.__class__ is tuple:
                         reply = await self._invoke(command)
                     else:
                         reply = await self.perform(command)
-                except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
+                except BaseException as error:  # noqa: BLE001 - a flow raises again what it does not handle
                     command = flow.throw(error)
                 else:
                     command = flow.send(reply)
@@ -76,6 +76,8 @@ class AsyncDriver(abc.ABC):
     async def perform(self, command: flows.Command) -> Any:
         """Perform a command of a flow and return the reply."""
         if isinstance(command, flows.Invoke):
+            if command.metadata.__class__ is not tuple:  # a function makes it
+                return await self.run(signed_call(command))
             return await self._invoke(command)
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
@@ -83,6 +85,9 @@ class AsyncDriver(abc.ABC):
             return await asyncio.sleep(command.seconds)
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
+        if isinstance(command, flows.FetchMetadata):
+            found = command.source()
+            return await found if inspect.isawaitable(found) else found
         # A plain function may block, for example while it fetches a token.
         token = await asyncio.to_thread(command.source)
         return await token if inspect.isawaitable(token) else token

@@ -279,12 +279,18 @@ WRONG = {
     "--tls-key": "nothing",
     "--tls-client-ca": "nothing",
     "--messages": "no-messages",
+    "--concurrency": "0",
+    "--errors": "no-folder/errors",
+    "--max-failures": "-1",
+    "--limit": "0",
+    "--grace": "-1",
 }
 """A value that is refused, for every option whose values are checked before anything is sent."""
 ANY_VALUE = {"--model", "--system", "--input", "--json-input", "--output", "--server-name", "--save"}
 """Options of which any value may be right."""
 REQUIRED = {
     "generate": ["Hi"],
+    "batch": ["-", "answers"],
     "embed": ["Hi"],
     "infer": ["--model", "gpt", "--input", "x=1"],
     "serve": ["--port", "0"],
@@ -312,7 +318,7 @@ def test_an_error_about_the_value_of_an_option_begins_with_the_option(
     (tmp_path / "two-lines").write_text("one\ntwo")
     (tmp_path / "no-messages").write_text("[]")
     (tmp_path / "client.pem").write_text("PEM")
-    typed(b"Hi\n")
+    typed(b'{"prompt": "Hi"}\n')
     asks = "--url" in commands()[command]._option_string_actions
     url = ["--url", "grpcs://localhost:1"] if asks and option != "--url" else []
     required = REQUIRED.get(option, []) + REQUIRED.get(command, [])

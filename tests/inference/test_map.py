@@ -25,7 +25,9 @@ from nupic_client import (
     StreamConsumedError,
     TransportError,
 )
+from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.bulk import AWAIT_TURN
 from nupic_client._core.inference.bulk import Pipeline
 from nupic_client._core.kserve import wire
 from nupic_client._sync.bulk import ResultStream
@@ -679,6 +681,43 @@ def test_jobs_may_pause(client):
 
     with ResultStream(client._transport, pausing(), range(6)) as results:
         assert [value(result) for result in results] == list(range(6))
+
+
+class Alternating(Pipeline):
+    """A pipeline whose jobs wait for their turn, which is when no other has it."""
+
+    has_turn = True
+
+    def feed(self, inputs):
+        return [type(job)(job.number, self.in_turn(job.flow)) for job in super().feed(inputs)]
+
+    def in_turn(self, flow):
+        yield AWAIT_TURN
+        self.has_turn = False
+        try:
+            return (yield from flow)
+        finally:
+            self.has_turn = True
+
+
+@pytest.mark.parametrize("concurrency", [2, 4])
+@pytest.mark.parametrize("stream", [ResultStream, AsyncResultStream])
+def test_jobs_may_wait_for_their_turn(client, stream, concurrency):
+    opening = client._bulk({}, None, concurrency=concurrency)
+
+    def alternating():
+        pipeline = yield from opening
+        return Alternating(pipeline._request, pipeline._codec.signature, pipeline._settings)
+
+    async def run():
+        results = AsyncResultStream(client._async_transport, alternating(), range(6))
+        return [value(result) async for result in results]
+
+    if stream is ResultStream:
+        found = [value(result) for result in ResultStream(client._transport, alternating(), range(6))]
+    else:
+        found = asyncio.run(asyncio.wait_for(run(), 60))
+    assert found == list(range(6))
 
 
 @pytest.mark.slow

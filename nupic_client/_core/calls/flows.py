@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from nupic_client._core.calls.placement import Affinity, Placement, tried
 from nupic_client._core.calls.retry import may_retry, next_pause
@@ -16,15 +16,22 @@ from nupic_client.errors import DeadlineExceededError, RequestError
 from nupic_client.logs import log_retry
 from nupic_client.timeouts import NO_RETRIES, RetryPolicy
 
+if TYPE_CHECKING:
+    from nupic_client._core.calls.metadata import MetadataSource
+    from nupic_client._core.calls.observation import Observation
+
 __all__ = [
     "READ_CLOCK",
     "Attempts",
     "Command",
     "DrawJitter",
+    "FetchMetadata",
     "FetchToken",
     "Flow",
     "Invoke",
+    "Metadata",
     "ReadClock",
+    "SentMetadata",
     "Sleep",
     "completing",
     "intercept_calls",
@@ -34,7 +41,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+SentMetadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+Metadata: TypeAlias = "SentMetadata | MetadataSource"
+"""What is sent with a call, or makes it for each call."""
 
 
 class Attempts:
@@ -46,11 +55,13 @@ class Attempts:
         session: that the call belongs to.
     """
 
-    __slots__ = ("begun", "call", "endpoint", "failed", "model", "place", "queued", "session")
+    __slots__ = ("begun", "call", "endpoint", "failed", "model", "observation", "place", "queued", "session")
 
     def __init__(self, start: float, model: str = "", session: Affinity = None) -> None:
         self.model = model
         self.session = session
+        self.observation: Observation | None = None
+        """Told of the attempts."""
         self.begun = start
         """Clock reading when the attempt began that runs, or ran last."""
         self.failed: tuple[Attempt, ...] = ()
@@ -80,6 +91,11 @@ class Attempts:
         self.failed = (*self.failed, Attempt(error.target, error.status, now - self.begun))
         self.begun = now
         return error.with_facts(attempts=self.failed)
+
+    def repeats(self, error: RequestError, pause: float) -> None:
+        """Tell an observer that the call is made again after a pause, because the last attempt failed with this error."""
+        if self.observation is not None:
+            self.observation.retried(error, pause, len(self.failed))
 
     def answered(self, target: str, now: float) -> tuple[Attempt, ...]:
         """Return all attempts, the last of which was answered.
@@ -146,7 +162,14 @@ class FetchToken:
     source: Callable[[], Any]
 
 
-Command: TypeAlias = Invoke | Sleep | ReadClock | DrawJitter | FetchToken
+@dataclass(frozen=True, slots=True)
+class FetchMetadata:
+    """Call a function, in this thread, and reply with its result; an async driver awaits a result that can be awaited."""
+
+    source: Callable[[], Any]
+
+
+Command: TypeAlias = Invoke | Sleep | ReadClock | DrawJitter | FetchToken | FetchMetadata
 Flow: TypeAlias = Generator[Command, Any, T]
 
 
@@ -159,13 +182,19 @@ def completing(flow: Flow[T], *, model: str, target: str = "", request_id: str =
         raise failure from error.__cause__
 
 
-def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO_RETRIES) -> Flow[T]:
+def with_deadline(
+    flow: Flow[T],
+    timeout: float | None,
+    policy: RetryPolicy = NO_RETRIES,
+    observation: Observation | None = None,
+) -> Flow[T]:
     """Run a flow with one deadline for all its calls, and retry each call where that may help.
 
     Args:
         flow: the flow.
         timeout: seconds for the whole flow, or None for no limit. Each call may take the time that is left.
         policy: for the retries of each call.
+        observation: told of the retries; None without an observer.
 
     Raises:
         DeadlineExceededError: the deadline passed.
@@ -173,7 +202,9 @@ def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO
     start: float = yield READ_CLOCK
     end = None if timeout is None else start + timeout
     try:
-        return (yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy)))
+        return (
+            yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy, observation))
+        )
     except DeadlineExceededError as error:
         now: float = yield READ_CLOCK
         raise error.with_facts(limit=timeout, elapsed=now - start) from error.__cause__
@@ -189,7 +220,7 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
                     reply = yield from perform(command)
                 else:
                     reply = yield command
-            except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
+            except BaseException as error:  # noqa: BLE001 - a flow raises again what it does not handle
                 command = flow.throw(error)
             else:
                 command = flow.send(reply)
@@ -198,11 +229,14 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
         return result
 
 
-def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) -> Flow[Any]:
+def _call_with_retries(
+    command: Invoke, end: float | None, policy: RetryPolicy, observation: Observation | None
+) -> Flow[Any]:
     """Make a call, with retries, until ``end``."""
     now: float = yield READ_CLOCK
     timeout = command.timeout if end is None else time_left(end, now)
     attempts = command.attempts or Attempts(now)
+    attempts.observation = attempts.observation or observation
     command = Invoke(command.method, command.request, timeout, command.metadata, attempts)
     try:
         return (yield command)
@@ -233,6 +267,8 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         if pause is None:
             raise failure from error.__cause__
         log_retry(command.method, failure, pause)
+        if attempts is not None:
+            attempts.repeats(failure, pause)
         yield Sleep(pause)
         attempt += 1
         now = yield READ_CLOCK

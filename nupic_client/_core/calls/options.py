@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from nupic_client._core.calls.metadata import metadata_over
 from nupic_client._core.calls.outputs import output_names
 from nupic_client._numbers import as_bool, check_integer
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean
 from nupic_client._text import check_text
-from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError
 from nupic_client.options import BackendInputs, GenerateOptions
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
@@ -83,8 +83,7 @@ class CallOptions:
         if "timeout" in options:
             changes["timeouts"] = self.timeouts.override(options["timeout"])
         if "metadata" in options:
-            given = check_metadata(options["metadata"] or {})
-            changes["metadata"] = tuple({**dict(self.metadata), **given}.items())
+            changes["metadata"] = metadata_over(self.metadata, options["metadata"])
         return replace(self, **changes)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
+from nupic_client._core.calls.observation import bare
 from nupic_client._core.calls.placement import no_room, tried
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
@@ -29,7 +30,8 @@ from nupic_client.logs import log_retry, log_sending
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
-    from nupic_client._core.calls.flows import Attempts, Flow, Metadata
+    from nupic_client._core.calls.flows import Attempts, Flow, SentMetadata
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.calls.options import CallOptions
     from nupic_client._core.calls.placement import Affinity, Placement
 
@@ -74,6 +76,7 @@ class StreamSession(StreamState[ItemT]):
         start: clock reading when it is sent, in seconds.
         on_end: called once with the session when the stream has ended, however it ended; must not raise.
         on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = (
@@ -90,6 +93,7 @@ class StreamSession(StreamState[ItemT]):
         "queued",
         "request_id",
         "target",
+        "unary",
     )
 
     _content: str
@@ -107,8 +111,9 @@ class StreamSession(StreamState[ItemT]):
         start: float,
         on_end: Callable[[Any], None] | None = None,
         on_signature_changed: Callable[[], object] | None = None,
+        observation: Observation | None = None,
     ) -> None:
-        super().__init__(start, on_end)
+        super().__init__(start, on_end, observation)
         self.model = model
         self.target = target
         self.request_id = request_id
@@ -119,8 +124,11 @@ class StreamSession(StreamState[ItemT]):
         """Whether the attempt waits for such a place: then it went to no server yet."""
         self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
         self._options = options
-        self._credentials = SignedCall(bearer, options.metadata)
+        context = None if observation is None else observation.context
+        self._credentials = SignedCall(bearer, options.metadata, context)
         self._hidden = False
+        self.unary = False
+        """Whether a unary call stands for the stream."""
         self._start = start
         self._on_signature_changed = on_signature_changed
 
@@ -237,7 +245,7 @@ class StreamSession(StreamState[ItemT]):
         deadline, limit = ("first_token", timeouts.first_token) if first == 0.0 else ("total", timeouts.total)
         return self.failed(no_room(limit, deadline, self.target), now)
 
-    def sign(self) -> Flow[Metadata]:
+    def sign(self) -> Flow[SentMetadata]:
         """Return the metadata to send the request with."""
         log_sending(self.model, self.request_id, self.target, self.attempt)
         return (yield from self._credentials.sign())
@@ -285,6 +293,7 @@ class StreamSession(StreamState[ItemT]):
 
     def took(self, attempts: Attempts, *, failed: bool = False) -> None:
         """Note the attempts of a unary call that stands for the stream; its own failure is noted by `failed`."""
+        self.unary = True
         self.failed_attempts = attempts.failed[:-1] if failed else attempts.failed
         self.target = attempts.endpoint or self.target
         self.queued = attempts.queued
@@ -311,6 +320,8 @@ class StreamSession(StreamState[ItemT]):
             raise self.failed(error, now)
         log_retry(f"request={self.request_id}", error, pause)
         self.failed_attempts = self._ended_attempt(error, now)
+        if self._observation is not None:
+            self._tell_retry(self._observation, error, pause)
         if self.placement is not None:
             self.placement.release()
         self._decoder = self._new_decoder()
@@ -337,20 +348,39 @@ class StreamSession(StreamState[ItemT]):
         """Tell the pool of servers of a failure; return the error, which says whether to try elsewhere."""
         return error if self.placement is None else self.placement.failed(error, self.tried)
 
-    def _close(self, state: State, now: float, later: Later | None = None) -> None:
-        if not self.running:
-            return
-        super()._close(state, now, later)
+    def _give_back(self, later: Later | None) -> None:
         placement = self.placement
         if placement is None:
             return
-        answered = state is State.FINISHED or (state is State.CANCELLED and self.deadlines.responded)
+        answered = self.finished or (self._state is State.CANCELLED and self.deadlines.responded)
         if later is not None:
             placement.drop(answered=answered, first_response=self.first_response)
             return
         if answered:
             placement.answered(self.first_response)
         placement.release()
+
+    def _tell_first(self, now: float) -> None:
+        """Tell an observer that the first item has come."""
+        self.first_due = False
+        if self._observation is not None:
+            self._observation.first(now - self._start)
+
+    def _tell_retry(self, observation: Observation, error: RequestError, pause: float) -> None:
+        """Tell an observer that the request is sent again."""
+        error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
+        attempts = self.failed_attempts
+        observation.retried(error.with_facts(attempts=attempts), pause, len(attempts))
+
+    def _how_it_ended(self) -> dict[str, Any]:
+        """Return what the outcome for an observer is in any case."""
+        failure = self._left_by or self._error
+        return {
+            "model": self.model,
+            "attempts": self.attempts if self._error is None else self._error.attempts,
+            "cancelled": self._state is State.CANCELLED and failure is None,
+            "error": None if failure is None else bare(failure),
+        }
 
     def _note_refusal(self, error: RequestError) -> None:
         refused = isinstance(error, (RequestRejectedError, ModelUnavailableError))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Observation, Watch
     from nupic_client._core.inference.request import InferenceRequest
     from nupic_client._core.inference.result import InferenceResult
     from nupic_client._core.inference.session import InferenceSession
@@ -167,6 +168,7 @@ def infer_in_sequence(
     state: SequenceState,
     *,
     end: bool,
+    observation: Observation | None = None,
 ) -> Flow[InferenceResult]:
     """Send one request of a sequence, once, and return its result; the deadline covers the question for the signature too.
 
@@ -176,6 +178,7 @@ def infer_in_sequence(
         models: the client's knowledge of the server's models; extended here.
         state: of the sequence.
         end: whether it is the last request.
+        observation: told of the request; None without an observer.
 
     Raises:
         StreamStateError: the sequence has ended, or another request of it is running.
@@ -190,13 +193,17 @@ def infer_in_sequence(
         signature = models.known_unary(request.model, request.options)
         asked = signature is None
         if signature is None:
-            signature = yield from request.find_model(models)
+            signature = yield from request.find_model(models, observation)
         request = turn.with_flags(replace(request, options=replace(request.options, retry=NO_RETRIES)))
         codec = request.codec(signature)
-        request_id = request.options.request_id or request.new_id()
+        request_id = (
+            (observation and observation.request_id) or request.options.request_id or request.new_id()
+        )
         message = codec.write(inputs, request_id)
         turn.sent()
-        result = yield from request.send(codec, message, request_id, start, asked=asked)
+        result = yield from request.send(
+            codec, message, request_id, start, asked=asked, observation=observation
+        )
         answered = True
     except RequestRejectedError:
         models.forget(request.model.server_name)
@@ -214,6 +221,7 @@ def open_in_sequence(
     *,
     end: bool,
     bearer: Bearer | None = None,
+    watch: Watch | None = None,
 ) -> Flow[InferenceSession]:
     """Make the session of one streamed request of a sequence, which is sent once. The turn ends with the session.
 
@@ -224,6 +232,7 @@ def open_in_sequence(
         state: of the sequence.
         end: whether it is the last request.
         bearer: adds the token to the metadata.
+        watch: tells an observer of the request; None without one.
 
     Raises:
         StreamStateError: as for `infer_in_sequence`.
@@ -237,7 +246,7 @@ def open_in_sequence(
 
     try:
         session = yield from open_inference_stream(
-            turn.with_flags(request), inputs, models, bearer=bearer, on_end=finish, once=True
+            turn.with_flags(request), inputs, models, bearer=bearer, on_end=finish, once=True, watch=watch
         )
     except BaseException:
         turn.done(answered=False)

@@ -11,11 +11,14 @@ from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.inference.stream_decoder import ResultDecoder
 from nupic_client.errors import RequestError
 from nupic_client.logs import log_outcome
+from nupic_client.observe import RequestOutcome
+from nupic_client.results import Timing
 
 if TYPE_CHECKING:
     from typing import Any
 
     from nupic_client._core.calls.auth import Bearer
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.inference.codec import InferenceCodec
     from nupic_client._core.inference.request import InferenceRequest
 
@@ -36,6 +39,7 @@ class InferenceSession(StreamSession[Item]):
         bearer: adds the token to the metadata.
         on_end: called once with the session when the answer has ended, however it ended; must not raise.
         on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = ("_codec", "_count", "_first", "_message")
@@ -63,6 +67,7 @@ class InferenceSession(StreamSession[Item]):
         bearer: Bearer | None = None,
         on_end: OnEnd | None = None,
         on_signature_changed: Callable[[], object] | None = None,
+        observation: Observation | None = None,
     ) -> None:
         super().__init__(
             request.options,
@@ -73,6 +78,7 @@ class InferenceSession(StreamSession[Item]):
             start=start,
             on_end=on_end,
             on_signature_changed=on_signature_changed,
+            observation=observation,
         )
         self._codec = codec
         self._message = message
@@ -107,6 +113,8 @@ class InferenceSession(StreamSession[Item]):
         if not self._count:
             self._first = now
         self._count += 1
+        if self.first_due:
+            self._tell_first(now)
         return (result,)
 
     @property
@@ -142,6 +150,14 @@ class InferenceSession(StreamSession[Item]):
             first_token=None if self._first is None else self._first - self._start,
             attempts=self.attempt,
         )
+
+    def _outcome(self) -> RequestOutcome:
+        timing = Timing(
+            total=self._end - self._start,
+            time_to_first_token=None if self._first is None else self._first - self._start,
+            chunks=self._count,
+        )
+        return RequestOutcome(**self._how_it_ended(), timing=timing, streamed=True)
 
 
 OnEnd: TypeAlias = Callable[[InferenceSession], None]

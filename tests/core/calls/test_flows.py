@@ -244,3 +244,25 @@ def test_no_pause_ever_reaches_past_the_deadline(timeout, tries):
                 command = flow.send(now if jitter is None else jitter)
     except (StopIteration, RequestError):
         pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, ZeroDivisionError])
+def test_whatever_is_raised_at_a_call_reaches_the_flow_at_once(error):
+    """Also what is no `Exception`: a flow must not learn of its end from the garbage collector."""
+    left = []
+
+    def inner():
+        try:
+            yield Invoke("ModelReady", None)
+        except BaseException as reached:
+            left.append(type(reached))
+            raise
+
+    flow = with_deadline(inner(), None)
+    next(flow)
+    flow.send(0.0)
+    flow.send(0.0)
+    with pytest.raises(error) as caught:
+        flow.throw(error())
+    assert left == [error]
+    assert caught.value.__traceback__ is not None
