@@ -245,6 +245,8 @@ class ServerPool:
     def drop(self, place: Place, *, answered: bool, first_response: float | None = None) -> None:
         """Take a place back soon. Takes no lock, for destructors."""
         self._dropped.append((place, answered, first_response))
+        if place.lease is None:
+            place.wake()  # whoever waits for it
         with suppress(RuntimeError):  # the queue changes at this moment, and whoever does that takes it back
             first = self._queue.first
             if first is not None:

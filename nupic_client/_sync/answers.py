@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.session import StreamSession
-from nupic_client._grpc import fork
+from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.queues import get_within
 from nupic_client._sync.call_stream import CallStream
 from nupic_client.errors import NupicError, RequestError
@@ -51,8 +52,6 @@ class Answer(CallStream[StreamSession[Any], Any]):
         self._leave(abruptly=not isinstance(self.failure, (NupicError, type(None))))
 
     def _forget(self) -> None:
-        from nupic_client._grpc import housekeeping  # noqa: PLC0415
-
         housekeeping.unregister(self._registration)
 
 
@@ -70,6 +69,8 @@ class ThreadedAnswers:
         self._ended: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._threads = 0
         self._left = False
+        self._starting: StreamSession[Any] | None = None
+        """Of the answer that is being started; it may have to wait for a server."""
         fork.track(self)
 
     def _after_fork(self) -> None:
@@ -79,7 +80,11 @@ class ThreadedAnswers:
 
     def start(self, command: ReadAnswer, work: Any) -> None:
         """Send the request and have its answer read, see `Calls`."""
-        answer = Answer(self._transport, command.session)
+        self._starting = command.session
+        try:
+            answer = Answer(self._transport, command.session)
+        finally:
+            self._starting = None
         self._running[answer] = work
         if len(self._running) > self._threads:
             self._threads += 1
@@ -109,6 +114,9 @@ class ThreadedAnswers:
     def leave(self) -> None:
         """Cancel all calls, see `Calls`."""
         self._left = True
+        starting = self._starting
+        if starting is not None:
+            starting.cancelled(time.monotonic(), housekeeping.submit)
         for answer in tuple(self._running):
             answer.close()
         self.done()

@@ -256,6 +256,7 @@ class ResultStream(Generic[T]):
                         return
                     reply = self._transport.perform(command)
                 except NupicError as failure:
+                    self._check_open()  # while it waited for a server
                     error = failure
         except StopIteration as stop:
             self._finish(pipeline, job, stop.value)

@@ -110,11 +110,12 @@ class EndpointGroup:
         self.servers[index].stop()
 
     def start_again(self, index: int) -> None:
-        """Start a killed server on the same port. Its records go on.
+        """Start a killed server on the same port; one that runs is killed first. Its records go on.
 
         Raises:
             ConfigurationError: another program has taken the port meanwhile, and keeps it.
         """
+        self.kill(index)
         end = time.monotonic() + _PATIENCE
         while True:
             try:

@@ -138,7 +138,7 @@ def test_what_does_not_fit(client, region):
 def test_one_of_several_servers_would_not_know_the_region():
     with (
         ServerClient(["localhost:1", "localhost:2"]) as several,
-        pytest.raises(ConfigurationError, match="one server for shared memory, not a list"),
+        pytest.raises(ConfigurationError, match="one server for shared memory, not of several"),
     ):
         several.shared_memory(10)
 
