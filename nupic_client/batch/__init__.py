@@ -72,7 +72,8 @@ def run(
         formatter: how conversations become prompts, see `StreamingClient`; not with ``client``.
         system: the system prompt of conversations that have none; a plain prompt becomes the user's message after it.
         chat: a plain prompt is a user's message in the model's format, not a text that is sent unchanged.
-        **options: of every generation, see `GenerateOptions`; what a line says itself goes before them.
+        **options: of every generation, see `GenerateOptions`; what a line says itself goes before them. ``max_retries`` is 8
+            where it is not given here: a server that is started again within half a minute costs no line.
 
     Returns:
         The figures.

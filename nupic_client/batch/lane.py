@@ -16,6 +16,9 @@ __all__ = ["Lane"]
 
 Finish = Callable[["Lane", Row, "Generation | NupicError"], Awaitable[None]]
 """Called with a row and its outcome."""
+LINE_RETRIES = 8
+"""How often a line is sent again where the caller says nothing: for about half a minute, in which a server can be started
+again. Not the question for the model before the first line: whoever waits for that has a wrong url."""
 _LOST = (ConnectionFailedError, AuthenticationError, ModelUnavailableError)
 """Errors that the next request would have too."""
 
@@ -45,6 +48,7 @@ class Lane:
         strict: bool,
     ) -> None:
         self._finish = finish
+        self._each = {} if options.get("max_retries") is not None else {"max_retries": LINE_RETRIES}
         self._room = concurrency
         self.strict = strict
         self.lost = 0
@@ -129,4 +133,4 @@ class Lane:
             self._has_room.set()
         self._sent[self._count] = row
         self._count += 1
-        return row.prompt, row.options
+        return row.prompt, {**self._each, **row.options}

@@ -128,7 +128,8 @@ class LineFile:
 
     def _drop_errors(self) -> None:
         """Write the lines that are no errors to a new file, and put it in place of this one."""
-        path = self.path.with_name(f"{self.path.name}.new")
+        real = self.path.resolve()  # behind a link
+        path = real.with_name(f"{real.name}.new")
         new = self._open(path, "wb")
         copy = io.BufferedWriter(new)
         self._each(lambda line: not line.failed, copy)
@@ -140,7 +141,7 @@ class LineFile:
         self._file.close()  # Windows replaces no file that is open
         if sys.platform == "win32":
             new.close()
-        path.replace(self.path)
+        path.replace(real)
         self._file = self._open(self.path, "r+b") if new.closed else new
         self._size = self._file.seek(0, os.SEEK_END)
 

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 from batch.files import Files, echo
 
@@ -10,6 +12,12 @@ def server():
     models = [text_signature("smollm2.streaming"), text_signature("gpt.streaming")]
     with FakeTriton(echo, models=models) as server:
         yield server
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -99,6 +99,20 @@ def test_a_folder_that_takes_no_file(server, files):
         batch.run(files.input, folder / "out", model="smollm2", url=server.url)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_a_link_stays_a_link_when_the_errors_are_dropped(tmp_path):
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "out", tmp_path / "link"
+    real.write_bytes(b'{"id": 2, "output": null, "error": {"code": "a", "message": "b"}}\n')
+    link.symlink_to(real)
+    file = LineFile(link, "output")
+    file.resume(DoneLines(), keep_errors=False)
+    file.write(b"one\n")
+    file.close()
+    assert link.is_symlink()
+    assert real.read_bytes() == b"one\n"
+
+
 def test_the_mode_of_a_file_stays_when_its_errors_are_dropped(tmp_path):
     path = tmp_path / "out"
     good = b'{"id": 1, "output": "x", "error": null}\n'

@@ -327,6 +327,35 @@ def test_a_server_that_has_gone_ends_the_run(run, files, server):
     assert files.state.exists()
 
 
+@pytest.mark.slow
+def test_a_server_that_is_started_again_costs_no_line(files, free_port):
+    """But what had begun to come when it died."""
+    died = threading.Event()
+    seen = []
+
+    def reply(request):
+        seen.append(number_in(request))
+        if len(seen) == 50:
+            died.set()
+        return echo(request)
+
+    files.write(*(plain(number) for number in range(300)))
+    with FakeTriton(reply, models=[text_signature("smollm2.streaming")], port=free_port) as server:
+
+        def start_again():
+            died.wait(60)
+            server.stop()
+            server.start()
+
+        thread = threading.Thread(target=start_again)
+        thread.start()
+        report = batch.run(files.input, files.output, model="smollm2", url=server.url, concurrency=4)
+        thread.join()
+    assert report.ended == "complete"
+    assert report.failed <= 4
+    assert report.done + report.failed == 300
+
+
 def test_single_failures_do_not_end_the_run(run, files, server):
     files.write(*(plain(number) for number in range(600)))
     server.reply = lambda request: (

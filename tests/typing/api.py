@@ -57,6 +57,7 @@ from nupic_client import (
     Timeouts,
     UnknownModelError,
     assistant,
+    batch,
     default_registry,
     get_prompt_formatter,
     model_naming_mapping,
@@ -418,3 +419,18 @@ def observing() -> None:
     StreamingClient("m", observer=5)  # type: ignore[arg-type]
     assert_type(client.observer, Observer | None)
     client.observer = None
+
+
+# Files of prompts
+
+
+def batches(client: StreamingClient) -> None:
+    report = batch.run("in.jsonl", Path("out.jsonl"), model="a", resume=True, progress=print, max_tokens=5)
+    assert_type(report, batch.BatchReport)
+    assert_type(report.complete, bool)
+    assert_type(batch.run([{"prompt": "a"}], "-", model="a", client=client).done, int)
+    settings = batch.BatchSettings(concurrency=8)
+    job = batch.BatchJob("in.jsonl", "out.jsonl", model="a", settings=settings, temperature=0)
+    assert_type(job.run(), batch.BatchReport)
+    batch.run("in.jsonl", "out.jsonl")  # type: ignore[call-arg]
+    batch.run("in.jsonl", "out.jsonl", model="a", max_token=5)  # type: ignore[call-arg]
