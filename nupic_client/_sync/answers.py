@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.session import StreamSession
-from nupic_client._grpc import fork
+from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.queues import get_within
 from nupic_client._sync.call_stream import CallStream
 from nupic_client.errors import NupicError, RequestError
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from nupic_client._sync.transport import Transport
 
 __all__ = ["ThreadedAnswers"]
-
-_IDLE = 5.0
-"""Seconds after which a thread ends that has nothing to read."""
 
 
 class Answer(CallStream[StreamSession[Any], Any]):
@@ -45,15 +43,22 @@ class Answer(CallStream[StreamSession[Any], Any]):
             self.failure = error
             if session.running and isinstance(error, RequestError):  # it may be sent again
                 self._end_call(session.patience)
-                self._forget()
+                housekeeping.unregister(self._registration)
                 return
         session.deadlines.waiting = None
         self._leave(abruptly=not isinstance(self.failure, (NupicError, type(None))))
 
-    def _forget(self) -> None:
-        from nupic_client._grpc import housekeeping  # noqa: PLC0415
+    def leave(self) -> None:
+        """Close it. For destructors too."""
+        self._leave(housekeeping.submit)
 
-        housekeeping.unregister(self._registration)
+    def _first_check(self, session: StreamSession[Any]) -> float | None:
+        # Each attempt has an object of its own, which is looked after.
+        return session.deadlines.check(time.monotonic()) if session.deadlines.watched else None
+
+    def _check_deadline(self, now: float) -> float | None:
+        # When an attempt has failed, the session is that of the next one.
+        return None if self.failure is not None else super()._check_deadline(now)
 
 
 class ThreadedAnswers:
@@ -110,7 +115,7 @@ class ThreadedAnswers:
         """Cancel all calls, see `Calls`."""
         self._left = True
         for answer in tuple(self._running):
-            answer.close()
+            answer.leave()
         self.done()
         self._ended.put(None)  # the reader may be waiting
 
