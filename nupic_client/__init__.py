@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from nupic_client._async.stream import AsyncTextStream
     from nupic_client._sync.infer_stream import InferenceStream
     from nupic_client._sync.stream import TextStream
+    from nupic_client.attempts import Attempt
     from nupic_client.config import TLS
     from nupic_client.conversation import Conversation
+    from nupic_client.endpoint import Endpoint
     from nupic_client.errors import (
         AuthenticationError,
         ConfigurationError,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
+    from nupic_client.observe import Observer, RequestInfo, RequestOutcome
     from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
@@ -106,9 +109,11 @@ _HOMES = {
     "_async.stream": ("AsyncTextStream",),
     "_sync.infer_stream": ("InferenceStream",),
     "_sync.stream": ("TextStream",),
+    "attempts": ("Attempt",),
     "config": ("TLS",),
     "timeouts": ("RetryPolicy", "Timeouts"),
     "conversation": ("Conversation",),
+    "endpoint": ("Endpoint",),
     "errors": (
         "AuthenticationError",
         "ConfigurationError",
@@ -143,6 +148,7 @@ _HOMES = {
     ),
     "local": ("LocalServer",),
     "model_spec": ("ModelSpec",),
+    "observe": ("Observer", "RequestInfo", "RequestOutcome"),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
@@ -192,6 +198,7 @@ __all__ = [
     "AsyncInferenceStream",
     "AsyncResultStream",
     "AsyncTextStream",
+    "Attempt",
     "AuthenticationError",
     "BatchStatistics",
     "Callback",
@@ -204,6 +211,7 @@ __all__ = [
     "CudaSharedMemory",
     "DeadlineExceededError",
     "Durations",
+    "Endpoint",
     "Event",
     "FinishReason",
     "Finished",
@@ -232,12 +240,15 @@ __all__ = [
     "ModelStatistics",
     "ModelUnavailableError",
     "NupicError",
+    "Observer",
     "OverloadedError",
     "Prompt",
     "PromptError",
     "PromptFormatter",
     "ProtocolError",
     "RequestError",
+    "RequestInfo",
+    "RequestOutcome",
     "RequestRejectedError",
     "ResponseStatistics",
     "ResultStream",

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
+from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import AsyncTransport
 from nupic_client._core.calls.auth import Bearer
+from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
 from nupic_client.config import ClientConfig
+from nupic_client.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from nupic_client._grpc.server_pool import ServerPool
 
 __all__ = ["Connected"]
 
@@ -22,14 +28,36 @@ class Connected:
     """
 
     _config: ClientConfig
-    _own: ClassVar[frozenset[str]] = frozenset({"_bearer", "_transport", "_async_transport"})
+    _transport: StreamDriver
+    _async_transport: AsyncDriver
+    _own: ClassVar[frozenset[str]] = frozenset({"_bearer", "_pool", "_transport", "_async_transport"})
     """Names of the attributes that a copy creates itself."""
 
     def _begin(self) -> None:
         """Set the attributes that a copy creates itself."""
         self._bearer = Bearer.of(self._config.bearer_token)
-        self._transport = Transport(self._config, self._bearer)
-        self._async_transport = AsyncTransport(self._config, self._bearer)
+        self._pool: ServerPool | None = None
+        if not self._config.is_pool:
+            self._transport = Transport(self._config, self._bearer)
+            self._async_transport = AsyncTransport(self._config, self._bearer)
+            return
+        from nupic_client._async.pool import AsyncPooledTransport  # noqa: PLC0415 - most clients have one server
+        from nupic_client._grpc.server_pool import ServerPool  # noqa: PLC0415
+        from nupic_client._sync.pool import PooledTransport  # noqa: PLC0415
+
+        self._pool = ServerPool(self._config)
+        self._transport = PooledTransport(self._pool, self._bearer)
+        self._async_transport = AsyncPooledTransport(self._pool, self._bearer)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the servers of this client as they are now. Does not block, sends nothing; thread-safe.
+
+        The servers of a ``dns:///`` name are known from the first call on. A client with one server does not count, and
+        knows its address only.
+        """
+        if self._pool is None:
+            return [Endpoint(address=str(self._config.server))]
+        return self._pool.endpoints()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._own}

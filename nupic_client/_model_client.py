@@ -15,6 +15,8 @@ from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._single_model import SingleModelClient
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
+from nupic_client.endpoint import Balancing
+from nupic_client.observe import Observer
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
@@ -40,9 +42,19 @@ class ModelClient(SingleModelClient, Connected):
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
+        observer: Observer | None = None,
+        balancing: Balancing = "least-busy",
+        max_outstanding: int | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
-        self._configure(model, formatter=formatter, registry=registry, backend=backend, options=options)
+        self._configure(
+            model,
+            formatter=formatter,
+            registry=registry,
+            backend=backend,
+            observer=observer,
+            options=options,
+        )
         self._config = ClientConfig.create(
             url,
             environ=os.environ,
@@ -51,6 +63,8 @@ class ModelClient(SingleModelClient, Connected):
             allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
             connect_timeout=self._options.timeouts.connect,
+            balancing=balancing,
+            max_outstanding=max_outstanding,
         )
         self._begin()
 

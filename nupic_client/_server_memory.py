@@ -38,9 +38,9 @@ class ServerMemory(Connected):
                 with server.shared_memory(1 << 20) as region:
                     tensor = region.put(["a text", "another one"])
         """
-        if len(self._config.server.addresses) > 1:
+        if self._config.server.is_several:
             raise ConfigurationError(
-                f"url must be that of one server for shared memory, not a list ({self._config.server}): the others would"
+                f"url must be that of one server for shared memory, not of several ({self._config.server}): the others would"
                 " not know the region",
                 parameter="url",
             )

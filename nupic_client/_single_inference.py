@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from nupic_client._arrays import ArrayLike
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_pipeline
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
@@ -49,18 +50,25 @@ class SingleInferenceClient(SingleModelClient):
         return requests.of(options, single=single, streamed=streamed)
 
     def _embedding(
-        self, texts: str | Iterable[str], options: InferOptions, output: str | None, batch_size: int | None
+        self,
+        texts: str | Iterable[str],
+        options: InferOptions,
+        output: str | None,
+        batch_size: int | None,
+        watch: Watch | None = None,
     ) -> flows.Flow[EmbeddingBatcher]:
         request = self._inference_request(options, single=False)
         return prepare_embedding(
-            request, check_texts(texts), self._models, output=output, batch_size=batch_size
+            request, check_texts(texts), self._models, watch, output=output, batch_size=batch_size
         )
 
-    def _bulk(self, options: InferOptions, callback: object, **settings: Any) -> flows.Flow[Pipeline]:
+    def _bulk(
+        self, options: InferOptions, callback: object, watch: Watch | None = None, **settings: Any
+    ) -> flows.Flow[Pipeline]:
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
         request = self._inference_request(options, single=False)
-        return open_pipeline(request, BulkSettings(**settings), self._models)
+        return open_pipeline(request, BulkSettings(**settings), self._models, watch)
 
     def _readiness(self, timeout: float | None) -> flows.Flow[None]:
         name = self._spec.server_name

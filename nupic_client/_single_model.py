@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -10,9 +11,11 @@ from typing_extensions import Self, Unpack
 
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.observation import Observing, Watch
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._grpc import housekeeping
 from nupic_client._request_id import new_request_id
 from nupic_client._text import check_text
 from nupic_client.backends.detect import backend_of
@@ -20,6 +23,7 @@ from nupic_client.backends.protocol import Backend
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
+from nupic_client.observe import Observer, Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
@@ -39,10 +43,12 @@ class SingleModelClient:
         formatter: PromptFormatter | str | None,
         registry: ModelRegistry | None,
         backend: Backend | str | None,
+        observer: Observer | None,
         options: GenerateOptions,
     ) -> None:
         """Set what a copy of the client has too."""
         switch_on(os.environ)
+        self.observer = observer
         self._spec = (registry or default_registry()).resolve(model)
         if isinstance(formatter, str):
             formatter = formatter_for(formatter).with_system(self._spec.system)
@@ -63,6 +69,25 @@ class SingleModelClient:
     def model(self) -> ModelSpec:
         """The client's knowledge of its model, such as the server's name for it."""
         return self._spec
+
+    @property
+    def observer(self) -> Observer | None:
+        """Told of the requests; None for none, or where it was dropped because it raised. May be set, for later requests."""
+        return None if self._observing is None or self._observing.dropped else self._observing.observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self._observing: Observing | None = (
+            None if observer is None else Observing(observer, time.monotonic, housekeeping.Deferred)
+        )
+
+    def _watch(
+        self, operation: Operation, *, streaming: bool | None = False, session: str = ""
+    ) -> Watch | None:
+        """Return what tells the observer of the requests of a call; None without one."""
+        if self._observing is None:
+            return None
+        return self._observing.watch(operation, streaming=streaming, session=session)
 
     @property
     def formatter(self) -> PromptFormatter | None:
@@ -99,6 +124,8 @@ class SingleModelClient:
         options: GenerateOptions,
         defaults: CallOptions | None = None,
         request_id: str | None = None,
+        *,
+        watch: Watch | None = None,
     ) -> GenerationRequest:
         """Validate a generation as far as that is possible without the server.
 
@@ -107,6 +134,7 @@ class SingleModelClient:
             options: of this call.
             defaults: what these are put over; the client's own if it is None.
             request_id: of this call, if it is not among the options.
+            watch: tells an observer of it; None without one.
         """
         call = (defaults or self._options).override(options)
         model = self._spec
@@ -123,6 +151,8 @@ class SingleModelClient:
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,
+            chat=model is self._chat_spec,
+            watch=watch,
         )
 
     def _render(self, prompt: Iterable[MessageLike]) -> str:

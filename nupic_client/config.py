@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from nupic_client._numbers import check_integer
 from nupic_client._public import publish
+from nupic_client._suggest import listed
 from nupic_client._text import check_text
+from nupic_client.endpoint import BALANCING, Balancing
 from nupic_client.errors import ConfigurationError
 from nupic_client.server_url import HttpUrl, ServerUrl, UrlLike, parse_url
 
@@ -19,6 +22,7 @@ __all__ = [
     "TLS",
     "BearerTokenSource",
     "ClientConfig",
+    "MetadataLike",
     "check_metadata",
     "check_tls",
     "check_token_path",
@@ -30,6 +34,12 @@ DEFAULT_URL = "localhost:8001"
 
 BearerTokenSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """A bearer token, or a function or coroutine function that returns it."""
+MetadataLike: TypeAlias = (
+    Mapping[str, str | bytes]
+    | Callable[[], Mapping[str, str | bytes]]
+    | Callable[[], Awaitable[Mapping[str, str | bytes]]]
+)
+"""Metadata by name, or a function or coroutine function that returns it for each call to the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +206,8 @@ class ClientConfig:
         channel_options: gRPC channel arguments, merged by name over the defaults.
         connect_timeout: seconds for the connection, or None for gRPC's default.
         bearer_token: the bearer token that is sent with every call.
+        balancing: how one of several servers is chosen.
+        max_outstanding: requests of this client that run on a server at the same time; None for no limit.
     """
 
     server: ServerUrl
@@ -203,6 +215,27 @@ class ClientConfig:
     channel_options: Mapping[str, str | int] = field(default_factory=dict)
     connect_timeout: float | None = None
     bearer_token: BearerTokenSource | None = field(default=None, repr=False)
+    balancing: Balancing = "least-busy"
+    max_outstanding: int | None = None
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether requests are distributed, or wait for their turn in the client."""
+        return self.server.is_several or self.max_outstanding is not None
+
+    def of_server(self, server: ServerUrl, name: str = "") -> ClientConfig:
+        """Return the configuration for one of the servers.
+
+        Args:
+            server: its url.
+            name: the ``name:port`` that its address was found by, which its certificate is for; empty for none.
+        """
+        tls, options = self.tls, self.channel_options
+        if name:
+            options = {"grpc.default_authority": name, **options}
+            if server.secure and (tls is None or tls.target_name is None):
+                tls = replace(tls or TLS(), target_name=ServerUrl(name).host_and_port[0])
+        return replace(self, server=server, tls=tls, channel_options=options, max_outstanding=None)
 
     @classmethod
     def create(
@@ -215,23 +248,29 @@ class ClientConfig:
         connect_timeout: float | None = None,
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
+        balancing: Balancing = "least-busy",
+        max_outstanding: int | None = None,
     ) -> ClientConfig:
         """Make a configuration from a client's arguments.
 
         Args:
             url: see `parse_url`; None takes ``$NUPIC_URL``, else ``localhost:8001``.
             environ: the environment variables, e.g. ``os.environ``.
-            tls: needs a ``grpcs://`` url.
+            tls: needs a ``grpcs://`` url, or a ``dns:///`` one, which it makes secure.
             channel_options: gRPC channel arguments by name.
             connect_timeout: seconds for the connection, or None for gRPC's default.
             bearer_token: the bearer token that is sent with every call.
             allow_insecure_token: send the token in plain text to another machine.
+            balancing: how one of several servers is chosen.
+            max_outstanding: requests of this client that run on a server at the same time; None for no limit.
 
         Raises:
             ConfigurationError: an argument is wrong.
         """
         check_tls(tls, "grpcs://")
         server = parse_url(url if url is not None else environ.get("NUPIC_URL") or DEFAULT_URL)
+        if tls is not None:
+            server = server.with_tls_by_name()
         if tls is not None and not server.secure:
             raise ConfigurationError(
                 f"url {str(server)!r} is not secure, but certificates or names for TLS are given: use"
@@ -245,7 +284,28 @@ class ClientConfig:
             channel_options=_check_options({} if channel_options is None else channel_options),
             connect_timeout=connect_timeout,
             bearer_token=bearer_token,
+            balancing=_check_balancing(balancing),
+            max_outstanding=_check_outstanding(max_outstanding),
         )
+
+
+def _check_balancing(value: Balancing) -> Balancing:
+    if value not in BALANCING:
+        raise ConfigurationError(
+            f"balancing must be one of {listed(BALANCING)}, not {value!r}",
+            parameter="balancing",
+        )
+    return value
+
+
+def _check_outstanding(value: int | None) -> int | None:
+    return (
+        None
+        if value is None
+        else check_integer(
+            "max_outstanding", value, "a positive number of requests or None for no limit", low=1
+        )
+    )
 
 
 publish(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +17,12 @@ from nupic_client._files import replace_file
 from nupic_client._history import estimate_tokens, renumbered, trimmed
 from nupic_client._numbers import check_integer
 from nupic_client._public import publish
+from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
 from nupic_client.messages import Message, MessageLike, assistant, check_texts, read_messages, system, user
+from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 from nupic_client.streaming import (
@@ -88,10 +91,16 @@ class Conversation:
         self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens
         self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
+        self._session = new_request_id()
 
     def __getstate__(self) -> dict[str, Any]:
         # A running answer belongs to this conversation. A copy has the messages so far and a client of its own.
         return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
+
+    @property
+    def id(self) -> str:
+        """The id of this conversation, made up when it began and saved with it; for observers its ``session``."""
+        return self._session
 
     @property
     def system(self) -> str | None:
@@ -128,7 +137,7 @@ class Conversation:
             PromptError: as for `StreamingClient.generate`.
             RequestError: as for `StreamingClient.stream`.
         """
-        return self._begin(lambda prompt, keep: self._client._stream(prompt, options, keep), text)  # noqa: SLF001
+        return self._ask(text, options, "stream")
 
     def astream(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a message as an async stream; the async twin of `stream`. Does not block.
@@ -145,7 +154,7 @@ class Conversation:
             ConfigurationError: as for `stream`.
             PromptError: as for `stream`.
         """
-        return self._begin(lambda prompt, keep: self._client._astream(prompt, options, keep), text)  # noqa: SLF001
+        return self._aask(text, options, "stream")
 
     def generate(
         self, text: str, callback: Callback | None = None, **options: Unpack[GenerateOptions]
@@ -165,7 +174,7 @@ class Conversation:
             NupicError: as for `StreamingClient.generate`.
         """
         check_callback(callback)
-        return self._client._deliver(self.stream(text, **options), callback)  # noqa: SLF001
+        return self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
         self, text: str, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
@@ -185,7 +194,11 @@ class Conversation:
             NupicError: as for `generate`.
         """
         check_async_callback(callback)
-        return await self._client._adeliver(self.astream(text, **options), callback)  # noqa: SLF001
+        return await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
+
+    def _own(self, options: GenerateOptions) -> GenerateOptions:
+        """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
+        return {"session": self._session, **options} if self._client._config.is_pool else options  # noqa: SLF001
 
     def clear(self) -> None:
         """Forget all messages; the system prompt stays."""
@@ -215,7 +228,13 @@ class Conversation:
     def to_json(self) -> str:
         """Return the conversation as JSON text, for `from_json`. It contains all messages in plain text."""
         messages = [{"role": message.role, "content": message.content} for message in self._messages]
-        data = {"version": 1, "model": self._client.model.name, "system": self._system, "messages": messages}
+        data = {
+            "version": 1,
+            "id": self._session,
+            "model": self._client.model.name,
+            "system": self._system,
+            "messages": messages,
+        }
         return json.dumps(data, ensure_ascii=False, indent=1)
 
     def save(self, path: str | Path) -> None:
@@ -247,7 +266,9 @@ class Conversation:
             data = json.loads(text)
             if data["version"] != 1:
                 raise ConfigurationError(f"a saved conversation must have version 1, not {data['version']!r}")
-            return cls(client, system=data["system"], messages=data["messages"], **options)
+            conversation = cls(client, system=data["system"], messages=data["messages"], **options)
+            conversation._session = _checked_id(data.get("id", conversation._session))
+            return conversation  # noqa: TRY300 - what it takes is checked above
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, ConfigurationError):
                 raise
@@ -281,6 +302,14 @@ class Conversation:
             raise StreamStateError(
                 "the last answer is still being generated: read it to its end or close it first"
             )
+
+    def _ask(self, text: str, options: GenerateOptions, operation: Operation) -> TextStream:
+        start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), text)
+
+    def _aask(self, text: str, options: GenerateOptions, operation: Operation) -> AsyncTextStream:
+        start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), text)
 
     def _begin(
         self, start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream], text: str
@@ -316,6 +345,12 @@ def _checked_system(text: str | None) -> str | None:
         raise ConfigurationError(f"system must be a string, not {text!r}", parameter="system")
     check_text("system", text or "", parameter="system")
     return text
+
+
+def _checked_id(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"the id of a saved conversation must be a non-empty string, not {value!r}")
+    return value
 
 
 def _checked_history(given: Iterable[MessageLike]) -> list[Message]:

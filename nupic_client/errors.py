@@ -34,6 +34,7 @@ import copy
 import typing
 
 from nupic_client._public import publish
+from nupic_client.attempts import Attempt
 
 __all__ = [
     "AuthenticationError",
@@ -158,7 +159,7 @@ class RequestError(NupicError):
         server_message: str = "",
         partial_text: str = "",
         retryable: bool = False,
-        attempts: int = 1,
+        attempts: tuple[Attempt, ...] = (),
         retry_after: float | None = None,
         trailing_metadata: tuple[tuple[str, str | bytes], ...] = (),
     ) -> None:
@@ -179,13 +180,20 @@ class RequestError(NupicError):
         """The results that `InferenceStream.results` had read before the failure. Not part of ``str(error)``."""
         self.retryable: bool = retryable
         """Whether the same request may succeed if it is sent again, and nothing of an answer had arrived."""
-        self.attempts: int = attempts
-        """How often the request was sent."""
+        self.elsewhere: bool = False
+        """Whether another server of the client, not tried yet, may do better with the same request."""
+        self.attempts: tuple[Attempt, ...] = attempts
+        """The attempts of the request with the last one, each with where it went, its outcome and its duration."""
         self.retry_after: float | None = retry_after
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.trailing_metadata: tuple[tuple[str, str | bytes], ...] = trailing_metadata
         """The gRPC metadata (HTTP/2 trailers) that came with the failure; over HTTP the headers."""
         self.args = (self._sentence(),)
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the server that failed; empty if the request went to none."""
+        return self.attempts[-1].endpoint if self.attempts else ""
 
     def completed(self: AnyError, **facts: str) -> AnyError:  # noqa: PYI019
         """Return this error with those of the facts that it lacks: ``model``, ``target`` and ``request_id``.
@@ -204,11 +212,26 @@ class RequestError(NupicError):
                 ("server", self.target),
                 ("request", self.request_id),
                 ("status", self.status),
-                ("attempts", self.attempts if self.attempts > 1 else ""),
+                ("attempts", _told(self.attempts)),
             )
             if value
         ]
         return f"{self.message} ({', '.join(facts)})" if facts else self.message
+
+
+_MOST_TOLD = 5
+"""Attempts that the sentence of an error names."""
+
+
+def _told(attempts: tuple[Attempt, ...]) -> str:
+    """Return several attempts in words: their number, and each where they went to several servers."""
+    if len(attempts) < 2:
+        return ""
+    if len({attempt.endpoint for attempt in attempts}) == 1:
+        return str(len(attempts))
+    last = attempts[-_MOST_TOLD:]
+    each = ", then ".join(f"{attempt.endpoint} {attempt.status}".rstrip() for attempt in last)
+    return f"{len(attempts)}: {'' if len(last) == len(attempts) else 'at last '}{each}"
 
 
 class TransportError(RequestError):
@@ -237,7 +260,7 @@ class DeadlineExceededError(TransportError, TimeoutError):
         server_message: str = "",
         partial_text: str = "",
         retryable: bool = False,
-        attempts: int = 1,
+        attempts: tuple[Attempt, ...] = (),
         retry_after: float | None = None,
     ) -> None:
         super().__init__(
@@ -294,7 +317,7 @@ class ContextLengthError(RequestRejectedError):
         server_message: str = "",
         partial_text: str = "",
         retryable: bool = False,
-        attempts: int = 1,
+        attempts: tuple[Attempt, ...] = (),
         retry_after: float | None = None,
     ) -> None:
         super().__init__(

@@ -11,13 +11,15 @@ from typing_extensions import Self, Unpack
 import nupic_client  # its streams import gRPC when they are asked for, also by those who read annotations
 from nupic_client._arrays import Vectors
 from nupic_client._core.calls.auth import Bearer
+from nupic_client._core.calls.flows import Metadata
 from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.opening import generate_unary, open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.inference.bulk import BulkSettings, embedding_pipeline
-from nupic_client._core.inference.call import infer
+from nupic_client._core.inference.call import infer, infer_observed
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.rest import check_headers
@@ -28,6 +30,7 @@ from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, check_tls, check_token_path
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
+from nupic_client.observe import Observer
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
@@ -60,6 +63,7 @@ class HttpInferenceClient(SingleInferenceClient):
         tls: certificates and names for an ``https://`` url.
         bearer_token: a bearer token that is sent with every request, or a function that returns it: see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
+        observer: told of each request, see `Observer`.
         **options: defaults for every call, as of `InferenceClient`; ``metadata`` are headers.
 
     A copy, pickled copies included, has the same configuration and its own connections.
@@ -87,11 +91,19 @@ class HttpInferenceClient(SingleInferenceClient):
         tls: TLS | None = None,
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
+        observer: Observer | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
-        self._configure(model, formatter=formatter, registry=registry, backend=backend, options=options)
+        self._configure(
+            model,
+            formatter=formatter,
+            registry=registry,
+            backend=backend,
+            observer=observer,
+            options=options,
+        )
         self._text = check_text(text)
-        check_headers(self._options.metadata)
+        _check_headers(self._options.metadata)
         check_tls(tls, "https://")
         self._endpoint = endpoint = parse_http_url(DEFAULT_URL if url is None else url)
         if tls is not None and not endpoint.secure:
@@ -138,7 +150,11 @@ class HttpInferenceClient(SingleInferenceClient):
             RequestError: the request failed.
             TypeError: an option does not exist.
         """
-        return self._transport.run(infer(self._inference_request(options), inputs, self._models))
+        request, observing = self._inference_request(options), self._observing
+        if observing is None:
+            return self._transport.run(infer(request, inputs, self._models))
+        flow = infer_observed(request, inputs, self._models, observing.watch("infer"))
+        return self._transport.run(flow)
 
     def embed(
         self,
@@ -164,8 +180,10 @@ class HttpInferenceClient(SingleInferenceClient):
             TypeError: an option does not exist.
         """
         settings = BulkSettings(concurrency=concurrency, ordered=False)
-        batcher = self._transport.run(self._embedding(texts, options, output, batch_size))
-        with self._results(embedding_pipeline(batcher, settings), batcher.inputs()) as results:
+        watch = self._watch("embed")
+        batcher = self._transport.run(self._embedding(texts, options, output, batch_size, watch))
+        pipeline = embedding_pipeline(batcher, settings, watch)
+        with self._results(pipeline, batcher.inputs(), None, watch) as results:
             for index, result in results:
                 batcher.add(index, result)
         return batcher.matrix()
@@ -230,15 +248,17 @@ class HttpInferenceClient(SingleInferenceClient):
                     print(result.only.shape)
         """
         check_many(inputs, Iterable)
+        watch = self._watch("map")
         opening = self._bulk(
             options,
             callback,
+            watch,
             concurrency=concurrency,
             ordered=ordered,
             errors=errors,
             batch_size=batch_size,
         )
-        return self._results(opening, inputs, callback)
+        return self._results(opening, inputs, callback, watch)
 
     def generate(self, prompt: str | Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Generation:
         """Generate a text and return it when it is complete. Blocks; thread-safe.
@@ -257,7 +277,7 @@ class HttpInferenceClient(SingleInferenceClient):
                 HTTP.
             TypeError: an option does not exist.
         """
-        request = self._request(prompt, options)
+        request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
             return outcome
@@ -289,7 +309,8 @@ class HttpInferenceClient(SingleInferenceClient):
                     for text in stream:
                         print(text, end="", flush=True)
         """
-        opening = open_stream(self._request(prompt, options), self._streaming_models, self._request_cache)
+        request = self._request(prompt, options, watch=self._watch("stream", streaming=True))
+        opening = open_stream(request, self._streaming_models, self._request_cache)
         return self._text_stream(self._transport.run(opening))
 
     def wait_until_ready(self, timeout: float | None = 60.0) -> None:
@@ -323,14 +344,16 @@ class HttpInferenceClient(SingleInferenceClient):
         options: GenerateOptions,
         defaults: CallOptions | None = None,
         request_id: str | None = None,
+        *,
+        watch: Watch | None = None,
     ) -> GenerationRequest:
-        request = super()._request(prompt, options, defaults, request_id)
-        check_headers(request.options.metadata)
+        request = super()._request(prompt, options, defaults, request_id, watch=watch)
+        _check_headers(request.options.metadata)
         return request
 
     def _inference_request(self, options: InferOptions | InferStreamOptions, **how: bool) -> InferenceRequest:
         request = super()._inference_request(options, **how)
-        check_headers(request.options.metadata)
+        _check_headers(request.options.metadata)
         return request
 
     def _results(self, *arguments: Any) -> nupic_client.ResultStream[Any]:
@@ -340,6 +363,12 @@ class HttpInferenceClient(SingleInferenceClient):
     def _text_stream(self, session: GenerationSession) -> nupic_client.TextStream:
         transport: Any = self._transport
         return nupic_client.TextStream(transport, session)
+
+
+def _check_headers(metadata: Metadata) -> None:
+    """Check that metadata can be sent as headers; that of a function is checked when it is sent."""
+    if isinstance(metadata, tuple):
+        check_headers(metadata)
 
 
 publish(__name__)

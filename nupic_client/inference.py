@@ -14,7 +14,7 @@ from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.generation.opening import generate_unary
 from nupic_client._core.inference.bulk import BulkSettings, embedding_pipeline
-from nupic_client._core.inference.call import infer
+from nupic_client._core.inference.call import infer, infer_observed
 from nupic_client._core.inference.request import check_text
 from nupic_client._core.inference.result import Classification, InferenceResult
 from nupic_client._core.inference.stream_opening import open_inference_stream
@@ -26,8 +26,10 @@ from nupic_client._sync.infer_stream import InferenceStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource
+from nupic_client.endpoint import Balancing
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
+from nupic_client.observe import Observer
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
 from nupic_client.prompts import PromptFormatter
 from nupic_client.registry import ModelRegistry
@@ -65,6 +67,9 @@ class InferenceClient(SingleInferenceClient, ModelClient):
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name; they replace single defaults.
+        balancing: as for `StreamingClient`.
+        max_outstanding: as for `StreamingClient`.
+        observer: as for `StreamingClient`.
         formatter: how conversations become prompts for `generate`: a `PromptFormatter` or the name of a family.
         text: the type of the elements of BYTES outputs, ``"str"`` or ``"bytes"``.
         **options: defaults for every call, see `GenerateOptions`: ``timeout`` (seconds, default 600),
@@ -95,6 +100,9 @@ class InferenceClient(SingleInferenceClient, ModelClient):
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
+        balancing: Balancing = "least-busy",
+        max_outstanding: int | None = None,
+        observer: Observer | None = None,
         formatter: PromptFormatter | str | None = None,
         text: TextAs = "str",
         **options: Unpack[GenerateOptions],
@@ -109,6 +117,9 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
             channel_options=channel_options,
+            balancing=balancing,
+            max_outstanding=max_outstanding,
+            observer=observer,
             **options,
         )
         self._text = check_text(text)
@@ -140,7 +151,11 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                 result = client.infer(["a sentence", "another one"])
                 result["embedding"].shape
         """
-        return self._transport.run(infer(self._inference_request(options), inputs, self._models))
+        request, observing = self._inference_request(options), self._observing
+        if observing is None:
+            return self._transport.run(infer(request, inputs, self._models))
+        flow = infer_observed(request, inputs, self._models, observing.watch("infer"))
+        return self._transport.run(flow)
 
     async def ainfer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
         """Send one request and return the model's outputs; the async twin of `infer`. Task-safe.
@@ -157,7 +172,11 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             RequestError: as for `infer`.
             TypeError: an option does not exist.
         """
-        return await self._async_transport.run(infer(self._inference_request(options), inputs, self._models))
+        request, observing = self._inference_request(options), self._observing
+        if observing is None:
+            return await self._async_transport.run(infer(request, inputs, self._models))
+        flow = infer_observed(request, inputs, self._models, observing.watch("infer"))
+        return await self._async_transport.run(flow)
 
     def infer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> InferenceStream:
         """Send one request and return its results as a stream, to iterate over: any number of them, also none.
@@ -186,7 +205,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                         print(result["OUT"], result.parameters)
         """
         request = self._inference_request(options, streamed=True)
-        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer)
+        watch = self._watch("infer_stream", streaming=True)
+        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer, watch=watch)
         return InferenceStream(self._transport, self._transport.run(opening))
 
     def ainfer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> AsyncInferenceStream:
@@ -213,7 +233,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                         print(result["OUT"], result.parameters)
         """
         request = self._inference_request(options, streamed=True)
-        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer)
+        watch = self._watch("infer_stream", streaming=True)
+        opening = open_inference_stream(request, inputs, self._models, bearer=self._bearer, watch=watch)
         return AsyncInferenceStream(self._async_transport, opening, request.options.request_id or "")
 
     def sequence(
@@ -247,6 +268,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             self._transport,
             self._async_transport,
             self._bearer,
+            lambda: self._observing,
             sequence_id=sequence_id,
             end_with=end_with,
         )
@@ -289,10 +311,11 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                 vectors = client.embed(["a sentence", "another one"])
         """
         settings = BulkSettings(concurrency=concurrency, ordered=False)
-        batcher = self._transport.run(self._embedding(texts, options, output, batch_size))
-        pipeline = embedding_pipeline(batcher, settings)
+        watch = self._watch("embed")
+        batcher = self._transport.run(self._embedding(texts, options, output, batch_size, watch))
+        pipeline = embedding_pipeline(batcher, settings, watch)
         with ResultStream[tuple[int, InferenceResult]](
-            self._transport, pipeline, batcher.inputs()
+            self._transport, pipeline, batcher.inputs(), None, watch
         ) as results:
             for index, result in results:
                 batcher.add(index, result)
@@ -325,10 +348,11 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             TypeError: an option does not exist.
         """
         settings = BulkSettings(concurrency=concurrency, ordered=False)
-        batcher = await self._async_transport.run(self._embedding(texts, options, output, batch_size))
-        pipeline = embedding_pipeline(batcher, settings)
+        watch = self._watch("embed")
+        batcher = await self._async_transport.run(self._embedding(texts, options, output, batch_size, watch))
+        pipeline = embedding_pipeline(batcher, settings, watch)
         results: AsyncResultStream[tuple[int, InferenceResult]]
-        results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs())
+        results = AsyncResultStream(self._async_transport, pipeline, batcher.inputs(), None, watch)
         async with results:
             async for index, result in results:
                 batcher.add(index, result)
@@ -358,9 +382,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
 
                 print(client.generate("Once upon a time", max_tokens=100).text)
         """
-        outcome = self._transport.run(
-            generate_unary(self._request(prompt, options), self._models, self._request_cache)
-        )
+        request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
+        outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
             return outcome
         with TextStream(self._transport, outcome) as stream:
@@ -384,9 +407,8 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             RequestError: as for `generate`.
             TypeError: an option does not exist.
         """
-        outcome = await self._async_transport.run(
-            generate_unary(self._request(prompt, options), self._models, self._request_cache)
-        )
+        request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
+        outcome = await self._async_transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
             return outcome
         request_id = outcome.request.request_id
@@ -464,15 +486,17 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                 f"callback must be a plain function, not {callback!r}; amap takes async ones",
                 parameter="callback",
             )
+        watch = self._watch("map")
         opening = self._bulk(
             options,
             callback,
+            watch,
             concurrency=concurrency,
             ordered=ordered,
             errors=errors,
             batch_size=batch_size,
         )
-        return ResultStream(self._transport, opening, inputs, callback)
+        return ResultStream(self._transport, opening, inputs, callback, watch)
 
     @overload
     def amap(
@@ -534,15 +558,17 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                     print(result.only.shape)
         """
         check_many(inputs, Iterable, AsyncIterable)
+        watch = self._watch("map")
         opening = self._bulk(
             options,
             callback,
+            watch,
             concurrency=concurrency,
             ordered=ordered,
             errors=errors,
             batch_size=batch_size,
         )
-        return AsyncResultStream(self._async_transport, opening, inputs, callback)
+        return AsyncResultStream(self._async_transport, opening, inputs, callback, watch)
 
 
 publish(__name__)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from nupic_client._parameters import Parameters
 from nupic_client._public import publish
+from nupic_client.config import MetadataLike
 from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -50,8 +51,11 @@ class GenerateOptions(TypedDict, total=False):
     64 MiB, ``None`` for no limit. It protects your memory from a server that does not stop."""
     request_id: str | None
     """Sent with the request and shown in errors; made up when it is not given."""
-    metadata: Mapping[str, str | bytes] | None
-    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    metadata: MetadataLike | None
+    """gRPC metadata (HTTP/2 headers), besides the client's; or a function that returns it, called for each call to the
+    server, also when a request is sent again."""
+    session: str | None
+    """Where the client has several servers and ``balancing="sticky"``, requests of one session go to the same server."""
     parameters: Parameters | None
     """Request parameters of the protocol, such as ``priority``, or the model's own. Triton reads a ``timeout`` here as the
     microseconds that the request may wait in its queue; the ``timeout`` above is this client's."""
@@ -86,8 +90,11 @@ class InferOptions(TypedDict, total=False):
     """Seconds for the whole call."""
     request_id: str | None
     """Sent with the request and shown in errors; made up when it is not given."""
-    metadata: Mapping[str, str | bytes] | None
-    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    metadata: MetadataLike | None
+    """gRPC metadata (HTTP/2 headers), besides the client's; or a function that returns it, called for each call to the
+    server, also when a request is sent again."""
+    session: str | None
+    """Where the client has several servers and ``balancing="sticky"``, requests of one session go to the same server."""
     max_output_bytes: int | None
     """Texts (BYTES outputs) of more bytes together are an error; ``None`` for no limit. Default 64 MiB."""
 
@@ -109,8 +116,11 @@ class InferStreamOptions(TypedDict, total=False):
     """How often a request is sent again that failed before its first response; default 2, 0 for never."""
     request_id: str | None
     """Sent with the request and shown in errors; made up when it is not given."""
-    metadata: Mapping[str, str | bytes] | None
-    """gRPC metadata (HTTP/2 headers), besides the client's."""
+    metadata: MetadataLike | None
+    """gRPC metadata (HTTP/2 headers), besides the client's; or a function that returns it, called for each call to the
+    server, also when a request is sent again."""
+    session: str | None
+    """Where the client has several servers and ``balancing="sticky"``, requests of one session go to the same server."""
     max_output_bytes: int | None
     """Texts (BYTES outputs) of more bytes in one response are an error; ``None`` for no limit. Default 64 MiB."""
 

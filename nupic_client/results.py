@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from nupic_client._public import publish
+from nupic_client.attempts import Attempt
 
 __all__ = [
     "Event",
@@ -116,7 +117,7 @@ class Generation:
         timing: durations.
         model: the server's name of the model.
         request_id: the id the request was sent with.
-        attempts: number of times that the request was sent; more than 1 after retries.
+        attempts: those of the request with the last one, each with where it went, its outcome and its duration.
         logprobs: the log probabilities of the tokens, if ``logprobs=`` asks for them; a stop string cuts the text, not
             these.
         outputs: the outputs besides the text that ``outputs=`` asks for, by name: each as the last response that had it, as
@@ -129,9 +130,14 @@ class Generation:
     timing: Timing
     model: str
     request_id: str
-    attempts: int = 1
+    attempts: tuple[Attempt, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the server that answered."""
+        return self.attempts[-1].endpoint if self.attempts else ""
 
     def __str__(self) -> str:
         return self.text

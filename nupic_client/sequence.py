@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import Self, Unpack
 
+from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.infer_stream import AsyncInferenceStream
-from nupic_client._async.transport import AsyncTransport
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
+from nupic_client._core.calls.observation import Observation, Observing, Watch, observed
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.inference.sequence import (
@@ -25,8 +27,9 @@ from nupic_client._core.inference.session import InferenceSession
 from nupic_client._public import publish
 from nupic_client._request_id import new_sequence_id
 from nupic_client._single_inference import Inputs
+from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.infer_stream import InferenceStream
-from nupic_client._sync.transport import Transport
+from nupic_client.observe import Operation
 from nupic_client.options import InferOptions, InferStreamOptions
 
 if TYPE_CHECKING:
@@ -68,9 +71,10 @@ class InferenceSequence:
         self,
         make_request: _MakeRequest,
         models: ModelDirectory,
-        transport: Transport,
-        async_transport: AsyncTransport,
+        transport: StreamDriver,
+        async_transport: AsyncDriver,
         bearer: Bearer | None,
+        observing: Callable[[], Observing | None],
         *,
         sequence_id: int | str | None = None,
         end_with: Inputs | None = None,
@@ -81,6 +85,7 @@ class InferenceSequence:
         self._transport = transport
         self._async_transport = async_transport
         self._bearer = bearer
+        self._observing = observing
         self._state = SequenceState(chosen)
         self._end_with = end_with
         # A weak reference, so that dropping a stream cancels it like every other one.
@@ -231,14 +236,33 @@ class InferenceSequence:
     def _infer(self, inputs: Inputs, options: InferOptions, *, end: bool) -> Flow[InferenceResult]:
         request = self._make_request(options)
         self._state.check(request)
-        return infer_in_sequence(request, inputs, self._models, self._state, end=end)
+
+        def make(observation: Observation | None) -> Flow[InferenceResult]:
+            return infer_in_sequence(
+                request, inputs, self._models, self._state, end=end, observation=observation
+            )
+
+        watch = self._watch("infer")
+        return make(None) if watch is None else observed(watch, make, **request.facts())
+
+    def _watch(self, operation: Operation, *, streaming: bool = False) -> Watch | None:
+        observing = self._observing()
+        return None if observing is None else observing.watch(operation, streaming=streaming)
 
     def _open(
         self, inputs: Inputs, options: InferStreamOptions, *, end: bool
     ) -> tuple[InferenceRequest, Flow[InferenceSession]]:
         request = self._make_request(options, streamed=True)
         self._state.check(request)
-        opening = open_in_sequence(request, inputs, self._models, self._state, end=end, bearer=self._bearer)
+        opening = open_in_sequence(
+            request,
+            inputs,
+            self._models,
+            self._state,
+            end=end,
+            bearer=self._bearer,
+            watch=self._watch("infer_stream", streaming=True),
+        )
         return request, opening
 
     def _leave(self, kind: type[BaseException] | None) -> bool:

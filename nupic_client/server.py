@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.metadata import metadata_over
 from nupic_client._core.calls.readiness import wait_until_ready
 from nupic_client._core.calls.server import ServerQueries
 from nupic_client._core.calls.server_settings import SettingsQueries
@@ -16,7 +17,8 @@ from nupic_client._model_files import read_model_files
 from nupic_client._public import publish
 from nupic_client._server_memory import ServerMemory
 from nupic_client._server_settings import ServerSettings
-from nupic_client.config import TLS, BearerTokenSource, ClientConfig, check_metadata
+from nupic_client.config import TLS, BearerTokenSource, ClientConfig, MetadataLike
+from nupic_client.endpoint import Balancing
 from nupic_client.logs import switch_on
 from nupic_client.registry import ModelRegistry, default_registry
 from nupic_client.server_info import ModelInfo, ModelStatistics, ServerInfo
@@ -41,12 +43,14 @@ class ServerClient(ServerSettings, ServerMemory):
     Args:
         url: as for `StreamingClient`.
         timeout: seconds for each call; None for no limit.
-        metadata: gRPC metadata (HTTP/2 headers) sent with each call.
+        metadata: gRPC metadata (HTTP/2 headers) sent with each call, or a function that returns it, called for each call.
         registry: for friendly names of models. Default: the models that come with the package.
         tls: certificates and names for a ``grpcs://`` url.
         bearer_token: a bearer token, or a function that returns it, see `StreamingClient`.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name, which override the defaults.
+        balancing: as for `StreamingClient`.
+        max_outstanding: as for `StreamingClient`.
 
     Raises:
         ConfigurationError: an argument is wrong. Nothing is sent by the constructor.
@@ -66,12 +70,14 @@ class ServerClient(ServerSettings, ServerMemory):
         url: UrlLike | None = None,
         *,
         timeout: float | None = 30.0,
-        metadata: Mapping[str, str | bytes] | None = None,
+        metadata: MetadataLike | None = None,
         registry: ModelRegistry | None = None,
         tls: TLS | None = None,
         bearer_token: BearerTokenSource | None = None,
         allow_insecure_token: bool = False,
         channel_options: Mapping[str, str | int] | None = None,
+        balancing: Balancing = "least-busy",
+        max_outstanding: int | None = None,
     ) -> None:
         switch_on(os.environ)
         self._config = ClientConfig.create(
@@ -81,19 +87,66 @@ class ServerClient(ServerSettings, ServerMemory):
             channel_options=channel_options,
             bearer_token=bearer_token,
             allow_insecure_token=allow_insecure_token,
+            balancing=balancing,
+            max_outstanding=max_outstanding,
         )
         self._registry = registry or default_registry()
-        self._metadata = tuple(check_metadata(metadata or {}).items())
+        self._metadata = metadata_over((), metadata)
         self._timeout = Timeouts.of(timeout).total
         self._queries = ServerQueries(self._timeout, self._metadata)
         self._settings = SettingsQueries(self._timeout, self._metadata)
         self._memory = SharedMemoryCalls(self._timeout, self._metadata)
         self._begin()
 
+    _own = ServerMemory._own | {"_each"}  # noqa: SLF001 - of its own base class
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._each: dict[str, ServerClient] = {}
+
     @property
     def url(self) -> str:
         """The server, as gRPC addresses it."""
         return str(self._config.server)
+
+    def each(self) -> dict[str, ServerClient]:
+        """Return a client for each of the servers, by address. Blocks only to look up a ``dns:///`` name; thread-safe.
+
+        They close with this client.
+
+        Raises:
+            ConnectionFailedError: the name cannot be resolved.
+
+        Example:
+            .. code-block:: python
+
+                with ServerClient(["10.0.0.1:8001", "10.0.0.2:8001"]) as servers:
+                    ready = {address: server.is_ready() for address, server in servers.each().items()}
+        """
+        if self._pool is None:
+            return {self.url: self}
+        self._transport.check_open()
+        self._pool.look_up()
+        known = self._pool.known
+        for address in known.keys() - self._each.keys():
+            self._each[address] = self._of_server(known[address])
+        return {address: self._each[address] for address in known}
+
+    def close(self) -> None:
+        """Close the connection and cancel its running calls. Returns at once. Idempotent; safe from any thread."""
+        super().close()
+        for client in tuple(self._each.values()):
+            client.close()
+
+    async def aclose(self) -> None:
+        """Close the connection and cancel its running calls. Calls that just ended get up to 0.25 seconds."""
+        await super().aclose()
+        for client in tuple(self._each.values()):
+            await client.aclose()
+
+    async def aeach(self) -> dict[str, ServerClient]:
+        """Return a client for each of the servers. The async twin of `each`, with the same errors."""
+        return await asyncio.to_thread(self.each)
 
     def is_live(self) -> bool:
         """Return whether the server is live; False for a server that cannot be reached. Blocks; thread-safe.
@@ -310,6 +363,11 @@ class ServerClient(ServerSettings, ServerMemory):
 
     def __repr__(self) -> str:
         return f"ServerClient(url={self.url!r})"
+
+    def _of_server(self, config: ClientConfig) -> ServerClient:
+        client = object.__new__(type(self))
+        client.__setstate__({**self.__getstate__(), "_config": config})
+        return client
 
     def _load(
         self,

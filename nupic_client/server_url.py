@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -16,7 +16,9 @@ __all__ = ["HttpUrl", "ServerUrl", "UrlLike", "is_loopback", "parse_http_url", "
 _PORT = 8001
 """NuPIC's and Triton's default gRPC port."""
 _HTTP_PORT_NUMBERS = frozenset({"80", "443", "8000", "8080", "8443"})
-_FORMS = "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of host:port"
+_FORMS = (
+    "host:port, grpc://host:port, grpcs://host:port (TLS), dns:///name:port, unix:/path, or a list of these"
+)
 
 UrlLike: TypeAlias = str | Sequence[str]
 
@@ -28,21 +30,46 @@ class ServerUrl:
     Args:
         target: the gRPC target for one server, e.g. ``"localhost:8001"`` or ``"unix:/run/triton.sock"``.
         secure: whether TLS is used.
-        addresses: all servers of a list as (host, port), else empty.
+        servers: the urls of a list, each once; else empty.
     """
 
     target: str
     secure: bool = False
-    addresses: tuple[tuple[str, int], ...] = ()
+    servers: tuple[ServerUrl, ...] = ()
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name for all the addresses that a look-up gives: ``dns:///name:port``."""
+        return self.target.startswith("dns:") and not self.servers
+
+    @property
+    def is_several(self) -> bool:
+        """Whether there may be several servers: a list, or a name for all its addresses."""
+        return bool(self.servers) or self.is_name
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """The host and the port of one server that is no unix socket."""
+        return _split_host_port(self.target.rpartition("/")[2])
+
+    def with_tls_by_name(self) -> ServerUrl:
+        """Return this url with TLS where it is for names: ``dns:///`` says nothing about TLS itself."""
+        if self.servers:
+            return (
+                replace(self, secure=True, servers=tuple(replace(each, secure=True) for each in self.servers))
+                if all(each.is_name for each in self.servers)
+                else self
+            )
+        return replace(self, secure=True) if self.is_name else self
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The names or addresses of the servers, without ports; none for a unix socket."""
+        if self.servers:
+            return tuple(host for server in self.servers for host in server.hosts)
         if self.target.startswith("unix:"):
             return ()
-        if self.addresses:
-            return tuple(host for host, _ in self.addresses)
-        return (_split_host_port(self.target.rpartition("/")[2])[0],)
+        return (self.host_and_port[0],)
 
     @property
     def is_local(self) -> bool:
@@ -51,9 +78,7 @@ class ServerUrl:
         return all(is_loopback(host) or is_unspecified(host) for host in self.hosts)
 
     def __str__(self) -> str:
-        if not self.addresses:
-            return self.target
-        return ", ".join(join_address(host, port) for host, port in self.addresses)
+        return ", ".join(map(str, self.servers)) or self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +139,11 @@ _HTTP_HOST = re.compile(r"(\[[^\]]*\]|[^:/?#]*)")
 
 def _split_host_port(text: str, url: str = "") -> tuple[str, int]:
     match = re.fullmatch(
-        r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})", text
+        r"(?:\[(?P<v6>[0-9a-fA-F:.]+(?:%[0-9A-Za-z_.~-]+)?)\]|(?P<host>[^\s:/@?#\[\]]+)):(?P<port>[0-9]{1,5})",
+        text,
     )
     if match is None or not 1 <= int(match["port"]) <= 65535:
-        only_host = re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/@?#\[\]]+):?", text)
+        only_host = re.fullmatch(r"(\[[0-9a-fA-F:.]+(?:%[0-9A-Za-z_.~-]+)?\]|[^\s:/@?#\[\]]+):?", text)
         missing = f"{(url.strip() or text).rstrip('/:')}:{_PORT}"
         raise ConfigurationError(
             f"url must be {_FORMS}, with a port from 1 to 65535, not {url or text!r}"
@@ -132,7 +158,7 @@ def parse_url(url: UrlLike) -> ServerUrl:
 
     Args:
         url: ``host:port``, ``grpc://host:port``, ``grpcs://host:port`` (TLS), ``dns:///name:port``, ``unix:/path``, or a
-            list of the first three, which are used in turn (gRPC's ``round_robin``).
+            list of these. A list and a ``dns:///`` name may be several servers; all of them with TLS, or none.
 
     Returns:
         The endpoint.
@@ -142,7 +168,7 @@ def parse_url(url: UrlLike) -> ServerUrl:
 
     Example:
         >>> parse_url("grpcs://gpt.example.com:443")
-        ServerUrl(target='gpt.example.com:443', secure=True, addresses=())
+        ServerUrl(target='gpt.example.com:443', secure=True, servers=())
     """
     if not isinstance(url, str):
         return _parse_list(url)
@@ -189,28 +215,19 @@ def _parse_list(urls: Sequence[str]) -> ServerUrl:
         raise ConfigurationError(
             f"url must be a string or a non-empty list of strings, not {urls!r}", parameter="url"
         )
-    endpoints = [parse_url(item) for item in urls]
-    if len(endpoints) == 1:
-        return endpoints[0]
-    if any(endpoint.target.startswith(("unix:", "dns:")) for endpoint in endpoints):
+    parsed = [parse_url(item) for item in urls]
+    servers = tuple(dict.fromkeys(each for server in parsed for each in server.servers or (server,)))
+    if len(servers) == 1:
+        return servers[0]
+    if len({server.secure for server in servers}) > 1:
         raise ConfigurationError(
-            f"url as a list must have host:port, grpc:// or grpcs:// only, not {list(urls)!r}",
-            parameter="url",
+            f"url as a list must be all grpcs:// (TLS) or none of them, not {list(urls)!r}", parameter="url"
         )
-    if len({endpoint.secure for endpoint in endpoints}) > 1:
-        raise ConfigurationError(
-            f"url as a list must be all grpc:// or all grpcs://, not {list(urls)!r}", parameter="url"
-        )
-    addresses = tuple(
-        address
-        for endpoint in endpoints
-        for address in endpoint.addresses or (_split_host_port(endpoint.target),)
-    )
-    return ServerUrl(endpoints[0].target, endpoints[0].secure, addresses)
+    return ServerUrl(servers[0].target, servers[0].secure, servers)
 
 
 _HTTP_URL = re.compile(
-    r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/@?#\[\]]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
+    r"(?:\[(?P<v6>[0-9a-fA-F:.]+(?:%[0-9A-Za-z_.~-]+)?)\]|(?P<host>[^\s:/@?#\[\]]+))(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
 )
 _NO_SCHEME = "no scheme"
 _HTTP_PORTS = {_NO_SCHEME: 8000, "http": 80, "https": 443}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, TypeAlias, overload
 
 from typing_extensions import Unpack
@@ -12,6 +13,7 @@ from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import MapSettings
+from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.bulk import PromptPipeline, open_prompts
 from nupic_client._core.generation.opening import open_stream
@@ -23,6 +25,7 @@ from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
+from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
 
@@ -63,6 +66,13 @@ class StreamingClient(ModelClient):
             called before the first call, and again when the server refuses its token as UNAUTHENTICATED.
         allow_insecure_token: send the token in plain text to another machine.
         channel_options: gRPC channel arguments by name; they replace single defaults.
+        observer: told of each request, see `Observer`: for metrics and traces. A pickled copy has it too, if it can be
+            pickled.
+        balancing: how one of several servers is chosen for a request: ``"least-busy"`` takes the one that runs the fewest
+            requests of this client, ``"round-robin"`` each in turn, ``"sticky"`` the same one for all requests of a
+            ``session``.
+        max_outstanding: requests of this client that run on each server at the same time; the others wait here, the first
+            one first. The wait counts as one for the first token. None for no limit.
         **options: defaults for every call, see `GenerateOptions`: sampling options, ``timeout`` (seconds, default 600),
             ``metadata``, ``backend_inputs``, ``unsupported``.
 
@@ -105,7 +115,7 @@ class StreamingClient(ModelClient):
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
         check_callback(callback)
-        return self._deliver(self.stream(prompt, **options), callback)
+        return self._deliver(self._stream(prompt, options, operation="generate"), callback)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a prompt and return the answer as a stream of chunks, to iterate over.
@@ -154,7 +164,7 @@ class StreamingClient(ModelClient):
             TypeError: an option does not exist.
         """
         check_async_callback(callback)
-        return await self._adeliver(self.astream(prompt, **options), callback)
+        return await self._adeliver(self._astream(prompt, options, operation="generate"), callback)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a prompt as an async stream; the async twin of `stream`. Does not block.
@@ -255,7 +265,9 @@ class StreamingClient(ModelClient):
                 parameter="callback",
             )
         settings = MapSettings(concurrency=concurrency, ordered=ordered, errors=errors)
-        return ResultStream(self._transport, self._bulk(settings, callback, options), prompts, callback)
+        watch = self._watch("map", streaming=True)
+        opening = self._bulk(settings, callback, options, watch)
+        return ResultStream(self._transport, opening, prompts, callback, watch)
 
     @overload
     def amap(
@@ -314,12 +326,12 @@ class StreamingClient(ModelClient):
         """
         check_prompts(prompts, Iterable, AsyncIterable)
         settings = MapSettings(concurrency=concurrency, ordered=ordered, errors=errors)
-        return AsyncResultStream(
-            self._async_transport, self._bulk(settings, callback, options), prompts, callback
-        )
+        watch = self._watch("map", streaming=True)
+        opening = self._bulk(settings, callback, options, watch)
+        return AsyncResultStream(self._async_transport, opening, prompts, callback, watch)
 
     def _bulk(
-        self, settings: MapSettings, callback: object, options: GenerateOptions
+        self, settings: MapSettings, callback: object, options: GenerateOptions, watch: Watch | None
     ) -> flows.Flow[PromptPipeline]:
         if callback is not None and not callable(callback):
             raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
@@ -329,19 +341,38 @@ class StreamingClient(ModelClient):
                 parameter="request_id",
             )
         call = self._options.override(options)
-        return open_prompts(settings, call, self._item_request, self._models, self._request_cache)
+        make_request = partial(self._item_request, watch)
+        return open_prompts(settings, call, make_request, self._models, self._request_cache)
 
-    def _item_request(self, prompt: Any, options: CallOptions, request_id: str | None) -> GenerationRequest:
-        return self._request(prompt, {}, options, request_id)
+    def _item_request(
+        self, watch: Watch | None, prompt: Any, options: CallOptions, request_id: str | None
+    ) -> GenerationRequest:
+        return self._request(prompt, {}, options, request_id, watch=watch)
 
-    def _stream(self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None) -> TextStream:
-        opening = self._open(self._request(prompt, options), on_end)
+    def _stream(
+        self,
+        prompt: Prompt,
+        options: GenerateOptions,
+        on_end: OnEnd | None = None,
+        *,
+        operation: Operation = "stream",
+        session: str = "",
+    ) -> TextStream:
+        watch = self._watch(operation, streaming=True, session=session)
+        opening = self._open(self._request(prompt, options, watch=watch), on_end)
         return TextStream(self._transport, self._transport.run(opening))
 
     def _astream(
-        self, prompt: Prompt, options: GenerateOptions, on_end: OnEnd | None = None
+        self,
+        prompt: Prompt,
+        options: GenerateOptions,
+        on_end: OnEnd | None = None,
+        *,
+        operation: Operation = "stream",
+        session: str = "",
     ) -> AsyncTextStream:
-        request = self._request(prompt, options)
+        watch = self._watch(operation, streaming=True, session=session)
+        request = self._request(prompt, options, watch=watch)
         return AsyncTextStream(self._async_transport, self._open(request, on_end), request.request_id)
 
     def _open(self, request: GenerationRequest, on_end: OnEnd | None) -> flows.Flow[GenerationSession]:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from nupic_client import errors
+from nupic_client.attempts import Attempt
 from nupic_client.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -19,6 +20,11 @@ from nupic_client.errors import (
 )
 from nupic_client.registry import model_naming_mapping
 
+
+def tried(count):
+    return (Attempt("host:8001", "UNAVAILABLE", 0.5),) * count
+
+
 FACTS = {
     "model": "llm",
     "target": "host:8001",
@@ -27,7 +33,7 @@ FACTS = {
     "server_message": "engine exploded",
     "partial_text": "Once",
     "retryable": True,
-    "attempts": 3,
+    "attempts": tried(3),
 }
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 
@@ -72,7 +78,11 @@ def test_the_builtin_parents_are_those_that_the_docstring_names():
 
 
 def test_every_class_of_the_module_is_listed():
-    classes = {name for name, value in vars(errors).items() if inspect.isclass(value)}
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, Exception)
+    }
     assert classes == set(errors.__all__)
 
 
@@ -93,7 +103,7 @@ def test_every_name_ends_in_error():
         (UnknownModelError("no model 'gpt'", model="gpt", known=("a",)), "no model 'gpt'"),
         (RequestError("it failed"), "it failed"),
         (RequestError("it failed", model="llm"), "it failed (model 'llm')"),
-        (RequestError("it failed", attempts=2), "it failed (attempts 2)"),
+        (RequestError("it failed", attempts=tried(2)), "it failed (attempts 2)"),
         (RequestError("it failed", partial_text="Once", server_message="x", retryable=True), "it failed"),
         (
             InferenceError("it failed", **FACTS),
@@ -123,7 +133,8 @@ def test_facts_that_are_not_known_are_empty():
         "partial_text": "",
         "partial_results": (),
         "retryable": False,
-        "attempts": 1,
+        "elsewhere": False,
+        "attempts": (),
         "retry_after": None,
         "trailing_metadata": (),
     }
@@ -154,12 +165,12 @@ def test_an_error_that_learns_more_is_a_new_one():
     error, cause = made(InferenceError), ValueError("why")
     error.__cause__ = cause
     before = str(error)
-    more = error.with_facts(message="it failed", attempts=7)
+    more = error.with_facts(message="it failed", attempts=tried(7))
     assert str(error) == before
     assert str(more) == more.args[0]
     assert "it failed" in repr(more)
     assert "attempts 7" in repr(more)
-    assert (type(more), more.attempts, more.__cause__) == (InferenceError, 7, cause)
+    assert (type(more), len(more.attempts), more.__cause__) == (InferenceError, 7, cause)
 
 
 def test_an_error_is_completed_with_the_facts_that_it_lacks():

@@ -28,7 +28,7 @@ STREAM = RENAMED | {"close": "cancel"}
 ONLY_ASYNC = {
     TextStream: {"aclose"},
     InferenceStream: {"aclose"},
-    Transport: {"aclose"},
+    Transport: {"aclose", "begin_at_once"},  # a coroutine costs something even where it does not wait
     ResultStream: {"aclose"},
 }
 # A call that goes on while others are begun: asyncio has tasks for that, threads need gRPC's futures.
@@ -115,6 +115,7 @@ FACADES = {
         ("__exit__", "__aexit__"),
     ],
     ServerClient: [
+        ("each", "aeach"),
         ("is_live", "ais_live"),
         *(
             (name, f"a{name}")
@@ -143,7 +144,7 @@ FACADES = {
     ],
 }
 TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
-WITHOUT_IO = {"with_options", "sequence", "shared_memory", "put", "output", "array", "clear"}
+WITHOUT_IO = {"endpoints", "with_options", "sequence", "shared_memory", "put", "output", "array", "clear"}
 DO_NOT_AWAIT = {"astream", "amap", "ainfer_stream"}
 
 

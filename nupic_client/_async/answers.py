@@ -12,7 +12,7 @@ from nupic_client._core.calls.session import StreamSession
 from nupic_client.errors import NupicError, RequestError
 
 if TYPE_CHECKING:
-    from nupic_client._async.transport import AsyncTransport
+    from nupic_client._async.driver import AsyncDriver
 
 __all__ = ["Answer"]
 
@@ -25,7 +25,7 @@ class Answer(AsyncCallStream[StreamSession[Any], Any]):
         session: the state of the request, which `read_all` sends.
     """
 
-    def __init__(self, transport: AsyncTransport, session: StreamSession[Any]) -> None:
+    def __init__(self, transport: AsyncDriver, session: StreamSession[Any]) -> None:
         super().__init__(transport, session, session.request_id)
         self._session: StreamSession[Any] | None = session
         self._loop = asyncio.get_running_loop()

@@ -17,11 +17,12 @@ import grpc
 import grpc.aio
 from typing_extensions import Self
 
-from nupic_client._async.transport import AsyncTransport, running_loop, task_is_cancelled
+from nupic_client._async.driver import AsyncDriver
+from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._core.calls.stream_state import Later
-from nupic_client._grpc import fork
+from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import AsyncStreamCall, NoCall
 from nupic_client._grpc.stream import BaseStream
 from nupic_client.errors import NupicError, RequestError, StreamClosedError
@@ -41,12 +42,12 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         request_id: the id of the request.
     """
 
-    _transport: AsyncTransport
+    _transport: AsyncDriver
     _call: AsyncStreamCall | NoCall
 
     def __init__(
         self,
-        transport: AsyncTransport,
+        transport: AsyncDriver,
         opening: SessionT | flows.Flow[SessionT],
         request_id: str,
     ) -> None:
@@ -54,6 +55,8 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         self._opening = opening  # a flow is run when the request is to be sent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: NupicError | None = None
+        self._starting: SessionT | None = None
+        """While the request waits for a server."""
 
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -81,26 +84,35 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cancel()
+        self._leave(self._later(error))
 
     def __del__(self) -> None:
         # grpc.aio does not cancel an abandoned call. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
             self._leave(self._in_loop)
 
-    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
+    def _leave(
+        self, later: Later | None = None, *, abruptly: bool = False, error: BaseException | None = None
+    ) -> None:
         """Do the work of `cancel`, without taking a lock, because destructors call this: see `_grpc.housekeeping`.
 
         Args:
             later: calls a function later, outside of the destructor.
             abruptly: whether the call cannot go on.
+            error: what the reader gets.
         """
         self._given_up = True
+        if self._starting is not None:
+            self._starting.cancelled(time.monotonic(), later)
         if self._session is not None:
-            self._session.cancelled(time.monotonic(), later)
+            self._session.cancelled(time.monotonic(), later, error=error)
             # A task that waits wakes by the cancel only, unless the end is on its way.
             waits = self._session.deadlines.waiting is not None and not self._session.complete
             self._call.end(0.0 if waits or abruptly else self._session.patience)
+
+    def _later(self, error: BaseException | None) -> Later | None:
+        """Return `_in_loop` for what a destructor raises into a coroutine, wherever that runs."""
+        return self._in_loop if isinstance(error, GeneratorExit) else None
 
     def _in_loop(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -108,7 +120,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
                 self._loop.call_soon_threadsafe(function)
             except RuntimeError:  # the loop is closed
                 if not sys.is_finalizing():
-                    function()
+                    housekeeping.submit(function)  # not here: this may be a destructor
 
     async def _open(self) -> SessionT:
         if self._failure is not None:
@@ -120,14 +132,17 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         try:
             opening = self._opening
             session = opening if isinstance(opening, StreamSession) else await self._transport.run(opening)
+            self._starting = session
             await self._start(session)
         except BaseException as error:
             self._given_up = True  # the opening is half done and cannot be repeated
             if isinstance(error, NupicError):
                 self._failure = error
             if session is not None:
-                session.cancelled(time.monotonic())
+                session.cancelled(time.monotonic(), self._later(error), error=error)
             raise
+        finally:
+            self._starting = None
         self._session = session
         fork.track(self)
         if self._given_up:  # while it was being opened
@@ -161,7 +176,7 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
             session.deadlines.waiting = None
             if session.complete and isinstance(error, NupicError):
                 await self._call.last_events(session.patience)
-            self._leave(abruptly=not isinstance(error, NupicError))
+            self._leave(self._later(error), abruptly=not isinstance(error, NupicError), error=error)
             if isinstance(error, RequestError):
                 raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
             raise

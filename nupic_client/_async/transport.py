@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-import random
 import threading
 import time
 from typing import Any, TypeVar
@@ -13,26 +11,23 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
+from nupic_client._async.driver import AsyncDriver
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import AsyncStreamCall, loop_here
 from nupic_client._grpc.channel import (
     channel_options,
-    channel_target,
     credentials,
     stream_method,
     unary_method,
 )
 from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.status import call_error, cause_of
-from nupic_client._traceback import without_frames
 from nupic_client.config import ClientConfig
 from nupic_client.errors import (
     ConfigurationError,
-    DeadlineExceededError,
-    NupicError,
     ProtocolError,
     RequestError,
 )
@@ -42,7 +37,7 @@ __all__ = ["AsyncTransport"]
 T = TypeVar("T")
 
 
-class AsyncTransport:
+class AsyncTransport(AsyncDriver):
     """One channel for each event loop that uses it, opened at its first call. Usable from any loop and thread.
 
     Args:
@@ -51,8 +46,8 @@ class AsyncTransport:
     """
 
     def __init__(self, config: ClientConfig, bearer: Bearer | None = None) -> None:
+        super().__init__(bearer)
         self.config = config
-        self._bearer = bearer
         self.closed = False
         """Whether `close` or `aclose` was called."""
         self._proxy: Proxy | None = None
@@ -75,35 +70,13 @@ class AsyncTransport:
         """Start a ``ModelStreamInfer`` call and return it."""
         metadata = await self.run(session.sign())  # may take long; the client may be closed meanwhile
         loop = running_loop()
-        channel = self._channels.get(loop) or await self._open()
+        channel = self._channels.get(loop) or self._open()
         methods = self._methods.setdefault(loop, {})
         start = methods.get("ModelStreamInfer")
         if start is None:
             start = methods["ModelStreamInfer"] = stream_method(channel)
         timeout = session.remaining(time.monotonic())
         return AsyncStreamCall(start(session.message, timeout=timeout, metadata=metadata), loop, channel)
-
-    async def run(self, flow: flows.Flow[T]) -> T:
-        """Perform the commands of a flow and return its result."""
-        flow = self.authorized(flow)
-        try:
-            command = next(flow)
-            while True:
-                try:
-                    if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
-                        reply = time.monotonic()
-                    else:
-                        reply = await self.perform(command)
-                except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
-                    command = flow.throw(error)
-                else:
-                    command = flow.send(reply)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        except NupicError as error:
-            known = self.explain(error) if isinstance(error, DeadlineExceededError) else error
-            raise without_frames(known) from error.__cause__
 
     async def aclose(self) -> None:
         """Close all channels, which ends their calls; waits at most 0.25 s for calls that are ending. Idempotent."""
@@ -131,22 +104,14 @@ class AsyncTransport:
                     loop.call_soon_threadsafe(_close_soon, channel)
         return {loop: channel for loop, channel in channels.items() if loop is own}
 
-    def check_open(self) -> None:
-        """Raise ConfigurationError if the client was closed."""
-        if self.closed:
-            raise ConfigurationError("this client is closed: make a new one")
-
-    async def _open(self) -> grpc.aio.Channel:
+    def _open(self) -> grpc.aio.Channel:
         self.check_open()
         loop = running_loop()
         channel = self._channels.get(loop)
         if channel is None:
-            server = self.config.server
-            # Only a list of servers needs name look-ups here, which block.
-            target = await asyncio.to_thread(channel_target, server) if server.addresses else server.target
             with self._lock:
                 self._forget_closed_loops()
-                channel = self._channels.get(loop) or self._connect(target)
+                channel = self._channels.get(loop) or self._connect(self.config.server.target)
                 self._channels[loop] = channel
         return channel
 
@@ -165,39 +130,30 @@ class AsyncTransport:
             return grpc.aio.secure_channel(target, credentials(self.config.tls), options)
         return grpc.aio.insecure_channel(target, options)
 
-    async def perform(self, command: flows.Command) -> Any:
-        """Perform a command of a flow and return the reply."""
-        if isinstance(command, flows.Invoke):
-            return await self._invoke(command)
-        if isinstance(command, flows.ReadClock):
-            return time.monotonic()
-        if isinstance(command, flows.Sleep):
-            return await asyncio.sleep(command.seconds)
-        if isinstance(command, flows.DrawJitter):
-            return random.random()  # noqa: S311 - spreads retries, hides nothing
-        # A plain function may block, for example while it fetches a token.
-        token = await asyncio.to_thread(command.source)
-        return await token if inspect.isawaitable(token) else token
-
-    async def _invoke(self, command: flows.Invoke) -> Any:
-        return await self.finish(await self.begin(command))
-
     async def begin(self, command: flows.Invoke) -> Any:
+        """Same as `begin_at_once`."""
+        return self.begin_at_once(command)
+
+    def begin_at_once(self, command: flows.Invoke) -> Any:
         """Start a unary call and return it, for `finish`.
 
         Raises:
             ConfigurationError: the client is closed.
         """
-        loop = running_loop()
-        channel = self._channels.get(loop) or await self._open()
-        methods = self._methods.setdefault(loop, {})
-        method = methods.get(command.method)
+        methods = self._methods.get(running_loop())
+        method = None if methods is None or self.closed else methods.get(command.method)
         if method is None:
-            method = methods[command.method] = unary_method(channel, command.method)
+            method = self._method(command.method)
         call = method(command.request, timeout=command.timeout, metadata=command.metadata or None)
         if command.attempts is not None:
             command.attempts.call = call
         return call
+
+    def _method(self, name: str) -> Any:
+        """Return a method of this loop's channel, and keep it for the next call."""
+        method = unary_method(self._open(), name)
+        self._methods.setdefault(running_loop(), {})[name] = method
+        return method
 
     async def finish(self, call: Any) -> Any:
         """Wait for a call that `begin` started and return its response.
@@ -220,10 +176,6 @@ class AsyncTransport:
             raise ProtocolError("the server sent a response that cannot be read", target=target)
         return response
 
-    def authorized(self, flow: flows.Flow[T]) -> flows.Flow[T]:
-        """Return a flow that sends this client's token with its calls."""
-        return authorized(flow, self._bearer)
-
     def failed(self, rpc_error: Any) -> RequestError:
         """Return our error for a unary call that failed."""
         return self.explain(call_error(rpc_error, target=str(self.config.server), closed=self.closed))
@@ -239,13 +191,13 @@ def running_loop() -> asyncio.AbstractEventLoop:
     Raises:
         ConfigurationError: no event loop of asyncio is running.
     """
-    loop = loop_here()
-    if loop is None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
         raise ConfigurationError(
             "async calls need asyncio's event loop (with anyio its asyncio backend, not trio): gRPC has no other; the"
             " blocking calls work in any thread, as by trio.to_thread.run_sync"
-        )
-    return loop
+        ) from None
 
 
 def task_is_cancelled() -> bool:

@@ -13,10 +13,13 @@ from typing import Any
 
 from nupic_client._grpc.ending import FAREWELL
 
-__all__ = ["close", "let_end", "read_on"]
+__all__ = ["close", "let_end", "linger", "read_on"]
 
 _PROMPTLY = FAREWELL
 """Seconds that a reader waits for the end of a call after the last word of the answer."""
+
+_UNTIL_TOLD = 0.1
+"""Seconds that gRPC may need to tell a loop that its calls were cancelled; it takes less than one thousandth."""
 
 _tasks: dict[asyncio.Task[None], Any] = {}
 """The calls that are ending, with their channels. The loop itself keeps only weak references to its tasks."""
@@ -32,6 +35,11 @@ async def read_on(call: Any, channel: Any, read: Callable[[], Awaitable[Any]], p
     reading = asyncio.ensure_future(_read(call, read, patience))
     _keep(reading, channel)
     await asyncio.wait({reading}, timeout=_PROMPTLY)
+
+
+def linger() -> None:
+    """Hold up whoever ends this loop right now: unary calls were cancelled, and gRPC has yet to tell the loop of each."""
+    _keep(_Moment(asyncio.sleep(_UNTIL_TOLD), loop=asyncio.get_running_loop()), None)
 
 
 async def close(channel: Any) -> None:
@@ -68,6 +76,13 @@ class _Ending(asyncio.Task[None]):
     async def _wait(self) -> None:
         await self._over
         self._call.cancel()
+
+
+class _Moment(asyncio.Task[None]):
+    """A task that ends when its time is over, and not before."""
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - as of tasks
+        return True
 
 
 def _keep(task: asyncio.Task[None], channel: Any) -> None:

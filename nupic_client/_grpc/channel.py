@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +11,8 @@ from nupic_client._core.kserve import wire
 from nupic_client._grpc.proxy import goes_direct
 from nupic_client._version import USER_AGENT
 from nupic_client.config import TLS, ClientConfig
-from nupic_client.errors import ConfigurationError, ConnectionFailedError
-from nupic_client.server_url import ServerUrl
 
-__all__ = ["channel_options", "channel_target", "credentials", "stream_method", "unary_method"]
+__all__ = ["channel_options", "credentials", "stream_method", "unary_method"]
 
 _DEFAULTS: dict[str, str | int] = {
     # Answers and tensors may be large. A limit here would only turn a good answer into an error.
@@ -39,17 +35,10 @@ _DEFAULTS: dict[str, str | int] = {
 
 
 def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
-    """Return the channel arguments: our defaults with the user's put over them by name.
-
-    Raises:
-        ConfigurationError: several servers have no common name for their certificates, or are behind a proxy.
-    """
+    """Return the channel arguments for one server: our defaults with the user's put over them by name."""
     options = dict(_DEFAULTS)
-    if config.server.addresses:
-        options["grpc.service_config"] = '{"loadBalancingConfig": [{"round_robin": {}}]}'
-        options["grpc.lb_policy_name"] = "round_robin"
-    if config.server.secure and (name := _certificate_name(config)) is not None:
-        options["grpc.ssl_target_name_override"] = name
+    if config.server.secure and config.tls is not None and config.tls.target_name is not None:
+        options["grpc.ssl_target_name_override"] = config.tls.target_name
     if config.connect_timeout is not None:
         # gRPC gives each attempt to connect at least this long, and then fails the calls that wait for it.
         options["grpc.min_reconnect_backoff_ms"] = max(int(config.connect_timeout * 1000), 1)
@@ -57,56 +46,6 @@ def channel_options(config: ClientConfig) -> list[tuple[str, str | int]]:
         options["grpc.enable_http_proxy"] = 0
     options.update(config.channel_options)
     return list(options.items())
-
-
-def _certificate_name(config: ClientConfig) -> str | None:
-    """Return the name to check certificates against, or None for the host of the url.
-
-    The names in a list of servers become addresses (see `channel_target`), and certificates are not made for those.
-    """
-    if config.tls is not None and config.tls.target_name is not None:
-        return config.tls.target_name
-    hosts = {host for host, _ in config.server.addresses}
-    if len(hosts) > 1:
-        raise ConfigurationError(
-            f"tls.target_name must be given for several servers ({config.server}): it is the one name that their"
-            " certificates are for",
-            parameter="tls.target_name",
-        )
-    return hosts.pop() if hosts else None
-
-
-def channel_target(server: ServerUrl) -> str:
-    """Return the gRPC target. Names in a list of servers are looked up here: gRPC takes a list of addresses only.
-
-    Raises:
-        ConnectionFailedError: a name in a list cannot be resolved.
-        ConfigurationError: the list mixes IPv4 and IPv6 addresses.
-    """
-    if not server.addresses:
-        return server.target
-    resolved = [_resolve(host, port) for host, port in server.addresses]
-    versions = {ipaddress.ip_address(host).version for host, _ in resolved}
-    if len(versions) > 1:
-        raise ConfigurationError(
-            f"url as a list must have either IPv4 or IPv6 addresses, not both: {server}", parameter="url"
-        )
-    if versions == {4}:
-        return "ipv4:" + ",".join(f"{host}:{port}" for host, port in resolved)
-    return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in resolved)
-
-
-def _resolve(host: str, port: int) -> tuple[str, int]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # UnicodeError: not a possible host name
-        raise ConnectionFailedError(
-            f"cannot resolve the host name {host!r}: {getattr(error, 'strerror', None) or error}",
-            target=f"{host}:{port}",
-            retryable=True,
-        ) from None
-    # IPv4 first: a list must not mix the two, and names such as localhost often have both.
-    return str(min(found, key=lambda item: item[0] != socket.AF_INET)[4][0]), port
 
 
 def credentials(tls: TLS | None) -> grpc.ChannelCredentials:

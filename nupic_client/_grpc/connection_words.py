@@ -37,7 +37,7 @@ _OF_GRPC = re.compile(
     r"|endpoint (?:closing|read|write|closed)|transport (?:closed|is closing|destroyed|disconnected)"
     r"|channel (?:is )?closed|(?:stream|subchannel) (?:removed|refused|disconnected)|end of tcp stream"
     r"|(?:received )?(?:GOAWAY|RST_STREAM)|failed parsing http|too many pings|keepalive|ping timeout"
-    r"|max(?:imum)?[ _]connection[ _](?:age|idle)|recvmsg|sendmsg|readv?:|writev?:|tcp handshake"
+    r"|max(?:imum)?[ _]connection[ _](?:age|idle)|enter idle|recvmsg|sendmsg|readv?:|writev?:|tcp handshake"
     r"|(?:ssl|tls|tsi|security) ?hand ?shak|hand ?shak|(?:dns|name|address) resol|errors resolving"
     r"|c-ares|domain name not found|fd shutdown|delayed close|server closed the stream without)",
     re.IGNORECASE,
@@ -69,6 +69,12 @@ _PINGS_ADVICE = (
     "the server ended the connection because it was pinged too often: raise grpc.keepalive_time_ms in channel_options"
     " (300000 is what servers allow by default)"
 )
+_AGED = re.compile(r"enter idle|max(?:imum)?[ _]connection[ _]age", re.IGNORECASE)
+"""Triton 2.51 and grpcio 1.85."""
+_AGE_ADVICE = (
+    "the server ended the connection because of its age, with the calls that still ran: raise the grace"
+    " (--grpc-max-connection-age-grace, milliseconds, where it is Triton)"
+)
 
 
 def unreachable(details: str, target: str) -> Reading:
@@ -88,6 +94,8 @@ def unreachable(details: str, target: str) -> Reading:
     sentence = "cannot reach the server"
     if "too_many_pings" in details or "Too many pings" in details:
         sentence = _PINGS_ADVICE
+    elif _AGED.match(details):
+        sentence = _AGE_ADVICE
     elif _CLOSED_AT_ONCE in details:
         return _closed_at_once(details, place)
     return Reading(ConnectionFailedError, f"{sentence}: {_readable(details)}", retryable=True)

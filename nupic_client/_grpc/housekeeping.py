@@ -30,7 +30,7 @@ from typing import Any, Protocol, TypeAlias
 from nupic_client._grpc import fork
 from nupic_client._grpc.queues import get_within
 
-__all__ = ["Registration", "register", "submit", "unregister", "watch"]
+__all__ = ["Deferred", "Registration", "register", "submit", "unregister", "watch"]
 
 _LINGER = 5.0
 """Seconds without work after which the thread looks whether it is still needed."""
@@ -220,3 +220,31 @@ def watch(watched: Watched, when: float) -> None:
         when: when to check first, a reading of ``time.monotonic``.
     """
     _housekeeper.watch(watched, when)
+
+
+class Deferred(Registration):
+    """A place to call a function from that destructors must not call themselves: it may take locks, or be a user's.
+
+    Made by whoever may take locks, and used once: by `submit` or by `release`, which take none.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        register(self)
+
+    def submit(self, function: Callable[[], object]) -> None:
+        """Let the thread call a function soon."""
+        submit(_alone, function)
+        unregister(self)
+
+    def release(self) -> None:
+        """Call nothing."""
+        unregister(self)
+
+
+def _alone(function: Callable[[], object]) -> None:
+    """Call a function of a user's, which may raise what ends a program: this thread works for all."""
+    with contextlib.suppress(BaseException):
+        function()

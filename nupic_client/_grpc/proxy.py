@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from nupic_client._core.kserve.server_words import shorten
 from nupic_client.errors import (
     AuthenticationError,
-    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     RequestError,
@@ -120,21 +119,10 @@ def proxy_of(config: ClientConfig, environ: Mapping[str, str] = os.environ) -> P
 
 
 def goes_direct(config: ClientConfig, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether to keep gRPC from using a proxy, which it does not find out by itself.
-
-    Raises:
-        ConfigurationError: there is a list of servers behind a proxy: gRPC would ask the proxy for a server of that name.
-    """
-    server = config.server
+    """Return whether to keep gRPC from using a proxy, which it does not find out by itself."""
     if _SWITCH in config.channel_options:
         return False  # the user has decided
-    proxy = proxy_of(config, environ)
-    if proxy is not None and server.addresses:
-        raise ConfigurationError(
-            f"url must be one server, not a list, where {proxy} is in use: give one, or {proxy.way_past} to go past it",
-            parameter="url",
-        )
-    return proxy is None and (server.is_local or bool(server.addresses))
+    return config.server.is_local and proxy_of(config, environ) is None
 
 
 def _setting(options: Mapping[str, str | int], environ: Mapping[str, str]) -> tuple[str, SplitResult | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from nupic_client._core.calls.flows import Metadata
+from nupic_client._core.calls.flows import SentMetadata
 from nupic_client._core.kserve.error_messages import error_from_message
 from nupic_client._core.kserve.http_statuses import UNAVAILABLE, whole_seconds
 from nupic_client._core.kserve.server_words import core_of, shorten
@@ -120,7 +120,7 @@ def _unknown(code: grpc.StatusCode, details: str) -> RequestError:
     return kind(message, server_message=details, retryable=retryable)
 
 
-def _of_grpc(code: grpc.StatusCode, details: str, target: str, trailing: Metadata) -> Reading | None:
+def _of_grpc(code: grpc.StatusCode, details: str, target: str, trailing: SentMetadata) -> Reading | None:
     """Return the reading of a status that gRPC itself made because the connection failed; else None."""
     own = code is grpc.StatusCode.UNAVAILABLE and is_of_grpc(details) and not trailing
     reading = unreachable(details, target) if own else None
@@ -153,7 +153,7 @@ def call_error(error: grpc.RpcError, *, target: str, closed: bool) -> RequestErr
     return failure.with_facts(target=target)
 
 
-def _pause(trailing: Metadata, error: grpc.RpcError, failure: RequestError) -> float | None:
+def _pause(trailing: SentMetadata, error: grpc.RpcError, failure: RequestError) -> float | None:
     """Return the seconds after which the server wants the call repeated, negative for never.
 
     gRPC's own word for it is gRFC A6's pushback, https://github.com/grpc/proposal/blob/master/A6-client-retries.md; a
@@ -173,7 +173,7 @@ def _pause(trailing: Metadata, error: grpc.RpcError, failure: RequestError) -> f
     return None
 
 
-def _metadata(which: str, *sources: object) -> Metadata:
+def _metadata(which: str, *sources: object) -> SentMetadata:
     return tuple((name, value) for name, value in _fact(which, *sources) or ())
 
 

@@ -65,7 +65,7 @@ class BaseStream(Generic[SessionT, ItemT]):
 
     def _first_check(self, session: StreamSession[Any]) -> float | None:
         """Return when to call `_check_deadline` first; None if there is no need, or if it is called already."""
-        if session.attempts > 1 or not session.deadlines.watched:
+        if session.attempt > 1 or not session.deadlines.watched:
             return None
         return session.deadlines.check(time.monotonic())
 

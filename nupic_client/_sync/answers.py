@@ -17,7 +17,7 @@ from nupic_client.errors import NupicError, RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.bulk import ReadAnswer
-    from nupic_client._sync.transport import Transport
+    from nupic_client._sync.driver import StreamDriver
 
 __all__ = ["ThreadedAnswers"]
 
@@ -68,7 +68,7 @@ class ThreadedAnswers:
         transport: whose calls they are.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: StreamDriver) -> None:
         self._transport = transport
         self._running: dict[Answer, Any] = {}
         self._begun: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()

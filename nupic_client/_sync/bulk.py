@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
+from nupic_client._core.calls.observation import Watch
 from nupic_client._grpc import fork
 from nupic_client._public import publish
 from nupic_client._sync.calls import Calls
@@ -50,7 +51,9 @@ class ResultStream(Generic[T]):
         opening: AnyPipeline | flows.Flow[Any],
         inputs: Iterable[Any],
         callback: Callable[[int, Any], object] | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._calls: Calls | None = None
         self._sleeping: list[tuple[float, int, Job]] = []
         self._transport = transport
@@ -94,10 +97,16 @@ class ResultStream(Generic[T]):
 
         Idempotent; safe from any thread.
         """
+        self._leave()
+
+    def _leave(self, *, dropped: bool = False) -> None:
+        """Do the work of `close`; `dropped` for destructors, where nothing of a user's may run."""
         self._closed = True
         calls = self._calls
         if calls is not None and not self._consumed:
             calls.leave()
+        if self._watch is not None:
+            self._watch.leave(dropped=dropped)
 
     def cancel(self) -> None:
         """Same as `close`; the async stream has only this name."""
@@ -110,19 +119,19 @@ class ResultStream(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._leave(dropped=kind is GeneratorExit)
 
     def __del__(self) -> None:
         # The server must not work on dropped requests. The interpreter may be half gone: never raise.
         with contextlib.suppress(Exception):
-            self.close()
+            self._leave(dropped=True)
 
     def _results(self) -> Iterator[T]:
         try:
             while (result := self._read()) is not NOTHING:
                 yield result
-        finally:
-            self.close()
+        finally:  # of a generator, which a destructor may close
+            self._leave(dropped=True)
 
     def _read(self) -> Any:
         """Return the next result, or `NOTHING` at the end."""

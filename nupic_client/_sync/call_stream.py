@@ -19,7 +19,7 @@ from nupic_client._core.calls.stream_state import Later
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import NoCall, StreamCall
 from nupic_client._grpc.stream import BaseStream
-from nupic_client._sync.transport import Transport
+from nupic_client._sync.driver import StreamDriver
 from nupic_client.errors import NupicError, RequestError, StreamStateError
 
 __all__ = ["CallStream"]
@@ -36,18 +36,22 @@ class CallStream(BaseStream[SessionT, ItemT]):
         session: the state of the request, which is sent now.
     """
 
-    _transport: Transport
+    _transport: StreamDriver
     _session: SessionT
     _call: StreamCall | NoCall
 
-    def __init__(self, transport: Transport, session: SessionT) -> None:
+    def __init__(self, transport: StreamDriver, session: SessionT) -> None:
         super().__init__(transport, session.request_id)
         self._closed_signal = _locked()
         self._turn = _Turn()
         self._registration = housekeeping.Registration()
         self._session = session
         housekeeping.register(self._registration)
-        self._start(session)
+        try:
+            self._start(session)
+        except BaseException as error:
+            session.cancelled(time.monotonic(), error=error)
+            raise
         fork.track(self)
 
     @abstractmethod
@@ -73,12 +77,12 @@ class CallStream(BaseStream[SessionT, ItemT]):
 
     def __del__(self) -> None:
         # The server must not work for a dropped stream. The interpreter may be half gone: never raise.
-        try:
-            housekeeping.unregister(self._registration)
-            if not self._call.is_drained:
-                self._leave(housekeeping.submit)
-        except Exception:  # noqa: BLE001, S110
-            pass
+        with contextlib.suppress(Exception):
+            try:
+                if not self._call.is_drained:
+                    self._leave(housekeeping.submit)
+            finally:
+                housekeeping.unregister(self._registration)
 
     def _items(self, *, with_outputs: bool = False) -> Iterator[ItemT]:
         session = self._session
@@ -96,15 +100,18 @@ class CallStream(BaseStream[SessionT, ItemT]):
             raise
         self.close()
 
-    def _leave(self, later: Later | None = None, *, abruptly: bool = False) -> None:
+    def _leave(
+        self, later: Later | None = None, *, abruptly: bool = False, error: BaseException | None = None
+    ) -> None:
         """Close the stream without taking a lock, because destructors call this: see `housekeeping`.
 
         Args:
             later: calls a function later, outside of the destructor.
             abruptly: whether the call cannot go on.
+            error: what the reader gets.
         """
         if self._session.running:
-            self._session.cancelled(time.monotonic(), later)
+            self._session.cancelled(time.monotonic(), later, error=error)
         self._end_call(0.0 if abruptly else self._session.patience)
         housekeeping.unregister(self._registration)
         if self._closed_signal.locked():
@@ -158,7 +165,7 @@ class CallStream(BaseStream[SessionT, ItemT]):
             ours = isinstance(error, NupicError)
             if not ours:  # KeyboardInterrupt in the middle of the wait
                 self._call.discard_events()
-            self._leave(abruptly=not ours)
+            self._leave(abruptly=not ours, error=error)
             if isinstance(error, RequestError):
                 raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
             raise

@@ -10,7 +10,7 @@ from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.queues import get_within
 
 if TYPE_CHECKING:
-    from nupic_client._core.calls.flows import Invoke
+    from nupic_client._core.calls.flows import Attempts, Invoke
     from nupic_client._sync.driver import Driver
 
 __all__ = ["Calls", "FutureCalls"]
@@ -61,6 +61,8 @@ class FutureCalls:
         # Another thread puts calls in as they end; only the reader's thread takes them out.
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._left = False
+        self._starting: Attempts | None = None
+        """Of the call that is being started; it may have to wait for a server."""
         self._registration = housekeeping.Registration()
         housekeeping.register(self._registration)
         fork.track(self)
@@ -72,7 +74,11 @@ class FutureCalls:
 
     def start(self, command: Invoke, work: Any) -> None:
         """Start a call, see `Calls`."""
-        call = self._driver.begin(command)
+        self._starting = command.attempts
+        try:
+            call = self._driver.begin(command)
+        finally:
+            self._starting = None
         if command.attempts is not None:
             command.attempts.call = call
         self._calls[call] = work
@@ -95,6 +101,9 @@ class FutureCalls:
     def leave(self) -> None:
         """Cancel all calls, see `Calls`. By another thread, because destructors call this too."""
         self._left = True
+        place = None if self._starting is None else self._starting.place
+        if place is not None:
+            place.leave()
         if self._calls:
             housekeeping.submit(_cancel, tuple(self._calls))
         housekeeping.unregister(self._registration)

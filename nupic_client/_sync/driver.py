@@ -5,15 +5,19 @@ from __future__ import annotations
 import abc
 import random
 import time
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.auth import Bearer, authorized
+from nupic_client._core.calls.auth import Bearer, authorized, signed_call
 from nupic_client._sync.calls import Calls, FutureCalls
 from nupic_client._traceback import without_frames
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, NupicError, RequestError
 
-__all__ = ["Driver"]
+if TYPE_CHECKING:
+    from nupic_client._core.calls.session import StreamSession
+    from nupic_client._grpc.call import StreamCall
+
+__all__ = ["Driver", "StreamDriver"]
 
 T = TypeVar("T")
 
@@ -44,7 +48,7 @@ class Driver(abc.ABC):
             while True:
                 try:
                     reply = self.perform(command)
-                except Exception as error:  # noqa: BLE001 - the flow raises it again if it is not its own
+                except BaseException as error:  # noqa: BLE001 - the flow raises it again if it is not its own
                     command = flow.throw(error)
                 else:
                     command = flow.send(reply)
@@ -66,6 +70,8 @@ class Driver(abc.ABC):
     def perform(self, command: flows.Command) -> Any:
         """Do what a flow wants and return the reply."""
         if isinstance(command, flows.Invoke):
+            if command.metadata.__class__ is not tuple:  # a function makes it
+                return self.run(signed_call(command))
             return self._invoke(command)
         if isinstance(command, flows.Sleep):
             return time.sleep(command.seconds)
@@ -94,3 +100,15 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def _invoke(self, command: flows.Invoke) -> Any:
         """Make a call and return its response."""
+
+
+class StreamDriver(Driver):
+    """Starts streams of gRPC besides."""
+
+    @abc.abstractmethod
+    def stream(self, session: StreamSession[Any]) -> StreamCall:
+        """Start a ``ModelStreamInfer`` call and return it."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the connection, which ends its calls; does not wait for them. Idempotent."""

@@ -329,8 +329,13 @@ def _no_http(line: str) -> str:
     return f"the server does not speak HTTP on this port: it began with {line[:80]!r}"
 
 
-def headers_of(metadata: flows.Metadata) -> dict[str, str]:
-    """Return the headers of a request: metadata with bytes as gRPC writes them, and this client's name."""
+def headers_of(metadata: Any) -> dict[str, str]:
+    """Return the headers of a request: metadata with bytes as gRPC writes them, and this client's name.
+
+    Raises:
+        ConfigurationError: metadata that a function made has a name that belongs to HTTP itself.
+    """
+    rest.check_headers(metadata)
     given = {
         name: value if isinstance(value, str) else base64.b64encode(value).decode()
         for name, value in metadata

@@ -20,7 +20,6 @@ from nupic_client._grpc.call import StreamCall
 from nupic_client._grpc.call_queue import CallQueue, can_queue
 from nupic_client._grpc.channel import (
     channel_options,
-    channel_target,
     credentials,
     stream_method,
     unary_method,
@@ -31,7 +30,7 @@ from nupic_client._grpc.proxy import Proxy, proxy_of
 from nupic_client._grpc.queued_stream import can_queue_streams
 from nupic_client._grpc.status import call_error, cause_of
 from nupic_client._sync.calls import Calls, FutureCalls
-from nupic_client._sync.driver import Driver
+from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.queued_answers import QueuedAnswers
 from nupic_client._sync.queued_calls import QueuedCalls
 from nupic_client.config import ClientConfig
@@ -47,7 +46,7 @@ _Line: TypeAlias = "tuple[grpc.Channel, Callable[..., Any]]"
 _SINGLE_THREADED = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
 
-class Transport(Driver):
+class Transport(StreamDriver):
     """One channel, opened at the first call. Thread-safe.
 
     Args:
@@ -252,8 +251,8 @@ class Transport(Driver):
         options = [_SINGLE_THREADED, *channel_options(self.config)]
         self._proxy = proxy_of(self.config)
         if server.secure:
-            return grpc.secure_channel(channel_target(server), credentials(self.config.tls), options)
-        return grpc.insecure_channel(channel_target(server), options)
+            return grpc.secure_channel(server.target, credentials(self.config.tls), options)
+        return grpc.insecure_channel(server.target, options)
 
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._methods.get(command.method) or self._method(command.method)

@@ -24,6 +24,7 @@ __all__ = [
     "connect_inference",
     "embedded_server",
     "formatter_is_known",
+    "other_client",
     "require_formatter",
     "server_client",
 ]
@@ -64,6 +65,22 @@ def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.In
 
     with contextlib.ExitStack() as stack:
         yield _connected(stack, arguments, client)
+
+
+def other_client(
+    arguments: argparse.Namespace, client: nupic_client.StreamingClient, model: str
+) -> nupic_client.StreamingClient:
+    """Return a client for another model of the server of a client that `connect` has made.
+
+    Raises:
+        ConfigurationError: the name is none of a model.
+    """
+    options: dict[str, Any] = {"formatter": arguments.formatter, **generation_options(arguments)}
+    # The client's url does not tell whether it is encrypted.
+    given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
+    if given or client.url == config.DEFAULT_URL:
+        return nupic_client.StreamingClient(model, given, **options, **credentials(arguments))
+    return nupic_client.StreamingClient(model, client.url, **options)  # the embedded server of this run
 
 
 def server_client(stack: contextlib.ExitStack, arguments: argparse.Namespace) -> nupic_client.ServerClient:

@@ -26,6 +26,7 @@ _SERVER_TLS = {
 }
 _NAMES = {
     "family": ("family", "formatter"),
+    "errors_to": ("errors",),
     "bearer_token": ("token_file", "token_env"),
     "tls": (*_CLIENT_TLS.values(), *_SERVER_TLS.values()),
     **{
@@ -34,7 +35,7 @@ _NAMES = {
     },
 }
 """Arguments whose options have other names. A command has one of them, or several that belong together."""
-_POSITIONAL = frozenset({"prompt", "text", "texts"})
+_POSITIONAL = frozenset({"prompt", "source", "target", "text", "texts"})
 """What the commands take without an option."""
 _VARIABLES = {"url": "NUPIC_URL", "bearer_token": TOKEN_VARIABLE}
 """Arguments that come from the environment where no option gives them."""
@@ -96,8 +97,8 @@ def _sentence(error: NupicError, arguments: argparse.Namespace) -> str:
 
 def _hint(error: NupicError, arguments: argparse.Namespace) -> str:
     """Return an error's other way out if this command has the option for it."""
+    hint = error.hint
     for name in vars(arguments):
         for argument in (f" {name}=True", f" {name}="):
-            if argument in error.hint:
-                return f", {error.hint.replace(argument, f' {option_of(name, arguments)}')}"
-    return ""
+            hint = hint.replace(argument, f" {option_of(name, arguments)}")
+    return f", {hint}" if hint != error.hint else ""

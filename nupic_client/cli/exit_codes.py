@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """An argument or option is wrong; nothing was sent."""
     NO_SERVER = 3
     """The server cannot be reached, or the embedded one cannot run here."""
+    SOME_FAILED = 3
+    """Of ``batch``: it went to its end, and some lines failed."""
     TIMEOUT = 4
     """The time limit passed before the answer was complete."""
     INTERRUPTED = 130

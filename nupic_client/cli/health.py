@@ -27,8 +27,8 @@ __all__ = ["add_command", "run"]
 
 _EPILOG = """\
 exit codes:
-  0    everything asked for is ready
-  1    the server can be reached, but something is not ready
+  0    everything asked for is ready, on each of the servers
+  1    the server can be reached, but something is not ready; of several servers, some are ready or can be reached
   2    an argument or option is wrong
   3    the server cannot be reached
 """
@@ -57,7 +57,9 @@ def add_command(commands: Any) -> None:
         metavar="SECONDS",
         help="wait up to SECONDS until everything is ready",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each server, on a line of its own"
+    )
     parser.set_defaults(run=run)
 
 
@@ -92,9 +94,24 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             with contextlib.suppress(DeadlineExceededError):
                 client.wait_until_ready(arguments.model, arguments.wait)
         try:
-            health = _examine(client, arguments.model)
-        except (ConnectionFailedError, DeadlineExceededError) as error:
+            each = client.each()
+        except ConnectionFailedError as error:
             return _unreachable(client.url, error, arguments)
+        codes = []
+        for one in each.values():
+            if codes and not arguments.json:
+                TextOutput().write("\n")
+            codes.append(_report(one, arguments))
+    # Of several servers, some may be reached.
+    return codes[0] if len(set(codes)) == 1 else ExitCode.FAILED
+
+
+def _report(client: nupic_client.ServerClient, arguments: argparse.Namespace) -> ExitCode:
+    """Ask one server and print its state."""
+    try:
+        health = _examine(client, arguments.model)
+    except (ConnectionFailedError, DeadlineExceededError) as error:
+        return _unreachable(client.url, error, arguments)
     TextOutput().write(json_text(asdict(health)) + "\n" if arguments.json else _text(health))
     return ExitCode.OK if health.all_ready else ExitCode.FAILED
 

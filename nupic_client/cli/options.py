@@ -20,6 +20,7 @@ __all__ = [
     "add_server_arguments",
     "call_options",
     "generation_options",
+    "sampling_options",
 ]
 
 DEFAULT_MODEL = "smollm2"
@@ -110,8 +111,12 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
     """Return the client's options for a generation that were given."""
-    given = {name: value for name in OPTION_NAMES if (value := getattr(arguments, name)) is not None}
-    return cast("GenerateOptions", {**given, **call_options(arguments)})
+    return cast("GenerateOptions", {**sampling_options(arguments), **call_options(arguments)})
+
+
+def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the client's sampling options that were given."""
+    return {name: value for name in OPTION_NAMES if (value := getattr(arguments, name)) is not None}
 
 
 def call_options(arguments: argparse.Namespace) -> dict[str, Any]:

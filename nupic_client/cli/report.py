@@ -35,7 +35,8 @@ def summary(generation: Generation) -> str:
 
 def as_json(generation: Generation) -> str:
     """Return a generation as a JSON object on one line, with the fields of `Generation`."""
-    return json_text(dataclasses.asdict(generation))
+    attempts = [attempt._asdict() for attempt in generation.attempts]
+    return json_text({**dataclasses.asdict(generation), "attempts": attempts})
 
 
 _PHASES = {

@@ -1,5 +1,7 @@
 """Test your own code without a server: `FakeTriton` speaks Triton's protocol and answers from a script.
 
+`EndpointGroup` has several of them, for clients of several servers.
+
 The pytest fixture is opt-in: ``pytest_plugins = ("nupic_client.testing.fixtures",)``.
 """
 
@@ -20,10 +22,12 @@ from nupic_client.local.engines.scripted import (
     silence,
     sleep,
 )
+from nupic_client.testing.endpoint_group import EndpointGroup
 from nupic_client.testing.fake_triton import Cancellation, FakeTriton
 
 __all__ = [
     "Cancellation",
+    "EndpointGroup",
     "FakeTriton",
     "FinalPlacement",
     "RecordedRequest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from typing_extensions import Self
@@ -58,8 +58,8 @@ class FakeTriton:
         final: the place of the final mark of a streamed answer.
         ready: whether the server and its models are ready from the start.
         host: the address to listen on.
-        port: the port; 0 picks a free one. With a fixed port a test can stop a server and start another in its
-            place.
+        port: the port; 0 picks a free one, and keeps it when the server is started again. With a fixed port a test can
+            stop a server and start another in its place.
         explicit: whether clients may load and unload models.
         credentials: a ``grpc.ServerCredentials`` to serve with TLS; None serves in plain text.
         bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
@@ -67,6 +67,7 @@ class FakeTriton:
         name: the server's name in its metadata.
         version: the server's version in its metadata.
         extensions: the protocol extensions in its metadata.
+        server_options: gRPC server arguments by name, as ``grpc.max_connection_age_ms``.
         batch_dimension: False leaves the batch dimension out of the outputs, as TensorRT-LLM's postprocessing does; for
             one of several models, set it at its `ServedModel`.
 
@@ -94,6 +95,7 @@ class FakeTriton:
         name: str = "triton",
         version: str = "2.51.0",
         extensions: Sequence[str] = _EXTENSIONS,
+        server_options: Mapping[str, str | int] = MappingProxyType({}),
         batch_dimension: bool = True,
     ) -> None:
         self._engine = ScriptedEngine(reply, on_cancel=self._cancelled)
@@ -116,6 +118,7 @@ class FakeTriton:
             bearer_tokens=bearer_tokens,
             limits=limits,
             info=ServerInfo(name=name, version=version, extensions=tuple(extensions)),
+            options=server_options,
         )
         self._changed = threading.Condition()
         self._requests: list[EngineRequest] = []
@@ -141,7 +144,7 @@ class FakeTriton:
         return self
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop listening and cut running calls, like a killed server. Idempotent; `start` works again.
+        """Stop listening and cut running calls, like a killed server. Idempotent; `start` works again, on the same port.
 
         Args:
             grace: seconds that running calls may take to end.

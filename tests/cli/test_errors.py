@@ -15,6 +15,7 @@ import nupic_client
 from nupic_client import TLS, ConfigurationError, ConnectionFailedError, InferenceError, PromptError
 from nupic_client._core.calls import tls_advice
 from nupic_client._grpc import connection_words
+from nupic_client.attempts import Attempt
 from nupic_client.cli import error_rendering
 from nupic_client.cli.error_rendering import error_text, option_of
 from nupic_client.cli.program import parser
@@ -222,7 +223,10 @@ def test_bugs_show_their_trace(main, monkeypatch, server):
         (ConfigurationError("leave it out", hint="or give it as registry="), "leave it out"),
         (PromptError("Remove it", hint="or render verbatim with allow_control_tokens=True"), "Remove it"),
         (InferenceError("stop must be short"), "stop must be short"),
-        (InferenceError("failed", model="gpt", attempts=2), "failed\n  model 'gpt', attempts 2"),
+        (
+            InferenceError("failed", model="gpt", attempts=(Attempt("host:1", "", 0.1),) * 2),
+            "failed\n  model 'gpt', attempts 2",
+        ),
     ],
 )
 def test_errors_speak_of_options(error, text):
@@ -275,12 +279,18 @@ WRONG = {
     "--tls-key": "nothing",
     "--tls-client-ca": "nothing",
     "--messages": "no-messages",
+    "--concurrency": "0",
+    "--errors": "no-folder/errors",
+    "--max-failures": "-1",
+    "--limit": "0",
+    "--grace": "-1",
 }
 """A value that is refused, for every option whose values are checked before anything is sent."""
 ANY_VALUE = {"--model", "--system", "--input", "--json-input", "--output", "--server-name", "--save"}
 """Options of which any value may be right."""
 REQUIRED = {
     "generate": ["Hi"],
+    "batch": ["-", "answers"],
     "embed": ["Hi"],
     "infer": ["--model", "gpt", "--input", "x=1"],
     "serve": ["--port", "0"],
@@ -308,7 +318,7 @@ def test_an_error_about_the_value_of_an_option_begins_with_the_option(
     (tmp_path / "two-lines").write_text("one\ntwo")
     (tmp_path / "no-messages").write_text("[]")
     (tmp_path / "client.pem").write_text("PEM")
-    typed(b"Hi\n")
+    typed(b'{"prompt": "Hi"}\n')
     asks = "--url" in commands()[command]._option_string_actions
     url = ["--url", "grpcs://localhost:1"] if asks and option != "--url" else []
     required = REQUIRED.get(option, []) + REQUIRED.get(command, [])

@@ -152,7 +152,7 @@ def failing(times, *steps):
 def test_a_server_without_capacity_is_asked_again(read, client, server):
     server.reply = failing(2, abort("RESOURCE_EXHAUSTED", "full"))
     _, generation = read(client, "hi", max_retries=QUICK)
-    assert (generation.text, generation.attempts) == ("fine", 3)
+    assert (generation.text, len(generation.attempts)) == ("fine", 3)
     assert len(server.requests) == 3
     assert len({request.request_id for request in server.requests}) == 1
 
@@ -161,7 +161,7 @@ def test_a_broken_connection_is_tried_again_and_the_error_counts(read, client, s
     server.reply = [abort("UNAVAILABLE", "Socket closed")]
     with pytest.raises(ConnectionFailedError) as caught:
         read(client, "hi", max_retries=QUICK)
-    assert (caught.value.attempts, caught.value.retryable) == (3, True)
+    assert (len(caught.value.attempts), caught.value.retryable) == (3, True)
     assert "attempts 3" in str(caught.value)
 
 
@@ -169,7 +169,7 @@ def test_retries_are_switched_off(read, client, server):
     server.reply = [abort("UNAVAILABLE", "Socket closed")]
     with pytest.raises(ConnectionFailedError) as caught:
         read(client, "hi", max_retries=0)
-    assert caught.value.attempts == 1
+    assert len(caught.value.attempts) == 1
     assert len(server.requests) == 1
 
 
@@ -177,7 +177,11 @@ def test_nothing_is_sent_again_once_text_had_come(read, client, server):
     server.reply = ["one", abort("UNAVAILABLE", "Socket closed")]
     with pytest.raises(ConnectionFailedError) as caught:
         read(client, "hi", max_retries=QUICK)
-    assert (caught.value.attempts, caught.value.partial_text, caught.value.retryable) == (1, "one", False)
+    assert (len(caught.value.attempts), caught.value.partial_text, caught.value.retryable) == (
+        1,
+        "one",
+        False,
+    )
 
 
 def test_a_server_that_shuts_down_is_asked_again(read, server):
@@ -186,7 +190,7 @@ def test_a_server_that_shuts_down_is_asked_again(read, server):
         server.exiting = True
         with pytest.raises(ModelUnavailableError) as caught:
             read(client, "hi")
-    assert (caught.value.attempts, caught.value.retryable) == (3, True)
+    assert (len(caught.value.attempts), caught.value.retryable) == (3, True)
 
 
 def test_a_retry_never_outlives_the_total_timeout(read, client, server):

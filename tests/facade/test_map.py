@@ -525,13 +525,13 @@ def test_a_prompt_is_tried_again_before_its_first_token(server, client, flavour)
     server.reply = reply
     found = flavour(client).map(numbers(10), concurrency=4, max_retries=QUICK)
     assert texts(found) == [str(n) for n in range(10)]
-    assert {each.attempts for each in found} == {2}
+    assert {len(each.attempts) for each in found} == {2}
 
 
 def test_a_prompt_is_not_tried_again_after_text(server, client, flavour):
     server.reply = ["text", abort("UNAVAILABLE", "gone")]
     (error,) = flavour(client).map(["a"], errors="return", max_retries=QUICK)
-    assert (error.attempts, error.partial_text) == (1, "text")
+    assert (len(error.attempts), error.partial_text) == (1, "text")
 
 
 def test_a_server_without_capacity_loses_no_prompt(echo, flavour):
@@ -548,7 +548,7 @@ def test_a_server_without_capacity_loses_no_prompt(echo, flavour):
     ):
         found = flavour(client).map(numbers(60), concurrency=24)
         assert texts(found) == answers(60)
-        assert max(each.attempts for each in found) > 1
+        assert max(len(each.attempts) for each in found) > 1
         prompts = [request.prompt for request in server.requests]
     assert len(prompts) >= 60
 
@@ -571,7 +571,7 @@ def test_an_overloaded_prompt_is_tried_more_often_than_others(server, client, fl
     tries = itertools.count(1)
     server.reply = lambda request: [abort("RESOURCE_EXHAUSTED", "full")] if next(tries) < 8 else ["ok"]
     (found,) = flavour(client).map(["a"], max_retries=replace(QUICK, max_retries=1))
-    assert (found.text, found.attempts) == ("ok", 8)
+    assert (found.text, len(found.attempts)) == ("ok", 8)
 
 
 def test_an_overloaded_prompt_ends_with_its_deadline(server, client, flavour):
@@ -579,7 +579,7 @@ def test_an_overloaded_prompt_ends_with_its_deadline(server, client, flavour):
     found = flavour(client).map(numbers(3), errors="return", max_retries=QUICK, timeout=0.5)
     assert len(found) == 3
     assert all(isinstance(each, (OverloadedError, DeadlineExceededError)) for each in found)
-    assert all(each.attempts > 1 for each in found if isinstance(each, OverloadedError))
+    assert all(len(each.attempts) > 1 for each in found if isinstance(each, OverloadedError))
 
 
 def test_a_server_that_wants_no_further_try_gets_none(server, client, flavour):
@@ -751,6 +751,7 @@ def test_every_way_out_cancels_async(echo, server, client, way):
         await asyncio.sleep(0)
         assert {task.get_coro().__qualname__ for task in asyncio.all_tasks()} <= {
             "_Ending._wait",
+            "sleep",  # of async_ending.linger
             run.__qualname__,
         }
 

@@ -31,7 +31,7 @@ def test_chunks_arrive_one_by_one_and_the_result_has_them_all(read, client, serv
     assert generation.finish_reason == "stop"
     assert generation.usage.output_tokens == 3
     assert generation.model == "gpt.streaming"
-    assert generation.attempts == 1
+    assert len(generation.attempts) == 1
 
 
 def test_one_generation_is_one_request_with_the_prompt_as_it_is(read, client, server):

@@ -159,7 +159,7 @@ def test_a_certificate_problem_is_an_error_that_says_what_to_do(read, server, tl
         with pytest.raises(ConnectionFailedError, match=words) as caught:
             read_with(read, url, tls)
     error = caught.value
-    assert (error.retryable, error.attempts, error.status) == (False, 1, "UNAVAILABLE")
+    assert (error.retryable, len(error.attempts), error.status) == (False, 1, "UNAVAILABLE")
     assert error.server_message
 
 

@@ -38,7 +38,7 @@ class Outcome:
         self.error = f"{type(error).__name__} ({detail})" if detail else type(error).__name__
         self.partial_text = error.partial_text
         self.retryable = error.retryable
-        self.attempts = error.attempts
+        self.attempts = len(error.attempts)
         self.message = str(error)
 
 
@@ -62,7 +62,7 @@ class SyncColour:
                 for count, text in enumerate(stream, 1):
                     outcome.text += text
                     on_piece(count)
-                outcome.attempts = stream.result().attempts
+                outcome.attempts = len(stream.result().attempts)
         except RequestError as error:
             outcome.failed(error)
         outcome.seconds = time.monotonic() - begin

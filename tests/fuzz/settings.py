@@ -40,10 +40,12 @@ def url(data: bytes) -> None:
     assert isinstance(endpoint.is_local, bool)
     assert endpoint.target.isprintable(), "gRPC takes names as C strings"
     assert str(endpoint)
-    for host, port in endpoint.addresses:
-        assert host
-        assert 1 <= port <= 65535
-    if not endpoint.addresses:
+    for server in endpoint.servers or (endpoint,):
+        if not server.target.startswith("unix:"):
+            host, port = server.host_and_port
+            assert host
+            assert 1 <= port <= 65535
+    if not endpoint.servers:
         scheme = "grpcs://" if endpoint.secure else ""
         again = parse_url(scheme + endpoint.target)
         assert again == endpoint or "%" in text

@@ -33,6 +33,7 @@ OF_GRPC = [
     "keepalive watchdog timeout",
     "ping timeout",
     "max connection age",
+    "enter idle",
     "Received RST_STREAM with error code 7",
     "DNS resolution failed for nosuch:8001: C-ares status is not ARES_SUCCESS",
     "channel is closed",
@@ -55,6 +56,7 @@ OF_A_SERVER = [
     "streams are not offered now",
     "connection pool exhausted",
     "model 'x': Stub process is gone",
+    "the model may not enter idle",
 ]
 
 

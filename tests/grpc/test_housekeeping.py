@@ -149,3 +149,30 @@ assert os.waitpid(pid, 0)[1] == 0
 def test_a_forked_child_has_a_thread_of_its_own():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], timeout=60, check=False)
     assert done.returncode == 0
+
+
+def test_a_deferred_function_is_called_by_the_thread():
+    called = []
+    deferred = housekeeping.Deferred()
+    assert deferred in housekeeping._housekeeper.registrations()
+    deferred.submit(lambda: called.append(threading.get_ident()))
+    wait_until(lambda: called)
+    assert called != [threading.get_ident()]
+    assert deferred not in housekeeping._housekeeper.registrations()
+
+
+def test_a_deferred_function_that_is_not_needed():
+    deferred = housekeeping.Deferred()
+    deferred.release()
+    assert deferred not in housekeeping._housekeeper.registrations()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
+def test_a_deferred_function_that_raises_ends_nothing(error):
+    def fail():
+        raise error
+
+    done = threading.Event()
+    housekeeping.Deferred().submit(fail)
+    housekeeping.Deferred().submit(done.set)
+    assert done.wait(20)

@@ -14,7 +14,6 @@ from faults.connect_proxy import ConnectProxy
 
 from nupic_client import (
     AuthenticationError,
-    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     InferenceClient,
@@ -23,7 +22,8 @@ from nupic_client import (
     StreamingClient,
     Timeouts,
 )
-from nupic_client._grpc.channel import channel_options, channel_target
+from nupic_client._grpc.channel import channel_options
+from nupic_client._grpc.names import Addresses
 from nupic_client._grpc.proxy import goes_direct, proxy_of
 from nupic_client.config import ClientConfig
 from nupic_client.errors import InferenceError, RequestError
@@ -175,7 +175,7 @@ def test_a_proxy_that_refuses_is_not_asked_again(monkeypatch, way, variable, cod
     assert type(error) is ConnectionFailedError
     assert f"does not connect to {REMOTE} (HTTP {code})" in error.message
     assert "set no_proxy=gpt.example.test to go past it" in error.message
-    assert (error.retryable, error.attempts, error.status) == (False, 1, "UNAVAILABLE")
+    assert (error.retryable, len(error.attempts), error.status) == (False, 1, "UNAVAILABLE")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -186,14 +186,14 @@ def test_a_proxy_that_wants_credentials(monkeypatch, way, user, words):
     error = refused(407, way, "http_proxy", monkeypatch, user)
     assert type(error) is AuthenticationError
     assert f"{words} (HTTP 407): give them in it, as http://USER:PASSWORD@127.0.0.1:" in error.message
-    assert (error.retryable, error.attempts) == (False, 1)
+    assert (error.retryable, len(error.attempts)) == (False, 1)
 
 
 @pytest.mark.parametrize("code", [502, 503, 429])
 def test_a_proxy_that_cannot_now_is_asked_again(monkeypatch, code):
     error = refused(code, "generate", "http_proxy", monkeypatch)
     assert type(error) is ConnectionFailedError
-    assert (error.retryable, error.attempts) == (True, 3)
+    assert (error.retryable, len(error.attempts)) == (True, 3)
 
 
 def test_credentials_of_the_variable_are_sent(monkeypatch, server):
@@ -252,24 +252,22 @@ def test_health_is_no_matter_of_a_proxy_that_refuses(monkeypatch):
 # Lists
 
 
-def test_a_list_of_servers_cannot_be_behind_a_proxy(monkeypatch):
-    """gRPC would ask the proxy for a server that is called as the whole list."""
-    monkeypatch.setenv("http_proxy", f"http://user:secret@{DEAD[7:]}")
-    with StreamingClient("m", ["10.0.0.1:1", "10.0.0.2:1", "localhost:1"]) as client:
-        with pytest.raises(ConfigurationError) as caught:
-            client.generate("hi")
-    assert str(caught.value) == (
-        "url must be one server, not a list, where the proxy http://127.0.0.1:9 of $http_proxy is in use: give one, or set"
-        " no_proxy=10.0.0.1,10.0.0.2,localhost to go past it"
-    )
-
-
-@pytest.mark.parametrize("exceptions", ["10.0.0.0/8", "10.0.0.1, 10.0.0.2"])
-def test_a_list_of_exceptions_goes_past_the_proxy(monkeypatch, exceptions):
-    """For a list gRPC does not read ``no_proxy``."""
+def test_each_server_of_a_list_has_its_own_way(monkeypatch):
     monkeypatch.setenv("http_proxy", DEAD)
-    monkeypatch.setenv("no_proxy", exceptions)
-    assert dict(channel_options(config(["10.0.0.1:1", "10.0.0.2:1"])))["grpc.enable_http_proxy"] == 0
+    monkeypatch.setenv("no_proxy", "10.0.0.1")
+    found = Addresses(config(["10.0.0.1:1", "10.0.0.2:1", "localhost:1"])).look_up()
+    assert [proxy_of(each) is not None for each in found.values()] == [False, True, False]
+
+
+def test_a_name_is_looked_up_by_its_proxy(monkeypatch):
+    monkeypatch.setenv("http_proxy", DEAD)
+    assert [*Addresses(config("dns:///triton.invalid:1")).look_up()] == ["dns:///triton.invalid:1"]
+
+
+def test_a_name_that_goes_past_the_proxy_is_looked_up_here(monkeypatch):
+    monkeypatch.setenv("http_proxy", DEAD)
+    monkeypatch.setenv("no_proxy", "localhost")
+    assert "127.0.0.1:1" in Addresses(config("dns:///localhost:1")).look_up()
 
 
 def test_without_a_proxy_nothing_is_said_about_one():
@@ -333,9 +331,7 @@ def test_the_rules_are_those_of_grpc(monkeypatch, settings, url):
             monkeypatch.setenv(name, value.format(url=proxy.url, address=proxy.address))
         wanted = proxy_of(config(url)) is not None
         assert not goes_direct(config(url))
-        with grpc.insecure_channel(
-            channel_target(config(url).server), channel_options(config(url))
-        ) as channel:
+        with grpc.insecure_channel(config(url).server.target, channel_options(config(url))) as channel:
             call = channel.unary_unary("/x/y").future(b"", timeout=10 if wanted else 0.1)
             assert isinstance(call.exception(), grpc.RpcError)
         assert bool(proxy.wanted) is wanted

@@ -179,6 +179,13 @@ def test_who_pings_too_often_is_told_what_to_change(details):
     assert (type(error), error.retryable) == (ConnectionFailedError, True)
 
 
+@pytest.mark.parametrize("details", ["enter idle", "max connection age"])
+def test_a_connection_that_ended_because_of_its_age_is_no_model_that_is_unavailable(details):
+    error = error_from_rpc(failure(grpc.StatusCode.UNAVAILABLE, details))
+    assert "because of its age" in error.message
+    assert (type(error), error.retryable) == (ConnectionFailedError, True)
+
+
 def test_the_error_of_a_call_names_the_server():
     error = call_error(failure(grpc.StatusCode.CANCELLED, "gone"), target="host:1", closed=False)
     assert (error.target, error.retryable) == ("host:1", True)

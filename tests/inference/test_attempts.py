@@ -49,7 +49,7 @@ def ask(flavour, client, method, *args, **options):
 
 def test_a_generation_counts_them(flavour, server, lines):
     with InferenceClient("gpt", server.url) as client:
-        assert ask(flavour, client, "generate", "hi").attempts == 3
+        assert len(ask(flavour, client, "generate", "hi").attempts) == 3
     (line,) = lines()
     assert line.endswith("attempts=3")
 
@@ -58,7 +58,7 @@ def test_a_generation_that_fails_counts_them(flavour, server, lines):
     server.reply = [BUSY]
     with InferenceClient("gpt", server.url) as client, pytest.raises(OverloadedError) as caught:
         ask(flavour, client, "generate", "hi")
-    assert caught.value.attempts == 3
+    assert len(caught.value.attempts) == 3
     (line,) = lines()
     assert line.endswith("attempts=3")
 
@@ -78,7 +78,7 @@ def test_the_renewal_of_a_token_counts(flavour, lines):
         with InferenceClient("gpt", server.url, bearer_token=lambda: next(tokens)) as client:
             client.infer(INPUTS)
             server.bearer_tokens = {"new"}
-            assert flavour(client).generate("hi").attempts == 2
+            assert len(flavour(client).generate("hi").attempts) == 2
             flavour(client).infer(INPUTS)
     assert [line.rpartition("attempts=")[2] for line in lines()] == ["1", "2", "1"]
 

@@ -330,7 +330,7 @@ def failure_of(attack, *, hold=False, **options):
         with pytest.raises(RequestError) as caught:
             client.generate("x", **options)
         error = caught.value
-        assert (error.model, error.target, error.attempts) == ("text", server.url, server.count)
+        assert (error.model, error.target, len(error.attempts)) == ("text", server.url, server.count)
         end = time.monotonic() + 5
         while client._transport._busy:
             assert time.monotonic() < end

@@ -393,11 +393,11 @@ def test_an_overload_is_tried_again(it, server):
     answers = [[{"error": "Exceeds maximum queue size"}], [piece("a")]]
     server.events = lambda _: answers.pop(0)
     generation = it.generate("x", max_retries=FAST)
-    assert (generation.text, generation.attempts) == ("a", 2)
+    assert (generation.text, len(generation.attempts)) == ("a", 2)
     answers = [[{"error": "Exceeds maximum queue size"}]] * 3
     with pytest.raises(OverloadedError) as caught:
         it.generate("x", max_retries=FAST)
-    assert caught.value.attempts == 3
+    assert len(caught.value.attempts) == 3
 
 
 def test_an_answer_of_json_is_typed(it, server, monkeypatch):

@@ -289,14 +289,14 @@ def test_it_is_not_sent_again_after_a_response(client, server, read_all):
     server.stream = failing("Exceeds maximum queue size")
     with pytest.raises(OverloadedError) as caught:
         read_all(client, [1, 2], max_retries=QUICK)
-    assert (server.count, caught.value.attempts, caught.value.retryable) == (1, 1, False)
+    assert (server.count, len(caught.value.attempts), caught.value.retryable) == (1, 1, False)
 
 
 def test_retries_end(client, server, read_all):
     server.stream = failing("Exceeds maximum queue size", after=0)
     with pytest.raises(OverloadedError) as caught:
         read_all(client, [1], max_retries=QUICK)
-    assert (server.count, caught.value.attempts) == (3, 3)
+    assert (server.count, len(caught.value.attempts)) == (3, 3)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ from nupic_client import (
     StreamConsumedError,
     TransportError,
 )
+from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.bulk import AWAIT_TURN
 from nupic_client._core.inference.bulk import Pipeline
 from nupic_client._core.kserve import wire
 from nupic_client._sync.bulk import ResultStream
@@ -369,13 +371,97 @@ def test_single_results_can_be_read(client):
     results.close()
 
 
-def test_an_async_map_can_be_cancelled_from_another_thread(server, client):
+def test_a_dropped_iterator_gives_the_result_that_it_was_asked_for(client):
+    async def run():
+        results = client.amap(range(3))
+        assert value(await anext(aiter(results))) == 0
+        with pytest.raises(StreamClosedError):
+            await anext(results)
+
+    asyncio.run(run())
+
+
+def test_as_many_requests_as_have_ended_are_sent_at_once(server, client):
+    """A caller who awaits between results keeps the server busy all the same."""
+    released = threading.Event()
+
+    def answer(request):
+        if int.from_bytes(request.raw_input_contents[0], "little") in {1, 2, 3}:
+            assert released.wait(10)
+        return echo(request)
+
+    server.answer = answer
+
+    async def run():
+        async with client.amap(range(100), concurrency=4) as results:
+            assert value(await anext(results)) == 0
+            released.set()
+            while len(results._inbox.ended) < 3:
+                await asyncio.sleep(0.001)
+            assert value(await anext(results)) == 1
+            await asyncio.to_thread(server.wait_for, lambda it: it.count == 8)
+
+    asyncio.run(run())
+
+
+def test_an_async_input_may_wait_for_the_result_before_it_with_one_at_a_time(client):
+    async def run():
+        seen = []
+
+        def inputs():
+            yield 1
+            for _ in range(3):
+                yield seen[-1] * 2
+
+        results = client.amap(inputs(), concurrency=1)
+        for _ in range(4):
+            seen.append(value(await anext(results)))  # noqa: PERF401 - the inputs look at it
+        assert seen == [1, 2, 4, 8]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_cancelling_the_reader_is_not_mistaken_for_closing_the_stream(server, client, concurrency):
     server.gate.clear()
 
     async def run():
-        results = client.amap(range(10))
+        results = client.amap(range(10), concurrency=concurrency)
         task = asyncio.create_task(anext_of(results))
-        await asyncio.to_thread(server.wait_for, lambda it: it.running == 10)
+        await asyncio.to_thread(server.wait_for, lambda it: it.running == concurrency)
+        if sys.version_info >= (3, 11):  # before, a task cannot tell who cancels what
+            results.cancel()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(server.wait_for, lambda it: it.cancelled == concurrency)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_closing_the_client_ends_an_async_map(server, concurrency):
+    server.gate.clear()
+
+    async def run():
+        async with InferenceClient("single", server.url) as client:
+            task = asyncio.create_task(anext_of(client.amap(range(10), concurrency=concurrency)))
+            await asyncio.to_thread(server.wait_for, lambda it: it.running == concurrency)
+            await client.aclose()
+            with pytest.raises((TransportError, ConfigurationError), match="closed"):
+                await task
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("concurrency", [1, 10])
+def test_an_async_map_can_be_cancelled_from_another_thread(server, client, concurrency):
+    server.gate.clear()
+
+    async def run():
+        results = client.amap(range(10), concurrency=concurrency)
+        task = asyncio.create_task(anext_of(results))
+        await asyncio.to_thread(server.wait_for, lambda it: it.running == concurrency)
         await asyncio.to_thread(results.cancel)
         with pytest.raises(StreamClosedError):
             await task
@@ -595,6 +681,43 @@ def test_jobs_may_pause(client):
 
     with ResultStream(client._transport, pausing(), range(6)) as results:
         assert [value(result) for result in results] == list(range(6))
+
+
+class Alternating(Pipeline):
+    """A pipeline whose jobs wait for their turn, which is when no other has it."""
+
+    has_turn = True
+
+    def feed(self, inputs):
+        return [type(job)(job.number, self.in_turn(job.flow)) for job in super().feed(inputs)]
+
+    def in_turn(self, flow):
+        yield AWAIT_TURN
+        self.has_turn = False
+        try:
+            return (yield from flow)
+        finally:
+            self.has_turn = True
+
+
+@pytest.mark.parametrize("concurrency", [2, 4])
+@pytest.mark.parametrize("stream", [ResultStream, AsyncResultStream])
+def test_jobs_may_wait_for_their_turn(client, stream, concurrency):
+    opening = client._bulk({}, None, concurrency=concurrency)
+
+    def alternating():
+        pipeline = yield from opening
+        return Alternating(pipeline._request, pipeline._codec.signature, pipeline._settings)
+
+    async def run():
+        results = AsyncResultStream(client._async_transport, alternating(), range(6))
+        return [value(result) async for result in results]
+
+    if stream is ResultStream:
+        found = [value(result) for result in ResultStream(client._transport, alternating(), range(6))]
+    else:
+        found = asyncio.run(asyncio.wait_for(run(), 60))
+    assert found == list(range(6))
 
 
 @pytest.mark.slow

@@ -241,7 +241,7 @@ def test_no_request_is_sent_again(client, server, sequence_of):
     server.answer = busy
     with pytest.raises(OverloadedError) as caught:
         sequence_of(client).run(([1],))
-    assert (server.count, caught.value.attempts) == (1, 1)
+    assert (server.count, len(caught.value.attempts)) == (1, 1)
 
 
 def test_no_stream_is_sent_again(streaming, server, sequence_of):
@@ -250,7 +250,7 @@ def test_no_stream_is_sent_again(streaming, server, sequence_of):
     ]
     with pytest.raises(OverloadedError) as caught:
         sequence_of(streaming).run(([1, 2],))
-    assert (server.count, caught.value.attempts) == (1, 1)
+    assert (server.count, len(caught.value.attempts)) == (1, 1)
 
 
 def test_what_was_not_sent_changes_nothing(client, server):

@@ -64,7 +64,7 @@ def test_what_the_client_makes_of_that():
     with limited(max_request_bytes=1 << 20) as server, StreamingClient("gpt.streaming", server.url) as client:
         with pytest.raises(RequestRejectedError, match="larger than max") as caught:
             client.generate("x" * 2_000_000)
-        assert (caught.value.attempts, caught.value.retryable) == (1, False)
+        assert (len(caught.value.attempts), caught.value.retryable) == (1, False)
 
 
 # --- how many run and wait
@@ -157,7 +157,7 @@ def test_the_client_tries_again_later(busy):
         generation = client.generate("hi")
     room.join()
     assert generation.text == "in the end"
-    assert generation.attempts > 1
+    assert len(generation.attempts) > 1
 
 
 def test_requests_of_one_stream_are_taken_one_after_the_other_when_there_are_too_many():

@@ -18,6 +18,7 @@ from nupic_client import (
     AsyncInferenceStream,
     AsyncResultStream,
     AsyncTextStream,
+    Attempt,
     BatchStatistics,
     CudaSharedMemory,
     DeadlineExceededError,
@@ -37,8 +38,11 @@ from nupic_client import (
     ModelRegistry,
     ModelSpec,
     NupicError,
+    Observer,
     PromptFormatter,
     RequestError,
+    RequestInfo,
+    RequestOutcome,
     ResponseStatistics,
     ResultStream,
     SamplingParams,
@@ -235,7 +239,8 @@ assert_type(generation.usage.total_tokens, int | None)
 assert_type(generation.timing.total, float)
 assert_type(generation.timing.time_to_first_token, float | None)
 assert_type(generation.timing.inter_token_latency, Latency | None)
-assert_type(generation.attempts, int)
+assert_type(generation.attempts, tuple[Attempt, ...])
+assert_type(generation.endpoint, str)
 assert_type(generation.outputs, Mapping[str, Any] | None)
 generation.text = "other"  # type: ignore[misc]
 generation.timing.time_to_first_token + 1  # type: ignore[operator]
@@ -361,3 +366,55 @@ def over_http(client: HttpInferenceClient) -> None:
     assert_type(client.with_options(timeout=3), HttpInferenceClient)
     client.generate("a", max_token=5)  # type: ignore[call-arg]
     client.map([["a"]], errors="no")  # type: ignore[call-overload]
+
+
+class Ends(Observer):
+    """Extends the protocol with one method; the others are not needed."""
+
+    def on_end(self, info: RequestInfo, outcome: RequestOutcome) -> None:
+        assert_type(info.sampling, SamplingParams | None)
+        assert_type(info.streaming, bool | None)
+        assert_type(outcome.finish_reason, FinishReason | None)
+        assert_type(outcome.attempts, tuple[Attempt, ...])
+        assert_type(outcome.error, Exception | None)
+        assert_type(outcome.timing.total, float)
+        assert_type(outcome.endpoint, str)
+        info.model = "another"  # type: ignore[misc]
+
+
+class Wrong(Observer):
+    def on_end(self, info: RequestInfo) -> None:  # type: ignore[override]
+        """Lacks an argument."""
+
+
+class Whole:
+    """Has all the methods of the protocol, without extending it."""
+
+    def on_start(self, info: RequestInfo) -> object:
+        return None
+
+    def on_first_token(self, info: RequestInfo, seconds: float) -> object:
+        return None
+
+    def on_retry(self, info: RequestInfo, error: Exception, pause: float, attempt: int) -> object:
+        return None
+
+    def on_end(self, info: RequestInfo, outcome: RequestOutcome) -> object:
+        return None
+
+
+async def headers() -> dict[str, str]:
+    return {}
+
+
+def observing() -> None:
+    client = StreamingClient("m", observer=Ends())
+    InferenceClient("m", observer=Whole())
+    HttpInferenceClient("m", observer=Ends(), metadata=lambda: {"x-tenant": "a"})
+    ServerClient(metadata=headers)
+    client.generate("hi", metadata=headers)
+    client.generate("hi", metadata=lambda: {"x-tenant": b"a"})
+    client.generate("hi", metadata=lambda: 5)  # type: ignore[arg-type]
+    StreamingClient("m", observer=5)  # type: ignore[arg-type]
+    assert_type(client.observer, Observer | None)
+    client.observer = None

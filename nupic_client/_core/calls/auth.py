@@ -1,21 +1,30 @@
-"""The bearer token of a client: when it is fetched, how it is sent, and whether it is fetched again after a refusal."""
+"""The credentials of a call: when a token is fetched, how it is sent, and whether it is fetched again after a refusal."""
 
 from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING
 
-from nupic_client._core.calls.flows import FetchToken, Flow, Invoke, Metadata, intercept_calls
+from nupic_client._core.calls.flows import (
+    READ_CLOCK,
+    FetchToken,
+    Flow,
+    Invoke,
+    Metadata,
+    SentMetadata,
+    intercept_calls,
+)
 from nupic_client.errors import AuthenticationError, ConfigurationError, RequestError
 
 if TYPE_CHECKING:
+    from contextvars import Context
     from typing import Any, TypeVar
 
     from nupic_client.config import BearerTokenSource
 
     T = TypeVar("T")
 
-__all__ = ["Bearer", "SignedCall", "authorized", "check_bearer_token"]
+__all__ = ["Bearer", "SignedCall", "authorized", "check_bearer_token", "signed_call", "signed_calls"]
 
 _HEADER = "authorization"
 _SHORTEST_SECRET = 4
@@ -42,7 +51,7 @@ class Bearer:
         """Return the bearer of a source, or None where there is none."""
         return None if source is None else cls(source)
 
-    def sign(self, metadata: Metadata) -> Flow[Metadata]:
+    def sign(self, metadata: SentMetadata) -> Flow[SentMetadata]:
         """Return the metadata with the token; metadata with an ``authorization`` entry of its own is not changed.
 
         Raises:
@@ -56,7 +65,7 @@ class Bearer:
             token = self._kept = check_bearer_token((yield FetchToken(source)))
         return (*metadata, (_HEADER, f"Bearer {token}"))
 
-    def renews(self, error: RequestError, metadata: Metadata, sent: Metadata) -> bool:
+    def renews(self, error: RequestError, metadata: SentMetadata, sent: SentMetadata) -> bool:
         """Return whether to send a call again with a new token; if so, drop the token it was sent with.
 
         Args:
@@ -81,27 +90,33 @@ class SignedCall:
     Args:
         bearer: the client's token; None for a call without one.
         metadata: of the call.
+        context: in which functions that make metadata are called; None for that of the caller.
     """
 
-    __slots__ = ("_bearer", "_metadata", "_sent", "renewed")
+    __slots__ = ("_bearer", "_context", "_metadata", "_plain", "_sent", "renewed")
 
-    def __init__(self, bearer: Bearer | None, metadata: Metadata) -> None:
+    def __init__(self, bearer: Bearer | None, metadata: Metadata, context: Context | None = None) -> None:
         self._bearer = bearer
-        self._metadata = self._sent = metadata
+        self._metadata = metadata
+        self._context = context
+        self._plain = self._sent = metadata if isinstance(metadata, tuple) else ()
         self.renewed = False
         """Whether the token was fetched again for this call."""
 
-    def sign(self) -> Flow[Metadata]:
+    def sign(self) -> Flow[SentMetadata]:
         """Return the metadata to send; called before each attempt."""
+        metadata = self._metadata
+        if not isinstance(metadata, tuple):
+            self._plain = self._sent = yield from metadata.resolve(self._context)
         if self._bearer is not None:
-            self._sent = yield from self._bearer.sign(self._metadata)
+            self._sent = yield from self._bearer.sign(self._plain)
         return self._sent
 
     def renews(self, error: RequestError) -> bool:
         """Return whether to send the call again with a new token: at most once."""
         if self._bearer is None or self.renewed:
             return False
-        self.renewed = self._bearer.renews(error, self._metadata, self._sent)
+        self.renewed = self._bearer.renews(error, self._plain, self._sent)
         return self.renewed
 
     def hide(self, error: RequestError) -> RequestError:
@@ -132,11 +147,18 @@ def _without(secret: str, value: str | bytes) -> str | bytes:
 
 def authorized(flow: Flow[T], bearer: Bearer | None) -> Flow[T]:
     """Run a flow with the token in the metadata of its calls."""
-    return flow if bearer is None else intercept_calls(flow, lambda call: _authorized(call, bearer))
+    return flow if bearer is None else signed_calls(flow, bearer)
 
 
-def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
-    signed = SignedCall(bearer, call.metadata)
+def signed_calls(flow: Flow[T], bearer: Bearer | None = None) -> Flow[T]:
+    """Run a flow with its calls signed: with their metadata made, and with the token in it."""
+    return intercept_calls(flow, lambda call: signed_call(call, bearer))
+
+
+def signed_call(call: Invoke, bearer: Bearer | None = None) -> Flow[Any]:
+    """Sign a call, make it, and make it again where another token may do."""
+    observation = None if call.attempts is None else call.attempts.observation
+    signed = SignedCall(bearer, call.metadata, None if observation is None else observation.context)
     while True:
         sent = yield from signed.sign()
         try:
@@ -147,7 +169,10 @@ def _authorized(call: Invoke, bearer: Bearer) -> Flow[Any]:
                 if shown is error:
                     raise
                 raise shown from None  # gRPC's own error shows the credentials too
-        call.repeated()
+            if call.attempts is not None:
+                now: float = yield READ_CLOCK
+                call.attempts.note(error, now)
+                call.attempts.repeats(error, 0.0)
 
 
 def check_bearer_token(token: Any) -> str:

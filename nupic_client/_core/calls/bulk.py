@@ -153,20 +153,22 @@ class BulkPipeline(ABC, Generic[ResultT]):
 
     def finish(self, job: Job, outcome: Outcome[ResultT]) -> Found[ResultT]:
         """Take the outcome of a job; return what the callback is to be called with: (index, outcome)."""
+        if not job.rows and not isinstance(outcome, NupicError):
+            return self._window.finish(job.number, (outcome,))
         indexes = self._window.items(job.number)
         outcomes: Sequence[Any] = (
             [outcome] * len(indexes) if isinstance(outcome, NupicError) else self._split(outcome, job)
         )
-        outcomes = [
-            _of_item(each, index) if isinstance(each, NupicError) else each
-            for index, each in zip(indexes, outcomes, strict=True)
-        ]
-        self._window.finish(job.number, outcomes)
-        return [
-            (index, each)
-            for index, each in zip(indexes, outcomes, strict=True)
-            if self._settings.errors == "return" or not isinstance(each, NupicError)
-        ]
+        found = self._window.finish(
+            job.number,
+            [
+                _of_item(each, index) if isinstance(each, NupicError) else each
+                for index, each in zip(indexes, outcomes, strict=True)
+            ],
+        )
+        if self._settings.errors == "return":
+            return found
+        return [pair for pair in found if not isinstance(pair[1], NupicError)]
 
     def take(self) -> Any:
         """Return the next result, with its index where results come as they complete, or `NOTHING`.

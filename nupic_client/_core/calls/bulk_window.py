@@ -26,9 +26,9 @@ class InFlightWindow(Generic[T]):
         >>> window = InFlightWindow[str](2, ordered=True)
         >>> jobs = [window.start([0]), window.start([1])]
         >>> window.finish(jobs[1], ["second"]), window.take()
-        (None, None)
+        ([(1, 'second')], None)
         >>> window.finish(jobs[0], ["first"]), window.take(), window.take()
-        (None, (0, 'first'), (1, 'second'))
+        ([(0, 'first')], (0, 'first'), (1, 'second'))
     """
 
     def __init__(self, concurrency: int, *, ordered: bool, job_size: int = 1) -> None:
@@ -74,16 +74,20 @@ class InFlightWindow(Generic[T]):
         """Return the indexes of the items of a running job."""
         return self._running[number]
 
-    def finish(self, number: int, outcomes: Sequence[T]) -> None:
-        """End a job with one outcome for each of its items."""
+    def finish(self, number: int, outcomes: Sequence[T]) -> list[tuple[int, T]]:
+        """End a job with one outcome for each of its items; return those with the indexes."""
         pairs = list(zip(self._running.pop(number), outcomes, strict=True))
         if not self._ordered:
             self._ready.extend(pairs)
-            return
-        self._early[number] = pairs
-        while self._due in self._early:
-            self._ready.extend(self._early.pop(self._due))
+        elif number == self._due:
+            self._ready.extend(pairs)
             self._due += 1
+            while self._early and self._due in self._early:
+                self._ready.extend(self._early.pop(self._due))
+                self._due += 1
+        else:
+            self._early[number] = pairs
+        return pairs
 
     def take(self) -> tuple[int, T] | None:
         """Return the index and outcome of the item whose turn it is, or None if it has not arrived yet."""

@@ -29,7 +29,7 @@ class Deadlines:
         start: clock reading when the request is sent.
     """
 
-    __slots__ = ("_between", "_first", "_sent", "expired", "responded", "waiting")
+    __slots__ = ("_between", "_first", "expired", "responded", "sent_at", "waiting")
 
     def __init__(self, first_token: float | None, between_tokens: float | None, start: float) -> None:
         self._first = first_token
@@ -45,9 +45,13 @@ class Deadlines:
 
     def sent(self, now: float) -> None:
         """Start again: the request is sent, for the first time or as a retry."""
-        self._sent = now
+        self.sent_at = now
         self.responded = False
         self.expired: str | None = None
+
+    def left_for_first(self, now: float) -> float | None:
+        """Return the seconds left until the first response is due, or None for no limit. Never negative."""
+        return None if self._first is None else max(self._first - (now - self.sent_at), 0.0)
 
     def check(self, now: float) -> float | None:
         """Return when to check again, or None if a deadline has passed: then it is in ``expired``."""
@@ -61,7 +65,7 @@ class Deadlines:
             return min(again, now + limit)
         when = waiting + limit
         if not self.responded:
-            when = max(self._sent + limit, waiting + min(limit, _GRACE))
+            when = max(self.sent_at + limit, waiting + min(limit, _GRACE))
         if now < when:
             return min(again, when)
         self.expired = name

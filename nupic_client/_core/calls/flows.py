@@ -7,22 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from nupic_client._core.calls.placement import Affinity, Placement, tried
 from nupic_client._core.calls.retry import may_retry, next_pause
+from nupic_client.attempts import Attempt
 from nupic_client.errors import DeadlineExceededError, RequestError
 from nupic_client.logs import log_retry
 from nupic_client.timeouts import NO_RETRIES, RetryPolicy
+
+if TYPE_CHECKING:
+    from nupic_client._core.calls.metadata import MetadataSource
+    from nupic_client._core.calls.observation import Observation
 
 __all__ = [
     "READ_CLOCK",
     "Attempts",
     "Command",
     "DrawJitter",
+    "FetchMetadata",
     "FetchToken",
     "Flow",
     "Invoke",
+    "Metadata",
     "ReadClock",
+    "SentMetadata",
     "Sleep",
     "completing",
     "intercept_calls",
@@ -32,18 +41,70 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+SentMetadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+Metadata: TypeAlias = "SentMetadata | MetadataSource"
+"""What is sent with a call, or makes it for each call."""
 
 
 class Attempts:
-    """The attempts of one call, for those who tell about them: how many, and the last one."""
+    """The attempts of one call: those that failed, and the one that runs or was answered.
 
-    __slots__ = ("call", "count")
+    Args:
+        start: clock reading when the first one begins.
+        model: the server's name of the model; empty for what concerns none.
+        session: that the call belongs to.
+    """
 
-    def __init__(self) -> None:
-        self.count = 1
+    __slots__ = ("begun", "call", "endpoint", "failed", "model", "observation", "place", "queued", "session")
+
+    def __init__(self, start: float, model: str = "", session: Affinity = None) -> None:
+        self.model = model
+        self.session = session
+        self.observation: Observation | None = None
+        """Told of the attempts."""
+        self.begun = start
+        """Clock reading when the attempt began that runs, or ran last."""
+        self.failed: tuple[Attempt, ...] = ()
+        self.endpoint = ""
+        """The server of the attempt that runs or was answered, if there are several; else empty."""
+        self.queued = False
+        """Whether the next attempt waits for a server: it went to none yet."""
+        self.place: Placement | None = None
+        """What it waits for then, so that it can be left."""
         self.call: Any = None
         """The object of gRPC for the attempt that was answered, which knows its metadata."""
+
+    @property
+    def tried(self) -> list[str]:
+        """The servers where attempts have failed."""
+        return tried(self.failed)
+
+    @property
+    def count(self) -> int:
+        """How many there are, with the one that runs or was answered."""
+        return len(self.failed) + 1
+
+    def note(self, error: RequestError, now: float) -> RequestError:
+        """Note that the attempt that runs has failed; return its error with all attempts so far."""
+        if self.queued:
+            return error.with_facts(attempts=self.failed)
+        self.failed = (*self.failed, Attempt(error.target, error.status, now - self.begun))
+        self.begun = now
+        return error.with_facts(attempts=self.failed)
+
+    def repeats(self, error: RequestError, pause: float) -> None:
+        """Tell an observer that the call is made again after a pause, because the last attempt failed with this error."""
+        if self.observation is not None:
+            self.observation.retried(error, pause, len(self.failed))
+
+    def answered(self, target: str, now: float) -> tuple[Attempt, ...]:
+        """Return all attempts, the last of which was answered.
+
+        Args:
+            target: the server, where there is one only.
+            now: clock reading.
+        """
+        return (*self.failed, Attempt(self.endpoint or target, "OK", now - self.begun))
 
 
 @dataclass(slots=True)
@@ -71,11 +132,6 @@ class Invoke:
     def with_timeout(self, timeout: float | None) -> Invoke:
         """Return the same call with another timeout."""
         return Invoke(self.method, self.request, timeout, self.metadata, self.attempts)
-
-    def repeated(self) -> None:
-        """Count another attempt."""
-        if self.attempts is not None:
-            self.attempts.count += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +162,14 @@ class FetchToken:
     source: Callable[[], Any]
 
 
-Command: TypeAlias = Invoke | Sleep | ReadClock | DrawJitter | FetchToken
+@dataclass(frozen=True, slots=True)
+class FetchMetadata:
+    """Call a function, in this thread, and reply with its result; an async driver awaits a result that can be awaited."""
+
+    source: Callable[[], Any]
+
+
+Command: TypeAlias = Invoke | Sleep | ReadClock | DrawJitter | FetchToken | FetchMetadata
 Flow: TypeAlias = Generator[Command, Any, T]
 
 
@@ -119,13 +182,19 @@ def completing(flow: Flow[T], *, model: str, target: str = "", request_id: str =
         raise failure from error.__cause__
 
 
-def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO_RETRIES) -> Flow[T]:
+def with_deadline(
+    flow: Flow[T],
+    timeout: float | None,
+    policy: RetryPolicy = NO_RETRIES,
+    observation: Observation | None = None,
+) -> Flow[T]:
     """Run a flow with one deadline for all its calls, and retry each call where that may help.
 
     Args:
         flow: the flow.
         timeout: seconds for the whole flow, or None for no limit. Each call may take the time that is left.
         policy: for the retries of each call.
+        observation: told of the retries; None without an observer.
 
     Raises:
         DeadlineExceededError: the deadline passed.
@@ -133,7 +202,9 @@ def with_deadline(flow: Flow[T], timeout: float | None, policy: RetryPolicy = NO
     start: float = yield READ_CLOCK
     end = None if timeout is None else start + timeout
     try:
-        return (yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy)))
+        return (
+            yield from intercept_calls(flow, lambda call: _call_with_retries(call, end, policy, observation))
+        )
     except DeadlineExceededError as error:
         now: float = yield READ_CLOCK
         raise error.with_facts(limit=timeout, elapsed=now - start) from error.__cause__
@@ -149,7 +220,7 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
                     reply = yield from perform(command)
                 else:
                     reply = yield command
-            except Exception as error:  # noqa: BLE001 - a flow raises again what it does not handle
+            except BaseException as error:  # noqa: BLE001 - a flow raises again what it does not handle
                 command = flow.throw(error)
             else:
                 command = flow.send(reply)
@@ -158,11 +229,15 @@ def intercept_calls(flow: Flow[T], perform: Callable[[Invoke], Flow[Any]]) -> Fl
         return result
 
 
-def _call_with_retries(command: Invoke, end: float | None, policy: RetryPolicy) -> Flow[Any]:
+def _call_with_retries(
+    command: Invoke, end: float | None, policy: RetryPolicy, observation: Observation | None
+) -> Flow[Any]:
     """Make a call, with retries, until ``end``."""
-    if end is not None:
-        now: float = yield READ_CLOCK
-        command = command.with_timeout(time_left(end, now))
+    now: float = yield READ_CLOCK
+    timeout = command.timeout if end is None else time_left(end, now)
+    attempts = command.attempts or Attempts(now)
+    attempts.observation = attempts.observation or observation
+    command = Invoke(command.method, command.request, timeout, command.metadata, attempts)
     try:
         return (yield command)
     except RequestError as error:
@@ -178,12 +253,13 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         end: clock reading until which it may go on, or None.
         policy: for its retries.
     """
+    attempts = command.attempts
     attempt = 1
     while True:
-        failure = error.with_facts(attempts=attempt)
+        now: float = yield READ_CLOCK
+        failure = error if attempts is None else attempts.note(error, now)
         pause: float | None = None
         if may_retry(policy, failure, attempt):
-            now: float = yield READ_CLOCK
             jitter: float = yield DrawJitter()
             pause = next_pause(
                 policy, failure, attempt=attempt, left=None if end is None else end - now, jitter=jitter
@@ -191,11 +267,14 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
         if pause is None:
             raise failure from error.__cause__
         log_retry(command.method, failure, pause)
+        if attempts is not None:
+            attempts.repeats(failure, pause)
         yield Sleep(pause)
         attempt += 1
-        command.repeated()
+        now = yield READ_CLOCK
+        if attempts is not None:
+            attempts.begun = now
         if end is not None:
-            now = yield READ_CLOCK
             command = command.with_timeout(time_left(end, now))
         try:
             return (yield command)

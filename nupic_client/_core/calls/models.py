@@ -141,7 +141,7 @@ class ModelDirectory:
             try:
                 signature = yield from completing(flow, model=name, target=target, request_id=request_id)
             except RequestError as error:
-                log_outcome(error.model, error.request_id, error, attempts=error.attempts)
+                log_outcome(error.model, error.request_id, error, attempts=len(error.attempts))
                 raise
             self._signatures[name] = signature
         return signature

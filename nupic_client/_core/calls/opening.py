@@ -10,6 +10,7 @@ from nupic_client.logs import log_outcome
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Flow
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.calls.options import CallOptions
     from nupic_client.timeouts import Timeouts
 
@@ -18,7 +19,15 @@ __all__ = ["ask_first"]
 T = TypeVar("T")
 
 
-def ask_first(flow: Flow[T], options: CallOptions, *, model: str, target: str, request_id: str) -> Flow[T]:
+def ask_first(
+    flow: Flow[T],
+    options: CallOptions,
+    *,
+    model: str,
+    target: str,
+    request_id: str,
+    observation: Observation | None = None,
+) -> Flow[T]:
     """Run the questions before a stream, within the deadline for its first response; the outcome of a failure is logged.
 
     Args:
@@ -27,16 +36,17 @@ def ask_first(flow: Flow[T], options: CallOptions, *, model: str, target: str, r
         model: the server's name of the model.
         target: the server, for error texts.
         request_id: of the stream.
+        observation: told of retries; None without an observer.
 
     Raises:
         RequestError: a question failed.
     """
     flow = completing(flow, model=model, target=target, request_id=request_id)
     try:
-        return (yield from with_deadline(flow, _limit(options.timeouts), options.retry))
+        return (yield from with_deadline(flow, _limit(options.timeouts), options.retry, observation))
     except RequestError as error:
         failure = _late(error, options.timeouts) if isinstance(error, DeadlineExceededError) else error
-        log_outcome(model, request_id, failure, attempts=failure.attempts)
+        log_outcome(model, request_id, failure, attempts=len(failure.attempts))
         raise failure from error.__cause__
 
 

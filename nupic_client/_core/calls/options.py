@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from nupic_client._core.calls.metadata import metadata_over
 from nupic_client._core.calls.outputs import output_names
 from nupic_client._numbers import as_bool, check_integer
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean
 from nupic_client._text import check_text
-from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError
 from nupic_client.options import BackendInputs, GenerateOptions
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
@@ -20,6 +20,7 @@ from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeout
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Metadata
+    from nupic_client._core.calls.placement import Affinity
 
 __all__ = ["CallOptions", "check_option_names", "check_request_id", "too_long"]
 
@@ -56,6 +57,7 @@ class CallOptions:
     metadata: Metadata = field(default=(), repr=False)  # it may be secret
     parameters: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     outputs: tuple[str, ...] = ()
+    session: Affinity = None
     logprobs: int | None = None
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
     signature: ModelSignature | None = None
@@ -81,8 +83,7 @@ class CallOptions:
         if "timeout" in options:
             changes["timeouts"] = self.timeouts.override(options["timeout"])
         if "metadata" in options:
-            given = check_metadata(options["metadata"] or {})
-            changes["metadata"] = tuple({**dict(self.metadata), **given}.items())
+            changes["metadata"] = metadata_over(self.metadata, options["metadata"])
         return replace(self, **changes)
 
 
@@ -97,6 +98,12 @@ def check_request_id(value: str | None) -> str | None:
             f"request_id must be a non-empty string, not {value!r}", parameter="request_id"
         )
     check_text("request_id", value or "", parameter="request_id")
+    return value
+
+
+def _session(value: Affinity) -> Affinity:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigurationError(f"session must be a non-empty string, not {value!r}", parameter="session")
     return value
 
 
@@ -153,6 +160,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "logprobs": ("logprobs", _logprobs),
     "outputs": ("outputs", output_names),
     "parameters": ("parameters", check_parameters),
+    "session": ("session", _session),
     "signature": ("signature", _signature),
     "unsupported": ("unsupported", _unsupported),
 }

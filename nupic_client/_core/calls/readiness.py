@@ -12,7 +12,7 @@ from nupic_client.errors import (
     RequestError,
 )
 
-__all__ = ["wait_until_ready"]
+__all__ = ["answers", "wait_until_ready"]
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
@@ -58,6 +58,15 @@ def wait_until_ready(
         yield Sleep(pause if left is None else min(pause, left))
         now = yield READ_CLOCK
         pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def answers(model: str) -> Flow[bool]:
+    """Return whether a server says that it is ready, and its model if there is one."""
+    try:
+        return (yield from _readiness(model, "", None, ())) is None
+    except RequestError as error:
+        # It is there, and wants the credentials of a request.
+        return isinstance(error, AuthenticationError) or error.status == "UNIMPLEMENTED"
 
 
 def _readiness(model: str, twin: str, left: float | None, metadata: Metadata) -> Flow[str | None]:

@@ -16,7 +16,7 @@ def may_retry(policy: RetryPolicy, error: RequestError, attempt: int) -> bool:
         error: of the last attempt; nothing of an answer had arrived.
         attempt: the number of that attempt, from 1.
     """
-    return error.retryable and attempt <= policy.max_retries
+    return (error.retryable or error.elsewhere) and attempt <= policy.max_retries
 
 
 def next_pause(
@@ -43,7 +43,9 @@ def pause_before(
     policy: RetryPolicy, error: RequestError, *, attempt: int, left: float | None, jitter: float
 ) -> float | None:
     """Return the pause before another attempt whatever the number of attempts; arguments and result as of `next_pause`."""
-    if error.retry_after is not None:
+    if error.elsewhere:
+        pause = 0.0  # nobody has asked the next server to wait
+    elif error.retry_after is not None:
         # gRPC's retry pushback: the server's choice. A negative value means "do not try again".
         pause = error.retry_after
         if pause < 0:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
 from nupic_client._core.calls.deadlines import Deadlines
+from nupic_client._core.calls.observation import bare
+from nupic_client._core.calls.placement import no_room, tried
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
-from nupic_client._core.calls.stream_state import State, StreamState
+from nupic_client._core.calls.stream_state import Later, State, StreamState
+from nupic_client.attempts import Attempt
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -27,8 +30,10 @@ from nupic_client.logs import log_retry, log_sending
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
-    from nupic_client._core.calls.flows import Flow, Metadata
+    from nupic_client._core.calls.flows import Attempts, Flow, SentMetadata
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.calls.options import CallOptions
+    from nupic_client._core.calls.placement import Affinity, Placement
 
 __all__ = ["StreamSession"]
 
@@ -71,6 +76,7 @@ class StreamSession(StreamState[ItemT]):
         start: clock reading when it is sent, in seconds.
         on_end: called once with the session when the stream has ended, however it ended; must not raise.
         on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = (
@@ -80,11 +86,14 @@ class StreamSession(StreamState[ItemT]):
         "_on_signature_changed",
         "_options",
         "_start",
-        "attempts",
         "deadlines",
+        "failed_attempts",
         "model",
+        "placement",
+        "queued",
         "request_id",
         "target",
+        "unary",
     )
 
     _content: str
@@ -102,16 +111,24 @@ class StreamSession(StreamState[ItemT]):
         start: float,
         on_end: Callable[[Any], None] | None = None,
         on_signature_changed: Callable[[], object] | None = None,
+        observation: Observation | None = None,
     ) -> None:
-        super().__init__(start, on_end)
+        super().__init__(start, on_end, observation)
         self.model = model
         self.target = target
         self.request_id = request_id
-        self.attempts = 1
+        self.failed_attempts: tuple[Attempt, ...] = ()
+        self.placement: Placement | None = None
+        """Its place on one of several servers."""
+        self.queued = False
+        """Whether the attempt waits for such a place: then it went to no server yet."""
         self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
         self._options = options
-        self._credentials = SignedCall(bearer, options.metadata)
+        context = None if observation is None else observation.context
+        self._credentials = SignedCall(bearer, options.metadata, context)
         self._hidden = False
+        self.unary = False
+        """Whether a unary call stands for the stream."""
         self._start = start
         self._on_signature_changed = on_signature_changed
 
@@ -150,6 +167,35 @@ class StreamSession(StreamState[ItemT]):
         """Return in words how much has come; "" for nothing."""
 
     @property
+    def affinity(self) -> Affinity:
+        """The session that the request belongs to."""
+        return self._options.session
+
+    @property
+    def first_response(self) -> float | None:
+        """Clock reading of the first response that says something, or None."""
+        return None
+
+    def queue(self) -> None:
+        """Wait for a server for the next attempt."""
+        self.queued = True
+
+    def place(self, placement: Placement) -> None:
+        """Take the server that this attempt is sent to."""
+        self.placement = (
+            placement  # before the look at `running`, which `_close` sets before its look at this
+        )
+        self.target = placement.address
+        self.queued = not placement.address
+        if not self.running:
+            placement.release()
+
+    @property
+    def tried(self) -> list[str]:
+        """The servers where attempts have failed."""
+        return tried(self.failed_attempts)
+
+    @property
     def answered(self) -> bool:
         """Whether the answer is complete; only the status of the call may be outstanding."""
         return self._decoder.finished
@@ -181,14 +227,32 @@ class StreamSession(StreamState[ItemT]):
         timeout = self._options.timeouts.total
         return None if timeout is None else max(timeout - (now - self._start), 0.0)
 
-    def sign(self) -> Flow[Metadata]:
+    def _responded(self) -> None:
+        """Note the first response."""
+        self.deadlines.responded = True
+        if self.placement is not None:
+            self.placement.answered()
+
+    def patience_in_queue(self, now: float) -> float | None:
+        """Return the seconds that the request may wait for a server, or None for no limit."""
+        limits = [self.remaining(now), self.deadlines.left_for_first(now)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def not_placed(self, now: float) -> RequestError:
+        """End because no server had room in time, and return the error."""
+        timeouts = self._options.timeouts
+        first = self.deadlines.left_for_first(now)
+        deadline, limit = ("first_token", timeouts.first_token) if first == 0.0 else ("total", timeouts.total)
+        return self.failed(no_room(limit, deadline, self.target), now)
+
+    def sign(self) -> Flow[SentMetadata]:
         """Return the metadata to send the request with."""
-        log_sending(self.model, self.request_id, self.target, self.attempts)
+        log_sending(self.model, self.request_id, self.target, self.attempt)
         return (yield from self._credentials.sign())
 
     def _refused(self, error: RequestError, now: float) -> RequestError:
         """Return the error of a response: whole, unless the request may be sent again."""
-        shown = self._credentials.hide(error)
+        shown = self._misplaced(self._credentials.hide(error))
         return shown if self._may_retry(shown) else self.failed(shown, now)
 
     def _cut(self, error: RequestError, now: float) -> RequestError:
@@ -209,15 +273,36 @@ class StreamSession(StreamState[ItemT]):
         error = shown
         if self.deadlines.expired is not None:
             error = self.deadlines.error()
+        error = self._misplaced(error)
         return error if self._may_retry(error) else self.failed(error, now)
 
     def cause(self, error: BaseException) -> BaseException | None:
         """Return the cause of the error that `broken` returned: the call's own, or None if it would show credentials."""
         return None if self._hidden else error
 
-    def count_attempt(self) -> None:
-        """Count another attempt."""
-        self.attempts += 1
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that runs, or ran last: from 1."""
+        return len(self.failed_attempts) + 1
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """All attempts of a stream that did not fail."""
+        status = "CANCELLED" if self._state is State.CANCELLED else "OK"
+        return (*self.failed_attempts, Attempt(self.target, status, self._end - self.deadlines.sent_at))
+
+    def took(self, attempts: Attempts, *, failed: bool = False) -> None:
+        """Note the attempts of a unary call that stands for the stream; its own failure is noted by `failed`."""
+        self.unary = True
+        self.failed_attempts = attempts.failed[:-1] if failed else attempts.failed
+        self.target = attempts.endpoint or self.target
+        self.queued = attempts.queued
+        self.deadlines.sent(attempts.begun)
+
+    def _ended_attempt(self, error: RequestError, now: float) -> tuple[Attempt, ...]:
+        """Return all attempts, the last of which failed."""
+        last = Attempt(error.target or self.target, error.status, now - self.deadlines.sent_at)
+        return (*self.failed_attempts, last)
 
     def retry(self, error: RequestError, now: float, jitter: float) -> float:
         """Prepare another attempt and return the pause before it.
@@ -234,7 +319,11 @@ class StreamSession(StreamState[ItemT]):
         if pause is None:
             raise self.failed(error, now)
         log_retry(f"request={self.request_id}", error, pause)
-        self.count_attempt()
+        self.failed_attempts = self._ended_attempt(error, now)
+        if self._observation is not None:
+            self._tell_retry(self._observation, error, pause)
+        if self.placement is not None:
+            self.placement.release()
         self._decoder = self._new_decoder()
         self.deadlines.sent(now + pause)
         return pause
@@ -253,7 +342,45 @@ class StreamSession(StreamState[ItemT]):
     @property
     def _tries(self) -> int:
         """The attempts that count for the retry policy: those with a renewed token do not."""
-        return self.attempts - self._credentials.renewed
+        return self.attempt - self._credentials.renewed
+
+    def _misplaced(self, error: RequestError) -> RequestError:
+        """Tell the pool of servers of a failure; return the error, which says whether to try elsewhere."""
+        return error if self.placement is None else self.placement.failed(error, self.tried)
+
+    def _give_back(self, later: Later | None) -> None:
+        placement = self.placement
+        if placement is None:
+            return
+        answered = self.finished or (self._state is State.CANCELLED and self.deadlines.responded)
+        if later is not None:
+            placement.drop(answered=answered, first_response=self.first_response)
+            return
+        if answered:
+            placement.answered(self.first_response)
+        placement.release()
+
+    def _tell_first(self, now: float) -> None:
+        """Tell an observer that the first item has come."""
+        self.first_due = False
+        if self._observation is not None:
+            self._observation.first(now - self._start)
+
+    def _tell_retry(self, observation: Observation, error: RequestError, pause: float) -> None:
+        """Tell an observer that the request is sent again."""
+        error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
+        attempts = self.failed_attempts
+        observation.retried(error.with_facts(attempts=attempts), pause, len(attempts))
+
+    def _how_it_ended(self) -> dict[str, Any]:
+        """Return what the outcome for an observer is in any case."""
+        failure = self._left_by or self._error
+        return {
+            "model": self.model,
+            "attempts": self.attempts if self._error is None else self._error.attempts,
+            "cancelled": self._state is State.CANCELLED and failure is None,
+            "error": None if failure is None else bare(failure),
+        }
 
     def _note_refusal(self, error: RequestError) -> None:
         refused = isinstance(error, (RequestRejectedError, ModelUnavailableError))
@@ -280,7 +407,7 @@ class StreamSession(StreamState[ItemT]):
         if self._state is State.CANCELLED:
             self.check_running()
         if self.running:
-            error = self._completed(error, now)
+            error = self._completed(self._misplaced(error), now)
             self._note_refusal(error)
             self._error = error
             self._close(State.FAILED, now)
@@ -288,8 +415,15 @@ class StreamSession(StreamState[ItemT]):
 
     def _completed(self, error: RequestError, now: float) -> RequestError:
         error = error.completed(model=self.model, target=self.target, request_id=self.request_id)
-        error = error.with_facts(attempts=self.attempts, retryable=error.retryable and not self.items)
+        queued = self.queued
+        attempts = error.attempts or (self.failed_attempts if queued else self._ended_attempt(error, now))
+        again = not self.items
+        error = error.with_facts(
+            attempts=attempts, retryable=error.retryable and again, elsewhere=error.elsewhere and again
+        )
         amount = self._amount()
+        if isinstance(error, DeadlineExceededError) and queued:
+            return error.with_facts(elapsed=now - self._start)
         if isinstance(error, DeadlineExceededError):
             progress = amount or f"no {self._content}"
             total = self._options.timeouts.total

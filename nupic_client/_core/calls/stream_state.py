@@ -16,7 +16,9 @@ from nupic_client.errors import StreamClosedError, StreamConsumedError
 from nupic_client.logs import logger
 
 if TYPE_CHECKING:
+    from nupic_client._core.calls.observation import Observation
     from nupic_client.errors import RequestError
+    from nupic_client.observe import RequestOutcome
 
 __all__ = ["Later", "State", "StreamState"]
 
@@ -39,6 +41,7 @@ class StreamState(Generic[ItemT]):
     Args:
         start: clock reading when it begins.
         on_end: called once with the stream's session when it has ended, however it ended; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = (
@@ -46,8 +49,11 @@ class StreamState(Generic[ItemT]):
         "_consumed",
         "_end",
         "_error",
+        "_left_by",
+        "_observation",
         "_on_end",
         "_state",
+        "first_due",
         "outputs_only",
         "running",
     )
@@ -61,7 +67,9 @@ class StreamState(Generic[ItemT]):
     _client_closed_words: str
     """The same after the client was closed."""
 
-    def __init__(self, start: float, on_end: Callable[[Any], None] | None) -> None:
+    def __init__(
+        self, start: float, on_end: Callable[[Any], None] | None, observation: Observation | None = None
+    ) -> None:
         self._state = State.RUNNING
         self.running = True
         """Whether the answer is still coming."""
@@ -70,8 +78,12 @@ class StreamState(Generic[ItemT]):
         self._client_closed = False
         self._consumed = False
         self._error: RequestError | None = None
+        self._left_by: Exception | None = None
         self._end = start
         self._on_end = on_end
+        self._observation = observation
+        self.first_due = observation is not None and observation.wants_first
+        """Whether an observer waits for the first item."""
 
     @property
     @abstractmethod
@@ -82,16 +94,29 @@ class StreamState(Generic[ItemT]):
     def _log(self) -> None:
         """Log the outcome."""
 
-    def cancelled(self, now: float, later: Later | None = None, *, client_closed: bool = False) -> None:
+    @abstractmethod
+    def _outcome(self) -> RequestOutcome:
+        """Return the outcome for an observer."""
+
+    def cancelled(
+        self,
+        now: float,
+        later: Later | None = None,
+        *,
+        client_closed: bool = False,
+        error: BaseException | None = None,
+    ) -> None:
         """End because the caller left the stream; without effect after the end.
 
         Args:
             now: clock reading.
             later: calls a function later. Destructors pass it, because the interrupted code may hold the locks of logging.
             client_closed: whether the client was closed.
+            error: the exception that made the caller leave, such as one of the function for the token.
         """
         if self.running:
             self._client_closed = client_closed
+            self._left_by = error if isinstance(error, Exception) else None
             self._close(State.FINISHED if self.answered else State.CANCELLED, now, later)
 
     def check_unread(self) -> None:
@@ -131,6 +156,9 @@ class StreamState(Generic[ItemT]):
         """The error the stream ended with, or None."""
         return self._error
 
+    def _give_back(self, later: Later | None) -> None:
+        """Give back what the stream has taken, when it has ended; `later` as for `cancelled`."""
+
     def _close(self, state: State, now: float, later: Later | None = None) -> None:
         if not self.running:  # another thread was first
             return
@@ -142,6 +170,10 @@ class StreamState(Generic[ItemT]):
                 self._log()
             else:
                 later(self._log)
+        self._give_back(later)
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             on_end(self)
+        observation, self._observation = self._observation, None
+        if observation is not None:
+            observation.ended(self._outcome, dropped=later is not None)

@@ -10,7 +10,7 @@ from nupic_client._core.calls.adaptive_limit import AdaptiveLimit
 from nupic_client._core.calls.bulk import AWAIT_TURN, BulkPipeline, Job, MapSettings, ReadAnswer
 from nupic_client._core.calls.options import check_request_id
 from nupic_client._core.calls.retry import pause_before
-from nupic_client._core.generation.opening import ask_model, open_stream
+from nupic_client._core.generation.opening import ask_model_observed, open_stream
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client.errors import (
     ConfigurationError,
@@ -233,7 +233,7 @@ def open_prompts(
     request = make_request("", options, None)
     _, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        yield from ask_model(request, models)
+        yield from ask_model_observed(request, models)
     return PromptPipeline(settings, options, make_request, models, cache)
 
 

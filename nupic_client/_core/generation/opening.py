@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.flows import READ_CLOCK, Attempts, Flow, Invoke, with_deadline
 from nupic_client._core.calls.models import streaming_twin
+from nupic_client._core.calls.observation import named_session, observed, observing_failure
 from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
@@ -16,6 +17,7 @@ from nupic_client.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.generation.request import GenerationRequest
     from nupic_client._core.generation.request_cache import RequestCache
     from nupic_client._core.generation.session import OnEnd
@@ -51,10 +53,36 @@ def open_stream(
         UnknownModelError: the name may mean several models of the server.
         RequestError: the server does not have the model, or could not be asked.
     """
+    if request.watch is None:
+        return _open_stream(request, models, cache, on_end, kind, None)
+    make = partial(_open_stream, request, models, cache, on_end, kind)
+    return observed(request.watch, make, **_facts_of(request))
+
+
+def _facts_of(request: GenerationRequest) -> dict[str, Any]:
+    """Return the facts of a request for an observer."""
+    return {
+        "model": request.model.name,
+        "target": request.target,
+        "request_id": request.request_id,
+        "chat": request.chat,
+        "sampling": request.options.sampling,
+        "session": named_session(request.options.session),
+    }
+
+
+def _open_stream(
+    request: GenerationRequest,
+    models: ModelDirectory,
+    cache: RequestCache,
+    on_end: OnEnd | None,
+    kind: type[GenerationSession],
+    observation: Observation | None,
+) -> Flow[GenerationSession]:
     start: float = yield READ_CLOCK
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
-        model, signature = yield from ask_model(request, models)
+        model, signature = yield from ask_model(request, models, observation)
     if model is not request.model:
         request = replace(request, model=model)
     # A refusal may mean that the server has loaded another version of the model: the next request asks again.
@@ -64,10 +92,21 @@ def open_stream(
         start,
         on_end=on_end,
         on_signature_changed=partial(models.forget, model.server_name),
+        observation=observation,
     )
 
 
-def ask_model(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[ModelSpec, ModelSignature]]:
+def ask_model_observed(
+    request: GenerationRequest, models: ModelDirectory
+) -> Flow[tuple[ModelSpec, ModelSignature]]:
+    """Ask for the model of many requests, and tell an observer if that fails: as of one request."""
+    flow = ask_model(request, models)
+    return flow if request.watch is None else observing_failure(request.watch, flow, **_facts_of(request))
+
+
+def ask_model(
+    request: GenerationRequest, models: ModelDirectory, observation: Observation | None = None
+) -> Flow[tuple[ModelSpec, ModelSignature]]:
     """Ask the server for the model that streams, and its signature.
 
     Raises:
@@ -82,6 +121,7 @@ def ask_model(request: GenerationRequest, models: ModelDirectory) -> Flow[tuple[
             model=request.model.server_name,
             target=request.target,
             request_id=request.request_id,
+            observation=observation,
         )
     )
 
@@ -117,14 +157,22 @@ def generate_unary(
         ConfigurationError: the model cannot do what is asked; nothing was sent.
         RequestError: the generation failed.
     """
+    if request.watch is None:
+        return _generate_within(request, models, cache, None)
+    return observed(request.watch, partial(_generate_within, request, models, cache), **_facts_of(request))
+
+
+def _generate_within(
+    request: GenerationRequest, models: ModelDirectory, cache: RequestCache, observation: Observation | None
+) -> Flow[Generation | GenerationSession]:
+    """Generate a text within the deadline."""
     options = request.options
-    return (
-        yield from with_deadline(_generate(request, models, cache), options.timeouts.total, options.retry)
-    )
+    flow = _generate(request, models, cache, observation)
+    return (yield from with_deadline(flow, options.timeouts.total, options.retry, observation))
 
 
 def _generate(
-    request: GenerationRequest, models: ModelDirectory, cache: RequestCache
+    request: GenerationRequest, models: ModelDirectory, cache: RequestCache, observation: Observation | None
 ) -> Flow[Generation | GenerationSession]:
     start: float = yield READ_CLOCK
     signature = yield from models.unary(
@@ -133,19 +181,24 @@ def _generate(
     forget = partial(models.forget, request.model.server_name)
     request = replace(request, model=replace(request.model, server_name=signature.name), stream=False)
     wire_request = cache.wire_request(request, signature)
-    session = GenerationSession(request, wire_request, start, on_signature_changed=forget)
+    session = GenerationSession(
+        request, wire_request, start, on_signature_changed=forget, observation=observation
+    )
     if signature.decoupled:
         return session
     del session.message.parameters[wire.EMPTY_FINAL_PARAMETER]  # only streams have a final response
+    attempts = Attempts(start, signature.name, session.affinity)
+    if observation is not None:
+        observation.sent(signature.name, attempts)
     try:
-        invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts := Attempts())
+        invoke = Invoke("ModelInfer", session.message, None, request.options.metadata, attempts)
         response = wire.parse_infer_response((yield invoke))
     except RequestError as error:
         now: float = yield READ_CLOCK
-        session.attempts = attempts.count
+        session.took(attempts, failed=True)
         raise session.failed(error, now) from error.__cause__
     now = yield READ_CLOCK
-    session.attempts = attempts.count
+    session.took(attempts)
     session.receive(response, now, whole=True)
     session.ended(now)
     return session.result()

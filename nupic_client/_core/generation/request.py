@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
+    from nupic_client._core.calls.observation import Watch
     from nupic_client._core.calls.options import CallOptions
     from nupic_client.backends.protocol import Backend, OutputNames
     from nupic_client.model_spec import ModelSpec
@@ -27,6 +28,8 @@ class GenerationRequest:
         backend: the adapter for the model; None chooses one by the model's signature.
         stream: whether the answer should come in chunks.
         bearer: adds the token to the metadata.
+        chat: whether the prompt was a conversation.
+        watch: tells an observer of the request; None without one.
     """
 
     model: ModelSpec
@@ -37,6 +40,8 @@ class GenerationRequest:
     backend: Backend | None = None
     stream: bool = True
     bearer: Bearer | None = None
+    chat: bool = False
+    watch: Watch | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

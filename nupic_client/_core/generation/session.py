@@ -14,11 +14,14 @@ from nupic_client._core.generation.refusal import with_sent_parameters
 from nupic_client._core.generation.timing import Stopwatch
 from nupic_client.errors import ProtocolError, RequestError
 from nupic_client.logs import log_outcome
+from nupic_client.observe import RequestOutcome
 from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from nupic_client._core.calls.observation import Observation
+    from nupic_client._core.calls.placement import Affinity
     from nupic_client._core.generation.request import GenerationRequest, WireRequest
 
 __all__ = ["GenerationSession", "OnEnd"]
@@ -33,6 +36,7 @@ class GenerationSession(StreamSession[str]):
         start: clock reading when it is sent, in seconds.
         on_end: called once with the session when the generation has ended, however it ended; must not raise.
         on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = ("_bytes_left", "_chunks", "_wire_request", "request", "stopwatch")
@@ -58,6 +62,7 @@ class GenerationSession(StreamSession[str]):
         *,
         on_end: OnEnd | None = None,
         on_signature_changed: Callable[[], object] | None = None,
+        observation: Observation | None = None,
     ) -> None:
         options = request.options
         super().__init__(
@@ -69,6 +74,7 @@ class GenerationSession(StreamSession[str]):
             start=start,
             on_end=on_end,
             on_signature_changed=on_signature_changed,
+            observation=observation,
         )
         self.request = request
         self.stopwatch = Stopwatch(start)
@@ -86,6 +92,16 @@ class GenerationSession(StreamSession[str]):
     def items(self) -> int:
         """How many chunks of text have come."""
         return self.stopwatch.chunks
+
+    @property
+    def affinity(self) -> Affinity:
+        """The session that the request belongs to; without one its first words: answers to the same beginning share work."""
+        return self._options.session or self.request.prompt[:_SHARED]
+
+    @property
+    def first_response(self) -> float | None:
+        """Clock reading of the first text, or None."""
+        return self.stopwatch.first
 
     @property
     def text(self) -> str:
@@ -108,13 +124,16 @@ class GenerationSession(StreamSession[str]):
             text = self._decoder.feed_whole(response) if whole else self._decoder.feed(response)
         except RequestError as error:
             raise self._refused(error, now) from None
-        self.deadlines.responded = True
+        if not self.deadlines.responded:
+            self._responded()
         if text:
             self._bytes_left -= len(text) if text.isascii() else len(text.encode())
             if self._bytes_left < 0:
                 raise self.failed(ProtocolError(too_long(self._options.max_output_bytes)), now, gap=True)
             self._chunks.append(text)
             self.stopwatch.arrived(now)
+            if self.first_due:
+                self._tell_first(now)
         if self._wire_request.extra_outputs:
             self.outputs_only = not text and bool(self._decoder.fresh_outputs)
         return text
@@ -138,6 +157,8 @@ class GenerationSession(StreamSession[str]):
         if text:
             self._chunks.append(text)
             self.stopwatch.arrived(now)
+            if self.first_due:
+                self._tell_first(now)
         self._close(State.FINISHED, now)
         return text
 
@@ -213,8 +234,25 @@ class GenerationSession(StreamSession[str]):
             total=timing.total,
             first_token=timing.time_to_first_token,
             tokens=tokens,
-            attempts=self.attempts,
+            attempts=self.attempt,
         )
 
+    def _outcome(self) -> RequestOutcome:
+        usage = self._decoder.usage
+        facts = self._how_it_ended()
+        reason = FinishReason.CANCELLED if facts["cancelled"] else self._decoder.finish_reason
+        return RequestOutcome(
+            **facts,
+            finish_reason=None if facts["error"] is not None else reason,
+            usage=usage,
+            timing=self.stopwatch.timing(self._end, usage.output_tokens),
+            streamed=not self.unary,
+            output_bytes=len(self.text.encode()),
+            chunk_times=self.stopwatch.times,
+        )
+
+
+_SHARED = 1024
+"""Characters at the beginning of a prompt that make a session where none is given: servers keep what they made of them."""
 
 OnEnd: TypeAlias = Callable[[GenerationSession], None]

@@ -30,6 +30,17 @@ class Stopwatch:
         """How many chunks of text have arrived."""
         return len(self._arrivals)
 
+    @property
+    def first(self) -> float | None:
+        """The clock reading of the first chunk of text, or None."""
+        return self._arrivals[0] if self._arrivals else None
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The seconds from the request to each chunk of text."""
+        start = self._start
+        return tuple([arrival - start for arrival in self._arrivals])
+
     def elapsed(self, now: float) -> float:
         """Return the seconds since the request was sent."""
         return now - self._start

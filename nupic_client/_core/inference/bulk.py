@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from nupic_client._core.calls import flows
+from nupic_client._core.calls.auth import signed_calls
 from nupic_client._core.calls.bulk import NOTHING, BulkPipeline, Job, MapSettings
+from nupic_client._core.calls.observation import observed
 from nupic_client._core.inference.batching import batched
-from nupic_client._core.inference.request import InferenceRequest
+from nupic_client._core.inference.request import InferenceRequest, find_model_observed
 from nupic_client._numbers import check_integer
 from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 
 if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Observation, Watch
     from nupic_client._core.inference.embedding import EmbeddingBatcher
     from nupic_client._core.inference.inputs import EncodedBatch
     from nupic_client._core.inference.result import InferenceResult
@@ -57,13 +61,22 @@ class Pipeline(BulkPipeline["InferenceResult"]):
         request: what each request is made of.
         signature: of the model.
         settings: of the map.
+        watch: tells an observer of the requests; None without one.
 
     Raises:
         ConfigurationError: ``batch_size`` is more than the model takes.
     """
 
-    def __init__(self, request: InferenceRequest, signature: ModelSignature, settings: BulkSettings) -> None:
+    def __init__(
+        self,
+        request: InferenceRequest,
+        signature: ModelSignature,
+        settings: BulkSettings,
+        watch: Watch | None = None,
+    ) -> None:
         self._request = request
+        self._watch = watch
+        self._plain = watch is None and isinstance(request.options.metadata, tuple)
         self._batch_size = 0
         if settings.batch_size is not None:
             signature, self._batch_size = batched(signature, settings.batch_size)
@@ -77,7 +90,8 @@ class Pipeline(BulkPipeline["InferenceResult"]):
         index = self._count
         self._count += 1
         if not self._batch_size:
-            return [Job(self._window.start((index,)), self._single(inputs))]
+            flow = self._single(inputs) if self._plain else self._attended(partial(self._single, inputs))
+            return [Job(self._window.start((index,)), flow)]
         from nupic_client._core.inference.inputs import encode_inputs  # noqa: PLC0415 - it imports numpy
 
         try:
@@ -108,37 +122,61 @@ class Pipeline(BulkPipeline["InferenceResult"]):
             return []
         number = self._window.start(range(self._group_start, self._group_start + len(group)))
         rows = tuple(item.rows or 1 for item in group) if len(group) > 1 else ()
-        return [Job(number, self._batch(type(group[0]).joined(group)), rows)]
+        batch = type(group[0]).joined(group)
+        flow = self._batch(batch) if self._plain else self._attended(partial(self._batch, batch))
+        return [Job(number, flow, rows)]
 
-    def _single(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> flows.Flow[InferenceResult]:
+    def _attended(
+        self, make: Callable[[Observation | None], flows.Flow[InferenceResult]]
+    ) -> flows.Flow[InferenceResult]:
+        """Return the flow of a request that an observer is told of, or whose metadata a function makes."""
+        watch = self._watch
+        flow = make(None) if watch is None else observed(watch, make, **self._request.facts())
+        return flow if isinstance(self._request.options.metadata, tuple) else signed_calls(flow)
+
+    def _single(
+        self, inputs: Mapping[str, ArrayLike] | ArrayLike, observation: Observation | None = None
+    ) -> flows.Flow[InferenceResult]:
         start: float = yield flows.READ_CLOCK
-        codec, request_id = self._codec, self._request.new_id()
+        codec = self._codec
+        request_id = self._request.new_id() if observation is None else observation.request_id
         message = codec.write(inputs, request_id)
-        return (yield from self._request.send(codec, message, request_id, start))
+        return (yield from self._request.send(codec, message, request_id, start, observation=observation))
 
-    def _batch(self, batch: EncodedBatch) -> flows.Flow[InferenceResult]:
+    def _batch(
+        self, batch: EncodedBatch, observation: Observation | None = None
+    ) -> flows.Flow[InferenceResult]:
         start: float = yield flows.READ_CLOCK
-        codec, request_id = self._codec, self._request.new_id()
+        codec = self._codec
+        request_id = self._request.new_id() if observation is None else observation.request_id
         message = codec.write_batch(batch, request_id)
-        return (yield from self._request.send(codec, message, request_id, start))
+        return (yield from self._request.send(codec, message, request_id, start, observation=observation))
 
 
 def open_pipeline(
-    request: InferenceRequest, settings: BulkSettings, models: ModelDirectory
+    request: InferenceRequest, settings: BulkSettings, models: ModelDirectory, watch: Watch | None = None
 ) -> flows.Flow[Pipeline]:
     """Find the model and make the pipeline to it.
+
+    Args:
+        request: what each request is made of.
+        settings: of the map.
+        models: the client's knowledge of the server's models; extended here.
+        watch: tells an observer of the requests; None without one.
 
     Raises:
         ConfigurationError: as `Pipeline`.
         RequestError: the server could not be asked.
     """
-    signature = yield from request.find_model(models)
-    return Pipeline(request, signature, settings)
+    signature = yield from find_model_observed(request, models, watch)
+    return Pipeline(request, signature, settings, watch)
 
 
-def embedding_pipeline(batcher: EmbeddingBatcher, settings: BulkSettings) -> Pipeline:
+def embedding_pipeline(
+    batcher: EmbeddingBatcher, settings: BulkSettings, watch: Watch | None = None
+) -> Pipeline:
     """Return the pipeline for the requests of an embedding."""
-    return Pipeline(batcher.request, batcher.signature, settings)
+    return Pipeline(batcher.request, batcher.signature, settings, watch)
 
 
 def _raise(error: ConfigurationError) -> flows.Flow[InferenceResult]:
@@ -149,8 +187,6 @@ def _raise(error: ConfigurationError) -> flows.Flow[InferenceResult]:
 
 def _split(result: InferenceResult, rows: tuple[int, ...]) -> list[Outcome]:
     """Return the rows of each input of a batch."""
-    if not rows:
-        return [result]
     for name, array in result.items():
         if array.shape[:1] != (sum(rows),):
             error = ProtocolError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.outputs import check_output
 from nupic_client._core.inference.batching import batched
-from nupic_client._core.inference.request import InferenceRequest
+from nupic_client._core.inference.request import InferenceRequest, find_model_observed
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.wire import RequestedOutput
 from nupic_client._datatypes import DATATYPES
@@ -18,6 +18,7 @@ from nupic_client.errors import ConfigurationError, ProtocolError
 if TYPE_CHECKING:
     from nupic_client._arrays import Array, ArrayLike, Vectors
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Watch
     from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]
@@ -134,9 +135,10 @@ def prepare_embedding(
     request: InferenceRequest,
     texts: Sequence[str],
     models: ModelDirectory,
+    watch: Watch | None = None,
     **choices: Any,
 ) -> flows.Flow[EmbeddingBatcher]:
-    """Find the model and plan the requests; arguments as those of `EmbeddingBatcher`.
+    """Find the model and plan the requests; arguments as those of `EmbeddingBatcher`, and of `open_pipeline`.
 
     Raises:
         ConfigurationError: the model does not embed texts.
@@ -147,7 +149,7 @@ def prepare_embedding(
             "outputs must not be given to embed: choose the output with the vectors as output=",
             parameter="outputs",
         )
-    signature = yield from request.find_model(models)
+    signature = yield from find_model_observed(request, models, watch)
     return EmbeddingBatcher(request, signature, texts, **choices)
 
 

@@ -16,6 +16,7 @@ from nupic_client._core.calls.flows import (
     time_left,
     with_deadline,
 )
+from nupic_client._core.calls.observation import named_session, observing_failure
 from nupic_client._core.calls.options import CallOptions, check_option_names
 from nupic_client._core.calls.outputs import check_output, requested_outputs
 from nupic_client._core.kserve import wire
@@ -27,13 +28,14 @@ from nupic_client.options import InferOptions, InferStreamOptions, TextAs
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Observation, Watch
     from nupic_client._core.inference.codec import InferenceCodec
     from nupic_client._core.inference.result import InferenceResult
     from nupic_client.registry import ModelSpec
     from nupic_client.shared_memory_places import SharedMemoryOutput
     from nupic_client.signature import ModelSignature
 
-__all__ = ["InferenceRequest", "InferenceRequests", "check_text"]
+__all__ = ["InferenceRequest", "InferenceRequests", "check_text", "find_model_observed"]
 
 
 class _Kept:
@@ -152,11 +154,23 @@ class InferenceRequest:
         for output in self.outputs if signature.outputs else ():  # some servers list none
             check_output(signature, output.name)
 
-    def find_model(self, models: ModelDirectory) -> Flow[ModelSignature]:
+    def facts(self) -> dict[str, Any]:
+        """Return the facts of a request for an observer; its id is made up, if the caller gave none."""
+        request_id = self.options.request_id or self.new_id()
+        return {
+            "model": self.model.name,
+            "target": self.target,
+            "request_id": request_id,
+            "session": named_session(self.options.session),
+        }
+
+    def find_model(
+        self, models: ModelDirectory, observation: Observation | None = None
+    ) -> Flow[ModelSignature]:
         """Return the signature of the model to send to, within the deadline. Raises as `ModelDirectory.unary`."""
         options = self.options
         question = models.unary(self.model, options, target=self.target, request_id=options.request_id or "")
-        return with_deadline(question, self.timeout, options.retry)
+        return with_deadline(question, self.timeout, options.retry, observation)
 
     def codec(self, signature: ModelSignature) -> InferenceCodec:
         """Return what writes the requests to a model and reads its responses; made anew for another signature.
@@ -172,7 +186,14 @@ class InferenceRequest:
         return codec
 
     def send(
-        self, codec: InferenceCodec, message: bytes, request_id: str, start: float, *, asked: bool = False
+        self,
+        codec: InferenceCodec,
+        message: bytes,
+        request_id: str,
+        start: float,
+        *,
+        asked: bool = False,
+        observation: Observation | None = None,
     ) -> Flow[InferenceResult]:
         """Send a request and return its result, with retries within the deadline.
 
@@ -182,6 +203,7 @@ class InferenceRequest:
             request_id: of this request.
             start: clock reading from which the deadline counts.
             asked: whether some of the time has passed since, with a question to the server.
+            observation: told of the request; None without an observer.
 
         Raises:
             RequestError: it failed.
@@ -189,7 +211,9 @@ class InferenceRequest:
         options = self.options
         timeout = options.timeouts.total
         end = None if timeout is None else start + timeout
-        attempts = Attempts()
+        attempts = Attempts(start, codec.signature.name, options.session)
+        if observation is not None:
+            observation.sent(codec.signature.name, attempts)
         invoke = Invoke("ModelInfer", message, timeout, options.metadata, attempts)
         if logger.isEnabledFor(DEBUG):
             log_sending(codec.signature.name, request_id, self.target)
@@ -207,7 +231,9 @@ class InferenceRequest:
             raise
         except RequestError as error:
             now = yield READ_CLOCK
-            failure = self._failure(error, codec, request_id, attempts, now - start)
+            failure = self._failure(
+                error if error.attempts else attempts.note(error, now), codec, request_id, now - start
+            )
             raise failure from error.__cause__
         if logger.isEnabledFor(INFO):
             now = yield READ_CLOCK
@@ -216,16 +242,23 @@ class InferenceRequest:
         return result
 
     def _failure(
-        self, error: RequestError, codec: InferenceCodec, request_id: str, attempts: Attempts, elapsed: float
+        self, error: RequestError, codec: InferenceCodec, request_id: str, elapsed: float
     ) -> RequestError:
         """Return the error of a request with its facts, and log it."""
         model = codec.signature.name
         failure = error.completed(model=model, target=self.target, request_id=request_id)
-        failure = failure.with_facts(attempts=attempts.count)
         if isinstance(failure, DeadlineExceededError):
             failure = failure.with_facts(limit=self.timeout, elapsed=elapsed)
-        log_outcome(model, request_id, failure, total=elapsed, attempts=attempts.count)
+        log_outcome(model, request_id, failure, total=elapsed, attempts=len(failure.attempts))
         return failure
+
+
+def find_model_observed(
+    request: InferenceRequest, models: ModelDirectory, watch: Watch | None
+) -> Flow[ModelSignature]:
+    """Find the model for many requests, and tell an observer if that fails: as of one request."""
+    flow = request.find_model(models)
+    return flow if watch is None else observing_failure(watch, flow, **request.facts())
 
 
 class InferenceRequests:
@@ -287,7 +320,7 @@ class InferenceRequests:
 
 _MOST_OPTIONS = 64
 
-_OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes")
+_OF_CALL = ("timeout", "max_retries", "request_id", "metadata", "max_output_bytes", "session")
 
 
 def check_text(value: TextAs) -> TextAs:

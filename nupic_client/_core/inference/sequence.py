@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nupic_client._core.calls.flows import READ_CLOCK, Flow
+from nupic_client._core.calls.placement import Pin
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._numbers import check_integer
 from nupic_client._suggest import listed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Observation, Watch
     from nupic_client._core.inference.request import InferenceRequest
     from nupic_client._core.inference.result import InferenceResult
     from nupic_client._core.inference.session import InferenceSession
@@ -52,7 +54,7 @@ class SequenceState:
         sequence_id: of its requests.
     """
 
-    __slots__ = ("_turns", "ended", "sent", "sequence_id", "started")
+    __slots__ = ("_turns", "ended", "pin", "sent", "sequence_id", "started")
 
     def __init__(self, sequence_id: int | str) -> None:
         self.sequence_id = sequence_id
@@ -62,6 +64,8 @@ class SequenceState:
         """Whether the server has answered a request."""
         self.ended = False
         """Whether the server has answered the last request."""
+        self.pin = Pin()
+        """All its requests go to the server that holds its state."""
         self._turns = [self]  # who pops it may send: no lock, because destructors give it back
 
     def check(self, request: InferenceRequest) -> None:
@@ -126,7 +130,8 @@ class Turn:
             flags[_START] = True
         if self._end:
             flags[_END] = True
-        return replace(request, parameters={**request.parameters, **flags})
+        options = replace(request.options, session=state.pin)
+        return replace(request, options=options, parameters={**request.parameters, **flags})
 
     def sent(self) -> None:
         """Note that the request goes out now."""
@@ -144,6 +149,8 @@ class Turn:
         if answered:
             self._state.started = True
             self._state.ended = self._end
+        elif not self._state.started:
+            self._state.pin.address = ""  # the next request starts the sequence anew, on any server
         self._state.give_back()
 
 
@@ -161,6 +168,7 @@ def infer_in_sequence(
     state: SequenceState,
     *,
     end: bool,
+    observation: Observation | None = None,
 ) -> Flow[InferenceResult]:
     """Send one request of a sequence, once, and return its result; the deadline covers the question for the signature too.
 
@@ -170,6 +178,7 @@ def infer_in_sequence(
         models: the client's knowledge of the server's models; extended here.
         state: of the sequence.
         end: whether it is the last request.
+        observation: told of the request; None without an observer.
 
     Raises:
         StreamStateError: the sequence has ended, or another request of it is running.
@@ -184,13 +193,17 @@ def infer_in_sequence(
         signature = models.known_unary(request.model, request.options)
         asked = signature is None
         if signature is None:
-            signature = yield from request.find_model(models)
+            signature = yield from request.find_model(models, observation)
         request = turn.with_flags(replace(request, options=replace(request.options, retry=NO_RETRIES)))
         codec = request.codec(signature)
-        request_id = request.options.request_id or request.new_id()
+        request_id = (
+            (observation and observation.request_id) or request.options.request_id or request.new_id()
+        )
         message = codec.write(inputs, request_id)
         turn.sent()
-        result = yield from request.send(codec, message, request_id, start, asked=asked)
+        result = yield from request.send(
+            codec, message, request_id, start, asked=asked, observation=observation
+        )
         answered = True
     except RequestRejectedError:
         models.forget(request.model.server_name)
@@ -208,6 +221,7 @@ def open_in_sequence(
     *,
     end: bool,
     bearer: Bearer | None = None,
+    watch: Watch | None = None,
 ) -> Flow[InferenceSession]:
     """Make the session of one streamed request of a sequence, which is sent once. The turn ends with the session.
 
@@ -218,6 +232,7 @@ def open_in_sequence(
         state: of the sequence.
         end: whether it is the last request.
         bearer: adds the token to the metadata.
+        watch: tells an observer of the request; None without one.
 
     Raises:
         StreamStateError: as for `infer_in_sequence`.
@@ -231,7 +246,7 @@ def open_in_sequence(
 
     try:
         session = yield from open_inference_stream(
-            turn.with_flags(request), inputs, models, bearer=bearer, on_end=finish, once=True
+            turn.with_flags(request), inputs, models, bearer=bearer, on_end=finish, once=True, watch=watch
         )
     except BaseException:
         turn.done(answered=False)

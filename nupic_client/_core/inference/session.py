@@ -11,11 +11,14 @@ from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.inference.stream_decoder import ResultDecoder
 from nupic_client.errors import RequestError
 from nupic_client.logs import log_outcome
+from nupic_client.observe import RequestOutcome
+from nupic_client.results import Timing
 
 if TYPE_CHECKING:
     from typing import Any
 
     from nupic_client._core.calls.auth import Bearer
+    from nupic_client._core.calls.observation import Observation
     from nupic_client._core.inference.codec import InferenceCodec
     from nupic_client._core.inference.request import InferenceRequest
 
@@ -36,6 +39,7 @@ class InferenceSession(StreamSession[Item]):
         bearer: adds the token to the metadata.
         on_end: called once with the session when the answer has ended, however it ended; must not raise.
         on_signature_changed: called when a refusal suggests that the model's signature has changed; must not raise.
+        observation: told of the request; None without an observer.
     """
 
     __slots__ = ("_codec", "_count", "_first", "_message")
@@ -63,6 +67,7 @@ class InferenceSession(StreamSession[Item]):
         bearer: Bearer | None = None,
         on_end: OnEnd | None = None,
         on_signature_changed: Callable[[], object] | None = None,
+        observation: Observation | None = None,
     ) -> None:
         super().__init__(
             request.options,
@@ -73,6 +78,7 @@ class InferenceSession(StreamSession[Item]):
             start=start,
             on_end=on_end,
             on_signature_changed=on_signature_changed,
+            observation=observation,
         )
         self._codec = codec
         self._message = message
@@ -100,13 +106,21 @@ class InferenceSession(StreamSession[Item]):
             result = self._decoder.feed(response)
         except RequestError as error:
             raise self._refused(error, now) from None
-        self.deadlines.responded = True
+        if not self.deadlines.responded:
+            self._responded()
         if result is None:
             return ()
         if not self._count:
             self._first = now
         self._count += 1
+        if self.first_due:
+            self._tell_first(now)
         return (result,)
+
+    @property
+    def first_response(self) -> float | None:
+        """Clock reading of the first result, or None."""
+        return self._first
 
     def ended(self, now: float) -> Item:
         """Take the regular end of the stream.
@@ -134,8 +148,16 @@ class InferenceSession(StreamSession[Item]):
             self._error or self._state.value,
             total=self._end - self._start,
             first_token=None if self._first is None else self._first - self._start,
-            attempts=self.attempts,
+            attempts=self.attempt,
         )
+
+    def _outcome(self) -> RequestOutcome:
+        timing = Timing(
+            total=self._end - self._start,
+            time_to_first_token=None if self._first is None else self._first - self._start,
+            chunks=self._count,
+        )
+        return RequestOutcome(**self._how_it_ended(), timing=timing, streamed=True)
 
 
 OnEnd: TypeAlias = Callable[[InferenceSession], None]

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nupic_client._core.calls.flows import READ_CLOCK, Flow
+from nupic_client._core.calls.observation import observed
 from nupic_client._core.calls.opening import ask_first
 from nupic_client._core.inference.session import InferenceSession
 from nupic_client.timeouts import NO_RETRIES
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.models import ModelDirectory
+    from nupic_client._core.calls.observation import Observation, Watch
     from nupic_client._core.inference.request import InferenceRequest
     from nupic_client._core.inference.session import OnEnd
 
@@ -30,6 +32,7 @@ def open_inference_stream(
     bearer: Bearer | None = None,
     on_end: OnEnd | None = None,
     once: bool = False,
+    watch: Watch | None = None,
 ) -> Flow[InferenceSession]:
     """Make the session of a stream; the server is asked for the model's signature if it is not known yet.
 
@@ -40,6 +43,7 @@ def open_inference_stream(
         bearer: adds the token to the metadata.
         on_end: called once with the session when the stream has ended, however it ended; must not raise.
         once: whether the request must not be sent again; the questions before it may be.
+        watch: tells an observer of the request; None without one.
 
     Returns:
         The session. Its clock starts before the server is asked.
@@ -48,6 +52,19 @@ def open_inference_stream(
         ConfigurationError: the inputs do not fit the model; they were not sent.
         RequestError: the server does not have the model, or could not be asked.
     """
+    make = partial(_open, request, inputs, models, bearer, on_end, once)
+    return make(None) if watch is None else observed(watch, make, **request.facts())
+
+
+def _open(
+    request: InferenceRequest,
+    inputs: Mapping[str, ArrayLike] | ArrayLike,
+    models: ModelDirectory,
+    bearer: Bearer | None,
+    on_end: OnEnd | None,
+    once: bool,  # noqa: FBT001
+    observation: Observation | None,
+) -> Flow[InferenceSession]:
     start: float = yield READ_CLOCK
     options = request.options
     signature = yield from ask_first(
@@ -56,6 +73,7 @@ def open_inference_stream(
         model=request.model.server_name,
         target=request.target,
         request_id=options.request_id or "",
+        observation=observation,
     )
     if once:
         request = replace(request, options=replace(options, retry=NO_RETRIES))
@@ -70,4 +88,5 @@ def open_inference_stream(
         bearer=bearer,
         on_end=on_end,
         on_signature_changed=partial(models.forget, request.model.server_name),
+        observation=observation,
     )

@@ -25,7 +25,7 @@ from nupic_client.errors import (
     TransportError,
 )
 
-__all__ = ["RULES", "VLLM_REFUSAL", "Rule"]
+__all__ = ["RULES", "SERVER_STOPS", "VLLM_REFUSAL", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ _ENGINE = r"^(Error generating (stream|request): )?"
 
 VLLM_REFUSAL = "vLLM refused sampling_parameters (its log says which)"
 """The sentence for a refusal that names no parameter."""
+
+SERVER_STOPS = r"^Server (exiting|not ready)|^Server is stopping|server is shutting down"
+"""The words of a server that takes no requests, whatever their model."""
 
 RULES = (
     # --- who may ask
@@ -129,7 +132,7 @@ RULES = (
         "the vLLM engine that runs the model has died",
     ),
     _rule(
-        r"^Server (exiting|not ready)|^Server is stopping|server is shutting down",
+        SERVER_STOPS,
         ModelUnavailableError,
         "UNAVAILABLE",
         "the server is starting or shutting down",

@@ -31,9 +31,12 @@ _RAW_INPUT_TAG = _tag(pb.ModelInferRequest, "raw_input_contents")
 _RAW_OUTPUT_TAG = _tag(pb.ModelInferResponse, "raw_output_contents")
 
 
+_SMALL = tuple(bytes([number]) for number in range(0x80))
+
+
 def _varint(number: int) -> bytes:
     if number < 0x80:
-        return number.to_bytes(1, "little")
+        return _SMALL[number]
     data = bytearray()
     while number > 0x7F:
         data.append(number & 0x7F | 0x80)

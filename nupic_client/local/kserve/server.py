@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -52,6 +53,7 @@ class InferenceServer:
         bearer_tokens: the bearer tokens that are accepted, other calls end with UNAUTHENTICATED; None accepts every call.
         limits: bounds for what clients ask for.
         info: the answer to ServerMetadata.
+        options: gRPC server arguments by name, beside the server's own.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class InferenceServer:
         bearer_tokens: Collection[str] | None = None,
         limits: ServerLimits = UNLIMITED,
         info: ServerInfo = OWN_INFO,
+        options: Mapping[str, str | int] = MappingProxyType({}),
     ) -> None:
         self._info = info
+        self._options = tuple(options.items())
         self.repository = repository
         self.bearer_tokens = bearer_tokens
         """The bearer tokens that are accepted; may be set while the server runs."""
@@ -83,7 +87,7 @@ class InferenceServer:
         """``host:port`` to connect to; empty before the first `start`."""
 
     def start(self) -> None:
-        """Listen and answer. Returns as soon as clients can connect.
+        """Listen and answer. Returns as soon as clients can connect. After a stop it listens on the same port.
 
         Raises:
             ConfigurationError: the address is not free or not on this machine.
@@ -93,7 +97,7 @@ class InferenceServer:
         server = grpc.server(
             cast("Any", executor),  # grpc asks for a thread pool, and any executor works
             # Lists, because tracing agents put theirs in front with `insert`.
-            options=[*_OPTIONS, *_bounds(self._limits)],
+            options=[*_OPTIONS, *_bounds(self._limits), *self._options],
             interceptors=[_Entrance(self)],
             maximum_concurrent_rpcs=None if calls is None else calls + _OTHER_CALLS,
         )
@@ -110,6 +114,7 @@ class InferenceServer:
         server.start()
         self._server = server
         self._servicer = servicer
+        self._port = port
         self.url = url_of(self._host, port)
 
     def _bind(self, server: grpc.Server, address: str) -> int:

@@ -131,9 +131,9 @@ def test_other_commands_are_left_alone():
 
 
 def test_a_refused_call_is_made_once_more_with_the_next_token_and_counted():
-    attempts = Attempts()
+    attempts = Attempts(100.0)
     flow = authorized(call(attempts=attempts), Bearer(source))
-    commands, reply = drive(flow, "first", unauthenticated(), "second", "answer")
+    commands, reply = drive(flow, "first", unauthenticated(), 101.0, "second", "answer")
     sent = [command.metadata for command in commands if isinstance(command, Invoke)]
     assert sent == [bearing("first"), bearing("second")]
     assert (reply, attempts.count) == ("answer", 2)

@@ -59,15 +59,11 @@ def test_the_repr_of_a_call_shows_neither_metadata_nor_request():
 
 
 def test_a_call_with_other_metadata_is_otherwise_the_same():
-    invoke = Invoke("ServerLive", "request", 1.0, (), Attempts())
+    invoke = Invoke("ServerLive", "request", 1.0, (), Attempts(100.0))
     other = invoke.with_metadata(METADATA).with_timeout(2.0)
-    other.repeated()
+    other.attempts.note(busy(), 101.0)
     assert other == Invoke("ServerLive", "request", 2.0, METADATA)
     assert (invoke.timeout, invoke.metadata, invoke.attempts.count) == (1.0, (), 2)
-
-
-def test_a_repeated_call_is_nobodys_business_by_default():
-    Invoke("ServerLive", None).repeated()
 
 
 # Completing errors
@@ -181,7 +177,7 @@ def test_a_deadline_of_the_servers_own_has_no_limit_of_ours():
 
 
 def test_a_call_is_counted_each_time_it_is_made_again():
-    attempts = Attempts()
+    attempts = Attempts(100.0)
     flow = with_deadline(call(attempts=attempts), None, POLICY)
     commands, result = ask(flow, busy(), 0.5, None, busy(), 0.5, None, "answer")
     assert [command.seconds for command in commands if isinstance(command, Sleep)] == [0.5, 1.0]
@@ -199,14 +195,14 @@ def test_after_the_last_try_its_error_is_raised_with_their_number_and_its_cause(
     last.__cause__ = RuntimeError("of gRPC")
     with pytest.raises(OverloadedError) as caught:
         ask(with_deadline(call(), None, POLICY), busy(), 0.0, None, busy(), 0.0, None, last)
-    assert caught.value.attempts == 3
+    assert len(caught.value.attempts) == 3
     assert caught.value.__cause__ is last.__cause__
 
 
 def test_a_call_that_cannot_succeed_is_not_made_again():
     with pytest.raises(ConnectionFailedError) as caught:
         ask(with_deadline(call(), None, POLICY), ConnectionFailedError("certificate", retryable=False))
-    assert caught.value.attempts == 1
+    assert len(caught.value.attempts) == 1
 
 
 def test_a_pause_that_reaches_past_the_deadline_is_not_waited_for():
@@ -248,3 +244,25 @@ def test_no_pause_ever_reaches_past_the_deadline(timeout, tries):
                 command = flow.send(now if jitter is None else jitter)
     except (StopIteration, RequestError):
         pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, ZeroDivisionError])
+def test_whatever_is_raised_at_a_call_reaches_the_flow_at_once(error):
+    """Also what is no `Exception`: a flow must not learn of its end from the garbage collector."""
+    left = []
+
+    def inner():
+        try:
+            yield Invoke("ModelReady", None)
+        except BaseException as reached:
+            left.append(type(reached))
+            raise
+
+    flow = with_deadline(inner(), None)
+    next(flow)
+    flow.send(0.0)
+    flow.send(0.0)
+    with pytest.raises(error) as caught:
+        flow.throw(error())
+    assert left == [error]
+    assert caught.value.__traceback__ is not None

@@ -114,7 +114,7 @@ def test_a_retryable_error_before_anything_came_leaves_the_session_running():
     assert running.receive(chunk("text"), 102.0) == "text"
     running.receive(last(), 103.0)
     running.ended(103.0)
-    assert (running.result().text, running.result().attempts) == ("text", 2)
+    assert (running.result().text, len(running.result().attempts)) == ("text", 2)
 
 
 def test_after_the_last_try_the_error_tells_how_many_there_were():
@@ -125,7 +125,7 @@ def test_after_the_last_try_the_error_tells_how_many_there_were():
         running.retry(failure, 101.0, 0.0)
     final = running.broken(refused(), 101.0)
     assert not running.running
-    assert (final.attempts, final.retryable) == (4, True)
+    assert (len(final.attempts), final.retryable) == (4, True)
 
 
 def test_a_stream_that_broke_after_a_response_is_never_sent_again():
@@ -133,7 +133,7 @@ def test_a_stream_that_broke_after_a_response_is_never_sent_again():
     running.receive(chunk("text"), 101.0)
     failure = running.broken(refused(), 102.0)
     assert not running.running
-    assert (failure.partial_text, failure.retryable, failure.attempts) == ("text", False, 1)
+    assert (failure.partial_text, failure.retryable, len(failure.attempts)) == ("text", False, 1)
 
 
 def test_the_models_own_failure_is_not_sent_again():
@@ -171,10 +171,10 @@ def test_a_call_is_made_again():
 def test_a_call_is_not_made_again_where_that_is_switched_off():
     with pytest.raises(ConnectionFailedError) as caught:
         ask(with_deadline(call(), 10.0), refused())
-    assert caught.value.attempts == 1
+    assert len(caught.value.attempts) == 1
 
 
 def test_a_call_that_fails_in_the_end_tells_how_often_it_was_made():
     with pytest.raises(ConnectionFailedError) as caught:
         ask(with_deadline(call(), None, RetryPolicy(max_retries=1)), refused(), 0.0, None, refused())
-    assert caught.value.attempts == 2
+    assert len(caught.value.attempts) == 2

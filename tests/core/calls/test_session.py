@@ -116,8 +116,8 @@ def test_a_failure_before_anything_came_may_be_sent_again():
     assert session.broken(gone, 101.0) is gone
     assert session.running
     assert 0 < session.retry(gone, 101.0, 0.5) < 1
-    assert session.attempts == 2
-    assert session.broken(gone, 102.0).attempts == 2
+    assert session.attempt == 2
+    assert len(session.broken(gone, 102.0).attempts) == 2
     assert not session.running
 
 

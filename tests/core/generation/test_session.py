@@ -23,6 +23,7 @@ from nupic_client._core.calls.flows import FetchToken
 from nupic_client._core.generation.request import WireRequest
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._core.kserve import wire
+from nupic_client.attempts import Attempt
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.errors import (
     AuthenticationError,
@@ -129,7 +130,7 @@ def test_a_finished_session_gives_its_generation():
     generation = finished().result()
     assert generation.text == "Hello"
     assert generation.finish_reason is None
-    assert (generation.model, generation.request_id, generation.attempts) == ("llm", "r1", 1)
+    assert (generation.model, generation.request_id, len(generation.attempts)) == ("llm", "r1", 1)
     assert generation.usage == Usage()
     assert (generation.timing.total, generation.timing.time_to_first_token) == (3.0, 1.0)
 
@@ -229,13 +230,13 @@ def test_leaving_after_the_final_response_is_a_finished_generation():
 
 def test_an_error_is_completed_with_the_facts_of_the_generation():
     broken = session()
-    broken.attempts = 3
+    broken.failed_attempts = (Attempt("host:8001", "UNAVAILABLE", 0.5),) * 2
     broken.receive(chunk("Hel", final=False), 101.0)
     with pytest.raises(InferenceError) as caught:
         broken.receive(error("engine exploded", request_id=""), 102.0)
     found = caught.value
     assert (found.model, found.target, found.request_id) == ("llm", "host:8001", "r1")
-    assert (found.attempts, found.partial_text) == (3, "Hel")
+    assert (len(found.attempts), found.partial_text) == (3, "Hel")
 
 
 def test_facts_that_the_error_has_already_are_kept():
@@ -462,7 +463,7 @@ def test_a_refused_token_is_fetched_anew_once_without_a_pause_and_is_no_retry():
     assert drive(running.sign(), "second")[1] == (("authorization", "Bearer second"),)
     final = running.broken(refused(), 102.0)
     assert not running.running
-    assert (final.attempts, running.failure) == (2, final)
+    assert (len(final.attempts), running.failure) == (2, final)
 
 
 def test_after_another_token_there_are_as_many_retries_as_before():
@@ -473,7 +474,7 @@ def test_after_another_token_there_are_as_many_retries_as_before():
     running.retry(running.broken(ConnectionFailedError("gone", retryable=True), 101.0), 101.0, 0.0)
     final = running.broken(ConnectionFailedError("gone", retryable=True), 102.0)
     assert not running.running
-    assert final.attempts == 3
+    assert len(final.attempts) == 3
 
 
 def test_the_token_is_in_no_error_and_in_no_cause():

@@ -96,7 +96,7 @@ def test_a_call_that_may_help_is_made_again_and_counted():
     assert {sent(command).id for command in commands if isinstance(command, Invoke)} == {"id-1"}
     with pytest.raises(OverloadedError) as caught:
         answered(inference_request(), [1, 2], *replies, busy)
-    assert caught.value.attempts == request.options.retry.max_retries + 1
+    assert len(caught.value.attempts) == request.options.retry.max_retries + 1
     assert remembers(models, "model")
 
 

@@ -59,7 +59,12 @@ def test_an_error_has_the_facts():
     with pytest.raises(InferenceError) as caught:
         running.receive(error("exploded"), 102.0)
     shown = caught.value
-    assert (shown.model, shown.target, shown.request_id, shown.attempts) == ("model", "host:8001", "r1", 1)
+    assert (shown.model, shown.target, shown.request_id, shown.endpoint) == (
+        "model",
+        "host:8001",
+        "r1",
+        "host:8001",
+    )
     assert running.failure is shown
 
 
@@ -100,7 +105,7 @@ def test_it_is_sent_again_only_before_the_first_response():
     assert first.receive(number(4), 102.0)[0]["y"].tolist() == [4]
     first.broken(gone, 103.0)
     assert not first.running
-    assert first.failure.attempts == 2
+    assert len(first.failure.attempts) == 2
     assert not first.failure.retryable
 
 

@@ -1,0 +1,240 @@
+"""Parquet files, with pyarrow: rows as they come, and a table of the lines at the end.
+
+A Parquet file is not readable before its end is written. So a run writes lines, which can be resumed after any of them, and
+makes the table of them at its end.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import decimal
+import importlib
+import itertools
+import json
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nupic_client.batch import openai_lines
+from nupic_client.batch.lines import Prompting
+from nupic_client.batch.reading import ObjectSource
+from nupic_client.batch.row import RESULT_COLUMNS
+from nupic_client.errors import ConfigurationError
+
+__all__ = ["is_parquet", "load_pyarrow", "source", "write"]
+
+_ROWS = 1024
+"""Rows that are in memory at the same time, and in one row group of a table."""
+_PROMPTS = ("prompt", "messages")
+_JSON = "json"
+"""The type of a column whose values have no type of Arrow in common: texts of JSON."""
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is one of Parquet, by its name."""
+    return path.suffix.lower() == ".parquet"
+
+
+def load_pyarrow() -> Any:
+    """Import pyarrow with its Parquet part.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    try:
+        arrow = importlib.import_module("pyarrow")
+        importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ConfigurationError(
+            "a Parquet file needs pyarrow, which is not installed: pip install 'nupic-client[parquet]'"
+        ) from None
+    return arrow
+
+
+def source(path: Path, prompting: Prompting, *, numbered: bool) -> ObjectSource:
+    """Return the rows of a Parquet file, which has a column ``prompt`` or ``messages``.
+
+    Args:
+        path: of the file.
+        prompting: how its rows become prompts.
+        numbered: give each row its prompt and its number only, for a table that takes the other columns as they are.
+
+    Raises:
+        ConfigurationError: it cannot be read, or pyarrow is not installed.
+    """
+    arrow = load_pyarrow()
+    try:
+        file = arrow.parquet.ParquetFile(path)
+    except (OSError, arrow.ArrowException) as error:
+        raise ConfigurationError(
+            f"input must be a Parquet file, and {str(path)!r} is none: {error}", parameter="input"
+        ) from None
+    names = file.schema_arrow.names
+    prompts = [name for name in _PROMPTS if name in names]
+    if not prompts:
+        file.close()
+        raise ConfigurationError(
+            f"input must have a column prompt (texts) or messages (lists), and {str(path)!r} has {names}",
+            parameter="input",
+        )
+    columns = prompts if numbered else names
+    return ObjectSource(_rows(file, columns), prompting, size=file.metadata.num_rows, close=file.close)
+
+
+def _rows(file: Any, columns: list[str]) -> Iterator[Mapping[str, Any]]:
+    for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+        for row in batch.to_pylist():
+            # A column has a value in each row: none is as if it were not there.
+            yield {
+                name: _json(value) for name, value in row.items() if value is not None or name not in _PROMPTS
+            }
+
+
+def _json(value: Any) -> Any:
+    """Return a value of Arrow as JSON has it."""
+    if isinstance(value, dict):
+        return {str(name): _json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(each) for each in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, dt.timedelta)):
+        return str(value)
+    if isinstance(value, float) and value - value != 0:  # not a number, or infinite
+        return None
+    return value
+
+
+def write(lines: Path, output: Path, original: Path | None) -> None:
+    """Write a table of the lines of a run, in place of what is there.
+
+    Args:
+        lines: the file of lines.
+        output: the Parquet file.
+        original: the Parquet file that was read: the table has its rows in its order, its columns with their types, and the
+            results. None takes all columns from the lines, in their order.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    arrow = load_pyarrow()
+    new = output.with_name(f"{output.name}.new")
+    results = _result_types(arrow)
+    if original is None:
+        types = {**_types(arrow, lines), **results}
+        tables: Iterator[Any] = (_table(arrow, rows, types) for rows in _groups(lines))
+        schema = _table(arrow, [], types).schema
+    else:
+        kept = [field for field in arrow.parquet.read_schema(original) if field.name not in results]
+        schema = arrow.schema([*kept, *results.items()])
+        tables = _joined(arrow, lines, original, schema)
+    with arrow.parquet.ParquetWriter(new, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+    new.replace(output)
+
+
+def _result_types(arrow: Any) -> dict[str, Any]:
+    text, count = arrow.string(), arrow.int64()
+    kinds = (text, text, count, count, arrow.float64(), arrow.struct([("code", text), ("message", text)]))
+    return dict(zip(RESULT_COLUMNS, kinds, strict=True))
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """Return the columns of a line, of any form."""
+    row: dict[str, Any] = json.loads(line)
+    if openai_lines.number_of(row) is None:
+        return row
+    found = {"id": row["custom_id"], **dict.fromkeys(RESULT_COLUMNS), "error": row["error"]}
+    if row["response"] is not None:
+        body = row["response"]["body"]
+        choice, usage = body["choices"][0], body["usage"] or {}
+        found["output"] = choice["message"]["content"] if "message" in choice else choice["text"]
+        found["finish_reason"] = choice["finish_reason"]
+        found["input_tokens"], found["output_tokens"] = (
+            usage.get("prompt_tokens"),
+            usage.get("completion_tokens"),
+        )
+    return found
+
+
+def _groups(lines: Path) -> Iterator[list[dict[str, Any]]]:
+    with lines.open("rb") as file:
+        while some := list(itertools.islice(file, _ROWS)):
+            yield [_row(line) for line in some]
+
+
+def _types(arrow: Any, lines: Path) -> dict[str, Any]:
+    """Return the type of each column that the lines have, besides the results."""
+    types: dict[str, Any] = {}
+    for rows in _groups(lines):
+        for name in dict.fromkeys(name for row in rows for name in row if name not in RESULT_COLUMNS):
+            found = _type(arrow, [row.get(name) for row in rows])
+            types[name] = _common(arrow, types.get(name, arrow.null()), found)
+    return {name: arrow.string() if kind == arrow.null() else kind for name, kind in types.items()}
+
+
+def _type(arrow: Any, values: list[Any]) -> Any:
+    try:
+        return arrow.array(values).type
+    except (arrow.ArrowException, OverflowError):
+        return _JSON
+
+
+def _common(arrow: Any, one: Any, other: Any) -> Any:
+    if _JSON in (one, other):
+        return _JSON
+    try:
+        schemas = [arrow.schema([("it", kind)]) for kind in (one, other)]
+        return arrow.unify_schemas(schemas, promote_options="permissive").field("it").type
+    except arrow.ArrowException:
+        return _JSON
+
+
+def _table(arrow: Any, rows: list[dict[str, Any]], types: Mapping[str, Any]) -> Any:
+    arrays = {}
+    for name, kind in types.items():
+        values = [row.get(name) for row in rows]
+        if kind == _JSON:
+            texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+            arrays[name] = arrow.array(texts, arrow.string())
+        else:
+            arrays[name] = arrow.array(values, kind)
+    return arrow.table(arrays)
+
+
+def _joined(arrow: Any, lines: Path, original: Path, schema: Any) -> Iterator[Any]:
+    """Yield the rows of the original with their results; those without a line are left out."""
+    places, types = _places(lines), _result_types(arrow)
+    number = 0
+    with lines.open("rb") as file, arrow.parquet.ParquetFile(original) as source:
+        for batch in source.iter_batches(batch_size=_ROWS):
+            indexes, rows = [], []
+            for index in range(batch.num_rows):
+                number += 1
+                place = places[number] if number < len(places) else 0
+                if place:
+                    file.seek(place - 1)
+                    indexes.append(index)
+                    rows.append(_row(file.readline()))
+            table = arrow.Table.from_batches([batch]).take(arrow.array(indexes, arrow.int64()))
+            results = _table(arrow, rows, types)
+            columns = [(results if name in types else table).column(name) for name in schema.names]
+            yield arrow.Table.from_arrays(columns, schema=schema)
+
+
+def _places(lines: Path) -> array[int]:
+    """Return where the line of each row begins, counted from 1; 0 for a row without one."""
+    places, place = array("Q"), 1
+    with lines.open("rb") as file:
+        for line in file:
+            number = json.loads(line)["id"]
+            if number >= len(places):
+                places.extend(itertools.repeat(0, number + 1 - len(places)))
+            places[number] = place
+            place += len(line)
+    return places
