@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,10 @@ class Answer(AsyncCallStream[StreamSession[Any], Any]):
 
     def __aiter__(self) -> AsyncIterator[Any]:
         raise NotImplementedError
+
+    def _first_check(self, session: StreamSession[Any]) -> float | None:
+        # Each attempt has an object of its own, which is looked after.
+        return session.deadlines.check(time.monotonic()) if session.deadlines.watched else None
 
     async def read_all(self) -> None:
         """Send the request and read its answer to the end.

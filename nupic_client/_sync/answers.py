@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadedAnswers"]
 
-_IDLE = 5.0
-"""Seconds after which a thread ends that has nothing to read."""
-
 
 class Answer(CallStream[StreamSession[Any], Any]):
     """One attempt at an answer, which is read to its end at one go."""
@@ -46,13 +43,22 @@ class Answer(CallStream[StreamSession[Any], Any]):
             self.failure = error
             if session.running and isinstance(error, RequestError):  # it may be sent again
                 self._end_call(session.patience)
-                self._forget()
+                housekeeping.unregister(self._registration)
                 return
         session.deadlines.waiting = None
         self._leave(abruptly=not isinstance(self.failure, (NupicError, type(None))))
 
-    def _forget(self) -> None:
-        housekeeping.unregister(self._registration)
+    def leave(self) -> None:
+        """Close it. For destructors too."""
+        self._leave(housekeeping.submit)
+
+    def _first_check(self, session: StreamSession[Any]) -> float | None:
+        # Each attempt has an object of its own, which is looked after.
+        return session.deadlines.check(time.monotonic()) if session.deadlines.watched else None
+
+    def _check_deadline(self, now: float) -> float | None:
+        # When an attempt has failed, the session is that of the next one.
+        return None if self.failure is not None else super()._check_deadline(now)
 
 
 class ThreadedAnswers:
@@ -118,7 +124,7 @@ class ThreadedAnswers:
         if starting is not None:
             starting.cancelled(time.monotonic(), housekeeping.submit)
         for answer in tuple(self._running):
-            answer.close()
+            answer.leave()
         self.done()
         self._ended.put(None)  # the reader may be waiting
 

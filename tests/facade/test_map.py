@@ -619,6 +619,16 @@ def test_a_silent_server_meets_the_deadline_for_the_first_token(server, client, 
     wait_for(lambda: server.cancellations)
 
 
+def test_another_attempt_meets_the_deadline_for_the_first_token_too(server, client, flavour):
+    tries = itertools.count()
+    server.reply = lambda request: [silence()] if next(tries) else [abort("RESOURCE_EXHAUSTED", "full")]
+    limits = Timeouts(first_token=0.3, total=PATIENCE)
+    (error,) = flavour(client).map(["a"], errors="return", timeout=limits, max_retries=QUICK)
+    assert isinstance(error, DeadlineExceededError)
+    assert (error.deadline, len(error.attempts)) == ("first_token", 2)
+    wait_for(lambda: server.cancellations)
+
+
 def test_a_server_that_falls_silent_meets_the_deadline_between_tokens(server, client, flavour):
     server.reply = lambda request: ["text", silence()] if request.prompt == "1" else [request.prompt]
     found = flavour(client).map(numbers(4), errors="return", timeout=Timeouts(between_tokens=0.3))
