@@ -18,7 +18,7 @@ Finish = Callable[["Lane", Row, "Generation | NupicError"], Awaitable[None]]
 """Called with a row and its outcome."""
 LINE_RETRIES = 8
 """How often a line is sent again where the caller says nothing: for about half a minute, in which a server can be started
-again. Not the question for the model before the first line: whoever waits for that has a wrong url."""
+again."""
 _LOST = (ConnectionFailedError, AuthenticationError, ModelUnavailableError)
 """Errors that the next request would have too."""
 
@@ -48,7 +48,6 @@ class Lane:
         strict: bool,
     ) -> None:
         self._finish = finish
-        self._each = {} if options.get("max_retries") is not None else {"max_retries": LINE_RETRIES}
         self._room = concurrency
         self.strict = strict
         self.lost = 0
@@ -59,6 +58,10 @@ class Lane:
         self._ended = False
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
+        # Without prompts, it only asks for the model.
+        self._question = client.amap((), **options)
+        patient = options.get("max_retries") is None
+        options = {**options, "max_retries": LINE_RETRIES} if patient else options
         self._results = client.amap(self, concurrency=concurrency, ordered=False, errors="return", **options)
 
     @property
@@ -94,21 +97,19 @@ class Lane:
         Raises:
             NupicError: the model is not there, or the server cannot be asked.
         """
+        try:
+            # Not as patient as with the lines: a url that is wrong is told soon.
+            async for _ in self._question:
+                pass
+        except NupicError as error:
+            if self.strict:
+                raise
+            await self._fail_all(error)
+            return
         async with self._results as results:
-            while True:
-                try:
-                    index, outcome = await anext(results)
-                except StopAsyncIteration:
-                    return
-                except NupicError as error:
-                    if self.strict:
-                        raise
-                    await self._fail_all(error)
-                    return
-                if isinstance(outcome, NupicError):
-                    # A line has a number of its own.
-                    outcome = outcome.with_facts(message=outcome.message.removeprefix(f"item {index}: "))
-                await self._end(self._sent.pop(index), outcome)
+            async for index, outcome in results:
+                row = self._sent.pop(index)
+                await self._end(row, _of_line(outcome, index) if isinstance(outcome, NupicError) else outcome)
 
     async def _fail_all(self, error: NupicError) -> None:
         """Give all rows the error of their model."""
@@ -133,4 +134,9 @@ class Lane:
             self._has_room.set()
         self._sent[self._count] = row
         self._count += 1
-        return row.prompt, {**self._each, **row.options}
+        return row.prompt, row.options
+
+
+def _of_line(error: NupicError, index: int) -> NupicError:
+    """Return the error without the number of its request: a line has a number of its own."""
+    return error.with_facts(message=error.message.removeprefix(f"item {index}: "))
