@@ -183,7 +183,7 @@ class RequestError(NupicError):
         self.elsewhere: bool = False
         """Whether another server of the client, not tried yet, may do better with the same request."""
         self.attempts: tuple[Attempt, ...] = attempts
-        """What was tried, the last attempt included: where the request went, with which outcome, for how long."""
+        """The attempts of the request with the last one, each with where it went, its outcome and its duration."""
         self.retry_after: float | None = retry_after
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.trailing_metadata: tuple[tuple[str, str | bytes], ...] = trailing_metadata

@@ -117,7 +117,7 @@ class Generation:
         timing: durations.
         model: the server's name of the model.
         request_id: the id the request was sent with.
-        attempts: what was tried, the last attempt included: where the request went, with which outcome, for how long.
+        attempts: those of the request with the last one, each with where it went, its outcome and its duration.
         logprobs: the log probabilities of the tokens, if ``logprobs=`` asks for them; a stop string cuts the text, not
             these.
         outputs: the outputs besides the text that ``outputs=`` asks for, by name: each as the last response that had it, as

@@ -51,7 +51,7 @@ class Answer(AsyncCallStream[StreamSession[Any], Any]):
                 raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
             if session.complete and isinstance(error, NupicError):
                 await self._call.last_events(session.patience)
-            self._leave(abruptly=not isinstance(error, NupicError))
+            self._leave(self._later(error), abruptly=not isinstance(error, NupicError), error=error)
             if isinstance(error, RequestError):
                 raise error.with_traceback(None)  # noqa: B904
             raise

@@ -97,7 +97,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             each = client.each()
         except ConnectionFailedError as error:
             return _unreachable(client.url, error, arguments)
-        codes = [_report(one, arguments) for one in each.values()]
+        codes: list[ExitCode] = []
+        for one in each.values():
+            if codes and not arguments.json:
+                TextOutput().write("\n")
+            codes.append(_report(one, arguments))
     # Of several servers, some may be reached.
     return codes[0] if len(set(codes)) == 1 else ExitCode.FAILED
 

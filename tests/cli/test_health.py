@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from nupic_client.testing import FakeTriton
+
 
 @pytest.fixture
 def health(main, capsys):
@@ -79,3 +81,24 @@ def test_a_wait_that_is_none(health, seconds):
 @pytest.mark.model
 def test_the_embedded_server_is_well(health):
     assert health("--local", "--model", "smollm2-embed")[0] == 0
+
+
+def test_each_of_several_servers_is_asked(main, capsys):
+    with FakeTriton() as one, FakeTriton() as other:
+        assert main("health", "--url", f"{one.url},{other.url}") == 0
+        blocks = capsys.readouterr().out.split("\n\n")
+        assert [block.split()[1] for block in blocks] == [one.url, other.url]
+        assert main("health", "--url", f"{one.url},{other.url}", "--json") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [json.loads(line)["url"] for line in lines] == [one.url, other.url]
+
+
+def test_of_several_servers_some_may_be_away(main, capsys):
+    with FakeTriton() as one:
+        with FakeTriton() as gone:
+            pass
+        assert main("health", "--url", f"{one.url},{gone.url}") == 1
+        shown = capsys.readouterr()
+        assert f"server  {one.url}" in shown.out
+        assert gone.url in shown.err
+    assert main("health", "--url", f"{one.url},{gone.url}") == 3

@@ -22,6 +22,8 @@ from nupic_client import (
     ModelUnavailableError,
     RetryPolicy,
 )
+from nupic_client._core.calls.flows import Attempts
+from nupic_client._core.calls.observation import Observation
 from nupic_client._core.kserve import wire
 from nupic_client.testing import FakeTriton
 
@@ -325,6 +327,24 @@ def test_a_stream_of_results(server, seen):
         with pytest.raises(ConfigurationError):
             client.infer_stream({"y": ARRAY})
     seen.check_pairs(4)
+
+
+def kept(kind):
+    return [each for each in gc.get_objects() if type(each) is kind]
+
+
+@SINGLE
+def test_nothing_of_a_request_waits_for_the_garbage_collector(client, seen, ask):
+    ask(client)
+    gc.collect()
+    before = len(kept(Attempts)), len(kept(Observation))
+    gc.disable()
+    try:
+        ask(client)
+        seen.calls.clear()
+        assert (len(kept(Attempts)), len(kept(Observation))) == before
+    finally:
+        gc.enable()
 
 
 # --- the context of the caller

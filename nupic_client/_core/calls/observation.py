@@ -286,6 +286,8 @@ class Observation:
         except IndexError:
             return
         self._watch.over(self)
+        # They know this object, and a call of gRPC, which must not wait for the garbage collector.
+        self.attempts = None
         if self._process != os.getpid():  # the parent will tell
             return
         tell = partial(self._tell_end, make)

@@ -119,6 +119,12 @@ class StreamState(Generic[ItemT]):
             self._left_by = error if isinstance(error, Exception) else None
             self._close(State.FINISHED if self.answered else State.CANCELLED, now, later)
 
+    def given_up(self, error: Exception) -> None:
+        """Tell an observer of an error that ends the request for its caller, while this state goes on: nobody reads it."""
+        observation, self._observation = self._observation, None
+        if observation is not None:
+            observation.failed(error)
+
     def check_unread(self) -> None:
         """Raise the error of a reader that begins now: those of `check_running`, and one more.
 

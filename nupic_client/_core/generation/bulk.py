@@ -169,7 +169,11 @@ class PromptPipeline(BulkPipeline["Generation"]):
             request = self._request(item)
             session = yield from open_stream(request, self._models, self._cache, kind=ItemSession)
             assert isinstance(session, ItemSession)  # noqa: S101 - for type checkers
-            yield from self._read(session)
+            try:
+                yield from self._read(session)
+            except Exception as error:
+                session.given_up(error)
+                raise
             return session.result()
         finally:
             self._active -= 1

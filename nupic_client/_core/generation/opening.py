@@ -109,6 +109,11 @@ def ask_model(
 ) -> Flow[tuple[ModelSpec, ModelSignature]]:
     """Ask the server for the model that streams, and its signature.
 
+    Args:
+        request: the generation.
+        models: as of `open_stream`.
+        observation: told of retries; None without an observer.
+
     Raises:
         ConfigurationError: as `open_stream`.
         UnknownModelError: as `open_stream`.
