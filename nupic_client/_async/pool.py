@@ -92,7 +92,9 @@ class AsyncPooledTransport(AsyncDriver):
         attempts = command.attempts
         if attempts is not None:
             attempts.queued = True
-        place = await self._enter(model, affinity, tried, command.timeout, attempts=attempts)
+        place = await self._enter(
+            model, affinity, tried, command.timeout, attempts=attempts, limited=command.method == "ModelInfer"
+        )
         if attempts is not None:
             attempts.endpoint, attempts.queued = place.address, False
         command = with_time_left(command, time.monotonic() - place.start)
@@ -147,6 +149,8 @@ class AsyncPooledTransport(AsyncDriver):
         patience: float | None,
         session: StreamSession[Any] | None = None,
         attempts: flows.Attempts | None = None,
+        *,
+        limited: bool = True,
     ) -> Place:
         """Return a place on a server; waits in the queue if all are full.
 
@@ -159,7 +163,7 @@ class AsyncPooledTransport(AsyncDriver):
         if self._pool.is_new:
             await self._look_up()
         self._look(loop)
-        place = self._pool.enter(model, affinity, tried)
+        place = self._pool.enter(model, affinity, tried, limited=limited)
         places = self._places.get(loop)
         if places is None:
             self.leave_closed_loops()

@@ -162,8 +162,15 @@ class ServerPool:
                 f"the server is no longer one of {self.target}", target=address, retryable=True
             ) from None
 
-    def enter(self, model: str, affinity: Affinity, tried: Collection[str]) -> Place:
-        """Return a place on a server, or in the queue: then it has no address yet, see `pause`."""
+    def enter(self, model: str, affinity: Affinity, tried: Collection[str], *, limited: bool = True) -> Place:
+        """Return a place on a server, or in the queue: then it has no address yet, see `pause`.
+
+        Args:
+            model: the server's name of the model.
+            affinity: the session that the request belongs to.
+            tried: the addresses where it failed already.
+            limited: whether it counts for ``max_outstanding``; questions do not.
+        """
         place = Place(self, affinity)
         with self._lock:
             try:
@@ -173,6 +180,7 @@ class ServerPool:
                     session=place.session,
                     tried=tried,
                     only=place.only,
+                    limited=limited,
                     now=time.monotonic(),
                     draw=random.random(),  # noqa: S311 - spreads requests, hides nothing
                 )

@@ -145,7 +145,9 @@ class PooledTransport(StreamDriver):
         attempts = command.attempts
         if attempts is not None:
             attempts.queued = True
-        place = self._enter(model, affinity, tried, command.timeout, attempts=attempts)
+        place = self._enter(
+            model, affinity, tried, command.timeout, attempts=attempts, limited=command.method == "ModelInfer"
+        )
         if attempts is not None:
             attempts.endpoint, attempts.queued = place.address, False
         return place, with_time_left(command, time.monotonic() - place.start)
@@ -158,6 +160,8 @@ class PooledTransport(StreamDriver):
         patience: float | None,
         session: StreamSession[Any] | None = None,
         attempts: flows.Attempts | None = None,
+        *,
+        limited: bool = True,
     ) -> Place:
         """Return a place on a server; waits in the queue if all are full.
 
@@ -169,7 +173,7 @@ class PooledTransport(StreamDriver):
         if self._pool.is_new:
             self._pool.look_up()
         self._look()
-        place = self._pool.enter(model, affinity, tried)
+        place = self._pool.enter(model, affinity, tried, limited=limited)
         if not place.address:
             self._wait(place, patience, session, attempts)
         return place

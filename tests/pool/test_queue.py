@@ -322,6 +322,15 @@ def test_one_server_with_a_limit_has_a_queue_too(group, flavour):
         assert flavour(client).run("generate", "hi").text == "xy"
 
 
+def test_questions_do_not_wait_for_room(group, flavour):
+    with clients(group) as client:
+        held = full(client)
+        flavour(client).run("wait_until_ready", 60)
+        assert waiting(client) == 0
+        for stream in held:
+            stream.close()
+
+
 def test_many_threads_share_few_places(group, flavour):
     with StreamingClient("gpt.streaming", group.urls, max_outstanding=2) as client:
         with counts_return_to_zero(client), ThreadPoolExecutor(16) as threads:

@@ -67,6 +67,7 @@ class Pool:
         session: str | None = None,
         tried: Collection[str] = (),
         only: str = "",
+        limited: bool = True,
         now: float,
         draw: float,
     ) -> Lease | None:
@@ -77,14 +78,16 @@ class Pool:
             session: for ``"sticky"``: the requests of one session go to the same server.
             tried: the addresses where this request failed already; taken only where there is no other.
             only: the address of the one server that may take it, well or not; it is as empty if that server is no more.
+            limited: False for a question that costs the server nothing: it does not wait for room.
             now: clock reading.
             draw: a random number, 0 <= draw < 1.
         """
+        limit = self._limit if limited else math.inf
         single = self._servers.get(only)
         if single is not None:
             if not single.well(model):
                 single.want(model)
-            return self._lease(single, model, now) if single.running < self._limit else None
+            return self._lease(single, model, now) if single.running < limit else None
         well: list[PooledServer] = []
         out: list[PooledServer] = []
         for server in self._servers.values():
@@ -94,10 +97,10 @@ class Pool:
                 server.want(model)
                 out.append(server)
         if not well:
-            room = [server for server in out if server.running < self._limit]
+            room = [server for server in out if server.running < limit]
             chosen = least_bad(room, model, tried, now)
         else:
-            room = [server for server in well if server.running < self._limit]
+            room = [server for server in well if server.running < limit]
             room = [server for server in room if server.address not in tried] or room
             chosen = self._pick(room, well, session, draw)
         return None if chosen is None else self._lease(chosen, model, now)

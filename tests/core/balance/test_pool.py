@@ -800,3 +800,12 @@ def test_requests_can_be_counted_anew():
     pool.release(leases[0])
     pool.recount(leases[:3])  # nobody has the last one
     assert sum(each.running for each in pool.endpoints(NOW)) == 2
+
+
+def test_a_question_does_not_wait_for_room():
+    pool = pool_of("a", max_outstanding=1)
+    chosen(pool)
+    assert pool.choose("llm", now=NOW, draw=0.5) is None
+    lease = pool.choose("llm", limited=False, now=NOW, draw=0.5)
+    assert lease.address == "a"
+    assert pool.choose("llm", only="a", limited=False, now=NOW, draw=0.5) is not None
