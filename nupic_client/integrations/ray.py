@@ -217,14 +217,7 @@ class Generate(_Mapper):
         value = row[self._input]
         if not self._conversations or value is None:
             return value
-        # Arrow gives all messages of a column the same keys, with nulls. A text is one wrong message, and no prompt.
-        messages = value if isinstance(value, list) else [value]
-        return [
-            {key: part for key, part in message.items() if part is not None}
-            if isinstance(message, Mapping)
-            else message
-            for message in messages
-        ]
+        return value if isinstance(value, list) else [value]  # a text is one wrong message, and no prompt
 
     def _options(self, row: Columns) -> Columns:
         return {name: row[column] for name, column in self._option_columns.items() if row[column] is not None}
