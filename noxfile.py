@@ -41,6 +41,10 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "gevent": ("gevent", "gunicorn"),
 }
 """Packages that must get along with this one in a process, by the name of their tests."""
+INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
+    "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
+}
+"""What the integrations are tested with, by the names of their extras."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
@@ -176,6 +180,23 @@ def others(session: nox.Session, name: str) -> None:
         f"tests/others/test_{name}.py",
         *session.posargs,
         env={"NUPIC_OTHER": name},
+    )
+
+
+@nox.session(python=OTHERS_PYTHON)
+@nox.parametrize("name", list(INTEGRATIONS))
+def integrations(session: nox.Session, name: str) -> None:
+    """Use the integrations with the libraries they are for; one environment each, with the versions that are known."""
+    session.install("--only-binary", ":all:", *INTEGRATIONS[name], *TOOLS)
+    session.install("-e", f".[{name}]")
+    _show(session, [*INTEGRATIONS[name], "grpcio", "protobuf"])
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        f"tests/integrations/{name}",
+        *session.posargs,
+        env={"NUPIC_INTEGRATION": name},
     )
 
 

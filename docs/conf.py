@@ -28,6 +28,7 @@ html_theme = "furo"
 html_title = "nupic_client"
 myst_heading_anchors = 3
 autodoc_typehints = "none"
+autodoc_mock_imports = ["pyarrow", "ray"]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 add_module_names = False

@@ -1,0 +1,1 @@
+"""What connects the clients with other libraries: one module each, which needs the extra of the same name."""
