@@ -40,13 +40,12 @@ def test_streams_that_run_at_the_same_time_are_shared_evenly(flavour, count):
         assert all(endpoint.time_to_first_token is not None for endpoint in client.endpoints())
 
 
-@pytest.mark.parametrize("method", ["generate", "infer", "embed"])
+@pytest.mark.parametrize("method", ["generate", "infer"])
 def test_requests_one_after_the_other_reach_all_servers(flavour, method):
     with EndpointGroup(2) as group, InferenceClient("gpt", group.urls, balancing="round-robin") as client:
         call = {
             "generate": lambda: flavour(client).run("generate", "hi").endpoint,
             "infer": lambda: flavour(client).run("infer", INPUTS),
-            "embed": lambda: flavour(client).run("infer", INPUTS),
         }[method]
         with counts_return_to_zero(client):
             for _ in range(6):
