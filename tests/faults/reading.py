@@ -103,7 +103,7 @@ class AsyncColour:
                     count += 1
                     outcome.text += text
                     on_piece(count)
-                outcome.attempts = (await stream.result()).attempts
+                outcome.attempts = len((await stream.result()).attempts)
         except RequestError as error:
             outcome.failed(error)
         outcome.seconds = time.monotonic() - begin
