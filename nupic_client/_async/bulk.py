@@ -73,7 +73,7 @@ class AsyncResultStream(Generic[T]):
 
     def _after_fork(self) -> None:
         """Drop the parent's calls in a forked child; reading them there is an error."""
-        fork.leak_in_child(self._inbox)
+        fork.leak(self._inbox)
         self._inbox = None
         self._closed = True
 

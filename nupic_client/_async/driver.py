@@ -50,7 +50,11 @@ class AsyncDriver(abc.ABC):
                 try:
                     if type(command) is flows.ReadClock:  # the most common, and not worth a coroutine
                         reply = time.monotonic()
-                    elif type(command) is flows.Invoke and command.metadata.__class__ is tuple:
+                    elif (
+                        type(command) is flows.Invoke
+                        and command.metadata.__class__ is tuple
+                        and command.attempts is not None
+                    ):
                         reply = await self._invoke(command)
                     else:
                         reply = await self.perform(command)
@@ -78,7 +82,7 @@ class AsyncDriver(abc.ABC):
         if isinstance(command, flows.Invoke):
             if command.metadata.__class__ is not tuple:  # a function makes it
                 return await self.run(signed_call(command))
-            return await self._invoke(command)
+            return await (self._ask(command) if command.attempts is None else self._invoke(command))
         if isinstance(command, flows.ReadClock):
             return time.monotonic()
         if isinstance(command, flows.Sleep):
@@ -91,6 +95,14 @@ class AsyncDriver(abc.ABC):
         # A plain function may block, for example while it fetches a token.
         token = await asyncio.to_thread(command.source)
         return await token if inspect.isawaitable(token) else token
+
+    async def _ask(self, command: flows.Invoke) -> Any:
+        """Make a call that notes no attempts; its error tells of one nonetheless."""
+        start = time.monotonic()
+        try:
+            return await self._invoke(command)
+        except RequestError as error:
+            raise flows.tried_once(error, time.monotonic() - start) from error.__cause__
 
     async def _invoke(self, command: flows.Invoke) -> Any:
         return await self.finish(self.begin_at_once(command) or await self.begin(command))

@@ -53,9 +53,7 @@ class AsyncPooledTransport(AsyncDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
-        fork.leak_in_child(
-            self._probes, self._members
-        )  # until each member has done the same with its channels
+        fork.leak(self._probes, self._members)  # until each member has done the same with its channels
         self._probes = set()
         self._begin()
 

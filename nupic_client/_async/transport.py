@@ -63,7 +63,7 @@ class AsyncTransport(AsyncDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child: the channels are the parent's."""
-        fork.leak_in_child(self._channels, *self._channels.values())
+        fork.leak(self._channels, *self._channels.values())
         self._begin()
 
     async def stream(self, session: StreamSession[Any]) -> AsyncStreamCall:

@@ -158,7 +158,7 @@ class CallQueue:
 
     def _after_fork(self) -> None:
         """Leave all to the parent; nothing can be done with it in a child."""
-        fork.leak_in_child(self._outer, self._channel, self._calls, self._alarm)
+        fork.leak(self._outer, self._channel, self._calls, self._alarm)
         self._calls = set()
         self._alarm = None
         self._waiting = threading.Lock()

@@ -68,7 +68,7 @@ class _Endings:
         fork.track(self)
 
     def _after_fork(self) -> None:
-        fork.leak_in_child(self.pending)
+        fork.leak(self.pending)
         self.pending = set()
 
     def wait(self) -> None:

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from nupic_client.errors import ConfigurationError
 
-__all__ = ["check_process", "leak_in_child", "note_aio", "track"]
+__all__ = ["check_process", "leak", "note_aio", "track"]
 
 
 class Inherited(Protocol):
@@ -38,8 +38,8 @@ def track(item: Inherited) -> None:
     _living.add(item)
 
 
-def leak_in_child(*objects: object) -> None:
-    """Leak objects of the parent on purpose: their destructors must not run, not even when the interpreter ends."""
+def leak(*objects: object) -> None:
+    """Leak objects on purpose, such as the parent's: their destructors must not run, not even when the interpreter ends."""
     for each in objects:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
 

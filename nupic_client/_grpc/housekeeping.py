@@ -79,11 +79,11 @@ class _Housekeeper:
         """When the thread wakes up by itself."""
         self._running = False
         # When the interpreter ends, gRPC's threads are stopped wherever they are: no destructor of a call may run then.
-        fork.leak_in_child(self._registrations)
+        fork.leak(self._registrations)
 
     def _after_fork(self) -> None:
         """Start over in a forked child, which has no such thread and must not touch the parent's calls."""
-        fork.leak_in_child(self._work)
+        fork.leak(self._work)
         self._begin()
 
     def _join_greenlets(self) -> None:

@@ -60,7 +60,7 @@ class BaseStream(Generic[SessionT, ItemT]):
 
     def _after_fork(self) -> None:
         """Drop the parent's call in a forked child; reading it there is an error."""
-        fork.leak_in_child(self._call)
+        fork.leak(self._call)
         self._call = foreign_call()
 
     def _first_check(self, session: StreamSession[Any]) -> float | None:

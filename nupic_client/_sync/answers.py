@@ -80,7 +80,7 @@ class ThreadedAnswers:
         fork.track(self)
 
     def _after_fork(self) -> None:
-        fork.leak_in_child(self._running, self._begun, self._ended)
+        fork.leak(self._running, self._begun, self._ended)
         self._running, self._begun, self._ended = {}, queue.SimpleQueue(), queue.SimpleQueue()
         self._left = True
 

@@ -69,7 +69,7 @@ class ResultStream(Generic[T]):
 
     def _after_fork(self) -> None:
         """Drop the parent's calls in a forked child; reading them there is an error."""
-        fork.leak_in_child(self._calls)
+        fork.leak(self._calls)
         self._calls = None
         self._closed = True
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import queue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.queues import get_within
+from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Attempts, Invoke
@@ -49,7 +51,9 @@ class Calls(Protocol):
 
 
 class FutureCalls:
-    """Calls as futures, which other threads complete.
+    """Calls as futures, which other threads start and complete.
+
+    The reader's thread uses queues only: Ctrl-C, which comes there, would leave locks of gRPC's futures locked for ever.
 
     Args:
         driver: begins and finishes calls.
@@ -58,9 +62,12 @@ class FutureCalls:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._calls: dict[Any, Any] = {}
-        # Another thread puts calls in as they end; only the reader's thread takes them out.
-        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        """The calls that run, with their work."""
+        self._begun: queue.SimpleQueue[tuple[Invoke, Any] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[Any, Ended] | None] = queue.SimpleQueue()
         self._left = False
+        self._started = False
+        """Whether the thread runs that starts calls."""
         self._starting: Attempts | None = None
         """Of the call that is being started; it may have to wait for a server."""
         self._registration = housekeeping.Registration()
@@ -68,35 +75,56 @@ class FutureCalls:
         fork.track(self)
 
     def _after_fork(self) -> None:
-        fork.leak_in_child(self._calls, self._ended)
-        self._calls, self._ended = {}, queue.SimpleQueue()
+        fork.leak(self._calls, self._begun, self._ended)
+        self._calls, self._begun, self._ended = {}, queue.SimpleQueue(), queue.SimpleQueue()
         self._left = True
 
     def start(self, command: Invoke, work: Any) -> None:
         """Start a call, see `Calls`."""
-        self._starting = command.attempts
+        if not self._started:
+            self._started = True
+            # Not by `threading.Thread`: Ctrl-C in its `start` may end in a RuntimeError of its own locks.
+            _thread.start_new_thread(self._start_all, (self._begun,))
+        self._begun.put((command, work))
+
+    def _start_all(self, begun: queue.SimpleQueue[tuple[Invoke, Any] | None]) -> None:
+        while (item := begun.get()) is not None:
+            command, work = item
+            self._starting = command.attempts
+            try:
+                call = self._driver.begin(command)
+            except NupicError as error:
+                self._ended.put((work, Ended(error=error)))
+                continue
+            finally:
+                self._starting = None
+            if command.attempts is not None:
+                command.attempts.call = call
+            self._calls[call] = work
+            call.add_done_callback(self._finish)
+            if self._left:  # just now, by another thread
+                call.cancel()
+
+    def _finish(self, call: Any) -> None:
+        """Take in the end of a call."""
+        work = self._calls.pop(call, None)
         try:
-            call = self._driver.begin(command)
-        finally:
-            self._starting = None
-        if command.attempts is not None:
-            command.attempts.call = call
-        self._calls[call] = work
-        call.add_done_callback(self._ended.put)
-        if self._left:  # just now, by another thread
-            call.cancel()
+            ended = Ended(self._driver.finish(call))
+        except NupicError as error:
+            ended = Ended(error=error)
+        self._ended.put((work, ended))
 
     def wait(self, timeout: float | None) -> tuple[Any, Any] | None:
         """Wait until a call has ended, see `Calls`."""
         with contextlib.suppress(queue.Empty):
-            call = get_within(self._ended, timeout)
-            if call is not None:
-                return self._calls.pop(call), call
+            return get_within(self._ended, timeout)
         return None
 
-    def outcome(self, call: Any) -> Any:
+    def outcome(self, call: Ended) -> Any:
         """Return the response of a call that has ended, see `Calls`."""
-        return self._driver.finish(call)
+        if call.error is not None:
+            raise call.error
+        return call.response
 
     def leave(self) -> None:
         """Cancel all calls, see `Calls`. By another thread, because destructors call this too."""
@@ -104,16 +132,23 @@ class FutureCalls:
         place = None if self._starting is None else self._starting.place
         if place is not None:
             place.leave()
-        if self._calls:
-            housekeeping.submit(_cancel, tuple(self._calls))
-        housekeeping.unregister(self._registration)
+        housekeeping.submit(_cancel, self._calls)
+        self.done()
         self._ended.put(None)  # the reader may be waiting
 
     def done(self) -> None:
-        """Let the housekeeping thread end."""
+        """Let the threads end."""
+        self._begun.put(None)
         housekeeping.unregister(self._registration)
 
 
-def _cancel(calls: tuple[Any, ...]) -> None:
-    for call in calls:
+class Ended(NamedTuple):
+    """What came of a call."""
+
+    response: Any = None
+    error: NupicError | None = None
+
+
+def _cancel(calls: dict[Any, Any]) -> None:
+    for call in tuple(calls):
         call.cancel()

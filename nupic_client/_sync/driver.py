@@ -72,7 +72,7 @@ class Driver(abc.ABC):
         if isinstance(command, flows.Invoke):
             if command.metadata.__class__ is not tuple:  # a function makes it
                 return self.run(signed_call(command))
-            return self._invoke(command)
+            return self._ask(command) if command.attempts is None else self._invoke(command)
         if isinstance(command, flows.Sleep):
             return time.sleep(command.seconds)
         if isinstance(command, flows.ReadClock):
@@ -80,6 +80,14 @@ class Driver(abc.ABC):
         if isinstance(command, flows.DrawJitter):
             return random.random()  # noqa: S311 - spreads retries, hides nothing
         return command.source()
+
+    def _ask(self, command: flows.Invoke) -> Any:
+        """Make a call that notes no attempts; its error tells of one nonetheless."""
+        start = time.monotonic()
+        try:
+            return self._invoke(command)
+        except RequestError as error:
+            raise flows.tried_once(error, time.monotonic() - start) from error.__cause__
 
     def calls(self) -> Calls:
         """Return room for many unary calls at the same time, for one reader."""

@@ -49,7 +49,7 @@ class PooledTransport(StreamDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child; each member drops what is the parent's itself."""
-        fork.leak_in_child(self._members)  # until each of them has done the same with its channels
+        fork.leak(self._members)  # until each of them has done the same with its channels
         self._begin()
 
     def stream(self, session: StreamSession[Any]) -> StreamCall:

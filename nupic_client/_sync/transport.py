@@ -77,7 +77,7 @@ class Transport(StreamDriver):
 
     def _after_fork(self) -> None:
         """Start over in a forked child: the channel is the parent's, and a thread that is not here may hold the lock."""
-        fork.leak_in_child(self._channel, self._start_stream, self._methods, self._spare, *self._replaced)
+        fork.leak(self._channel, self._start_stream, self._methods, self._spare, *self._replaced)
         self._begin()
 
     def stream(self, session: StreamSession[Any]) -> StreamCall:
@@ -186,6 +186,9 @@ class Transport(StreamDriver):
         try:
             return method.future(command.request, timeout=command.timeout, metadata=command.metadata)
         except BaseException as error:
+            if not isinstance(error, Exception):
+                # Ctrl-C may have come before gRPC's thread for this channel began; then to close it would wait for ever.
+                fork.leak(self._channel)
             self.not_started(error)
             raise
 

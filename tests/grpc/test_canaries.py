@@ -317,7 +317,7 @@ def test_a_thing_can_be_kept_for_ever():
         thing = Thing()
         kept = weakref.ref(thing)
         before = sys.getrefcount(thing)
-        fork.leak_in_child(thing)
+        fork.leak(thing)
         assert sys.getrefcount(thing) == before + 1
         del thing
         gc.collect()

@@ -291,6 +291,7 @@ INTERRUPTED = """
     work = {
         "stream": lambda client: client.generate("hi"),
         "infer": lambda client: client.infer(inputs),
+        "map": lambda client: list(client.map([inputs] * 4, concurrency=2)),
     }[kind]
     make, model = (StreamingClient, "gpt.streaming") if kind == "stream" else (InferenceClient, "gpt")
     with make(model, what, max_outstanding=2) as client:
@@ -322,7 +323,7 @@ INTERRUPTED = """
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers are POSIX")
-@pytest.mark.parametrize("kind", ["stream", "infer"])  # a map may hang: gRPC's futures do not survive Ctrl-C
+@pytest.mark.parametrize("kind", ["stream", "infer", "map"])
 def test_ctrl_c_at_any_moment_leaves_no_place_taken(group, kind):
     for server in group:
         server.reply = ["x", "y"]

@@ -37,6 +37,7 @@ __all__ = [
     "intercept_calls",
     "retrying",
     "time_left",
+    "tried_once",
     "with_deadline",
 ]
 
@@ -280,6 +281,13 @@ def retrying(command: Invoke, error: RequestError, end: float | None, policy: Re
             return (yield command)
         except RequestError as again:
             error = again
+
+
+def tried_once(error: RequestError, seconds: float) -> RequestError:
+    """Return the error of a call, with an attempt where it tells of none."""
+    if error.attempts:
+        return error
+    return error.with_facts(attempts=(Attempt(error.target, error.status, seconds),))
 
 
 def time_left(end: float, now: float) -> float:
