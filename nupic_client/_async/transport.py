@@ -169,6 +169,7 @@ class AsyncTransport(AsyncDriver):
         except asyncio.CancelledError:
             # grpc.aio also raises it when the channel is closed, without anybody cancelling the task.
             if not self.closed or task_is_cancelled():
+                async_ending.linger()  # an event for a loop that is closed makes gRPC lose those of others
                 raise
             raise self.failed(await _as_error(call)) from None
         if response is None:  # from grpc.aio for bytes that it cannot read
