@@ -15,7 +15,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
 from nupic_client._grpc.place import Place
-from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, with_time_left
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, tried_by, with_time_left
 from nupic_client._grpc.server_pool import ServerPool
 from nupic_client.errors import RequestError
 
@@ -112,8 +112,7 @@ class AsyncPooledTransport(AsyncDriver):
         try:
             response = await call.member.finish(call.call)
         except RequestError as error:
-            tried = () if call.attempts is None else call.attempts.tried
-            raise call.place.failed(error, tried) from error.__cause__
+            raise call.place.failed(error, tried_by(call.attempts)) from error.__cause__
         call.place.answered()
         return response
 

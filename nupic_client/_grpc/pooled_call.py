@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.placement import Affinity
     from nupic_client._grpc.place import Place
 
-__all__ = ["PooledCall", "attempt_of", "elsewhere", "noted", "with_time_left"]
+__all__ = ["PooledCall", "attempt_of", "elsewhere", "noted", "tried_by", "with_time_left"]
 
 
 class PooledCall:
@@ -71,11 +71,16 @@ def attempt_of(command: Invoke, *, several: str = "") -> tuple[str, Affinity, Co
         raise ConfigurationError(
             f"{command.method} must go to one server, not to any of {several}: call it on the clients of each()"
         )
-    tried = () if attempts is None else attempts.tried
+    tried = tried_by(attempts)
     if attempts is not None and attempts.model:
         return attempts.model, attempts.session, tried
     # ModelConfig and ModelReady call it name, others model_name; most calls of the service concern no model.
     return getattr(request, "name", "") or getattr(request, "model_name", ""), None, tried
+
+
+def tried_by(attempts: Attempts | None) -> Collection[str]:
+    """Return the servers where the attempts of a call have failed."""
+    return () if attempts is None else attempts.tried
 
 
 def noted(command: Invoke, now: float) -> Invoke:

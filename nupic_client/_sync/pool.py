@@ -12,7 +12,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import answers
 from nupic_client._grpc import fork
 from nupic_client._grpc.place import Place
-from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, with_time_left
+from nupic_client._grpc.pooled_call import PooledCall, attempt_of, elsewhere, noted, tried_by, with_time_left
 from nupic_client._grpc.server_pool import ServerPool
 from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.transport import Transport
@@ -137,7 +137,7 @@ class PooledTransport(StreamDriver):
         self._pool.close()
 
     def _failure(self, place: Place, error: RequestError, attempts: flows.Attempts | None) -> RequestError:
-        return place.failed(error, () if attempts is None else attempts.tried)
+        return place.failed(error, tried_by(attempts))
 
     def _placed(self, command: flows.Invoke) -> tuple[Place, flows.Invoke]:
         """Return a place for a call, and the call with the time that is left for it."""
