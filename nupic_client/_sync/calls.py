@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.queues import get_within
-from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Attempts, Invoke
@@ -93,7 +92,7 @@ class FutureCalls:
             self._starting = command.attempts
             try:
                 call = self._driver.begin(command)
-            except NupicError as error:
+            except BaseException as error:  # noqa: BLE001 - also an interceptor's: the reader raises it, and waits for it
                 self._ended.put((work, Ended(error=error)))
                 continue
             finally:
@@ -110,7 +109,7 @@ class FutureCalls:
         work = self._calls.pop(call, None)
         try:
             ended = Ended(self._driver.finish(call))
-        except NupicError as error:
+        except BaseException as error:  # noqa: BLE001
             ended = Ended(error=error)
         self._ended.put((work, ended))
 
@@ -146,7 +145,7 @@ class Ended(NamedTuple):
     """What came of a call."""
 
     response: Any = None
-    error: NupicError | None = None
+    error: BaseException | None = None
 
 
 def _cancel(calls: dict[Any, Any]) -> None:
