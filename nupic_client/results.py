@@ -16,9 +16,12 @@ __all__ = [
     "Finished",
     "Generation",
     "Latency",
+    "ReasoningDelta",
     "TextDelta",
     "Timing",
     "TokenLogprob",
+    "ToolArguments",
+    "ToolCallStarted",
     "Usage",
 ]
 
@@ -162,6 +165,48 @@ class TextDelta:
     text: str
     logprobs: tuple[TokenLogprob, ...] | None = None
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A chunk of the model's reasoning, which is no part of the answer's text.
+
+    Args:
+        text: the new reasoning; never empty.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A tool call whose name is known. Its arguments follow, and a `ToolCall` when it is complete.
+
+    A call that never becomes complete, because the model was cut off or wrote something that is no JSON, is text: its
+    number is not used again.
+
+    Args:
+        index: the number of the call in the answer, from 0.
+        id: its id: the model's own, or a new one.
+        name: the name of the tool, as the model wrote it.
+    """
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArguments:
+    """A piece of a call's arguments. All the pieces of a call together are the JSON text of its arguments.
+
+    Args:
+        index: the number of the call.
+        json_delta: the new piece; never empty.
+    """
+
+    index: int
+    json_delta: str
 
 
 @dataclass(frozen=True, slots=True)
