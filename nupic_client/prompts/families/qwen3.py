@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import Family, Job, Turn
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ QWEN_3 = Family(
     assistant=Turn(_ASSISTANT, _END),
     generation=_ASSISTANT,
     variables=("enable_thinking",),
+    answer=answer_formats.HERMES,
     aliases=("qwen-3",),
     script=_render,
 )

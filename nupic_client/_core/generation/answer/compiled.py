@@ -63,17 +63,20 @@ class Part:
     closing: Pattern | None = None
     next_value: Pattern | None = None
 
-    def reader(self, groups: Mapping[str, str], tools: Mapping[str, Tool], log: CallLog) -> CallReader:
+    def reader(
+        self, groups: Mapping[str, str], tools: Mapping[str, Tool], log: CallLog, *, anchored: bool
+    ) -> CallReader:
         """Return what reads the calls of this part.
 
         Args:
             groups: the named groups of the anchor that began it.
             tools: the tools of the request by name.
             log: takes the calls.
+            anchored: whether that anchor was more than nothing.
         """
         recipe = recipe_of(self.field) if self.recipe is None else self.recipe
         if self.reads_json:
-            return JsonCalls(recipe, groups, log)
+            return JsonCalls(recipe, groups, log, anchored=anchored)
         read = content_reader(self.field, recipe, tools)
         if self.field.content == "python-call-list" and self.close is None:
             return ListedCalls(read, log)

@@ -21,11 +21,14 @@ from nupic_client.tools import Tool
 __all__ = ["ContentReader", "content_reader", "is_dialect"]
 
 Groups: TypeAlias = Mapping[str, str]
+_Pair: TypeAlias = tuple[str, str, str]
+"""A key, its value, and ``true`` or ``false`` where the tag says whether it is a string."""
 ContentReader: TypeAlias = Callable[[str, Groups, CallLog], bool]
 """Reads a content with the named groups of its anchors, tells the log of the calls, and returns whether there were any."""
 
 _BARE_KEY = r"(?<=[{,])(\s*)([A-Za-z_$][\w$.-]*)(\s*):"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TAIL = re.compile(r"[^\\.^$*+?{}\[\]|()]+\Z")
 
 
 def is_dialect(field: AnswerField) -> bool:
@@ -79,28 +82,54 @@ class _Dialect:
     def __init__(self, args: Mapping[str, Any], recipe: Recipe) -> None:
         self._recipe = recipe
         self._bare_keys = bool(args.get("unquoted_keys"))
-        quotes = [pair for pair in args.get("string_delims") or () if len(pair) == 2 and all(pair)]
-        strings = [f"{re.escape(opened)}(?s:(.*?)){re.escape(closed)}" for opened, closed in quotes]
-        keys = [_BARE_KEY] if self._bare_keys else []
-        self._pattern = re.compile("|".join([*strings, _QUOTED, *keys]), re.DOTALL)
-        self._strings = len(strings)
+        self._quotes = [
+            (str(pair[0]), str(pair[1]))
+            for pair in args.get("string_delims") or ()
+            if len(pair) == 2 and all(pair)
+        ]
+        signs = [re.escape(opened) for opened, _ in self._quotes]
+        if self._bare_keys:
+            signs.append(_BARE_KEY)
+        self._sign = re.compile("|".join([*signs, '"']))
 
     def read(self, body: str, groups: Groups, log: CallLog) -> bool:
-        text = self._pattern.sub(self._usual, body.strip())
+        """See `ContentReader`."""
+        text = self._usual(body.strip())
+        if text is None:
+            return False
         # Tried first: of a list with one wrong call nothing is told.
         for taker in (CallLog(str), log):
-            state, end = JsonCalls(self._recipe, groups, taker).feed(text, 0, final=True)
+            state, end = JsonCalls(self._recipe, groups, taker, anchored=True).feed(text, 0, final=True)
             if state is not Reading.DONE or end != len(text):
                 return False
         return True
 
-    def _usual(self, match: re.Match[str]) -> str:
-        for text in match.groups()[: self._strings]:
-            if text is not None:
-                return quoted(text)
-        if self._bare_keys and match[self._strings + 2] is not None:
-            return f'{match[self._strings + 1]}"{match[self._strings + 2]}"{match[self._strings + 3]}:'
-        return match[0]
+    def _usual(self, body: str) -> str | None:
+        """Return the same as usual JSON; None where a string does not end."""
+        made, position = [], 0
+        while (sign := self._sign.search(body, position)) is not None:
+            made.append(body[position : sign.start()])
+            end: int | None = sign.end()
+            if sign.groups() and sign[2] is not None:
+                made.append(f'{sign[1]}"{sign[2]}"{sign[3]}:')
+            elif sign[0] == '"' and all(opened != '"' for opened, _ in self._quotes):
+                string = _QUOTED.match(body, sign.start())
+                end = None if string is None else string.end()
+                made.append(body[sign.start() : end])
+            else:
+                end = self._quoted(body, sign, made)
+            if end is None:
+                return None
+            position = end
+        return "".join([*made, body[position:]])
+
+    def _quoted(self, body: str, sign: re.Match[str], made: list[str]) -> int | None:
+        closed = next(closed for opened, closed in self._quotes if opened == sign[0])
+        end = body.find(closed, sign.end())
+        if end < 0:
+            return None
+        made.append(quoted(body[sign.end() : end]))
+        return end + len(closed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +138,18 @@ class _Tags:
 
     args: Mapping[str, Any]
 
-    def pairs(self, body: str) -> list[tuple[str, str]]:
-        pattern = re.compile(self.args["tag_pattern"], re.DOTALL)
-        return [(match["key"] or "", match["value"] or "") for match in pattern.finditer(body)]
+    def pairs(self, body: str) -> list[_Pair]:
+        """Return the keys, the values, and what a named group ``string`` says of them."""
+        source = self.args["tag_pattern"]
+        pattern = re.compile(source, re.DOTALL)
+        # Without an end in sight each tag would be looked for up to the end of the body.
+        tail = _TAIL.search(source)
+        end = len(body) if tail is None else body.rfind(tail[0]) + len(tail[0])
+        has_mark = "string" in pattern.groupindex
+        return [
+            (match["key"] or "", match["value"] or "", (match["string"] or "") if has_mark else "")
+            for match in pattern.finditer(body, 0, end)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +158,15 @@ class _Lines:
 
     args: Mapping[str, Any]
 
-    def pairs(self, body: str) -> list[tuple[str, str]]:
+    def pairs(self, body: str) -> list[_Pair]:
+        """Return the keys and values."""
         separator = str(self.args.get("kv_sep", ":"))
         strip = self.args.get("strip", True)
         pairs = []
         for line in body.split(str(self.args.get("line_sep", "\n"))):
             key, found, value = line.partition(separator)
             if found and line.strip():
-                pairs.append((key.strip(), value.strip()) if strip else (key, value))
+                pairs.append((key.strip(), value.strip(), "") if strip else (key, value, ""))
         return pairs
 
 
@@ -136,7 +175,7 @@ class _Pairs:
 
     def __init__(
         self,
-        pairs: Callable[[str], list[tuple[str, str]]],
+        pairs: Callable[[str], list[_Pair]],
         args: Mapping[str, Any],
         recipe: Recipe,
         tools: Mapping[str, Tool],
@@ -149,11 +188,14 @@ class _Pairs:
         self._kind = parser.get("name", "text") if isinstance(parser, Mapping) else "text"
 
     def read(self, body: str, groups: Groups, log: CallLog) -> bool:
+        """See `ContentReader`."""
         found: dict[str, list[str]] = {}
-        for key, value in self._pairs(body):
+        marks = {}
+        for key, value, mark in self._pairs(body):
             if not self._merges:
                 found.pop(key, None)
             found.setdefault(key, []).append(value)
+            marks[key] = mark
         name = self._recipe.name.outside(groups) or self._text(found, self._recipe.name.paths)
         if not name or (not found and body.strip() and self._recipe.name.group and not _is_empty(body)):
             return False
@@ -164,7 +206,9 @@ class _Pairs:
             return right and _told(log, name, arguments or "", identity)
         tool = self._tools.get(name)
         schemas = {} if tool is None else properties_of(tool.parameters)
-        values = {key: self._value(texts, schemas.get(key)) for key, texts in found.items()}
+        values = {
+            key: self._value(texts, _marked(schemas.get(key), marks[key])) for key, texts in found.items()
+        }
         return _told(log, name, joined(values), identity)
 
     def _text(self, found: Mapping[str, list[str]], paths: tuple[tuple[str, ...], ...]) -> str | None:
@@ -180,6 +224,11 @@ class _Pairs:
         if schema is None and self._kind in ("int", "float", "bool"):
             schema = {"type": {"int": "integer", "float": "number", "bool": "boolean"}[self._kind]}
         return cast(text, schema, json_by_default=self._kind == "json")
+
+
+def _marked(schema: Any, mark: str) -> Any:
+    """Return the schema of a string where the tag says that it is one."""
+    return {"type": "string"} if mark == "true" else schema
 
 
 def _is_empty(body: str) -> bool:

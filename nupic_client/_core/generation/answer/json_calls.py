@@ -22,22 +22,36 @@ class JsonCalls:
         recipe: where name and arguments are.
         groups: the named groups of the anchor.
         log: takes the calls.
+        anchored: whether an anchor says that this is a call; else it must have arguments.
     """
 
     __slots__ = (
-        *("_arguments", "_arguments_depth", "_base", "_from", "_groups", "_id", "_is_list", "_keys", "_log"),
-        *("_name", "_path", "_pending", "_recipe", "_scanner", "_started", "settled"),
+        *(
+            "_anchored",
+            "_arguments",
+            "_arguments_depth",
+            "_base",
+            "_from",
+            "_groups",
+            "_id",
+            "_is_list",
+            "_keys",
+            "_log",
+        ),
+        *("_name", "_path", "_pending", "_recipe", "_scanner", "_started", "_told", "settled"),
     )
     closes = False
     """Whether the anchor that ends the field is read here."""
 
-    def __init__(self, recipe: Recipe, groups: Mapping[str, str], log: CallLog) -> None:
+    def __init__(self, recipe: Recipe, groups: Mapping[str, str], log: CallLog, *, anchored: bool) -> None:
         self._recipe = recipe
+        self._anchored = anchored
         self._groups = groups
         self._log = log
         self._scanner = JsonScanner(_KEPT_DEPTH)
         self._is_list = False
         self._base = 0
+        self._told = False
         self.settled = -1
         """The end of the last complete call in the text that was given last; -1 without one."""
         self._begin()
@@ -82,7 +96,7 @@ class JsonCalls:
             if not right:
                 return Reading.WRONG, position
             if event is JsonEvent.END and not self._scanner.depth:
-                return Reading.DONE, position
+                return (Reading.DONE if self._told else Reading.WRONG), position
 
     def finish(self, *, cut: bool) -> Reading:
         """Say that the answer ended in the middle of the value."""
@@ -153,12 +167,12 @@ class JsonCalls:
             if not right or self._recipe.in_content:
                 return right
         elif depth > self._base:
-            return self._scalar_ends(text[position - 1] == '"')
+            return self._scalar_ends(is_string=text[position - 1] == '"')
         if depth == self._base and (self._is_list or not depth):
             return self._call_ends(position)
         return True
 
-    def _scalar_ends(self, is_string: bool) -> bool:
+    def _scalar_ends(self, *, is_string: bool) -> bool:
         path, self._path = self._path, None
         value = unquoted(self._scanner.string) if is_string else None
         if path is None:
@@ -184,11 +198,14 @@ class JsonCalls:
         if self._name is None:
             return False
         if not self._arguments:
+            if not self._anchored:
+                return False
             self._arguments = True
             self._pending.append("{}")
         if not self._start():
             return False
         self._log.complete()
+        self._told = True
         self.settled = position
         return True
 

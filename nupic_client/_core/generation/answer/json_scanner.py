@@ -101,16 +101,14 @@ class JsonScanner:
 
     def _token(self, text: str, position: int) -> tuple[JsonEvent | None, int]:
         character, mode = text[position], self._mode
+        if (mode, character) in ((_Mode.FIRST_VALUE, "]"), (_Mode.FIRST_KEY, "}")):
+            return self._closed(position)
         if mode in (_Mode.VALUE, _Mode.FIRST_VALUE):
-            if mode is _Mode.FIRST_VALUE and character == "]":
-                return self._closed(position)
             return self._value(character, position)
         if mode in (_Mode.KEY, _Mode.FIRST_KEY):
             if character == '"':
                 self._begin_string(in_key=True)
                 return None, position + 1
-            if mode is _Mode.FIRST_KEY and character == "}":
-                return self._closed(position)
         elif mode is _Mode.COLON:
             if character == ":":
                 self._mode = _Mode.VALUE

@@ -6,7 +6,6 @@ are together all that came in but the anchors and the blanks next to them; nothi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from nupic_client._core.generation.answer.anchors import Anchor, Found, Pattern
@@ -37,7 +36,18 @@ class AnswerParser:
     """
 
     __slots__ = (
-        *("_buffer", "_closing", "_foreign", "_invalid", "_is_flagged", "_join", "_lead", "_log", "_part"),
+        *(
+            "_buffer",
+            "_closing",
+            "_foreign",
+            "_invalid",
+            "_is_anchored",
+            "_is_flagged",
+            "_join",
+            "_lead",
+            "_log",
+            "_part",
+        ),
         *(
             "_parts",
             "_position",
@@ -85,7 +95,7 @@ class AnswerParser:
         self._closing = False  # behind a JSON value of the part
         self._source: list[str] = []  # of the call that is being read, with its anchor
         self._size = 0
-        self._is_flagged = False
+        self._is_flagged = self._is_anchored = False
         self._spoilt: list[str] | None = None  # the source of an invalid call that goes on
         self._spoilt_close: Anchor | None = None
         tail = prompt_tail(answer_format, ready, prompt)
@@ -282,11 +292,11 @@ class AnswerParser:
         text = self._take(found.end)
         self._part = part
         self._source, self._size = [text], len(text)
-        self._is_flagged = bool(text.strip())
+        self._is_flagged = self._is_anchored = bool(text.strip())
         if self._log.is_full:
             self._fail(closed=False)
             return
-        self._reader = part.reader(dict(found.groups), self._tools, self._log)
+        self._reader = part.reader(dict(found.groups), self._tools, self._log, anchored=self._is_flagged)
 
     def _step_calls(self, reader: CallReader, *, final: bool, cut: bool) -> bool:
         start, started = self._position, self._log.started
@@ -335,7 +345,7 @@ class AnswerParser:
                 self._skip("".join(self._source))
                 self._source = [self._take(found.end)]
                 self._size = 0
-                self._reader = self._part.reader({}, self._tools, self._log)
+                self._reader = self._part.reader({}, self._tools, self._log, anchored=self._is_anchored)
                 return True
             if not is_next:
                 self._source.append(self._take(found.end))

@@ -12,8 +12,8 @@ __all__ = ["CallListEnd", "read_calls"]
 _BLANK = re.compile(r"[\s,;]*")
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[-.][A-Za-z0-9_]+)*")
-_NUMBER = re.compile(r"([-+]?)((?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(?![\w.])")
-_STRING = re.compile(r"""'([^'\\\n\r]*(?:\\.[^'\\\n\r]*)*)'|"([^"\\\n\r]*(?:\\.[^"\\\n\r]*)*)\"""", re.DOTALL)
+_NUMBER = re.compile(r"([-+]?)0*((?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(?![\w.])")
+_STRING = re.compile(r"""'([^'\\]*(?:\\.[^'\\]*)*)'|"([^"\\]*(?:\\.[^"\\]*)*)\"""", re.DOTALL)
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))",
     re.DOTALL,
@@ -28,7 +28,7 @@ _CONSTANTS = {
     "null": "null",
 }
 _PLAIN = re.compile(r"""[^\[\](){}'"]*""")
-_QUOTED = {"'": re.compile(r"[^'\\\n\r]*"), '"': re.compile(r'[^"\\\n\r]*')}
+_QUOTED = {"'": re.compile(r"[^'\\]*"), '"': re.compile(r'[^"\\]*')}
 _PAIRS = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -204,23 +204,26 @@ class CallListEnd:
             if position == len(text):
                 return None, position
             character = text[position]
-            if self._quote:
-                if character == "\\":
-                    if position + 1 == len(text):
-                        return None, position
-                    position += 2
-                    continue
-                if character != self._quote:  # the line ends
-                    return False, position
-                self._quote = ""
-            elif character in _QUOTED:
-                self._quote = character
-            elif character in _PAIRS:
-                if len(self._closing) > MAX_DEPTH + 2:
-                    return False, position
-                self._closing.append(_PAIRS[character])
-            elif not self._closing or self._closing.pop() != character:
+            if self._quote and character == "\\":
+                if position + 1 == len(text):
+                    return None, position
+                position += 2
+                continue
+            if not self._takes(character):
                 return False, position
             position += 1
             if not self._closing:
                 return True, position
+
+    def _takes(self, character: str) -> bool:
+        """Take a bracket or a quote, and return whether it is right."""
+        if self._quote:
+            self._quote = ""
+        elif character in _QUOTED:
+            self._quote = character
+        elif character in _PAIRS:
+            self._closing.append(_PAIRS[character])
+            return len(self._closing) <= MAX_DEPTH + 3
+        else:
+            return bool(self._closing) and self._closing.pop() == character
+        return True

@@ -106,5 +106,5 @@ def _source(value: Any, groups: set[str], field: AnswerField) -> Source:
     if root in groups and not keys:
         return Source(group=root)
     if field.transform_each:
-        return Source((tuple([root, *keys]),))
+        return Source(((root, *keys),))
     return Source((tuple(keys),)) if root == "content" else Source()
