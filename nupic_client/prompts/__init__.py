@@ -8,8 +8,8 @@
 
 A family is data (`nupic_client.prompts.family.Family`), read by one renderer; families are grouped into modules by the
 origin of their formats. Models of other families have their own template:
-`PromptFormatter.from_jinja` and `PromptFormatter.from_tokenizer_config`. How the family's answers are read, their reasoning and
-tool calls, is an `AnswerFormat`.
+`PromptFormatter.from_jinja` and `PromptFormatter.from_tokenizer_config`. How answers are read, their reasoning
+and tool calls, is an `AnswerFormat`.
 """
 
 from __future__ import annotations

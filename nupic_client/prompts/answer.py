@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 
@@ -244,6 +243,3 @@ def _check_placeholders(name: str, transform: Any) -> None:
         raise _wrong(
             f'{name}.transform must have placeholders that stand alone, such as "{{content}}", not {transform!r}'
         )
-
-
-publish(__name__)

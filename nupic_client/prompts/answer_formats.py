@@ -9,7 +9,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.prompts.answer import AnswerField, AnswerFormat
@@ -419,6 +418,3 @@ def answer_format(name: str) -> AnswerFormat:
             parameter="answer_format",
         )
     return found
-
-
-publish(__name__)

@@ -101,14 +101,13 @@ class Pattern(Anchor):
             What was found there, and whether that is certain.
         """
         match = self._pattern.match(text, position)
-        if match is not None and (final or match.end() < len(text)):
-            return _found(match), True
-        if final or len(text) - position > WINDOW:
+        if not final and len(text) - position <= WINDOW:
+            at_end = match is not None and match.end() == len(text)
+            if at_end or self._partial is None or self._partial.match(text, position):
+                return None, False
+        if match is None or match.end() - position > WINDOW:
             return None, True
-        if self._partial is None or match is not None:
-            return None, False
-        begun = self._partial.match(text, position)
-        return None, begun is None
+        return _found(match), True
 
 
 def _found(match: re.Match[str]) -> Found:

@@ -319,7 +319,7 @@ class AnswerParser:
                 return False
             state = Reading.WRONG
         if state is Reading.WRONG:
-            if end == start and not self._source[0] and not closed:
+            if not self._size and not closed:
                 self._source.append(self._take(min(end + 1, len(self._buffer))))  # never stand still
             self._fail(closed=closed)
             return True
