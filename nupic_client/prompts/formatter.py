@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -10,10 +11,13 @@ from typing import Any
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, read_messages
+from nupic_client.prompts.answer import AnswerFormat
+from nupic_client.prompts.answer_formats import answer_format
 from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.family import Family, Job, Turn
 from nupic_client.prompts.neutral import neutralised
 from nupic_client.prompts.render import allowed, named, render
+from nupic_client.tools import ToolLike, to_tools
 
 __all__ = ["PromptFormatter"]
 
@@ -112,11 +116,11 @@ class PromptFormatter:
             family: a name for it; by default the configuration's ``name_or_path`` or the folder's name.
 
         Returns:
-            The formatter. It takes any template variables.
+            The formatter. It takes any template variables. A ``response_template`` in the configuration is its `answer`.
 
         Raises:
             ConfigurationError: jinja2 is not installed, the file cannot be read, it has no chat template or
-                not that one.
+                not that one, or its ``response_template`` is wrong.
         """
         from nupic_client.prompts.tokenizer_config import family_of  # noqa: PLC0415  # the extra is needed only here
 
@@ -131,6 +135,11 @@ class PromptFormatter:
     def stop(self) -> tuple[str, ...]:
         """The strings that end a generation."""
         return self._family.stop
+
+    @property
+    def answer(self) -> AnswerFormat | None:
+        """How an answer is read: its text, reasoning and tool calls; None: all of it is text."""
+        return self._family.answer
 
     @property
     def opens_user_turn(self) -> str:
@@ -210,6 +219,29 @@ class PromptFormatter:
         """
         return PromptFormatter(self._family, system)
 
+    def with_answer(self, answer: AnswerFormat | str | None) -> PromptFormatter:
+        """Return this formatter with another way to read answers.
+
+        Args:
+            answer: the format, or the name of one of `ANSWER_FORMATS`; None: all of an answer is text.
+
+        Raises:
+            ConfigurationError: there is no such format.
+
+        Example:
+            >>> from nupic_client.prompts import formatter_for
+            >>> formatter_for("chatml").with_answer("qwen3-coder").answer.has_tool_calls
+            True
+        """
+        if isinstance(answer, str):
+            answer = answer_format(answer)
+        if answer is not None and not isinstance(answer, AnswerFormat):
+            raise ConfigurationError(
+                f"answer must be an AnswerFormat or the name of one, not {type(answer).__name__}",
+                parameter="answer",
+            )
+        return PromptFormatter(dataclasses.replace(self._family, answer=answer), self._system)
+
     def without_bos(self, prompt: str) -> str:
         """Return a rendered prompt without the BOS token at its beginning, for servers that put one there themselves.
 
@@ -231,6 +263,8 @@ class PromptFormatter:
         system: str | None = None,
         *,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        tools: Iterable[ToolLike] | None = None,
         allow_control_tokens: bool = False,
         date: dt.date | None = None,
         **template_variables: Any,
@@ -242,6 +276,9 @@ class PromptFormatter:
             system: a system message to put before it. An empty one is not the same as none.
             add_generation_prompt: whether the prompt opens the assistant's answer, for families that make a
                 difference.
+            continue_final_message: whether the prompt ends within the last message, an assistant's, for the model to go on
+                with it; then ``add_generation_prompt`` has no effect.
+            tools: the tools that the model may call, as `to_tools` takes them.
             allow_control_tokens: whether to insert content verbatim, as the official templates do, whatever
                 it contains. Then an author of content can forge turns: use it for trusted content only.
             date: the date for the families that print one; by default today, or the day that is built into
@@ -272,6 +309,8 @@ class PromptFormatter:
             day=date,
             variables=template_variables,
             first=first,
+            tools=to_tools(tools) if tools else (),
+            continue_final_message=continue_final_message,
         )
         builder = render(family, job)
         if not allow_control_tokens:
@@ -311,7 +350,7 @@ class PromptFormatter:
         """Return the conversation with neutral assistant messages; refuse control tokens in all others."""
         # Joined by a character no token contains: one search over all contents is a lot faster than one in
         # each.
-        everything = "\0".join([message.content for message in conversation])
+        everything = "\0".join([message.text for message in conversation])
         shape = self._family.marker_shape
         tokens = [token for token in self._control_tokens if token in everything]
         if shape is not None:
@@ -320,10 +359,10 @@ class PromptFormatter:
             return conversation
         for index, message in enumerate(conversation):
             for token in tokens:
-                if message.role != "assistant" and token in message.content:
+                if message.role != "assistant" and token in message.text:
                     raise self._forgery(message, index + first, token)
         return tuple(
-            Message("assistant", neutralised(message.content, self._control_tokens, shape))
+            Message("assistant", neutralised(message.text, self._control_tokens, shape))
             if message.role == "assistant"
             else message
             for message in conversation

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import Family, Place, Turn
 
 __all__ = ["FAMILIES"]
@@ -72,6 +73,7 @@ def _tokens(
         user=Turn("<｜User｜>", ""),
         assistant=assistant,
         generation=generation,
+        answer=answer_formats.DEEPSEEK_V3,
         aliases=aliases,
     )
 

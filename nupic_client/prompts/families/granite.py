@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Turn
 
 __all__ = ["FAMILIES"]
@@ -38,6 +39,7 @@ def _granite(
         # system one.
         generation_needs_turn=dated,
         date=DateLine("%B %d, %Y") if dated else None,
+        answer=answer_formats.GRANITE_3,
         aliases=aliases,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Place, Rule, Turn
 
 __all__ = ["FAMILIES"]
@@ -84,6 +85,7 @@ def _llama_3_x(
         assistant=_turn("assistant"),
         generation=_header("assistant"),
         date=DateLine("%d %b %Y", day),
+        answer=answer_formats.LLAMA_3,
         aliases=aliases,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Place, Rule, Turn
 
 __all__ = ["FAMILIES"]
@@ -75,6 +76,7 @@ def _folding(
         alternating=True,
         user=user,
         assistant=assistant,
+        answer=answer_formats.MISTRAL if _TOOLS[0] in markers else None,
         aliases=aliases,
     )
 
@@ -143,6 +145,7 @@ V7 = Family(
     system=Turn("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
     user=Turn("[INST] ", "[/INST]"),
     assistant=Turn(" ", _EOS),
+    answer=answer_formats.MISTRAL,
     aliases=("mistral-large",),
 )
 
@@ -171,6 +174,7 @@ V7_TEKKEN = Family(
         '"When is the next flight to Tokyo" => "Where do you travel from?")'
     ),
     date=DateLine("%Y-%m-%d"),
+    answer=answer_formats.MISTRAL,
     aliases=("mistral-small", "mistral-small-3.1"),
 )
 

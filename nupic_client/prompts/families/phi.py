@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import Family, Rule, Turn
 
 __all__ = ["FAMILIES"]
@@ -79,6 +80,7 @@ PHI_4_MINI = Family(
     assistant=Turn("<|assistant|>", "<|end|>"),
     generation="<|assistant|>",
     ending="<|endoftext|>",
+    answer=answer_formats.PHI_4_MINI,
     aliases=("phi4-mini",),
 )
 
