@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import re
 
     from nupic_client.messages import Message
+    from nupic_client.prompts.tool_format import ToolFormat
     from nupic_client.tools import Tool
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
@@ -98,6 +99,13 @@ class Job:
     tools: tuple[Tool, ...] = ()
     continue_final_message: bool = False
 
+    @property
+    def has_tools(self) -> bool:
+        """Whether tools are on offer, or were called in the conversation."""
+        return bool(self.tools) or any(
+            message.role == "tool" or message.tool_calls for message in self.messages
+        )
+
 
 Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]
 """A family's own renderer, for a template that is more than text around messages."""
@@ -172,6 +180,6 @@ class Family:
     generation_needs_turn: bool = False
     date: DateLine | None = None
     variables: tuple[str, ...] | None = ()
-    tools: Any = None
+    tools: ToolFormat | None = None
     aliases: tuple[str, ...] = ()
     script: Script | None = None
