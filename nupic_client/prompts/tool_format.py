@@ -118,8 +118,8 @@ class ToolFormat:
         choice: a template variable, and how the tools are listed where it is false.
         calls: how an assistant message with calls is written.
         results: how results are written.
-        markers: the strings that make calls and results, besides the family's markers: refused in content while a
-            conversation has tools.
+        markers: the strings around a result, which no result may have.
+        shares_user_turn: whether results stand in user turns, so that user messages may not have the markers either.
         alternating: whether user and assistant must take turns in a conversation with tools, not counting calls and
             results.
         script: the family's own renderer of conversations with tools.
@@ -130,6 +130,7 @@ class ToolFormat:
     calls: CallFormat
     results: ResultFormat
     markers: tuple[str, ...] = ()
+    shares_user_turn: bool = False
     alternating: bool = False
     script: ToolScript | None = None
 

@@ -88,5 +88,5 @@ COMMAND_R_TOOLS = ToolFormat(
         end="",
     ),
     results=ResultFormat(item=f"{_SYSTEM}<results>\n$trimmed</results>{_END}"),
-    markers=("<results>", "</results>"),
+    markers=("</results>",),
 )

@@ -87,5 +87,5 @@ FALCON_3_TOOLS = ToolFormat(
         plain=True,
     ),
     results=ResultFormat(item="<|assistant|>\n<tool_response>\n$content\n</tool_response>\n"),
-    markers=("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>"),
+    markers=("<tool_response>", "</tool_response>"),
 )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from nupic_client.tools import Tool
 
-__all__ = ["HERMES_TOOLS", "QWEN_2_5_TOOLS", "QWEN_3_TOOLS", "SMOLLM2_TOOLS", "TOOL_MARKERS"]
+__all__ = ["HERMES_TOOLS", "QWEN_2_5_TOOLS", "QWEN_3_TOOLS", "SMOLLM2_TOOLS"]
 
-TOOL_MARKERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>")
+_MARKERS = ("<tool_response>", "</tool_response>")
 _END = "<|im_end|>\n"
 _ASSISTANT = "<|im_start|>assistant"
 
@@ -75,7 +75,7 @@ HERMES_TOOLS = ToolFormat(
         after="\n<|im_end|>",
         last="<|im_end|>",
     ),
-    markers=TOOL_MARKERS,
+    markers=_MARKERS,
 )
 
 _QWEN_LIST = (
@@ -100,7 +100,8 @@ QWEN_2_5_TOOLS = ToolFormat(
         end=_END,
     ),
     results=_QWEN_RESULTS,
-    markers=TOOL_MARKERS,
+    markers=_MARKERS,
+    shares_user_turn=True,
 )
 
 QWEN_3_TOOLS = ToolFormat(
@@ -111,7 +112,8 @@ QWEN_3_TOOLS = ToolFormat(
         item='<tool_call>\n{"name": "$name", "arguments": $text}\n</tool_call>', between="\n", end=_END
     ),
     results=_QWEN_RESULTS,
-    markers=TOOL_MARKERS,
+    markers=_MARKERS,
+    shares_user_turn=True,
 )
 
 
@@ -150,5 +152,6 @@ SMOLLM2_TOOLS = ToolFormat(
     results=ResultFormat(
         before="<|im_start|>user", item="\n<tool_response>\n$content\n</tool_response>", after=_END
     ),
-    markers=TOOL_MARKERS,
+    markers=_MARKERS,
+    shares_user_turn=True,
 )

@@ -68,7 +68,6 @@ def _tools_7(space: str) -> ToolFormat:
             id_length=9,
         ),
         results=ResultFormat(item=f"[TOOL_RESULTS]{space}$id[TOOL_CONTENT]{space}$content[/TOOL_RESULTS]"),
-        markers=("[TOOL_CONTENT]",),
     )
 
 
@@ -191,7 +190,7 @@ V7 = Family(
     bos=_BOS,
     eos=_EOS,
     stop=_STOP,
-    markers=_INST + _SYSTEM_PROMPT + _TOOLS,
+    markers=(*_INST, *_SYSTEM_PROMPT, *_TOOLS, "[TOOL_CONTENT]"),
     start=_BOS,
     system=Turn("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
     user=Turn("[INST] ", "[/INST]"),
@@ -208,7 +207,7 @@ V7_TEKKEN = Family(
     bos=_BOS,
     eos=_EOS,
     stop=_STOP,
-    markers=_INST + _SYSTEM_PROMPT + _TOOLS,
+    markers=(*_INST, *_SYSTEM_PROMPT, *_TOOLS, "[TOOL_CONTENT]"),
     start=_BOS,
     system=Turn("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     user=Turn("[INST]", "[/INST]"),
