@@ -10,10 +10,10 @@ from typing import Any
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, read_messages
-from nupic_client.prompts.builder import PromptBuilder
+from nupic_client.prompts.builder import TOOLS, PromptBuilder
 from nupic_client.prompts.continuing import cut_after, marked
 from nupic_client.prompts.family import Family, Job, Turn
-from nupic_client.prompts.guard import forgery, guarded
+from nupic_client.prompts.guard import check_results, forgery, forgery_in_tools, guarded
 from nupic_client.prompts.render import allowed, render
 from nupic_client.tools import ToolLike, to_tools
 
@@ -288,6 +288,8 @@ class PromptFormatter:
             first=first,
             tools=given_tools,
         )
+        if not allow_control_tokens:
+            check_results(family, job)
         builder = render(family, job)
         if not allow_control_tokens:
             self._check_seams(builder, job)
@@ -328,6 +330,8 @@ class PromptFormatter:
         padded = set()
         while (forged := builder.find_forged(tokens)) is not None:
             token, index, part = forged
+            if index == TOOLS:
+                raise forgery_in_tools(self._family, token)
             if job.messages[index].role != "assistant" or part in padded:
                 raise forgery(self._family, job.messages[index], index + job.first, token)
             builder.pad(part)
