@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.attempts import Attempt
+from nupic_client.tools import ToolCall
 
 __all__ = [
     "Event",
@@ -16,9 +17,12 @@ __all__ = [
     "Finished",
     "Generation",
     "Latency",
+    "ReasoningDelta",
     "TextDelta",
     "Timing",
     "TokenLogprob",
+    "ToolArguments",
+    "ToolCallStarted",
     "Usage",
 ]
 
@@ -165,6 +169,48 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A chunk of the model's reasoning, which is no part of the answer's text.
+
+    Args:
+        text: the new reasoning; never empty.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A tool call whose name is known. Its arguments follow, and a `ToolCall` when it is complete.
+
+    A call that never becomes complete, because the model was cut off or wrote something that is no JSON, is text: its
+    number is not used again.
+
+    Args:
+        index: the number of the call in the answer, from 0.
+        id: its id: the model's own, or a new one.
+        name: the name of the tool, as the model wrote it.
+    """
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArguments:
+    """A piece of a call's arguments. All the pieces of a call together are the JSON text of its arguments.
+
+    Args:
+        index: the number of the call.
+        json_delta: the new piece; never empty.
+    """
+
+    index: int
+    json_delta: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last event of a stream that ran to its end.
 
@@ -175,7 +221,7 @@ class Finished:
     generation: Generation
 
 
-Event: TypeAlias = TextDelta | Finished
+Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished
 """An item of ``stream.events()``."""
 
 

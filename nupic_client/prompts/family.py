@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.turn import Rule, Turn
 
@@ -147,6 +148,7 @@ class Family:
         variables: the names of the template variables the family knows; None: any.
         tools: how tools, their calls and their results are written; None: the family has no tools.
         aliases: short names.
+        answer: how an answer is read; None: all of it is text.
         script: the family's own renderer.
     """
 
@@ -180,4 +182,5 @@ class Family:
     variables: tuple[str, ...] | None = ()
     tools: ToolFormat | None = None
     aliases: tuple[str, ...] = ()
+    answer: AnswerFormat | None = None
     script: Script | None = None

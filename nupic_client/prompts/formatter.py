@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -10,6 +11,8 @@ from typing import Any
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, read_messages
+from nupic_client.prompts.answer import AnswerFormat
+from nupic_client.prompts.answer_formats import answer_format
 from nupic_client.prompts.builder import TOOLS, PromptBuilder
 from nupic_client.prompts.continuing import cut_after, marked
 from nupic_client.prompts.family import Family, Job, Turn
@@ -117,11 +120,11 @@ class PromptFormatter:
                 same folder.
 
         Returns:
-            The formatter. It takes any template variables.
+            The formatter. It takes any template variables. A ``response_template`` in the configuration is its `answer`.
 
         Raises:
             ConfigurationError: jinja2 is not installed, the file cannot be read, it has no chat template or
-                not that one.
+                not that one, or its ``response_template`` is wrong.
         """
         from nupic_client.prompts.tokenizer_config import family_of  # noqa: PLC0415  # the extra is needed only here
 
@@ -136,6 +139,11 @@ class PromptFormatter:
     def stop(self) -> tuple[str, ...]:
         """The strings that end a generation."""
         return self._family.stop
+
+    @property
+    def answer(self) -> AnswerFormat | None:
+        """How an answer is read: its text, reasoning and tool calls; None: all of it is text."""
+        return self._family.answer
 
     @property
     def opens_user_turn(self) -> str:
@@ -214,6 +222,29 @@ class PromptFormatter:
             system: the text; None leaves such conversations to the family (see `default_system`).
         """
         return PromptFormatter(self._family, system)
+
+    def with_answer(self, answer: AnswerFormat | str | None) -> PromptFormatter:
+        """Return this formatter with another way to read answers.
+
+        Args:
+            answer: the format, or the name of one of `ANSWER_FORMATS`; None: all of an answer is text.
+
+        Raises:
+            ConfigurationError: there is no such format.
+
+        Example:
+            >>> from nupic_client.prompts import formatter_for
+            >>> formatter_for("chatml").with_answer("qwen3-coder").answer.has_tool_calls
+            True
+        """
+        if isinstance(answer, str):
+            answer = answer_format(answer)
+        if answer is not None and not isinstance(answer, AnswerFormat):
+            raise ConfigurationError(
+                f"answer must be an AnswerFormat or the name of one, not {type(answer).__name__}",
+                parameter="answer",
+            )
+        return PromptFormatter(dataclasses.replace(self._family, answer=answer), self._system)
 
     def without_bos(self, prompt: str) -> str:
         """Return a rendered prompt without the BOS token at its beginning, for servers that put one there themselves.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client.prompts import answer_formats
+from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.families.hermes import HERMES_TOOLS, QWEN_2_5_TOOLS, SMOLLM2_TOOLS
 from nupic_client.prompts.family import Family, Rule, Turn
 
@@ -33,6 +35,7 @@ CHATML = Family(
     assistant=_ASSISTANT,
     generation=_GENERATION,
     tools=HERMES_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("openhermes", "openhermes-2.5", "hermes"),
 )
 
@@ -51,6 +54,7 @@ SMOLLM2 = Family(
     default_system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
     generation=_GENERATION,
     tools=SMOLLM2_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("smollm", "smollm2-instruct"),
 )
 
@@ -61,6 +65,7 @@ def _qwen(
     *,
     default_system: str = "You are a helpful assistant.",
     tools: ToolFormat | None = None,
+    answer: AnswerFormat | None = None,
     aliases: tuple[str, ...],
 ) -> Family:
     return Family(
@@ -77,6 +82,7 @@ def _qwen(
         default_system=default_system,
         generation=_GENERATION,
         tools=tools,
+        answer=answer,
         aliases=aliases,
     )
 
@@ -88,6 +94,7 @@ QWEN_2_5 = _qwen(
     "Qwen/Qwen2.5-3B-Instruct",
     default_system="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
     tools=QWEN_2_5_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("qwen-2.5",),
 )
 

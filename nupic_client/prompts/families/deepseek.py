@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.families.deepseek_tools import R1_TOOLS, TOOL_TOKENS, V3_TOOLS
 from nupic_client.prompts.family import Family, Place, Turn
 from nupic_client.prompts.tool_format import ToolFormat
@@ -76,6 +77,7 @@ def _tokens(
         assistant=assistant,
         generation=generation,
         tools=tools,
+        answer=answer_formats.DEEPSEEK_V3,
         aliases=aliases,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Turn
 from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
 from nupic_client.prompts.tool_text import json_blocks, json_list_4
@@ -97,6 +98,7 @@ def _granite(
         generation_needs_turn=dated,
         date=DateLine("%B %d, %Y") if dated else None,
         tools=tools,
+        answer=answer_formats.GRANITE_3,
         aliases=aliases,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Place, Rule, Turn
 from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
 from nupic_client.prompts.tool_text import json_each
@@ -120,6 +121,7 @@ def _llama_3_x(
         date=DateLine("%d %b %Y", day),
         tools=_TOOLS,
         variables=("tools_in_user_message",),
+        answer=answer_formats.LLAMA_3,
         aliases=aliases,
     )
 

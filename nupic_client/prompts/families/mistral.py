@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Place, Rule, Turn
 from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
 from nupic_client.prompts.tool_text import joined_list, json_list
@@ -125,6 +126,7 @@ def _folding(
         user=user,
         assistant=assistant,
         tools=tools,
+        answer=answer_formats.MISTRAL if _TOOLS[0] in markers else None,
         aliases=aliases,
     )
 
@@ -196,6 +198,7 @@ V7 = Family(
     user=Turn("[INST] ", "[/INST]"),
     assistant=Turn(" ", _EOS),
     tools=_tools_7(" "),
+    answer=answer_formats.MISTRAL,
     aliases=("mistral-large",),
 )
 
@@ -225,6 +228,7 @@ V7_TEKKEN = Family(
     ),
     date=DateLine("%Y-%m-%d"),
     tools=_tools_7(""),
+    answer=answer_formats.MISTRAL,
     aliases=("mistral-small", "mistral-small-3.1"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import Family, Rule, Turn
 from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
 from nupic_client.prompts.tool_text import bare_list
@@ -97,6 +98,7 @@ PHI_4_MINI = Family(
     generation="<|assistant|>",
     ending="<|endoftext|>",
     tools=_TOOLS,
+    answer=answer_formats.PHI_4_MINI,
     aliases=("phi4-mini",),
 )
 

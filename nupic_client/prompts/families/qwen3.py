@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.families.hermes import QWEN_3_TOOLS
 from nupic_client.prompts.family import Family, Job, Turn
 from nupic_client.prompts.tool_render import list_tools, say_calls, say_result
@@ -102,6 +103,7 @@ QWEN_3 = Family(
     generation=_ASSISTANT,
     variables=("enable_thinking",),
     tools=QWEN_3_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("qwen-3",),
     script=_render,
 )
