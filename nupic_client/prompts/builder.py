@@ -9,7 +9,10 @@ from nupic_client.prompts.turn import Rule, Turn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PromptBuilder"]
+__all__ = ["TOOLS", "PromptBuilder"]
+
+TOOLS = -1
+"""The number of the tools on offer, which are content of no message."""
 
 
 class PromptBuilder:
@@ -30,7 +33,7 @@ class PromptBuilder:
         self._parts.append(text)
 
     def content(self, text: str, message: int) -> None:
-        """Append the content, or what is left of it, of the message with this index."""
+        """Append the content, or what is left of it, of the message with this index, or of `TOOLS`."""
         if text:
             self._quotes.append((len(self._parts), message))
             self._parts.append(text)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import re
 
     from nupic_client.messages import Message
+    from nupic_client.prompts.tool_format import ToolFormat
     from nupic_client.tools import Tool
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
@@ -87,7 +88,6 @@ class Job:
         variables: the template variables the caller gave.
         first: the number of the first message in errors; -1 where a default system prompt stands before the caller's.
         tools: the tools that the model may call.
-        continue_final_message: whether the prompt ends with the content of the last message, an assistant's.
     """
 
     messages: tuple[Message, ...]
@@ -97,7 +97,13 @@ class Job:
     variables: Mapping[str, Any] = field(default_factory=dict)
     first: int = 0
     tools: tuple[Tool, ...] = ()
-    continue_final_message: bool = False
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether tools are on offer, or were called in the conversation."""
+        return bool(self.tools) or any(
+            message.role == "tool" or message.tool_calls for message in self.messages
+        )
 
 
 Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]
@@ -174,7 +180,7 @@ class Family:
     generation_needs_turn: bool = False
     date: DateLine | None = None
     variables: tuple[str, ...] | None = ()
-    tools: Any = None
+    tools: ToolFormat | None = None
     aliases: tuple[str, ...] = ()
     answer: AnswerFormat | None = None
     script: Script | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nupic_client.errors import PromptError
 from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.family import Family, Job, Place, Rule, Turn
+from nupic_client.prompts.tool_render import render_with_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,9 @@ def render(family: Family, job: Job) -> PromptBuilder:
     if family.script is not None:
         family.script(family, job, builder)
         return builder
+    if family.tools is not None and job.has_tools:
+        render_with_tools(family, family.tools, job, builder)
+        return builder
     builder.literal(family.start)
     _say_front(family, job, builder)
     _say_turns(family, job.messages, builder)
@@ -51,7 +55,8 @@ def allowed(family: Family) -> str:
     if family.roles == ("user",):
         return f"{family.name} allows exactly one user message and nothing else"
     if not family.alternating:
-        return f"{family.name} allows the roles {', '.join(family.roles)}, in any order"
+        roles = family.roles if family.tools is None else (*family.roles, "tool")
+        return f"{family.name} allows the roles {', '.join(roles)}, in any order"
     system = (
         "no system message" if family.system is Rule.REFUSED else "at most one system message, at the front"
     )
@@ -78,8 +83,9 @@ def check(family: Family, job: Job) -> None:
     messages, first = job.messages, job.first
     if family.tools is None:
         _check_no_tools(family, job)
+    roles = family.roles if family.tools is None else (*family.roles, "tool")
     for index, message in enumerate(messages):
-        if message.role not in family.roles:
+        if message.role not in roles:
             raise PromptError(f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}")
         if message.images:
             raise PromptError(
@@ -88,7 +94,7 @@ def check(family: Family, job: Job) -> None:
             )
     if isinstance(family.assistant, Rule) and len(messages) != 1:
         raise PromptError(f"the conversation has {len(messages) + first} messages, but {allowed(family)}")
-    if family.alternating:
+    if family.alternating and (family.tools is None or family.tools.alternating or not job.has_tools):
         _check_turns(family, messages, first)
 
 
@@ -107,13 +113,16 @@ def _check_turns(family: Family, messages: Sequence[Message], first: int) -> Non
     skipped = 1 if messages[0].role == "system" else 0
     if skipped and family.system is Rule.REFUSED:
         raise PromptError(f"{named(first)} is a system message, but {allowed(family)}")
-    for index, message in enumerate(messages[skipped:]):
+    turns = [(index, message) for index, message in enumerate(messages) if index >= skipped]
+    turns = [
+        (index, message) for index, message in turns if message.role != "tool" and not message.tool_calls
+    ]
+    for position, (index, message) in enumerate(turns):
         # The templates compare "is it a user message" with the parity only: a late system message may stand
         # where an assistant message is due. What happens to it then is the family's `late_system`.
         refused = message.role == "system" and _late_system(family) is Rule.REFUSED
-        if (message.role == "user") != (index % 2 == 0) or refused:
-            number = index + skipped + first
-            raise PromptError(f"{named(number)} is of role {message.role!r}, but {allowed(family)}")
+        if (message.role == "user") != (position % 2 == 0) or refused:
+            raise PromptError(f"{named(index + first)} is of role {message.role!r}, but {allowed(family)}")
 
 
 def _late_system(family: Family) -> Turn | Rule:

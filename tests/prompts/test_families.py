@@ -168,8 +168,8 @@ def test_refused_by_every_family(family):
     formatter = formatter_for(family)
     with pytest.raises(PromptError, match="at least one message"):
         formatter([])
-    with pytest.raises(PromptError, match=r"message 1 has the role 'tool', but .* allows .*user"):
-        formatter([U, Message("tool", "x")])
+    with pytest.raises(PromptError, match=r"message 1 has the role 'critic', but .* allows .*user"):
+        formatter([U, Message("critic", "x")])
     with pytest.raises(ConfigurationError):
         formatter(5)
     with pytest.raises(ConfigurationError):

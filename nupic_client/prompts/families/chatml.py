@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nupic_client.prompts import answer_formats
 from nupic_client.prompts.answer import AnswerFormat
+from nupic_client.prompts.families.hermes import HERMES_TOOLS, QWEN_2_5_TOOLS, SMOLLM2_TOOLS
 from nupic_client.prompts.family import Family, Rule, Turn
+
+if TYPE_CHECKING:
+    from nupic_client.prompts.tool_format import ToolFormat
 
 __all__ = ["CHATML", "INTERNLM2", "QWEN_1_5", "QWEN_2", "QWEN_2_5", "SMOLLM2", "YI"]
 
@@ -28,6 +34,7 @@ CHATML = Family(
     user=_USER,
     assistant=_ASSISTANT,
     generation=_GENERATION,
+    tools=HERMES_TOOLS,
     answer=answer_formats.HERMES,
     aliases=("openhermes", "openhermes-2.5", "hermes"),
 )
@@ -46,6 +53,7 @@ SMOLLM2 = Family(
     assistant=_ASSISTANT,
     default_system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
     generation=_GENERATION,
+    tools=SMOLLM2_TOOLS,
     answer=answer_formats.HERMES,
     aliases=("smollm", "smollm2-instruct"),
 )
@@ -56,6 +64,7 @@ def _qwen(
     reference_model: str,
     *,
     default_system: str = "You are a helpful assistant.",
+    tools: ToolFormat | None = None,
     answer: AnswerFormat | None = None,
     aliases: tuple[str, ...],
 ) -> Family:
@@ -72,6 +81,7 @@ def _qwen(
         assistant=_ASSISTANT,
         default_system=default_system,
         generation=_GENERATION,
+        tools=tools,
         answer=answer,
         aliases=aliases,
     )
@@ -83,6 +93,7 @@ QWEN_2_5 = _qwen(
     "qwen2.5",
     "Qwen/Qwen2.5-3B-Instruct",
     default_system="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+    tools=QWEN_2_5_TOOLS,
     answer=answer_formats.HERMES,
     aliases=("qwen-2.5",),
 )
