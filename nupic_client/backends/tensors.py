@@ -56,13 +56,15 @@ class TensorBackend:
     exclude_prompt_input: ClassVar[str] = ""
     """The BOOL input that asks to leave the prompt out of the text; empty where there is none."""
     optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
-    """For a field of `OutputNames` besides the text, the BOOL input that asks for it and the output that holds it.
-    ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
+    """For a field of `OutputNames` besides the text, the BOOL input that asks for it (empty where it comes unasked) and the
+    output that holds it. ``logprobs`` is asked for only on demand, the others wherever a model offers them."""
     output_inputs: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """For an output that ``outputs=`` may name, the BOOL input that asks the model for it; others have one that is called
     ``return_`` and their own name, or need none."""
     cumulative: ClassVar[bool | None] = None
     """Whether a streamed response holds the whole text so far; None where that is not known, see `OutputNames`."""
+    marks_end: ClassVar[bool] = True
+    """Whether the last response of an answer is marked as the final one, see `OutputNames`."""
     needs_max_tokens: ClassVar[bool] = False
     """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
     streaming_hint: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
@@ -72,9 +74,13 @@ class TensorBackend:
         """Return whether the model has the input for the prompt and the output for the text."""
         return _has(signature, self.prompt, self.text)
 
-    def refuse_streaming(self, signature: ModelSignature) -> str | None:  # noqa: ARG002 - for subclasses
-        """Return `streaming_hint`: asked for a stream that they cannot give, models fail or worse."""
-        return self.streaming_hint
+    def streams(self, signature: ModelSignature) -> bool:
+        """Return whether the model answers in chunks: the decoupled ones do."""
+        return signature.decoupled
+
+    def refuse_streaming(self, signature: ModelSignature) -> str | None:
+        """Return `streaming_hint` if the model does not stream: asked for it all the same, models fail or worse."""
+        return None if self.streams(signature) else self.streaming_hint
 
     def supports(self, option: str, signature: ModelSignature) -> bool:
         """Return whether the model declares an input for the option, or offers log probabilities."""
@@ -120,11 +126,11 @@ class TensorBackend:
         values: dict[str, TensorValue | Sequence[TensorValue]] = {}
         if _is_switch(self.stream_input, signature):
             # Never ask a model that is not decoupled for a stream: that has taken whole servers down.
-            values[self.stream_input] = stream and signature.decoupled
+            values[self.stream_input] = stream and self.streams(signature)
         if _is_switch(self.exclude_prompt_input, signature):
             values[self.exclude_prompt_input] = True
         values.update(self.option_values(signature, sampling, logprobs=logprobs))
-        values.update((switch, True) for switch, _ in self._asked(signature, logprobs).values())
+        values.update((switch, True) for switch, _ in self._asked(signature, logprobs).values() if switch)
         return values
 
     def output_switches(
@@ -179,13 +185,14 @@ class TensorBackend:
     ) -> OutputNames:
         """Return the names of the outputs: the text, and the optional outputs that `inputs` asked for."""
         wanted = {part: output for part, (_, output) in self._asked(signature, logprobs).items()}
-        streams = stream and signature.decoupled
+        streams = stream and self.streams(signature)
         if cumulative is None:
             cumulative = self.is_cumulative(signature) if streams else False
         return OutputNames(
             text=self.text,
             cumulative=cumulative,
             echo=self.may_echo(signature, stream=streams),
+            marks_end=self.marks_end,
             **wanted,  # type: ignore[arg-type]  # the keys are fields that hold the name of an output
         )
 
@@ -212,7 +219,7 @@ class TensorBackend:
         if part not in self.optional_outputs:
             return False
         switch, output = self.optional_outputs[part]
-        return _is_switch(switch, signature) and output in signature.outputs
+        return (not switch or _is_switch(switch, signature)) and output in signature.outputs
 
 
 def _has(signature: ModelSignature, prompt: str, text: str) -> bool:
