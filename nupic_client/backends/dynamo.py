@@ -16,9 +16,14 @@ from typing import ClassVar
 from nupic_client.backends.tensors import TensorBackend
 from nupic_client.signature import ModelSignature
 
-__all__ = ["DynamoBackend"]
+__all__ = ["DynamoBackend", "is_of_dynamo"]
 
 _PLATFORM = "dynamo"
+
+
+def is_of_dynamo(signature: ModelSignature) -> bool:
+    """Return whether Dynamo says that the model is its own, whatever its tensors are."""
+    return _PLATFORM in (signature.platform, signature.backend)
 
 
 class DynamoBackend(TensorBackend):
@@ -32,7 +37,7 @@ class DynamoBackend(TensorBackend):
 
     def matches(self, signature: ModelSignature) -> bool:
         """Return whether Dynamo says that the model is its own."""
-        return super().matches(signature) and _PLATFORM in (signature.platform, signature.backend)
+        return super().matches(signature) and is_of_dynamo(signature)
 
     def streams(self, signature: ModelSignature) -> bool:  # noqa: ARG002 - every model of Dynamo does
         """Return True: Dynamo says of no model that it is decoupled."""

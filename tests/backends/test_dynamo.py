@@ -183,6 +183,16 @@ def test_a_stream_of_another_server_still_needs_its_mark(read):
         generate(read, ["a", end()], model=PLAIN)
 
 
+def test_responses_as_arrays():
+    with FakeTriton(["Hel", "lo"], models=[LLAMA]) as server:
+        with InferenceClient("llama", url=server.url) as client:
+            inputs = {"text_input": "Once", "streaming": True}
+            results = [*client.infer_stream(inputs)]
+            assert client.infer({"text_input": "Once"})["text_output"].tolist() == ["Hello"]
+    assert [result["text_output"].item() for result in results] == ["Hel", "lo", ""]
+    assert [result["finish_reason"].item() for result in results] == ["", "", "stop"]
+
+
 def test_leaving_cancels_it():
     with FakeTriton(["a"] * 3 + [silence()], models=[LLAMA]) as server:
         with StreamingClient("llama", url=server.url) as client, client.stream("Once") as stream:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve.codec import decode_bytes_tensor
+from nupic_client.backends.dynamo import is_of_dynamo
 from nupic_client.local.engine import StreamAbort
 from nupic_client.local.kserve.responses import ResponseWriter
 from nupic_client.signature import ModelSignature, TensorSpec
@@ -48,7 +49,7 @@ def dynamo_signature(name: str) -> ModelSignature:
 
 def is_dynamo(model: ServedModel | None) -> bool:
     """Return whether a model is to be served as Dynamo does."""
-    return model is not None and model.signature.platform == _PLATFORM
+    return model is not None and is_of_dynamo(model.signature)
 
 
 def check_dynamo_request(message: Any, request: EngineRequest) -> None:
