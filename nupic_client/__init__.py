@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         ResultStream,
     )
     from nupic_client.local import LocalServer
+    from nupic_client.lora import Lora
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
@@ -147,6 +148,7 @@ _HOMES = {
         "ResultStream",
     ),
     "local": ("LocalServer",),
+    "lora": ("Lora",),
     "model_spec": ("ModelSpec",),
     "observe": ("Observer", "RequestInfo", "RequestOutcome"),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
@@ -230,6 +232,7 @@ __all__ = [
     "Latency",
     "LocalModelError",
     "LocalServer",
+    "Lora",
     "MemoryUsage",
     "Message",
     "ModelInfo",

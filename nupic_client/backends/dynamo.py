@@ -13,7 +13,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import ClassVar
 
-from nupic_client.backends.tensors import TensorBackend
+from nupic_client.backends.special_tokens import RemovesSpecialTokens
 from nupic_client.signature import ModelSignature
 
 __all__ = ["DynamoBackend", "is_of_dynamo"]
@@ -26,12 +26,17 @@ def is_of_dynamo(signature: ModelSignature) -> bool:
     return _PLATFORM in (signature.platform, signature.backend)
 
 
-class DynamoBackend(TensorBackend):
-    """Models that Dynamo's workers serve as text completions: of vLLM, SGLang and TensorRT-LLM."""
+class DynamoBackend(RemovesSpecialTokens):
+    """Models that Dynamo's workers serve as text completions: of vLLM, SGLang and TensorRT-LLM.
+
+    Args:
+        keeps_special_tokens: whether the workers were set up to leave special tokens in the text.
+    """
 
     name = "dynamo"
     stream_input = "streaming"
     optional_outputs = MappingProxyType({"finish_reason": ("", "finish_reason")})
+    special_tokens_hint = "set its workers up to keep them, which a request cannot"
     cumulative = False
     marks_end: ClassVar[bool] = False
 

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, OutputNames, make_tensor
 from nupic_client.errors import ConfigurationError
+from nupic_client.lora import Lora
+from nupic_client.options import BackendInputs
 from nupic_client.sampling import SamplingParams
 from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
-__all__ = ["COUNTS", "OPTIONAL_OUTPUTS", "TensorBackend"]
+__all__ = ["COUNTS", "OPTIONAL_OUTPUTS", "TensorBackend", "check_lora"]
 
 COUNTS: Mapping[str, tuple[str, str]] = {
     "input_tokens": ("return_num_input_tokens", "num_input_tokens"),
@@ -65,6 +67,9 @@ class TensorBackend:
     """Whether a streamed response holds the whole text so far; None where that is not known, see `OutputNames`."""
     marks_end: ClassVar[bool] = True
     """Whether the last response of an answer is marked as the final one, see `OutputNames`."""
+    lora_inputs: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """For each fact of a `Lora` that the model takes, the input for it. All that a model declares are needed, except that of
+    ``source``."""
     needs_max_tokens: ClassVar[bool] = False
     """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
     streaming_hint: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
@@ -83,9 +88,13 @@ class TensorBackend:
         return None if self.streams(signature) else self.streaming_hint
 
     def supports(self, option: str, signature: ModelSignature) -> bool:
-        """Return whether the model declares an input for the option, or offers log probabilities."""
+        """Return whether the model declares an input for the option, or offers log probabilities or LoRA adapters."""
         if option == "logprobs":
             return self._offers("logprobs", signature)
+        if option == "lora":
+            return any(
+                name in signature.inputs for fact, name in self.lora_inputs.items() if fact != "source"
+            )
         return self._input_of(option, signature) is not None
 
     def inputs(
@@ -146,6 +155,29 @@ class TensorBackend:
         """
         switches = (self.output_inputs.get(output, f"return_{output}") for output in outputs)
         return {name: True for name in switches if _is_switch(name, signature)}
+
+    def lora_values(self, lora: Lora, signature: ModelSignature) -> BackendInputs:
+        """Return the inputs that choose a LoRA adapter, for a model that `supports` it.
+
+        A mapping is merged into the JSON that is sent as the input.
+
+        Raises:
+            ConfigurationError: the adapter lacks a fact that the model needs.
+        """
+        wanted = {fact: name for fact, name in self.lora_inputs.items() if name in signature.inputs}
+        check_lora(lora, [fact for fact in wanted if fact != "source"], signature)
+        found = {name: getattr(lora, fact) for fact, name in wanted.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def special_token_inputs(self, signature: ModelSignature) -> BackendInputs:  # noqa: ARG002 - for subclasses
+        """Return the inputs that ask the model to leave special tokens in the text; none if that is the model's own matter.
+
+        They are asked for where they mark parts of the answer, as calls of tools.
+
+        Raises:
+            ConfigurationError: it is known that the model removes them.
+        """
+        return {}
 
     def prompt_values(
         self,
@@ -220,6 +252,24 @@ class TensorBackend:
             return False
         switch, output = self.optional_outputs[part]
         return (not switch or _is_switch(switch, signature)) and output in signature.outputs
+
+
+def check_lora(lora: Lora, facts: Sequence[str], signature: ModelSignature) -> None:
+    """Check that an adapter has all facts that a model needs.
+
+    Raises:
+        ConfigurationError: it lacks one.
+    """
+    if all(getattr(lora, fact) is not None for fact in facts):
+        return
+    needed = (
+        f"{', '.join(facts[:-1])} and {facts[-1]}" if len(facts) > 1 else f"the {facts[0]} of the adapter"
+    )
+    example = ", ".join(f"{fact}=…" for fact in facts)
+    raise ConfigurationError(
+        f"lora must have {needed} for model {signature.name!r}, not {lora!r}: give Lora({example})",
+        parameter="lora",
+    )
 
 
 def _has(signature: ModelSignature, prompt: str, text: str) -> bool:

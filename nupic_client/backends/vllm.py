@@ -11,7 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS
-from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
+from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend, check_lora
+from nupic_client.errors import ConfigurationError
+from nupic_client.lora import Lora
+from nupic_client.options import BackendInputs
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
@@ -53,6 +56,32 @@ class VllmBackend(TensorBackend):
         if logprobs is not None:
             fields["logprobs"] = max(logprobs, 1)
         return {_SAMPLING: json.dumps(fields)}
+
+    def supports(self, option: str, signature: ModelSignature) -> bool:
+        """Return whether the option can be sent; the name of a LoRA adapter is a field of the JSON too."""
+        return _SAMPLING in signature.inputs if option == "lora" else super().supports(option, signature)
+
+    def lora_values(self, lora: Lora, signature: ModelSignature) -> BackendInputs:
+        """Return the field with the adapter's name.
+
+        Raises:
+            ConfigurationError: it has none.
+        """
+        check_lora(lora, ["name"], signature)
+        return {_SAMPLING: {"lora_name": lora.name}}
+
+    def special_token_inputs(self, signature: ModelSignature) -> BackendInputs:
+        """Return the field that leaves special tokens in the text.
+
+        Raises:
+            ConfigurationError: the model has no input for it.
+        """
+        if _SAMPLING not in signature.inputs:
+            raise ConfigurationError(
+                f"model {signature.name!r} must have the input {_SAMPLING!r}, which leaves special tokens in the text: this"
+                " family's tool calls or reasoning are marked by them"
+            )
+        return {_SAMPLING: {"skip_special_tokens": False}}
 
 
 def as_vllm_reads(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:

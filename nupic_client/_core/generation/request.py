@@ -29,6 +29,7 @@ class GenerationRequest:
         stream: whether the answer should come in chunks.
         bearer: adds the token to the metadata.
         chat: whether the prompt was a conversation.
+        keep_special_tokens: whether special tokens must stay in the text, because they mark parts of the answer.
         watch: tells an observer of the request; None without one.
     """
 
@@ -41,6 +42,7 @@ class GenerationRequest:
     stream: bool = True
     bearer: Bearer | None = None
     chat: bool = False
+    keep_special_tokens: bool = False
     watch: Watch | None = field(default=None, repr=False, compare=False)
 
 

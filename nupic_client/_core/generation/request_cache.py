@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.outputs import check_output
+from nupic_client._core.generation.asked_inputs import extra_inputs
 from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
@@ -39,6 +41,7 @@ class RequestTemplate:
 
     __slots__ = (
         "_backend",
+        "_extra",
         "_logprobs",
         "_options",
         "_prompt_names",
@@ -58,6 +61,7 @@ class RequestTemplate:
             check_output(signature, name)
         missing = _unsupported(options, backend, signature)
         self._logprobs = None if "logprobs" in missing else options.logprobs
+        self._extra = extra_inputs(request, backend, signature, missing)
         self.lasting = not missing
         """Whether to keep it for further requests. One that warns is made anew for each request, so that each one warns."""
         self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
@@ -103,12 +107,10 @@ class RequestTemplate:
         others = backend.other_values(
             signature, options.sampling, stream=request.stream, logprobs=self._logprobs
         )
-        if not prompt.keys().isdisjoint((*others, *options.backend_inputs)):
+        if not prompt.keys().isdisjoint((*others, *chain.from_iterable(self._extra))):
             return  # an input that carries the prompt and an option depends on both
         backend.check_signature(signature)
-        tensors = with_inputs(
-            self._tensors({**others, **self._switches()}), signature, options.backend_inputs
-        )
+        tensors = self._with_extra(self._tensors({**others, **self._switches()}))
         check_filled([*self._tensors(prompt), *tensors], signature)
         self._prompt_names = (*prompt,)
         self._rest = self._build(None, tensors)
@@ -143,11 +145,17 @@ class RequestTemplate:
             logprobs=self._logprobs,
         )
         switches = self._tensors(self._switches())
-        tensors = with_inputs([*made, *switches], self._signature, self._options.backend_inputs)
+        tensors = self._with_extra([*made, *switches])
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
         return message
+
+    def _with_extra(self, tensors: Sequence[RequestTensor]) -> list[RequestTensor]:
+        """Return the inputs with those put over them that the caller asks for, one way or another."""
+        for extra in self._extra:
+            tensors = with_inputs(tensors, self._signature, extra)
+        return [*tensors]
 
     def _switches(self) -> Mapping[str, TensorValue]:
         """Return the inputs that ask for the outputs besides the text."""
@@ -196,7 +204,8 @@ class RequestCache:
         """
         model = request.model
         options = request.options
-        key = (model.server_name, model.version, model.stop, model.text, request.stream, id(options))
+        kept = request.keep_special_tokens
+        key = (model.server_name, model.version, model.stop, model.text, request.stream, kept, id(options))
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)
@@ -211,6 +220,7 @@ def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignatu
     """Return the options that the model has no input for; warn or raise, as the caller wants."""
     wanted = [name for name, _ in options.sampling.given() if name != "stop"]
     wanted += [] if options.logprobs is None else ["logprobs"]
+    wanted += [] if options.lora is None else ["lora"]
     missing = [name for name in wanted if not backend.supports(name, signature)]
     if missing:
         has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]
