@@ -71,4 +71,4 @@ def renumbered(error: PromptError, prompt: Sequence[Message], history: Sequence[
 
 
 def _cost(message: Message, count_tokens: Callable[[str], int]) -> int:
-    return count_tokens(message.content) + _TOKENS_PER_MESSAGE
+    return count_tokens(message.text) + _TOKENS_PER_MESSAGE

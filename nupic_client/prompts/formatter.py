@@ -14,6 +14,7 @@ from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.family import Family, Job, Turn
 from nupic_client.prompts.neutral import neutralised
 from nupic_client.prompts.render import allowed, named, render
+from nupic_client.tools import ToolLike, to_tools
 
 __all__ = ["PromptFormatter"]
 
@@ -231,6 +232,8 @@ class PromptFormatter:
         system: str | None = None,
         *,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        tools: Iterable[ToolLike] | None = None,
         allow_control_tokens: bool = False,
         date: dt.date | None = None,
         **template_variables: Any,
@@ -242,6 +245,9 @@ class PromptFormatter:
             system: a system message to put before it. An empty one is not the same as none.
             add_generation_prompt: whether the prompt opens the assistant's answer, for families that make a
                 difference.
+            continue_final_message: whether the prompt ends within the last message, an assistant's, for the model to go on
+                with it; then ``add_generation_prompt`` has no effect.
+            tools: the tools that the model may call, as `to_tools` takes them.
             allow_control_tokens: whether to insert content verbatim, as the official templates do, whatever
                 it contains. Then an author of content can forge turns: use it for trusted content only.
             date: the date for the families that print one; by default today, or the day that is built into
@@ -272,6 +278,8 @@ class PromptFormatter:
             day=date,
             variables=template_variables,
             first=first,
+            tools=to_tools(tools) if tools else (),
+            continue_final_message=continue_final_message,
         )
         builder = render(family, job)
         if not allow_control_tokens:
@@ -311,7 +319,7 @@ class PromptFormatter:
         """Return the conversation with neutral assistant messages; refuse control tokens in all others."""
         # Joined by a character no token contains: one search over all contents is a lot faster than one in
         # each.
-        everything = "\0".join([message.content for message in conversation])
+        everything = "\0".join([message.text for message in conversation])
         shape = self._family.marker_shape
         tokens = [token for token in self._control_tokens if token in everything]
         if shape is not None:
@@ -320,10 +328,10 @@ class PromptFormatter:
             return conversation
         for index, message in enumerate(conversation):
             for token in tokens:
-                if message.role != "assistant" and token in message.content:
+                if message.role != "assistant" and token in message.text:
                     raise self._forgery(message, index + first, token)
         return tuple(
-            Message("assistant", neutralised(message.content, self._control_tokens, shape))
+            Message("assistant", neutralised(message.text, self._control_tokens, shape))
             if message.role == "assistant"
             else message
             for message in conversation

@@ -63,13 +63,13 @@ class JinjaScript:
             raise ConfigurationError(f"the template variable {reserved[0]!r} is set by the formatter itself")
         variables = {
             **self.special_tokens,
-            "tools": None,
             "documents": None,
             **job.variables,
-            "messages": [{"role": message.role, "content": message.content} for message in job.messages],
+            "tools": [tool.as_dict() for tool in job.tools] or None,
+            "messages": [{"role": message.role, "content": message.text} for message in job.messages],
             "add_generation_prompt": job.add_generation_prompt,
         }
-        builder.literal(self._render(family, self._choose(job.variables), variables, job))
+        builder.literal(self._render(family, self._choose(job), variables, job))
 
     def __reduce__(self) -> tuple[type[JinjaScript], tuple[Any, ...]]:
         return JinjaScript, (dict(self.templates), self.chosen, dict(self.special_tokens))
@@ -102,12 +102,10 @@ class JinjaScript:
                 ) from error
         return compiled
 
-    def _choose(self, variables: Mapping[str, Any]) -> str:
+    def _choose(self, job: Job) -> str:
         if self.chosen is not None:
             return self.chosen
-        return (
-            "tool_use" if variables.get("tools") is not None and "tool_use" in self.templates else "default"
-        )
+        return "tool_use" if job.tools and "tool_use" in self.templates else "default"
 
     def _render(self, family: Family, name: str, variables: dict[str, Any], job: Job) -> str:
         template = self.compiled[name]
