@@ -57,6 +57,7 @@ def _features(backend: TensorBackend) -> dict[str, str]:
         **options,
         "`max_tokens` is always sent": "yes" if backend.needs_max_tokens else "no",
         **optional_outputs,
+        "images": _tensors((backend.image_input,)),
         "`lora`": _adapter(backend),
         "keeps special tokens": _special_tokens(backend),
     }

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from nupic_client.backends.images import as_url, check_images
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, OutputNames, make_tensor
 from nupic_client.errors import ConfigurationError
 from nupic_client.lora import Lora
 from nupic_client.options import BackendInputs
+from nupic_client.parts import ImagePart
 from nupic_client.sampling import SamplingParams
 from nupic_client.signature import InputTensor, ModelSignature, TensorSpec, TensorValue
 
@@ -70,6 +72,8 @@ class TensorBackend:
     lora_inputs: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """For each fact of a `Lora` that the model takes, the input for it. All that a model declares are needed, except that of
     ``source``."""
+    image_input: ClassVar[str] = ""
+    """The BYTES input for the images of a prompt, one element for each; empty where there is none."""
     needs_max_tokens: ClassVar[bool] = False
     """Whether to send `DEFAULT_MAX_TOKENS` where the caller gives no ``max_tokens``."""
     streaming_hint: ClassVar[str] = "deploy it with `model_transaction_policy { decoupled: true }`"
@@ -168,6 +172,31 @@ class TensorBackend:
         check_lora(lora, [fact for fact in wanted if fact != "source"], signature)
         found = {name: getattr(lora, fact) for fact, name in wanted.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+    def image_values(
+        self, images: Sequence[ImagePart], signature: ModelSignature
+    ) -> Mapping[str, Sequence[str]]:
+        """Return the input that carries images.
+
+        Args:
+            images: with their bytes, or with a url.
+            signature: of the model.
+
+        Raises:
+            ConfigurationError: the model has no input for images, or cannot read one of them.
+        """
+        if not self.image_input or self.image_input not in signature.inputs:
+            raise ConfigurationError(
+                f"model {signature.name!r} must have an input for images to be sent {len(images)} of them, but it takes"
+                " text only: leave them out, or choose a model that sees",
+                parameter="content",
+            )
+        check_images(images, signature)
+        return {self.image_input: [self.image_text(image) for image in images]}
+
+    def image_text(self, image: ImagePart) -> str:
+        """Return an image as its element of the input: its url, or a data URI."""
+        return as_url(image)
 
     def special_token_inputs(self, signature: ModelSignature) -> BackendInputs:  # noqa: ARG002 - for subclasses
         """Return the inputs that ask the model to leave special tokens in the text; none if that is the model's own matter.

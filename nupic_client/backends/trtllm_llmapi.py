@@ -44,6 +44,7 @@ class TrtllmLlmapiBackend(RemovesSpecialTokens):
         {"name": "lora_name", "id": "lora_id", "path": "lora_path", "source": "lora_ckpt_source"}
     )
     special_tokens_hint = "give skip_special_tokens=False to its SamplingParams in model.py"
+    image_input = "image_url"
     cumulative = True
     needs_max_tokens = True  # the LLM-API's own default ends a text after 32 tokens
     streaming_hint = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from nupic_client.backends.images import as_base64
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS
 from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend, check_lora
 from nupic_client.errors import ConfigurationError
 from nupic_client.lora import Lora
 from nupic_client.options import BackendInputs
+from nupic_client.parts import ImagePart
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
@@ -37,6 +39,7 @@ class VllmBackend(TensorBackend):
     stream_input = "stream"
     exclude_prompt_input = "exclude_input_in_output"
     optional_outputs = MappingProxyType({**OPTIONAL_OUTPUTS, "logprobs": ("return_logprobs", "logprobs")})
+    image_input = "image"
     cumulative = False
     needs_max_tokens = True  # vLLM's own default ends a text after 16 tokens
 
@@ -69,6 +72,14 @@ class VllmBackend(TensorBackend):
         """
         check_lora(lora, ["name"], signature)
         return {_SAMPLING: {"lora_name": lora.name}}
+
+    def image_text(self, image: ImagePart) -> str:
+        """Return the file of an image in base64.
+
+        Raises:
+            ConfigurationError: there is a url only, which vLLM's backend does not fetch.
+        """
+        return as_base64(image)
 
     def special_token_inputs(self, signature: ModelSignature) -> BackendInputs:
         """Return the field that leaves special tokens in the text.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nupic_client.options import BackendInputs
     from nupic_client.signature import ModelSignature
 
-__all__ = ["extra_inputs"]
+__all__ = ["cannot", "extra_inputs"]
 
 
 def extra_inputs(
@@ -38,7 +38,7 @@ def extra_inputs(
     found: list[BackendInputs] = []
     if options.lora is not None and "lora" not in missing:
         if not isinstance(backend, TensorBackend):
-            raise _cannot(backend, "lora", "choose LoRA adapters")
+            raise cannot(backend, "lora", "choose LoRA adapters")
         found.append(
             _not_replaced("lora", backend.lora_values(options.lora, signature), options.backend_inputs)
         )
@@ -50,7 +50,8 @@ def extra_inputs(
     return found
 
 
-def _cannot(backend: Backend, parameter: str, what: str) -> ConfigurationError:
+def cannot(backend: Backend, parameter: str, what: str) -> ConfigurationError:
+    """Return the error for a backend of the protocol's methods alone."""
     return ConfigurationError(
         f"backend {backend.name!r} must be a TensorBackend to {what}, not {type(backend).__name__}",
         parameter=parameter,

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.outputs import check_output
-from nupic_client._core.generation.asked_inputs import extra_inputs
+from nupic_client._core.generation.asked_inputs import cannot, extra_inputs
 from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
@@ -76,7 +76,8 @@ class RequestTemplate:
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
         self._text: Any = None
-        self._fill_rest(request)
+        if not request.images:
+            self._fill_rest(request)
 
     def fits(self, request: GenerationRequest, signature: ModelSignature) -> bool:
         """Return whether the template is for these options and this signature."""
@@ -145,11 +146,30 @@ class RequestTemplate:
             logprobs=self._logprobs,
         )
         switches = self._tensors(self._switches())
-        tensors = self._with_extra([*made, *switches])
+        images = self._tensors(self._images(request)) if request.images else []
+        tensors = self._with_extra([*made, *images, *switches])
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
         return message
+
+    def _images(self, request: GenerationRequest) -> Mapping[str, Sequence[TensorValue]]:
+        """Return the input that carries the images.
+
+        Raises:
+            ConfigurationError: the model takes no such images, or the caller gives others.
+        """
+        backend = self._backend
+        if not isinstance(backend, TensorBackend):
+            raise cannot(backend, "content", "send images")
+        values = backend.image_values(request.images, self._signature)
+        twice = values.keys() & self._options.backend_inputs.keys()
+        if twice:
+            raise ConfigurationError(
+                f"backend_inputs: {min(twice)!r} must not be given where messages have images: give all of them in messages",
+                parameter="backend_inputs",
+            )
+        return values
 
     def _with_extra(self, tensors: Sequence[RequestTensor]) -> list[RequestTensor]:
         """Return the inputs with those put over them that the caller asks for, one way or another."""
@@ -204,8 +224,10 @@ class RequestCache:
         """
         model = request.model
         options = request.options
-        kept = request.keep_special_tokens
-        key = (model.server_name, model.version, model.stop, model.text, request.stream, kept, id(options))
+        key = (
+            *(model.server_name, model.version, model.stop, model.text),
+            *(request.stream, request.keep_special_tokens, not request.images, id(options)),
+        )
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)

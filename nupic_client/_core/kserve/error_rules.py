@@ -257,6 +257,8 @@ RULES = (
         rf"|{_ENGINE}(Structured outputs requires|structured_outputs\.|Choice '.*' cannot be an empty list)"
         rf"|{_ENGINE}The (\w+ )?prompt cannot be empty"
         rf"|{_ENGINE}.{{0,300}}is not a multimodal model"
+        rf"|{_ENGINE}(cannot identify image file|At most \d+ \w+\(s\) may be provided in one (request|prompt))"
+        rf"|{_ENGINE}(Failed to apply prompt (replacement|update)|Expected there to be \d+ prompt (replacement|update))"
         rf"|{_ENGINE}Model .{{0,300}}does not support '\w+' request",
         RequestRejectedError,
         "INVALID_ARGUMENT",
