@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         ResultStream,
     )
     from nupic_client.local import LocalServer
+    from nupic_client.lora import Lora
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
@@ -149,6 +150,7 @@ _HOMES = {
         "ResultStream",
     ),
     "local": ("LocalServer",),
+    "lora": ("Lora",),
     "model_spec": ("ModelSpec",),
     "observe": ("Observer", "RequestInfo", "RequestOutcome"),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
@@ -235,6 +237,7 @@ __all__ = [
     "Latency",
     "LocalModelError",
     "LocalServer",
+    "Lora",
     "MemoryUsage",
     "Message",
     "ModelInfo",

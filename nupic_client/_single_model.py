@@ -25,6 +25,7 @@ from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.observe import Observer, Operation
 from nupic_client.options import GenerateOptions
+from nupic_client.parts import ImagePart
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 
@@ -138,12 +139,13 @@ class SingleModelClient:
         """
         call = (defaults or self._options).override(options)
         model = self._spec
+        images: tuple[ImagePart, ...] = ()
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")
             if options:
                 _check_of_text(options)
         else:
-            prompt = self._render(prompt, call)
+            prompt, images = self._render(prompt, call)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -153,11 +155,13 @@ class SingleModelClient:
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,
+            images=images,
             chat=model is self._chat_spec,
             watch=watch,
         )
 
-    def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> str:
+    def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> tuple[str, tuple[ImagePart, ...]]:
+        """Return the prompt of a conversation, and its images, whose files are read."""
         check_is_list("prompt", "a str or a list of messages", prompt)
         messages = to_messages(prompt)
         check_texts(messages)
@@ -180,7 +184,8 @@ class SingleModelClient:
             hint = "or send client.formatter(messages, allow_control_tokens=True) where you trust its author"
             raise error.with_facts(hint=hint) from error.__cause__
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
-        return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
+        rendered = rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
+        return rendered, tuple(image.loaded() for message in messages for image in message.images)
 
 
 def _check_of_text(options: GenerateOptions) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from nupic_client._parameters import Parameters
 from nupic_client._public import publish
 from nupic_client.config import MetadataLike
+from nupic_client.lora import LoraLike
 from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -63,6 +64,9 @@ class GenerateOptions(TypedDict, total=False):
     """The names of outputs besides the text, which `TextDelta.outputs` and `Generation.outputs` then have as arrays."""
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
+    lora: LoraLike | None
+    """The LoRA adapter to use, of those that the server has: its name for vLLM, its number (``lora_task_id``) for
+    TensorRT-LLM, or a `Lora` with what its LLM-API needs."""
     backend_inputs: BackendInputs | None
     """Further inputs of the model by name, sent as the data type and shape that it declares. ``infer`` takes the same.
 

@@ -147,6 +147,7 @@ class Family:
         date: how the date is printed, where a family prints one.
         variables: the names of the template variables the family knows; None: any.
         tools: how tools, their calls and their results are written; None: the family has no tools.
+        image: what stands in the prompt for an image of a user message; None: the family has no images.
         aliases: short names.
         answer: how an answer is read; None: all of it is text.
         script: the family's own renderer.
@@ -181,6 +182,7 @@ class Family:
     date: DateLine | None = None
     variables: tuple[str, ...] | None = ()
     tools: ToolFormat | None = None
+    image: str | None = None
     aliases: tuple[str, ...] = ()
     answer: AnswerFormat | None = None
     script: Script | None = None

@@ -32,7 +32,7 @@ def render(family: Family, job: Job) -> PromptBuilder:
         PromptError: the official template refuses this conversation.
     """
     check(family, job)
-    builder = PromptBuilder()
+    builder = PromptBuilder(family.image)
     if family.script is not None:
         family.script(family, job, builder)
         return builder
@@ -88,14 +88,23 @@ def check(family: Family, job: Job) -> None:
         if message.role not in roles:
             raise PromptError(f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}")
         if message.images:
-            raise PromptError(
-                f"{named(index + first)} ({message.role}) has an image, but {family.name} has no place for images",
-                hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
-            )
+            _check_images(family, message, index + first)
     if isinstance(family.assistant, Rule) and len(messages) != 1:
         raise PromptError(f"the conversation has {len(messages) + first} messages, but {allowed(family)}")
     if family.alternating and (family.tools is None or family.tools.alternating or not job.has_tools):
         _check_turns(family, messages, first)
+
+
+def _check_images(family: Family, message: Message, number: int) -> None:
+    if family.image is None:
+        raise PromptError(
+            f"{named(number)} ({message.role}) has an image, but {family.name} has no place for images",
+            hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
+        )
+    if message.role != "user":
+        raise PromptError(
+            f"{named(number)} ({message.role}) has an image, but {family.name} has images in user messages only"
+        )
 
 
 def _check_no_tools(family: Family, job: Job) -> None:
@@ -167,7 +176,7 @@ def _say_turns(family: Family, messages: Sequence[Message], builder: PromptBuild
         elif index == last and message.role == "assistant" and family.last_assistant is not None:
             builder.turn(family.last_assistant, message.text, index)
         else:
-            builder.turn(turns[message.role], message.text, index)
+            builder.turn(turns[message.role], message.content, index)
 
 
 def _folded_into(family: Family, messages: Sequence[Message]) -> int:
@@ -184,16 +193,14 @@ def _quote_folded(family: Family, messages: Sequence[Message], index: int, build
     system, user = family.system, family.user
     if isinstance(system, Rule) or isinstance(user, Rule):  # pragma: no cover  # such a family folds nothing
         return
-    text = messages[index].text
+    text, clean = messages[index].content, user.clean
     gap = system.after
-    if family.trims_fold:
+    if family.trims_fold and isinstance(text, str):
         # Trimming the whole removes nothing at its front, which is the family's own text.
-        text = text.rstrip()
+        text, clean = text.rstrip(), str
         gap = gap if text else gap.rstrip()
-    else:
-        text = user.clean(text)
     builder.literal(user.before + system.before)
     builder.content(messages[0].text, 0)
     builder.literal(gap)
-    builder.content(text, index)
+    builder.parts(text, clean, index)
     builder.literal(user.after)

@@ -13,6 +13,7 @@ from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
+from nupic_client.lora import Lora, LoraLike
 from nupic_client.options import BackendInputs, GenerateOptions
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature
@@ -59,6 +60,7 @@ class CallOptions:
     outputs: tuple[str, ...] = ()
     session: Affinity = None
     logprobs: int | None = None
+    lora: Lora | None = None
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
@@ -131,6 +133,10 @@ def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the opt
     return check_integer("logprobs", value, allowed, low=0, high=MOST_LOGPROBS)
 
 
+def _lora(value: LoraLike | None) -> Lora | None:
+    return None if value is None else Lora.of(value)
+
+
 def _signature(value: ModelSignature | None) -> ModelSignature | None:
     if value is not None and not isinstance(value, ModelSignature):
         raise ConfigurationError(
@@ -201,6 +207,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "backend_inputs": ("backend_inputs", _backend_inputs),
     "continue_final_message": ("continue_final_message", _continue_final_message),
     "logprobs": ("logprobs", _logprobs),
+    "lora": ("lora", _lora),
     "outputs": ("outputs", output_names),
     "parameters": ("parameters", check_parameters),
     "session": ("session", _session),

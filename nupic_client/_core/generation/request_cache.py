@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.outputs import check_output
+from nupic_client._core.generation.asked_inputs import cannot, extra_inputs
 from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
@@ -39,6 +41,7 @@ class RequestTemplate:
 
     __slots__ = (
         "_backend",
+        "_extra",
         "_logprobs",
         "_options",
         "_prompt_names",
@@ -58,6 +61,7 @@ class RequestTemplate:
             check_output(signature, name)
         missing = _unsupported(options, backend, signature)
         self._logprobs = None if "logprobs" in missing else options.logprobs
+        self._extra = extra_inputs(request, backend, signature, missing)
         self.lasting = not missing
         """Whether to keep it for further requests. One that warns is made anew for each request, so that each one warns."""
         self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
@@ -72,7 +76,8 @@ class RequestTemplate:
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
         self._text: Any = None
-        self._fill_rest(request)
+        if not request.images:
+            self._fill_rest(request)
 
     def fits(self, request: GenerationRequest, signature: ModelSignature) -> bool:
         """Return whether the template is for these options and this signature."""
@@ -103,12 +108,10 @@ class RequestTemplate:
         others = backend.other_values(
             signature, options.sampling, stream=request.stream, logprobs=self._logprobs
         )
-        if not prompt.keys().isdisjoint((*others, *options.backend_inputs)):
+        if not prompt.keys().isdisjoint((*others, *chain.from_iterable(self._extra))):
             return  # an input that carries the prompt and an option depends on both
         backend.check_signature(signature)
-        tensors = with_inputs(
-            self._tensors({**others, **self._switches()}), signature, options.backend_inputs
-        )
+        tensors = self._with_extra(self._tensors({**others, **self._switches()}))
         check_filled([*self._tensors(prompt), *tensors], signature)
         self._prompt_names = (*prompt,)
         self._rest = self._build(None, tensors)
@@ -143,11 +146,36 @@ class RequestTemplate:
             logprobs=self._logprobs,
         )
         switches = self._tensors(self._switches())
-        tensors = with_inputs([*made, *switches], self._signature, self._options.backend_inputs)
+        images = self._tensors(self._images(request)) if request.images else []
+        tensors = self._with_extra([*made, *images, *switches])
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
         return message
+
+    def _images(self, request: GenerationRequest) -> Mapping[str, Sequence[TensorValue]]:
+        """Return the input that carries the images.
+
+        Raises:
+            ConfigurationError: the model takes no such images, or the caller gives others.
+        """
+        backend = self._backend
+        if not isinstance(backend, TensorBackend):
+            raise cannot(backend, "content", "send images")
+        values = backend.image_values(request.images, self._signature)
+        twice = values.keys() & self._options.backend_inputs.keys()
+        if twice:
+            raise ConfigurationError(
+                f"backend_inputs: {min(twice)!r} must not be given where messages have images: give all of them in messages",
+                parameter="backend_inputs",
+            )
+        return values
+
+    def _with_extra(self, tensors: Sequence[RequestTensor]) -> list[RequestTensor]:
+        """Return the inputs with those put over them that the caller asks for, one way or another."""
+        for extra in self._extra:
+            tensors = with_inputs(tensors, self._signature, extra)
+        return [*tensors]
 
     def _switches(self) -> Mapping[str, TensorValue]:
         """Return the inputs that ask for the outputs besides the text."""
@@ -196,7 +224,10 @@ class RequestCache:
         """
         model = request.model
         options = request.options
-        key = (model.server_name, model.version, model.stop, model.text, request.stream, id(options))
+        key = (
+            *(model.server_name, model.version, model.stop, model.text),
+            *(request.stream, request.keep_special_tokens, not request.images, id(options)),
+        )
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)
@@ -211,6 +242,7 @@ def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignatu
     """Return the options that the model has no input for; warn or raise, as the caller wants."""
     wanted = [name for name, _ in options.sampling.given() if name != "stop"]
     wanted += [] if options.logprobs is None else ["logprobs"]
+    wanted += [] if options.lora is None else ["lora"]
     missing = [name for name in wanted if not backend.supports(name, signature)]
     if missing:
         has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]
