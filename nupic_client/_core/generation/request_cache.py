@@ -39,6 +39,7 @@ class RequestTemplate:
 
     __slots__ = (
         "_backend",
+        "_guide",
         "_logprobs",
         "_options",
         "_prompt_names",
@@ -69,6 +70,7 @@ class RequestTemplate:
             output_names = replace(output_names, cumulative=False)  # a guess could lose text
         self.output_names = output_names
         """The outputs that hold the parts of the answer."""
+        self._guide = _guide_inputs(request, backend, signature)
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
         self._text: Any = None
@@ -103,12 +105,10 @@ class RequestTemplate:
         others = backend.other_values(
             signature, options.sampling, stream=request.stream, logprobs=self._logprobs
         )
-        if not prompt.keys().isdisjoint((*others, *options.backend_inputs)):
+        if not prompt.keys().isdisjoint((*others, *options.backend_inputs, *self._guide)):
             return  # an input that carries the prompt and an option depends on both
         backend.check_signature(signature)
-        tensors = with_inputs(
-            self._tensors({**others, **self._switches()}), signature, options.backend_inputs
-        )
+        tensors = self._with_extra(self._tensors({**others, **self._switches()}))
         check_filled([*self._tensors(prompt), *tensors], signature)
         self._prompt_names = (*prompt,)
         self._rest = self._build(None, tensors)
@@ -143,11 +143,17 @@ class RequestTemplate:
             logprobs=self._logprobs,
         )
         switches = self._tensors(self._switches())
-        tensors = with_inputs([*made, *switches], self._signature, self._options.backend_inputs)
+        tensors = self._with_extra([*made, *switches])
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
         return message
+
+    def _with_extra(self, tensors: Sequence[RequestTensor]) -> list[RequestTensor]:
+        """Return inputs with the constraint of the text, and the caller's own inputs, put over them."""
+        if self._guide:
+            tensors = with_inputs(tensors, self._signature, self._guide)
+        return with_inputs(tensors, self._signature, self._options.backend_inputs)
 
     def _switches(self) -> Mapping[str, TensorValue]:
         """Return the inputs that ask for the outputs besides the text."""
@@ -205,6 +211,32 @@ class RequestCache:
                     self._kept.clear()
                 self._kept[key] = template
         return WireRequest(template.message(request), template.output_names, template.stops, options.outputs)
+
+
+def _guide_inputs(
+    request: GenerationRequest, backend: Backend, signature: ModelSignature
+) -> Mapping[str, Any]:
+    """Return the inputs that make the server give the answer its form; none where it is not asked to.
+
+    Raises:
+        ConfigurationError: the server cannot.
+    """
+    form = request.options.output_format
+    if form is None or request.options.enforce == "validate":
+        return {}
+    inputs = None
+    if isinstance(backend, TensorBackend):
+        inputs = backend.guide_inputs(
+            signature, form.guide.kind, form.guide.value, spelling=request.model.guided
+        )
+    if inputs is None:
+        raise ConfigurationError(
+            f"model {signature.name!r} (backend {backend.name!r}) has no input for response_format, so"
+            " that the server cannot enforce it: leave it out",
+            parameter="response_format",
+            hint="or set enforce='validate' to have the client check the answer and ask again",
+        )
+    return inputs
 
 
 def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:
