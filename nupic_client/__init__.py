@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from nupic_client.naming import ModelName, parse_model_name
     from nupic_client.observe import Observer, RequestInfo, RequestOutcome
     from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions
+    from nupic_client.parts import ImagePart, TextPart
     from nupic_client.prompts import PromptFormatter
     from nupic_client.registry import (
         ModelRegistry,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from nupic_client.signature import ModelSignature, TensorSpec
     from nupic_client.streaming import AsyncCallback, Callback, Prompt, StreamingClient
     from nupic_client.timeouts import RetryPolicy, Timeouts
+    from nupic_client.tools import Tool, ToolCall, ToolLike, to_tools
 
 _HOMES = {
     "_async.infer_stream": ("AsyncInferenceStream",),
@@ -155,7 +157,9 @@ _HOMES = {
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
+    "parts": ("ImagePart", "TextPart"),
     "prompts": ("PromptFormatter",),
+    "tools": ("Tool", "ToolCall", "ToolLike", "to_tools"),
     "registry": (
         "ModelRegistry",
         "default_registry",
@@ -224,6 +228,7 @@ __all__ = [
     "Generation",
     "Grammar",
     "HttpInferenceClient",
+    "ImagePart",
     "IncompleteStreamError",
     "InferInput",
     "InferOptions",
@@ -274,10 +279,14 @@ __all__ = [
     "SystemSharedMemory",
     "TensorSpec",
     "TextDelta",
+    "TextPart",
     "TextStream",
     "Timeouts",
     "Timing",
     "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "ToolLike",
     "TransportError",
     "UnknownModelError",
     "Usage",
@@ -288,6 +297,7 @@ __all__ = [
     "model_naming_mapping",
     "parse_model_name",
     "system",
+    "to_tools",
     "user",
 ]
 

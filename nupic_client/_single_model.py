@@ -143,8 +143,10 @@ class SingleModelClient:
         model = self._spec
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")
+            if options:
+                _check_of_text(options)
         else:
-            prompt = self._render(prompt)
+            prompt = self._render(prompt, call)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -199,7 +201,7 @@ class SingleModelClient:
             except OutputError as error:
                 asking.again(error, time.monotonic())
 
-    def _render(self, prompt: Iterable[MessageLike]) -> str:
+    def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> str:
         check_is_list("prompt", "a str or a list of messages", prompt)
         messages = to_messages(prompt)
         check_texts(messages)
@@ -213,7 +215,9 @@ class SingleModelClient:
                 parameter="formatter",
             )
         try:
-            rendered = self._formatter(messages)
+            rendered = self._formatter(
+                messages, continue_final_message=call.continue_final_message, **call.template_variables
+            )
         except PromptError as error:
             if not error.hint:
                 raise
@@ -221,6 +225,16 @@ class SingleModelClient:
             raise error.with_facts(hint=hint) from error.__cause__
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
+
+
+def _check_of_text(options: GenerateOptions) -> None:
+    """Refuse options of a call that only a rendered prompt can follow."""
+    for name in ("template_variables", "continue_final_message"):
+        if options.get(name):
+            raise ConfigurationError(
+                f"{name} must be given with a list of messages, not with a text, which is sent as it is",
+                parameter=name,
+            )
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

@@ -103,9 +103,9 @@ CASES = [
     (dict[str, int], {"a": 1}, {"a": 1}),
     (dict, {"a": 1}, {"a": 1}),
     (int | None, None, None),
-    (Optional[Point], {"x": 1}, Point(1)),
+    (Optional[Point], {"x": 1}, Point(1)),  # noqa: UP045
     (str | int, 3, 3),
-    (Literal["a", 1, None], 1, 1),
+    (Literal["a", 1] | None, 1, 1),
     (Color, "green", Color.GREEN),
     (Level, 2, Level.HIGH),
     (dt.date, "2024-02-29", dt.date(2024, 2, 29)),
@@ -132,7 +132,7 @@ CASES = [
     (
         Strict,
         {"when": "2024-02-29T12:00:00", "colors": ["red"]},
-        Strict(when=dt.datetime(2024, 2, 29, 12), colors={Color.RED}),
+        Strict(when=dt.datetime(2024, 2, 29, 12), colors={Color.RED}),  # noqa: DTZ001
     ),
     (
         list[Person | Point],

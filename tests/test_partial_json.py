@@ -60,11 +60,13 @@ def test_a_beginning_gives_what_is_complete(end):
 
 def test_texts_numbers_and_words_count_when_they_are_complete():
     partial = PartialJson()
-    seen = []
-    for character in '{"a": "xy", "b": 12, "c": true}':
-        if partial.feed(character):
-            seen.append(dict(partial.value))
-    assert seen == [{}, {"a": "xy"}, {"a": "xy", "b": 12}, {"a": "xy", "b": 12, "c": True}]
+    text = '{"a": "xy", "b": 12, "c": true}'
+    assert [dict(partial.value) for character in text if partial.feed(character)] == [
+        {},
+        {"a": "xy"},
+        {"a": "xy", "b": 12},
+        {"a": "xy", "b": 12, "c": True},
+    ]
 
 
 def test_it_says_whether_the_value_has_changed():

@@ -19,7 +19,7 @@ from nupic_client import _public, errors, local, options
 
 SOURCE = ast.parse(Path(nupic_client.__file__).read_text(encoding="utf-8"))
 NAMES = [name for name in nupic_client.__all__ if name != "__version__"]
-ALIASES = {"AsyncCallback", "Callback", "Event", "Prompt"}
+ALIASES = {"AsyncCallback", "Callback", "Event", "Prompt", "ToolLike"}
 """Names for types."""
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import re
 
     from nupic_client.messages import Message
+    from nupic_client.tools import Tool
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
 
@@ -84,6 +85,7 @@ class Job:
         day: the date the caller gave.
         variables: the template variables the caller gave.
         first: the number of the first message in errors; -1 where a default system prompt stands before the caller's.
+        tools: the tools that the model may call.
     """
 
     messages: tuple[Message, ...]
@@ -92,6 +94,7 @@ class Job:
     day: date | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     first: int = 0
+    tools: tuple[Tool, ...] = ()
 
 
 Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]
@@ -134,6 +137,7 @@ class Family:
             message.
         date: how the date is printed, where a family prints one.
         variables: the names of the template variables the family knows; None: any.
+        tools: how tools, their calls and their results are written; None: the family has no tools.
         aliases: short names.
         script: the family's own renderer.
     """
@@ -166,5 +170,6 @@ class Family:
     generation_needs_turn: bool = False
     date: DateLine | None = None
     variables: tuple[str, ...] | None = ()
+    tools: Any = None
     aliases: tuple[str, ...] = ()
     script: Script | None = None

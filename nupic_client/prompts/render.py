@@ -30,7 +30,7 @@ def render(family: Family, job: Job) -> PromptBuilder:
     Raises:
         PromptError: the official template refuses this conversation.
     """
-    check(family, job.messages, job.first)
+    check(family, job)
     builder = PromptBuilder()
     if family.script is not None:
         family.script(family, job, builder)
@@ -63,27 +63,44 @@ def named(number: int) -> str:
     return "the model's system prompt" if number < 0 else f"message {number}"
 
 
-def check(family: Family, messages: Sequence[Message], first: int = 0) -> None:
-    """Refuse what the official template refuses.
+def check(family: Family, job: Job) -> None:
+    """Refuse what the official template refuses, and what it would leave out without a word.
 
     Args:
         family: the family.
-        messages: the conversation.
-        first: the number of its first message, see `Job`.
+        job: the conversation, and the tools.
 
     Raises:
-        PromptError: a role the family does not have, or an order it does not allow.
+        PromptError: a role the family does not have, an order it does not allow, or tools where it has none.
     """
-    if family.roles:
-        for index, message in enumerate(messages):
-            if message.role not in family.roles:
-                raise PromptError(
-                    f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}"
-                )
+    if not family.roles:
+        return  # the template decides
+    messages, first = job.messages, job.first
+    if family.tools is None:
+        _check_no_tools(family, job)
+    for index, message in enumerate(messages):
+        if message.role not in family.roles:
+            raise PromptError(f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}")
+        if message.images:
+            raise PromptError(
+                f"{named(index + first)} ({message.role}) has an image, but {family.name} has no place for images",
+                hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
+            )
     if isinstance(family.assistant, Rule) and len(messages) != 1:
         raise PromptError(f"the conversation has {len(messages) + first} messages, but {allowed(family)}")
     if family.alternating:
         _check_turns(family, messages, first)
+
+
+def _check_no_tools(family: Family, job: Job) -> None:
+    hint = "the model's own template may have them: PromptFormatter.from_tokenizer_config"
+    if job.tools:
+        raise PromptError(f"tools must not be given, because {family.name} has no tools", hint=hint)
+    for index, message in enumerate(job.messages):
+        what = "calls of tools" if message.tool_calls else "the role 'tool'" if message.role == "tool" else ""
+        if what:
+            who = f"{named(index + job.first)} has {what}"
+            raise PromptError(f"{who}, but {family.name} has no tools: {allowed(family)}", hint=hint)
 
 
 def _check_turns(family: Family, messages: Sequence[Message], first: int) -> None:
@@ -112,7 +129,7 @@ def _say_front(family: Family, job: Job, builder: PromptBuilder) -> None:
         systems = [(index, message) for index, message in enumerate(job.messages) if message.role == "system"]
         for position, (index, message) in enumerate(systems):
             builder.literal(turn.after if position else "")
-            builder.content(message.content, index)
+            builder.content(message.text, index)
         return
     if family.system_place is not Place.TURN:
         return
@@ -120,7 +137,7 @@ def _say_front(family: Family, job: Job, builder: PromptBuilder) -> None:
         turn = replace(turn, before=turn.before.replace("{date}", job.printed_date))
     if job.messages[0].role == "system":
         if len(job.messages) > 1 or not family.system_needs_turn:
-            builder.turn(turn, job.messages[0].content, 0)
+            builder.turn(turn, job.messages[0].text, 0)
     elif family.default_system is not None:
         builder.literal(turn.before + family.default_system.replace("{date}", job.printed_date) + turn.after)
 
@@ -139,9 +156,9 @@ def _say_turns(family: Family, messages: Sequence[Message], builder: PromptBuild
         if index == folded_into:
             _quote_folded(family, messages, index, builder)
         elif index == last and message.role == "assistant" and family.last_assistant is not None:
-            builder.turn(family.last_assistant, message.content, index)
+            builder.turn(family.last_assistant, message.text, index)
         else:
-            builder.turn(turns[message.role], message.content, index)
+            builder.turn(turns[message.role], message.text, index)
 
 
 def _folded_into(family: Family, messages: Sequence[Message]) -> int:
@@ -158,7 +175,7 @@ def _quote_folded(family: Family, messages: Sequence[Message], index: int, build
     system, user = family.system, family.user
     if isinstance(system, Rule) or isinstance(user, Rule):  # pragma: no cover  # such a family folds nothing
         return
-    text = messages[index].content
+    text = messages[index].text
     gap = system.after
     if family.trims_fold:
         # Trimming the whole removes nothing at its front, which is the family's own text.
@@ -167,7 +184,7 @@ def _quote_folded(family: Family, messages: Sequence[Message], index: int, build
     else:
         text = user.clean(text)
     builder.literal(user.before + system.before)
-    builder.content(messages[0].content, 0)
+    builder.content(messages[0].text, 0)
     builder.literal(gap)
     builder.content(text, index)
     builder.literal(user.after)

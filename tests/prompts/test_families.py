@@ -121,10 +121,10 @@ def test_qwen3_without_thinking():
 
 
 def test_unknown_template_variable():
-    with pytest.raises(ConfigurationError, match="gemma has no template variable 'tools': it has none"):
-        formatter_for("gemma")("hi", tools=[])
+    with pytest.raises(ConfigurationError, match="gemma has no template variable 'documents': it has none"):
+        formatter_for("gemma")("hi", documents=[])
     with pytest.raises(ConfigurationError, match="the variables are 'enable_thinking'"):
-        formatter_for("qwen3")("hi", tools=[])
+        formatter_for("qwen3")("hi", documents=[])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -136,9 +136,9 @@ def test_strftime_now_without_a_date():
 
 
 def test_variables_pass_through():
-    template = "{{ enable_thinking }}{{ tools|tojson }}{{ bos_token }}"
+    template = "{{ enable_thinking }}{{ documents|tojson }}{{ bos_token }}"
     formatter = PromptFormatter.from_jinja(template, bos_token="<b>")
-    assert formatter("hi", enable_thinking=False, tools=[{"name": "f"}]) == 'False[{"name": "f"}]<b>'
+    assert formatter("hi", enable_thinking=False, documents=[{"name": "f"}]) == 'False[{"name": "f"}]<b>'
     assert formatter("hi", bos_token="<c>").endswith("<c>")
     with pytest.raises(ConfigurationError, match="'strftime_now' is set by the formatter"):
         formatter("hi", strftime_now=print)
@@ -155,18 +155,22 @@ def test_any_role_is_the_template_s_business():
         "{{ messages.clear() }}",
         "{{ messages[0].update({'role': 'x'}) }}",
         "{{ tools.append(1) }}",
-        "{{ tools[0].pop('name') }}",
-        "{{ (tools[0] | attr('setdefault'))('x', 1) }}",
-        "{{ tools[0]['tags'].add(1) }}",
+        "{{ tools[0].function.pop('name') }}",
+        "{{ documents.append(1) }}",
+        "{{ documents[0].pop('name') }}",
+        "{{ (documents[0] | attr('setdefault'))('x', 1) }}",
+        "{{ documents[0]['tags'].add(1) }}",
     ],
 )
 def test_templates_cannot_change_what_they_are_given(template):
     messages = [{"role": "user", "content": "hi"}]
-    tools = [{"name": "f", "tags": {1}}]
+    documents = [{"name": "f", "tags": {1}}]
+    tools = [{"name": "f", "parameters": {}}]
     with pytest.raises(PromptError, match="the chat template of jinja"):
-        render(template, messages, tools=tools)
+        render(template, messages, tools=tools, documents=documents)
     assert messages == [{"role": "user", "content": "hi"}]
-    assert tools == [{"name": "f", "tags": {1}}]
+    assert tools == [{"name": "f", "parameters": {}}]
+    assert documents == [{"name": "f", "tags": {1}}]
 
 
 @pytest.mark.parametrize("template", ["{% if %}", "{{ x", "{% nope %}", "{{ x|nope }}", "{% endfor %}"])
@@ -238,11 +242,11 @@ def test_any_exception_is_a_prompt_error(error):
 
 
 def test_variables_that_nest_too_deeply():
-    tools = []
+    documents = []
     for _ in range(99_999):
-        tools = [tools]
+        documents = [documents]
     with pytest.raises(PromptError, match="the chat template of jinja failed: RecursionError"):
-        render("{{ tools | tojson }}", tools=tools)
+        render("{{ documents | tojson }}", documents=documents)
 
 
 @pytest.mark.parametrize(
@@ -387,10 +391,12 @@ def test_special_tokens_are_variables():
 def test_named_templates(named):
     formatter = PromptFormatter.from_tokenizer_config({"chat_template": named})
     assert formatter("hi") == "d"
-    assert formatter("hi", tools=[{}]) == "t"
+    assert formatter("hi", tools=[{"name": "now"}]) == "t"
     assert formatter("hi", tools=None) == "d"
     assert (
-        PromptFormatter.from_tokenizer_config({"chat_template": named}, chat_template="rag")("hi", tools=[])
+        PromptFormatter.from_tokenizer_config({"chat_template": named}, chat_template="rag")(
+            "hi", tools=[{"name": "now"}]
+        )
         == "r"
     )
     with pytest.raises(

@@ -313,7 +313,7 @@ assert_type(formatter.stop, tuple[str, ...])
 model_naming_mapping["a"] = "b"  # type: ignore[index]
 ModelSpec("bot")  # type: ignore[call-arg]
 ModelSpec(name="bot", text="all")  # type: ignore[arg-type]
-Message("user")  # type: ignore[call-arg]
+Message()  # type: ignore[call-arg]
 user(5)  # type: ignore[arg-type]
 
 # Options as values

@@ -18,7 +18,7 @@ def _join(family: Family, job: Job, builder: PromptBuilder) -> None:  # noqa: AR
     for index, message in enumerate(job.messages):
         if index:
             builder.literal("\n\n")
-        builder.content(message.content, index)
+        builder.content(message.text, index)
 
 
 PLAIN = Family(

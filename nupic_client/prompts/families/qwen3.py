@@ -24,9 +24,9 @@ def _render(family: Family, job: Job, builder: PromptBuilder) -> None:
     for index, message in enumerate(job.messages):
         if message.role != "assistant":
             turn = family.user if message.role == "user" else family.system
-            builder.turn(turn, message.content, index)
+            builder.turn(turn, message.text, index)
             continue
-        thought, answer = _split_thought(message.content)
+        thought, answer = _split_thought(message.text)
         builder.literal(_ASSISTANT)
         if index > last_question and (index == last or thought):
             builder.literal("<think>\n")
@@ -44,7 +44,7 @@ def _render(family: Family, job: Job, builder: PromptBuilder) -> None:
 def _last_question(messages: Sequence[Message]) -> int:
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
-        is_tool_answer = message.content.startswith("<tool_response>") and message.content.endswith(
+        is_tool_answer = message.text.startswith("<tool_response>") and message.text.endswith(
             "</tool_response>"
         )
         if message.role == "user" and not is_tool_answer:

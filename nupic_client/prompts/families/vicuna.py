@@ -22,16 +22,16 @@ def _by_position(family: Family, job: Job, builder: PromptBuilder) -> None:
     separators = (family.user.after, family.assistant.after)
     systems = [index for index, message in enumerate(job.messages) if message.role == "system"]
     if systems:
-        builder.content(job.messages[systems[-1]].content, systems[-1])
+        builder.content(job.messages[systems[-1]].text, systems[-1])
     else:
         builder.literal(family.default_system or "")
     builder.literal(separators[0])
     turns = ((index, message) for index, message in enumerate(job.messages) if message.role != "system")
     for position, (index, message) in enumerate(turns):
         before = family.user.before if message.role == "user" else family.assistant.before
-        if message.content:
+        if message.text:
             builder.literal(before)
-            builder.content(message.content, index)
+            builder.content(message.text, index)
             builder.literal(separators[position % 2])
         else:
             builder.literal(before.rstrip())
