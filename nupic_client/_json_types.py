@@ -9,6 +9,7 @@ import decimal
 import enum
 import json
 import pathlib
+import re
 import sys
 import types
 import typing
@@ -58,20 +59,32 @@ _WRAPPERS = {
     typing_extensions.ReadOnly,
     typing.Final,
 }
+_REQUIRED = {typing_extensions.Required, getattr(typing, "Required", typing_extensions.Required)}
+_NOT_REQUIRED = {typing_extensions.NotRequired, getattr(typing, "NotRequired", typing_extensions.NotRequired)}
 _WRAPPERS |= {
     getattr(typing, name) for name in ("Required", "NotRequired", "ReadOnly") if hasattr(typing, name)
 }
 
 
 class Definitions:
-    """The schemas of classes, which a schema names instead of repeating them: classes may contain themselves."""
+    """The schemas of classes, which a schema names instead of repeating them: classes may contain themselves.
 
-    def __init__(self) -> None:
+    Args:
+        parameter: the argument that the types are from, for errors.
+        closed: whether the schemas of dataclasses and TypedDicts say that there is nothing besides their fields.
+    """
+
+    def __init__(self, parameter: str = "tools", *, closed: bool = False) -> None:
+        self.parameter = parameter
+        self.closed = closed
         self._schemas: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
 
     def added_to(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return a schema with these definitions; unchanged where there are none."""
+        reference = schema.get("$ref")
+        if reference is not None and json.dumps([schema, self._schemas]).count(json.dumps(reference)) == 1:
+            schema = self._schemas.pop(reference.rpartition("/")[2])  # nothing else refers to it
         return {**schema, "$defs": self._schemas} if self._schemas else schema
 
     def reference(self, kind: type, make: collections.abc.Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -188,7 +201,7 @@ def _plain_schema(annotation: Any, definitions: Definitions, place: str) -> dict
     if origin in _UNIONS:
         return {"anyOf": [schema_of(each, definitions, place) for each in arguments]}
     if origin in {typing.Literal, typing_extensions.Literal}:
-        return _choice([_literal(each) for each in arguments], place)
+        return _choice([_literal(each) for each in arguments], definitions, place)
     kind = origin or annotation
     if kind is tuple:
         return _tuple_schema(arguments, definitions, place)
@@ -198,14 +211,14 @@ def _plain_schema(annotation: Any, definitions: Definitions, place: str) -> dict
         return _mapping_schema(arguments, definitions, place)
     if isinstance(kind, type):
         return _class_schema(kind, definitions, place)
-    raise _no_form(place, annotation)
+    raise _no_form(place, annotation, definitions)
 
 
 def _mapping_schema(arguments: tuple[Any, ...], definitions: Definitions, place: str) -> dict[str, Any]:
     if not arguments:
         return {"type": "object"}
     if _unwrapped(arguments[0])[0] not in {str, Any}:
-        raise _no_form(place, arguments[0], "the keys of a JSON object are strings")
+        raise _no_form(place, arguments[0], definitions, "the keys of a JSON object are strings")
     return {"type": "object", "additionalProperties": schema_of(arguments[1], definitions, place) or True}
 
 
@@ -222,11 +235,11 @@ def _literal(value: Any) -> Any:
     return value.value if isinstance(value, enum.Enum) else value
 
 
-def _choice(values: list[Any], place: str) -> dict[str, Any]:
+def _choice(values: list[Any], definitions: Definitions, place: str) -> dict[str, Any]:
     kinds = {type(value) for value in values}
     wrong = next((value for value in values if type(value) not in {str, int, bool, float, type(None)}), None)
     if wrong is not None:
-        raise _no_form(place, type(wrong), f"{wrong!r} is one of its values")
+        raise _no_form(place, type(wrong), definitions, f"{wrong!r} is one of its values")
     if len(kinds) == 1:
         return {**_SIMPLE[kinds.pop()], "enum": values}
     return {"enum": values}
@@ -234,10 +247,9 @@ def _choice(values: list[Any], place: str) -> dict[str, Any]:
 
 def _class_schema(kind: type, definitions: Definitions, place: str) -> dict[str, Any]:
     if issubclass(kind, enum.Enum):
-        return _choice([member.value for member in kind], place)
+        return _choice([member.value for member in kind], definitions, place)
     if callable(getattr(kind, "model_json_schema", None)):
-        schema: dict[str, Any] = kind.model_json_schema()  # type: ignore[attr-defined]
-        return definitions.adopt({key: value for key, value in schema.items() if key != "title"})
+        return definitions.adopt(_pydantic_schema(kind, definitions, place))
     if dataclasses.is_dataclass(kind):
         fields = {
             field.name: field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -246,58 +258,65 @@ def _class_schema(kind: type, definitions: Definitions, place: str) -> dict[str,
         }
         return definitions.reference(kind, lambda: _object_schema(kind, fields, definitions, place))
     if typing_extensions.is_typeddict(kind):
-        required = _required_keys(kind, place)
-        fields = {name: name in required for name in _hints_of(kind, place)}
+        fields = _keys_of(kind, place, definitions.parameter)
         return definitions.reference(kind, lambda: _object_schema(kind, fields, definitions, place))
     for base in (bool, int, float, str, dt.datetime, dt.date, pathlib.PurePath):
         if issubclass(kind, base):
             return dict(_SIMPLE[base])
-    raise _no_form(place, kind)
+    raise _no_form(place, kind, definitions)
+
+
+def _pydantic_schema(kind: Any, definitions: Definitions, place: str) -> dict[str, Any]:
+    try:
+        schema: dict[str, Any] = kind.model_json_schema()
+    except Exception as error:  # pydantic has several
+        raise ConfigurationError(
+            f"{place}: pydantic has no JSON Schema for {kind.__name__}: {error}",
+            parameter=definitions.parameter,
+        ) from error
+    return {key: value for key, value in schema.items() if key != "title"}
+
+
+def _keys_of(kind: Any, place: str, parameter: str = "") -> dict[str, bool]:
+    """Return the keys of a TypedDict, and whether each must be there."""
+    keys = {}
+    for name, annotation in _hints_of(kind, place, parameter).items():
+        origin = typing_extensions.get_origin(annotation)
+        # Annotations that are texts hide the marks from the class itself.
+        marked = origin in _REQUIRED or origin in _NOT_REQUIRED
+        keys[name] = origin in _REQUIRED if marked else name in kind.__required_keys__
+    return keys
 
 
 def _object_schema(
     kind: type, fields: Mapping[str, bool], definitions: Definitions, place: str
 ) -> dict[str, Any]:
-    hints = _hints_of(kind, place)
+    hints = _hints_of(kind, place, definitions.parameter)
     properties = {name: schema_of(hints[name], definitions, f"{name!r} in {place}") for name in fields}
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     required = [name for name, needed in fields.items() if needed]
     if required:
         schema["required"] = required
+    if definitions.closed:
+        schema["additionalProperties"] = False
     return schema
 
 
-_REQUIRED = {typing_extensions.Required, getattr(typing, "Required", None)}
-_NOT_REQUIRED = {typing_extensions.NotRequired, getattr(typing, "NotRequired", None)}
-
-
-def _required_keys(kind: type, place: str) -> set[str]:
-    """Return the keys that a TypedDict must have; Python itself does not look into annotations that are strings."""
-    keys = set(getattr(kind, "__required_keys__", ()))
-    for name, hint in _hints_of(kind, place).items():
-        origin = typing_extensions.get_origin(hint)
-        if origin in _NOT_REQUIRED:
-            keys.discard(name)
-        elif origin in _REQUIRED:
-            keys.add(name)
-    return keys
-
-
-def _hints_of(kind: type, place: str) -> dict[str, Any]:
+def _hints_of(kind: type, place: str, parameter: str = "") -> dict[str, Any]:
     try:
         return typing_extensions.get_type_hints(kind, include_extras=True)
     except Exception as error:
         raise ConfigurationError(
-            f"the types of {kind.__name__}, of {place}, cannot be read: {error}", parameter="tools"
+            f"the types of {kind.__name__}, of {place}, cannot be read: {error}", parameter=parameter
         ) from error
 
 
-def _no_form(place: str, kind: Any, why: str = "") -> ConfigurationError:
+def _no_form(place: str, kind: Any, definitions: Definitions, why: str = "") -> ConfigurationError:
     name = getattr(kind, "__name__", None) if isinstance(kind, type) else None
     return ConfigurationError(
         f"{place} must have a type that JSON can hold, not {name or kind}{f': {why}' if why else ''}."
         " Take str, int, float, bool, lists, dictionaries, Literal, enumerations or dataclasses",
-        parameter="tools",
+        parameter=definitions.parameter,
     )
 
 
@@ -327,11 +346,11 @@ def read_json(annotation: Any, value: Any, place: str) -> Any:
         ValueError: it is none.
     """
     annotation, extras = _unwrapped(annotation)
-    if annotation is Any:
-        return value
     adapter = _adapter(annotation, extras)
     if adapter is not None:
         return adapter.validate_python(value)
+    if annotation is None or annotation is Any:  # for Python 3.10 the second is no class
+        annotation = object if annotation is Any else type(None)
     origin, arguments = typing_extensions.get_origin(annotation), typing_extensions.get_args(annotation)
     if origin in _UNIONS:
         return _read_union(arguments, value, place)
@@ -412,7 +431,8 @@ def _read_class(kind: type, value: Any, place: str) -> Any:
                 return member
         raise ValueError(f"{place} must be one of {[member.value for member in kind]}, not {value!r}")
     if callable(getattr(kind, "model_validate", None)):
-        return kind.model_validate(value)  # type: ignore[attr-defined]
+        # As JSON: strict models take its dates, sets and enums from there only.
+        return kind.model_validate_json(json.dumps(value))  # type: ignore[attr-defined]
     if dataclasses.is_dataclass(kind):
         names = {field.name for field in dataclasses.fields(kind) if field.init}
         given = _read_fields(kind, names, value, place)
@@ -421,9 +441,10 @@ def _read_class(kind: type, value: Any, place: str) -> Any:
         except TypeError as error:
             raise ValueError(f"{place}: {error}") from error
     if typing_extensions.is_typeddict(kind):
-        given = _read_fields(kind, _hints_of(kind, place), value, place)
-        for name in sorted(_required_keys(kind, place)):
-            if name not in given:
+        keys = _keys_of(kind, place)
+        given = _read_fields(kind, keys, value, place)
+        for name, required in keys.items():
+            if required and name not in given:
                 raise ValueError(f"{place} must have {name!r}")
         return given
     return value if kind is object else _read_scalar(kind, value, place)
@@ -451,11 +472,16 @@ def _read_scalar(kind: Any, value: Any, place: str) -> Any:
     text = _a(str, value, place)
     try:
         if issubclass(kind, (dt.date, dt.time)):
-            # Before 3.11 Python does not read the Z.
-            return kind.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+            return kind.fromisoformat(_as_python_reads(text))
         return kind(text)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def _as_python_reads(text: str) -> str:
+    """Return a time of RFC 3339 as Python before 3.11 reads it: no Z, and 3 or 6 digits of a second."""
+    text = f"{text[:-1]}+00:00" if text[-1:] in {"Z", "z"} else text
+    return re.sub(r"\.(\d+)", lambda digits: f".{digits[1][:6]:0<6}", text)
 
 
 def _read_number(kind: Any, value: Any, place: str) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from typing_extensions import Self, Unpack
 
@@ -13,6 +14,7 @@ from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.observation import Observing, Watch
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.asking import Asking
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
 from nupic_client._grpc import housekeeping
@@ -20,7 +22,7 @@ from nupic_client._request_id import new_request_id
 from nupic_client._text import check_text
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
-from nupic_client.errors import ConfigurationError, PromptError
+from nupic_client.errors import ConfigurationError, OutputError, PromptError
 from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.observe import Observer, Operation
@@ -28,6 +30,7 @@ from nupic_client.options import GenerateOptions
 from nupic_client.parts import ImagePart
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
+from nupic_client.results import Generation
 
 __all__ = ["SingleModelClient"]
 
@@ -159,6 +162,47 @@ class SingleModelClient:
             chat=model is self._chat_spec,
             watch=watch,
         )
+
+    def _asking(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Asking | None:
+        """Return what asks again for an answer whose form only the client checks; None where that is not wanted."""
+        if options.get("enforce", self._options.enforce) != "validate":
+            return None
+        call = self._options.override(options)
+        if call.output_format is None or not call.output_retries:
+            return None
+        return Asking(prompt, options, call, time.monotonic())
+
+    def _until_valid(
+        self,
+        ask: Callable[[Any, GenerateOptions], Generation],
+        prompt: str | Iterable[MessageLike],
+        options: GenerateOptions,
+    ) -> Generation:
+        """Ask for an answer; again if its form is wrong and only the client checks it."""
+        asking = self._asking(prompt, options)
+        if asking is None:
+            return ask(prompt, options)
+        while True:
+            try:
+                return ask(asking.prompt, asking.options)
+            except OutputError as error:
+                asking.again(error, time.monotonic())
+
+    async def _auntil_valid(
+        self,
+        ask: Callable[[Any, GenerateOptions], Awaitable[Generation]],
+        prompt: str | Iterable[MessageLike],
+        options: GenerateOptions,
+    ) -> Generation:
+        """Ask for an answer; the async twin of `_until_valid`."""
+        asking = self._asking(prompt, options)
+        if asking is None:
+            return await ask(prompt, options)
+        while True:
+            try:
+                return await ask(asking.prompt, asking.options)
+            except OutputError as error:
+                asking.again(error, time.monotonic())
 
     def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> tuple[str, tuple[ImagePart, ...]]:
         """Return the prompt of a conversation, and its images, whose files are read."""

@@ -10,6 +10,7 @@
     │   ├── StreamConsumedError                 it was already read to its end
     │   └── StreamClosedError                   it was closed, which cancelled the generation
     ├── LocalModelError         (RuntimeError)  the operator: the embedded model cannot be fetched or run here
+    ├── OutputError             (ValueError)    the model: its answer does not have the form that was asked for
     └── RequestError                            a request was sent and did not succeed
         ├── TransportError                      the network or the operator: the call failed
         │   ├── ConnectionFailedError           the server cannot be reached, or the connection broke
@@ -47,6 +48,7 @@ __all__ = [
     "LocalModelError",
     "ModelUnavailableError",
     "NupicError",
+    "OutputError",
     "OverloadedError",
     "PromptError",
     "ProtocolError",
@@ -140,6 +142,32 @@ class StreamClosedError(StreamStateError):
 
 class LocalModelError(NupicError, RuntimeError):
     """The embedded model cannot be fetched, loaded or run on this machine; the message says what to do."""
+
+
+class OutputError(NupicError, ValueError):
+    """The model's answer does not have the form that ``response_format=`` asks for, or was cut before its end.
+
+    The request itself succeeded. Nothing of the answer is in ``str(error)`` but the values that are wrong.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str = "",
+        violations: tuple[str, ...] = (),
+        partial: typing.Any = None,
+        generation: typing.Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.text: str = text
+        """The whole answer."""
+        self.violations: tuple[str, ...] = violations
+        """What is wrong with it, a sentence each."""
+        self.partial: typing.Any = partial
+        """Its value as far as it can be read: JSON as dicts and lists; the text where the form is not JSON."""
+        self.generation: typing.Any = generation
+        """The `Generation`, with its finish reason and usage; its ``parsed`` is None."""
 
 
 class RequestError(NupicError):

@@ -23,6 +23,7 @@ from nupic_client._core.inference.call import infer, infer_observed
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.rest import check_headers
+from nupic_client._parsing import Parsing
 from nupic_client._public import publish
 from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInferenceClient, check_many
 from nupic_client._sync.http import HttpTransport
@@ -45,12 +46,12 @@ _OWN = frozenset({"_bearer", "_transport", "_models", "_streaming_models", "_req
 """Attributes that a copy of a client does not get."""
 
 
-class HttpInferenceClient(SingleInferenceClient):
+class HttpInferenceClient(SingleInferenceClient, Parsing):
     """A client for one model over HTTP. Thread-safe: calls at the same time have connections of their own.
 
-    It has `infer`, `embed`, `map` and `generate` of `InferenceClient`, with the same options and errors, and `stream` of
-    `StreamingClient`; nothing is async. It goes straight to the server: proxies of the environment (``$HTTP_PROXY``) are not
-    used.
+    It has `infer`, `embed`, `map`, `generate` and `parse` of `InferenceClient`, with the same options and errors, and
+    `stream` of `StreamingClient`; nothing is async. It goes straight to the server: proxies of the environment
+    (``$HTTP_PROXY``) are not used.
 
     Args:
         model: a friendly name of the registry or the server's own name of a model.
@@ -277,6 +278,9 @@ class HttpInferenceClient(SingleInferenceClient):
                 HTTP.
             TypeError: an option does not exist.
         """
+        return self._until_valid(self._generate, prompt, options)
+
+    def _generate(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Generation:
         request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):

@@ -19,6 +19,7 @@ from nupic_client._core.inference.request import check_text
 from nupic_client._core.inference.result import Classification, InferenceResult
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._model_client import ModelClient
+from nupic_client._parsing import AsyncParsing, Parsing
 from nupic_client._public import publish
 from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInferenceClient, check_many
 from nupic_client._sync.bulk import ResultStream
@@ -50,7 +51,7 @@ AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 """Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 
-class InferenceClient(SingleInferenceClient, ModelClient):
+class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing):
     """A client for one model: arrays in, arrays out, in one response or in many.
 
     One client serves any number of threads, tasks and event loops at the same time; it opens its connection
@@ -375,6 +376,7 @@ class InferenceClient(SingleInferenceClient, ModelClient):
                 sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
+            OutputError: the answer does not have the form that ``response_format`` asks for.
             TypeError: an option does not exist.
 
         Example:
@@ -382,6 +384,9 @@ class InferenceClient(SingleInferenceClient, ModelClient):
 
                 print(client.generate("Once upon a time", max_tokens=100).text)
         """
+        return self._until_valid(self._generate, prompt, options)
+
+    def _generate(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Generation:
         request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = self._transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):
@@ -407,6 +412,9 @@ class InferenceClient(SingleInferenceClient, ModelClient):
             RequestError: as for `generate`.
             TypeError: an option does not exist.
         """
+        return await self._auntil_valid(self._agenerate, prompt, options)
+
+    async def _agenerate(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Generation:
         request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
         outcome = await self._async_transport.run(generate_unary(request, self._models, self._request_cache))
         if isinstance(outcome, Generation):

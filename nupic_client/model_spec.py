@@ -50,6 +50,8 @@ class ModelSpec:
         text: whether responses hold new text (``"delta"``) or the whole text so far (``"cumulative"``). None takes what
             the backend says; where it does not know, as with a plain model, they hold new text. ``"auto"`` guesses there
             by the responses, and the beginning of a text is held back for that.
+        guided: how a vLLM model calls what ``response_format`` makes the server enforce: ``"structured_outputs"`` (vLLM
+            backends since 25.11), or ``"guided_decoding"`` (those before). None takes the newer name.
         description: one line for people.
     """
 
@@ -65,6 +67,7 @@ class ModelSpec:
     bos: Literal["auto", "keep", "strip"] = "auto"
     backend: str | None = None
     text: Literal["delta", "cumulative", "auto"] | None = None
+    guided: Literal["structured_outputs", "guided_decoding"] | None = None
     description: str = ""
     hint: str = field(default="", repr=False, compare=False)
     """For the error text when the server does not have the model."""
@@ -143,7 +146,11 @@ def _strings(key: str, value: Iterable[str]) -> tuple[str, ...]:
     return strings
 
 
-_CHOICES = {"text": ("delta", "cumulative", "auto", None), "bos": ("auto", "keep", "strip")}
+_CHOICES = {
+    "text": ("delta", "cumulative", "auto", None),
+    "bos": ("auto", "keep", "strip"),
+    "guided": ("structured_outputs", "guided_decoding", None),
+}
 
 
 def _sampling(options: Mapping[str, Any]) -> SamplingParams:

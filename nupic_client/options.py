@@ -10,6 +10,7 @@ from nupic_client._parameters import Parameters
 from nupic_client._public import publish
 from nupic_client.config import MetadataLike
 from nupic_client.lora import LoraLike
+from nupic_client.response_format import Enforcement, ResponseFormat
 from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
@@ -67,6 +68,15 @@ class GenerateOptions(TypedDict, total=False):
     lora: LoraLike | None
     """The LoRA adapter to use, of those that the server has: its name for vLLM, its number (``lora_task_id``) for
     TensorRT-LLM, or a `Lora` with what its LLM-API needs."""
+    response_format: ResponseFormat
+    """The form that the answer must have: a Python type, a JSON Schema, ``"json"``, `Regex`, `Choice` or `Grammar`. Its
+    value is ``Generation.parsed``; an answer of another form is an `OutputError`."""
+    enforce: Enforcement
+    """Who sees to ``response_format``. ``"server"``, the default: the server, while it generates. ``"validate"``: only this
+    client, afterwards, for servers that cannot."""
+    output_retries: int
+    """How often ``generate`` and ``parse`` ask again with ``enforce="validate"`` when the answer has another form; default
+    2."""
     backend_inputs: BackendInputs | None
     """Further inputs of the model by name, sent as the data type and shape that it declares. ``infer`` takes the same.
 

@@ -126,6 +126,9 @@ class Generation:
             these.
         outputs: the outputs besides the text that ``outputs=`` asks for, by name: each as the last response that had it, as
             in `TextDelta`.
+        parsed: the value of the text, where ``response_format=`` asks for one: an object of the class that was given, what
+            ``json.loads`` gives for a JSON Schema, the text for `Regex`, `Choice` and `Grammar`. None without it, and for a
+            cancelled generation.
     """
 
     text: str = field(repr=False)  # a repr is often logged, and answers stay out of logs
@@ -137,6 +140,7 @@ class Generation:
     attempts: tuple[Attempt, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    parsed: Any = field(default=None, repr=False, compare=False)
 
     @property
     def endpoint(self) -> str:

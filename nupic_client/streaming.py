@@ -20,6 +20,7 @@ from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession, OnEnd
 from nupic_client._model_client import ModelClient
+from nupic_client._parsing import AsyncParsing, Parsing
 from nupic_client._public import publish
 from nupic_client._sync.bulk import ResultStream
 from nupic_client._sync.stream import TextStream
@@ -47,7 +48,7 @@ AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 """The same; an awaitable result is awaited."""
 
 
-class StreamingClient(ModelClient):
+class StreamingClient(ModelClient, Parsing, AsyncParsing):
     """A client for one model that streams its text.
 
     One client serves any number of threads, tasks and event loops at the same time; it opens its connection at the
@@ -97,7 +98,7 @@ class StreamingClient(ModelClient):
         Args:
             prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
             callback: called with each chunk of text as it arrives, on this thread. An exception in it cancels the
-                generation and is raised here.
+                generation and is raised here. With ``enforce="validate"`` it gets the text of each answer that is asked for.
             **options: options of this call, see `GenerateOptions`.
 
         Returns:
@@ -107,6 +108,7 @@ class StreamingClient(ModelClient):
             ConfigurationError: an option or the prompt is wrong, or the model does not support an option; nothing was sent.
             PromptError: the conversation does not fit the model's format.
             RequestError: the request failed; ``partial_text`` has the text so far.
+            OutputError: the answer does not have the form that ``response_format`` asks for.
             TypeError: an option does not exist.
 
         Example:
@@ -115,7 +117,11 @@ class StreamingClient(ModelClient):
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
         check_callback(callback)
-        return self._deliver(self._stream(prompt, options, operation="generate"), callback)
+
+        def ask(prompt: Prompt, options: GenerateOptions) -> Generation:
+            return self._deliver(self._stream(prompt, options, operation="generate"), callback)
+
+        return self._until_valid(ask, prompt, options)
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a prompt and return the answer as a stream of chunks, to iterate over.
@@ -161,10 +167,15 @@ class StreamingClient(ModelClient):
             ConfigurationError: as for `generate`.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
+            OutputError: as for `generate`.
             TypeError: an option does not exist.
         """
         check_async_callback(callback)
-        return await self._adeliver(self._astream(prompt, options, operation="generate"), callback)
+
+        async def ask(prompt: Prompt, options: GenerateOptions) -> Generation:
+            return await self._adeliver(self._astream(prompt, options, operation="generate"), callback)
+
+        return await self._auntil_valid(ask, prompt, options)
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a prompt as an async stream; the async twin of `stream`. Does not block.

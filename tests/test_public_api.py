@@ -245,8 +245,8 @@ def test_the_types_accept_right_uses_and_refuse_wrong_ones(tmp_path):
 
 
 STREAMS = {
-    "TextStream": {"cancel", "close", "closed", "events", "request_id", "result", "text"},
-    "AsyncTextStream": {"aclose", "cancel", "closed", "events", "request_id", "result", "text"},
+    "TextStream": {"cancel", "close", "closed", "events", "partial", "request_id", "result", "text"},
+    "AsyncTextStream": {"aclose", "cancel", "closed", "events", "partial", "request_id", "result", "text"},
     "InferenceStream": {"cancel", "close", "closed", "request_id", "results"},
     "AsyncInferenceStream": {"aclose", "cancel", "closed", "request_id", "results"},
     "ResultStream": {"cancel", "close"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from nupic_client._async.call_stream import AsyncCallStream, Items
 from nupic_client._core.generation.session import GenerationSession
@@ -66,6 +67,24 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
             yield self._ended().delta(text)
         yield Finished(self._ended().result())
 
+    async def partial(self) -> AsyncIterator[Any]:
+        """Yield the value of an answer in JSON as far as it has come, each time that it has grown. Raises as `__aiter__`.
+
+        It is the same object each time, as that of `TextStream.partial`.
+
+        Raises:
+            ConfigurationError: ``response_format`` asks for what is not JSON.
+        """
+        if self._session is None:
+            await self._open()
+        self._ended().check_unread()
+        value = self._ended().growing_value()
+        async for text in Items(self):
+            if value.feed(text):
+                yield value.value
+        if value.end():
+            yield value.value
+
     async def result(self) -> Generation:
         """Read the stream to its end and return the generation.
 
@@ -73,6 +92,7 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
 
         Raises:
             RequestError: the generation failed; ``partial_text`` has the text so far.
+            OutputError: the text does not have the form that ``response_format`` asks for.
             StreamClosedError: it was closed before the request was sent.
         """
         if not self.closed:

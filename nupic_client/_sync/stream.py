@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._public import publish
@@ -63,6 +64,23 @@ class TextStream(CallStream[GenerationSession, str]):
             yield self._session.delta(text)
         yield Finished(self._session.result())
 
+    def partial(self) -> Iterator[Any]:
+        """Yield the value of an answer in JSON as far as it has come, each time that it has grown. Raises as `__iter__`.
+
+        Texts and numbers are in it when they are complete, objects and lists as soon as they begin. It is the same object
+        each time: copy it to keep one state of it. It is not checked; ``result().parsed`` is the value that was.
+
+        Raises:
+            ConfigurationError: ``response_format`` asks for what is not JSON.
+        """
+        self._session.check_unread()
+        value = self._session.growing_value()
+        for text in self._items():
+            if value.feed(text):
+                yield value.value
+        if value.end():
+            yield value.value
+
     def result(self) -> Generation:
         """Read the stream to its end and return the generation.
 
@@ -70,6 +88,7 @@ class TextStream(CallStream[GenerationSession, str]):
 
         Raises:
             RequestError: the generation failed; ``partial_text`` has the text so far.
+            OutputError: the text does not have the form that ``response_format`` asks for.
         """
         if self._session.running:
             for _ in self:

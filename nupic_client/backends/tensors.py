@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -27,6 +29,9 @@ OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = {
     **COUNTS,
 }
 """Finish reason and token counts of vLLM."""
+
+
+_GUIDE_TYPE, _GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
 
 
 class TensorBackend:
@@ -208,6 +213,33 @@ class TensorBackend:
         """
         return {}
 
+    def guide_inputs(
+        self,
+        signature: ModelSignature,
+        kind: str,
+        value: Any,
+        *,
+        spelling: str | None = None,  # noqa: ARG002 - for subclasses
+    ) -> Mapping[str, Any] | None:
+        """Return the inputs that make the server constrain the text; those of TensorRT-LLM where the model has them.
+
+        Args:
+            signature: of the model.
+            kind: ``json_schema``, ``json`` (an object of any kind), ``regex``, ``choice`` or ``grammar``.
+            value: the schema (also for ``json``), the pattern, the texts to choose from, or the grammar.
+            spelling: see ``ModelSpec.guided``.
+
+        Returns:
+            The inputs by name as `GenerateOptions` takes ``backend_inputs``; None where the server cannot do it.
+        """
+        if not all(_takes_text(name, signature) for name in (_GUIDE_TYPE, _GUIDE)):
+            return None
+        if kind in {"json_schema", "json"}:
+            return {_GUIDE_TYPE: "json_schema", _GUIDE: json.dumps(value)}
+        if kind == "choice":
+            return {_GUIDE_TYPE: "regex", _GUIDE: "|".join(map(_as_pattern, value))}
+        return {_GUIDE_TYPE: "ebnf_grammar" if kind == "grammar" else kind, _GUIDE: value}
+
     def prompt_values(
         self,
         prompt: str,
@@ -308,6 +340,19 @@ def _has(signature: ModelSignature, prompt: str, text: str) -> bool:
 def _is_switch(name: str, signature: ModelSignature) -> bool:
     """Return whether the model has a BOOL input of this name."""
     return name in signature.inputs and signature.inputs[name].datatype == "BOOL"
+
+
+def _takes_text(name: str, signature: ModelSignature) -> bool:
+    return name in signature.inputs and signature.inputs[name].datatype == "BYTES"
+
+
+_SPECIAL = re.compile(r"[\\.^$|?*+()\[\]{}]")
+
+
+def _as_pattern(text: str) -> str:
+    """Return the regular expression of a text, with no more escapes than every dialect knows."""
+    escaped = _SPECIAL.sub(r"\\\g<0>", text)
+    return escaped.replace("\n", r"\n").replace("\r", r"\r").replace("\t", r"\t")
 
 
 def _takes_stops(spec: TensorSpec, strings: Sequence[str], signature: ModelSignature) -> bool:

@@ -94,6 +94,18 @@ class VllmBackend(TensorBackend):
             )
         return {_SAMPLING: {"skip_special_tokens": False}}
 
+    def guide_inputs(
+        self, signature: ModelSignature, kind: str, value: Any, *, spelling: str | None = None
+    ) -> Mapping[str, Any] | None:
+        """Return the field of the JSON object that constrains the text."""
+        if _SAMPLING not in signature.inputs:
+            return None
+        guide = {_GUIDES.get(kind, kind): True if kind == "json" else value}
+        return {_SAMPLING: {spelling or "structured_outputs": guide}}
+
+
+_GUIDES = {"json_schema": "json", "json": "json_object"}
+
 
 def as_vllm_reads(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:
     """Return sampling parameters with the fields as JSON texts that vLLM wants so; those of another input as they are.

@@ -15,6 +15,7 @@ from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.lora import Lora, LoraLike
 from nupic_client.options import BackendInputs, GenerateOptions
+from nupic_client.response_format import Enforcement
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeouts
@@ -22,6 +23,7 @@ from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeout
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Metadata
     from nupic_client._core.calls.placement import Affinity
+    from nupic_client._output_format import OutputFormat
 
 __all__ = ["CallOptions", "check_option_names", "check_request_id", "too_long"]
 
@@ -61,6 +63,9 @@ class CallOptions:
     session: Affinity = None
     logprobs: int | None = None
     lora: Lora | None = None
+    output_format: OutputFormat | None = None
+    enforce: Enforcement = "server"
+    output_retries: int = 2
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
@@ -92,7 +97,10 @@ class CallOptions:
             )
         if "metadata" in options:
             changes["metadata"] = metadata_over(self.metadata, options["metadata"])
-        return replace(self, **changes)
+        made = replace(self, **changes)
+        if "output_format" in changes or "enforce" in changes:
+            _check_enforced(made)
+        return made
 
 
 def check_request_id(value: str | None) -> str | None:
@@ -200,6 +208,40 @@ def _unsupported(value: str) -> str:
     return value
 
 
+def _response_format(value: object) -> OutputFormat | None:
+    if value is None:
+        return None
+    from nupic_client._output_format import read_format  # noqa: PLC0415 - most programs ask for no form
+
+    return read_format(value)
+
+
+def _check_enforced(options: CallOptions) -> None:
+    form = options.output_format
+    if form is not None and form.guide.kind == "grammar" and options.enforce == "validate":
+        raise ConfigurationError(
+            "enforce must be 'server' for a Grammar, which the client cannot check, not 'validate': give a Regex or a JSON"
+            " Schema where the server cannot enforce it",
+            parameter="enforce",
+        )
+
+
+def _enforce(value: object) -> object:
+    if value not in ("server", "validate"):
+        raise ConfigurationError(
+            f"enforce must be 'server' or 'validate', not {value!r}", parameter="enforce"
+        )
+    return value
+
+
+MOST_OUTPUT_RETRIES = 10
+
+
+def _output_retries(value: int) -> int:
+    allowed = f"an integer from 0 to {MOST_OUTPUT_RETRIES}"
+    return check_integer("output_retries", value, allowed, low=0, high=MOST_OUTPUT_RETRIES)
+
+
 _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "max_retries": ("retry", RetryPolicy.of),
     "max_output_bytes": ("max_output_bytes", _max_output_bytes),
@@ -209,6 +251,9 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "logprobs": ("logprobs", _logprobs),
     "lora": ("lora", _lora),
     "outputs": ("outputs", output_names),
+    "response_format": ("output_format", _response_format),
+    "enforce": ("enforce", _enforce),
+    "output_retries": ("output_retries", _output_retries),
     "parameters": ("parameters", check_parameters),
     "session": ("session", _session),
     "signature": ("signature", _signature),

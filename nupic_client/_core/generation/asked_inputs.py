@@ -1,4 +1,4 @@
-"""The inputs that a request asks for besides its options: a LoRA adapter, special tokens, and the caller's own."""
+"""The inputs that a request asks for besides its options: an adapter, a constraint, special tokens, and the caller's own."""
 
 from __future__ import annotations
 
@@ -42,12 +42,39 @@ def extra_inputs(
         found.append(
             _not_replaced("lora", backend.lora_values(options.lora, signature), options.backend_inputs)
         )
+    guide = _guide_inputs(request, backend, signature)
+    if guide:
+        found.append(_not_replaced("response_format", guide, options.backend_inputs))
     # Another kind of backend decides about the text itself.
     if request.keep_special_tokens and isinstance(backend, TensorBackend):
         asked = backend.special_token_inputs(signature)
         found.append(_not_replaced("the answer's format", asked, options.backend_inputs))
     found.append(options.backend_inputs)
     return found
+
+
+def _guide_inputs(request: GenerationRequest, backend: Backend, signature: ModelSignature) -> BackendInputs:
+    """Return the inputs that make the server give the answer its form; none where it is not asked to.
+
+    Raises:
+        ConfigurationError: the server cannot.
+    """
+    form = request.options.output_format
+    if form is None or request.options.enforce == "validate":
+        return {}
+    inputs = None
+    if isinstance(backend, TensorBackend):
+        inputs = backend.guide_inputs(
+            signature, form.guide.kind, form.guide.value, spelling=request.model.guided
+        )
+    if inputs is None:
+        raise ConfigurationError(
+            f"model {signature.name!r} (backend {backend.name!r}) has no input for response_format, so"
+            " that the server cannot enforce it: leave it out",
+            parameter="response_format",
+            hint="or set enforce='validate' to have the client check the answer and ask again",
+        )
+    return inputs
 
 
 def cannot(backend: Backend, parameter: str, what: str) -> ConfigurationError:

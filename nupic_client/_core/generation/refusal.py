@@ -32,6 +32,11 @@ def with_sent_parameters(error: RequestError, message: Any) -> RequestError:
     if not names:
         return error
     said = error.message.removeprefix(VLLM_REFUSAL)
+    if "structured_outputs" in names:
+        said += (
+            "; a vLLM backend from before 25.11 calls structured_outputs guided_decoding: make the client with a"
+            " ModelSpec(guided='guided_decoding')"
+        )
     return error.with_facts(message=f"{VLLM_REFUSAL}, it was sent {listed(names)}{said}")
 
 

@@ -10,6 +10,7 @@ from nupic_client._core.calls.options import too_long
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._core.calls.stream_state import State
 from nupic_client._core.generation.decoder import StreamDecoder
+from nupic_client._core.generation.output import growing_value, read_output, with_output
 from nupic_client._core.generation.refusal import with_sent_parameters
 from nupic_client._core.generation.timing import Stopwatch
 from nupic_client.errors import ProtocolError, RequestError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.observation import Observation
     from nupic_client._core.calls.placement import Affinity
     from nupic_client._core.generation.request import GenerationRequest, WireRequest
+    from nupic_client._output_format import OutputFormat, Reading
+    from nupic_client._partial_json import PartialJson
 
 __all__ = ["GenerationSession", "OnEnd"]
 
@@ -39,7 +42,7 @@ class GenerationSession(StreamSession[str]):
         observation: told of the request; None without an observer.
     """
 
-    __slots__ = ("_bytes_left", "_chunks", "_wire_request", "request", "stopwatch")
+    __slots__ = ("_bytes_left", "_chunks", "_reading", "_wire_request", "request", "stopwatch")
 
     _decoder: StreamDecoder
     _nothing = ""
@@ -82,6 +85,7 @@ class GenerationSession(StreamSession[str]):
         self._decoder = self._new_decoder()
         self._bytes_left = inf if options.max_output_bytes is None else options.max_output_bytes
         self._chunks: list[str] = []
+        self._reading: Reading | None = None
 
     @property
     def message(self) -> Any:
@@ -182,12 +186,13 @@ class GenerationSession(StreamSession[str]):
 
         Raises:
             RequestError: it failed.
+            OutputError: the text does not have the form that was asked for.
         """
         if self._error is not None:
             raise self._error
         cancelled = self._state is State.CANCELLED
         usage = self._decoder.usage
-        return Generation(
+        generation = Generation(
             text=self.text,
             finish_reason=FinishReason.CANCELLED if cancelled else self._decoder.finish_reason,
             usage=usage,
@@ -198,6 +203,22 @@ class GenerationSession(StreamSession[str]):
             logprobs=self._decoder.logprobs,
             outputs=self._decoder.latest_outputs,
         )
+        form = self._options.output_format
+        return generation if form is None or cancelled else self._with_output(form, generation)
+
+    def _with_output(self, form: OutputFormat, generation: Generation) -> Generation:
+        """Return the generation with the value of its text, which is read once."""
+        if self._reading is None:
+            self._reading = read_output(form, generation, self._options)
+        return with_output(generation, self._reading)
+
+    def growing_value(self) -> PartialJson:
+        """Return what reads the answer as JSON while it comes.
+
+        Raises:
+            ConfigurationError: ``response_format`` asks for what is not JSON.
+        """
+        return growing_value(self._options.output_format)
 
     def _new_decoder(self) -> StreamDecoder:
         wire_request = self._wire_request
