@@ -80,6 +80,8 @@ class Timing:
         tokens_per_second: 1 / mean inter-token latency; None if the server does not count tokens.
         chunks: number of chunks of text.
         chunks_per_second: 1 / mean time between two chunks; None with fewer than two.
+        time_to_answer: from the request to the first text of the answer itself, where its reasoning or calls of tools are
+            read apart from it; `time_to_first_token` counts those too.
     """
 
     total: float
@@ -88,6 +90,7 @@ class Timing:
     tokens_per_second: float | None = None
     chunks: int = 0
     chunks_per_second: float | None = None
+    time_to_answer: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,10 @@ class Generation:
         parsed: the value of the text, where ``response_format=`` asks for one: an object of the class that was given, what
             ``json.loads`` gives for a JSON Schema, the text for `Regex`, `Choice` and `Grammar`. None without it, and for a
             cancelled generation.
+        reasoning: what the model thought before it answered, where the format of its family marks that; it is no part of
+            ``text``.
+        tool_calls: the tools that the model calls, of those that ``tools=`` offers. A call that was cut off is none.
+        invalid_tool_calls: what began as a call and is none, as the model wrote it. It is in ``text``, too.
     """
 
     text: str = field(repr=False)  # a repr is often logged, and answers stay out of logs
@@ -141,6 +148,9 @@ class Generation:
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     parsed: Any = field(default=None, repr=False, compare=False)
+    reasoning: str | None = field(default=None, repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    invalid_tool_calls: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def endpoint(self) -> str:
