@@ -25,7 +25,7 @@ class CallLog:
         new_id: makes the id of a call whose format has none, of its number.
     """
 
-    __slots__ = ("_arguments", "_id", "_identities", "_name", "_new_id", "_size", "calls", "parts", "started")
+    __slots__ = ("_arguments", "_id", "_identities", "_is_open", "_name", "_new_id", "_size", "calls", "parts", "started")
 
     def __init__(self, new_id: Callable[[int], str]) -> None:
         self._new_id = new_id
@@ -33,6 +33,7 @@ class CallLog:
         self._id = self._name = ""
         self._arguments: list[str] = []
         self._size = 0
+        self._is_open = False
         self.started = 0
         """The number of calls that began, complete or not."""
         self.calls: list[ToolCall] = []
@@ -62,6 +63,7 @@ class CallLog:
             identity = self._new_id(index)
         self._identities.add(identity)
         self.started += 1
+        self._is_open = True
         self._id, self._name, self._arguments, self._size = identity, name, [], 0
         self.parts.append(ToolCallStarted(index, identity, name))
         return True
@@ -83,5 +85,21 @@ class CallLog:
     def complete(self) -> None:
         """End the call that began last."""
         call = ToolCall(self._id, self._name, "".join(self._arguments))
+        self._is_open = False
         self.calls.append(call)
         self.parts.append(call)
+
+    def restart(self, *, in_call: bool) -> None:
+        """Forget what was told, as where it stood in the prompt; a call that goes on is told again from its beginning.
+
+        Args:
+            in_call: whether a call is being read.
+        """
+        self.calls.clear()
+        self.parts.clear()
+        self.started = 0
+        if in_call and self._is_open:
+            self.started = 1
+            self.parts.append(ToolCallStarted(0, self._id, self._name))
+            if self._arguments:
+                self.parts.append(ToolArguments(0, "".join(self._arguments)))

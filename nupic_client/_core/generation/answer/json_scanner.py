@@ -174,15 +174,15 @@ class JsonScanner:
         found = _WORD.match(text, position)
         end = position if found is None else found.end()
         self._word += text[position:end]
-        if len(self._word) > _LONGEST_WORD:
-            return JsonEvent.WRONG, end
-        number = self._word[0] in "-0123456789"
         if end == len(text):
-            begun = _NUMBER_BEGUN.fullmatch(self._word) if number else self._word in _BEGINNINGS
-            return (JsonEvent.MORE if begun else JsonEvent.WRONG), end
-        whole = _NUMBER.fullmatch(self._word) if number else self._word in _WORDS
-        self._word = ""
-        return self._ended(end) if whole else (JsonEvent.WRONG, end)
+            if _is_begun(self._word):
+                return JsonEvent.MORE, end
+        elif _is_whole(self._word):
+            self._word = ""
+            return self._ended(end)
+        # The place of the first wrong character, however the text was cut.
+        right = next((count for count in range(len(self._word)) if not _is_begun(self._word[: count + 1])), None)
+        return JsonEvent.WRONG, end if right is None else end - (len(self._word) - right)
 
     def _closed(self, position: int) -> tuple[JsonEvent | None, int]:
         self._open.pop()
@@ -192,6 +192,16 @@ class JsonScanner:
     def _ended(self, position: int) -> tuple[JsonEvent | None, int]:
         self._mode = _Mode.COMMA if self._open else _Mode.DONE
         return JsonEvent.END, position
+
+
+def _is_whole(word: str) -> bool:
+    """Whether a word is a number, true, false or null."""
+    return len(word) <= _LONGEST_WORD and (word in _WORDS or bool(_NUMBER.fullmatch(word)))
+
+
+def _is_begun(word: str) -> bool:
+    """Whether more characters can make such a word of one."""
+    return len(word) <= _LONGEST_WORD and (word in _BEGINNINGS or bool(_NUMBER_BEGUN.fullmatch(word)))
 
 
 _BEGINNINGS = frozenset(word[:count] for word in _WORDS for count in range(1, len(word) + 1))

@@ -14,7 +14,7 @@ from nupic_client._core.generation.answer.compiled import Kind, Part, compiled
 from nupic_client._core.generation.answer.prompt_tail import prompt_tail
 from nupic_client._core.generation.answer.reading import CallReader, Reading
 from nupic_client.prompts.answer import AnswerFormat
-from nupic_client.results import ReasoningDelta, ToolArguments, ToolCallStarted
+from nupic_client.results import ReasoningDelta
 from nupic_client.tools import Tool, ToolCall
 
 __all__ = ["AnswerParser"]
@@ -386,17 +386,16 @@ class AnswerParser:
     def _read_prompt(self, tail: str) -> None:
         """Read the beginning of the answer that is in the prompt; nothing of it is told again."""
         self._buffer = tail
-        begun = [part for part in self._run(final=False) if isinstance(part, ToolCallStarted | ToolArguments)]
+        self._run(final=False)
         rest = self._buffer[self._position :]
         if not rest.strip(_BLANKS):
             self._position = len(self._buffer)
         self._foreign = len(self._buffer) - self._position
         self._source = []
+        self._spoilt = self._spoilt_close = None
         self._reasoning.clear()
         self._invalid.clear()
-        self._log.calls.clear()
-        if self._reader is not None:
-            self._parts.extend(begun)
+        self._log.restart(in_call=self._reader is not None)
         if self._lead is not None:
             self._lead = ""
 
