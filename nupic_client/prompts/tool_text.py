@@ -93,20 +93,19 @@ def call_fields(call: ToolCall) -> Mapping[str, str]:
     or, where the model wrote no object, its own words; ``$raw`` always its own words; ``$indented`` on lines of its own.
     """
     raw = call.arguments if call.arguments.strip() else "{}"
-    arguments: Any = raw
     try:
         arguments = call.parsed
+        plain = text = to_json(arguments)
         indented = to_json(arguments, 4)
     except (ValueError, RecursionError):
         # No object, or one that is nested deeper than Python's encoder goes.
-        arguments, indented = raw, to_json(raw)
-    plain = to_json(arguments)
+        plain, text, indented = to_json(raw), raw, to_json(raw)
     return {
         "name": call.name,
         "quoted_name": to_json(call.name),
         "id": call.id,
         "arguments": plain,
-        "text": raw if isinstance(arguments, str) else plain,
+        "text": text,
         "raw": raw,
         "indented": indented.replace("\n", "\n" + " " * 8),
     }
