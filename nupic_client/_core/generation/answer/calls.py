@@ -25,7 +25,18 @@ class CallLog:
         new_id: makes the id of a call whose format has none, of its number.
     """
 
-    __slots__ = ("_arguments", "_id", "_identities", "_is_open", "_name", "_new_id", "_size", "calls", "parts", "started")
+    __slots__ = (
+        "_arguments",
+        "_id",
+        "_identities",
+        "_is_open",
+        "_name",
+        "_new_id",
+        "_size",
+        "calls",
+        "parts",
+        "started",
+    )
 
     def __init__(self, new_id: Callable[[int], str]) -> None:
         self._new_id = new_id

@@ -181,7 +181,9 @@ class JsonScanner:
             self._word = ""
             return self._ended(end)
         # The place of the first wrong character, however the text was cut.
-        right = next((count for count in range(len(self._word)) if not _is_begun(self._word[: count + 1])), None)
+        right = next(
+            (count for count in range(len(self._word)) if not _is_begun(self._word[: count + 1])), None
+        )
         return JsonEvent.WRONG, end if right is None else end - (len(self._word) - right)
 
     def _closed(self, position: int) -> tuple[JsonEvent | None, int]:

@@ -36,7 +36,9 @@ def plain(value):
 def coder(calls, wrap="tool_call"):
     texts = []
     for name, arguments in calls:
-        body = "".join(f"<parameter={key}>\n{plain(value)}\n</parameter>\n" for key, value in arguments.items())
+        body = "".join(
+            f"<parameter={key}>\n{plain(value)}\n</parameter>\n" for key, value in arguments.items()
+        )
         texts.append(f"<{wrap}>\n<function={name}>\n{body}</function>\n</{wrap}>")
     return "\n".join(texts)
 
@@ -66,7 +68,8 @@ def deepseek_3(calls):
 
 def deepseek_3_1(calls):
     texts = [
-        f"<｜tool▁call▁begin｜>{name}<｜tool▁sep｜>{js(arguments)}<｜tool▁call▁end｜>" for name, arguments in calls
+        f"<｜tool▁call▁begin｜>{name}<｜tool▁sep｜>{js(arguments)}<｜tool▁call▁end｜>"
+        for name, arguments in calls
     ]
     return "<｜tool▁calls▁begin｜>" + "".join(texts) + "<｜tool▁calls▁end｜>"
 
@@ -188,9 +191,16 @@ FORMS = (
     Form("hermes", "hermes", hermes),
     Form("hermes-lists", "hermes", lambda calls: f"<tool_call>{as_list(calls)}</tool_call>"),
     Form("qwen3-coder", "qwen3-coder", coder),
-    Form("seed-oss", "seed-oss", lambda calls: coder(calls, "seed:tool_call"), ("<seed:think>", "</seed:think>")),
+    Form(
+        "seed-oss",
+        "seed-oss",
+        lambda calls: coder(calls, "seed:tool_call"),
+        ("<seed:think>", "</seed:think>"),
+    ),
     Form("llama-json", "llama-3", lambda calls: "; ".join(objects(calls, "parameters")), None),
-    Form("llama-tag", "llama-3", lambda calls: "<|python_tag|>" + ";".join(objects(calls, "parameters")), None),
+    Form(
+        "llama-tag", "llama-3", lambda calls: "<|python_tag|>" + ";".join(objects(calls, "parameters")), None
+    ),
     Form(
         "llama-function",
         "llama-3",
@@ -198,9 +208,22 @@ FORMS = (
         None,
     ),
     Form("llama-pythonic", "pythonic", lambda calls: f"[{', '.join(python_calls(calls))}]", None, whole=True),
-    Form("llama-4", "pythonic", lambda calls: f"<|python_start|>[{', '.join(python_calls(calls))}]<|python_end|>", None),
-    Form("olmo-3", "olmo-3", lambda calls: "<function_calls>\n" + "\n".join(python_calls(calls)) + "\n</function_calls>"),
-    Form("lfm2", "lfm2", lambda calls: f"<|tool_call_start|>[{', '.join(python_calls(calls))}]<|tool_call_end|>"),
+    Form(
+        "llama-4",
+        "pythonic",
+        lambda calls: f"<|python_start|>[{', '.join(python_calls(calls))}]<|python_end|>",
+        None,
+    ),
+    Form(
+        "olmo-3",
+        "olmo-3",
+        lambda calls: "<function_calls>\n" + "\n".join(python_calls(calls)) + "\n</function_calls>",
+    ),
+    Form(
+        "lfm2",
+        "lfm2",
+        lambda calls: f"<|tool_call_start|>[{', '.join(python_calls(calls))}]<|tool_call_end|>",
+    ),
     Form("mistral", "mistral", lambda calls: f"[TOOL_CALLS]{as_list(calls)}", ("[THINK]", "[/THINK]")),
     Form(
         "mistral-v11",
@@ -211,7 +234,9 @@ FORMS = (
     Form(
         "mistral-v13",
         "mistral",
-        lambda calls: "".join(f"[TOOL_CALLS]{name}[CALL_ID]abcdefgh{i}[ARGS]{js(what)}" for i, (name, what) in enumerate(calls)),
+        lambda calls: "".join(
+            f"[TOOL_CALLS]{name}[CALL_ID]abcdefgh{i}[ARGS]{js(what)}" for i, (name, what) in enumerate(calls)
+        ),
         ("[THINK]", "[/THINK]"),
     ),
     Form("deepseek-v3", "deepseek-v3", deepseek_3),
@@ -223,8 +248,15 @@ FORMS = (
     Form("granite-3", "granite-3", lambda calls: f"<|tool_call|> {as_list(calls)}"),
     Form("granite-4", "hermes", hermes),
     Form("phi-4-mini", "phi-4-mini", lambda calls: f"functools{as_list(calls)}", None),
-    Form("phi-4-mini-tokens", "phi-4-mini", lambda calls: f"<|tool_call|>{as_list(calls)}<|/tool_call|>", None),
-    Form("command-r", "command-r", lambda calls: f"Action: ```json\n{as_list(calls, name='tool_name', arguments='parameters')}```", None),
+    Form(
+        "phi-4-mini-tokens", "phi-4-mini", lambda calls: f"<|tool_call|>{as_list(calls)}<|/tool_call|>", None
+    ),
+    Form(
+        "command-r",
+        "command-r",
+        lambda calls: f"Action: ```json\n{as_list(calls, name='tool_name', arguments='parameters')}```",
+        None,
+    ),
     Form(
         "command-a",
         "command-a",
@@ -319,8 +351,15 @@ def cases_of(form: Form) -> list[Case]:
         Case("parallel", form.write([WEATHER, TIME]), "", (WEATHER, TIME)),
         Case("types", form.write([("test_function", TYPES)]), "", (("test_function", TYPES),)),
         Case("empty", form.write([("refresh", {})]), "", (("refresh", {}),)),
-        Case("escapes", form.write([("test_function", form.escapes)]), "", (("test_function", form.escapes),)),
-        Case("malformed", single.replace("Tokyo", 'To"kyo') + " text " + single[: len(single) * 2 // 3], None, None),
+        Case(
+            "escapes", form.write([("test_function", form.escapes)]), "", (("test_function", form.escapes),)
+        ),
+        Case(
+            "malformed",
+            single.replace("Tokyo", 'To"kyo') + " text " + single[: len(single) * 2 // 3],
+            None,
+            None,
+        ),
     ]
     if not form.whole:
         cases.append(Case("surrounding", surrounding, content, (WEATHER,)))
