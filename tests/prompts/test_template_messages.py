@@ -93,6 +93,8 @@ def test_a_template_that_looks_for_no_content_finds_none(test):
     template = f"{{% for m in messages if {test} %}}{{% endfor %}}{{{{ messages | tojson }}}}"
     assert dumped([Message("assistant", "", (CALL,))], template)[0]["content"] is None
     assert dumped([Message("assistant", "Wait.", (CALL,)), assistant("")], template)[1]["content"] == ""
+    other = template.replace("content", "reasoning_content")
+    assert dumped([Message("assistant", "", (CALL,))], other)[0]["content"] == ""
 
 
 PARTS = "{% for p in m.content %}{{ p['text'] if p.type == 'text' else '<image>' }}{% endfor %}"
@@ -145,11 +147,8 @@ WITHOUT_TOOLS = [name for name, formatter in FAMILIES.items() if formatter._fami
 @pytest.mark.parametrize("family", WITHOUT_TOOLS)
 def test_a_family_without_tools_says_so(family):
     formatter = formatter_for(family)
-    with pytest.raises(
-        PromptError, match=f"tools must not be given, because {family} has no tools"
-    ) as caught:
+    with pytest.raises(PromptError, match=f"because {family} has no tools.*from_tokenizer_config"):
         formatter("hi", tools=[TOOL])
-    assert "from_tokenizer_config" in caught.value.hint
     with pytest.raises(PromptError, match=r"message 1 has calls of tools, but .* has no tools: "):
         formatter([user("hi"), Message("assistant", "", (CALL,))])
     with pytest.raises(PromptError, match=r"message 1 has the role 'tool', but .* has no tools: "):
