@@ -44,7 +44,7 @@ def trimmed(
     """
     questions = [index for index, message in enumerate(history) if message.role == "user"]
     start = len(history)
-    if new[0].role == "tool" and questions:
+    if new[0].role != "user" and questions:
         start = questions.pop()
     left = budget - sum(_cost(message, count_tokens) for message in (*front, *history[start:], *new))
     for begin in reversed(questions):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._numbers import check_integer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nupic_client.options import GenerateOptions
     from nupic_client.results import Generation
 
-__all__ = ["ToolLoop"]
+__all__ = ["ToolLoop", "exchanged"]
 
 _LONGEST_ERROR = 2000
 
@@ -80,6 +81,25 @@ class ToolLoop:
         """Return what the model is told of an error of a tool, which is logged."""
         logger.warning("tool %s failed: %s: %s", call.name, type(error).__name__, error)
         return _message(call, f"Error: {type(error).__name__}: {error}"[:_LONGEST_ERROR])
+
+
+def exchanged(answer: Message, results: Sequence[Message], most: int | None) -> list[Message]:
+    """Return an answer with calls and their results, in order, as messages that a family can write.
+
+    Args:
+        answer: the message with the calls.
+        results: those of its calls, in their order.
+        most: how many calls a message of the family may have; None for any number.
+    """
+    calls = answer.tool_calls
+    if most is None or len(calls) <= most:
+        return [answer, *results]
+    messages = []
+    for start in range(0, len(calls), most):
+        some = slice(start, start + most)
+        one = replace(answer, tool_calls=calls[some])
+        messages += [one if not start else replace(one, content="", reasoning=None), *results[some]]
+    return messages
 
 
 def _message(call: ToolCall, content: str) -> Message:

@@ -22,7 +22,7 @@ from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
-from nupic_client._tool_loop import ToolLoop
+from nupic_client._tool_loop import ToolLoop, exchanged
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
 from nupic_client.messages import Message, MessageLike, check_texts, read_messages, system, user
 from nupic_client.observe import Operation
@@ -35,7 +35,7 @@ from nupic_client.streaming import (
     check_async_callback,
     check_callback,
 )
-from nupic_client.tools import ToolCall
+from nupic_client.tools import ToolCall, to_tools
 
 __all__ = ["Conversation"]
 
@@ -333,17 +333,15 @@ class Conversation:
                 "the last answer is still being generated: read it to its end or close it first"
             )
 
-    def _ask(
-        self, said: str | list[Message], options: GenerateOptions, operation: Operation
-    ) -> TextStream:
+    def _ask(self, said: str | list[Message], options: GenerateOptions, operation: Operation) -> TextStream:
         start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
 
     def _aask(
         self, said: str | list[Message], options: GenerateOptions, operation: Operation
     ) -> AsyncTextStream:
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
 
     def _run_tools(
         self, text: str, callback: Callback | None, options: GenerateOptions, rounds: int
@@ -354,7 +352,7 @@ class Conversation:
             generation = self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
             while loop.goes_on(generation):
                 results = [_run(loop, call) for call in generation.tool_calls]
-                stream = self._ask(results, loop.options, "generate")
+                stream = self._ask(self._exchange(results), loop.options, "generate")
                 generation = self._client._deliver(stream, callback)  # noqa: SLF001
         except BaseException:
             self._messages = before  # a call without its result would spoil all prompts to come
@@ -370,20 +368,28 @@ class Conversation:
             generation = await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
             while loop.goes_on(generation):
                 results = [await _arun(loop, call) for call in generation.tool_calls]
-                stream = self._aask(results, loop.options, "generate")
+                stream = self._aask(self._exchange(results), loop.options, "generate")
                 generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
         except BaseException:
             self._messages = before
             raise
         return generation
 
+    def _exchange(self, results: list[Message]) -> list[Message]:
+        """Take the last answer off the history, and return it with the results of its calls."""
+        formatter = self._client.formatter
+        return exchanged(
+            self._messages.pop(), results, None if formatter is None else formatter.calls_per_message
+        )
+
     def _begin(
         self,
         start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream],
         said: str | list[Message],
+        options: GenerateOptions,
     ) -> AnyStream:
         self._check_idle()
-        new = [*said] if isinstance(said, list) else [user(said)]
+        new: list[Message] = [*said] if isinstance(said, list) else [user(said)]
         if not isinstance(said, list):
             check_text("the message", said, parameter="text")
 
@@ -391,7 +397,7 @@ class Conversation:
             if session.failure is None and (session.text or session.finished):
                 self._messages += [*new, session.answer_message()]
 
-        prompt = self._prompt(new)
+        prompt = self._prompt(new, options)
         try:
             stream = start(prompt, keep)
         except PromptError as error:
@@ -400,13 +406,16 @@ class Conversation:
         self._last = weakref.ref(stream)
         return stream
 
-    def _prompt(self, new: Sequence[Message]) -> list[Message]:
+    def _prompt(self, new: Sequence[Message], options: GenerateOptions) -> list[Message]:
         chosen = self._client.model.system if self._system is None else self._system
         front = [] if chosen is None else [system(chosen)]
         if self._context_length is None:
             return [*front, *self._messages, *new]
         reserve = self._context_length // 4 if self._reserve is None else self._reserve
-        return trimmed(front, self._messages, new, self._context_length - reserve, self._count_tokens)
+        tools = to_tools(options.get("tools", self._client._options.tools))  # noqa: SLF001
+        listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in tools)
+        budget = self._context_length - reserve - listed
+        return trimmed(front, self._messages, new, budget, self._count_tokens)
 
 
 def _run(loop: ToolLoop, call: ToolCall) -> Message:

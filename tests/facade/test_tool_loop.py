@@ -52,8 +52,8 @@ def talk():
     """Make a conversation with a server."""
     opened = []
 
-    def make(server, **options):
-        client = StreamingClient("gpt.streaming", url=server.url, formatter="qwen2.5")
+    def make(server, formatter="qwen2.5", **options):
+        client = StreamingClient("gpt.streaming", url=server.url, formatter=formatter)
         opened.append(client)
         return Conversation(client, **options)
 
@@ -141,6 +141,24 @@ def test_without_run_tools_calls_are_kept_and_given_back(generate, talk):
     assert generation.tool_calls == conversation.messages[-1].tool_calls
     again = Conversation.from_json(conversation.to_json(), conversation._client)
     assert again.messages == conversation.messages
+
+
+def test_a_family_with_one_call_a_message_gets_them_one_by_one(generate, talk):
+    call = '{"name": "weather", "parameters": {"city": "%s"}}'
+    with scripted([call % "Rome", "; ", call % "Oslo"], ["Fine."]) as server:
+        conversation = talk(server, formatter="llama-3.1")
+        assert generate(conversation, "And?", tools=[weather], run_tools=True).text == "Fine."
+    messages = conversation.messages
+    assert [message.role for message in messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert [json.loads(message.content)["city"] for message in messages[2:5:2]] == ["Rome", "Oslo"]
+    assert [len(message.tool_calls) for message in messages[1:4:2]] == [1, 1]
 
 
 def test_async_tools_and_where_plain_ones_run(talk):
