@@ -11,6 +11,9 @@ from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorSpec, TensorValue
 
 __all__ = [
+    "GUIDE",
+    "GUIDE_INPUTS",
+    "GUIDE_TYPE",
     "Chunk",
     "Engine",
     "EngineError",
@@ -148,6 +151,12 @@ _OPTIONS = (
     TensorSpec("return_num_input_tokens", "BOOL", optional=True),
     TensorSpec("return_num_output_tokens", "BOOL", optional=True),
 )
+GUIDE_TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
+GUIDE_INPUTS = (
+    TensorSpec(GUIDE_TYPE, "BYTES", optional=True),
+    TensorSpec(GUIDE, "BYTES", optional=True),
+)
+"""The inputs that constrain the form of a text, with the names of TensorRT-LLM."""
 _FACTS = (
     TensorSpec("finish_reason", "BYTES"),
     TensorSpec("num_input_tokens", "UINT32"),
@@ -163,6 +172,7 @@ def text_signature(
     max_batch_size: int = 0,
     extra_inputs: Sequence[TensorSpec] = (),
     outputs_before: Sequence[TensorSpec] = (),
+    guided: bool = False,
 ) -> ModelSignature:
     """Return the signature of a text model: ``text_input`` in, ``text_output`` out.
 
@@ -174,6 +184,7 @@ def text_signature(
         max_batch_size: above 0 every shape begins with a batch dimension, so that a text is ``[1, 1]``.
         extra_inputs: further inputs.
         outputs_before: outputs before ``text_output``.
+        guided: whether the model has the inputs with which ``response_format`` and a forced ``tool_choice`` are enforced.
 
     Returns:
         The signature, for a `ServedModel`.
@@ -192,6 +203,7 @@ def text_signature(
     inputs = [
         TensorSpec("text_input", "BYTES"),
         *(item for item in _OPTIONS if item.name in wanted),
+        *(GUIDE_INPUTS if guided else ()),
         *extra_inputs,
     ]
     facts = [item for item in _FACTS if f"return_{item.name}" in wanted]

@@ -1,6 +1,7 @@
 """Test your own code without a server: `FakeTriton` speaks Triton's protocol and answers from a script.
 
-`EndpointGroup` has several of them, for clients of several servers.
+`EndpointGroup` has several of them, for clients of several servers. `competent_model` is a script that calls tools
+and keeps to a given form.
 
 The pytest fixture is opt-in: ``pytest_plugins = ("nupic_client.testing.fixtures",)``.
 """
@@ -23,6 +24,7 @@ from nupic_client.local.engines.scripted import (
     sleep,
 )
 from nupic_client.local.kserve.dynamo import dynamo_signature
+from nupic_client.testing.competent import competent_model
 from nupic_client.testing.endpoint_group import EndpointGroup
 from nupic_client.testing.fake_triton import Cancellation, FakeTriton
 
@@ -38,6 +40,7 @@ __all__ = [
     "ServedModel",
     "Step",
     "abort",
+    "competent_model",
     "dynamo_signature",
     "end",
     "fail",
