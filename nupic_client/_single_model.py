@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, Protocol
 
 from typing_extensions import Self, Unpack
 
@@ -28,7 +29,14 @@ from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 
-__all__ = ["SingleModelClient"]
+__all__ = ["SingleModelClient", "Tokenizer"]
+
+
+class Tokenizer(Protocol):
+    """What counts tokens: a tokenizer of transformers, tokenizers or SentencePiece."""
+
+    def encode(self, text: str, /) -> Any:
+        """Return the tokens of a text: a list, or an object with a length or with ``ids``."""
 
 
 class SingleModelClient:
@@ -45,8 +53,15 @@ class SingleModelClient:
         backend: Backend | str | None,
         observer: Observer | None,
         options: GenerateOptions,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         """Set what a copy of the client has too."""
+        if tokenizer is not None and not callable(getattr(tokenizer, "encode", None)):
+            raise ConfigurationError(
+                f"tokenizer must have a method encode(text), not be {type(tokenizer).__name__}",
+                parameter="tokenizer",
+            )
+        self._tokenizer = tokenizer
         switch_on(os.environ)
         self.observer = observer
         self._spec = (registry or default_registry()).resolve(model)
@@ -98,6 +113,15 @@ class SingleModelClient:
     def url(self) -> str:
         """The server."""
         raise NotImplementedError
+
+    def _count(self, text: str) -> int:
+        encoded = self._tokenizer.encode(text)  # type: ignore[union-attr]  # callers know that there is one
+        return len(getattr(encoded, "ids", encoded))
+
+    @property
+    def _counter(self) -> Callable[[str], int] | None:
+        """What counts the tokens of a text; None without a tokenizer."""
+        return None if self._tokenizer is None else self._count
 
     def with_options(self, **options: Unpack[GenerateOptions]) -> Self:
         """Return a client with other defaults on the same connection; closing either closes both.
