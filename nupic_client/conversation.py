@@ -217,7 +217,7 @@ class Conversation:
             .. code-block:: python
 
                 question, answer = conversation.undo()
-                conversation.generate(question.content + " Answer in one sentence.")
+                conversation.generate(question.text + " Answer in one sentence.")
         """
         self._check_idle()
         places = [index for index, message in enumerate(self._messages) if message.role == "user"]
