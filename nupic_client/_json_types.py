@@ -267,8 +267,8 @@ def _object_schema(
     return schema
 
 
-_REQUIRED = {typing_extensions.Required, getattr(typing, "Required", None)}
-_NOT_REQUIRED = {typing_extensions.NotRequired, getattr(typing, "NotRequired", None)}
+_REQUIRED = {typing_extensions.Required, getattr(typing, "Required", typing_extensions.Required)}
+_NOT_REQUIRED = {typing_extensions.NotRequired, getattr(typing, "NotRequired", typing_extensions.NotRequired)}
 
 
 def _required_keys(kind: type, place: str) -> set[str]:
