@@ -142,8 +142,10 @@ class SingleModelClient:
         images: tuple[ImagePart, ...] = ()
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")
+            if options:
+                _check_of_text(options)
         else:
-            prompt, images = self._render(prompt)
+            prompt, images = self._render(prompt, call)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -158,7 +160,7 @@ class SingleModelClient:
             watch=watch,
         )
 
-    def _render(self, prompt: Iterable[MessageLike]) -> tuple[str, tuple[ImagePart, ...]]:
+    def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> tuple[str, tuple[ImagePart, ...]]:
         """Return the prompt of a conversation, and its images, whose files are read."""
         check_is_list("prompt", "a str or a list of messages", prompt)
         messages = to_messages(prompt)
@@ -173,7 +175,9 @@ class SingleModelClient:
                 parameter="formatter",
             )
         try:
-            rendered = self._formatter(messages)
+            rendered = self._formatter(
+                messages, continue_final_message=call.continue_final_message, **call.template_variables
+            )
         except PromptError as error:
             if not error.hint:
                 raise
@@ -182,6 +186,16 @@ class SingleModelClient:
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         rendered = rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
         return rendered, tuple(image.loaded() for message in messages for image in message.images)
+
+
+def _check_of_text(options: GenerateOptions) -> None:
+    """Refuse options of a call that only a rendered prompt can follow."""
+    for name in ("template_variables", "continue_final_message"):
+        if options.get(name):
+            raise ConfigurationError(
+                f"{name} must be given with a list of messages, not with a text, which is sent as it is",
+                parameter=name,
+            )
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

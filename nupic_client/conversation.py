@@ -227,7 +227,7 @@ class Conversation:
 
     def to_json(self) -> str:
         """Return the conversation as JSON text, for `from_json`. It contains all messages in plain text."""
-        messages = [{"role": message.role, "content": message.content} for message in self._messages]
+        messages = [message.as_dict() for message in self._messages]
         data = {
             "version": 1,
             "id": self._session,

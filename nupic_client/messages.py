@@ -21,6 +21,7 @@ __all__ = [
     "assistant",
     "check_is_list",
     "check_texts",
+    "other_texts",
     "read_messages",
     "system",
     "to_messages",
