@@ -93,6 +93,8 @@ def test_a_template_that_looks_for_no_content_finds_none(test):
     template = f"{{% for m in messages if {test} %}}{{% endfor %}}{{{{ messages | tojson }}}}"
     assert dumped([Message("assistant", "", (CALL,))], template)[0]["content"] is None
     assert dumped([Message("assistant", "Wait.", (CALL,)), assistant("")], template)[1]["content"] == ""
+    other = template.replace("content", "reasoning_content")
+    assert dumped([Message("assistant", "", (CALL,))], other)[0]["content"] == ""
 
 
 PARTS = "{% for p in m.content %}{{ p['text'] if p.type == 'text' else '<image>' }}{% endfor %}"
