@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from facade.conftest import by_async_iterator, by_iterator
 
-from nupic_client import RequestRejectedError, StreamingClient, user
+from nupic_client import HttpInferenceClient, RequestRejectedError, StreamingClient, user
 from nupic_client.messages import ImagePart
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300_000)
@@ -56,3 +56,13 @@ def test_special_tokens_stay_where_an_answer_needs_them(real_triton, read):
         assert read(client, "[special]")[1].text == "[]"
     with Keeping("vllm_model", url=real_triton.url, stop="</s>") as client:
         assert read(client, "[special]")[1].text == "[TOOL_CALLS][]"
+
+
+def test_over_http_the_model_sees_the_same(real_triton):
+    content = [ImagePart(JPEG), " and ", ImagePart(PNG)]
+    with HttpInferenceClient("vllm_model", real_triton.http_url, formatter="qwen2-vl") as client:
+        seen = client.generate([user(content)]).text
+        assert seen == f" {JPEG[:4].hex()} {len(JPEG)} {PNG[:4].hex()} {len(PNG)}"
+        assert client.generate("[adapters]", lora="doll").text == "by doll"
+        with pytest.raises(RequestRejectedError, match="did you mean 'doll'\\?"):
+            client.generate("[adapters]", lora="dol")
