@@ -6,8 +6,9 @@ import pytest
 
 from nupic_client import PromptFormatter
 from nupic_client.errors import PromptError
-from nupic_client.messages import ImagePart, Message, assistant, system, user
+from nupic_client.messages import ImagePart, Message, TextPart, assistant, system, user
 from nupic_client.prompts import formatter_for
+from nupic_client.prompts.builder import PromptBuilder
 
 CAT = ImagePart("https://example.org/cat.png")
 SEE = ("qwen2-vl", "gemma-3")
@@ -65,3 +66,12 @@ def test_a_template_of_the_models_own_places_the_images():
     assert formatter([user([CAT, "What is this?"])]) == "USER: <image>\nWhat is this? ASSISTANT:"
     with pytest.raises(PromptError, match="contains '<image>'"):
         formatter([user(["an <image> here", CAT])])
+
+
+def test_the_texts_beside_an_image_are_content_and_the_image_is_not():
+    builder = PromptBuilder("<image>")
+    builder.parts((TextPart(" a "), CAT, TextPart("b")), str.strip, 3)
+    assert builder.text() == "a<image>b"
+    assert builder.find_forged(["<image>"]) is None
+    assert builder.find_forged(["a<image"]) == ("a<image", 3, 0)
+    assert builder.find_forged(["e>b"]) == ("e>b", 3, 2)
