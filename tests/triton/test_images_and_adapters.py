@@ -55,7 +55,7 @@ def test_special_tokens_stay_where_an_answer_needs_them(real_triton, read):
     with StreamingClient("vllm_model", url=real_triton.url, stop="</s>") as client:
         assert read(client, "[special]")[1].text == "[]"
     with Keeping("vllm_model", url=real_triton.url, stop="</s>") as client:
-        assert read(client, "[special]")[1].text == "[TOOL_CALLS][]"
+        assert read(client, "[special]")[1].text == "[TOOL_CALLS][ARGS][]"
 
 
 def test_over_http_the_model_sees_the_same(real_triton):
