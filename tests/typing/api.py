@@ -27,6 +27,7 @@ from nupic_client import (
     GenerateOptions,
     Generation,
     HttpInferenceClient,
+    ImagePart,
     InferenceClient,
     InferenceError,
     InferenceResult,
@@ -34,6 +35,7 @@ from nupic_client import (
     InferenceStream,
     InferStreamOptions,
     Latency,
+    Lora,
     Message,
     ModelRegistry,
     ModelSpec,
@@ -112,6 +114,11 @@ client.url = "other:1"  # type: ignore[misc]
 assert_type(client.generate("Hi"), Generation)
 client.generate("Hi", callback=show)
 client.generate("Hi", print, max_tokens=5)
+client.generate("Hi", lora="sql")
+client.generate("Hi", lora=Lora("sql", id=7, path=Path("/adapters/sql"), source="hf"))
+client.generate("Hi", lora=7)
+client.generate("Hi", lora=1.5)  # type: ignore[arg-type]
+client.generate([user(["What is this?", ImagePart("cat.png")])])
 client.generate([user("Hi"), {"role": "assistant", "content": "Ho"}], callback=lambda text: text.upper())
 client.generate((Message("user", "Hi"),), max_tokens=5, temperature=0, top_p=0.5, top_k=3, min_p=0.1)
 client.generate("Hi", stop="END", seed=1, repetition_penalty=1.1, presence_penalty=0.1, frequency_penalty=0.1)
