@@ -16,7 +16,7 @@ from typing_extensions import Self
 from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
 from nupic_client.errors import DeadlineExceededError, LocalModelError
-from nupic_client.local.engine import ServedModel, text_signature
+from nupic_client.local.engine import GUIDE_INPUTS, ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import Progress, locate_weights
@@ -194,8 +194,14 @@ class _Engines:
 
     def models(self) -> list[ServedModel]:
         return [
-            ServedModel(STREAMING_MODEL, text_signature(STREAMING_MODEL), self._text),
-            ServedModel(SINGLE_MODEL, text_signature(SINGLE_MODEL, decoupled=False), self._text),
+            ServedModel(
+                STREAMING_MODEL, text_signature(STREAMING_MODEL, extra_inputs=GUIDE_INPUTS), self._text
+            ),
+            ServedModel(
+                SINGLE_MODEL,
+                text_signature(SINGLE_MODEL, decoupled=False, extra_inputs=GUIDE_INPUTS),
+                self._text,
+            ),
             ServedModel(EMBEDDING_MODEL, embedding_signature(EMBEDDING_MODEL), self._vectors),
         ]
 
