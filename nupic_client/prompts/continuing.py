@@ -49,18 +49,27 @@ def marked(
     return (*conversation[:-1], replace(last, content=(*content, TextPart(_MARK))))
 
 
-def cut_after(prompt: str, family: str) -> str:
+def cut_after(prompt: str, content: str, family: str) -> str:
     """Return a prompt up to the mark.
 
+    Args:
+        prompt: what was rendered of the marked conversation.
+        content: that of the last message, without the mark.
+        family: the name of the format.
+
     Raises:
-        PromptError: there is none.
+        PromptError: there is no mark.
     """
     front, mark, behind = prompt.rpartition(_MARK.strip())
     if not mark:
         raise PromptError(
             f"continue_final_message needs a format that prints the last message, and {family} does not"
         )
-    return front if behind.startswith(" ") else front.rstrip()
+    trimmed = content.rstrip()
+    if behind.startswith(" ") or not trimmed:
+        return front
+    # The blanks at the end of the content only, never those of the format in front of an empty one.
+    return front.removesuffix(content[len(trimmed) :])
 
 
 def _refused(words: str) -> ConfigurationError:

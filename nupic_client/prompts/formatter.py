@@ -277,6 +277,7 @@ class PromptFormatter:
         if not allow_control_tokens:
             conversation = guarded(family, self._control_tokens, conversation, given_tools, first)
         self._check_variables(template_variables)
+        content = conversation[-1].text
         if continue_final_message:
             conversation = marked(conversation, first, add_generation_prompt=add_generation_prompt)
         job = Job(
@@ -291,7 +292,8 @@ class PromptFormatter:
         builder = render(family, job)
         if not allow_control_tokens:
             self._check_seams(builder, job)
-        return cut_after(builder.text(), family.name) if continue_final_message else builder.text()
+        prompt = builder.text()
+        return cut_after(prompt, content, family.name) if continue_final_message else prompt
 
     def __repr__(self) -> str:
         return f"<PromptFormatter {self._family.name}>"

@@ -64,7 +64,7 @@ class JinjaScript:
         if reserved:
             raise ConfigurationError(f"the template variable {reserved[0]!r} is set by the formatter itself")
         name = self._choose(job)
-        if job.tools and name != "tool_use" and "tools" not in self.templates[name]:
+        if job.tools and self.chosen is None and name == "default" and "tools" not in self.templates[name]:
             raise PromptError(
                 f"tools must not be given, because the chat template of {family.name} has no place for them"
             )

@@ -21,7 +21,7 @@ __all__ = ["MessageForm", "form_of"]
 _LOOPS_OVER_CONTENT = re.compile(
     r"for\s+\w+\s+in\s+\w+(?:\.content|\[\s*['\"]content['\"]\s*\])(?!\s*\.)", re.ASCII
 )
-_COMPARES_CONTENT_WITH_NONE = re.compile(r"content(?:['\"]\s*\])?\s+is\s+(?:not\s+)?none", re.IGNORECASE)
+_COMPARES_CONTENT_WITH_NONE = re.compile(r"(?<![a-z_])content(?:['\"]\s*\])?\s+is\s+(?:not\s+)?none")
 
 
 @dataclass(frozen=True, slots=True)
