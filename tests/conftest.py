@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 import pytest
+from again import note_death, run_again, tell
 from hypothesis import settings
 from marks import mark
-from triton.deaths import note_death, run_again_if_it_died, tell_deaths
 
 # No test may depend on being fast: Hypothesis fails an example that takes more than 200 ms, which a busy machine does.
 settings.register_profile("patient", deadline=None)
@@ -44,14 +44,14 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a test again whose real Triton died of itself."""
-    return run_again_if_it_died(item, nextitem)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Run a test again where there is a reason to."""
+    return run_again(item, nextitem)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that were run again."""
-    tell_deaths(terminalreporter)
+    tell(terminalreporter)
 
 
 def _where_threads_stand(of_test: TracebackType) -> Iterable[str]:

@@ -9,10 +9,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from again import has_died
 
 from nupic_client.errors import LocalModelError
 from nupic_client.local.triton.install import install
-from triton.deaths import has_died
 from triton.raw import Raw
 from triton.server import RealTriton
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import secrets
 import time
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def region(server):
         yield opened
 
 
+@pytest.fixture
+def theirs(server):
+    """Make a region of tritonclient's, with a name of its own. It is given back however the test ends.
+
+    tritonclient raises where the server lets go of a region only a moment after an answer; ours waits.
+    """
+    made = {}
+
+    def make(byte_size):
+        name = f"theirs-{secrets.token_hex(4)}"
+        made[name] = triton_memory.create_shared_memory_region(name, f"/nupic-{name}", byte_size)
+        return name, f"/nupic-{name}", made[name]
+
+    yield make
+    for name, handle in made.items():
+        try:
+            server.unregister_system_shared_memory(name)
+        finally:
+            triton_memory.destroy_shared_memory_region(handle)
+
+
 @pytest.fixture(params=["sync", "async"])
 def infer(request, triton):
     with InferenceClient("identity", triton.url) as client:
@@ -78,23 +100,19 @@ def test_numbers_out(infer, region):
     assert list(result) == ["y"]
 
 
-def test_numbers_in_and_out_as_tritonclient_has_them(infer, region, triton):
+def test_numbers_in_and_out_as_tritonclient_has_them(infer, region, triton, theirs):
     result = infer({"x": region.put(X)}, outputs={"y": region.output(X.nbytes + 100)})
-    handle = triton_memory.create_shared_memory_region("theirs", "/nupic-theirs", 2 * X.nbytes)
+    name, key, handle = theirs(2 * X.nbytes)
     with tritonclient.InferenceServerClient(triton.url) as peer:
-        try:
-            peer.register_system_shared_memory("theirs", "/nupic-theirs", 2 * X.nbytes)
-            triton_memory.set_shared_memory_region(handle, [X])
-            given = tritonclient.InferInput("x", [len(X)], "FP32")
-            given.set_shared_memory("theirs", X.nbytes)
-            wanted = tritonclient.InferRequestedOutput("y")
-            wanted.set_shared_memory("theirs", X.nbytes, X.nbytes)
-            theirs = peer.infer("identity", [given], outputs=[wanted]).get_output("y")
-            array = triton_memory.get_contents_as_numpy(handle, np.float32, theirs.shape, X.nbytes)
-            assert (result["y"].tolist(), list(result["y"].shape)) == (array.tolist(), list(theirs.shape))
-        finally:
-            peer.unregister_system_shared_memory("theirs")
-            triton_memory.destroy_shared_memory_region(handle)
+        peer.register_system_shared_memory(name, key, 2 * X.nbytes)
+        triton_memory.set_shared_memory_region(handle, [X])
+        given = tritonclient.InferInput("x", [len(X)], "FP32")
+        given.set_shared_memory(name, X.nbytes)
+        wanted = tritonclient.InferRequestedOutput("y")
+        wanted.set_shared_memory(name, X.nbytes, X.nbytes)
+        output = peer.infer("identity", [given], outputs=[wanted]).get_output("y")
+        array = triton_memory.get_contents_as_numpy(handle, np.float32, output.shape, X.nbytes)
+        assert (result["y"].tolist(), list(result["y"].shape)) == (array.tolist(), list(output.shape))
 
 
 @pytest.mark.parametrize("texts", [["a", "bcd", ""], ["ä"], []])
@@ -234,26 +252,22 @@ def test_several_regions_at_once(infer, server):
         assert np.array_equal(infer({"x": one.put(X, 0)}, outputs={"y": two.output(X.nbytes, 0)})["y"], X)
 
 
-def test_a_region_of_another_process(infer, server):
+def test_a_region_of_another_process(infer, server, theirs):
     """It is only named here: with tritonclient's or any other means."""
-    handle = triton_memory.create_shared_memory_region("theirs", "/nupic-theirs", 8192)
-    server.register_system_shared_memory("theirs", "/nupic-theirs", 8192)
-    try:
-        triton_memory.set_shared_memory_region(handle, [X])
-        tensor = SharedMemoryTensor(region="theirs", byte_size=X.nbytes, datatype="FP32", shape=X.shape)
-        assert np.array_equal(infer({"x": tensor})["y"], X)
-        place = SharedMemoryOutput(region="theirs", byte_size=4096, offset=4096)
-        result = infer({"x": tensor}, outputs={"y": place})
-        assert result.places["y"] == SharedMemoryTensor(
-            region="theirs", byte_size=X.nbytes, datatype="FP32", shape=X.shape, offset=4096
-        )
-        assert list(result) == []
-        with pytest.raises(KeyError, match="places"):
-            _ = result["y"]
-        assert np.array_equal(triton_memory.get_contents_as_numpy(handle, np.float32, [1000], 4096), X)
-    finally:
-        server.unregister_system_shared_memory("theirs")
-        triton_memory.destroy_shared_memory_region(handle)
+    name, key, handle = theirs(8192)
+    server.register_system_shared_memory(name, key, 8192)
+    triton_memory.set_shared_memory_region(handle, [X])
+    tensor = SharedMemoryTensor(region=name, byte_size=X.nbytes, datatype="FP32", shape=X.shape)
+    assert np.array_equal(infer({"x": tensor})["y"], X)
+    place = SharedMemoryOutput(region=name, byte_size=4096, offset=4096)
+    result = infer({"x": tensor}, outputs={"y": place})
+    assert result.places["y"] == SharedMemoryTensor(
+        region=name, byte_size=X.nbytes, datatype="FP32", shape=X.shape, offset=4096
+    )
+    assert list(result) == []
+    with pytest.raises(KeyError, match="places"):
+        _ = result["y"]
+    assert np.array_equal(triton_memory.get_contents_as_numpy(handle, np.float32, [1000], 4096), X)
 
 
 def test_a_region_outlives_its_client(triton, server):

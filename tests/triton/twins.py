@@ -6,11 +6,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from again import has_died
 from google.protobuf.json_format import MessageToDict
 
 from nupic_client.local.engine import ServedModel
 from nupic_client.testing import FakeTriton
-from triton.deaths import has_died
 from triton.raw import Answer, Raw
 from triton.server import RealTriton
 
