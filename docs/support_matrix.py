@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nupic_client.backends import BACKENDS, TensorBackend
+from nupic_client.backends import BACKENDS, TensorBackend, VllmBackend
+from nupic_client.backends.special_tokens import RemovesSpecialTokens
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
@@ -56,7 +57,24 @@ def _features(backend: TensorBackend) -> dict[str, str]:
         **options,
         "`max_tokens` is always sent": "yes" if backend.needs_max_tokens else "no",
         **optional_outputs,
+        "images": _tensors((backend.image_input,)),
+        "`lora`": _adapter(backend),
+        "keeps special tokens": _special_tokens(backend),
     }
+
+
+def _adapter(backend: TensorBackend) -> str:
+    if isinstance(backend, VllmBackend):
+        return "`sampling_parameters`"
+    return (
+        " and ".join(f"`{name}`" for fact, name in backend.lora_inputs.items() if fact != "source") or _NONE
+    )
+
+
+def _special_tokens(backend: TensorBackend) -> str:
+    if isinstance(backend, VllmBackend):
+        return "`sampling_parameters`"
+    return "if set up to" if isinstance(backend, RemovesSpecialTokens) else "model's own"
 
 
 def _tensors(names: Sequence[str]) -> str:

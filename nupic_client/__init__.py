@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         ResultStream,
     )
     from nupic_client.local import LocalServer
+    from nupic_client.lora import Lora
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
@@ -82,9 +83,12 @@ if TYPE_CHECKING:
         FinishReason,
         Generation,
         Latency,
+        ReasoningDelta,
         TextDelta,
         Timing,
         TokenLogprob,
+        ToolArguments,
+        ToolCallStarted,
         Usage,
     )
     from nupic_client.sampling import SamplingParams
@@ -152,6 +156,7 @@ _HOMES = {
         "ResultStream",
     ),
     "local": ("LocalServer",),
+    "lora": ("Lora",),
     "model_spec": ("ModelSpec",),
     "observe": ("Observer", "RequestInfo", "RequestOutcome"),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
@@ -173,9 +178,12 @@ _HOMES = {
         "Finished",
         "Generation",
         "Latency",
+        "ReasoningDelta",
         "TextDelta",
         "Timing",
         "TokenLogprob",
+        "ToolArguments",
+        "ToolCallStarted",
         "Usage",
     ),
     "sampling": ("SamplingParams",),
@@ -241,6 +249,7 @@ __all__ = [
     "Latency",
     "LocalModelError",
     "LocalServer",
+    "Lora",
     "MemoryUsage",
     "Message",
     "ModelInfo",
@@ -258,6 +267,7 @@ __all__ = [
     "PromptError",
     "PromptFormatter",
     "ProtocolError",
+    "ReasoningDelta",
     "Regex",
     "RequestError",
     "RequestInfo",
@@ -285,7 +295,9 @@ __all__ = [
     "Timing",
     "TokenLogprob",
     "Tool",
+    "ToolArguments",
     "ToolCall",
+    "ToolCallStarted",
     "ToolLike",
     "TransportError",
     "UnknownModelError",

@@ -14,6 +14,7 @@ from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
 from nupic_client._core.calls.observation import Observing, Watch
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.generation.answer_plan import plan_answer
 from nupic_client._core.generation.asking import Asking
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
@@ -27,6 +28,7 @@ from nupic_client.logs import switch_on
 from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.observe import Observer, Operation
 from nupic_client.options import GenerateOptions
+from nupic_client.parts import ImagePart
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 from nupic_client.results import Generation
@@ -141,12 +143,17 @@ class SingleModelClient:
         """
         call = (defaults or self._options).override(options)
         model = self._spec
+        images: tuple[ImagePart, ...] = ()
+        answer = None
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")
             if options:
                 _check_of_text(options)
         else:
-            prompt = self._render(prompt, call)
+            formatter = self._formatter_for(prompt)
+            if formatter.answer is not None or call.tools or call.tool_choice.forces:
+                answer, call = plan_answer(formatter.family, formatter.answer, call)
+            prompt, images = self._render(formatter, prompt, call)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -156,6 +163,9 @@ class SingleModelClient:
             target=self.url,
             backend=self._backend,
             bearer=self._bearer,
+            images=images,
+            answer=answer,
+            keep_special_tokens=answer is not None and answer.needs_special_tokens,
             chat=model is self._chat_spec,
             watch=watch,
         )
@@ -165,7 +175,7 @@ class SingleModelClient:
         if options.get("enforce", self._options.enforce) != "validate":
             return None
         call = self._options.override(options)
-        if call.output_format is None or not call.output_retries:
+        if not (call.output_format or call.tool_choice.forces) or not call.output_retries:
             return None
         return Asking(prompt, options, call, time.monotonic())
 
@@ -201,10 +211,8 @@ class SingleModelClient:
             except OutputError as error:
                 asking.again(error, time.monotonic())
 
-    def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> str:
+    def _formatter_for(self, prompt: object) -> PromptFormatter:
         check_is_list("prompt", "a str or a list of messages", prompt)
-        messages = to_messages(prompt)
-        check_texts(messages)
         if self._formatter is None:
             name, near = self._spec.name, self._spec.suggestion
             otherwise = f"{near}if {name!r} is right, " if near else ""
@@ -214,9 +222,20 @@ class SingleModelClient:
                 " text",
                 parameter="formatter",
             )
+        return self._formatter
+
+    def _render(
+        self, formatter: PromptFormatter, prompt: Iterable[MessageLike], call: CallOptions
+    ) -> tuple[str, tuple[ImagePart, ...]]:
+        """Return the prompt of a conversation, and its images, whose files are read."""
+        messages = to_messages(prompt)
+        check_texts(messages)
         try:
-            rendered = self._formatter(
-                messages, continue_final_message=call.continue_final_message, **call.template_variables
+            rendered = formatter(
+                messages,
+                tools=call.tool_choice.offered(call.tools) or None if call.tools else None,
+                continue_final_message=call.continue_final_message,
+                **call.template_variables,
             )
         except PromptError as error:
             if not error.hint:
@@ -224,12 +243,13 @@ class SingleModelClient:
             hint = "or send client.formatter(messages, allow_control_tokens=True) where you trust its author"
             raise error.with_facts(hint=hint) from error.__cause__
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
-        return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
+        rendered = rendered if self._spec.bos == "keep" else formatter.without_bos(rendered)
+        return rendered, tuple(image.loaded() for message in messages for image in message.images)
 
 
 def _check_of_text(options: GenerateOptions) -> None:
     """Refuse options of a call that only a rendered prompt can follow."""
-    for name in ("template_variables", "continue_final_message"):
+    for name in ("template_variables", "continue_final_message", "tools", "tool_choice", "reasoning"):
         if options.get(name):
             raise ConfigurationError(
                 f"{name} must be given with a list of messages, not with a text, which is sent as it is",

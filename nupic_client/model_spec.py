@@ -24,7 +24,7 @@ else:
 
 __all__ = ["BACKEND_NAMES", "ModelSpec", "specs_from_file", "specs_from_toml"]
 
-BACKEND_NAMES = ("vllm", "trtllm_engine", "trtllm_llmapi", "trtllm", "plain")
+BACKEND_NAMES = ("vllm", "trtllm_engine", "trtllm_llmapi", "trtllm", "dynamo", "plain")
 """The names of `nupic_client.backends.BACKENDS`, for entries that are read before any backend is needed."""
 
 

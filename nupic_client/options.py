@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from nupic_client._parameters import Parameters
 from nupic_client._public import publish
 from nupic_client.config import MetadataLike
+from nupic_client.lora import LoraLike
 from nupic_client.response_format import Enforcement, ResponseFormat
 from nupic_client.shared_memory_places import SharedMemoryOutput
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import RetryPolicy, Timeouts
+from nupic_client.tools import Tool, ToolLike
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
@@ -64,6 +66,9 @@ class GenerateOptions(TypedDict, total=False):
     """The names of outputs besides the text, which `TextDelta.outputs` and `Generation.outputs` then have as arrays."""
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
+    lora: LoraLike | None
+    """The LoRA adapter to use, of those that the server has: its name for vLLM, its number (``lora_task_id``) for
+    TensorRT-LLM, or a `Lora` with what its LLM-API needs."""
     response_format: ResponseFormat
     """The form that the answer must have: a Python type, a JSON Schema, ``"json"``, `Regex`, `Choice` or `Grammar`. Its
     value is ``Generation.parsed``; an answer of another form is an `OutputError`."""
@@ -77,6 +82,14 @@ class GenerateOptions(TypedDict, total=False):
     """Further inputs of the model by name, sent as the data type and shape that it declares. ``infer`` takes the same.
 
     A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
+    tools: Iterable[ToolLike] | None
+    """The tools that the model may call: typed Python functions, `Tool` values, or OpenAI's mappings. The calls are in
+    ``Generation.tool_calls``; nothing runs them but ``Conversation.generate(run_tools=True)``."""
+    tool_choice: str | Tool | Mapping[str, Any] | None
+    """Whether the model calls a tool: ``"auto"`` leaves it to the model, ``"none"`` offers it none, ``"required"`` or the
+    name of a tool makes it call one, which the server enforces."""
+    reasoning: Literal["separate", "include"] | None
+    """Where reasoning goes: apart from the text, into ``Generation.reasoning``, or with its marks into the text."""
     template_variables: Mapping[str, Any] | None
     """Variables for the model's chat template, such as ``{"enable_thinking": False}``. Those of a call are put over the
     client's; ``None`` takes them all away. Of messages only: a text is sent as it is."""

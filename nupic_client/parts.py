@@ -96,6 +96,14 @@ class ImagePart:
             return self.source
         return None if isinstance(self.source, Path) else self.data_uri()
 
+    def loaded(self) -> ImagePart:
+        """Return the image with its bytes in place of a file, which is read now; others as they are.
+
+        Raises:
+            ConfigurationError: the file cannot be read or is no image.
+        """
+        return ImagePart(*self._file()) if isinstance(self.source, Path) else self
+
     def data(self) -> bytes:
         """Return the bytes of the image; a file is read now.
 
@@ -239,13 +247,18 @@ def _png(image: Any) -> bytes:
     return file.getvalue()
 
 
+def media_type_of(data: bytes) -> str:
+    """Return the media type that the first bytes of an image tell; empty where they do not."""
+    return next((kind for pattern, kind in _MAGIC if pattern.match(data)), "")
+
+
 def _checked(data: bytes, media_type: str, name: str) -> str:
     """Return the media type of the bytes of an image."""
     if not data:
         raise _refused(f"{name} must have at least one byte")
     if len(data) > MOST_BYTES:
         raise _too_big(name)
-    found = next((kind for pattern, kind in _MAGIC if pattern.match(data)), "")
+    found = media_type_of(data)
     if not found and not media_type:
         raise _refused(f"{name} must be {_KNOWN}, not what begins with {data[:8]!r}: or give media_type=")
     # What the bytes say is true: suffixes and declared types are wrong often, and a server believes the bytes.

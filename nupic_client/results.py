@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.attempts import Attempt
+from nupic_client.tools import ToolCall
 
 __all__ = [
     "Event",
@@ -16,9 +17,12 @@ __all__ = [
     "Finished",
     "Generation",
     "Latency",
+    "ReasoningDelta",
     "TextDelta",
     "Timing",
     "TokenLogprob",
+    "ToolArguments",
+    "ToolCallStarted",
     "Usage",
 ]
 
@@ -76,6 +80,8 @@ class Timing:
         tokens_per_second: 1 / mean inter-token latency; None if the server does not count tokens.
         chunks: number of chunks of text.
         chunks_per_second: 1 / mean time between two chunks; None with fewer than two.
+        time_to_answer: from the request to the first text of the answer itself, where its reasoning or calls of tools are
+            read apart from it; `time_to_first_token` counts those too.
     """
 
     total: float
@@ -84,6 +90,7 @@ class Timing:
     tokens_per_second: float | None = None
     chunks: int = 0
     chunks_per_second: float | None = None
+    time_to_answer: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +132,10 @@ class Generation:
         parsed: the value of the text, where ``response_format=`` asks for one: an object of the class that was given, what
             ``json.loads`` gives for a JSON Schema, the text for `Regex`, `Choice` and `Grammar`. None without it, and for a
             cancelled generation.
+        reasoning: what the model thought before it answered, where the format of its family marks that; it is no part of
+            ``text``.
+        tool_calls: the tools that the model calls, of those that ``tools=`` offers. A call that was cut off is none.
+        invalid_tool_calls: what began as a call and is none, as the model wrote it. It is in ``text``, too.
     """
 
     text: str = field(repr=False)  # a repr is often logged, and answers stay out of logs
@@ -137,6 +148,9 @@ class Generation:
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     parsed: Any = field(default=None, repr=False, compare=False)
+    reasoning: str | None = field(default=None, repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    invalid_tool_calls: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def endpoint(self) -> str:
@@ -169,6 +183,48 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A chunk of the model's reasoning, which is no part of the answer's text.
+
+    Args:
+        text: the new reasoning; never empty.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A tool call whose name is known. Its arguments follow, and a `ToolCall` when it is complete.
+
+    A call that never becomes complete, because the model was cut off or wrote something that is no JSON, is text: its
+    number is not used again.
+
+    Args:
+        index: the number of the call in the answer, from 0.
+        id: its id: the model's own, or a new one.
+        name: the name of the tool, as the model wrote it.
+    """
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArguments:
+    """A piece of a call's arguments. All the pieces of a call together are the JSON text of its arguments.
+
+    Args:
+        index: the number of the call.
+        json_delta: the new piece; never empty.
+    """
+
+    index: int
+    json_delta: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last event of a stream that ran to its end.
 
@@ -179,7 +235,7 @@ class Finished:
     generation: Generation
 
 
-Event: TypeAlias = TextDelta | Finished
+Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished
 """An item of ``stream.events()``."""
 
 

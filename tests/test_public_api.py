@@ -169,7 +169,10 @@ def test_the_fields_of_a_public_dataclass_can_be_resolved_from_anywhere(kind):
 
 
 def test_the_names_for_types_are_types():
-    assert typing.get_args(nupic_client.Event) == (nupic_client.TextDelta, nupic_client.Finished)
+    assert set(typing.get_args(nupic_client.Event)) == {
+        *(nupic_client.TextDelta, nupic_client.ReasoningDelta, nupic_client.Finished),
+        *(nupic_client.ToolCallStarted, nupic_client.ToolArguments, nupic_client.ToolCall),
+    }
     for name in ALIASES:
         assert typing.get_args(getattr(nupic_client, name)), name
 

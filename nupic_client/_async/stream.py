@@ -59,12 +59,17 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
     async def events(self) -> AsyncIterator[Event]:
         """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`.
 
+        Between them are the events of reasoning and of calls of tools, as those of `TextStream.events`.
+
         With ``outputs=`` there is one for each response that has such outputs, even without new text.
         """
         if self._session is not None:
             self._session.check_unread()
         async for text in Items(self, with_outputs=True):
-            yield self._ended().delta(text)
+            for event in self._ended().events(text):
+                yield event
+        for event in self._ended().last_events():
+            yield event
         yield Finished(self._ended().result())
 
     async def partial(self) -> AsyncIterator[Any]:

@@ -57,11 +57,15 @@ class TextStream(CallStream[GenerationSession, str]):
     def events(self) -> Iterator[Event]:
         """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__iter__`.
 
+        Between them are a `ReasoningDelta` for each chunk of reasoning, and of a call of a tool `ToolCallStarted`,
+        `ToolArguments` as they come, and `ToolCall` when it is complete.
+
         With ``outputs=`` there is one for each response that has such outputs, even without new text.
         """
         self._session.check_unread()
         for text in self._items(with_outputs=True):
-            yield self._session.delta(text)
+            yield from self._session.events(text)
+        yield from self._session.last_events()
         yield Finished(self._session.result())
 
     def partial(self) -> Iterator[Any]:

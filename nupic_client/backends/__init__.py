@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nupic_client._public import publish
 from nupic_client.backends.detect import BACKENDS, backend_of, detect
+from nupic_client.backends.dynamo import DynamoBackend
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, Backend, OutputNames, make_tensor
 from nupic_client.backends.tensors import TensorBackend
@@ -21,6 +22,7 @@ __all__ = [
     "BACKENDS",
     "DEFAULT_MAX_TOKENS",
     "Backend",
+    "DynamoBackend",
     "InputTensor",
     "ModelSignature",
     "OutputNames",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nupic_client._suggest import did_you_mean, listed
+from nupic_client.backends.dynamo import DynamoBackend
 from nupic_client.backends.plain import PlainBackend
 from nupic_client.backends.protocol import Backend
 from nupic_client.backends.trtllm import TrtllmBackend
@@ -19,6 +20,7 @@ BACKENDS: tuple[Backend, ...] = (
     TrtllmEngineBackend(),
     TrtllmLlmapiBackend(),
     TrtllmBackend(),
+    DynamoBackend(),
     PlainBackend(),
 )
 """The backends that are detected, the most specific first."""

@@ -32,6 +32,8 @@ class OutputNames:
         logprobs: the output with the log probabilities of the tokens, or None. BYTES: JSON as vLLM writes it;
             numbers: one for each token of a response, or of all responses so far.
         echo: whether the text may begin with the prompt, which is then removed.
+        marks_end: whether the last response is marked as the final one. False: an answer is complete when the call ends
+            with status OK.
         detokenize: turns all token ids so far into text, for a model that answers with token ids.
     """
 
@@ -42,6 +44,7 @@ class OutputNames:
     output_tokens: str | None = None
     logprobs: str | None = None
     echo: bool = False
+    marks_end: bool = True
     detokenize: Callable[[Sequence[int]], str] | None = None
 
 

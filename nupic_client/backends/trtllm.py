@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from nupic_client.backends.special_tokens import RemovesSpecialTokens
 from nupic_client.backends.tensors import COUNTS, TensorBackend
 from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import SamplingParams
@@ -36,6 +37,7 @@ class TrtllmTensors(TensorBackend):
             **dict.fromkeys(PERF_METRICS, "return_perf_metrics"),
         }
     )
+    lora_inputs = MappingProxyType({"id": "lora_task_id"})
     cumulative = False
     needs_max_tokens = True
 
@@ -63,8 +65,12 @@ class TrtllmTensors(TensorBackend):
         return switches
 
 
-class TrtllmBackend(TrtllmTensors):
-    """The ensemble and the BLS model of TensorRT-LLM."""
+class TrtllmBackend(TrtllmTensors, RemovesSpecialTokens):
+    """The ensemble and the BLS model of TensorRT-LLM.
+
+    Args:
+        keeps_special_tokens: whether the model ``postprocessing`` was set up to leave special tokens in the text.
+    """
 
     name = "trtllm"
     options = MappingProxyType(
@@ -81,6 +87,7 @@ class TrtllmBackend(TrtllmTensors):
         }
     )
     stream_input = "stream"
+    special_tokens_hint = "set skip_special_tokens to false in the config.pbtxt of its model 'postprocessing'"
     streaming_hint = "deploy tensorrt_llm, and tensorrt_llm_bls where it is used, with `decoupled_mode:true`"
 
     def matches(self, signature: ModelSignature) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from nupic_client.backends.tensors import TensorBackend
+from nupic_client.backends.special_tokens import RemovesSpecialTokens
 from nupic_client.backends.trtllm import PERF_METRICS
 from nupic_client.signature import ModelSignature
 
@@ -27,8 +27,12 @@ _OPTIONS = (
 )
 
 
-class TrtllmLlmapiBackend(TensorBackend):
-    """Models of TensorRT-LLM's LLM-API. They stream only where the operator has made them decoupled."""
+class TrtllmLlmapiBackend(RemovesSpecialTokens):
+    """Models of TensorRT-LLM's LLM-API. They stream only where the operator has made them decoupled.
+
+    Args:
+        keeps_special_tokens: whether the model's code was changed so that it leaves special tokens in the text.
+    """
 
     name = "trtllm_llmapi"
     options = MappingProxyType({option: (f"{_PREFIX}{option}",) for option in _OPTIONS})
@@ -36,6 +40,11 @@ class TrtllmLlmapiBackend(TensorBackend):
     exclude_prompt_input = f"{_PREFIX}exclude_input_from_output"
     optional_outputs = MappingProxyType({"finish_reason": ("return_finish_reason", "finish_reason")})
     output_inputs = MappingProxyType(dict.fromkeys(PERF_METRICS, f"{_PREFIX}return_perf_metrics"))
+    lora_inputs = MappingProxyType(
+        {"name": "lora_name", "id": "lora_id", "path": "lora_path", "source": "lora_ckpt_source"}
+    )
+    special_tokens_hint = "give skip_special_tokens=False to its SamplingParams in model.py"
+    image_input = "image_url"
     cumulative = True
     needs_max_tokens = True  # the LLM-API's own default ends a text after 32 tokens
     streaming_hint = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"

@@ -10,8 +10,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from nupic_client.backends.images import as_base64
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS
-from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
+from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend, check_lora
+from nupic_client.errors import ConfigurationError
+from nupic_client.lora import Lora
+from nupic_client.options import BackendInputs
+from nupic_client.parts import ImagePart
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature, TensorValue
 
@@ -34,6 +39,7 @@ class VllmBackend(TensorBackend):
     stream_input = "stream"
     exclude_prompt_input = "exclude_input_in_output"
     optional_outputs = MappingProxyType({**OPTIONAL_OUTPUTS, "logprobs": ("return_logprobs", "logprobs")})
+    image_input = "image"
     cumulative = False
     needs_max_tokens = True  # vLLM's own default ends a text after 16 tokens
 
@@ -53,6 +59,40 @@ class VllmBackend(TensorBackend):
         if logprobs is not None:
             fields["logprobs"] = max(logprobs, 1)
         return {_SAMPLING: json.dumps(fields)}
+
+    def supports(self, option: str, signature: ModelSignature) -> bool:
+        """Return whether the option can be sent; the name of a LoRA adapter is a field of the JSON too."""
+        return _SAMPLING in signature.inputs if option == "lora" else super().supports(option, signature)
+
+    def lora_values(self, lora: Lora, signature: ModelSignature) -> BackendInputs:
+        """Return the field with the adapter's name.
+
+        Raises:
+            ConfigurationError: it has none.
+        """
+        check_lora(lora, ["name"], signature)
+        return {_SAMPLING: {"lora_name": lora.name}}
+
+    def image_text(self, image: ImagePart) -> str:
+        """Return the file of an image in base64.
+
+        Raises:
+            ConfigurationError: there is a url only, which vLLM's backend does not fetch.
+        """
+        return as_base64(image)
+
+    def special_token_inputs(self, signature: ModelSignature) -> BackendInputs:
+        """Return the field that leaves special tokens in the text.
+
+        Raises:
+            ConfigurationError: the model has no input for it.
+        """
+        if _SAMPLING not in signature.inputs:
+            raise ConfigurationError(
+                f"model {signature.name!r} must have the input {_SAMPLING!r}, which leaves special tokens in the text: this"
+                " family's tool calls or reasoning are marked by them"
+            )
+        return {_SAMPLING: {"skip_special_tokens": False}}
 
     def guide_inputs(
         self, signature: ModelSignature, kind: str, value: Any, *, spelling: str | None = None

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client.parts import TextPart
 from nupic_client.prompts.turn import Rule, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["PromptBuilder"]
+    from nupic_client.parts import ContentPart
+
+__all__ = ["TOOLS", "PromptBuilder"]
+
+TOOLS = -1
+"""The number of the tools on offer, which are content of no message."""
 
 
 class PromptBuilder:
@@ -17,11 +23,15 @@ class PromptBuilder:
 
     The safety check needs to know the family's own text from content: a control token is legitimate only where no
     character of it is content.
+
+    Args:
+        image: the family's own text for an image.
     """
 
-    __slots__ = ("_parts", "_quotes")
+    __slots__ = ("_image", "_parts", "_quotes")
 
-    def __init__(self) -> None:
+    def __init__(self, image: str | None = None) -> None:
+        self._image = image or ""
         self._parts: list[str] = []
         self._quotes: list[tuple[int, int]] = []
 
@@ -30,17 +40,28 @@ class PromptBuilder:
         self._parts.append(text)
 
     def content(self, text: str, message: int) -> None:
-        """Append the content, or what is left of it, of the message with this index."""
+        """Append the content, or what is left of it, of the message with this index, or of `TOOLS`."""
         if text:
             self._quotes.append((len(self._parts), message))
             self._parts.append(text)
 
-    def turn(self, turn: Turn | Rule, content: str, message: int) -> None:
+    def parts(self, content: str | Sequence[ContentPart], clean: Callable[[str], str], message: int) -> None:
+        """Append the texts and images of a content; each text is cleaned, as the templates do."""
+        if isinstance(content, str):
+            self.content(clean(content), message)
+            return
+        for part in content:
+            if isinstance(part, TextPart):
+                self.content(clean(part.text), message)
+            else:
+                self.literal(self._image)
+
+    def turn(self, turn: Turn | Rule, content: str | Sequence[ContentPart], message: int) -> None:
         """Append a message in its turn; nothing where it has none."""
         if isinstance(turn, Rule) or (turn.skip_empty and not content):
             return
         self.literal(turn.before)
-        self.content(turn.clean(content), message)
+        self.parts(content, turn.clean, message)
         self.literal(turn.after)
 
     def text(self) -> str:

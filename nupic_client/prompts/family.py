@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.turn import Rule, Turn
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import re
 
     from nupic_client.messages import Message
+    from nupic_client.prompts.tool_format import ToolFormat
     from nupic_client.tools import Tool
 
 __all__ = ["DateLine", "Family", "Job", "Place", "Rule", "Turn"]
@@ -96,6 +98,13 @@ class Job:
     first: int = 0
     tools: tuple[Tool, ...] = ()
 
+    @property
+    def has_tools(self) -> bool:
+        """Whether tools are on offer, or were called in the conversation."""
+        return bool(self.tools) or any(
+            message.role == "tool" or message.tool_calls for message in self.messages
+        )
+
 
 Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]
 """A family's own renderer, for a template that is more than text around messages."""
@@ -138,7 +147,9 @@ class Family:
         date: how the date is printed, where a family prints one.
         variables: the names of the template variables the family knows; None: any.
         tools: how tools, their calls and their results are written; None: the family has no tools.
+        image: what stands in the prompt for an image of a user message; None: the family has no images.
         aliases: short names.
+        answer: how an answer is read; None: all of it is text.
         script: the family's own renderer.
     """
 
@@ -170,6 +181,8 @@ class Family:
     generation_needs_turn: bool = False
     date: DateLine | None = None
     variables: tuple[str, ...] | None = ()
-    tools: Any = None
+    tools: ToolFormat | None = None
+    image: str | None = None
     aliases: tuple[str, ...] = ()
+    answer: AnswerFormat | None = None
     script: Script | None = None

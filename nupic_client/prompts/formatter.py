@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -10,10 +11,12 @@ from typing import Any
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.messages import Message, MessageLike, read_messages
-from nupic_client.prompts.builder import PromptBuilder
+from nupic_client.prompts.answer import AnswerFormat
+from nupic_client.prompts.answer_formats import answer_format
+from nupic_client.prompts.builder import TOOLS, PromptBuilder
 from nupic_client.prompts.continuing import cut_after, marked
 from nupic_client.prompts.family import Family, Job, Turn
-from nupic_client.prompts.guard import forgery, guarded
+from nupic_client.prompts.guard import check_results, forgery, forgery_in_tools, guarded
 from nupic_client.prompts.render import allowed, render
 from nupic_client.tools import ToolLike, to_tools
 
@@ -117,11 +120,11 @@ class PromptFormatter:
                 same folder.
 
         Returns:
-            The formatter. It takes any template variables.
+            The formatter. It takes any template variables. A ``response_template`` in the configuration is its `answer`.
 
         Raises:
             ConfigurationError: jinja2 is not installed, the file cannot be read, it has no chat template or
-                not that one.
+                not that one, or its ``response_template`` is wrong.
         """
         from nupic_client.prompts.tokenizer_config import family_of  # noqa: PLC0415  # the extra is needed only here
 
@@ -136,6 +139,11 @@ class PromptFormatter:
     def stop(self) -> tuple[str, ...]:
         """The strings that end a generation."""
         return self._family.stop
+
+    @property
+    def answer(self) -> AnswerFormat | None:
+        """How an answer is read: its text, reasoning and tool calls; None: all of it is text."""
+        return self._family.answer
 
     @property
     def opens_user_turn(self) -> str:
@@ -215,6 +223,29 @@ class PromptFormatter:
         """
         return PromptFormatter(self._family, system)
 
+    def with_answer(self, answer: AnswerFormat | str | None) -> PromptFormatter:
+        """Return this formatter with another way to read answers.
+
+        Args:
+            answer: the format, or the name of one of `ANSWER_FORMATS`; None: all of an answer is text.
+
+        Raises:
+            ConfigurationError: there is no such format.
+
+        Example:
+            >>> from nupic_client.prompts import formatter_for
+            >>> formatter_for("chatml").with_answer("qwen3-coder").answer.has_tool_calls
+            True
+        """
+        if isinstance(answer, str):
+            answer = answer_format(answer)
+        if answer is not None and not isinstance(answer, AnswerFormat):
+            raise ConfigurationError(
+                f"answer must be an AnswerFormat or the name of one, not {type(answer).__name__}",
+                parameter="answer",
+            )
+        return PromptFormatter(dataclasses.replace(self._family, answer=answer), self._system)
+
     def without_bos(self, prompt: str) -> str:
         """Return a rendered prompt without the BOS token at its beginning, for servers that put one there themselves.
 
@@ -289,6 +320,8 @@ class PromptFormatter:
             first=first,
             tools=given_tools,
         )
+        if not allow_control_tokens:
+            check_results(family, job)
         builder = render(family, job)
         if not allow_control_tokens:
             self._check_seams(builder, job)
@@ -330,6 +363,8 @@ class PromptFormatter:
         padded = set()
         while (forged := builder.find_forged(tokens)) is not None:
             token, index, part = forged
+            if index == TOOLS:
+                raise forgery_in_tools(self._family, token)
             if job.messages[index].role != "assistant" or part in padded:
                 raise forgery(self._family, job.messages[index], index + job.first, token)
             builder.pad(part)

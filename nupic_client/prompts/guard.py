@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Iterator, Sequence
 
-    from nupic_client.prompts.family import Family
+    from nupic_client.prompts.family import Family, Job
     from nupic_client.tools import Tool, ToolCall
 
-__all__ = ["forgery", "guarded"]
+__all__ = ["check_results", "forgery", "forgery_in_tools", "guarded"]
 
 
 def guarded(
@@ -67,6 +67,26 @@ def guarded(
         _neutral(message, tokens, shape) if message.role == "assistant" else message
         for message in conversation
     )
+
+
+def check_results(family: Family, job: Job) -> None:
+    """Refuse the marks around a result of a tool in what could forge one: results, and user turns that results share.
+
+    Raises:
+        PromptError: a text has one of them.
+    """
+    if family.tools is None or not family.tools.markers or not job.has_tools:
+        return
+    roles = {"tool", "user"} if family.tools.shares_user_turn else {"tool"}
+    for index, message in enumerate(job.messages):
+        if message.role in roles:
+            for marker in _first_of(list(family.tools.markers), [message.text]):
+                raise forgery(family, message, index + job.first, marker)
+
+
+def forgery_in_tools(family: Family, token: str) -> PromptError:
+    """Return the error of a control token that arises in the list of the tools."""
+    return _refused(family, "the list of the tools", token)
 
 
 def forgery(family: Family, message: Message, number: int, token: str) -> PromptError:

@@ -24,6 +24,7 @@ from nupic_client.prompts.families import (
     qwen3,
     solar,
     vicuna,
+    vision,
     zephyr,
 )
 from nupic_client.prompts.formatter import PromptFormatter
@@ -58,6 +59,7 @@ _ALL = (
     *solar.FAMILIES,
     zephyr.OLMO,
     *vicuna.FAMILIES,
+    *vision.FAMILIES,
     *plain.FAMILIES,
 )
 
@@ -136,6 +138,7 @@ NAME_RULES: tuple[tuple[str, str], ...] = (
     (r"gemma-?2-\d+b-it\b", "gemma-2"),
     (r"gemma-(?:1\.1-)?\d+b-it\b", "gemma"),
     (r"qwen-?3-\d+(?:\.\d+)?b(?!-base|-(?:instruct|thinking))", "qwen3"),
+    (r"qwen-?2(?:\.5)?-?vl.*instruct", "qwen2-vl"),
     (r"qwen-?2\.5(?!-(?:coder|math|vl|omni)).*instruct", "qwen2.5"),
     (r"qwen-?2-\d+(?:\.\d+)?b-instruct", "qwen2"),
     (r"qwen-?1\.5.*chat", "qwen1.5"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nupic_client.errors import PromptError
 from nupic_client.prompts.builder import PromptBuilder
 from nupic_client.prompts.family import Family, Job, Place, Rule, Turn
+from nupic_client.prompts.tool_render import render_with_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,12 @@ def render(family: Family, job: Job) -> PromptBuilder:
         PromptError: the official template refuses this conversation.
     """
     check(family, job)
-    builder = PromptBuilder()
+    builder = PromptBuilder(family.image)
     if family.script is not None:
         family.script(family, job, builder)
+        return builder
+    if family.tools is not None and job.has_tools:
+        render_with_tools(family, family.tools, job, builder)
         return builder
     builder.literal(family.start)
     _say_front(family, job, builder)
@@ -51,7 +55,8 @@ def allowed(family: Family) -> str:
     if family.roles == ("user",):
         return f"{family.name} allows exactly one user message and nothing else"
     if not family.alternating:
-        return f"{family.name} allows the roles {', '.join(family.roles)}, in any order"
+        roles = family.roles if family.tools is None else (*family.roles, "tool")
+        return f"{family.name} allows the roles {', '.join(roles)}, in any order"
     system = (
         "no system message" if family.system is Rule.REFUSED else "at most one system message, at the front"
     )
@@ -78,18 +83,28 @@ def check(family: Family, job: Job) -> None:
     messages, first = job.messages, job.first
     if family.tools is None:
         _check_no_tools(family, job)
+    roles = family.roles if family.tools is None else (*family.roles, "tool")
     for index, message in enumerate(messages):
-        if message.role not in family.roles:
+        if message.role not in roles:
             raise PromptError(f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}")
         if message.images:
-            raise PromptError(
-                f"{named(index + first)} ({message.role}) has an image, but {family.name} has no place for images",
-                hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
-            )
+            _check_images(family, message, index + first)
     if isinstance(family.assistant, Rule) and len(messages) != 1:
         raise PromptError(f"the conversation has {len(messages) + first} messages, but {allowed(family)}")
-    if family.alternating:
+    if family.alternating and (family.tools is None or family.tools.alternating or not job.has_tools):
         _check_turns(family, messages, first)
+
+
+def _check_images(family: Family, message: Message, number: int) -> None:
+    if family.image is None:
+        raise PromptError(
+            f"{named(number)} ({message.role}) has an image, but {family.name} has no place for images",
+            hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
+        )
+    if message.role != "user":
+        raise PromptError(
+            f"{named(number)} ({message.role}) has an image, but {family.name} has images in user messages only"
+        )
 
 
 def _check_no_tools(family: Family, job: Job) -> None:
@@ -107,13 +122,16 @@ def _check_turns(family: Family, messages: Sequence[Message], first: int) -> Non
     skipped = 1 if messages[0].role == "system" else 0
     if skipped and family.system is Rule.REFUSED:
         raise PromptError(f"{named(first)} is a system message, but {allowed(family)}")
-    for index, message in enumerate(messages[skipped:]):
+    turns = [(index, message) for index, message in enumerate(messages) if index >= skipped]
+    turns = [
+        (index, message) for index, message in turns if message.role != "tool" and not message.tool_calls
+    ]
+    for position, (index, message) in enumerate(turns):
         # The templates compare "is it a user message" with the parity only: a late system message may stand
         # where an assistant message is due. What happens to it then is the family's `late_system`.
         refused = message.role == "system" and _late_system(family) is Rule.REFUSED
-        if (message.role == "user") != (index % 2 == 0) or refused:
-            number = index + skipped + first
-            raise PromptError(f"{named(number)} is of role {message.role!r}, but {allowed(family)}")
+        if (message.role == "user") != (position % 2 == 0) or refused:
+            raise PromptError(f"{named(index + first)} is of role {message.role!r}, but {allowed(family)}")
 
 
 def _late_system(family: Family) -> Turn | Rule:
@@ -158,7 +176,7 @@ def _say_turns(family: Family, messages: Sequence[Message], builder: PromptBuild
         elif index == last and message.role == "assistant" and family.last_assistant is not None:
             builder.turn(family.last_assistant, message.text, index)
         else:
-            builder.turn(turns[message.role], message.text, index)
+            builder.turn(turns[message.role], message.content, index)
 
 
 def _folded_into(family: Family, messages: Sequence[Message]) -> int:
@@ -175,16 +193,14 @@ def _quote_folded(family: Family, messages: Sequence[Message], index: int, build
     system, user = family.system, family.user
     if isinstance(system, Rule) or isinstance(user, Rule):  # pragma: no cover  # such a family folds nothing
         return
-    text = messages[index].text
+    text, clean = messages[index].content, user.clean
     gap = system.after
-    if family.trims_fold:
+    if family.trims_fold and isinstance(text, str):
         # Trimming the whole removes nothing at its front, which is the family's own text.
-        text = text.rstrip()
+        text, clean = text.rstrip(), str
         gap = gap if text else gap.rstrip()
-    else:
-        text = user.clean(text)
     builder.literal(user.before + system.before)
     builder.content(messages[0].text, 0)
     builder.literal(gap)
-    builder.content(text, index)
+    builder.parts(text, clean, index)
     builder.literal(user.after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
+from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.jinja import jinja_family
 
 if TYPE_CHECKING:
@@ -56,14 +58,21 @@ def family_of(
     _check_choice(templates, chat_template)
     tokens = _special_tokens(values)
     ends = [] if folder is None else _end_tokens(folder, values)
-    return jinja_family(
+    control_tokens = _control_tokens(values, tokens)
+    family = jinja_family(
         templates,
         tokens,
         name=name or str(values.get("name_or_path") or "jinja"),
         chosen=chat_template,
         stop=(*ends, *stop),
-        control_tokens=_control_tokens(values, tokens),
+        control_tokens=control_tokens,
         source=source,
+    )
+    template = values.get("response_template")
+    if template is None:
+        return family
+    return dataclasses.replace(
+        family, answer=AnswerFormat.from_template(template, special_tokens=control_tokens)
     )
 
 

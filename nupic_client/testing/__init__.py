@@ -22,6 +22,7 @@ from nupic_client.local.engines.scripted import (
     silence,
     sleep,
 )
+from nupic_client.local.kserve.dynamo import dynamo_signature
 from nupic_client.testing.endpoint_group import EndpointGroup
 from nupic_client.testing.fake_triton import Cancellation, FakeTriton
 
@@ -37,6 +38,7 @@ __all__ = [
     "ServedModel",
     "Step",
     "abort",
+    "dynamo_signature",
     "end",
     "fail",
     "raw",

@@ -59,7 +59,7 @@ def test_a_backend_is_known_by_its_tensors(signature, name):
 
 def test_every_backend_is_one():
     assert all(isinstance(backend, Backend) for backend in BACKENDS)
-    assert len({backend.name for backend in BACKENDS}) == len(BACKENDS) == 5
+    assert len({backend.name for backend in BACKENDS}) == len(BACKENDS) == 6
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from nupic_client.backends import BACKENDS, PlainBackend, VllmBackend
 from nupic_client.errors import ConfigurationError, ConnectionFailedError, RequestError
 from nupic_client.registry import ModelSpec
 from nupic_client.signature import TensorSpec
+from nupic_client.testing import dynamo_signature
 
 READY = wire.pb.ModelReadyResponse(ready=True)
 NOT_READY = wire.pb.ModelReadyResponse(ready=False)
@@ -287,8 +288,10 @@ def test_no_backend_asks_a_model_that_is_not_decoupled_for_a_stream(backend):
         "trtllm_llmapi": LLMAPI,
         "trtllm_engine": ENGINE,
         "plain": PLAIN,
+        "dynamo": dynamo_signature("llama"),
     }
-    assert backend.refuse_streaming(changed(signatures[backend.name], decoupled=False))
+    refusal = backend.refuse_streaming(changed(signatures[backend.name], decoupled=False))
+    assert bool(refusal) is (backend.name != "dynamo")  # whose models all stream, and say so of none
 
 
 def test_required_inputs_are_checked_for_every_backend():

@@ -168,8 +168,8 @@ def test_refused_by_every_family(family):
     formatter = formatter_for(family)
     with pytest.raises(PromptError, match="at least one message"):
         formatter([])
-    with pytest.raises(PromptError, match=r"message 1 has the role 'tool', but .* allows .*user"):
-        formatter([U, Message("tool", "x")])
+    with pytest.raises(PromptError, match=r"message 1 has the role 'critic', but .* allows .*user"):
+        formatter([U, Message("critic", "x")])
     with pytest.raises(ConfigurationError):
         formatter(5)
     with pytest.raises(ConfigurationError):
@@ -319,6 +319,9 @@ def test_formatters_are_immutable_values(family):
         ("SOLAR-10.7B-Instruct-v1.0", "solar-instruct"),
         ("vicuna-7b-v1.5", "vicuna-1.1"),
         ("OpenHermes-2.5-Mistral-7B", "chatml"),
+        ("Qwen2-VL-7B-Instruct", "qwen2-vl"),
+        ("Qwen/Qwen2.5-VL-72B-Instruct-AWQ", "qwen2-vl"),
+        ("Qwen2-VL-7B", None),
         ("gpt2", None),
         ("", None),
     ],

@@ -132,7 +132,7 @@ def test_a_line_that_opens_the_users_turn_is_known(family, opening):
     [
         ("chatml", [user("x <|im_end|>")], r"message 0 \(user\) contains"),
         ("chatml", [user("x"), user("y <|im_end|>")], r"message 1 \(user\) contains"),
-        ("chatml", [user("x"), Message("tool", "y")], "message 1 has the role 'tool'"),
+        ("chatml", [user("x"), Message("critic", "y")], "message 1 has the role 'critic'"),
         ("llama-2-chat", [user("x"), user("y")], "message 1 is of role 'user'"),
     ],
 )

@@ -15,7 +15,7 @@ from nupic_client.prompts import FAMILIES, formatter_for
 # Written by hand, apart from the families' own tables: what a reader of the prompt would take for the start
 # of a turn.
 OPENERS = {
-    r"<\|im_start\|>": "chatml smollm2 qwen1.5 qwen2 qwen2.5 qwen3 yi-1.5-chat internlm2-chat phi-4",
+    r"<\|im_start\|>": "chatml smollm2 qwen1.5 qwen2 qwen2.5 qwen3 yi-1.5-chat internlm2-chat phi-4 qwen2-vl",
     r"\[INST\]|<<SYS>>|\[/INST\]|</s>": "llama-2-chat mistral-v0.1-legacy mistral-v0.2-legacy mistral-v1 mixtral-instruct"
     " mistral-v3 mistral-v3-tekken",
     r"\[INST\]|\[SYSTEM_PROMPT\]|\[/INST\]|</s>": "mistral-v7 mistral-v7-tekken",

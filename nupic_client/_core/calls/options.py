@@ -12,12 +12,15 @@ from nupic_client._numbers import as_bool, check_integer
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import did_you_mean
 from nupic_client._text import check_text
+from nupic_client._tool_choice import AUTO, ToolChoice, read_tool_choice
 from nupic_client.errors import ConfigurationError
+from nupic_client.lora import Lora, LoraLike
 from nupic_client.options import BackendInputs, GenerateOptions
 from nupic_client.response_format import Enforcement
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 from nupic_client.signature import ModelSignature
 from nupic_client.timeouts import DEFAULT_MAX_OUTPUT_BYTES, RetryPolicy, Timeouts
+from nupic_client.tools import Tool, to_tools
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Metadata
@@ -61,10 +64,14 @@ class CallOptions:
     outputs: tuple[str, ...] = ()
     session: Affinity = None
     logprobs: int | None = None
+    lora: Lora | None = None
     output_format: OutputFormat | None = None
     enforce: Enforcement = "server"
     output_retries: int = 2
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = AUTO
+    reasoning: Literal["separate", "include"] = "separate"
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
     signature: ModelSignature | None = None
@@ -139,6 +146,10 @@ def _logprobs(value: bool | int | None) -> int | None:  # noqa: FBT001 - the opt
     return check_integer("logprobs", value, allowed, low=0, high=MOST_LOGPROBS)
 
 
+def _lora(value: LoraLike | None) -> Lora | None:
+    return None if value is None else Lora.of(value)
+
+
 def _signature(value: ModelSignature | None) -> ModelSignature | None:
     if value is not None and not isinstance(value, ModelSignature):
         raise ConfigurationError(
@@ -194,6 +205,14 @@ def _continue_final_message(value: bool | None) -> bool:  # noqa: FBT001 - the o
     return bool(switch)
 
 
+def _reasoning(value: str | None) -> str:
+    if value not in {"separate", "include", None}:
+        raise ConfigurationError(
+            f"reasoning must be 'separate' or 'include', not {value!r}", parameter="reasoning"
+        )
+    return value or "separate"
+
+
 def _unsupported(value: str) -> str:
     if value not in {"error", "warn"}:
         raise ConfigurationError(
@@ -243,13 +262,17 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "backend_inputs": ("backend_inputs", _backend_inputs),
     "continue_final_message": ("continue_final_message", _continue_final_message),
     "logprobs": ("logprobs", _logprobs),
+    "lora": ("lora", _lora),
     "outputs": ("outputs", output_names),
     "response_format": ("output_format", _response_format),
     "enforce": ("enforce", _enforce),
     "output_retries": ("output_retries", _output_retries),
     "parameters": ("parameters", check_parameters),
+    "reasoning": ("reasoning", _reasoning),
     "session": ("session", _session),
     "signature": ("signature", _signature),
+    "tool_choice": ("tool_choice", read_tool_choice),
+    "tools": ("tools", to_tools),
     "unsupported": ("unsupported", _unsupported),
 }
 """For each option the attribute of `CallOptions` that holds it, and the function that validates it."""

@@ -91,7 +91,7 @@ class StreamDecoder:
         self._fast_path = FastPath()
         self._known_frames = self._fast_path.known
         self._advance: Callable[[bytes], str] = self._continued
-        self._responses = StreamResponses(request_id)
+        self._responses = StreamResponses(request_id, marks_end=output_names.marks_end)
         self._shorten()
         self.stopped_early = False
         """Whether a stop string ended the text while the server may still be generating."""

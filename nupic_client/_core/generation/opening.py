@@ -85,6 +85,8 @@ def _open_stream(
         model, signature = yield from ask_model(request, models, observation)
     if model is not request.model:
         request = replace(request, model=model)
+    if request.answer is not None:
+        kind = _with_parts(kind)
     # A refusal may mean that the server has loaded another version of the model: the next request asks again.
     return kind(
         request,
@@ -94,6 +96,12 @@ def _open_stream(
         on_signature_changed=partial(models.forget, model.server_name),
         observation=observation,
     )
+
+
+def _with_parts(kind: type[GenerationSession]) -> type[GenerationSession]:
+    from nupic_client._core.generation.answer_session import with_parts  # noqa: PLC0415 - few answers have parts
+
+    return with_parts(kind)
 
 
 def ask_model_observed(
@@ -186,9 +194,8 @@ def _generate(
     forget = partial(models.forget, request.model.server_name)
     request = replace(request, model=replace(request.model, server_name=signature.name), stream=False)
     wire_request = cache.wire_request(request, signature)
-    session = GenerationSession(
-        request, wire_request, start, on_signature_changed=forget, observation=observation
-    )
+    kind = GenerationSession if request.answer is None else _with_parts(GenerationSession)
+    session = kind(request, wire_request, start, on_signature_changed=forget, observation=observation)
     if signature.decoupled:
         return session
     del session.message.parameters[wire.EMPTY_FINAL_PARAMETER]  # only streams have a final response

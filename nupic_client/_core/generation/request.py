@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.observation import Watch
     from nupic_client._core.calls.options import CallOptions
+    from nupic_client._core.generation.answer_plan import AnswerPlan
     from nupic_client.backends.protocol import Backend, OutputNames
     from nupic_client.model_spec import ModelSpec
+    from nupic_client.parts import ImagePart
 
 __all__ = ["GenerationRequest", "WireRequest"]
 
@@ -29,6 +31,9 @@ class GenerationRequest:
         stream: whether the answer should come in chunks.
         bearer: adds the token to the metadata.
         chat: whether the prompt was a conversation.
+        answer: how the answer is read in parts; None where all of it is text.
+        images: of the prompt, in the order of their places in it; each has its bytes or a url.
+        keep_special_tokens: whether special tokens must stay in the text, because they mark parts of the answer.
         watch: tells an observer of the request; None without one.
     """
 
@@ -41,6 +46,9 @@ class GenerationRequest:
     stream: bool = True
     bearer: Bearer | None = None
     chat: bool = False
+    answer: AnswerPlan | None = field(default=None, repr=False)
+    images: tuple[ImagePart, ...] = field(default=(), repr=False)
+    keep_special_tokens: bool = False
     watch: Watch | None = field(default=None, repr=False, compare=False)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.calls.outputs import check_output
+from nupic_client._core.generation.asked_inputs import cannot, extra_inputs
 from nupic_client._core.generation.backend_inputs import RequestTensor, check_filled, with_inputs
 from nupic_client._core.generation.request import GenerationRequest, WireRequest
 from nupic_client._core.kserve import wire
@@ -39,7 +41,7 @@ class RequestTemplate:
 
     __slots__ = (
         "_backend",
-        "_guide",
+        "_extra",
         "_logprobs",
         "_options",
         "_prompt_names",
@@ -59,6 +61,7 @@ class RequestTemplate:
             check_output(signature, name)
         missing = _unsupported(options, backend, signature)
         self._logprobs = None if "logprobs" in missing else options.logprobs
+        self._extra = extra_inputs(request, backend, signature, missing)
         self.lasting = not missing
         """Whether to keep it for further requests. One that warns is made anew for each request, so that each one warns."""
         self.stops = tuple(dict.fromkeys((*options.sampling.stop_strings, *request.model.stop)))
@@ -70,11 +73,11 @@ class RequestTemplate:
             output_names = replace(output_names, cumulative=False)  # a guess could lose text
         self.output_names = output_names
         """The outputs that hold the parts of the answer."""
-        self._guide = _guide_inputs(request, backend, signature)
         self._prompt_names: tuple[str, ...] = ()
         self._rest: Any = None
         self._text: Any = None
-        self._fill_rest(request)
+        if not request.images:
+            self._fill_rest(request)
 
     def fits(self, request: GenerationRequest, signature: ModelSignature) -> bool:
         """Return whether the template is for these options and this signature."""
@@ -105,7 +108,7 @@ class RequestTemplate:
         others = backend.other_values(
             signature, options.sampling, stream=request.stream, logprobs=self._logprobs
         )
-        if not prompt.keys().isdisjoint((*others, *options.backend_inputs, *self._guide)):
+        if not prompt.keys().isdisjoint((*others, *chain.from_iterable(self._extra))):
             return  # an input that carries the prompt and an option depends on both
         backend.check_signature(signature)
         tensors = self._with_extra(self._tensors({**others, **self._switches()}))
@@ -143,17 +146,36 @@ class RequestTemplate:
             logprobs=self._logprobs,
         )
         switches = self._tensors(self._switches())
-        tensors = self._with_extra([*made, *switches])
+        images = self._tensors(self._images(request)) if request.images else []
+        tensors = self._with_extra([*made, *images, *switches])
         check_filled(tensors, self._signature)
         message = self._build(request, tensors)
         message.MergeFrom(self._build(None, []))
         return message
 
+    def _images(self, request: GenerationRequest) -> Mapping[str, Sequence[TensorValue]]:
+        """Return the input that carries the images.
+
+        Raises:
+            ConfigurationError: the model takes no such images, or the caller gives others.
+        """
+        backend = self._backend
+        if not isinstance(backend, TensorBackend):
+            raise cannot(backend, "content", "send images")
+        values = backend.image_values(request.images, self._signature)
+        twice = values.keys() & self._options.backend_inputs.keys()
+        if twice:
+            raise ConfigurationError(
+                f"backend_inputs: {min(twice)!r} must not be given where messages have images: give all of them in messages",
+                parameter="backend_inputs",
+            )
+        return values
+
     def _with_extra(self, tensors: Sequence[RequestTensor]) -> list[RequestTensor]:
-        """Return inputs with the constraint of the text, and the caller's own inputs, put over them."""
-        if self._guide:
-            tensors = with_inputs(tensors, self._signature, self._guide)
-        return with_inputs(tensors, self._signature, self._options.backend_inputs)
+        """Return the inputs with those put over them that the caller asks for, one way or another."""
+        for extra in self._extra:
+            tensors = with_inputs(tensors, self._signature, extra)
+        return [*tensors]
 
     def _switches(self) -> Mapping[str, TensorValue]:
         """Return the inputs that ask for the outputs besides the text."""
@@ -202,7 +224,10 @@ class RequestCache:
         """
         model = request.model
         options = request.options
-        key = (model.server_name, model.version, model.stop, model.text, request.stream, id(options))
+        key = (
+            *(model.server_name, model.version, model.stop, model.text),
+            *(request.stream, request.keep_special_tokens, not request.images, id(options)),
+        )
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):
             template = RequestTemplate(request, signature)
@@ -213,36 +238,11 @@ class RequestCache:
         return WireRequest(template.message(request), template.output_names, template.stops, options.outputs)
 
 
-def _guide_inputs(
-    request: GenerationRequest, backend: Backend, signature: ModelSignature
-) -> Mapping[str, Any]:
-    """Return the inputs that make the server give the answer its form; none where it is not asked to.
-
-    Raises:
-        ConfigurationError: the server cannot.
-    """
-    form = request.options.output_format
-    if form is None or request.options.enforce == "validate":
-        return {}
-    inputs = None
-    if isinstance(backend, TensorBackend):
-        inputs = backend.guide_inputs(
-            signature, form.guide.kind, form.guide.value, spelling=request.model.guided
-        )
-    if inputs is None:
-        raise ConfigurationError(
-            f"model {signature.name!r} (backend {backend.name!r}) has no input for response_format, so"
-            " that the server cannot enforce it: leave it out",
-            parameter="response_format",
-            hint="or set enforce='validate' to have the client check the answer and ask again",
-        )
-    return inputs
-
-
 def _unsupported(options: CallOptions, backend: Backend, signature: ModelSignature) -> list[str]:
     """Return the options that the model has no input for; warn or raise, as the caller wants."""
     wanted = [name for name, _ in options.sampling.given() if name != "stop"]
     wanted += [] if options.logprobs is None else ["logprobs"]
+    wanted += [] if options.lora is None else ["lora"]
     missing = [name for name in wanted if not backend.supports(name, signature)]
     if missing:
         has = [name for name in (*OPTION_NAMES, "logprobs") if backend.supports(name, signature)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +15,7 @@ from nupic_client._core.generation.refusal import with_sent_parameters
 from nupic_client._core.generation.timing import Stopwatch
 from nupic_client.errors import ProtocolError, RequestError
 from nupic_client.logs import log_outcome
+from nupic_client.messages import Message, assistant
 from nupic_client.observe import RequestOutcome
 from nupic_client.results import FinishReason, Generation, TextDelta
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nupic_client._core.generation.request import GenerationRequest, WireRequest
     from nupic_client._output_format import OutputFormat, Reading
     from nupic_client._partial_json import PartialJson
+    from nupic_client.results import Event
 
 __all__ = ["GenerationSession", "OnEnd"]
 
@@ -147,6 +149,18 @@ class GenerationSession(StreamSession[str]):
         decoder = self._decoder
         return TextDelta(text, decoder.take_logprobs(), decoder.fresh_outputs)
 
+    def events(self, text: str) -> Iterable[Event]:
+        """Return the events of a response, whose text `receive` returned."""
+        return (self.delta(text),)
+
+    def last_events(self) -> Iterable[Event]:
+        """Return the events of the end that came without text."""
+        return ()
+
+    def answer_message(self) -> Message:
+        """Return the answer as a message of a conversation."""
+        return assistant(self.text)
+
     def ended(self, now: float) -> str:
         """Take the regular end of the stream and return the text that was held back until then; usually there is none.
 
@@ -234,7 +248,7 @@ class GenerationSession(StreamSession[str]):
         text = self.text
         error = with_sent_parameters(error, self.message)
         return super()._completed(
-            error.with_facts(partial_text=text, retryable=error.retryable and not text), now
+            error.with_facts(partial_text=text, retryable=error.retryable and not any(self._chunks)), now
         )
 
     def _amount(self) -> str:

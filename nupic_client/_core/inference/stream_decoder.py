@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.stream_responses import StreamResponses
+from nupic_client.backends.dynamo import is_of_dynamo
 from nupic_client.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class ResultDecoder:
     def __init__(self, codec: InferenceCodec, request_id: str) -> None:
         self._codec = codec
         self._request_id = request_id
-        self._responses = StreamResponses(request_id)
+        self._responses = StreamResponses(request_id, marks_end=not is_of_dynamo(codec.signature))
         self._answers = not codec.signature.decoupled
         """Whether the next response is the answer of a model that answers once, which may have no outputs."""
         self.finished = False

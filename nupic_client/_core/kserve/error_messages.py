@@ -33,8 +33,9 @@ def error_from_message(message: str) -> RequestError | None:
             facts: dict[str, Any] = {}
             if issubclass(rule.error, ContextLengthError):
                 facts["limit"], facts["requested"] = figures(words)
+            advice = "" if rule.advice is None else f"{rule.advice(words)}; the server said: "
             return rule.error(
-                f"{rule.sentence}: {core}",
+                f"{rule.sentence}: {advice}{core}",
                 status=rule.status,
                 retryable=rule.retryable,
                 server_message=message,

@@ -11,9 +11,10 @@ A pattern begins with ``^`` where a model's own words may contain the same ones.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from nupic_client._core.kserve import context_length
+from nupic_client._core.kserve import context_length, lora_names
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -38,6 +39,7 @@ class Rule:
         status: the gRPC status of such an error where the text came without one.
         sentence: what happened.
         retryable: whether the same request may succeed if it is sent again.
+        advice: says what to do about a text; None where the sentence does.
     """
 
     pattern: re.Pattern[str]
@@ -45,12 +47,19 @@ class Rule:
     status: str
     sentence: str
     retryable: bool = False
+    advice: Callable[[str], str] | None = None
 
 
 def _rule(
-    pattern: str, error: type[RequestError], status: str, sentence: str, *, retryable: bool = False
+    pattern: str,
+    error: type[RequestError],
+    status: str,
+    sentence: str,
+    *,
+    retryable: bool = False,
+    advice: Callable[[str], str] | None = None,
 ) -> Rule:
-    return Rule(re.compile(pattern), error, status, sentence, retryable)
+    return Rule(re.compile(pattern), error, status, sentence, retryable, advice)
 
 
 _ENGINE = r"^(Error generating (stream|request): )?"
@@ -214,13 +223,42 @@ RULES = (
         VLLM_REFUSAL,
     ),
     _rule(
+        rf"{_ENGINE}{lora_names.PATTERN}",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the server has no LoRA adapter of this name",
+        advice=lora_names.advice,
+    ),
+    _rule(
+        rf"{_ENGINE}LoRA (feature )?is not enabled|^\[vllm\] LoRA is not enabled",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the server has no LoRA adapters: leave lora= out, or load the model with enable_lora and a multi_lora.json",
+    ),
+    _rule(
+        r"LoRA task \d+ not found in cache",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "TensorRT-LLM does not hold the weights of this LoRA adapter now: send them once, with lora= and"
+        " backend_inputs={'lora_weights': …, 'lora_config': …}",
+    ),
+    _rule(
+        r"skip_special_tokens=False is not supported",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "this tokenizer cannot leave special tokens in the text, which the tool calls or the reasoning of this family need:"
+        " load the model with tokenizer_mode 'hf'",
+    ),
+    _rule(
         r"Requested (sample|prompt) logprobs of \d+, which is greater than max allowed"
         r"|When streaming, `?exclude_input_in_output`? = False is not allowed"
-        rf"|{_ENGINE}(LoRA feature is not enabled|LoRA \S+ is not supported|Got lora_request)"
+        rf"|{_ENGINE}(LoRA \S+ is not supported|Got lora_request)"
         rf"|{_ENGINE}(Grammar error|Incorrect padding$|allowed_token_ids |token_id\(s\) .* in logit_bias)"
         rf"|{_ENGINE}(Structured outputs requires|structured_outputs\.|Choice '.*' cannot be an empty list)"
         rf"|{_ENGINE}The (\w+ )?prompt cannot be empty"
         rf"|{_ENGINE}.{{0,300}}is not a multimodal model"
+        rf"|{_ENGINE}(cannot identify image file|At most \d+ \w+\(s\) may be provided in one (request|prompt))"
+        rf"|{_ENGINE}(Failed to apply prompt (replacement|update)|Expected there to be \d+ prompt (replacement|update))"
         rf"|{_ENGINE}Model .{{0,300}}does not support '\w+' request",
         RequestRejectedError,
         "INVALID_ARGUMENT",

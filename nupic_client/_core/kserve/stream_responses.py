@@ -7,7 +7,8 @@ Laws, observed on Triton 2.51.0:
 3. A stream that ends without either was cut short, even if it ends with status OK.
 
 MLServer, by its source, streams bare responses without Triton's message around them, marks none and says errors by the
-status of the call. A stream of such responses is complete when it ends with status OK.
+status of the call. NVIDIA Dynamo wraps its responses and marks none either. A stream of such a server is complete when it
+ends with status OK.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ class StreamResponses:
 
     Args:
         request_id: a response with another id is an error, one without an id is accepted; empty accepts any id.
+        marks_end: whether the server marks the final response, as Triton does.
     """
 
-    __slots__ = ("_request_id", "bare", "complete")
+    __slots__ = ("_marks_end", "_request_id", "bare", "complete")
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, *, marks_end: bool = True) -> None:
         self._request_id = request_id
+        self._marks_end = marks_end
         self.bare = False
         """Whether the server streams bare responses, without Triton's message around them."""
         self.complete = False
@@ -64,12 +67,12 @@ class StreamResponses:
             )
 
     def check_end(self) -> None:
-        """Check that a stream may end (status OK) without a final mark, as streams of bare responses do.
+        """Check that a stream may end (status OK) without a final mark, as those of servers that set none do.
 
         Raises:
             IncompleteStreamError: it may not.
         """
-        if not self.bare:
+        if self._marks_end and not self.bare:
             raise IncompleteStreamError(
                 "the server ended the stream before the answer was complete: no response was marked as final"
             )

@@ -18,6 +18,12 @@ from nupic_client.local.engine import (
     StreamEnd,
 )
 from nupic_client.local.kserve.admission import AdmissionQueue, QueueFull
+from nupic_client.local.kserve.dynamo import (
+    DynamoWriter,
+    check_dynamo_request,
+    is_dynamo,
+    wants_stream,
+)
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.outputs import joined
 from nupic_client.local.kserve.requests import batch_size, check_request, decode_request, id_prefix
@@ -107,9 +113,11 @@ class InferenceHandler:
         message = self._repository.memory.filled(message)
         request = decode_request(message, known, metadata=metadata, method=method)
         self._on_request(request)
-        writer = ResponseWriter(known, request)
+        writer = DynamoWriter(known, request) if is_dynamo(known) else ResponseWriter(known, request)
         try:
             model = self._repository.find(message.model_name, message.model_version)
+            if is_dynamo(model):
+                check_dynamo_request(message, request)
             _check_method(model, method)
             writer.classes = self._checked(message, model, execution)
             writer.write_to_memory(self._repository.memory.write, message.outputs)
@@ -173,7 +181,8 @@ def _engine_responses(
     execution: Execution,
 ) -> Generator[Any]:
     with closing(_guarded(model, request, cancelled)) as chunks:
-        for chunk in _timed(chunks if model.signature.decoupled else joined(chunks), execution):
+        streams = model.signature.decoupled or (is_dynamo(model) and wants_stream(request))
+        for chunk in _timed(chunks if streams else joined(chunks), execution):
             if chunk.raw is not None:
                 yield chunk.raw
                 continue
@@ -185,7 +194,7 @@ def _engine_responses(
             if chunk.final:
                 break
     asked = request.parameters.get(wire.EMPTY_FINAL_PARAMETER) is True
-    if asked and not writer.finished and not cancelled.is_set():
+    if asked and writer.marks_end and not writer.finished and not cancelled.is_set():
         yield wire.pb.ModelStreamInferResponse(infer_response=writer.final())
 
 

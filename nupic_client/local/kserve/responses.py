@@ -30,6 +30,9 @@ class ResponseWriter:
         request: the request.
     """
 
+    marks_end = True
+    """Whether the end of an answer may be marked by an empty response."""
+
     def __init__(self, model: ServedModel | None, request: EngineRequest) -> None:
         self._model = model
         self._request = request

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from nupic_client.prompts import answer_formats
+from nupic_client.prompts.answer import AnswerFormat
+from nupic_client.prompts.families.hermes import HERMES_TOOLS, QWEN_2_5_TOOLS, SMOLLM2_TOOLS
 from nupic_client.prompts.family import Family, Rule, Turn
+
+if TYPE_CHECKING:
+    from nupic_client.prompts.tool_format import ToolFormat
 
 __all__ = ["CHATML", "INTERNLM2", "QWEN_1_5", "QWEN_2", "QWEN_2_5", "SMOLLM2", "YI"]
 
@@ -26,6 +34,8 @@ CHATML = Family(
     user=_USER,
     assistant=_ASSISTANT,
     generation=_GENERATION,
+    tools=HERMES_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("openhermes", "openhermes-2.5", "hermes"),
 )
 
@@ -43,6 +53,8 @@ SMOLLM2 = Family(
     assistant=_ASSISTANT,
     default_system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
     generation=_GENERATION,
+    tools=SMOLLM2_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("smollm", "smollm2-instruct"),
 )
 
@@ -52,6 +64,8 @@ def _qwen(
     reference_model: str,
     *,
     default_system: str = "You are a helpful assistant.",
+    tools: ToolFormat | None = None,
+    answer: AnswerFormat | None = None,
     aliases: tuple[str, ...],
 ) -> Family:
     return Family(
@@ -67,6 +81,8 @@ def _qwen(
         assistant=_ASSISTANT,
         default_system=default_system,
         generation=_GENERATION,
+        tools=tools,
+        answer=answer,
         aliases=aliases,
     )
 
@@ -77,6 +93,8 @@ QWEN_2_5 = _qwen(
     "qwen2.5",
     "Qwen/Qwen2.5-3B-Instruct",
     default_system="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+    tools=QWEN_2_5_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("qwen-2.5",),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
+from nupic_client.prompts.families.cohere_tools import COMMAND_R_TOOLS
 from nupic_client.prompts.family import Family, Rule, Turn
 
 __all__ = ["FAMILIES"]
@@ -25,6 +27,8 @@ COMMAND_R = Family(
     user=Turn(f"{_START}<|USER_TOKEN|>", _END, str.strip),
     assistant=Turn(f"{_START}<|CHATBOT_TOKEN|>", _END, str.strip),
     generation=f"{_START}<|CHATBOT_TOKEN|>",
+    tools=COMMAND_R_TOOLS,
+    answer=answer_formats.COMMAND_R,
     aliases=("cohere", "command"),
 )
 

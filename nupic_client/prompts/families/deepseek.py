@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
+from nupic_client.prompts.families.deepseek_tools import R1_TOOLS, TOOL_TOKENS, V3_TOOLS
 from nupic_client.prompts.family import Family, Place, Turn
+from nupic_client.prompts.tool_format import ToolFormat
 
 __all__ = ["FAMILIES"]
 
@@ -55,6 +58,7 @@ def _tokens(
     description: str,
     assistant: Turn,
     generation: str,
+    tools: ToolFormat,
     aliases: tuple[str, ...],
 ) -> Family:
     return Family(
@@ -65,13 +69,15 @@ def _tokens(
         bos=_BOS,
         eos=_EOS,
         stop=(_EOS,),
-        markers=("<｜User｜>", "<｜Assistant｜>"),
+        markers=("<｜User｜>", "<｜Assistant｜>", *TOOL_TOKENS),
         start=_BOS,
         system=Turn("", "\n\n"),
         system_place=Place.FRONT,
         user=Turn("<｜User｜>", ""),
         assistant=assistant,
         generation=generation,
+        tools=tools,
+        answer=answer_formats.DEEPSEEK_V3,
         aliases=aliases,
     )
 
@@ -82,6 +88,7 @@ V3 = _tokens(
     description="",
     assistant=Turn("<｜Assistant｜>", _EOS),
     generation="<｜Assistant｜>",
+    tools=V3_TOOLS,
     aliases=("deepseek", "deepseek-chat"),
 )
 R1 = _tokens(
@@ -90,6 +97,7 @@ R1 = _tokens(
     description="; thinking is dropped from answers, and a new one starts with <think>",
     assistant=Turn("<｜Assistant｜>", _EOS, _without_thought),
     generation="<｜Assistant｜><think>\n",
+    tools=R1_TOOLS,
     aliases=("deepseek-reasoner",),
 )
 

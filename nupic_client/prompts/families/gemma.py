@@ -16,6 +16,7 @@ def _gemma(
     *,
     description: str,
     system: Turn | Rule,
+    image: str | None = None,
     aliases: tuple[str, ...],
 ) -> Family:
     return Family(
@@ -26,7 +27,7 @@ def _gemma(
         bos="<bos>",
         eos="<eos>",
         stop=("<end_of_turn>", "<eos>"),
-        markers=("<start_of_turn>", "<end_of_turn>"),
+        markers=("<start_of_turn>", "<end_of_turn>", *((image,) if image else ())),
         start="<bos>",
         system=system,
         # The official templates look for a system message at the front only. One that stands where an answer
@@ -37,6 +38,7 @@ def _gemma(
         user=Turn("<start_of_turn>user\n", _END, str.strip),
         assistant=Turn("<start_of_turn>model\n", _END, str.strip),
         generation="<start_of_turn>model\n",
+        image=image,
         aliases=aliases,
     )
 
@@ -63,6 +65,7 @@ GEMMA_3 = _gemma(
     "openvinotoolkit/openvino.genai:tests/python_tests/data/tokenizer_configs.py",
     description="the system message goes untrimmed into the first user turn; user and assistant are trimmed",
     system=Turn("", "\n\n"),
+    image="<start_of_image>",
     aliases=("gemma3", "gemma-3-it"),
 )
 

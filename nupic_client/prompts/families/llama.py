@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Place, Rule, Turn
+from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
+from nupic_client.prompts.tool_text import json_each
 
 __all__ = ["FAMILIES"]
 
@@ -59,6 +62,38 @@ LLAMA_3 = Family(
 )
 
 
+_IN_SYSTEM = (
+    "You have access to the following functions. To call a function, please respond with JSON for a function call."
+    'Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}.'
+    "Do not use variables.\n\n"
+)
+_IN_USER = (
+    "Given the following functions, please respond with a JSON for a function call "
+    "with its proper arguments that best answers the given prompt.\n\n"
+    'Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}.'
+    "Do not use variables.\n\n"
+)
+_SYSTEM_WITH_TOOLS = Turn(
+    f"{_header('system')}Environment: ipython\nCutting Knowledge Date: December 2023\nToday Date: {{date}}\n\n",
+    "<|eot_id|>",
+    str.strip,
+)
+_TOOLS = ToolFormat(
+    listing=ToolList(place=ListPlace.FIRST, system=_SYSTEM_WITH_TOOLS, before=_IN_USER, write=json_each),
+    choice=(
+        "tools_in_user_message",
+        ToolList(place=ListPlace.HEAD, system=_SYSTEM_WITH_TOOLS, before=_IN_SYSTEM, write=json_each),
+    ),
+    calls=CallFormat(
+        start=_header("assistant"),
+        item='{"name": "$name", "parameters": $arguments}',
+        end="<|eot_id|>",
+        most=1,
+    ),
+    results=ResultFormat(item=f"{_header('ipython')}$quoted<|eot_id|>"),
+)
+
+
 def _llama_3_x(
     name: str, reference_model: str, source: str, day: date | None, aliases: tuple[str, ...]
 ) -> Family:
@@ -84,6 +119,9 @@ def _llama_3_x(
         assistant=_turn("assistant"),
         generation=_header("assistant"),
         date=DateLine("%d %b %Y", day),
+        tools=_TOOLS,
+        variables=("tools_in_user_message",),
+        answer=answer_formats.LLAMA_3,
         aliases=aliases,
     )
 

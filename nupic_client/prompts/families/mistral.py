@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import DateLine, Family, Place, Rule, Turn
+from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
+from nupic_client.prompts.tool_text import joined_list, json_list
 
 __all__ = ["FAMILIES"]
 
@@ -21,6 +24,52 @@ _TOOLS = (
     "[/TOOL_RESULTS]",
 )
 _SYSTEM_PROMPT = ("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")
+
+
+def _tools(space: str) -> ToolFormat:
+    """Return how the Hugging Face templates of v3 write tools. Ids are what comes back in ``call_id``."""
+    return ToolFormat(
+        listing=ToolList(
+            place=ListPlace.LAST_TEXT,
+            before=f"[AVAILABLE_TOOLS]{space}",
+            write=joined_list,
+            after="[/AVAILABLE_TOOLS]",
+        ),
+        calls=CallFormat(
+            before=f"[TOOL_CALLS]{space}[",
+            item='{"name": $quoted_name, "arguments": $arguments, "id": "$id"}',
+            between=", ",
+            after="]",
+            end=_EOS,
+            id_length=9,
+        ),
+        results=ResultFormat(
+            item=f'[TOOL_RESULTS]{space}{{"content": $content, "call_id": "$id"}}[/TOOL_RESULTS]'
+        ),
+        alternating=True,
+    )
+
+
+def _tools_7(space: str) -> ToolFormat:
+    """Return how Mistral's own encoder writes tools in v7, of which the Hugging Face templates have none."""
+    return ToolFormat(
+        listing=ToolList(
+            place=ListPlace.LAST_USER,
+            before=f"[AVAILABLE_TOOLS]{space}",
+            write=json_list,
+            after="[/AVAILABLE_TOOLS]",
+        ),
+        calls=CallFormat(
+            content=Turn(space, "", str.rstrip),
+            before=f"[TOOL_CALLS]{space}[",
+            item='{"name": $quoted_name, "arguments": $arguments, "id": "$id"}',
+            between=", ",
+            after="]",
+            end=_EOS,
+            id_length=9,
+        ),
+        results=ResultFormat(item=f"[TOOL_RESULTS]{space}$id[TOOL_CONTENT]{space}$content[/TOOL_RESULTS]"),
+    )
 
 
 def _legacy(
@@ -52,6 +101,7 @@ def _folding(
     assistant: Turn,
     place: Place,
     markers: tuple[str, ...],
+    tools: ToolFormat | None = None,
     aliases: tuple[str, ...],
 ) -> Family:
     which = (
@@ -75,6 +125,8 @@ def _folding(
         alternating=True,
         user=user,
         assistant=assistant,
+        tools=tools,
+        answer=answer_formats.MISTRAL if _TOOLS[0] in markers else None,
         aliases=aliases,
     )
 
@@ -118,6 +170,7 @@ V3 = _folding(
     assistant=Turn(" ", _EOS, str.strip),
     place=Place.LAST_USER,
     markers=_INST + _TOOLS,
+    tools=_tools(" "),
     aliases=("mistral", "mistral-v0.3", "mistral-instruct"),
 )
 V3_TEKKEN = _folding(
@@ -127,6 +180,7 @@ V3_TEKKEN = _folding(
     assistant=Turn("", _EOS),
     place=Place.LAST_USER,
     markers=_INST + _TOOLS,
+    tools=_tools(""),
     aliases=("mistral-nemo",),
 )
 
@@ -138,11 +192,13 @@ V7 = Family(
     bos=_BOS,
     eos=_EOS,
     stop=_STOP,
-    markers=_INST + _SYSTEM_PROMPT + _TOOLS,
+    markers=(*_INST, *_SYSTEM_PROMPT, *_TOOLS, "[TOOL_CONTENT]"),
     start=_BOS,
     system=Turn("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
     user=Turn("[INST] ", "[/INST]"),
     assistant=Turn(" ", _EOS),
+    tools=_tools_7(" "),
+    answer=answer_formats.MISTRAL,
     aliases=("mistral-large",),
 )
 
@@ -154,7 +210,7 @@ V7_TEKKEN = Family(
     bos=_BOS,
     eos=_EOS,
     stop=_STOP,
-    markers=_INST + _SYSTEM_PROMPT + _TOOLS,
+    markers=(*_INST, *_SYSTEM_PROMPT, *_TOOLS, "[TOOL_CONTENT]"),
     start=_BOS,
     system=Turn("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     user=Turn("[INST]", "[/INST]"),
@@ -171,6 +227,8 @@ V7_TEKKEN = Family(
         '"When is the next flight to Tokyo" => "Where do you travel from?")'
     ),
     date=DateLine("%Y-%m-%d"),
+    tools=_tools_7(""),
+    answer=answer_formats.MISTRAL,
     aliases=("mistral-small", "mistral-small-3.1"),
 )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.family import Family, Rule, Turn
+from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
+from nupic_client.prompts.tool_text import bare_list
 
 __all__ = ["FAMILIES"]
 
@@ -65,6 +68,21 @@ PHI_4 = Family(
     aliases=("phi4",),
 )
 
+# The official template takes the tools as a text in the system message, and knows no calls: they are what the model writes.
+_TOOLS = ToolFormat(
+    listing=ToolList(place=ListPlace.SYSTEM, before="<|tool|>", write=bare_list, after="<|/tool|>"),
+    calls=CallFormat(
+        start="<|assistant|>",
+        content=Turn("", ""),
+        before="functools[",
+        item='{"name": $quoted_name, "arguments": $arguments}',
+        between=", ",
+        after="]",
+        end="<|end|>",
+    ),
+    results=ResultFormat(item="<|tool|>$content<|end|>"),
+)
+
 PHI_4_MINI = Family(
     name="phi-4-mini",
     reference_model="microsoft/Phi-4-mini-instruct",
@@ -79,6 +97,8 @@ PHI_4_MINI = Family(
     assistant=Turn("<|assistant|>", "<|end|>"),
     generation="<|assistant|>",
     ending="<|endoftext|>",
+    tools=_TOOLS,
+    answer=answer_formats.PHI_4_MINI,
     aliases=("phi4-mini",),
 )
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nupic_client.prompts import answer_formats
+from nupic_client.prompts.families.hermes import QWEN_3_TOOLS
 from nupic_client.prompts.family import Family, Job, Turn
+from nupic_client.prompts.tool_render import list_tools, say_calls, say_result
+from nupic_client.prompts.turn import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,25 +24,50 @@ _ASSISTANT = "<|im_start|>assistant\n"
 
 def _render(family: Family, job: Job, builder: PromptBuilder) -> None:
     last_question = _last_question(job.messages)
-    last = len(job.messages) - 1
+    _say_front(family, job, builder)
     for index, message in enumerate(job.messages):
-        if message.role != "assistant":
-            turn = family.user if message.role == "user" else family.system
-            builder.turn(turn, message.text, index)
-            continue
-        thought, answer = _split_thought(message.text)
-        builder.literal(_ASSISTANT)
-        if index > last_question and (index == last or thought):
-            builder.literal("<think>\n")
-            builder.content(thought.strip("\n"), index)
-            builder.literal("\n</think>\n\n")
-            answer = answer.lstrip("\n")
-        builder.content(answer, index)
-        builder.literal(_END)
+        if message.role == "assistant":
+            _say_assistant(family, job, index, builder, thinks=index > last_question)
+        elif message.role == "tool":
+            say_result(family, QWEN_3_TOOLS, job, index, builder)
+        elif index or message.role != "system":
+            builder.turn(family.user if message.role == "user" else family.system, message.text, index)
     if job.add_generation_prompt:
         builder.literal(family.generation)
         if job.variables.get("enable_thinking") is False:
             builder.literal("<think>\n\n</think>\n\n")
+
+
+def _say_front(family: Family, job: Job, builder: PromptBuilder) -> None:
+    turn, listing = family.system, QWEN_3_TOOLS.listing
+    given = job.messages[0].role == "system"
+    if isinstance(turn, Rule) or not (given or job.tools):
+        return
+    builder.literal(turn.before)
+    builder.content(job.messages[0].text if given else "", 0)
+    if job.tools:
+        builder.literal(listing.gap if given else "")
+        list_tools(listing, job, builder)
+    builder.literal(turn.after)
+
+
+def _say_assistant(family: Family, job: Job, index: int, builder: PromptBuilder, *, thinks: bool) -> None:
+    message = job.messages[index]
+    thought, answer = (
+        _split_thought(message.text) if message.reasoning is None else (message.reasoning, message.text)
+    )
+    builder.literal(_ASSISTANT)
+    if thinks and (thought or index == len(job.messages) - 1):
+        builder.literal("<think>\n")
+        builder.content(thought.strip("\n"), index)
+        builder.literal("\n</think>\n\n")
+        builder.content(answer.lstrip("\n"), index)
+    else:
+        builder.content(answer, index)
+    # The newline before the first call goes by the content as it was given, not by what is left of it.
+    builder.literal("\n" if message.tool_calls and answer else "")
+    say_calls(family, QWEN_3_TOOLS.calls, job, index, builder)
+    builder.literal(_END)
 
 
 def _last_question(messages: Sequence[Message]) -> int:
@@ -73,6 +102,8 @@ QWEN_3 = Family(
     assistant=Turn(_ASSISTANT, _END),
     generation=_ASSISTANT,
     variables=("enable_thinking",),
+    tools=QWEN_3_TOOLS,
+    answer=answer_formats.HERMES,
     aliases=("qwen-3",),
     script=_render,
 )

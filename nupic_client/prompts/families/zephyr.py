@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts.families.falcon import FALCON_3_TOOLS
 from nupic_client.prompts.family import Family, Rule, Turn
 
 __all__ = ["FALCON_3", "OLMO", "STABLELM", "TINYLLAMA", "ZEPHYR"]
@@ -69,6 +70,7 @@ FALCON_3 = Family(
     assistant=Turn("<|assistant|>\n", "<|endoftext|>\n"),
     last_assistant=Turn("<|assistant|>\n", "<|endoftext|>"),
     generation=_GENERATION,
+    tools=FALCON_3_TOOLS,
     aliases=("falcon-3",),
 )
 

@@ -4,6 +4,7 @@ It is a Python-based backend as the real one is, so that the server states ``bac
 completes the configuration of its models in the same way.
 """
 
+import base64
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ sys.path.insert(0, os.environ["NUPIC_TEST_CODE"])
 
 import fake_llm
 
+_ADAPTERS = ["doll", "sheep"]
 _RETURNS = ("finish_reason", "cumulative_logprob", "logprobs", "num_input_tokens", "num_output_tokens")
 _INPUTS = [
     {"name": "text_input", "data_type": "TYPE_STRING", "dims": [1]},
@@ -49,7 +51,15 @@ _SAMPLING = {
         "stop",
         "repetition_penalty",
     ),
-    *("presence_penalty", "frequency_penalty", "logprobs", "ignore_eos", "structured_outputs", "lora_name"),
+    *(
+        "presence_penalty",
+        "frequency_penalty",
+        "logprobs",
+        "ignore_eos",
+        "structured_outputs",
+        "lora_name",
+        "skip_special_tokens",
+    ),
 }
 
 
@@ -87,12 +97,13 @@ class TritonPythonModel:
         sampling = json.loads(call.value("sampling_parameters", "{}"))
         if not _SAMPLING.issuperset(sampling):
             raise AttributeError("'NoneType' object has no attribute 'lora_name'")
-        if "lora_name" in sampling:
-            raise ValueError("LoRA feature is not enabled.")
         prompt = fake_llm.Prompt(call.value("text_input"))
+        if "lora_name" in sampling:
+            _check_adapter(sampling["lora_name"], _ADAPTERS if "[adapters]" in prompt.text else ())
         answer = _Answer(call, count=int(sampling.get("n", 1)), input_tokens=len(prompt.text.split()))
         whole, reason = [], "stop"
-        for token, reason in prompt.generate(prompt.tokens(), int(sampling.get("max_tokens", 16))):
+        tokens = _tokens(prompt, call.values("image"), sampling)
+        for token, reason in prompt.generate(tokens, int(sampling.get("max_tokens", 16))):
             whole.append(token)
             if not streaming:
                 continue
@@ -106,6 +117,28 @@ class TritonPythonModel:
         if not streaming:
             text = prompt.text * echoed + "".join(whole)
             call.send(answer.response(text, whole, reason), final=True)
+
+
+def _check_adapter(name, known):
+    if not known:
+        raise ValueError("LoRA feature is not enabled.")
+    if name not in known:
+        raise ValueError(f"LoRA {name} is not supported, we currently support {known}")
+
+
+def _tokens(prompt, images, sampling):
+    """Return the tokens of an answer: what was seen, special tokens where they are asked for, or what was said."""
+    if images:
+        if prompt.text.count("<|image_pad|>") != len(images):
+            raise RuntimeError("Failed to apply prompt replacement for mm_items['image'][0]")
+        files = [base64.b64decode(image, validate=True) for image in images]
+        return [f" {file[:4].hex()} {len(file)}" for file in files]
+    if "[special]" in prompt.text:
+        kept = not sampling.get("skip_special_tokens", True)
+        return ["[TOOL_CALLS]"] * kept + ["[]"] + ["</s>"] * kept
+    if "lora_name" in sampling:
+        return [f"by {sampling['lora_name']}"]
+    return prompt.tokens()
 
 
 class _Answer:
