@@ -209,9 +209,15 @@ def _plain_schema(annotation: Any, definitions: Definitions, place: str) -> dict
         return {"type": "array", "items": schema_of(arguments[0], definitions, place) if arguments else {}}
     if kind in _OBJECTS:
         return _mapping_schema(arguments, definitions, place)
-    if isinstance(kind, type):
+    if isinstance(kind, type) and not (
+        arguments and _has_fields(kind)
+    ):  # what a generic one is of would be lost
         return _class_schema(kind, definitions, place)
     raise _no_form(place, annotation, definitions)
+
+
+def _has_fields(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) or typing_extensions.is_typeddict(kind)
 
 
 def _mapping_schema(arguments: tuple[Any, ...], definitions: Definitions, place: str) -> dict[str, Any]:

@@ -264,6 +264,37 @@ def test_a_conversation(server, client):
     assert conversation.messages[-1].content == CITY
 
 
+def test_a_model_that_is_held_to_a_form_does_not_think(server):
+    """The prompt of the family opens a block of thoughts, which the form leaves no room for."""
+    server.reply = characters(CITY)
+    with StreamingClient("gpt.streaming", url=server.url, formatter="deepseek-r1") as client:
+        generation = client.generate([user("Tell me.")], response_format=City)
+        assert server.requests[-1].prompt.endswith("<think>\n")
+        assert (generation.parsed, generation.text, generation.reasoning) == (ROME, CITY, None)
+        server.reply = ["Hm", "m.</think>", CITY]
+        generation = client.generate([user("Tell me.")], response_format=City, enforce="validate")
+        assert (generation.parsed, generation.text, generation.reasoning) == (ROME, CITY, "Hmm.")
+
+
+def test_a_model_that_is_held_to_a_form_calls_no_tools(server, client):
+    def now() -> str:
+        """Tell the time."""
+        return "12:00"
+
+    with pytest.raises(ConfigurationError, match=r"lets the model write no calls.*enforce='validate'"):
+        client.generate([user("?")], tools=[now], response_format=City)
+    assert not server.requests
+    server.reply = ['<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>']
+    generation = client.generate([user("?")], tools=[now], response_format=City, enforce="validate")
+    assert [call.name for call in generation.tool_calls] == ["now"]
+    assert generation.parsed is None
+    with pytest.raises(OutputError, match="called 'now' instead of giving an answer") as caught:
+        client.parse([user("?")], City, tools=[now], enforce="validate")
+    assert caught.value.generation.tool_calls[0].name == "now"
+    server.reply = [CITY]
+    assert client.parse([user("?")], City, tools=[now], enforce="validate") == ROME
+
+
 # --- asking again
 
 
@@ -436,7 +467,7 @@ def test_partial_values_need_json(server, client):
         (lambda: 0, "must have a type"),
         ({"type": "json_schema"}, "must have the schema as"),
         ({"type": "json_schema", "json_schema": 3}, "must have the schema as"),
-        ({"type": "objekt"}, "'type' that must be"),
+        ({"type": "objekt"}, "'type', which must be"),
         ({"properties": {"a": {"nullable": True}}}, "'nullable', which is not supported"),
         ({"a": {1, 2}}, "must be JSON"),
         (dict[int, str], "keys of a JSON object are strings"),
