@@ -71,7 +71,8 @@ class Parsing:
         Raises:
             ConfigurationError: as for `generate`; or there is no schema for the type, the schema has what cannot be checked,
                 or the server cannot enforce the form and ``enforce="validate"`` is not given.
-            OutputError: the answer does not have the form, was cut at ``max_tokens``, or is a call of a tool; it has the text.
+            OutputError: the answer does not have the form, was cut at ``max_tokens``, or is a call of a tool; the error has
+                the text.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
             TypeError: an option does not exist.
