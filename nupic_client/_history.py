@@ -26,7 +26,7 @@ def estimate_tokens(text: str) -> int:
 def trimmed(
     front: Sequence[Message],
     history: Sequence[Message],
-    question: Message,
+    new: Sequence[Message],
     budget: int,
     count_tokens: Callable[[str], int],
 ) -> list[Message]:
@@ -35,21 +35,24 @@ def trimmed(
     Args:
         front: the system prompt, if there is one; always kept.
         history: what was said; an exchange begins with each user message and is kept or left out as a whole.
-        question: the new message; always kept.
+        new: the new message, or the results of tools, whose exchange has begun before; always kept, with that.
         budget: how many tokens fit.
         count_tokens: counts the tokens of a text.
 
     Returns:
         The messages to send.
     """
-    left = budget - sum(_cost(message, count_tokens) for message in (*front, question))
+    questions = [index for index, message in enumerate(history) if message.role == "user"]
     start = len(history)
-    for begin in reversed([index for index, message in enumerate(history) if message.role == "user"]):
+    if new[0].role != "user" and questions:
+        start = questions.pop()
+    left = budget - sum(_cost(message, count_tokens) for message in (*front, *history[start:], *new))
+    for begin in reversed(questions):
         left -= sum(_cost(message, count_tokens) for message in history[begin:start])
         if left < 0:
             break
         start = begin
-    return [*front, *history[start:], question]
+    return [*front, *history[start:], *new]
 
 
 def renumbered(error: PromptError, prompt: Sequence[Message], history: Sequence[Message]) -> PromptError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,8 +22,9 @@ from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
+from nupic_client._tool_loop import ToolLoop, exchanged
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
-from nupic_client.messages import Message, MessageLike, assistant, check_texts, read_messages, system, user
+from nupic_client.messages import Message, MessageLike, check_texts, read_messages, system, user
 from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
@@ -32,6 +35,7 @@ from nupic_client.streaming import (
     check_async_callback,
     check_callback,
 )
+from nupic_client.tools import ToolCall, to_tools
 
 __all__ = ["Conversation"]
 
@@ -157,33 +161,57 @@ class Conversation:
         return self._aask(text, options, "stream")
 
     def generate(
-        self, text: str, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+        self,
+        text: str,
+        callback: Callback | None = None,
+        *,
+        run_tools: bool = False,
+        max_tool_rounds: int = 8,
+        **options: Unpack[GenerateOptions],
     ) -> Generation:
         """Send a message and return the complete answer. Blocks.
+
+        With ``run_tools=True`` the functions that the model calls are run, one after the other on this thread, and the
+        model is asked again with their results, until it answers without a call. An exception of a function is told to
+        the model. Calls and results are messages of the conversation. If a request fails, or Ctrl-C ends a function, the
+        whole exchange is dropped.
 
         Args:
             text: the user's message.
             callback: called with each chunk of text as it arrives.
+            run_tools: run the functions of ``tools=`` that the model calls. It decides with what arguments: let functions
+                do nothing that you would not let the author of any message do.
+            max_tool_rounds: how often calls are run; then the model is asked without tools.
             **options: as for `StreamingClient.generate`.
 
         Returns:
-            The answer with its finish reason, usage and timing.
+            The answer with its finish reason, usage and timing; with ``run_tools`` the last one.
 
         Raises:
             StreamStateError: the last answer is still being generated.
             NupicError: as for `StreamingClient.generate`.
         """
         check_callback(callback)
+        if run_tools:
+            return self._run_tools(text, callback, options, max_tool_rounds)
         return self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
-        self, text: str, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+        self,
+        text: str,
+        callback: AsyncCallback | None = None,
+        *,
+        run_tools: bool = False,
+        max_tool_rounds: int = 8,
+        **options: Unpack[GenerateOptions],
     ) -> Generation:
         """Send a message and return the complete answer; the async twin of `generate`.
 
         Args:
             text: as for `generate`.
             callback: a function or a coroutine function, called in this task.
+            run_tools: as for `generate`; plain functions run in a thread, async ones in this task.
+            max_tool_rounds: as for `generate`.
             **options: as for `generate`.
 
         Returns:
@@ -194,6 +222,8 @@ class Conversation:
             NupicError: as for `generate`.
         """
         check_async_callback(callback)
+        if run_tools:
+            return await self._arun_tools(text, callback, options, max_tool_rounds)
         return await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
 
     def _own(self, options: GenerateOptions) -> GenerateOptions:
@@ -303,26 +333,71 @@ class Conversation:
                 "the last answer is still being generated: read it to its end or close it first"
             )
 
-    def _ask(self, text: str, options: GenerateOptions, operation: Operation) -> TextStream:
+    def _ask(self, said: str | list[Message], options: GenerateOptions, operation: Operation) -> TextStream:
         start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), text)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
 
-    def _aask(self, text: str, options: GenerateOptions, operation: Operation) -> AsyncTextStream:
+    def _aask(
+        self, said: str | list[Message], options: GenerateOptions, operation: Operation
+    ) -> AsyncTextStream:
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), text)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
+
+    def _run_tools(
+        self, text: str, callback: Callback | None, options: GenerateOptions, rounds: int
+    ) -> Generation:
+        loop = ToolLoop(self._client._options.override(options), options, rounds, can_await=False)  # noqa: SLF001
+        before = list(self._messages)
+        try:
+            generation = self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
+            while loop.goes_on(generation):
+                results = [_run(loop, call) for call in generation.tool_calls]
+                stream = self._ask(self._exchange(results), loop.options, "generate")
+                generation = self._client._deliver(stream, callback)  # noqa: SLF001
+        except BaseException:
+            self._messages = before  # a call without its result would spoil all prompts to come
+            raise
+        return generation
+
+    async def _arun_tools(
+        self, text: str, callback: AsyncCallback | None, options: GenerateOptions, rounds: int
+    ) -> Generation:
+        loop = ToolLoop(self._client._options.override(options), options, rounds, can_await=True)  # noqa: SLF001
+        before = list(self._messages)
+        try:
+            generation = await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
+            while loop.goes_on(generation):
+                results = [await _arun(loop, call) for call in generation.tool_calls]
+                stream = self._aask(self._exchange(results), loop.options, "generate")
+                generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
+        except BaseException:
+            self._messages = before
+            raise
+        return generation
+
+    def _exchange(self, results: list[Message]) -> list[Message]:
+        """Take the last answer off the history, and return it with the results of its calls."""
+        formatter = self._client.formatter
+        return exchanged(
+            self._messages.pop(), results, None if formatter is None else formatter.calls_per_message
+        )
 
     def _begin(
-        self, start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream], text: str
+        self,
+        start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream],
+        said: str | list[Message],
+        options: GenerateOptions,
     ) -> AnyStream:
         self._check_idle()
-        question = user(text)
-        check_text("the message", text, parameter="text")
+        new: list[Message] = [*said] if isinstance(said, list) else [user(said)]
+        if not isinstance(said, list):
+            check_text("the message", said, parameter="text")
 
         def keep(session: GenerationSession) -> None:
             if session.failure is None and (session.text or session.finished):
-                self._messages += [question, assistant(session.text)]
+                self._messages += [*new, session.answer_message()]
 
-        prompt = self._prompt(question)
+        prompt = self._prompt(new, options)
         try:
             stream = start(prompt, keep)
         except PromptError as error:
@@ -331,13 +406,40 @@ class Conversation:
         self._last = weakref.ref(stream)
         return stream
 
-    def _prompt(self, question: Message) -> list[Message]:
+    def _prompt(self, new: Sequence[Message], options: GenerateOptions) -> list[Message]:
         chosen = self._client.model.system if self._system is None else self._system
         front = [] if chosen is None else [system(chosen)]
         if self._context_length is None:
-            return [*front, *self._messages, question]
+            return [*front, *self._messages, *new]
         reserve = self._context_length // 4 if self._reserve is None else self._reserve
-        return trimmed(front, self._messages, question, self._context_length - reserve, self._count_tokens)
+        tools = to_tools(options.get("tools", self._client._options.tools))  # noqa: SLF001
+        listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in tools)
+        budget = self._context_length - reserve - listed
+        return trimmed(front, self._messages, new, budget, self._count_tokens)
+
+
+def _run(loop: ToolLoop, call: ToolCall) -> Message:
+    tool = loop.tool(call)
+    if tool is None:
+        return loop.unknown(call)
+    try:
+        return loop.result(call, tool.run(call.arguments))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
+        return loop.failure(call, error)
+
+
+async def _arun(loop: ToolLoop, call: ToolCall) -> Message:
+    tool = loop.tool(call)
+    if tool is None:
+        return loop.unknown(call)
+    try:
+        if inspect.iscoroutinefunction(tool.function):
+            value = await tool.run(call.arguments)
+        else:
+            value = await asyncio.to_thread(tool.run, call.arguments)
+        return loop.result(call, await value if inspect.isawaitable(value) else value)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
+        return loop.failure(call, error)
 
 
 def _checked_system(text: str | None) -> str | None:

@@ -14,7 +14,7 @@ QUESTION = user("q")
 
 def fit(budget):
     """Trim with messages of one token each, which cost nine with what stands around them."""
-    return trimmed(FRONT, HISTORY, QUESTION, budget, lambda _: 1)
+    return trimmed(FRONT, HISTORY, [QUESTION], budget, lambda _: 1)
 
 
 def test_what_fits_is_kept():
@@ -36,7 +36,7 @@ def test_a_token_is_three_bytes(text, tokens):
 
 @given(st.lists(st.sampled_from([user("u"), assistant("a")]), max_size=8), st.integers(0, 120))
 def test_what_is_kept_is_the_end_and_begins_with_a_question(history, budget):
-    kept = trimmed([], history, QUESTION, budget, lambda _: 1)[:-1]
+    kept = trimmed([], history, [QUESTION], budget, lambda _: 1)[:-1]
     assert kept == history[len(history) - len(kept) :]
     assert not kept or kept[0].role == "user"
     assert not kept or 9 * (len(kept) + 1) <= budget

@@ -52,6 +52,7 @@ HERMES = AnswerFormat(
     fields=(_thinking(), _calls(open="<tool_call>", close="</tool_call>"), _CONTENT),
     start_anchor=(_CHATML, _GRANITE),
 )
+FALCON_3 = AnswerFormat(fields=HERMES.fields, start_anchor=("<|assistant|>\n",))
 _PARAMETER = r"<parameter=(?P<key>[^<>\n]{1,256})>\n?(?P<value>.*?)\n?</parameter>"
 QWEN_3_CODER = AnswerFormat(
     fields=(
@@ -280,7 +281,10 @@ _COHERE_CALL = {
 _COHERE_START = "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>"
 COMMAND_R = AnswerFormat(
     fields=(
-        _calls(open="Action: ```json", close="```", transform=_COHERE_CALL, transform_each=True),
+        # The template puts a line between them, and the model often a space.
+        _calls(
+            open_pattern=r"Action:\s{0,16}```json", close="```", transform=_COHERE_CALL, transform_each=True
+        ),
         _CONTENT,
     ),
     start_anchor=(_COHERE_START,),
@@ -367,6 +371,7 @@ ANSWER_FORMATS: Mapping[str, AnswerFormat] = MappingProxyType(
         "thinking": THINKING,
         "json": BARE_JSON,
         "hermes": HERMES,
+        "falcon-3": FALCON_3,
         "qwen3-coder": QWEN_3_CODER,
         "seed-oss": SEED_OSS,
         "llama-3": LLAMA_3,

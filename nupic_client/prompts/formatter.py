@@ -146,6 +146,12 @@ class PromptFormatter:
         return self._family.answer
 
     @property
+    def calls_per_message(self) -> int | None:
+        """How many calls of tools a message may have; None for any number."""
+        tools = self._family.tools
+        return None if tools is None or tools.calls is None else tools.calls.most
+
+    @property
     def opens_user_turn(self) -> str:
         r"""The line with which a model would go on as the user, such as ``"\n<|user|>\n"``; empty where that is no line.
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["python_type"]
+if TYPE_CHECKING:
+    from nupic_client.tools import Tool
+
+__all__ = ["described", "properties_of", "python_type"]
 
 _SIMPLE = {"string": "str", "number": "float", "integer": "int", "boolean": "bool"}
 # The templates ask for the items of a list in such a way that they never get them.
 _UNKNOWN = "Union[]"
+
+
+def properties_of(tool: Tool) -> Mapping[str, Any]:
+    """Return the parameters of a tool and their schemas."""
+    properties = tool.parameters.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def described(schema: Any) -> str:
+    """Return the description of a parameter; nothing where it has none, or where its schema is just true or false."""
+    return str(schema.get("description", "")) if isinstance(schema, Mapping) else ""
 
 
 def python_type(schema: Any, listed: str, mapped: str, bare: str | None = None) -> str:

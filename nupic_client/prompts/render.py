@@ -68,6 +68,9 @@ def named(number: int) -> str:
     return "the model's system prompt" if number < 0 else f"message {number}"
 
 
+_OWN_TEMPLATE = "The model's own template may have it: PromptFormatter.from_tokenizer_config"
+
+
 def check(family: Family, job: Job) -> None:
     """Refuse what the official template refuses, and what it would leave out without a word.
 
@@ -98,8 +101,7 @@ def check(family: Family, job: Job) -> None:
 def _check_images(family: Family, message: Message, number: int) -> None:
     if family.image is None:
         raise PromptError(
-            f"{named(number)} ({message.role}) has an image, but {family.name} has no place for images",
-            hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
+            f"{named(number)} ({message.role}) has an image, but {family.name} has no place for images. {_OWN_TEMPLATE}"
         )
     if message.role != "user":
         raise PromptError(
@@ -108,14 +110,13 @@ def _check_images(family: Family, message: Message, number: int) -> None:
 
 
 def _check_no_tools(family: Family, job: Job) -> None:
-    hint = "the model's own template may have them: PromptFormatter.from_tokenizer_config"
     if job.tools:
-        raise PromptError(f"tools must not be given, because {family.name} has no tools", hint=hint)
+        raise PromptError(f"tools must not be given, because {family.name} has no tools. {_OWN_TEMPLATE}")
     for index, message in enumerate(job.messages):
         what = "calls of tools" if message.tool_calls else "the role 'tool'" if message.role == "tool" else ""
         if what:
             who = f"{named(index + job.first)} has {what}"
-            raise PromptError(f"{who}, but {family.name} has no tools: {allowed(family)}", hint=hint)
+            raise PromptError(f"{who}, but {family.name} has no tools: {allowed(family)}. {_OWN_TEMPLATE}")
 
 
 def _check_turns(family: Family, messages: Sequence[Message], first: int) -> None:

@@ -46,9 +46,19 @@ def render_with_tools(family: Family, tools: ToolFormat, job: Job, builder: Prom
 
 
 def list_tools(listing: ToolList, job: Job, builder: PromptBuilder) -> None:
-    """Append the list of the tools on offer."""
+    """Append the list of the tools on offer.
+
+    Raises:
+        PromptError: the schema of a tool is nested too deep.
+    """
+    try:
+        written = listing.write(job.tools)
+    except RecursionError:
+        raise PromptError(
+            "the schemas of the tools must be less than some hundred levels deep, not more: flatten them"
+        ) from None
     builder.literal(listing.before)
-    builder.content(listing.write(job.tools), TOOLS)
+    builder.content(written, TOOLS)
     builder.literal(listing.after)
 
 

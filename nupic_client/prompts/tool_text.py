@@ -28,12 +28,15 @@ __all__ = [
     "to_json",
 ]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FIELD = re.compile(r"\$(\w+)")
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Write JSON as the ``tojson`` of chat templates does: readable, in the order of the keys."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # Half of a pair, which a model can write as an escape, has no bytes: it stays an escape.
+    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def json_lines(tools: Sequence[Tool]) -> str:
@@ -89,19 +92,22 @@ def call_fields(call: ToolCall) -> Mapping[str, str]:
     ``$name``, ``$id``; ``$quoted_name`` as a JSON string; ``$arguments`` as templates print an object, ``$text`` the same
     or, where the model wrote no object, its own words; ``$raw`` always its own words; ``$indented`` on lines of its own.
     """
+    raw = call.arguments if call.arguments.strip() else "{}"
     try:
-        arguments: Any = call.parsed
-    except ValueError:
-        arguments = call.arguments
-    plain = to_json(arguments)
+        arguments = call.parsed
+        plain = text = to_json(arguments)
+        indented = to_json(arguments, 4)
+    except (ValueError, RecursionError):
+        # No object, or one that is nested deeper than Python's encoder goes.
+        plain, text, indented = to_json(raw), raw, to_json(raw)
     return {
         "name": call.name,
         "quoted_name": to_json(call.name),
         "id": call.id,
         "arguments": plain,
-        "text": call.arguments if isinstance(arguments, str) else plain,
-        "raw": call.arguments,
-        "indented": to_json(arguments, 4).replace("\n", "\n" + " " * 8),
+        "text": text,
+        "raw": raw,
+        "indented": indented.replace("\n", "\n" + " " * 8),
     }
 
 

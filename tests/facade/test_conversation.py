@@ -319,11 +319,23 @@ FAMILY_MARKERS = [
 ]
 
 
+def client_opens(family: str) -> str:
+    """Return what opens an answer; some families open its reasoning there."""
+    return FAMILIES[family]([user("x")])[-20:]
+
+
 @pytest.mark.parametrize(("family", "marker"), FAMILY_MARKERS)
 def test_a_conversation_goes_on_after_an_answer_with_a_marker(server, family, marker):
     """P-F5: the answer is kept as it came, and rendered without a forged turn."""
     half = len(marker) // 2
-    answers = iter([["Write ", marker, " first."], [marker[:half], marker[half:], " x"], ["fine"]])
+    opened = "</think>" if "<think>" in client_opens(family) else ""
+    answers = iter(
+        [
+            [opened, "Write ", marker, " first."],
+            [opened, marker[:half], marker[half:], " x"],
+            [opened, "fine"],
+        ]
+    )
     server.reply = lambda _request: next(answers)
     with StreamingClient("gpt.streaming", url=server.url, formatter=family) as client:
         conversation = Conversation(client)

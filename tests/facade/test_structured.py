@@ -281,7 +281,7 @@ def test_a_model_that_is_held_to_a_form_calls_no_tools(server, client):
         """Tell the time."""
         return "12:00"
 
-    with pytest.raises(ConfigurationError, match=r"lets the model write no calls.*enforce='validate'"):
+    with pytest.raises(ConfigurationError, match=r"keep the model from calling them.*enforce='validate'"):
         client.generate([user("?")], tools=[now], response_format=City)
     assert not server.requests
     server.reply = ['<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>']

@@ -147,11 +147,8 @@ WITHOUT_TOOLS = [name for name, formatter in FAMILIES.items() if formatter._fami
 @pytest.mark.parametrize("family", WITHOUT_TOOLS)
 def test_a_family_without_tools_says_so(family):
     formatter = formatter_for(family)
-    with pytest.raises(
-        PromptError, match=f"tools must not be given, because {family} has no tools"
-    ) as caught:
+    with pytest.raises(PromptError, match=f"because {family} has no tools.*from_tokenizer_config"):
         formatter("hi", tools=[TOOL])
-    assert "from_tokenizer_config" in caught.value.hint
     with pytest.raises(PromptError, match=r"message 1 has calls of tools, but .* has no tools: "):
         formatter([user("hi"), Message("assistant", "", (CALL,))])
     with pytest.raises(PromptError, match=r"message 1 has the role 'tool', but .* has no tools: "):

@@ -8,6 +8,11 @@ import pytest
 from nupic_client import Message, ToolCall, system, user
 from nupic_client.errors import PromptError
 from nupic_client.prompts import FAMILIES, formatter_for
+from nupic_client.prompts.builder import PromptBuilder
+from nupic_client.prompts.family import Job
+from nupic_client.prompts.tool_format import ListPlace, ToolList
+from nupic_client.prompts.tool_render import list_tools
+from nupic_client.tools import to_tools
 
 WITH_TOOLS = [name for name, formatter in FAMILIES.items() if formatter._family.tools is not None]
 TOOL = {
@@ -176,3 +181,31 @@ def test_an_answer_after_a_result_is_continued(family):
     conversation = [user("x"), call(), result(), Message("assistant", "It is")]
     prompt = formatter_for(family)(conversation, tools=[TOOL], continue_final_message=True)
     assert prompt.endswith("It is")
+
+
+@pytest.mark.parametrize("family", WITH_TOOLS)
+def test_nothing_that_a_model_writes_as_arguments_fails(family):
+    formatter = formatter_for(family)
+    deep = '{"a": ' * 600 + "1" + "}" * 600
+    for arguments in (
+        "",
+        " ",
+        "null",
+        "NaN",
+        '{"a": NaN}',
+        "[1]",
+        deep,
+        "[" * 100_000,
+        '{"half": "\\ud83c"}',
+    ):
+        prompt = formatter([user("x"), call(arguments), result()], tools=[TOOL])
+        assert prompt.encode()  # sent as UTF-8
+
+
+def test_tools_that_are_nested_too_deep_for_python_are_refused():
+    def write(tools):
+        raise RecursionError
+
+    listing = ToolList(place=ListPlace.SYSTEM, write=write)
+    with pytest.raises(PromptError, match="deep"):
+        list_tools(listing, Job(messages=(user("x"),), tools=to_tools([TOOL])), PromptBuilder())

@@ -68,10 +68,9 @@ def plan_answer(
     if call.output_format is not None and call.enforce == "server":
         if tools:
             raise ConfigurationError(
-                "response_format must be left out where tools are offered: a server that enforces it lets the model write no"
-                " calls",
+                "response_format must be left out where tools are offered: the server would keep the model from calling them",
                 parameter="response_format",
-                hint="or set enforce='validate' to have the client check the answer",
+                hint="or set enforce='validate', or tool_choice='none'",
             )
         return None, call  # from its first token on the model writes what has the form, and no thoughts
     if tools and (answer_format is None or not answer_format.has_tool_calls):

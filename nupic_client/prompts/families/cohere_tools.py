@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nupic_client.prompts.python_types import python_type
+from nupic_client.prompts.python_types import described, properties_of, python_type
 from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
 from nupic_client.prompts.turn import Turn
 
@@ -26,17 +26,18 @@ def _stubs(tools: Sequence[Tool]) -> str:
 
 
 def _stub(tool: Tool) -> str:
-    properties: dict[str, Any] = tool.parameters.get("properties") or {}
-    required = tool.parameters.get("required") or ()
+    properties = properties_of(tool)
+    required = tool.parameters.get("required")
+    required = required if isinstance(required, list) else []
     types = {name: python_type(schema, "List[{}]", "Dict[str, {}]") for name, schema in properties.items()}
     kinds = {name: kind if name in required else f"Optional[{kind}]" for name, kind in types.items()}
     parameters = ", ".join(
         [f"{name}: {kind}{'' if name in required else ' = None'}" for name, kind in kinds.items()]
     )
-    described = "\n        ".join(
-        [f"{name} ({kind}): {properties[name].get('description', '')}" for name, kind in kinds.items()]
+    lines = "\n        ".join(
+        [f"{name} ({kind}): {described(properties[name])}" for name, kind in kinds.items()]
     )
-    args = f"\n\n    Args:\n        {described}" if properties else ""
+    args = f"\n\n    Args:\n        {lines}" if properties else ""
     return (
         f"```python\ndef {tool.name}({parameters}) -> List[Dict]:\n"
         f'    """{tool.description}{args}\n    """\n    pass\n```'

@@ -45,14 +45,13 @@ FAMILIES = (FALCON,)
 
 
 def _as_dicts(calls: Sequence[ToolCall]) -> str:
-    return to_json([_as_dict(call) for call in calls], 2)
-
-
-def _as_dict(call: ToolCall) -> dict[str, object]:
     try:
-        arguments: object = call.parsed
-    except ValueError:
-        arguments = call.arguments
+        return to_json([_as_dict(call, call.parsed) for call in calls], 2)
+    except (ValueError, RecursionError):  # a model can write what is no object, or nested without end
+        return to_json([_as_dict(call, call.arguments) for call in calls], 2)
+
+
+def _as_dict(call: ToolCall, arguments: object) -> dict[str, object]:
     return {
         **({"id": call.id} if call.id else {}),
         "type": "function",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nupic_client.prompts.python_types import python_type
+from nupic_client.prompts.python_types import described, properties_of, python_type
 from nupic_client.prompts.tool_format import CallFormat, ListPlace, ResultFormat, ToolFormat, ToolList
 from nupic_client.prompts.tool_text import json_lines, json_list, to_json
 from nupic_client.prompts.turn import Turn
@@ -27,18 +27,15 @@ def _signatures(tools: Sequence[Tool]) -> str:
 
 
 def _signature(tool: Tool) -> str:
-    properties = tool.parameters.get("properties") or {}
+    properties = properties_of(tool)
     types = {
         name: python_type(schema, "list[{}]", "dict[str, {}]", "dict") for name, schema in properties.items()
     }
     names = ", ".join([f"{name}: {kind}" for name, kind in types.items()])
-    described = "".join(
-        [
-            f"        {name}({types[name]}): {str(schema.get('description', '')).strip()}"
-            for name, schema in properties.items()
-        ]
+    lines = "".join(
+        [f"        {name}({types[name]}): {described(schema).strip()}" for name, schema in properties.items()]
     )
-    args = f"    Args:\n{described}" if properties else ""
+    args = f"    Args:\n{lines}" if properties else ""
     parameters = to_json(tool.as_dict()["function"]["parameters"]) if properties else "{}"
     return (
         f'{{"type": "function", "function": {{"name": "{tool.name}", "description": "{tool.name}({names}) - '

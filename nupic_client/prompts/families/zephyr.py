@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nupic_client.prompts import answer_formats
 from nupic_client.prompts.families.falcon import FALCON_3_TOOLS
 from nupic_client.prompts.family import Family, Rule, Turn
 
@@ -71,6 +72,7 @@ FALCON_3 = Family(
     last_assistant=Turn("<|assistant|>\n", "<|endoftext|>"),
     generation=_GENERATION,
     tools=FALCON_3_TOOLS,
+    answer=answer_formats.FALCON_3,
     aliases=("falcon-3",),
 )
 

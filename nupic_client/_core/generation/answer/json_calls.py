@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from nupic_client._core.generation.answer.calls import CallLog
@@ -13,6 +14,7 @@ from nupic_client._core.generation.answer.recipe import Path, Recipe
 __all__ = ["JsonCalls", "unquoted"]
 
 _KEPT_DEPTH = 4
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class JsonCalls:
@@ -216,5 +218,7 @@ def unquoted(raw: str) -> str | None:
     Args:
         raw: the string as it is written, without its quotes.
     """
+    if "\\" not in raw:
+        return raw
     text = str(json.loads(f'"{raw}"'))
-    return text if not any("\ud800" <= character <= "\udfff" for character in text) else None
+    return None if _SURROGATE.search(text) else text

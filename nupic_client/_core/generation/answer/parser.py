@@ -46,20 +46,9 @@ class AnswerParser:
             "_join",
             "_lead",
             "_log",
-            "_part",
         ),
-        *(
-            "_parts",
-            "_position",
-            "_reader",
-            "_reasoning",
-            "_rest",
-            "_size",
-            "_source",
-            "_spoilt",
-            "_spoilt_close",
-        ),
-        *("_tools", "_watch", "_written"),
+        *("_part", "_parts", "_position", "_reader", "_reasoning", "_rest", "_size", "_source", "_spoilt"),
+        *("_spoilt_close", "_stood", "_tools", "_watch", "_written"),
     )
 
     def __init__(
@@ -90,6 +79,7 @@ class AnswerParser:
         self._part = ready.rest
         self._lead: str | None = None  # the blanks behind an anchor, until it is known whether text follows
         self._join = ""
+        self._stood = False  # whether nothing but an empty match opened a part here
         self._written = {Kind.TEXT: False, Kind.REASONING: False}
         self._reader: CallReader | None = None
         self._closing = False  # behind a JSON value of the part
@@ -162,11 +152,11 @@ class AnswerParser:
         found, part, hold = self._look(final=final)
         if found is None:
             end = len(self._buffer) if final else self._before_blanks(hold)
-            self._write(self._take(end))
+            self._tell(end)
             if final and self._lead is not None:
                 self._drop_lead()
             return False
-        self._write(self._take(self._before_blanks(found.start)))
+        self._tell(self._before_blanks(found.start))
         if part is None:
             self._pass(found)
         elif part.kind is Kind.CALLS:
@@ -187,6 +177,8 @@ class AnswerParser:
             else:
                 found, place = anchor.find(self._buffer, self._position, final=final)
             hold = min(hold, place)
+            if found is not None and found.start == found.end and (part is None or self._stood):
+                continue  # nothing ends nothing, and begins something but once at one place
             if found is not None and (best is None or _is_before(found, best[0])):
                 best = (found, part)
         if best is None or (best[0].start >= hold and not final):
@@ -217,11 +209,18 @@ class AnswerParser:
     def _take(self, end: int) -> str:
         """Move on, and return the text up to there without the prompt's."""
         start, self._position = self._position, end
+        self._stood = self._stood and start == end
         if self._foreign:
             own = min(end, start + self._foreign)
             self._foreign -= own - start
             start = own
         return self._buffer[start:end]
+
+    def _tell(self, end: int) -> None:
+        """Tell the text up to a place."""
+        if self._foreign and end > self._position:
+            self._written[self._part.kind] = True  # in the prompt
+        self._write(self._take(end))
 
     def _write(self, text: str) -> None:
         """Tell a piece of text or reasoning."""
@@ -278,6 +277,7 @@ class AnswerParser:
         self._spoil_ends()
         self._drop_lead()
         self._skip(self._take(found.end))
+        self._stood = found.start == found.end
         self._part = part
         self._join = part.field.join or "" if self._written[part.kind] else ""
         self._begin_part()

@@ -22,6 +22,8 @@ def prompt_tail(answer_format: AnswerFormat, ready: CompiledFormat, prompt: str)
         The text behind the last place where the assistant's turn begins. In a prompt without such a place it is the anchor
         that opens the reasoning, if the prompt ends with one.
     """
+    if not prompt:
+        return ""
     end = max((_end_of(prompt, anchor) for anchor in answer_format.start_anchor), default=-1)
     if answer_format.start_anchor_pattern is not None:
         for match in re.finditer(answer_format.start_anchor_pattern, prompt, re.DOTALL):

@@ -1,0 +1,136 @@
+"""The rounds of one message whose tool calls are run: what is asked next, and what the model is told of a result."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._numbers import check_integer
+from nupic_client._suggest import did_you_mean, listed
+from nupic_client.errors import ConfigurationError
+from nupic_client.logs import logger
+from nupic_client.messages import Message
+from nupic_client.tools import Tool, ToolCall
+
+if TYPE_CHECKING:
+    from nupic_client._core.calls.options import CallOptions
+    from nupic_client.options import GenerateOptions
+    from nupic_client.results import Generation
+
+__all__ = ["ToolLoop", "exchanged"]
+
+_LONGEST_ERROR = 2000
+
+
+class ToolLoop:
+    """The rounds of one message.
+
+    Args:
+        call: the options of the message with the client's put under them.
+        options: those of the message alone.
+        max_rounds: how often calls are run; then the model is asked without tools.
+        can_await: whether async functions can be run.
+
+    Raises:
+        ConfigurationError: there are no tools, or one cannot be run.
+    """
+
+    def __init__(
+        self, call: CallOptions, options: GenerateOptions, max_rounds: int, *, can_await: bool
+    ) -> None:
+        self._left = check_integer("max_tool_rounds", max_rounds, "a number of rounds >= 1", low=1)
+        if not call.tools:
+            raise ConfigurationError(
+                "run_tools must be given with tools that can be run: give tools=", parameter="run_tools"
+            )
+        for tool in call.tools:
+            _check_runs(tool, can_await=can_await)
+        self._tools = {tool.name: tool for tool in call.tools}
+        self.options = options
+        """Those of the next request."""
+
+    def goes_on(self, generation: Generation) -> bool:
+        """Return whether calls are to be run, and prepare the options of the request with their results."""
+        if not generation.tool_calls or not self._left:
+            return False
+        self._left -= 1
+        # A call that was forced is made now: the answer must come some time.
+        choice = "auto" if self._left else "none"
+        self.options = {**self.options, "tool_choice": choice}
+        return True
+
+    def tool(self, call: ToolCall) -> Tool | None:
+        """Return the tool that is called; None if there is none of its name."""
+        return self._tools.get(call.name)
+
+    def unknown(self, call: ToolCall) -> Message:
+        """Return what the model is told that calls a tool which is not there."""
+        near = did_you_mean(call.name, self._tools)
+        return _message(
+            call, f"Error: there is no tool {call.name!r}: {near}the tools are {listed(self._tools)}"
+        )
+
+    def result(self, call: ToolCall, value: Any) -> Message:
+        """Return what the model is told of a result."""
+        return _message(call, value if isinstance(value, str) else _as_json(value))
+
+    def failure(self, call: ToolCall, error: Exception) -> Message:
+        """Return what the model is told of an error of a tool, which is logged."""
+        logger.warning("tool %s failed: %s: %s", call.name, type(error).__name__, error)
+        return _message(call, f"Error: {type(error).__name__}: {error}"[:_LONGEST_ERROR])
+
+
+def exchanged(answer: Message, results: Sequence[Message], most: int | None) -> list[Message]:
+    """Return an answer with calls and their results, in order, as messages that a family can write.
+
+    Args:
+        answer: the message with the calls.
+        results: those of its calls, in their order.
+        most: how many calls a message of the family may have; None for any number.
+    """
+    calls = answer.tool_calls
+    if most is None or len(calls) <= most:
+        return [answer, *results]
+    messages = []
+    for start in range(0, len(calls), most):
+        some = slice(start, start + most)
+        one = replace(answer, tool_calls=calls[some])
+        messages += [one if not start else replace(one, content="", reasoning=None), *results[some]]
+    return messages
+
+
+def _message(call: ToolCall, content: str) -> Message:
+    return Message("tool", content, tool_call_id=call.id or None, name=call.name)
+
+
+def _check_runs(tool: Tool, *, can_await: bool) -> None:
+    if tool.function is None:
+        raise ConfigurationError(
+            f"tool {tool.name!r} must have a function to be run: make it with Tool.of, or give function=",
+            parameter="tools",
+        )
+    if not can_await and inspect.iscoroutinefunction(tool.function):
+        raise ConfigurationError(
+            f"tool {tool.name!r} must be a plain function here, not an async one: use agenerate",
+            parameter="tools",
+        )
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold in place of an object: pydantic's fields, those of a dataclass, else its words."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return dump(mode="json")
+    fields = getattr(value, "__dataclass_fields__", None)
+    if fields is not None and not isinstance(value, type):
+        return {name: getattr(value, name) for name in fields}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return [*value] if isinstance(value, (set, frozenset)) else str(value)
