@@ -68,7 +68,8 @@ def plan_answer(
     if call.output_format is not None and call.enforce == "server":
         if tools:
             raise ConfigurationError(
-                "response_format must be left out where tools are offered: the server would keep the model from calling them",
+                "response_format must be left out where tools are offered: the server would keep the model from calling"
+                " them",
                 parameter="response_format",
                 hint="or set enforce='validate', or tool_choice='none'",
             )
