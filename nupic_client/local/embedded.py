@@ -17,7 +17,7 @@ from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
 from nupic_client._text import check_text
 from nupic_client.errors import DeadlineExceededError, LocalModelError
-from nupic_client.local.engine import EngineError, ServedModel, text_signature
+from nupic_client.local.engine import GUIDE_INPUTS, EngineError, ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import Progress, locate_weights
@@ -214,8 +214,14 @@ class _Engines:
 
     def models(self) -> list[ServedModel]:
         return [
-            ServedModel(STREAMING_MODEL, text_signature(STREAMING_MODEL), self._text),
-            ServedModel(SINGLE_MODEL, text_signature(SINGLE_MODEL, decoupled=False), self._text),
+            ServedModel(
+                STREAMING_MODEL, text_signature(STREAMING_MODEL, extra_inputs=GUIDE_INPUTS), self._text
+            ),
+            ServedModel(
+                SINGLE_MODEL,
+                text_signature(SINGLE_MODEL, decoupled=False, extra_inputs=GUIDE_INPUTS),
+                self._text,
+            ),
             ServedModel(EMBEDDING_MODEL, embedding_signature(EMBEDDING_MODEL), self._vectors),
         ]
 

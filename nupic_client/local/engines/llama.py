@@ -10,7 +10,8 @@ from typing import Any
 
 from nupic_client._grpc.queues import get_within
 from nupic_client.errors import ConfigurationError
-from nupic_client.local.engine import Chunk, EngineError, EngineRequest
+from nupic_client.local.engine import GUIDE, Chunk, EngineError, EngineRequest, InvalidRequestError
+from nupic_client.local.engines.guides import guided
 from nupic_client.local.engines.llama_host import LONGEST_TOKEN, LlamaHost
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
@@ -115,7 +116,8 @@ class LlamaEngine:
         if most is not None and (options.max_tokens or 0) > most:
             raise EngineError(f"max_tokens is {options.max_tokens} but this server gives at most {most}")
         usual = DEFAULT_MAX_TOKENS if most is None else min(DEFAULT_MAX_TOKENS, most)
-        return _completion_request(request.prompt, options, options.max_tokens or usual)
+        body = _completion_request(request.prompt, options, options.max_tokens or usual)
+        return {**body, **guided(request.inputs)}
 
     def _work(self, body: Mapping[str, Any], deltas: queue.SimpleQueue[Any], stop: threading.Event) -> None:
         def on_delta(delta: Any) -> bool:
@@ -147,7 +149,7 @@ class _ChunkReader:
             if not isinstance(item, Mapping):
                 continue
             if "error" in item:
-                raise EngineError(_error_text(item["error"]))
+                raise _error(item["error"])
             yield from self._read_one(item)
 
     def _read_one(self, item: Mapping[str, Any]) -> Iterator[Chunk]:
@@ -174,6 +176,15 @@ class _ChunkReader:
                 input_tokens=self._input_tokens,
                 output_tokens=tokens,
             )
+
+
+def _error(error: Any) -> EngineError:
+    text = _error_text(error)
+    if "failed to parse grammar" in text:
+        return InvalidRequestError(
+            f"{GUIDE} must be a grammar in GBNF with a rule root and no left recursion: llama.cpp cannot parse it"
+        )
+    return EngineError(text)
 
 
 def _error_text(error: Any) -> str:
