@@ -184,7 +184,8 @@ FORMS = {
 WRITTEN = {
     "blocks": [
         (
-            "<|content_thinking|>Consider the weather.<|end_message|><|message_model|><|content_thinking|> Rome?<|end_message|>"
+            "<|content_thinking|>Consider the weather.<|end_message|>"
+            "<|message_model|><|content_thinking|> Rome?<|end_message|>"
             "<|message_model|><|content_text|>A moment.<|end_message|><|message_model|>weather<|content_invoke_tool_json|>"
             '{"name":"weather","args":{"city":"Rome","units":"C"}}<|end_message|><|content_model_end_sampling|>'
         ),
