@@ -19,6 +19,7 @@ __all__ = [
     "EngineError",
     "EngineRequest",
     "FinalPlacement",
+    "InvalidRequestError",
     "ServedModel",
     "StreamAbort",
     "StreamEnd",
@@ -31,6 +32,15 @@ FinalPlacement: TypeAlias = Literal["separate", "with_last"]
 
 class EngineError(Exception):
     """The model failed; the client gets the message as the model's own."""
+
+    code = "INTERNAL"
+    """The name of the gRPC status of a unary call."""
+
+
+class InvalidRequestError(EngineError):
+    """The request is wrong in a way that only the model knows."""
+
+    code = "INVALID_ARGUMENT"
 
 
 class StreamAbort(Exception):  # noqa: N818 - a control, not a fault
