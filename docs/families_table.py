@@ -20,6 +20,8 @@ HEADER = (
     "Official template of",
     "Stop strings",
     "BOS",
+    "Tools",
+    "Reasoning",
     "Quirks",
     "Reference prompts from",
 )
@@ -38,9 +40,22 @@ def _row(formatter: PromptFormatter) -> tuple[str, ...]:
         _code(formatter.reference_model) if formatter.reference_model else "none",
         ", ".join(_code(stop) for stop in formatter.stop) or "none",
         _code(formatter.bos_token) if formatter.prints_bos else "no",
+        _tools(formatter),
+        "yes" if formatter.answer is not None and formatter.answer.has_reasoning else "no",
         _text(formatter.description),
         _text(formatter.source) or "none needed",
     )
+
+
+def _tools(formatter: PromptFormatter) -> str:
+    """Return whether a family has tools, and what is special about its calls."""
+    if formatter.answer is None or not formatter.answer.has_tool_calls:
+        return "no"
+    notes = [
+        *(["one call in a message"] if formatter.calls_per_message == 1 else []),
+        *(["special tokens"] if formatter.answer.special_tokens else []),
+    ]
+    return f"yes ({', '.join(notes)})" if notes else "yes"
 
 
 def _code(text: str) -> str:

@@ -20,12 +20,12 @@ from markdown_it import MarkdownIt
 from nupic_client import ModelRegistry, ModelSpec
 from nupic_client.cli import program
 from nupic_client.cli.exit_codes import ExitCode
-from nupic_client.local.engine import GUIDE_INPUTS, EngineRequest
+from nupic_client.local.engine import EngineRequest
 from nupic_client.local.engines.scripted import ReplySource
 from nupic_client.model_spec import specs_from_toml
 from nupic_client.prompts import FAMILIES
 from nupic_client.prompts.family import Family
-from nupic_client.testing import FakeTriton, text_signature
+from nupic_client.testing import FakeTriton, competent_model, text_signature
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*/*.md")])
@@ -67,7 +67,11 @@ def structured(request: EngineRequest) -> list[str]:
 
 
 STORY = ["Once", " upon", " a", " time."]
-REPLIES: dict[str, ReplySource] = {"structured-output.md": structured}
+REPLIES: dict[str, ReplySource] = {
+    "structured-output.md": structured,
+    "tools.md": competent_model("smollm2"),
+    "reasoning.md": competent_model("qwen3", reasoning=True),
+}
 """The replies to the requests of pages that want other ones than a story."""
 
 
@@ -75,8 +79,8 @@ REPLIES: dict[str, ReplySource] = {"structured-output.md": structured}
 @pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("page", with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, monkeypatch, capsys):
-    model = text_signature("smollm2.streaming", extra_inputs=GUIDE_INPUTS)
-    with FakeTriton(REPLIES.get(page.name, STORY), models=[model]) as server:
+    models = [text_signature(name, guided=True) for name in ("smollm2.streaming", "qwen3")]
+    with FakeTriton(REPLIES.get(page.name, STORY), models=models) as server:
         # The pages name the default url, on which a reader's server listens.
         monkeypatch.setenv("NUPIC_URL", server.url)
         names: dict[str, object] = {"__name__": "page"}
@@ -117,8 +121,11 @@ def test_the_table_of_families_has_every_family_as_it_is(monkeypatch):
         assert codes[1] == list(formatter.aliases or ["none"])
         assert codes[3] == [stop.replace("\n", r"\n") for stop in formatter.stop] or not formatter.stop
         assert codes[4] == [formatter.bos_token if formatter.prints_bos else "no"]
-        assert "".join(row[5]) == formatter.description
-        assert "".join(row[6]) == (formatter.source or "none needed")
+        answer = formatter.answer
+        assert row[5][0].startswith("yes") == (answer is not None and answer.has_tool_calls)
+        assert row[6] == ["yes" if answer is not None and answer.has_reasoning else "no"]
+        assert "".join(row[7]) == formatter.description
+        assert "".join(row[8]) == (formatter.source or "none needed")
 
 
 def test_the_page_of_the_families_shows_the_table():
