@@ -194,6 +194,9 @@ class SingleModelClient:
                 return ask(asking.prompt, asking.options)
             except OutputError as error:
                 asking.again(error, time.monotonic())
+            except PromptError:
+                if not asking.unquoted():
+                    raise
 
     async def _auntil_valid(
         self,
@@ -210,6 +213,9 @@ class SingleModelClient:
                 return await ask(asking.prompt, asking.options)
             except OutputError as error:
                 asking.again(error, time.monotonic())
+            except PromptError:
+                if not asking.unquoted():
+                    raise
 
     def _formatter_for(self, prompt: object) -> PromptFormatter:
         check_is_list("prompt", "a str or a list of messages", prompt)
