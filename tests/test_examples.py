@@ -11,7 +11,7 @@ import pytest
 from cli.processes import Program, environment, run
 
 from nupic_client.backends import ModelSignature, TensorSpec
-from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
+from nupic_client.testing import FakeTriton, abort, competent_model, fail, silence, text_signature
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +51,7 @@ def streaming_by_default(port):
 def test_every_example_is_tested():
     found = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
     assert found == {
+        "agent.py",
         "async_iterator.py",
         "callback.py",
         "conversation.py",
@@ -133,6 +134,32 @@ def test_conversation(server):
     finished = example(EXAMPLES / "conversation.py", "--url", server.url, stdin=b"Hi\nAnd now?\n")
     assert finished.stdout == "Hello, world!\nHello, world!\n4 messages\n"
     assert "Hello, world!<|im_end|>\n<|im_start|>user\nAnd now?" in server.requests[1].prompt
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (
+            "How is the weather in Paris?",
+            '[weather of Paris]\n{"city": "Paris", "degrees": 21.5, "sky": "sunny"}\n',
+        ),
+        ('Calculate "17 * (20 + 3)" for me', "[calculate 17 * (20 + 3)]\n391\n"),
+        ('Calculate "open(1)"', "[calculate open(1)]\nError: ValueError: 'open(1)' is not arithmetic\n"),
+        ("Hello!", "You said: Hello!\n"),
+    ],
+)
+def test_agent(server, question, answer):
+    server.reply = competent_model("smollm2")
+    finished = example(EXAMPLES / "agent.py", "--url", server.url, question)
+    assert (finished.stdout, finished.returncode) == (answer, 0)
+
+
+def test_agent_with_another_family(server):
+    server.reply = competent_model("qwen3", reasoning=True)
+    options = ("--url", server.url, "--model", "gpt.streaming", "--formatter", "qwen3")
+    finished = example(EXAMPLES / "agent.py", *options, "weather in Oslo")
+    assert finished.stdout.startswith("[weather of Oslo]\n")
+    assert example(EXAMPLES / "agent.py", "--url", "localhost:1", "Hi").returncode == 1
 
 
 def test_server(server):
