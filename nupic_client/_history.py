@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from nupic_client.errors import PromptError
-from nupic_client.messages import Message
+from nupic_client.messages import Message, other_texts
 
 __all__ = ["estimate_tokens", "renumbered", "trimmed"]
 
@@ -14,6 +14,8 @@ _BYTES_PER_TOKEN = 3
 """English has about four bytes a token, other languages and code fewer: rather leave out too much than too little."""
 _TOKENS_PER_MESSAGE = 8
 """What a prompt format writes around a message."""
+_TOKENS_PER_IMAGE = 1024
+"""About what vision models make of a picture: from a few hundred up to some thousands."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -71,4 +73,5 @@ def renumbered(error: PromptError, prompt: Sequence[Message], history: Sequence[
 
 
 def _cost(message: Message, count_tokens: Callable[[str], int]) -> int:
-    return count_tokens(message.text) + _TOKENS_PER_MESSAGE
+    text = "\n".join([message.text, *other_texts(message)])
+    return count_tokens(text) + _TOKENS_PER_MESSAGE + _TOKENS_PER_IMAGE * len(message.images)

@@ -246,8 +246,8 @@ def _class_schema(kind: type, definitions: Definitions, place: str) -> dict[str,
         }
         return definitions.reference(kind, lambda: _object_schema(kind, fields, definitions, place))
     if typing_extensions.is_typeddict(kind):
-        required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
-        fields = {name: name in required for name in kind.__annotations__}
+        required = _required_keys(kind, place)
+        fields = {name: name in required for name in _hints_of(kind, place)}
         return definitions.reference(kind, lambda: _object_schema(kind, fields, definitions, place))
     for base in (bool, int, float, str, dt.datetime, dt.date, pathlib.PurePath):
         if issubclass(kind, base):
@@ -265,6 +265,22 @@ def _object_schema(
     if required:
         schema["required"] = required
     return schema
+
+
+_REQUIRED = {typing_extensions.Required, getattr(typing, "Required", typing_extensions.Required)}
+_NOT_REQUIRED = {typing_extensions.NotRequired, getattr(typing, "NotRequired", typing_extensions.NotRequired)}
+
+
+def _required_keys(kind: type, place: str) -> set[str]:
+    """Return the keys that a TypedDict must have; Python itself does not look into annotations that are strings."""
+    keys = set(getattr(kind, "__required_keys__", ()))
+    for name, hint in _hints_of(kind, place).items():
+        origin = typing_extensions.get_origin(hint)
+        if origin in _NOT_REQUIRED:
+            keys.discard(name)
+        elif origin in _REQUIRED:
+            keys.add(name)
+    return keys
 
 
 def _hints_of(kind: type, place: str) -> dict[str, Any]:
@@ -311,6 +327,8 @@ def read_json(annotation: Any, value: Any, place: str) -> Any:
         ValueError: it is none.
     """
     annotation, extras = _unwrapped(annotation)
+    if annotation is Any:
+        return value
     adapter = _adapter(annotation, extras)
     if adapter is not None:
         return adapter.validate_python(value)
@@ -403,8 +421,8 @@ def _read_class(kind: type, value: Any, place: str) -> Any:
         except TypeError as error:
             raise ValueError(f"{place}: {error}") from error
     if typing_extensions.is_typeddict(kind):
-        given = _read_fields(kind, kind.__annotations__, value, place)
-        for name in sorted(getattr(kind, "__required_keys__", ())):
+        given = _read_fields(kind, _hints_of(kind, place), value, place)
+        for name in sorted(_required_keys(kind, place)):
             if name not in given:
                 raise ValueError(f"{place} must have {name!r}")
         return given

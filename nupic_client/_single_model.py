@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, Protocol
 
 from typing_extensions import Self, Unpack
 
@@ -28,7 +29,14 @@ from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 
-__all__ = ["SingleModelClient"]
+__all__ = ["SingleModelClient", "Tokenizer"]
+
+
+class Tokenizer(Protocol):
+    """What counts tokens: a tokenizer of transformers, tokenizers or SentencePiece."""
+
+    def encode(self, text: str, /) -> Any:
+        """Return the tokens of a text: a list, or an object with a length or with ``ids``."""
 
 
 class SingleModelClient:
@@ -45,8 +53,15 @@ class SingleModelClient:
         backend: Backend | str | None,
         observer: Observer | None,
         options: GenerateOptions,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         """Set what a copy of the client has too."""
+        if tokenizer is not None and not callable(getattr(tokenizer, "encode", None)):
+            raise ConfigurationError(
+                f"tokenizer must have a method encode(text), not be {type(tokenizer).__name__}",
+                parameter="tokenizer",
+            )
+        self._tokenizer = tokenizer
         switch_on(os.environ)
         self.observer = observer
         self._spec = (registry or default_registry()).resolve(model)
@@ -99,6 +114,15 @@ class SingleModelClient:
         """The server."""
         raise NotImplementedError
 
+    def _count(self, text: str) -> int:
+        encoded = self._tokenizer.encode(text)  # type: ignore[union-attr]  # callers know that there is one
+        return len(getattr(encoded, "ids", encoded))
+
+    @property
+    def _counter(self) -> Callable[[str], int] | None:
+        """What counts the tokens of a text; None without a tokenizer."""
+        return None if self._tokenizer is None else self._count
+
     def with_options(self, **options: Unpack[GenerateOptions]) -> Self:
         """Return a client with other defaults on the same connection; closing either closes both.
 
@@ -140,8 +164,10 @@ class SingleModelClient:
         model = self._spec
         if isinstance(prompt, str):
             check_text("prompt", prompt, parameter="prompt")
+            if options:
+                _check_of_text(options)
         else:
-            prompt = self._render(prompt)
+            prompt = self._render(prompt, call)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -155,7 +181,7 @@ class SingleModelClient:
             watch=watch,
         )
 
-    def _render(self, prompt: Iterable[MessageLike]) -> str:
+    def _render(self, prompt: Iterable[MessageLike], call: CallOptions) -> str:
         check_is_list("prompt", "a str or a list of messages", prompt)
         messages = to_messages(prompt)
         check_texts(messages)
@@ -169,7 +195,9 @@ class SingleModelClient:
                 parameter="formatter",
             )
         try:
-            rendered = self._formatter(messages)
+            rendered = self._formatter(
+                messages, continue_final_message=call.continue_final_message, **call.template_variables
+            )
         except PromptError as error:
             if not error.hint:
                 raise
@@ -177,6 +205,16 @@ class SingleModelClient:
             raise error.with_facts(hint=hint) from error.__cause__
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         return rendered if self._spec.bos == "keep" else self._formatter.without_bos(rendered)
+
+
+def _check_of_text(options: GenerateOptions) -> None:
+    """Refuse options of a call that only a rendered prompt can follow."""
+    for name in ("template_variables", "continue_final_message"):
+        if options.get(name):
+            raise ConfigurationError(
+                f"{name} must be given with a list of messages, not with a text, which is sent as it is",
+                parameter=name,
+            )
 
 
 def _defaults(base: CallOptions, options: GenerateOptions) -> CallOptions:

@@ -188,7 +188,7 @@ def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
     name = ""
     body: list[str] = []
     lines = text.splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+    for line, below in zip(lines, [*lines[1:], ""], strict=False):
         heading = _HEADING.fullmatch(line)
         if heading and (heading[2] or _RULE.fullmatch(below)):
             yield name, body

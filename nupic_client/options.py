@@ -67,6 +67,12 @@ class GenerateOptions(TypedDict, total=False):
     """Further inputs of the model by name, sent as the data type and shape that it declares. ``infer`` takes the same.
 
     A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
+    template_variables: Mapping[str, Any] | None
+    """Variables for the model's chat template, such as ``{"enable_thinking": False}``. Those of a call are put over the
+    client's; ``None`` takes them all away. Of messages only: a text is sent as it is."""
+    continue_final_message: bool | None
+    """Let the model go on with the last message, an assistant's (a prefill): the prompt ends with its content. The answer is
+    what comes after it."""
     signature: ModelSignature | None
     """What the model takes and gives; where it is given, the server is not asked before the first request."""
     unsupported: Literal["error", "warn"]

@@ -330,6 +330,28 @@ class StreamingClient(ModelClient):
         opening = self._bulk(settings, callback, options, watch)
         return AsyncResultStream(self._async_transport, opening, prompts, callback, watch)
 
+    def count_tokens(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> int:
+        """Count the tokens of a prompt with the client's ``tokenizer``. Sends nothing.
+
+        Args:
+            prompt: as for ``generate``.
+            **options: as for ``generate``, of which some change the prompt.
+
+        Returns:
+            The number of tokens of what would be sent, as the tokenizer encodes a whole text.
+
+        Raises:
+            ConfigurationError: the client was given no tokenizer, or as for ``generate``.
+            PromptError: as for ``generate``.
+        """
+        if self._tokenizer is None:
+            raise ConfigurationError(
+                "tokenizer must be given to the client to count tokens: for example"
+                " tokenizers.Tokenizer.from_file('tokenizer.json')",
+                parameter="tokenizer",
+            )
+        return self._count(self._request(prompt, options).prompt)
+
     def _bulk(
         self, settings: MapSettings, callback: object, options: GenerateOptions, watch: Watch | None
     ) -> flows.Flow[PromptPipeline]:

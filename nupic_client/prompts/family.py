@@ -87,7 +87,6 @@ class Job:
         variables: the template variables the caller gave.
         first: the number of the first message in errors; -1 where a default system prompt stands before the caller's.
         tools: the tools that the model may call.
-        continue_final_message: whether the prompt ends with the content of the last message, an assistant's.
     """
 
     messages: tuple[Message, ...]
@@ -97,7 +96,6 @@ class Job:
     variables: Mapping[str, Any] = field(default_factory=dict)
     first: int = 0
     tools: tuple[Tool, ...] = ()
-    continue_final_message: bool = False
 
 
 Script: TypeAlias = Callable[["Family", Job, PromptBuilder], None]

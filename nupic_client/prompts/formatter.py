@@ -14,9 +14,10 @@ from nupic_client.messages import Message, MessageLike, read_messages
 from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.answer_formats import answer_format
 from nupic_client.prompts.builder import PromptBuilder
+from nupic_client.prompts.continuing import cut_after, marked
 from nupic_client.prompts.family import Family, Job, Turn
-from nupic_client.prompts.neutral import neutralised
-from nupic_client.prompts.render import allowed, named, render
+from nupic_client.prompts.guard import forgery, guarded
+from nupic_client.prompts.render import allowed, render
 from nupic_client.tools import ToolLike, to_tools
 
 __all__ = ["PromptFormatter"]
@@ -94,7 +95,7 @@ class PromptFormatter:
         special = {"bos_token": bos_token, "eos_token": eos_token}
         return cls(
             jinja_family(
-                {"default": template}, special, name=family, stop=stop, control_tokens=control_tokens
+                {"default": template}, special, name=family, stop=_stops(stop), control_tokens=control_tokens
             )
         )
 
@@ -105,6 +106,7 @@ class PromptFormatter:
         *,
         chat_template: str | None = None,
         family: str | None = None,
+        stop: Iterable[str] = (),
     ) -> PromptFormatter:
         """Make a formatter of a Hugging Face ``tokenizer_config.json``.
 
@@ -114,6 +116,8 @@ class PromptFormatter:
             chat_template: which one, where the model has several named templates. Left out, it is
                 ``tool_use`` in calls with ``tools=`` and ``default`` in others, as in Hugging Face's library.
             family: a name for it; by default the configuration's ``name_or_path`` or the folder's name.
+            stop: more strings that end a generation, besides EOS and the end tokens of a ``generation_config.json`` in the
+                same folder.
 
         Returns:
             The formatter. It takes any template variables. A ``response_template`` in the configuration is its `answer`.
@@ -124,7 +128,7 @@ class PromptFormatter:
         """
         from nupic_client.prompts.tokenizer_config import family_of  # noqa: PLC0415  # the extra is needed only here
 
-        return cls(family_of(config, chat_template=chat_template, name=family))
+        return cls(family_of(config, chat_template=chat_template, name=family, stop=_stops(stop)))
 
     @property
     def family(self) -> str:
@@ -262,7 +266,7 @@ class PromptFormatter:
         messages: str | Iterable[MessageLike],
         system: str | None = None,
         *,
-        add_generation_prompt: bool = True,
+        add_generation_prompt: bool | None = None,
         continue_final_message: bool = False,
         tools: Iterable[ToolLike] | None = None,
         allow_control_tokens: bool = False,
@@ -275,9 +279,9 @@ class PromptFormatter:
             messages: the conversation, or one user message's text.
             system: a system message to put before it. An empty one is not the same as none.
             add_generation_prompt: whether the prompt opens the assistant's answer, for families that make a
-                difference.
+                difference; by default it does, unless the last message is continued.
             continue_final_message: whether the prompt ends within the last message, an assistant's, for the model to go on
-                with it; then ``add_generation_prompt`` has no effect.
+                with it.
             tools: the tools that the model may call, as `to_tools` takes them.
             allow_control_tokens: whether to insert content verbatim, as the official templates do, whatever
                 it contains. Then an author of content can forge turns: use it for trusted content only.
@@ -292,30 +296,35 @@ class PromptFormatter:
         Raises:
             PromptError: the family does not allow this conversation, or content that the model did not write contains
                 a control token. Messages are counted from 0; where ``system`` is given, it is message 0.
-            ConfigurationError: an item is not a message, or a template variable is unknown.
+            ConfigurationError: an item is not a message or a tool, a template variable is unknown, or the last message
+                cannot be continued.
         """
+        family = self._family
         conversation = _conversation(messages, system)
+        given_tools = to_tools(tools) if tools is not None else ()
         first = 0
         if self._system is not None and all(message.role != "system" for message in conversation):
             conversation, first = (Message("system", self._system), *conversation), -1
         if not allow_control_tokens:
-            conversation = self._guarded(conversation, first)
-        family = self._family
+            conversation = guarded(family, self._control_tokens, conversation, given_tools, first)
         self._check_variables(template_variables)
+        content = conversation[-1].text
+        if continue_final_message:
+            conversation = marked(conversation, first, add_generation_prompt=add_generation_prompt)
         job = Job(
             conversation,
-            add_generation_prompt=add_generation_prompt,
-            printed_date="" if family.date is None else family.date.show(date),
+            add_generation_prompt=not continue_final_message and add_generation_prompt is not False,
+            printed_date="" if family.date is None else family.date.show(_checked_date(date)),
             day=date,
             variables=template_variables,
             first=first,
-            tools=to_tools(tools) if tools else (),
-            continue_final_message=continue_final_message,
+            tools=given_tools,
         )
         builder = render(family, job)
         if not allow_control_tokens:
             self._check_seams(builder, job)
-        return builder.text()
+        prompt = builder.text()
+        return cut_after(prompt, content, family.name) if continue_final_message else prompt
 
     def __repr__(self) -> str:
         return f"<PromptFormatter {self._family.name}>"
@@ -346,28 +355,6 @@ class PromptFormatter:
                 parameter="template_variables",
             )
 
-    def _guarded(self, conversation: tuple[Message, ...], first: int) -> tuple[Message, ...]:
-        """Return the conversation with neutral assistant messages; refuse control tokens in all others."""
-        # Joined by a character no token contains: one search over all contents is a lot faster than one in
-        # each.
-        everything = "\0".join([message.text for message in conversation])
-        shape = self._family.marker_shape
-        tokens = [token for token in self._control_tokens if token in everything]
-        if shape is not None:
-            tokens += shape.findall(everything)
-        if not tokens:
-            return conversation
-        for index, message in enumerate(conversation):
-            for token in tokens:
-                if message.role != "assistant" and token in message.text:
-                    raise self._forgery(message, index + first, token)
-        return tuple(
-            Message("assistant", neutralised(message.text, self._control_tokens, shape))
-            if message.role == "assistant"
-            else message
-            for message in conversation
-        )
-
     def _check_seams(self, builder: PromptBuilder, job: Job) -> None:
         """Look for tokens that arise where content meets the family's own text."""
         tokens = (*self._control_tokens, *self._family.seams)
@@ -375,16 +362,22 @@ class PromptFormatter:
         while (forged := builder.find_forged(tokens)) is not None:
             token, index, part = forged
             if job.messages[index].role != "assistant" or part in padded:
-                raise self._forgery(job.messages[index], index + job.first, token)
+                raise forgery(self._family, job.messages[index], index + job.first, token)
             builder.pad(part)
             padded.add(part)
 
-    def _forgery(self, message: Message, number: int, token: str) -> PromptError:
-        return PromptError(
-            f"{named(number)} ({message.role}) contains {token!r}, which {self.family} reads as "
-            "control: it could forge a turn. Remove it",
-            hint="or render verbatim with allow_control_tokens=True",
-        )
+
+def _stops(stop: Iterable[str]) -> tuple[str, ...]:
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    if not all(isinstance(each, str) and each for each in stops):
+        raise ConfigurationError(f"stop must be non-empty strings, not {stops!r}", parameter="stop")
+    return stops
+
+
+def _checked_date(day: dt.date | None) -> dt.date | None:
+    if day is not None and not isinstance(day, dt.date):
+        raise ConfigurationError(f"date must be a datetime.date, not {day!r}", parameter="date")
+    return day
 
 
 def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> tuple[Message, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client.errors import ConfigurationError, PromptError
 from nupic_client.prompts.family import Family
+from nupic_client.prompts.template_messages import MessageForm, form_of
 from nupic_client.prompts.turn import Turn
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _MAX_MESSAGE = 500
 # the limit stops a template that prints without end, and never a conversation that is long itself.
 _LONGEST = 16 * 2**20
 _LONGEST_PER_CHARACTER = 8
-_RESERVED = ("messages", "strftime_now", "raise_exception")
+_RESERVED = ("messages", "tools", "strftime_now", "raise_exception")
 
 # The shape of a control token, in any text.
 _TOKEN_SHAPE = re.compile(r"<\|[\w./:-]{1,64}\|>|<｜[^<>｜\s]{1,64}｜>|\[\|\w{1,64}\|\]")
@@ -61,15 +63,34 @@ class JinjaScript:
         reserved = [name for name in _RESERVED if name in job.variables]
         if reserved:
             raise ConfigurationError(f"the template variable {reserved[0]!r} is set by the formatter itself")
+        name = self._choose(job)
+        if job.tools and self.chosen is None and name == "default" and "tools" not in self.templates[name]:
+            raise PromptError(
+                f"tools must not be given, because the chat template of {family.name} has no place for them"
+            )
+        form = self.forms[name]
         variables = {
             **self.special_tokens,
             "documents": None,
             **job.variables,
             "tools": [tool.as_dict() for tool in job.tools] or None,
-            "messages": [{"role": message.role, "content": message.text} for message in job.messages],
+            "messages": form.written(job, text_arguments=False),
             "add_generation_prompt": job.add_generation_prompt,
         }
-        builder.literal(self._render(family, self._choose(job), variables, job))
+        try:
+            prompt = self._render(family, name, variables, job)
+        except PromptError as error:
+            # Hugging Face gives arguments as objects; a few templates (DeepSeek's) join them to texts, as OpenAI's are.
+            if not isinstance(error.__cause__, TypeError) or not any(it.tool_calls for it in job.messages):
+                raise
+            variables["messages"] = form.written(job, text_arguments=True)
+            prompt = self._render(family, name, variables, job)
+        builder.literal(prompt)
+
+    @cached_property
+    def forms(self) -> Mapping[str, MessageForm]:
+        """The form of messages that each template reads."""
+        return {name: form_of(source) for name, source in self.templates.items()}
 
     def __reduce__(self) -> tuple[type[JinjaScript], tuple[Any, ...]]:
         return JinjaScript, (dict(self.templates), self.chosen, dict(self.special_tokens))
@@ -113,7 +134,7 @@ class JinjaScript:
 
         from nupic_client.prompts.sandbox import strftime_now  # noqa: PLC0415
 
-        longest = _LONGEST + _LONGEST_PER_CHARACTER * sum(len(message.content) for message in job.messages)
+        longest = _LONGEST + _LONGEST_PER_CHARACTER * _length(job)
         left, pieces = longest, []
         try:
             for piece in template.generate(variables, strftime_now=strftime_now(job.day)):
@@ -134,6 +155,16 @@ class JinjaScript:
                 f"most {longest:,} characters, not more. Look for a loop that prints too often in the template"
             )
         return "".join(pieces)
+
+
+def _length(job: Job) -> int:
+    """Return the number of characters that a conversation and its tools have."""
+    length = sum(len(message.text) for message in job.messages)
+    if job.tools:
+        length += sum(len(json.dumps(tool.as_dict())) for tool in job.tools)
+    for message in job.messages:
+        length += len(message.reasoning or "") + sum(len(call.arguments) for call in message.tool_calls)
+    return length
 
 
 def _said(error: Exception) -> str:

@@ -63,6 +63,9 @@ def named(number: int) -> str:
     return "the model's system prompt" if number < 0 else f"message {number}"
 
 
+_OWN_TEMPLATE = "The model's own template may have it: PromptFormatter.from_tokenizer_config"
+
+
 def check(family: Family, job: Job) -> None:
     """Refuse what the official template refuses, and what it would leave out without a word.
 
@@ -83,8 +86,8 @@ def check(family: Family, job: Job) -> None:
             raise PromptError(f"{named(index + first)} has the role {message.role!r}, but {allowed(family)}")
         if message.images:
             raise PromptError(
-                f"{named(index + first)} ({message.role}) has an image, but {family.name} has no place for images",
-                hint="the model's own template may have one: PromptFormatter.from_tokenizer_config",
+                f"{named(index + first)} ({message.role}) has an image, but {family.name} has no place for images."
+                f" {_OWN_TEMPLATE}"
             )
     if isinstance(family.assistant, Rule) and len(messages) != 1:
         raise PromptError(f"the conversation has {len(messages) + first} messages, but {allowed(family)}")
@@ -93,14 +96,13 @@ def check(family: Family, job: Job) -> None:
 
 
 def _check_no_tools(family: Family, job: Job) -> None:
-    hint = "the model's own template may have them: PromptFormatter.from_tokenizer_config"
     if job.tools:
-        raise PromptError(f"tools must not be given, because {family.name} has no tools", hint=hint)
+        raise PromptError(f"tools must not be given, because {family.name} has no tools. {_OWN_TEMPLATE}")
     for index, message in enumerate(job.messages):
         what = "calls of tools" if message.tool_calls else "the role 'tool'" if message.role == "tool" else ""
         if what:
             who = f"{named(index + job.first)} has {what}"
-            raise PromptError(f"{who}, but {family.name} has no tools: {allowed(family)}", hint=hint)
+            raise PromptError(f"{who}, but {family.name} has no tools: {allowed(family)}. {_OWN_TEMPLATE}")
 
 
 def _check_turns(family: Family, messages: Sequence[Message], first: int) -> None:

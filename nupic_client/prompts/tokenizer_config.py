@@ -14,6 +14,7 @@ from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.jinja import jinja_family
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
 
     from nupic_client.prompts.family import Family
@@ -24,7 +25,11 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 
 
 def family_of(
-    config: str | PathLike[str] | Mapping[str, Any], *, chat_template: str | None, name: str | None
+    config: str | PathLike[str] | Mapping[str, Any],
+    *,
+    chat_template: str | None,
+    name: str | None,
+    stop: Iterable[str] = (),
 ) -> Family:
     """Make a family of a tokenizer's configuration.
 
@@ -32,11 +37,12 @@ def family_of(
         config: a path, a folder's path, or the content.
         chat_template: the name of the template to use, where there are several.
         name: the family's name.
+        stop: more strings that end a generation.
 
     Raises:
         ConfigurationError: it cannot be read, or has no such template, or jinja2 is not installed.
     """
-    source, values, templates = "", config, {}
+    source, values, templates, folder = "", config, {}, None
     if not isinstance(config, Mapping):
         path = Path(config)
         folder = path if path.is_dir() else path.parent
@@ -52,11 +58,13 @@ def family_of(
     _check_choice(templates, chat_template)
     tokens = _special_tokens(values)
     control_tokens = _control_tokens(values, tokens)
+    ends = [] if folder is None else _end_tokens(folder, values)
     family = jinja_family(
         templates,
         tokens,
         name=name or str(values.get("name_or_path") or "jinja"),
         chosen=chat_template,
+        stop=(*ends, *stop),
         control_tokens=control_tokens,
         source=source,
     )
@@ -68,13 +76,53 @@ def family_of(
     )
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, what: str = "the tokenizer configuration") -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # the last for an absurd nesting
+        raise ConfigurationError(f"{what} {str(path)!r} cannot be read: {error}") from error
+
+
+def _end_tokens(folder: Path, values: Mapping[str, Any]) -> list[str]:
+    """Return what ends an answer: the tokens that ``generation_config.json`` has by number, and its stop strings.
+
+    Llama 3, Gemma and Qwen have more of them than the tokenizer's one.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return []
+    generation = _read_json(path, "the generation configuration")
+    if not isinstance(generation, Mapping):
+        raise ConfigurationError(f"{str(path)!r} must have a JSON object, not {type(generation).__name__}")
+    given = generation.get("eos_token_id")
+    numbers = given if isinstance(given, list) else [] if given is None else [given]
+    if not all(isinstance(number, int) for number in numbers):
         raise ConfigurationError(
-            f"the tokenizer configuration {str(path)!r} cannot be read: {error}"
-        ) from error
+            f"eos_token_id in {str(path)!r} must be a number or a list of numbers, not {given!r}"
+        )
+    added = values.get("added_tokens_decoder")
+    by_number = {
+        str(number): _content(token)
+        for number, token in (added if isinstance(added, Mapping) else {}).items()
+    }
+    if any(str(number) not in by_number for number in numbers):
+        by_number = {**_added_tokens(folder / "tokenizer.json"), **by_number}
+    more = generation.get("stop_strings")
+    ends = [
+        *(by_number.get(str(number), "") for number in numbers),
+        *(more if isinstance(more, list) else [more]),
+    ]
+    return [end for end in ends if isinstance(end, str) and end]
+
+
+def _added_tokens(path: Path) -> dict[str, str]:
+    """Return the added tokens of a ``tokenizer.json`` by number; that file is big, and read only where it is needed."""
+    if not path.is_file():
+        return {}
+    tokenizer = _read_json(path, "the tokenizer")
+    added = tokenizer.get("added_tokens") if isinstance(tokenizer, Mapping) else None
+    tokens = [token for token in added if isinstance(token, Mapping)] if isinstance(added, list) else []
+    return {str(token.get("id")): _content(token) for token in tokens}
 
 
 def _template_files(folder: Path) -> dict[str, str]:

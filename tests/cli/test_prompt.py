@@ -144,7 +144,7 @@ def test_messages_and_texts_from_stdin(shown, typed):
         ('"Hi"', "must be a list of"),
         ("{}", "must be a list of"),
         ("[]", "at least one message"),
-        ('[{"role": "user"}]', "must have exactly the keys"),
+        ('[{"role": "user"}]', "must have the keys"),
         ('{"messages": 5}', "must be a list of"),
         ('{"messages": [], "system": 5}', "content"),
         (b"\xff", "must be"),

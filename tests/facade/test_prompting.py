@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from nupic_client import (
+    ConfigurationError,
+    Conversation,
+    Message,
     ModelRegistry,
     ModelSpec,
+    PromptError,
     PromptFormatter,
     StreamingClient,
+    ToolCall,
+    assistant,
     get_prompt_formatter,
     system,
     user,
@@ -82,3 +90,157 @@ def test_a_server_that_prints_the_familys_end_token_is_stopped_there(read, serve
         if end in client.formatter.stop:
             assert read(client, [user("hi")])[1].text == "Paris"
         assert read(client, "hi")[1].text == f"Paris{end}and more"
+
+
+# Template variables, prefill, tools of a conversation
+
+THINK = "<think>\n\n</think>\n\n"
+
+
+@pytest.fixture
+def qwen(server):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="qwen3") as client:
+        yield client
+
+
+def test_template_variables_are_given_on_a_call_and_on_a_client(read, qwen, server):
+    read(qwen, [user("hi")], template_variables={"enable_thinking": False})
+    assert server.requests[-1].prompt.endswith(f"assistant\n{THINK}")
+    quiet = qwen.with_options(template_variables={"enable_thinking": False})
+    read(quiet, [user("hi")])
+    assert server.requests[-1].prompt.endswith(f"assistant\n{THINK}")
+    read(quiet, [user("hi")], template_variables={"enable_thinking": True})
+    assert server.requests[-1].prompt.endswith("assistant\n")
+    read(quiet, "a text is sent as it is")
+    assert server.requests[-1].prompt == "a text is sent as it is"
+
+
+def test_a_conversation_takes_template_variables(qwen, server):
+    conversation = Conversation(qwen, system="x")
+    conversation.generate("hi", template_variables={"enable_thinking": False})
+    assert server.requests[-1].prompt.endswith(f"assistant\n{THINK}")
+
+
+def test_template_variables_that_the_family_does_not_have(read, client, qwen, server):
+    with pytest.raises(ConfigurationError, match="qwen3 has no template variable 'think'") as caught:
+        read(qwen, [user("hi")], template_variables={"think": False})
+    assert caught.value.parameter == "template_variables"
+    assert not server.requests
+
+
+def test_an_answer_is_continued(read, server):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="chatml") as client:
+        read(client, [user("6 * 7?"), assistant('{"answer": ')], continue_final_message=True)
+        assert server.requests[-1].prompt.endswith('<|im_start|>assistant\n{"answer": ')
+        with pytest.raises(ConfigurationError, match="needs a last message of role 'assistant'") as caught:
+            read(client, [user("6 * 7?")], continue_final_message=True)
+        assert caught.value.parameter == "continue_final_message"
+
+
+@pytest.mark.parametrize("options", [{"template_variables": {"a": 1}}, {"continue_final_message": True}])
+def test_a_text_is_sent_as_it_is_and_takes_no_options_of_a_template(read, client, server, options):
+    with pytest.raises(ConfigurationError, match="must be given with a list of messages, not with a text"):
+        read(client, "hi", **options)
+    assert not server.requests
+
+
+def test_the_second_turn_of_a_tool_call_is_sent(read, server):
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}<|im_end|>\n"
+        "{% endfor %}<|im_start|>assistant\n"
+    )
+    formatter = PromptFormatter.from_jinja(template)
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    with StreamingClient("gpt.streaming", url=server.url, formatter=formatter) as client:
+        read(
+            client,
+            [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c1", "content": "2"},
+            ],
+        )
+    assert server.requests[-1].prompt == (
+        "<|im_start|>user\nhi<|im_end|>\n"
+        '<|im_start|>assistant\n<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call><|im_end|>\n'
+        "<|im_start|>tool\n2<|im_end|>\n<|im_start|>assistant"
+    )
+
+
+@pytest.mark.parametrize("part", ["reasoning", "arguments", "name"])
+def test_text_of_any_part_that_cannot_be_sent_is_refused(read, server, part):
+    bad = "\ud800"
+    message = {
+        "reasoning": Message("assistant", "", reasoning=bad),
+        "arguments": Message("assistant", "", (ToolCall("", "f", bad),)),
+        "name": Message("user", "", name=bad),
+    }[part]
+    with (
+        StreamingClient("gpt.streaming", url=server.url, formatter="chatml") as client,
+        pytest.raises(ConfigurationError, match=r"message 1 .* must be text that UTF-8 can encode"),
+    ):
+        read(client, [user("hi"), message])
+    assert not server.requests
+
+
+def test_a_saved_conversation_keeps_calls_of_tools(qwen):
+    messages = [
+        user("hi"),
+        Message("assistant", "", (ToolCall("c1", "f", '{"x": 1}'),), reasoning="Hm."),
+        Message("tool", "2", tool_call_id="c1", name="f"),
+        assistant("2"),
+    ]
+    text = Conversation(qwen, messages=messages).to_json()
+    assert Conversation.from_json(text, qwen).messages == tuple(messages)
+
+
+# Counting tokens
+
+
+class Words:
+    """As a tokenizer of transformers: a list of numbers."""
+
+    def encode(self, text):
+        return list(range(len(text.split())))
+
+
+class Encoded:
+    """As a tokenizer of tokenizers: an object with ids."""
+
+    def encode(self, text):
+        return SimpleNamespace(ids=text.split())
+
+
+@pytest.mark.parametrize("tokenizer", [Words(), Encoded()])
+def test_a_client_with_a_tokenizer_counts_what_it_would_send(server, tokenizer):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="chatml", tokenizer=tokenizer) as client:
+        assert client.count_tokens("one two three") == 3
+        sent = client.formatter([user("one two three")])
+        assert client.count_tokens([user("one two three")]) == len(sent.split())
+        assert client.with_options(temperature=1).count_tokens("one") == 1
+        with pytest.raises(PromptError):
+            client.count_tokens([user("<|im_end|>")])
+    assert not server.requests
+
+
+def test_a_client_without_a_tokenizer_counts_nothing(client):
+    with pytest.raises(ConfigurationError, match="tokenizer must be given to the client") as caught:
+        client.count_tokens("hi")
+    assert caught.value.parameter == "tokenizer"
+    with pytest.raises(ConfigurationError, match=r"tokenizer must have a method encode\(text\), not be int"):
+        StreamingClient("gpt.streaming", url="127.0.0.1:1", tokenizer=5)
+
+
+def test_a_conversation_counts_with_the_tokenizer_of_its_client(server):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="chatml", tokenizer=Words()) as client:
+        history = [user("one " * 30), assistant("two " * 30), user("three"), assistant("four")]
+        conversation = Conversation(client, messages=history, context_length=60, reserve=10)
+        conversation.generate("five")
+        assert "three" in server.requests[-1].prompt
+        assert "one" not in server.requests[-1].prompt
+        by_hand = Conversation(
+            client, messages=history, context_length=60, reserve=10, count_tokens=lambda _text: 0
+        )
+        by_hand.generate("five")
+        assert "one" in server.requests[-1].prompt

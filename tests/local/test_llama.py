@@ -17,6 +17,7 @@ import psutil
 import pytest
 from local.raw_client import RawClient, health, is_final, output_of, request, text_of
 
+from nupic_client import StreamingClient
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
 from nupic_client.local.engine import EngineError, EngineRequest
@@ -530,3 +531,21 @@ def test_an_engine_may_be_closed_as_soon_as_it_is_loaded(weights):
     """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+# --- counting tokens
+
+
+def test_the_embedded_model_counts_tokens(weights):
+    server = LocalServer(model_path=weights, context=64)
+    with pytest.raises(LocalModelError, match="must be ready to count tokens"):
+        server.count_tokens("hi")
+    with server, StreamingClient("smollm2", url=server.url) as client:
+        for text in ("Hello", "Why is the sky blue?", "<|im_start|>user\nHi<|im_end|>\n", " ", "漢字"):
+            answer = client.generate(text, max_tokens=1)
+            assert server.count_tokens(text) == answer.usage.input_tokens > 0
+        assert server.count_tokens("") == 0
+        with pytest.raises(LocalModelError, match="the context of this server holds"):
+            server.count_tokens("word " * 2000)
+        with pytest.raises(ConfigurationError, match="lone surrogate"):
+            server.count_tokens("\ud800")

@@ -476,3 +476,85 @@ def test_a_tokenizer_configuration_that_is_nested_too_deeply(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text("[" * 200_000, "utf-8")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         PromptFormatter.from_tokenizer_config(tmp_path)
+
+
+# generation_config.json
+
+END_TOKENS = {
+    "chat_template": "x",
+    "eos_token": "<|end_of_text|>",
+    "added_tokens_decoder": {
+        "1": {"content": "<|end_of_text|>", "special": True},
+        "9": {"content": "<|eot_id|>", "special": True},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "stop"),
+    [
+        ([1, 8, 9], ("<|end_of_text|>", "<|eom_id|>", "<|eot_id|>")),
+        (9, ("<|end_of_text|>", "<|eot_id|>")),
+        ([9, 4711], ("<|end_of_text|>", "<|eot_id|>")),
+        (None, ("<|end_of_text|>",)),
+        ([], ("<|end_of_text|>",)),
+    ],
+)
+def test_end_tokens_of_the_generation_config(tmp_path, given, stop):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(END_TOKENS), "utf-8")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": given}), "utf-8")
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps({"added_tokens": [{"id": 8, "content": "<|eom_id|>"}, {"id": 7, "content": "<|x|>"}]}),
+        "utf-8",
+    )
+    for place in (tmp_path, tmp_path / "tokenizer_config.json"):
+        formatter = PromptFormatter.from_tokenizer_config(place)
+        assert formatter.stop == stop
+        assert {*stop} <= {*formatter.control_tokens}
+    assert PromptFormatter.from_tokenizer_config(tmp_path, stop=["END"]).stop == (*stop, "END")
+
+
+def test_end_tokens_without_a_tokenizer_file(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(END_TOKENS), "utf-8")
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [8, 9]}', "utf-8")
+    assert PromptFormatter.from_tokenizer_config(tmp_path).stop == ("<|end_of_text|>", "<|eot_id|>")
+    (tmp_path / "generation_config.json").unlink()
+    assert PromptFormatter.from_tokenizer_config(tmp_path, stop="END").stop == ("<|end_of_text|>", "END")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "the generation configuration .* cannot be read"),
+        ('{"eos_token_id": "x"}', "eos_token_id in .* must be a number or a list of numbers, not 'x'"),
+        ('{"eos_token_id": ["x"]}', "must be a number or a list of numbers"),
+        ("[]", "must have a JSON object, not list"),
+    ],
+)
+def test_a_generation_config_that_cannot_be_read(tmp_path, text, words):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(END_TOKENS), "utf-8")
+    (tmp_path / "generation_config.json").write_text(text, "utf-8")
+    with pytest.raises(ConfigurationError, match=words):
+        PromptFormatter.from_tokenizer_config(tmp_path)
+
+
+@pytest.mark.parametrize("stop", [[""], [5], [None]])
+def test_stop_strings_are_checked(stop):
+    with pytest.raises(ConfigurationError, match="stop must be non-empty strings"):
+        PromptFormatter.from_jinja("x", stop=stop)
+    with pytest.raises(ConfigurationError, match="stop must be non-empty strings"):
+        PromptFormatter.from_tokenizer_config(END_TOKENS, stop=stop)
+
+
+def test_a_date_is_a_date():
+    with pytest.raises(ConfigurationError, match=r"date must be a datetime\.date, not '2026'"):
+        formatter_for("llama3.1")("hi", date="2026")
+
+
+@pytest.mark.parametrize(
+    ("given", "stop"), [("END", ("END",)), (["END", "###", 5], ("END", "###")), (None, ()), (5, ())]
+)
+def test_stop_strings_of_the_generation_config(tmp_path, given, stop):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(END_TOKENS), "utf-8")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"stop_strings": given}), "utf-8")
+    assert PromptFormatter.from_tokenizer_config(tmp_path).stop == ("<|end_of_text|>", *stop)

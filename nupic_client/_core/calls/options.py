@@ -60,6 +60,8 @@ class CallOptions:
     session: Affinity = None
     logprobs: int | None = None
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
+    continue_final_message: bool = False
     signature: ModelSignature | None = None
     unsupported: Literal["error", "warn"] = "error"
 
@@ -82,6 +84,10 @@ class CallOptions:
                 changes[attribute] = read(options[name])  # type: ignore[literal-required]
         if "timeout" in options:
             changes["timeouts"] = self.timeouts.override(options["timeout"])
+        if "template_variables" in options:
+            changes["template_variables"] = _variables_over(
+                self.template_variables, options["template_variables"]
+            )
         if "metadata" in options:
             changes["metadata"] = metadata_over(self.metadata, options["metadata"])
         return replace(self, **changes)
@@ -144,6 +150,42 @@ def _backend_inputs(value: BackendInputs | None) -> BackendInputs:
     return dict(value)
 
 
+_SET_BY_US = {
+    "messages": "give them as the prompt",
+    "system": "give a system message",
+    "tools": "give them as tools=",
+    "add_generation_prompt": "the client sets it",
+    "continue_final_message": "give it as continue_final_message=",
+    "allow_control_tokens": "send client.formatter(messages, allow_control_tokens=True) where you trust its author",
+}
+
+
+def _variables_over(base: Mapping[str, Any], value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ConfigurationError(
+            f"template_variables must be a mapping of names to values, not {value!r:.80}",
+            parameter="template_variables",
+        )
+    reserved = next((name for name in _SET_BY_US if name in value), None)
+    if reserved is not None:
+        raise ConfigurationError(
+            f"template_variables must not have {reserved!r}: {_SET_BY_US[reserved]}",
+            parameter="template_variables",
+        )
+    return {**base, **value}
+
+
+def _continue_final_message(value: bool | None) -> bool:  # noqa: FBT001 - the option's own type
+    switch = as_bool(value)
+    if value is not None and switch is None:
+        raise ConfigurationError(
+            f"continue_final_message must be True or False, not {value!r}", parameter="continue_final_message"
+        )
+    return bool(switch)
+
+
 def _unsupported(value: str) -> str:
     if value not in {"error", "warn"}:
         raise ConfigurationError(
@@ -157,6 +199,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "max_output_bytes": ("max_output_bytes", _max_output_bytes),
     "request_id": ("request_id", check_request_id),
     "backend_inputs": ("backend_inputs", _backend_inputs),
+    "continue_final_message": ("continue_final_message", _continue_final_message),
     "logprobs": ("logprobs", _logprobs),
     "outputs": ("outputs", output_names),
     "parameters": ("parameters", check_parameters),

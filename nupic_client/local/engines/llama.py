@@ -65,6 +65,18 @@ class LlamaEngine:
         """
         self._host.close(timeout)
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, which takes as long as reading it as a prompt.
+
+        Raises:
+            EngineError: it is longer than the context.
+        """
+        if not text:
+            return 0
+        request = EngineRequest("", prompt=text, inputs={"max_tokens": 1})
+        counts = [chunk.input_tokens for chunk in self.generate(request, threading.Event())]
+        return next((count for count in reversed(counts) if count is not None), 0)
+
     def generate(self, request: EngineRequest, cancelled: threading.Event) -> Iterator[Chunk]:
         """Generate text; see `Engine.generate`."""
         body = self._completion_request(request)

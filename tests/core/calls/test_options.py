@@ -175,3 +175,50 @@ def test_outputs_are_names():
     assert base.override({"outputs": None}).outputs == ()
     with pytest.raises(ConfigurationError, match="outputs must be a list of names, not the str 'a': put it"):
         base.override({"outputs": "a"})
+
+
+# What the prompt of messages is rendered with
+
+
+def test_template_variables_of_a_call_are_put_over_the_clients():
+    base = CallOptions().override({"template_variables": {"enable_thinking": False, "a": 1}})
+    assert base.override({"template_variables": {"a": 2}}).template_variables == {
+        "enable_thinking": False,
+        "a": 2,
+    }
+    assert base.override({"template_variables": None}).template_variables == {}
+    assert base.override({"temperature": 1}).template_variables == {"enable_thinking": False, "a": 1}
+    assert base.template_variables == {"enable_thinking": False, "a": 1}
+
+
+def test_template_variables_are_a_copy():
+    variables = {"a": 1}
+    options = CallOptions().override({"template_variables": variables})
+    variables["a"] = 2
+    assert options.template_variables == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x", "must be a mapping of names to values, not 'x'"),
+        ([("a", 1)], "must be a mapping"),
+        ({1: 2}, "must be a mapping of names to values"),
+        ({"tools": []}, "must not have 'tools': give them as tools="),
+        ({"messages": []}, "must not have 'messages'"),
+        ({"allow_control_tokens": True}, "must not have 'allow_control_tokens'"),
+    ],
+)
+def test_wrong_template_variables(value, words):
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        CallOptions().override({"template_variables": value})
+    assert caught.value.parameter == "template_variables"
+
+
+def test_continue_final_message_is_a_switch():
+    base = CallOptions().override({"continue_final_message": True})
+    assert base.continue_final_message is True
+    assert base.override({"continue_final_message": None}).continue_final_message is False
+    for value in ("yes", 1, []):
+        with pytest.raises(ConfigurationError, match="continue_final_message must be True or False, not"):
+            base.override({"continue_final_message": value})
