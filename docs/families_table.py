@@ -41,7 +41,7 @@ def _row(formatter: PromptFormatter) -> tuple[str, ...]:
         ", ".join(_code(stop) for stop in formatter.stop) or "none",
         _code(formatter.bos_token) if formatter.prints_bos else "no",
         _tools(formatter),
-        "yes" if formatter.answer is not None and formatter.answer.has_reasoning else "no",
+        _reasoning(formatter),
         _text(formatter.description),
         _text(formatter.source) or "none needed",
     )
@@ -56,6 +56,13 @@ def _tools(formatter: PromptFormatter) -> str:
         *(["special tokens"] if formatter.answer.special_tokens else []),
     ]
     return f"yes ({', '.join(notes)})" if notes else "yes"
+
+
+def _reasoning(formatter: PromptFormatter) -> str:
+    """Return when reasoning is read apart from the answer."""
+    if formatter.answer is None or not formatter.answer.has_reasoning:
+        return "no"
+    return "yes" if formatter.reasons else "on request"
 
 
 def _code(text: str) -> str:

@@ -165,7 +165,7 @@ class OutputError(NupicError, ValueError):
         self.violations: tuple[str, ...] = violations
         """What is wrong with it, a sentence each."""
         self.partial: typing.Any = partial
-        """Its value as far as it can be read: JSON as dicts and lists; the text where the form is not JSON."""
+        """Its value as far as it can be read, with JSON as dicts and lists; the text where the form is not JSON."""
         self.generation: typing.Any = generation
         """The `Generation`, with its finish reason and usage; its ``parsed`` is None."""
 

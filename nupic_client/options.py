@@ -67,10 +67,10 @@ class GenerateOptions(TypedDict, total=False):
     logprobs: bool | int | None
     """Tell how likely each token was; a number asks for that many of the likeliest tokens at each place besides."""
     lora: LoraLike | None
-    """The LoRA adapter to use, of those that the server has: its name for vLLM, its number (``lora_task_id``) for
-    TensorRT-LLM, or a `Lora` with what its LLM-API needs."""
+    """The LoRA adapter to use, of those that the server has. For vLLM it is a name, for TensorRT-LLM a number
+    (``lora_task_id``), for its LLM-API a `Lora` with what that needs."""
     response_format: ResponseFormat
-    """The form that the answer must have: a Python type, a JSON Schema, ``"json"``, `Regex`, `Choice` or `Grammar`. Its
+    """The form that the answer must have, as a Python type, a JSON Schema, ``"json"``, `Regex`, `Choice` or `Grammar`. Its
     value is ``Generation.parsed``; an answer of another form is an `OutputError`."""
     enforce: Enforcement
     """Who sees to ``response_format``. ``"server"``, the default: the server, while it generates. ``"validate"``: only this
@@ -83,20 +83,20 @@ class GenerateOptions(TypedDict, total=False):
 
     A mapping is sent as JSON, merged into what the backend sends itself: vLLM's ``{"sampling_parameters": {...}}``."""
     tools: Iterable[ToolLike] | None
-    """The tools that the model may call: typed Python functions, `Tool` values, or OpenAI's mappings. The calls are in
+    """The tools that the model may call, as typed Python functions, `Tool` values, or OpenAI's mappings. The calls are in
     ``Generation.tool_calls``; nothing runs them but ``Conversation.generate(run_tools=True)``."""
     tool_choice: str | Tool | Mapping[str, Any] | None
-    """Whether the model calls a tool: ``"auto"`` leaves it to the model, ``"none"`` offers it none, ``"required"`` or the
+    """Whether the model calls a tool. ``"auto"`` leaves it to the model, ``"none"`` offers it none, ``"required"`` or the
     name of a tool makes it call one, which the server enforces."""
     reasoning: Literal["separate", "include"] | None
-    """Where reasoning goes: apart from the text, into ``Generation.reasoning``, or with its marks into the text. It is
+    """Where reasoning goes, apart from the text into ``Generation.reasoning``, or with its marks into the text. It is
     looked for where the models of the family usually reason; ``"separate"`` looks for it in any other family, too."""
     template_variables: Mapping[str, Any] | None
     """Variables for the model's chat template, such as ``{"enable_thinking": False}``. Those of a call are put over the
     client's; ``None`` takes them all away. Of messages only: a text is sent as it is."""
     continue_final_message: bool | None
-    """Let the model go on with the last message, an assistant's (a prefill): the prompt ends with its content. The answer is
-    what comes after it."""
+    """Let the model go on with the last message, an assistant's (a prefill). The prompt ends with its content, and the
+    answer is what comes after it."""
     signature: ModelSignature | None
     """What the model takes and gives; where it is given, the server is not asked before the first request."""
     unsupported: Literal["error", "warn"]

@@ -123,7 +123,8 @@ def test_the_table_of_families_has_every_family_as_it_is(monkeypatch):
         assert codes[4] == [formatter.bos_token if formatter.prints_bos else "no"]
         answer = formatter.answer
         assert row[5][0].startswith("yes") == (answer is not None and answer.has_tool_calls)
-        assert row[6] == ["yes" if answer is not None and answer.has_reasoning else "no"]
+        can = answer is not None and answer.has_reasoning
+        assert row[6] == ["yes" if formatter.reasons else "on request" if can else "no"]
         assert "".join(row[7]) == formatter.description
         assert "".join(row[8]) == (formatter.source or "none needed")
 

@@ -142,7 +142,7 @@ class PromptFormatter:
 
     @property
     def answer(self) -> AnswerFormat | None:
-        """How an answer is read: its text, reasoning and tool calls; None: all of it is text."""
+        """How text, reasoning and tool calls of an answer are told apart; None where all of it is text."""
         return self._family.answer
 
     @property

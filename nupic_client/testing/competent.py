@@ -46,7 +46,8 @@ def competent_model(
 
     Args:
         formatter: the family that writes the prompts, or its formatter: the same as the client's.
-        reasoning: whether each answer without a given form begins with a thought.
+        reasoning: whether each answer without a given form begins with a thought. For families whose models seldom reason,
+            such as Qwen2.5, the client reads it apart with ``reasoning="separate"`` only.
 
     Returns:
         A function of the recorded request, for ``FakeTriton(…)`` or ``server.reply``.

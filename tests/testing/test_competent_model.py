@@ -152,6 +152,13 @@ class TestReasoning:
         generation = conversation.generate(ASK, tools=TOOLS, run_tools=True)
         assert (generation.text, generation.reasoning) == ("Paris: sunny for 3 days", "I have the results.")
 
+    @pytest.mark.parametrize(
+        "family", [name for name, each in FAMILIES.items() if each.answer and each.answer.has_reasoning]
+    )
+    def test_in_the_marks_of_every_family(self, family, connect):
+        generation = connect(family, reasoning=True).generate([user("Hi")], reasoning="separate")
+        assert (generation.text, generation.reasoning) == ("You said: Hi", "I look at what the user wants.")
+
     def test_not_where_the_prompt_says_so(self, connect):
         generation = connect("qwen3", reasoning=True).generate(
             [user("Hi")], template_variables={"enable_thinking": False}
