@@ -81,8 +81,7 @@ def plan_answer(
             parameter="tools",
             hint="or give a formatter that knows: formatter.with_answer('hermes') or another of ANSWER_FORMATS",
         )
-    enforced = call.output_format is not None and call.enforce == "server"  # then there is no reasoning
-    separate = not enforced and (reasons if call.reasoning is None else call.reasoning == "separate")
+    separate = reasons if call.reasoning is None else call.reasoning == "separate"
     if answer_format is None or not (tools or (answer_format.has_reasoning and separate)):
         return None, call
     return AnswerPlan(answer_format=answer_format, tools=tools, must_call=must_call), call
