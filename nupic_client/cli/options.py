@@ -17,6 +17,7 @@ __all__ = [
     "EMBEDDED_MODELS",
     "EMBEDDING_MODEL",
     "add_generation_arguments",
+    "add_reasoning_argument",
     "add_server_arguments",
     "call_options",
     "generation_options",
@@ -107,6 +108,16 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--presence-penalty", type=float, metavar="X", help="-2 to 2")
     sampling.add_argument("--frequency-penalty", type=float, metavar="X", help="-2 to 2")
     parser.add_argument("--quiet", action="store_true", help="do not print the figures after an answer")
+
+
+def add_reasoning_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that print an answer as it comes."""
+    parser.add_argument(
+        "--reasoning",
+        choices=("show", "hide"),
+        default="hide",
+        help="print the model's reasoning before the answer, dimmed on a terminal, or not (default: %(default)s)",
+    )
 
 
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
