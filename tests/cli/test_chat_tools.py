@@ -252,6 +252,7 @@ def test_what_was_typed_before_the_question_allows_nothing(terminal, server):
         assert not screen_of.screen.has("looking", 1.0)
         screen_of.type("n\n")
         screen_of.screen.wait_for("Well.")
+        screen_of.screen.wait_for(">>> ", count=2)
         screen_of.type("\x04")
         assert screen_of.wait() == 0
     assert "the user did not allow this call" in server.requests[1].prompt
@@ -323,6 +324,7 @@ def test_ctrl_c_after_a_call_has_come_forgets_the_message_and_keeps_a_text(termi
         screen_of.screen.wait_for(">>> ", count=3)
         screen_of.type("Hi\n")
         screen_of.screen.wait_for("Hello.")
+        screen_of.screen.wait_for(">>> ", count=4)
         screen_of.type("\x04")
         assert screen_of.wait() == 0
     assert "looking" not in screen_of.screen.text

@@ -80,7 +80,7 @@ def test_validate_asks_again_and_takes_the_fence_off(generate, server, schema):
 
 
 def test_an_answer_that_does_not_fit_is_no_output(generate, server, schema):
-    server.reply = ['{"name": 5, "inhabitants": "\x1b]0;many\x07"}']
+    server.reply = [json.dumps({"name": 5, "inhabitants": "\x1b]0;many\x07\x9b"}, ensure_ascii=False)]
     code, out, err = generate(server, "--json-schema", schema, "--enforce", "validate", "A city?")
     assert (code, out) == (1, "")
     first, *others = err.splitlines()
