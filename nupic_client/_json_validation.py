@@ -177,6 +177,14 @@ class _Run:
             if check is not None:
                 yield from check(self, given, schema, value, path)
 
+    def followed(self, schema: Any) -> Any:
+        """Return the schema that one refers to, if it does."""
+        for _ in range(8):
+            if not isinstance(schema, dict) or "$ref" not in schema:
+                break
+            schema = self.referred(schema["$ref"])
+        return schema
+
     def referred(self, reference: str) -> Any:
         """Return the schema that a reference means."""
         return resolve(self._root, reference)
@@ -380,23 +388,29 @@ def _any_of(run: _Run, given: Any, _schema: Mapping[str, Any], value: Any, path:
 
 def _of_no_alternative(run: _Run, given: Sequence[Any], value: Any, path: Path) -> Iterator[str]:
     """Yield the violations of the alternative that is meant: the only one of the value's type."""
-    meant = [
-        one
-        for one in given
-        if next(_type_of(run, one, value, path), None) is None and not isinstance(one, bool)
-    ]
+    meant = [one for one in map(run.followed, given) if isinstance(one, dict) and _has_type(run, one, value)]
+    if len(meant) > 1:
+        meant = [one for one in meant if _has_marks(run, one, value)]
     if len(meant) == 1:
         yield from run.violations(meant[0], value, path)
     else:
         yield f"{_at(path)} must fit one of {len(given)} alternatives, not {shown(value)}"
 
 
-def _type_of(run: _Run, schema: Any, value: Any, path: Path) -> Iterator[str]:
-    for _ in range(8):
-        if isinstance(schema, dict) and "$ref" in schema:
-            schema = run.referred(schema["$ref"])
-    if isinstance(schema, dict) and "type" in schema:
-        yield from _type(run, schema["type"], schema, value, path)
+def _has_type(run: _Run, schema: Mapping[str, Any], value: Any) -> bool:
+    return next(_type(run, schema["type"], schema, value, ()), None) is None if "type" in schema else True
+
+
+def _has_marks(run: _Run, schema: Mapping[str, Any], value: Any) -> bool:
+    """Return whether an object has the properties that tell alternatives apart: those with one value, or a few."""
+    marks = [
+        (name, each)
+        for name, each in schema.get("properties", {}).items()
+        if isinstance(each, dict) and not each.keys().isdisjoint(("const", "enum"))
+    ]
+    return isinstance(value, dict) and all(
+        name in value and run.fits(each, value[name]) for name, each in marks
+    )
 
 
 def _one_of(run: _Run, given: Any, _schema: Mapping[str, Any], value: Any, path: Path) -> Iterator[str]:
@@ -587,7 +601,7 @@ class _Checker:
         for forms in (_FORMS, _MORE_FORMS):
             wanted = forms[keyword](value) if keyword in forms else ""
             if wanted:
-                raise self._error(path, f"has a {keyword!r} that must be {wanted}, not {shown(value)}")
+                raise self._error(path, f"has {keyword!r}, which must be {wanted}, not {shown(value)}")
         if keyword not in _FORMS and keyword not in _ANNOTATIONS and keyword != "const":
             near = did_you_mean(keyword, KEYWORDS)
             if near:

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import wait_until_ready
-from nupic_client._single_model import SingleModelClient
+from nupic_client._single_model import SingleModelClient, Tokenizer
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
 from nupic_client.endpoint import Balancing
@@ -45,6 +45,7 @@ class ModelClient(SingleModelClient, Connected):
         observer: Observer | None = None,
         balancing: Balancing = "least-busy",
         max_outstanding: int | None = None,
+        tokenizer: Tokenizer | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
         self._configure(
@@ -54,6 +55,7 @@ class ModelClient(SingleModelClient, Connected):
             backend=backend,
             observer=observer,
             options=options,
+            tokenizer=tokenizer,
         )
         self._config = ClientConfig.create(
             url,

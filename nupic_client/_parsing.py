@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from nupic_client.errors import ConfigurationError
+from nupic_client.errors import ConfigurationError, OutputError
 from nupic_client.messages import MessageLike
 from nupic_client.options import GenerateOptions
 from nupic_client.response_format import Choice, Grammar, Regex, ResponseFormat
@@ -71,7 +71,8 @@ class Parsing:
         Raises:
             ConfigurationError: as for `generate`; or there is no schema for the type, the schema has what cannot be checked,
                 or the server cannot enforce the form and ``enforce="validate"`` is not given.
-            OutputError: the answer does not have the form, or was cut at ``max_tokens``; it has the text.
+            OutputError: the answer does not have the form, was cut at ``max_tokens``, or is a call of a tool; the error has
+                the text.
             PromptError: as for `generate`.
             RequestError: as for `generate`.
             TypeError: an option does not exist.
@@ -86,7 +87,7 @@ class Parsing:
 
                 city = client.parse([user("Tell me about Paris.")], City)
         """
-        return self.generate(prompt, **_with_form(options, response_format)).parsed
+        return _value(self.generate(prompt, **_with_form(options, response_format)))
 
 
 class AsyncParsing:
@@ -146,7 +147,19 @@ class AsyncParsing:
             RequestError: as for `parse`.
             TypeError: an option does not exist.
         """
-        return (await self.agenerate(prompt, **_with_form(options, response_format))).parsed
+        return _value(await self.agenerate(prompt, **_with_form(options, response_format)))
+
+
+def _value(generation: Generation) -> Any:
+    if generation.tool_calls:
+        names = ", ".join(repr(call.name) for call in generation.tool_calls)
+        raise OutputError(
+            f"model {generation.model!r} called {names} instead of giving an answer: use generate, which returns the calls",
+            text=generation.text,
+            violations=(f"the answer is a call of {names}",),
+            generation=generation,
+        )
+    return generation.parsed
 
 
 def _with_form(options: GenerateOptions, response_format: ResponseFormat) -> GenerateOptions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import Self, Unpack
 
@@ -25,7 +25,7 @@ from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.errors import ConfigurationError, OutputError, PromptError
 from nupic_client.logs import switch_on
-from nupic_client.messages import MessageLike, check_is_list, check_texts, to_messages
+from nupic_client.messages import Message, MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.observe import Observer, Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.parts import ImagePart
@@ -33,7 +33,14 @@ from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 from nupic_client.results import Generation
 
-__all__ = ["SingleModelClient"]
+__all__ = ["SingleModelClient", "Tokenizer"]
+
+
+class Tokenizer(Protocol):
+    """What counts tokens: a tokenizer of transformers, tokenizers or SentencePiece."""
+
+    def encode(self, text: str, /) -> Any:
+        """Return the tokens of a text: a list, or an object with a length or with ``ids``."""
 
 
 class SingleModelClient:
@@ -50,8 +57,15 @@ class SingleModelClient:
         backend: Backend | str | None,
         observer: Observer | None,
         options: GenerateOptions,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         """Set what a copy of the client has too."""
+        if tokenizer is not None and not callable(getattr(tokenizer, "encode", None)):
+            raise ConfigurationError(
+                f"tokenizer must have a method encode(text), not be {type(tokenizer).__name__}",
+                parameter="tokenizer",
+            )
+        self._tokenizer = tokenizer
         switch_on(os.environ)
         self.observer = observer
         self._spec = (registry or default_registry()).resolve(model)
@@ -104,6 +118,15 @@ class SingleModelClient:
         """The server."""
         raise NotImplementedError
 
+    def _count(self, text: str) -> int:
+        encoded = self._tokenizer.encode(text)  # type: ignore[union-attr]  # callers know that there is one
+        return len(getattr(encoded, "ids", encoded))
+
+    @property
+    def _counter(self) -> Callable[[str], int] | None:
+        """What counts the tokens of a text; None without a tokenizer."""
+        return None if self._tokenizer is None else self._count
+
     def with_options(self, **options: Unpack[GenerateOptions]) -> Self:
         """Return a client with other defaults on the same connection; closing either closes both.
 
@@ -150,10 +173,11 @@ class SingleModelClient:
             if options:
                 _check_of_text(options)
         else:
-            formatter = self._formatter_for(prompt)
+            messages = _checked_messages(prompt)
+            formatter = self._known_formatter()
             if formatter.answer is not None or call.tools or call.tool_choice.forces:
                 answer, call = plan_answer(formatter.family, formatter.answer, call)
-            prompt, images = self._render(formatter, prompt, call)
+            prompt, images = self._render(formatter, messages, call)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -179,16 +203,8 @@ class SingleModelClient:
             return None
         return Asking(prompt, options, call, time.monotonic())
 
-    def _until_valid(
-        self,
-        ask: Callable[[Any, GenerateOptions], Generation],
-        prompt: str | Iterable[MessageLike],
-        options: GenerateOptions,
-    ) -> Generation:
-        """Ask for an answer; again if its form is wrong and only the client checks it."""
-        asking = self._asking(prompt, options)
-        if asking is None:
-            return ask(prompt, options)
+    def _until_valid(self, asking: Asking, ask: Callable[[Any, GenerateOptions], Generation]) -> Generation:
+        """Ask for an answer until its form is right."""
         while True:
             try:
                 return ask(asking.prompt, asking.options)
@@ -196,23 +212,16 @@ class SingleModelClient:
                 asking.again(error, time.monotonic())
 
     async def _auntil_valid(
-        self,
-        ask: Callable[[Any, GenerateOptions], Awaitable[Generation]],
-        prompt: str | Iterable[MessageLike],
-        options: GenerateOptions,
+        self, asking: Asking, ask: Callable[[Any, GenerateOptions], Awaitable[Generation]]
     ) -> Generation:
-        """Ask for an answer; the async twin of `_until_valid`."""
-        asking = self._asking(prompt, options)
-        if asking is None:
-            return await ask(prompt, options)
+        """Ask for an answer until its form is right; the async twin of `_until_valid`."""
         while True:
             try:
                 return await ask(asking.prompt, asking.options)
             except OutputError as error:
                 asking.again(error, time.monotonic())
 
-    def _formatter_for(self, prompt: object) -> PromptFormatter:
-        check_is_list("prompt", "a str or a list of messages", prompt)
+    def _known_formatter(self) -> PromptFormatter:
         if self._formatter is None:
             name, near = self._spec.name, self._spec.suggestion
             otherwise = f"{near}if {name!r} is right, " if near else ""
@@ -225,11 +234,9 @@ class SingleModelClient:
         return self._formatter
 
     def _render(
-        self, formatter: PromptFormatter, prompt: Iterable[MessageLike], call: CallOptions
+        self, formatter: PromptFormatter, messages: Sequence[Message], call: CallOptions
     ) -> tuple[str, tuple[ImagePart, ...]]:
         """Return the prompt of a conversation, and its images, whose files are read."""
-        messages = to_messages(prompt)
-        check_texts(messages)
         try:
             rendered = formatter(
                 messages,
@@ -245,6 +252,13 @@ class SingleModelClient:
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         rendered = rendered if self._spec.bos == "keep" else formatter.without_bos(rendered)
         return rendered, tuple(image.loaded() for message in messages for image in message.images)
+
+
+def _checked_messages(prompt: Iterable[MessageLike]) -> tuple[Message, ...]:
+    check_is_list("prompt", "a str or a list of messages", prompt)
+    messages = to_messages(prompt)
+    check_texts(messages)
+    return messages
 
 
 def _check_of_text(options: GenerateOptions) -> None:

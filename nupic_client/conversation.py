@@ -50,8 +50,8 @@ class Conversation:
 
     **What is sent.** With a context length (the model's own, or ``context_length=``), the oldest messages are left out,
     each together with its answer, until the rest fits beside ``reserve`` tokens for the new answer. The system prompt and
-    the new message are always sent. Tokens are estimated as one for every three bytes of text unless ``count_tokens`` is
-    given. The history itself is never shortened.
+    the new message are always sent. Tokens are estimated as one for every three bytes of text, unless ``count_tokens`` or
+    the client's ``tokenizer`` counts them. The history itself is never shortened.
 
     One answer at a time: for one thread or task. The client may be shared.
 
@@ -61,7 +61,7 @@ class Conversation:
         messages: an earlier conversation to continue.
         context_length: number of tokens of prompt and answer together; None takes the model's, if it is known.
         reserve: tokens to keep free for the answer; None takes a quarter of the context.
-        count_tokens: counts the tokens of a text.
+        count_tokens: counts the tokens of a text; by default the client's ``tokenizer`` does, if it has one.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -85,7 +85,7 @@ class Conversation:
         messages: Iterable[MessageLike] = (),
         context_length: int | None = None,
         reserve: int | None = None,
-        count_tokens: Callable[[str], int] = estimate_tokens,
+        count_tokens: Callable[[str], int] | None = None,
     ) -> None:
         self._client = client
         self._system = _checked_system(system)
@@ -93,7 +93,7 @@ class Conversation:
         given = _checked_tokens("context_length", context_length, least=1)
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
-        self._count_tokens = count_tokens
+        self._count_tokens = count_tokens or client._counter or estimate_tokens  # noqa: SLF001
         self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
         self._session = new_request_id()
 
@@ -252,7 +252,7 @@ class Conversation:
             .. code-block:: python
 
                 question, answer = conversation.undo()
-                conversation.generate(question.content + " Answer in one sentence.")
+                conversation.generate(question.text + " Answer in one sentence.")
         """
         self._check_idle()
         places = [index for index, message in enumerate(self._messages) if message.role == "user"]

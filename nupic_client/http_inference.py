@@ -278,7 +278,10 @@ class HttpInferenceClient(SingleInferenceClient, Parsing):
                 HTTP.
             TypeError: an option does not exist.
         """
-        return self._until_valid(self._generate, prompt, options)
+        asking = self._asking(prompt, options)
+        if asking is None:
+            return self._generate(prompt, options)
+        return self._until_valid(asking, self._generate)
 
     def _generate(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Generation:
         request = self._request(prompt, options, watch=self._watch("generate", streaming=None))

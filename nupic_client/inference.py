@@ -384,7 +384,10 @@ class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing)
 
                 print(client.generate("Once upon a time", max_tokens=100).text)
         """
-        return self._until_valid(self._generate, prompt, options)
+        asking = self._asking(prompt, options)
+        if asking is None:
+            return self._generate(prompt, options)
+        return self._until_valid(asking, self._generate)
 
     def _generate(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Generation:
         request = self._request(prompt, options, watch=self._watch("generate", streaming=None))
@@ -412,7 +415,10 @@ class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing)
             RequestError: as for `generate`.
             TypeError: an option does not exist.
         """
-        return await self._auntil_valid(self._agenerate, prompt, options)
+        asking = self._asking(prompt, options)
+        if asking is None:
+            return await self._agenerate(prompt, options)
+        return await self._auntil_valid(asking, self._agenerate)
 
     async def _agenerate(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Generation:
         request = self._request(prompt, options, watch=self._watch("generate", streaming=None))

@@ -67,18 +67,8 @@ class Message:
             object.__setattr__(self, "content", _content(self.role, self.content))
         if self.tool_calls != ():
             object.__setattr__(self, "tool_calls", _calls(self.role, self.tool_calls))
-        for attribute in ("tool_call_id", "name", "reasoning"):
-            value = getattr(self, attribute)
-            if value is not None and not isinstance(value, str):
-                raise ConfigurationError(
-                    f"{attribute} of a {self.role!r} message must be a string, not {type(value).__name__}",
-                    parameter=attribute,
-                )
-        if self.reasoning and self.role in _NEVER_THE_MODEL:
-            raise ConfigurationError(
-                f"a {self.role!r} message must not have reasoning: only the model's own has",
-                parameter="reasoning",
-            )
+        if not (self.tool_call_id is self.name is self.reasoning is None):
+            _check_others(self)
 
     @property
     def text(self) -> str:
@@ -118,6 +108,21 @@ class Message:
             if getattr(self, field.name) not in (None, ())
         ]
         return f"Message({', '.join(shown)})"
+
+
+def _check_others(message: Message) -> None:
+    for attribute in ("tool_call_id", "name", "reasoning"):
+        value = getattr(message, attribute)
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(
+                f"{attribute} of a {message.role!r} message must be a string, not {type(value).__name__}",
+                parameter=attribute,
+            )
+    if message.reasoning and message.role in _NEVER_THE_MODEL:
+        raise ConfigurationError(
+            f"a {message.role!r} message must not have reasoning: only the model's own has",
+            parameter="reasoning",
+        )
 
 
 _NEVER_THE_MODEL = frozenset({"system", "developer", "user", "tool"})
@@ -257,9 +262,16 @@ def _is_message(item: object) -> bool:
     return isinstance(item, Message) or is_message(item)
 
 
+_USUAL = frozenset({"system", "user", "assistant"})
+
+
 def _to_message(item: MessageLike, index: int) -> Message:
     if isinstance(item, Message):
         return replace(item, role="system") if item.role == "developer" else item
+    if type(item) is dict and len(item) == 2:  # most are like that, and a check of their keys takes longer
+        role, content = item.get("role"), item.get("content")
+        if type(role) is type(content) is str and role in _USUAL:
+            return Message(role, content)
     if not _is_message(item):
         raise _refused(
             index, f" must be a Message or a mapping with 'role' and 'content', not {type(item).__name__}"

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.attempts import Attempt
-from nupic_client.tools import ToolCall
 
 __all__ = [
     "Event",
@@ -195,7 +194,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """A tool call whose name is known. Its arguments follow, and a `ToolCall` when it is complete.
+    """A tool call whose name is known. Its arguments follow, and a `nupic_client.ToolCall` when it is complete.
 
     A call that never becomes complete, because the model was cut off or wrote something that is no JSON, is text: its
     number is not used again.
@@ -235,7 +234,7 @@ class Finished:
     generation: Generation
 
 
-Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished
+Event: TypeAlias = TextDelta | Finished
 """An item of ``stream.events()``."""
 
 

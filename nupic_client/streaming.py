@@ -117,11 +117,12 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
                 generation = client.generate("Once upon a time", callback=print, max_tokens=100)
         """
         check_callback(callback)
-
-        def ask(prompt: Prompt, options: GenerateOptions) -> Generation:
+        asking = self._asking(prompt, options)
+        if asking is None:
             return self._deliver(self._stream(prompt, options, operation="generate"), callback)
-
-        return self._until_valid(ask, prompt, options)
+        return self._until_valid(
+            asking, lambda *asked: self._deliver(self._stream(*asked, operation="generate"), callback)
+        )
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a prompt and return the answer as a stream of chunks, to iterate over.
@@ -171,11 +172,12 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
             TypeError: an option does not exist.
         """
         check_async_callback(callback)
-
-        async def ask(prompt: Prompt, options: GenerateOptions) -> Generation:
+        asking = self._asking(prompt, options)
+        if asking is None:
             return await self._adeliver(self._astream(prompt, options, operation="generate"), callback)
-
-        return await self._auntil_valid(ask, prompt, options)
+        return await self._auntil_valid(
+            asking, lambda *asked: self._adeliver(self._astream(*asked, operation="generate"), callback)
+        )
 
     def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a prompt as an async stream; the async twin of `stream`. Does not block.
@@ -340,6 +342,28 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
         watch = self._watch("map", streaming=True)
         opening = self._bulk(settings, callback, options, watch)
         return AsyncResultStream(self._async_transport, opening, prompts, callback, watch)
+
+    def count_tokens(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> int:
+        """Count the tokens of a prompt with the client's ``tokenizer``. Sends nothing.
+
+        Args:
+            prompt: as for ``generate``.
+            **options: as for ``generate``, of which some change the prompt.
+
+        Returns:
+            The number of tokens of what would be sent, as the tokenizer encodes a whole text.
+
+        Raises:
+            ConfigurationError: the client was given no tokenizer, or as for ``generate``.
+            PromptError: as for ``generate``.
+        """
+        if self._tokenizer is None:
+            raise ConfigurationError(
+                "tokenizer must be given to the client to count tokens: for example"
+                " tokenizers.Tokenizer.from_file('tokenizer.json')",
+                parameter="tokenizer",
+            )
+        return self._count(self._request(prompt, options).prompt)
 
     def _bulk(
         self, settings: MapSettings, callback: object, options: GenerateOptions, watch: Watch | None

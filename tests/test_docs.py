@@ -20,6 +20,8 @@ from markdown_it import MarkdownIt
 from nupic_client import ModelRegistry, ModelSpec
 from nupic_client.cli import program
 from nupic_client.cli.exit_codes import ExitCode
+from nupic_client.local.engine import GUIDE_INPUTS, EngineRequest
+from nupic_client.local.engines.scripted import ReplySource
 from nupic_client.model_spec import specs_from_toml
 from nupic_client.prompts import FAMILIES
 from nupic_client.prompts.family import Family
@@ -55,13 +57,26 @@ def logging_as_before():
         logger.handlers[:] = handlers
 
 
+def structured(request: EngineRequest) -> list[str]:
+    """Answer as a model that is held to a form does."""
+    guide = request.inputs.get("guided_decoding_guide", "inhabitants")
+    if "inhabitants" in guide:
+        city = '{"name": "Rome", "inhabitants": 2800000, "kind": "capital", "sights": ["Forum"]}'
+        return list(city)
+    return [{"yes|no": "yes", "[A-Z]{3}-[0-9]+": "ABC-1"}.get(guide, "[1, 2, 3]")]
+
+
+STORY = ["Once", " upon", " a", " time."]
+REPLIES: dict[str, ReplySource] = {"structured-output.md": structured}
+"""The replies to the requests of pages that want other ones than a story."""
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("page", with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, monkeypatch, capsys):
-    with FakeTriton(
-        ["Once", " upon", " a", " time."], models=[text_signature("smollm2.streaming")]
-    ) as server:
+    model = text_signature("smollm2.streaming", extra_inputs=GUIDE_INPUTS)
+    with FakeTriton(REPLIES.get(page.name, STORY), models=[model]) as server:
         # The pages name the default url, on which a reader's server listens.
         monkeypatch.setenv("NUPIC_URL", server.url)
         names: dict[str, object] = {"__name__": "page"}
@@ -69,7 +84,9 @@ def test_the_code_of_a_page_runs(page, monkeypatch, capsys):
         async def run() -> None:
             for line, code in blocks(page):
                 code = "\n" * (line - 1) + code.replace("localhost:8001", server.url)
-                compiled = compile(code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                compiled = compile(
+                    code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+                )
                 outcome = eval(compiled, names)
                 if inspect.isawaitable(outcome):
                     await outcome

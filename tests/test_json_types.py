@@ -77,6 +77,14 @@ class Strict(pydantic.BaseModel):
     colors: set[Color]
 
 
+T = typing.TypeVar("T")
+
+
+@dataclass
+class Box(typing.Generic[T]):
+    it: T
+
+
 UserId = NewType("UserId", int)
 
 
@@ -233,6 +241,7 @@ def test_two_classes_of_one_name_are_two():
         (complex, "not complex"),
         (typing.Callable[[], int], "must have a type"),
         (list[bytes], "not bytes"),
+        (Box[int], "Box\\[int\\]"),
     ],
     ids=str,
 )

@@ -147,6 +147,17 @@ def test_schemas_inside_of_others_too(schema):
             {},
             ["a is missing"],
         ),
+        (
+            {
+                "oneOf": [
+                    {"properties": {"kind": {"const": "cat"}, "lives": {"type": "integer"}}},
+                    {"$ref": "#/$defs/dog"},
+                ],
+                "$defs": {"dog": {"properties": {"kind": {"const": "dog"}, "name": {"type": "string"}}}},
+            },
+            {"kind": "dog", "name": 3},
+            ["name must be a string, not 3"],
+        ),
         ({"anyOf": [{"minimum": 3}, {"maximum": 1}]}, 2, ["the value must fit one of 2 alternatives, not 2"]),
     ],
 )
@@ -169,9 +180,9 @@ def test_the_digits_of_a_number_decide_what_it_is_a_multiple_of():
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "text"}, "has a 'type' that must be of 'array', 'boolean'"),
-        ({"type": []}, "has a 'type' that must be"),
-        ({"enum": []}, "has a 'enum' that must be a list of at least one value"),
+        ({"type": "text"}, "has 'type', which must be of 'array', 'boolean'"),
+        ({"type": []}, "has 'type', which must be"),
+        ({"enum": []}, "has 'enum', which must be a list of at least one value"),
         ({"anyOf": []}, "a list of at least one schema"),
         ({"anyOf": {}}, "a list of schemas"),
         ({"properties": []}, "a mapping of names to schemas"),

@@ -151,7 +151,17 @@ FACADES = {
     ],
 }
 TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
-WITHOUT_IO = {"endpoints", "with_options", "sequence", "shared_memory", "put", "output", "array", "clear"}
+WITHOUT_IO = {
+    "endpoints",
+    "with_options",
+    "sequence",
+    "shared_memory",
+    "put",
+    "output",
+    "array",
+    "clear",
+    "count_tokens",
+}
 DO_NOT_AWAIT = {"astream", "amap", "ainfer_stream"}
 
 

@@ -82,7 +82,7 @@ class VllmBackend(TensorBackend):
         return as_base64(image)
 
     def special_token_inputs(self, signature: ModelSignature) -> BackendInputs:
-        """Return the field that leaves special tokens in the text.
+        """Return the fields that leave special tokens in the text, and put no spaces between them.
 
         Raises:
             ConfigurationError: the model has no input for it.
@@ -92,7 +92,7 @@ class VllmBackend(TensorBackend):
                 f"model {signature.name!r} must have the input {_SAMPLING!r}, which leaves special tokens in the text: this"
                 " family's tool calls or reasoning are marked by them"
             )
-        return {_SAMPLING: {"skip_special_tokens": False}}
+        return {_SAMPLING: {"skip_special_tokens": False, "spaces_between_special_tokens": False}}
 
     def guide_inputs(
         self, signature: ModelSignature, kind: str, value: Any, *, spelling: str | None = None

@@ -25,6 +25,7 @@ _OPTIONS = {
     },
     **{name: name for name in ("presence_penalty", "frequency_penalty", "max_tokens")},
     "max_completion_tokens": "max_tokens",
+    "response_format": "response_format",
 }
 """Keys of a body that are options of a generation."""
 
@@ -32,7 +33,6 @@ _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 _REFUSED: Mapping[str, Callable[[Any], bool]] = {
     "n": lambda value: value == 1,
     "best_of": lambda value: value == 1,
-    "response_format": lambda value: value == {"type": "text"},
     "tool_choice": lambda value: value in ("none", "auto"),
     **dict.fromkeys(
         (

@@ -18,6 +18,7 @@ from nupic_client.errors import (
     InferenceError,
     ModelUnavailableError,
     NupicError,
+    OutputError,
     OverloadedError,
     PromptError,
     ProtocolError,
@@ -45,6 +46,7 @@ _CODES: tuple[tuple[type[NupicError], str], ...] = (
     (ProtocolError, "protocol_error"),
     (PromptError, "invalid_prompt"),
     (ConfigurationError, "invalid_request"),
+    (OutputError, "invalid_output"),
 )
 """The code of an error in a line; the first class that fits counts."""
 

@@ -15,8 +15,9 @@ from typing_extensions import Self
 
 from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
+from nupic_client._text import check_text
 from nupic_client.errors import DeadlineExceededError, LocalModelError
-from nupic_client.local.engine import ServedModel, text_signature
+from nupic_client.local.engine import GUIDE_INPUTS, EngineError, ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engines.llama import LlamaEngine
 from nupic_client.local.engines.weights import Progress, locate_weights
@@ -165,6 +166,25 @@ class LocalServer:
         if running.error is not None:
             raise running.error
 
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text, as ``count_tokens=`` of `Conversation`. It takes as long as reading a prompt.
+
+        Args:
+            text: the text, or a rendered prompt.
+
+        Raises:
+            LocalModelError: the server is not running, the model is not loaded, or the text is longer than the context.
+        """
+        check_text("text", text, parameter="text")
+        if self._running is None or not self._running.loaded.is_set() or self._running.error is not None:
+            raise LocalModelError(
+                "the local server must be ready to count tokens: call start() or wait_until_ready()"
+            )
+        try:
+            return self._running.count_tokens(text)
+        except EngineError as error:
+            raise LocalModelError(str(error)) from error
+
     def wait(self, timeout: float | None = None) -> bool:
         """Serve until `stop` is called from another thread; return False if ``timeout`` seconds passed."""
         running = self._running
@@ -194,10 +214,19 @@ class _Engines:
 
     def models(self) -> list[ServedModel]:
         return [
-            ServedModel(STREAMING_MODEL, text_signature(STREAMING_MODEL), self._text),
-            ServedModel(SINGLE_MODEL, text_signature(SINGLE_MODEL, decoupled=False), self._text),
+            ServedModel(
+                STREAMING_MODEL, text_signature(STREAMING_MODEL, extra_inputs=GUIDE_INPUTS), self._text
+            ),
+            ServedModel(
+                SINGLE_MODEL,
+                text_signature(SINGLE_MODEL, decoupled=False, extra_inputs=GUIDE_INPUTS),
+                self._text,
+            ),
             ServedModel(EMBEDDING_MODEL, embedding_signature(EMBEDDING_MODEL), self._vectors),
         ]
+
+    def count_tokens(self, text: str) -> int:
+        return self._text.count_tokens(text)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         self._text.load(path)
@@ -250,6 +279,10 @@ class _Running:
             self.error = error
         finally:
             self.loaded.set()
+
+    def count_tokens(self, text: str) -> int:
+        """Count with the text's engine."""
+        return self._engines.count_tokens(text)
 
     def load_in_background(
         self, model_path: str | os.PathLike[str] | None, progress: Progress | None

@@ -11,11 +11,15 @@ from nupic_client._public import publish
 from nupic_client.signature import ModelSignature, TensorSpec, TensorValue
 
 __all__ = [
+    "GUIDE",
+    "GUIDE_INPUTS",
+    "GUIDE_TYPE",
     "Chunk",
     "Engine",
     "EngineError",
     "EngineRequest",
     "FinalPlacement",
+    "InvalidRequestError",
     "ServedModel",
     "StreamAbort",
     "StreamEnd",
@@ -28,6 +32,15 @@ FinalPlacement: TypeAlias = Literal["separate", "with_last"]
 
 class EngineError(Exception):
     """The model failed; the client gets the message as the model's own."""
+
+    code = "INTERNAL"
+    """The name of the gRPC status of a unary call."""
+
+
+class InvalidRequestError(EngineError):
+    """The request is wrong in a way that only the model knows."""
+
+    code = "INVALID_ARGUMENT"
 
 
 class StreamAbort(Exception):  # noqa: N818 - a control, not a fault
@@ -148,6 +161,12 @@ _OPTIONS = (
     TensorSpec("return_num_input_tokens", "BOOL", optional=True),
     TensorSpec("return_num_output_tokens", "BOOL", optional=True),
 )
+GUIDE_TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
+GUIDE_INPUTS = (
+    TensorSpec(GUIDE_TYPE, "BYTES", optional=True),
+    TensorSpec(GUIDE, "BYTES", optional=True),
+)
+"""The inputs that constrain the form of a text, with the names of TensorRT-LLM."""
 _FACTS = (
     TensorSpec("finish_reason", "BYTES"),
     TensorSpec("num_input_tokens", "UINT32"),

@@ -36,7 +36,7 @@ _TOKEN_SHAPE = re.compile(r"<\|[\w./:-]{1,64}\|>|<｜[^<>｜\s]{1,64}｜>|\[\|\w
 # Strings that count as control tokens where the template's source contains them.
 _TOKEN_IN_SOURCE = re.compile(
     rf"{_TOKEN_SHAPE.pattern}|</?s>|<[be]os>|\[/?[A-Z_]{{2,32}}\]|<</?SYS>>"
-    r"|</?\w{0,32}(?:turn|start|end|user|assistant|system|message|role)\w{0,32}>"
+    r"|</?\w{0,32}(?:turn|start|end|user|assistant|system|message|role|image)\w{0,32}>"
     r"|### ?[A-Z]\w{1,32}:?|\b(?:USER|ASSISTANT|SYSTEM|HUMAN|BOT):"
 )
 # Everyday words: they open a turn at the start of a line only.

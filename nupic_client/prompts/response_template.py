@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,17 +42,17 @@ def format_of(template: Mapping[str, Any], special_tokens: Sequence[str] = ()) -
         raise _wrong("it must have start_anchor or start_anchor_pattern")
     made = tuple(_field(name, values) for name, values in fields.items())
     start = template.get("start_anchor", ())
-    anchors = (start,) if isinstance(start, str) else tuple(start)
-    # Without a field for the rest the assistant's turn may open again and again, and the rest is nothing.
-    ignored = () if any(item.is_rest for item in made) else anchors
-    return AnswerFormat(
+    answer = AnswerFormat(
         fields=made,
         start_anchor=start,
         start_anchor_pattern=template.get("start_anchor_pattern"),
         defaults=template.get("defaults", {}),
-        ignored=ignored,
         special_tokens=tuple(token for token in dict.fromkeys(special_tokens) if _is_used(token, made)),
     )
+    if any(item.is_rest for item in made):
+        return answer
+    # Without a field for the rest the assistant's turn may open again and again, which means nothing.
+    return dataclasses.replace(answer, ignored=answer.start_anchor)
 
 
 def _field(name: str, values: Any) -> AnswerField:

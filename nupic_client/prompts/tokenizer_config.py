@@ -84,7 +84,7 @@ def _read_json(path: Path, what: str = "the tokenizer configuration") -> Any:
 
 
 def _end_tokens(folder: Path, values: Mapping[str, Any]) -> list[str]:
-    """Return the tokens that end an answer, which ``generation_config.json`` has by number.
+    """Return what ends an answer: the tokens that ``generation_config.json`` has by number, and its stop strings.
 
     Llama 3, Gemma and Qwen have more of them than the tokenizer's one.
     """
@@ -92,7 +92,9 @@ def _end_tokens(folder: Path, values: Mapping[str, Any]) -> list[str]:
     if not path.is_file():
         return []
     generation = _read_json(path, "the generation configuration")
-    given = generation.get("eos_token_id") if isinstance(generation, Mapping) else None
+    if not isinstance(generation, Mapping):
+        raise ConfigurationError(f"{str(path)!r} must have a JSON object, not {type(generation).__name__}")
+    given = generation.get("eos_token_id")
     numbers = given if isinstance(given, list) else [] if given is None else [given]
     if not all(isinstance(number, int) for number in numbers):
         raise ConfigurationError(
@@ -105,7 +107,12 @@ def _end_tokens(folder: Path, values: Mapping[str, Any]) -> list[str]:
     }
     if any(str(number) not in by_number for number in numbers):
         by_number = {**_added_tokens(folder / "tokenizer.json"), **by_number}
-    return [token for token in (by_number.get(str(number), "") for number in numbers) if token]
+    more = generation.get("stop_strings")
+    ends = [
+        *(by_number.get(str(number), "") for number in numbers),
+        *(more if isinstance(more, list) else [more]),
+    ]
+    return [end for end in ends if isinstance(end, str) and end]
 
 
 def _added_tokens(path: Path) -> dict[str, str]:

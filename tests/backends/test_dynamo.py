@@ -17,6 +17,7 @@ from nupic_client import (
     OverloadedError,
     RequestRejectedError,
     SamplingParams,
+    ServerClient,
     StreamingClient,
 )
 from nupic_client._core.kserve import wire
@@ -181,6 +182,22 @@ def test_an_input_of_the_callers_own_is_refused(read):
 def test_a_stream_of_another_server_still_needs_its_mark(read):
     with pytest.raises(Exception, match="marked as final"):
         generate(read, ["a", end()], model=PLAIN)
+
+
+def test_what_dynamo_does_not_have_is_an_error_with_a_name():
+    with FakeTriton(["x"], models=[LLAMA]) as server:
+        with StreamingClient("llama", url=server.url) as client:
+            client.wait_until_ready(30)
+        with ServerClient(server.url) as client:
+            assert client.is_live()
+            assert client.is_model_ready("llama")
+            with pytest.raises(RequestRejectedError) as caught:
+                client.models()
+        assert caught.value.status == "UNIMPLEMENTED"
+        with StreamingClient("unknown", url=server.url) as client, pytest.raises(ModelUnavailableError):
+            client.generate("Once")
+    with FakeTriton(["x"], models=[LLAMA, PLAIN]) as server, ServerClient(server.url) as client:
+        assert [model.name for model in client.models()] == ["llama", "plain"]
 
 
 def test_responses_as_arrays():

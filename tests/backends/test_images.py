@@ -182,7 +182,7 @@ def test_a_model_that_needs_an_image():
 def test_requests_with_and_without_images_share_options_and_nothing_else():
     cache = RequestCache()
     request = generation_request("vllm_model", "Hi", max_tokens=5)
-    for data in (PNG, None, JPEG, None):
+    for data in (None, PNG, None, JPEG, None):
         images = () if data is None else (ImagePart(data),)
         message = cache.wire_request(replace(request, images=images), VLLM).message
         raw = dict(zip([tensor.name for tensor in message.inputs], message.raw_input_contents, strict=True))

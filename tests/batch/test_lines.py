@@ -104,7 +104,6 @@ def test_the_end_of_a_line_may_be_that_of_windows():
         (b'{"body": {"prompt": "x", "n": 2}}', "unsupported_parameter", "n must be left out of a batch, not 2"),
         (b'{"body": {"prompt": "x", "logprobs": 5}}', "unsupported_parameter", "logprobs must be left out"),
         (b'{"body": {"messages": [], "tools": [{}]}}', "unsupported_parameter", "tools must be left out"),
-        (b'{"body": {"messages": [], "response_format": {"type": "json_object"}}}', "unsupported_parameter", "response"),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_a_row_with_an_error(line, code, message):
@@ -171,7 +170,6 @@ def test_what_says_nothing_is_left_out():
         "stream": True,
         "stream_options": {"include_usage": True},
         "user": "me",
-        "response_format": {"type": "text"},
     }
     assert (
         row_of({"body": {"prompt": "x", **nothing}}).options,

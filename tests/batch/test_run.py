@@ -13,6 +13,7 @@ from nupic_client import (
     StreamingClient,
     batch,
 )
+from nupic_client.local.engine import GUIDE_INPUTS
 from nupic_client.testing import FakeTriton, abort, fail, text_signature
 
 
@@ -220,6 +221,24 @@ def test_a_text_that_breaks_off_is_an_error_and_no_answer(run, files, server):
     server.reply = ["half", fail("out of memory")]
     assert run().failed == 1
     assert files.read()[0]["output"] is None
+
+
+def test_an_answer_has_the_form_that_its_line_asks_for(files):
+    model = text_signature("smollm2.streaming", extra_inputs=GUIDE_INPUTS)
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}
+    files.write(
+        chat(1, response_format=form),
+        chat(2, response_format={"type": "json_object"}),
+        chat(3, response_format={"type": "text"}),
+        chat(4, response_format={"type": "json_schema", "json_schema": {"schema": {"type": "no type"}}}),
+    )
+    with FakeTriton(["[1]"], models=[model]) as server:
+        batch.run(files.input, files.output, model="smollm2", url=server.url)
+    rows = by_id(files.read())
+    contents = [rows[name]["response"]["body"]["choices"][0]["message"]["content"] for name in ("c1", "c3")]
+    assert contents == ["[1]", "[1]"]
+    assert [rows[name]["error"]["code"] for name in ("c2", "c4")] == ["invalid_output", "invalid_request"]
+    assert "must be an object" in rows["c2"]["error"]["message"]
 
 
 def test_the_output_is_in_order_on_wish_and_a_slow_line_holds_up_those_behind(run, files, server):

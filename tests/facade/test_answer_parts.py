@@ -239,7 +239,7 @@ def test_a_stream_that_is_left_has_what_came():
         ({"tools": [weather, weather]}, "different names"),
         ({"reasoning": "hide"}, "reasoning must be 'separate' or 'include'"),
         ({"tools": [weather], "tool_choice": "weather", "response_format": "json"}, "must be left out"),
-        ({"tools": [weather], "tool_choice": "weather"}, "no input for response_format"),
+        ({"tools": [weather], "tool_choice": "weather"}, "no input for tool_choice"),
     ],
 )
 def test_what_is_refused_before_anything_is_sent(options, words):

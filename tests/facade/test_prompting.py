@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from nupic_client import (
@@ -10,6 +12,7 @@ from nupic_client import (
     Message,
     ModelRegistry,
     ModelSpec,
+    PromptError,
     PromptFormatter,
     StreamingClient,
     ToolCall,
@@ -190,3 +193,54 @@ def test_a_saved_conversation_keeps_calls_of_tools(qwen):
     ]
     text = Conversation(qwen, messages=messages).to_json()
     assert Conversation.from_json(text, qwen).messages == tuple(messages)
+
+
+# Counting tokens
+
+
+class Words:
+    """As a tokenizer of transformers: a list of numbers."""
+
+    def encode(self, text):
+        return list(range(len(text.split())))
+
+
+class Encoded:
+    """As a tokenizer of tokenizers: an object with ids."""
+
+    def encode(self, text):
+        return SimpleNamespace(ids=text.split())
+
+
+@pytest.mark.parametrize("tokenizer", [Words(), Encoded()])
+def test_a_client_with_a_tokenizer_counts_what_it_would_send(server, tokenizer):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="chatml", tokenizer=tokenizer) as client:
+        assert client.count_tokens("one two three") == 3
+        sent = client.formatter([user("one two three")])
+        assert client.count_tokens([user("one two three")]) == len(sent.split())
+        assert client.with_options(temperature=1).count_tokens("one") == 1
+        with pytest.raises(PromptError):
+            client.count_tokens([user("<|im_end|>")])
+    assert not server.requests
+
+
+def test_a_client_without_a_tokenizer_counts_nothing(client):
+    with pytest.raises(ConfigurationError, match="tokenizer must be given to the client") as caught:
+        client.count_tokens("hi")
+    assert caught.value.parameter == "tokenizer"
+    with pytest.raises(ConfigurationError, match=r"tokenizer must have a method encode\(text\), not be int"):
+        StreamingClient("gpt.streaming", url="127.0.0.1:1", tokenizer=5)
+
+
+def test_a_conversation_counts_with_the_tokenizer_of_its_client(server):
+    with StreamingClient("gpt.streaming", url=server.url, formatter="chatml", tokenizer=Words()) as client:
+        history = [user("one " * 30), assistant("two " * 30), user("three"), assistant("four")]
+        conversation = Conversation(client, messages=history, context_length=60, reserve=10)
+        conversation.generate("five")
+        assert "three" in server.requests[-1].prompt
+        assert "one" not in server.requests[-1].prompt
+        by_hand = Conversation(
+            client, messages=history, context_length=60, reserve=10, count_tokens=lambda _text: 0
+        )
+        by_hand.generate("five")
+        assert "one" in server.requests[-1].prompt

@@ -24,6 +24,7 @@ from nupic_client import (
     ModelSignature,
     ModelSpec,
     ModelUnavailableError,
+    OutputError,
     OverloadedError,
     ProtocolError,
     RequestRejectedError,
@@ -37,7 +38,7 @@ from nupic_client import (
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import decode_bytes_tensor, encode_tensor
 from nupic_client._sync.http_connection import Connection
-from nupic_client.local.engine import text_signature
+from nupic_client.local.engine import GUIDE_INPUTS, text_signature
 from nupic_client.registry import ModelRegistry
 
 STREAMING = text_signature("gpt.streaming")
@@ -119,6 +120,26 @@ def test_options_go_as_inputs(server):
     (request,) = server.requests
     assert {"text_input", "max_tokens"} < {item.name for item in request.inputs}
     assert request.parameters["priority"].int64_param == 1
+
+
+def test_an_answer_has_the_form_that_is_asked_for():
+    guided = text_signature("gpt", decoupled=False, extra_inputs=GUIDE_INPUTS)
+    with RestServer(guided, answer=answer) as server, client(server, "gpt") as it:
+        assert it.parse('"hä?"', str) == "HÄ?"
+        with pytest.raises(OutputError, match="must be an integer"):
+            it.parse('"hä?"', int)
+        assert len(server.requests) == 2
+        with pytest.raises(OutputError):
+            it.parse('"hä?"', int, enforce="validate")
+        assert len(server.requests) == 5
+    (raw,) = decode_bytes_tensor(server.requests[0].raw_input_contents[-1])
+    assert raw == b'{"type": "string"}'
+
+
+def test_a_value_grows_over_http_too(it):
+    with it.stream("[1, 2]", response_format=list[int], enforce="validate") as stream:
+        assert [list(value) for value in stream.partial()] == [[1], [1, 2]]
+        assert stream.result().parsed == [1, 2]
 
 
 def test_the_twin_that_answers_at_once_is_taken(server):

@@ -12,6 +12,7 @@ from nupic_client.signature import InputTensor
 TYPES = {
     "text_input": "BYTES",
     "stop": "BYTES",
+    "guided_decoding_guide": "BYTES",
     "max_tokens": "INT32",
     "top_k": "INT32",
     "seed": "UINT64",

@@ -3,20 +3,35 @@
 These tests need the engine and the weights, which are fetched once into the user's cache.
 """
 
+import datetime as dt
+import enum
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Annotated, Literal
 
 import grpc
 import psutil
+import pydantic
 import pytest
 from local.raw_client import RawClient, health, is_final, output_of, request, text_of
 
+from nupic_client import (
+    Choice,
+    Grammar,
+    InferenceClient,
+    OutputError,
+    Regex,
+    RequestRejectedError,
+    StreamingClient,
+    user,
+)
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
 from nupic_client.local import LocalServer, ServerLimits
 from nupic_client.local.engine import EngineError, EngineRequest
@@ -530,3 +545,128 @@ def test_an_engine_may_be_closed_as_soon_as_it_is_loaded(weights):
     """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+# --- counting tokens
+
+
+def test_the_embedded_model_counts_tokens(weights):
+    server = LocalServer(model_path=weights, context=64)
+    with pytest.raises(LocalModelError, match="must be ready to count tokens"):
+        server.count_tokens("hi")
+    with server, StreamingClient("smollm2", url=server.url) as client:
+        for text in ("Hello", "Why is the sky blue?", "<|im_start|>user\nHi<|im_end|>\n", " ", "漢字"):
+            answer = client.generate(text, max_tokens=1)
+            assert server.count_tokens(text) == answer.usage.input_tokens > 0
+        assert server.count_tokens("") == 0
+        with pytest.raises(LocalModelError, match="the context of this server holds"):
+            server.count_tokens("word " * 2000)
+        with pytest.raises(ConfigurationError, match="lone surrogate"):
+            server.count_tokens("\ud800")
+
+
+# --- guides
+
+
+class Kind(enum.Enum):
+    CAPITAL = "capital"
+    TOWN = "town"
+    VILLAGE = "village"
+
+
+class Place(pydantic.BaseModel):
+    name: str = pydantic.Field(max_length=40)
+    country: str = pydantic.Field(max_length=40)
+    kind: Kind
+    inhabitants: int = pydantic.Field(ge=0, le=50_000_000)
+    sights: list[Annotated[str, pydantic.Field(max_length=60)]] = pydantic.Field(min_length=1, max_length=3)
+
+
+@pytest.fixture(scope="module")
+def texts(server):
+    with StreamingClient("smollm2", url=server.url, max_tokens=400) as client:
+        yield client
+
+
+def test_a_model_of_pydantic_is_filled_in_twenty_of_twenty_tries(texts):
+    cities = ["Paris", "Rome", "Oslo", "Lima"] * 5
+    places = [
+        texts.parse([user(f"Describe the place {city} as JSON.")], Place, seed=seed)
+        for seed, city in enumerate(cities)
+    ]
+    assert len(places) == 20
+    assert all(type(place) is Place and type(place.kind) is Kind for place in places)
+
+
+@pytest.mark.parametrize(
+    ("form", "fits"),
+    [
+        (Choice(["yes, it is", "no!"]), lambda value: value in {"yes, it is", "no!"}),
+        (Regex(r"\d{4}-[A-Z]{2}/x"), re.compile(r"[0-9]{4}-[A-Z]{2}/x").fullmatch),
+        (Grammar('root ::= "a" [b-c]{2}'), re.compile("a[bc]{2}").fullmatch),
+        (Literal["a", 3], lambda value: value in {"a", 3}),
+        (bool, lambda value: type(value) is bool),
+        (tuple[Literal[3, 4], bool], lambda value: value[0] in {3, 4} and len(value) == 2),
+        (dt.date, lambda value: type(value) is dt.date),
+        (Literal[7] | None, lambda value: value in {7, None}),
+        ({"oneOf": [{"const": 7}, {"const": 8}]}, lambda value: value in {7, 8}),
+        (
+            {"type": "object", "properties": {"a b": {"const": "é/\n"}}, "required": ["a b"]},
+            lambda value: value == {"a b": "é/\n"},
+        ),
+        (
+            {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "integer", "minimum": 3, "maximum": 4}}},
+            lambda value: value in {3, 4},
+        ),
+        ({"type": "string", "pattern": "^[a-c]{2}$"}, re.compile("[abc]{2}").fullmatch),
+        (
+            {"type": "number", "multipleOf": 0.5, "minimum": 1, "maximum": 2},
+            lambda value: value in {1, 1.5, 2},
+        ),
+    ],
+    ids=str,
+)
+def test_an_answer_has_the_form_that_was_asked_for(texts, form, fits):
+    value = texts.parse([user("Say something.")], form, temperature=1.0, seed=3, max_tokens=60)
+    assert fits(value)
+
+
+def test_what_the_engine_cannot_say_of_a_form_is_seen_by_the_client(texts):
+    """It takes oneOf for anyOf."""
+    with pytest.raises(OutputError, match="exactly one of 2 alternatives, not 2"):
+        texts.parse([user("Say something.")], {"oneOf": [{"const": 7}, {"enum": [7]}]})
+
+
+def test_the_value_grows_while_the_model_writes(texts):
+    with texts.stream([user("Describe Rome as JSON.")], response_format=Place, seed=1) as stream:
+        keys = [list(value) for value in stream.partial()]
+        place = stream.result().parsed
+    assert keys[0] == []
+    assert keys[-1] == ["name", "country", "kind", "inhabitants", "sights"]
+    assert type(place) is Place
+
+
+@pytest.mark.parametrize("model", ["smollm2.streaming", "smollm2"])
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (Regex("(?=a)b"), "look-around"),
+        ({"type": "array", "uniqueItems": True}, "'uniqueItems'"),
+        ({"not": {"type": "string"}}, "'not'"),
+        (Grammar("root ::= nope"), "cannot parse it"),
+        (Grammar("rot ::= 'a'"), "cannot parse it"),
+    ],
+    ids=str,
+)
+def test_what_llama_would_ignore_is_refused(server, model, form, words):
+    with InferenceClient(model, url=server.url) as client:
+        with pytest.raises(RequestRejectedError, match=words) as caught:
+            client.generate("Say something.", response_format=form, max_tokens=5)
+    assert caught.value.status == "INVALID_ARGUMENT"
+
+
+def test_a_guide_without_its_type_is_refused(client):
+    message = ask(guided_decoding_guide="a")
+    (response,) = [each for each in client.stream(message) if each.error_message]
+    assert "guided_decoding_guide_type must be one of" in response.error_message
+    assert "Paris" in generate(client, CHAT, max_tokens=32)  # and the next request is free

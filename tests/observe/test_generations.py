@@ -166,7 +166,7 @@ def test_what_is_refused_before_is_not_told_of(client, seen, ask):
         with pytest.raises(ConfigurationError):
             ask(client, prompt, **options)
     with client.with_options() as other:
-        other._formatter = lambda messages: (_ for _ in ()).throw(PromptError("no"))
+        other._formatter = lambda messages, **_options: (_ for _ in ()).throw(PromptError("no"))
         with pytest.raises(PromptError):
             ask(other, [user("hi")])
     assert seen.calls == []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from nupic_client import PromptFormatter
 from nupic_client.errors import PromptError
-from nupic_client.messages import ImagePart, Message, assistant, system, user
-from nupic_client.prompts import FAMILIES, formatter_for
+from nupic_client.messages import ImagePart, Message, TextPart, assistant, system, user
+from nupic_client.prompts import formatter_for
+from nupic_client.prompts.builder import PromptBuilder
 
 CAT = ImagePart("https://example.org/cat.png")
 SEE = ("qwen2-vl", "gemma-3")
@@ -38,12 +40,6 @@ def test_only_users_show_images(family, role):
         )
 
 
-@pytest.mark.parametrize("family", sorted({*FAMILIES} - {*SEE}))
-def test_other_families_have_no_place_for_one(family):
-    with pytest.raises(PromptError, match="has no place for images"):
-        formatter_for(family)([user(["a", CAT])])
-
-
 @pytest.mark.parametrize("family", SEE)
 def test_a_text_cannot_pretend_to_be_an_image(family):
     for text in (
@@ -56,3 +52,26 @@ def test_a_text_cannot_pretend_to_be_an_image(family):
                 formatter_for(family)([user(content)])
     said = formatter_for(family)([user("u"), assistant(PLACES[family]), user([CAT])])
     assert said.count(PLACES[family]) == 1
+
+
+LLAVA = (
+    "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }} {% endif %}"
+    "{% endfor %}{% endfor %}ASSISTANT:"
+)
+
+
+def test_a_template_of_the_models_own_places_the_images():
+    formatter = PromptFormatter.from_jinja(LLAVA)
+    assert formatter([user([CAT, "What is this?"])]) == "USER: <image>\nWhat is this? ASSISTANT:"
+    with pytest.raises(PromptError, match="contains '<image>'"):
+        formatter([user(["an <image> here", CAT])])
+
+
+def test_the_texts_beside_an_image_are_content_and_the_image_is_not():
+    builder = PromptBuilder("<image>")
+    builder.parts((TextPart(" a "), CAT, TextPart("b")), str.strip, 3)
+    assert builder.text() == "a<image>b"
+    assert builder.find_forged(["<image>"]) is None
+    assert builder.find_forged(["a<image"]) == ("a<image", 3, 0)
+    assert builder.find_forged(["e>b"]) == ("e>b", 3, 2)

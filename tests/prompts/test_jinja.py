@@ -528,6 +528,7 @@ def test_end_tokens_without_a_tokenizer_file(tmp_path):
         ("{", "the generation configuration .* cannot be read"),
         ('{"eos_token_id": "x"}', "eos_token_id in .* must be a number or a list of numbers, not 'x'"),
         ('{"eos_token_id": ["x"]}', "must be a number or a list of numbers"),
+        ("[]", "must have a JSON object, not list"),
     ],
 )
 def test_a_generation_config_that_cannot_be_read(tmp_path, text, words):
@@ -548,3 +549,12 @@ def test_stop_strings_are_checked(stop):
 def test_a_date_is_a_date():
     with pytest.raises(ConfigurationError, match=r"date must be a datetime\.date, not '2026'"):
         formatter_for("llama3.1")("hi", date="2026")
+
+
+@pytest.mark.parametrize(
+    ("given", "stop"), [("END", ("END",)), (["END", "###", 5], ("END", "###")), (None, ()), (5, ())]
+)
+def test_stop_strings_of_the_generation_config(tmp_path, given, stop):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(END_TOKENS), "utf-8")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"stop_strings": given}), "utf-8")
+    assert PromptFormatter.from_tokenizer_config(tmp_path).stop == ("<|end_of_text|>", *stop)

@@ -155,7 +155,7 @@ def test_a_family_without_tools_says_so(family):
         formatter([user("hi"), Message("tool", "21")])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", sorted({*FAMILIES} - {"gemma-3", "qwen2-vl"}))  # see test_images
 def test_a_family_without_images_says_so(family):
     with pytest.raises(PromptError, match=r"message 0 \(user\) has an image, but .* has no place for images"):
         formatter_for(family)([user(["What is this?", IMAGE])])

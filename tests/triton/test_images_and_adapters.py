@@ -1,4 +1,4 @@
-"""Images, LoRA adapters and special tokens through the real server, to the stand-in for the vLLM backend."""
+"""Images, LoRA adapters and special tokens through the real server, to the stand-ins for the backends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from facade.conftest import by_async_iterator, by_iterator
 
-from nupic_client import RequestRejectedError, StreamingClient, user
+from nupic_client import HttpInferenceClient, Lora, RequestRejectedError, StreamingClient, user
 from nupic_client.messages import ImagePart
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300_000)
@@ -55,4 +55,29 @@ def test_special_tokens_stay_where_an_answer_needs_them(real_triton, read):
     with StreamingClient("vllm_model", url=real_triton.url, stop="</s>") as client:
         assert read(client, "[special]")[1].text == "[]"
     with Keeping("vllm_model", url=real_triton.url, stop="</s>") as client:
-        assert read(client, "[special]")[1].text == "[TOOL_CALLS][]"
+        assert read(client, "[special]")[1].text == "[TOOL_CALLS][ARGS][]"
+
+
+def test_over_http_the_model_sees_the_same(real_triton):
+    content = [ImagePart(JPEG), " and ", ImagePart(PNG)]
+    with HttpInferenceClient("vllm_model", real_triton.http_url, formatter="qwen2-vl") as client:
+        seen = client.generate([user(content)]).text
+        assert seen == f" {JPEG[:4].hex()} {len(JPEG)} {PNG[:4].hex()} {len(PNG)}"
+        assert client.generate("[adapters]", lora="doll").text == "by doll"
+        with pytest.raises(RequestRejectedError, match="did you mean 'doll'\\?"):
+            client.generate("[adapters]", lora="dol")
+
+
+def test_the_llm_api_model_gets_urls_and_adapters(real_triton, read):
+    adapter = Lora("sql", id=2**63, path="/adapters/sql", source="nemo")
+    with StreamingClient("llmapi", url=real_triton.url, formatter="qwen2-vl") as client:
+        _, generation = read(client, [user([ImagePart("https://example.org/a.png"), ImagePart(JPEG)])])
+        first, second = generation.text.split()
+        assert (first, second[:27]) == ("https://example.org/a.png", "data:image/jpeg;base64,/9j/")
+        assert read(client, "Hi", lora=adapter)[1].text.split() == [
+            str(2**63),
+            "sql",
+            "/adapters/sql",
+            "nemo",
+        ]
+        assert read(client, "Hi")[1].text.startswith("You said: Hi")

@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import psutil
 import pytest
 from cli.processes import cli_program, run_cli
 
-from nupic_client import InferenceClient, LocalServer, StreamingClient, user
+from nupic_client import Choice, InferenceClient, LocalServer, RequestRejectedError, StreamingClient, user
 from nupic_client.errors import ConfigurationError, ContextLengthError, InferenceError, LocalModelError
 from nupic_client.local import TritonServer
 from nupic_client.local.engines.weights import locate_weights
@@ -161,3 +162,13 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setenv("NUPIC_CACHE", str(Path(tmp_path, "file")))
     with pytest.raises(LocalModelError, match=r"cannot write the real Triton to .*NUPIC_CACHE"):
         installation.install()
+
+
+def test_it_holds_an_answer_to_a_form(triton):
+    with StreamingClient("smollm2", url=triton.url, max_tokens=40) as client:
+        assert client.parse([user("Is Rome a town?")], Choice(["yes", "no"])) in {"yes", "no"}
+        pair = client.parse([user("Say something.")], tuple[Literal[3, 4], bool], seed=3)
+        assert [type(item) for item in pair] == [int, bool]
+        with pytest.raises(RequestRejectedError, match="cannot enforce 'not'") as caught:
+            client.parse([user("Say something.")], {"not": {"type": "string"}})
+        assert caught.value.status == "INVALID_ARGUMENT"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import assert_type
+from typing_extensions import TypedDict, assert_type
 
 import nupic_client
 from nupic_client import (
@@ -20,13 +20,16 @@ from nupic_client import (
     AsyncTextStream,
     Attempt,
     BatchStatistics,
+    Choice,
     CudaSharedMemory,
     DeadlineExceededError,
     Finished,
     FinishReason,
     GenerateOptions,
     Generation,
+    Grammar,
     HttpInferenceClient,
+    ImagePart,
     InferenceClient,
     InferenceError,
     InferenceResult,
@@ -34,12 +37,15 @@ from nupic_client import (
     InferenceStream,
     InferStreamOptions,
     Latency,
+    Lora,
     Message,
     ModelRegistry,
     ModelSpec,
     NupicError,
     Observer,
+    OutputError,
     PromptFormatter,
+    Regex,
     RequestError,
     RequestInfo,
     RequestOutcome,
@@ -56,6 +62,7 @@ from nupic_client import (
     TextStream,
     Timeouts,
     UnknownModelError,
+    Usage,
     assistant,
     batch,
     default_registry,
@@ -112,6 +119,11 @@ client.url = "other:1"  # type: ignore[misc]
 assert_type(client.generate("Hi"), Generation)
 client.generate("Hi", callback=show)
 client.generate("Hi", print, max_tokens=5)
+client.generate("Hi", lora="sql")
+client.generate("Hi", lora=Lora("sql", id=7, path=Path("/adapters/sql"), source="hf"))
+client.generate("Hi", lora=7)
+client.generate("Hi", lora=1.5)  # type: ignore[arg-type]
+client.generate([user(["What is this?", ImagePart("cat.png")])])
 client.generate([user("Hi"), {"role": "assistant", "content": "Ho"}], callback=lambda text: text.upper())
 client.generate((Message("user", "Hi"),), max_tokens=5, temperature=0, top_p=0.5, top_k=3, min_p=0.1)
 client.generate("Hi", stop="END", seed=1, repetition_penalty=1.1, presence_penalty=0.1, frequency_penalty=0.1)
@@ -121,6 +133,34 @@ client.generate("Hi", backend_inputs={"a": 1, "b": [1.5, 2], "c": "d", "e": True
 client.generate("Hi", parameters={"a": True, "b": 1, "c": 1.5, "d": "e"}, outputs=["logits"])
 client.generate("Hi", parameters=None, outputs=None)
 client.generate("Hi", parameters={"a": None})  # type: ignore[dict-item]
+
+# Answers of a form
+
+
+class Size(TypedDict):
+    width: int
+
+
+assert_type(client.parse("Hi", Usage, enforce="validate", output_retries=1), Usage)
+assert_type(client.parse([user("Hi")], Size), Size)
+assert_type(client.parse("Hi", list[int], max_tokens=5), list[int])
+assert_type(client.parse("Hi", int), int)
+assert_type(client.parse("Hi", Choice(["yes", "no"])), str)
+assert_type(client.parse("Hi", Regex("[a-z]+")), str)
+assert_type(client.parse("Hi", Grammar('root ::= "a"')), str)
+assert_type(client.parse("Hi", "json"), Any)
+assert_type(client.parse("Hi", {"type": "object"}), Any)
+assert_type(client.generate("Hi", response_format=Size).parsed, Any)
+assert_type(client.stream("Hi", response_format=Size).partial(), Iterator[Any])
+client.parse("Hi")  # type: ignore[call-overload]
+client.parse("Hi", int, enforce="maybe")  # type: ignore[call-overload]
+
+try:
+    client.parse("Hi", int)
+except OutputError as error:
+    assert_type(error.text, str)
+    assert_type(error.violations, tuple[str, ...])
+    assert_type(error.partial, Any)
 
 client.generate()  # type: ignore[call-arg]
 client.generate(5)  # type: ignore[arg-type]
@@ -204,6 +244,8 @@ async def main() -> None:
     await client.agenerate("Hi", callback=show)
     await client.agenerate("Hi", callback=ashow, max_tokens=5)
     await client.agenerate("Hi", ashow)
+    assert_type(await client.aparse("Hi", int), int)
+    assert_type(client.astream("Hi", response_format=int).partial(), AsyncIterator[Any])
     async with client.astream("Hi", max_tokens=5) as stream:
         assert_type(stream, AsyncTextStream)
         assert_type(await anext(stream), str)

@@ -65,12 +65,15 @@ def plan_answer(
         if call.enforce == "server":
             forced = replace(call, output_format=forced_format(must_call))
             return AnswerPlan(answer_format=BARE_JSON, tools=tools, must_call=must_call), forced
-    if tools and call.output_format is not None and call.enforce == "server":
-        raise ConfigurationError(
-            "response_format must be left out where tools are offered: the server would keep the model from calling them",
-            parameter="response_format",
-            hint="or set enforce='validate', or tool_choice='none'",
-        )
+    if call.output_format is not None and call.enforce == "server":
+        if tools:
+            raise ConfigurationError(
+                "response_format must be left out where tools are offered: the server would keep the model from calling"
+                " them",
+                parameter="response_format",
+                hint="or set enforce='validate', or tool_choice='none'",
+            )
+        return None, call  # from its first token on the model writes what has the form, and no thoughts
     if tools and (answer_format is None or not answer_format.has_tool_calls):
         raise ConfigurationError(
             f"tools cannot be used with {family}: it is not known how its models write calls",

@@ -68,10 +68,11 @@ def _guide_inputs(request: GenerationRequest, backend: Backend, signature: Model
             signature, form.guide.kind, form.guide.value, spelling=request.model.guided
         )
     if inputs is None:
+        name = "tool_choice" if request.answer is not None and request.answer.must_call else "response_format"
         raise ConfigurationError(
-            f"model {signature.name!r} (backend {backend.name!r}) has no input for response_format, so"
+            f"model {signature.name!r} (backend {backend.name!r}) has no input for {name}, so"
             " that the server cannot enforce it: leave it out",
-            parameter="response_format",
+            parameter=name,
             hint="or set enforce='validate' to have the client check the answer and ask again",
         )
     return inputs

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["growing_value", "read_output", "with_output"]
 
+_END_OF_THOUGHTS = "</think>"
 _CUT = "the text was cut at max_tokens, or at the end of the model's context"
 
 
@@ -36,8 +37,12 @@ def growing_value(form: OutputFormat | None) -> PartialJson:
 
 def read_output(form: OutputFormat, generation: Generation, options: CallOptions) -> Reading:
     """Read the text of a generation. Nothing in it raises."""
+    lenient = options.enforce == "validate"
     text = generation.text
-    reading = form.read(text, lenient=options.enforce == "validate")
+    reading = form.read(text, lenient=lenient)
+    if reading.violations and _END_OF_THOUGHTS in text:  # some servers enforce the form only behind them
+        text = text.rpartition(_END_OF_THOUGHTS)[2].strip()
+        reading = form.read(text, lenient=lenient)
     cut = generation.finish_reason == FinishReason.LENGTH
     if not cut or (not reading.violations and form.is_whole(text)):
         return reading

@@ -225,8 +225,14 @@ class RequestCache:
         model = request.model
         options = request.options
         key = (
-            *(model.server_name, model.version, model.stop, model.text),
-            *(request.stream, request.keep_special_tokens, not request.images, id(options)),
+            model.server_name,
+            model.version,
+            model.stop,
+            model.text,
+            request.stream,
+            request.keep_special_tokens,
+            not request.images,
+            id(options),
         )
         template = self._kept.get(key)
         if template is None or not template.fits(request, signature):

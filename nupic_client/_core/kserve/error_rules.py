@@ -271,6 +271,12 @@ RULES = (
         "vLLM refused the request without saying why (its log may say more)",
     ),
     _rule(
+        r"^guided_decoding_guide(_type)?\b",
+        RequestRejectedError,
+        "INVALID_ARGUMENT",
+        "the server cannot enforce this response_format: with enforce='validate' the client checks the answer",
+    ),
+    _rule(
         r"unexpected inference (input|output)"
         r"|inference input '.*' data-type is"
         r"|unexpected shape for input"

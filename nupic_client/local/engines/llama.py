@@ -10,7 +10,8 @@ from typing import Any
 
 from nupic_client._grpc.queues import get_within
 from nupic_client.errors import ConfigurationError
-from nupic_client.local.engine import Chunk, EngineError, EngineRequest
+from nupic_client.local.engine import GUIDE, Chunk, EngineError, EngineRequest, InvalidRequestError
+from nupic_client.local.engines.guides import guided
 from nupic_client.local.engines.llama_host import LONGEST_TOKEN, LlamaHost
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
@@ -65,6 +66,18 @@ class LlamaEngine:
         """
         self._host.close(timeout)
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, which takes as long as reading it as a prompt.
+
+        Raises:
+            EngineError: it is longer than the context.
+        """
+        if not text:
+            return 0
+        request = EngineRequest("", prompt=text, inputs={"max_tokens": 1})
+        counts = [chunk.input_tokens for chunk in self.generate(request, threading.Event())]
+        return next((count for count in reversed(counts) if count is not None), 0)
+
     def generate(self, request: EngineRequest, cancelled: threading.Event) -> Iterator[Chunk]:
         """Generate text; see `Engine.generate`."""
         body = self._completion_request(request)
@@ -103,7 +116,8 @@ class LlamaEngine:
         if most is not None and (options.max_tokens or 0) > most:
             raise EngineError(f"max_tokens is {options.max_tokens} but this server gives at most {most}")
         usual = DEFAULT_MAX_TOKENS if most is None else min(DEFAULT_MAX_TOKENS, most)
-        return _completion_request(request.prompt, options, options.max_tokens or usual)
+        body = _completion_request(request.prompt, options, options.max_tokens or usual)
+        return {**body, **guided(request.inputs)}
 
     def _work(self, body: Mapping[str, Any], deltas: queue.SimpleQueue[Any], stop: threading.Event) -> None:
         def on_delta(delta: Any) -> bool:
@@ -135,7 +149,7 @@ class _ChunkReader:
             if not isinstance(item, Mapping):
                 continue
             if "error" in item:
-                raise EngineError(_error_text(item["error"]))
+                raise _error(item["error"])
             yield from self._read_one(item)
 
     def _read_one(self, item: Mapping[str, Any]) -> Iterator[Chunk]:
@@ -162,6 +176,15 @@ class _ChunkReader:
                 input_tokens=self._input_tokens,
                 output_tokens=tokens,
             )
+
+
+def _error(error: Any) -> EngineError:
+    text = _error_text(error)
+    if "failed to parse grammar" in text:
+        return InvalidRequestError(
+            f"{GUIDE} must be a grammar in GBNF with a rule root and no left recursion: llama.cpp cannot parse it"
+        )
+    return EngineError(text)
 
 
 def _error_text(error: Any) -> str:

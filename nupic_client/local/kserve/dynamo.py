@@ -17,8 +17,17 @@ from nupic_client.signature import ModelSignature, TensorSpec
 if TYPE_CHECKING:
     from nupic_client.local.engine import Chunk, EngineRequest, ServedModel
 
-__all__ = ["DynamoWriter", "check_dynamo_request", "dynamo_signature", "is_dynamo", "wants_stream"]
+__all__ = [
+    "DYNAMO_METHODS",
+    "DynamoWriter",
+    "check_dynamo_request",
+    "dynamo_signature",
+    "is_dynamo",
+    "wants_stream",
+]
 
+DYNAMO_METHODS = ("ServerLive", "ServerReady", "ModelReady", "ModelMetadata", "ModelConfig", "ModelInfer")
+"""The methods of the service that Dynamo has, besides ModelStreamInfer."""
 _PLATFORM = "dynamo"
 _SWITCHES = ("streaming", "stream")
 
@@ -27,7 +36,7 @@ def dynamo_signature(name: str) -> ModelSignature:
     """Return the signature of a text model of NVIDIA Dynamo; a server of this package answers for it as Dynamo does.
 
     Such a model streams although it is not decoupled, marks no response as the final one, sends typed contents, and refuses
-    every input besides ``text_input`` and ``streaming``.
+    every input besides ``text_input`` and ``streaming``. A server that has no other models has no methods that Dynamo lacks.
 
     Args:
         name: the model's name.

@@ -161,7 +161,7 @@ class InferenceHandler:
                 yield response
         except EngineError as error:
             counter.succeeded(execution)
-            yield FailedAnswer("INTERNAL", str(error), writer.error(str(error)))
+            yield FailedAnswer(error.code, str(error), writer.error(str(error)))
         finally:
             counter.succeeded(execution)
 

@@ -13,6 +13,7 @@ from nupic_client._core.kserve import wire
 from nupic_client._version import __version__
 from nupic_client.local.engine import StreamAbort, StreamEnd
 from nupic_client.local.kserve.description import model_config, model_metadata
+from nupic_client.local.kserve.dynamo import DYNAMO_METHODS, is_dynamo
 from nupic_client.local.kserve.handler import FailedAnswer, InferenceHandler
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
 from nupic_client.local.kserve.model_control import ModelControl
@@ -95,6 +96,9 @@ class Servicer:
             **self._repository.memory.calls(),
             **({} if self._repository.settings is None else self._repository.settings.calls()),
         }
+        models = self._repository.models.values()
+        if models and all(map(is_dynamo, models)):
+            unary = {name: unary[name] for name in DYNAMO_METHODS}
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 _with_status_errors(call),

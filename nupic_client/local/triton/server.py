@@ -15,7 +15,7 @@ from typing_extensions import Self
 from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
 from nupic_client.errors import LocalModelError
-from nupic_client.local.engine import text_signature
+from nupic_client.local.engine import GUIDE_INPUTS, text_signature
 from nupic_client.local.engines.embedding import embedding_signature
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
@@ -134,7 +134,8 @@ class TritonServer:
         # Only this package, not its neighbours: Triton's Python has other versions of those.
         (folder / "code").mkdir()
         (folder / "code" / "nupic_client").symlink_to(_PACKAGE)
-        for signature in (text_signature("smollm2.streaming"), embedding_signature("smollm2-embed")):
+        text = text_signature("smollm2.streaming", extra_inputs=GUIDE_INPUTS)
+        for signature in (text, embedding_signature("smollm2-embed")):
             self._write_model(folder / "models", signature)
         return TritonProcess(
             folder / "models",

@@ -25,6 +25,7 @@ from nupic_client.backends import (
 from nupic_client.errors import ConfigurationError
 from nupic_client.testing import dynamo_signature
 
+KEPT = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
 TASKS = specs("lora_task_id UINT64\nlora_weights FP16 [-1,-1]\nlora_config INT32 [-1,3]")
 WITH_TASKS = changed(ENSEMBLE, inputs={**ENSEMBLE.inputs, **TASKS})
 ADAPTERS = specs("lora_id UINT64\nlora_name BYTES\nlora_path BYTES\nlora_ckpt_source BYTES")
@@ -65,11 +66,12 @@ def test_the_callers_own_fields_are_the_last_word():
     assert fields(lora="sql", keep=True, backend_inputs=own) == {
         "max_tokens": 1024,
         "lora_name": "mine",
+        **KEPT,
         "skip_special_tokens": True,
         "min_tokens": 2,
     }
     both = fields(lora="sql", keep=True, backend_inputs={"sampling_parameters": {"min_tokens": 2}})
-    assert both == {"max_tokens": 1024, "lora_name": "sql", "skip_special_tokens": False, "min_tokens": 2}
+    assert both == {"max_tokens": 1024, "lora_name": "sql", **KEPT, "min_tokens": 2}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_an_own_backend_that_says_it_has_adapters_must_be_able_to_choose_one():
 
 
 def test_special_tokens_are_kept_where_that_is_asked():
-    assert fields(keep=True) == {"max_tokens": 1024, "skip_special_tokens": False}
+    assert fields(keep=True) == {"max_tokens": 1024, **KEPT}
     assert "skip_special_tokens" not in fields()
 
 

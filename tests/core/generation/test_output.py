@@ -89,6 +89,15 @@ def test_only_where_no_server_enforces_the_form_is_what_stands_around_it_left_ou
         output(list[int], fenced)
 
 
+def test_thoughts_before_the_answer_are_left_out():
+    assert output(list[int], "[1]? Yes.</think>\n\n[1]\n").parsed == [1]
+    assert output(str, '"</think>"').parsed == "</think>"
+    with pytest.raises(OutputError) as caught:
+        output(list[int], "Hm.</think> [1, 2", FinishReason.LENGTH)
+    assert caught.value.partial == [1]
+    assert caught.value.text == "Hm.</think> [1, 2"
+
+
 def test_a_value_that_grows_is_that_of_json():
     value = growing_value(read_format(list[int]))
     assert value.feed("[1, 2")

@@ -150,6 +150,8 @@ TEXTS = [
         Said(text, RequestRejectedError)
         for text in (
             "unexpected inference input 'prompt' for model 'llm'",
+            "guided_decoding_guide: llama.cpp cannot enforce 'not' and would ignore the whole guide",
+            "guided_decoding_guide_type must be one of 'json', 'json_schema', 'regex', 'ebnf_grammar', not 'xml'",
             "unexpected inference output 'nope' for model 'llm'",
             "inference input 'text_input' data-type is 'INT32', but model 'llm' expects 'BYTES'",
             "unexpected shape for input 'text_input' for model 'llm'. Expected [1], got [2]. ",

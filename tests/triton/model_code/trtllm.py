@@ -176,6 +176,16 @@ def _bls_outputs(call, text, input_tokens, output_tokens):
     return outputs
 
 
+def _asked_for(call):
+    """Return the images and the adapter of a request to the LLM-API model, one token each."""
+    adapter = [call.value(f"lora_{fact}") for fact in ("id", "name", "path")]
+    if any(fact is not None for fact in adapter):
+        if None in adapter:
+            raise ValueError("lora_id, lora_name and lora_path must be given together")
+        adapter.append(call.value("lora_ckpt_source", "hf"))
+    return [f" {fact}" for fact in (*call.values("image_url"), *adapter) if fact is not None]
+
+
 class LlmApi:
     """The LLM-API model: the whole text so far in each response, and numbers that are sent as strings."""
 
@@ -214,7 +224,8 @@ class LlmApi:
         excluded = streaming or call.value("sampling_param_exclude_input_from_output", False)
         text, count = "" if excluded else prompt.text, 0
         stops = call.values("sampling_param_stop")
-        for token, reason in prompt.generate(prompt.tokens(), call.value("sampling_param_max_tokens", 32)):
+        tokens = _asked_for(call) or prompt.tokens()
+        for token, reason in prompt.generate(tokens, call.value("sampling_param_max_tokens", 32)):
             text, count = text + token, count + 1
             stop = next((word for word in stops if word in text), None)
             if stop is not None:

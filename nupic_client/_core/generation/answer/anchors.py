@@ -12,6 +12,7 @@ __all__ = ["WINDOW", "Anchor", "Found", "Literals", "Pattern"]
 
 WINDOW = 512
 """The length of the longest match of a pattern."""
+_LAZY = re.compile(r"[*+}]\?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,13 @@ class Literals(Anchor):
 class Pattern(Anchor):
     """A regular expression."""
 
-    __slots__ = ("_partial", "_pattern")
+    __slots__ = ("_is_lazy", "_partial", "_pattern")
 
     def __init__(self, source: str) -> None:
         self._pattern = re.compile(source, re.DOTALL)
         partial = partial_pattern(source)
         self._partial = None if partial is None else re.compile(partial, re.DOTALL)
+        self._is_lazy = _LAZY.search(source) is not None
 
     def find(self, text: str, position: int, *, final: bool) -> tuple[Found | None, int]:
         """See `Anchor.find`."""
@@ -88,11 +90,17 @@ class Pattern(Anchor):
             return found, len(text)
         if self._partial is None:
             return None, position  # nothing is certain before the end
-        begun = self._partial.search(text, max(position, len(text) - WINDOW))
-        hold = len(text) if begun is None else begun.start()
+        hold = self._beginning(self._partial, text, position)
+        if found is not None and self._is_lazy and hold >= found.start and found.end < len(text):
+            # It took the first end that came; more text cannot make it longer.
+            return found, self._beginning(self._partial, text, max(found.end, found.start + 1))
         if found is not None and found.end == len(text):  # more text may make it longer
             hold = min(hold, found.start)
         return found, hold
+
+    def _beginning(self, partial: re.Pattern[str], text: str, position: int) -> int:
+        begun = partial.search(text, max(position, len(text) - WINDOW))
+        return len(text) if begun is None else begun.start()
 
     def at(self, text: str, position: int, *, final: bool) -> tuple[Found | None, bool]:
         """Look at one place only.

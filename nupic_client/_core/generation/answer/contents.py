@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ ContentReader: TypeAlias = Callable[[str, Groups, CallLog], bool]
 
 _BARE_KEY = r"(?<=[{,])(\s*)([A-Za-z_$][\w$.-]*)(\s*):"
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TAG_BEGUN = re.compile(r"<(?:[^/]|\Z)")
+_TAG_END = re.compile(r"</[^<>]*>?")
 _TAIL = re.compile(r"[^\\.^$*+?{}\[\]|()]+\Z")
 
 
@@ -138,18 +139,23 @@ class _Tags:
 
     args: Mapping[str, Any]
 
-    def pairs(self, body: str) -> list[_Pair]:
-        """Return the keys, the values, and what a named group ``string`` says of them."""
+    def pairs(self, body: str) -> list[_Pair] | None:
+        """Return the keys, the values, and what a named group ``string`` says of them; None where a tag has no end."""
         source = self.args["tag_pattern"]
         pattern = re.compile(source, re.DOTALL)
         # Without an end in sight each tag would be looked for up to the end of the body.
         tail = _TAIL.search(source)
         end = len(body) if tail is None else body.rfind(tail[0]) + len(tail[0])
         has_mark = "string" in pattern.groupindex
-        return [
-            (match["key"] or "", match["value"] or "", (match["string"] or "") if has_mark else "")
-            for match in pattern.finditer(body, 0, end)
-        ]
+        pairs, last = [], 0
+        for match in pattern.finditer(body, 0, end):
+            mark = (match["string"] or "") if has_mark else ""
+            pairs.append((match["key"] or "", match["value"] or "", mark))
+            last = match.end()
+        rest = body[last:]
+        if _TAG_BEGUN.search(rest) or (not pairs and _TAG_END.sub("", rest).strip()):
+            return None  # a tag without its end, or no tags at all
+        return pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +164,8 @@ class _Lines:
 
     args: Mapping[str, Any]
 
-    def pairs(self, body: str) -> list[_Pair]:
-        """Return the keys and values."""
+    def pairs(self, body: str) -> list[_Pair] | None:
+        """Return the keys and values; None where there are only other lines."""
         separator = str(self.args.get("kv_sep", ":"))
         strip = self.args.get("strip", True)
         pairs = []
@@ -167,7 +173,7 @@ class _Lines:
             key, found, value = line.partition(separator)
             if found and line.strip():
                 pairs.append((key.strip(), value.strip(), "") if strip else (key, value, ""))
-        return pairs
+        return pairs if pairs or not body.strip() else None
 
 
 class _Pairs:
@@ -175,7 +181,7 @@ class _Pairs:
 
     def __init__(
         self,
-        pairs: Callable[[str], list[_Pair]],
+        pairs: Callable[[str], list[_Pair] | None],
         args: Mapping[str, Any],
         recipe: Recipe,
         tools: Mapping[str, Tool],
@@ -191,13 +197,16 @@ class _Pairs:
         """See `ContentReader`."""
         found: dict[str, list[str]] = {}
         marks = {}
-        for key, value, mark in self._pairs(body):
+        pairs = self._pairs(body)
+        if pairs is None:
+            return False
+        for key, value, mark in pairs:
             if not self._merges:
                 found.pop(key, None)
             found.setdefault(key, []).append(value)
             marks[key] = mark
         name = self._recipe.name.outside(groups) or self._text(found, self._recipe.name.paths)
-        if not name or (not found and body.strip() and self._recipe.name.group and not _is_empty(body)):
+        if not name:
             return False
         identity = self._recipe.id.outside(groups) or self._text(found, self._recipe.id.paths)
         if () not in self._recipe.arguments.paths:
@@ -229,8 +238,3 @@ class _Pairs:
 def _marked(schema: Any, mark: str) -> Any:
     """Return the schema of a string where the tag says that it is one."""
     return {"type": "string"} if mark == "true" else schema
-
-
-def _is_empty(body: str) -> bool:
-    """Whether a body without arguments has nothing but the ends of tags."""
-    return not re.sub(r"</[^<>]*>|\s", "", body) or json.dumps(body.strip()) == '"{}"'

@@ -6,8 +6,8 @@ import json
 import random
 
 import pytest
+from core.generation.answer.account import read
 from core.generation.answer.forms import FORMS, MATRIX, TOOLS, WEATHER, cases_of
-from core.generation.answer.reading import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -59,6 +59,7 @@ _SAMPLING = {
         "structured_outputs",
         "lora_name",
         "skip_special_tokens",
+        "spaces_between_special_tokens",
     ),
 }
 
@@ -135,7 +136,8 @@ def _tokens(prompt, images, sampling):
         return [f" {file[:4].hex()} {len(file)}" for file in files]
     if "[special]" in prompt.text:
         kept = not sampling.get("skip_special_tokens", True)
-        return ["[TOOL_CALLS]"] * kept + ["[]"] + ["</s>"] * kept
+        space = " " * sampling.get("spaces_between_special_tokens", True)
+        return ["[TOOL_CALLS]", f"{space}[ARGS]"] * kept + ["[]"] + ["</s>"] * kept
     if "lora_name" in sampling:
         return [f"by {sampling['lora_name']}"]
     return prompt.tokens()
