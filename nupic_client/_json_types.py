@@ -7,7 +7,9 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
 import json
+import operator
 import pathlib
 import re
 import sys
@@ -310,11 +312,27 @@ def _object_schema(
 
 def _hints_of(kind: type, place: str, parameter: str = "") -> dict[str, Any]:
     try:
-        return typing_extensions.get_type_hints(kind, include_extras=True)
+        hints = typing_extensions.get_type_hints(kind, include_extras=True)
+        return {name: _resolved(hint, kind) for name, hint in hints.items()}
     except Exception as error:
         raise ConfigurationError(
             f"the types of {kind.__name__}, of {place}, cannot be read: {error}", parameter=parameter
         ) from error
+
+
+def _resolved(hint: Any, kind: type) -> Any:
+    """Return an annotation without names as texts: Python 3.10 leaves those in ``list["Tree"]`` as they are."""
+    arguments = typing_extensions.get_args(hint)
+    if isinstance(hint, types.GenericAlias) and any(
+        isinstance(each, (str, types.GenericAlias)) for each in arguments
+    ):
+        return hint.__origin__[tuple(_resolved(each, kind) for each in arguments)]  # type: ignore[index]
+    if isinstance(hint, str):
+        holder = type(kind.__name__, (), {"__annotations__": {"it": hint}, "__module__": kind.__module__})
+        return typing_extensions.get_type_hints(holder, include_extras=True)["it"]
+    if isinstance(hint, types.UnionType):
+        return functools.reduce(operator.or_, (_resolved(each, kind) for each in arguments))
+    return hint
 
 
 def _no_form(place: str, kind: Any, definitions: Definitions, why: str = "") -> ConfigurationError:

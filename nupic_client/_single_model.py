@@ -210,6 +210,9 @@ class SingleModelClient:
                 return ask(asking.prompt, asking.options)
             except OutputError as error:
                 asking.again(error, time.monotonic())
+            except PromptError:
+                if not asking.unquoted():
+                    raise
 
     async def _auntil_valid(
         self, asking: Asking, ask: Callable[[Any, GenerateOptions], Awaitable[Generation]]
@@ -220,6 +223,9 @@ class SingleModelClient:
                 return await ask(asking.prompt, asking.options)
             except OutputError as error:
                 asking.again(error, time.monotonic())
+            except PromptError:
+                if not asking.unquoted():
+                    raise
 
     def _known_formatter(self) -> PromptFormatter:
         if self._formatter is None:

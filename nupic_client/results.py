@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.attempts import Attempt
+from nupic_client.tools import ToolCall
 
 __all__ = [
     "Event",
@@ -234,7 +235,7 @@ class Finished:
     generation: Generation
 
 
-Event: TypeAlias = TextDelta | Finished
+Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished
 """An item of ``stream.events()``."""
 
 

@@ -43,6 +43,7 @@ class Point:
 class Tree:
     value: int
     children: list["Tree"] = field(default_factory=list)
+    named: dict[str, list["Tree"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ CASES = [
     (Point, {"x": 1, "y": 2, "color": "green", "tags": ["a"]}, Point(1, 2.0, Color.GREEN, ["a"])),
     (list[Point], [{"x": 1}], [Point(1)]),
     (Tree, {"value": 1, "children": [{"value": 2}]}, Tree(1, [Tree(2)])),
+    (Tree, {"value": 1, "named": {"a": [{"value": 2}]}}, Tree(1, named={"a": [Tree(2)]})),
     (Movie, {"title": "M"}, {"title": "M"}),
     (Late, {"title": "M"}, {"title": "M"}),
     (

@@ -75,7 +75,9 @@ def test_a_regular_expression_is_written_between_slashes(pattern, between):
 def test_what_rust_does_not_read_as_python_does_is_refused(pattern, words):
     with pytest.raises(InvalidRequestError, match=words):
         fields("regex", pattern)
-    if "in a class" not in words:  # Python warns of those
+    if (
+        "in a class" not in words and "++" not in pattern
+    ):  # Python warns of those, or does not know them before 3.11
         with pytest.raises(InvalidRequestError, match=words):
             schema({"properties": {"a": {"type": "string", "pattern": pattern}}})
 

@@ -24,6 +24,7 @@ from nupic_client import (
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import decode_bytes_tensor, encode_tensor
 from nupic_client.local.engine import text_signature
+from nupic_client.prompts import formatter_for
 from nupic_client.testing import FakeTriton, abort, fail, silence
 
 QUICK = RetryPolicy(max_retries=2, initial_backoff=0.01)
@@ -166,9 +167,9 @@ def test_what_is_refused_before_is_not_told_of(client, seen, ask):
         with pytest.raises(ConfigurationError):
             ask(client, prompt, **options)
     with client.with_options() as other:
-        other._formatter = lambda messages, **_options: (_ for _ in ()).throw(PromptError("no"))
+        other._formatter = formatter_for("gemma")
         with pytest.raises(PromptError):
-            ask(other, [user("hi")])
+            ask(other, [user("hi"), user("ho")])
     assert seen.calls == []
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Asking"]
 
+_WRONG = "Your answer does not have the form that is needed"
+_AGAIN = "Answer again with the corrected answer only, without explanations."
 _MOST_TOLD = 10
 _LONGEST = 4000
 """Characters of a wrong answer that are shown to the model again."""
@@ -45,6 +47,7 @@ class Asking:
         self._call = call
         self._begun = now
         self._asked = 1
+        self._may_quote = False
         self.prompt: Any = prompt
         """What to send."""
         self.options: GenerateOptions = options
@@ -72,13 +75,22 @@ class Asking:
             options["seed"] = (self._call.sampling.seed + self._asked - 1) % 2**64
         self.options = options  # type: ignore[assignment]
         if not isinstance(self._first, str):
-            text = error.text.strip()[:_LONGEST] or "…"
-            self.prompt = [*self._first, assistant(text), user(_complaint(error))]
+            text = _sendable(error.text).strip()[:_LONGEST] or "…"
+            wrong = "\n".join(f"- {violation}" for violation in map(_sendable, error.violations[:_MOST_TOLD]))
+            self.prompt = [*self._first, assistant(text), user(f"{_WRONG}:\n{wrong}\n{_AGAIN}")]
+            self._may_quote = True
+
+    def unquoted(self) -> bool:
+        """Leave the violations out of the prompt, and return whether they were in it.
+
+        They quote what the model wrote, in which the prompt's format may find what it refuses.
+        """
+        quoted, self._may_quote = self._may_quote, False
+        if quoted:
+            self.prompt = [*self.prompt[:-1], user(f"{_WRONG}. {_AGAIN}")]
+        return quoted
 
 
-def _complaint(error: OutputError) -> str:
-    wrong = "\n".join(f"- {violation}" for violation in error.violations[:_MOST_TOLD])
-    return (
-        f"Your answer does not have the form that is needed:\n{wrong}\n"
-        "Answer again with the corrected answer only, without explanations."
-    )
+def _sendable(text: str) -> str:
+    """Return a text with lone surrogates escaped: the JSON of a model may have them, and a prompt may not."""
+    return text.encode("utf-8", "backslashreplace").decode()

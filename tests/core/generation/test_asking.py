@@ -41,6 +41,18 @@ def test_a_conversation_hears_what_is_wrong_with_the_last_answer_only():
     assert "too small" not in complaint.content
 
 
+def test_what_the_model_wrote_may_be_left_out_of_the_prompt():
+    again = asking([user("Tell me.")])
+    assert not again.unquoted()
+    again.again(OutputError("wrong", text="\ud800", violations=("it must not be \ud800",)), 11.0)
+    assert again.prompt[-1].content.splitlines()[1] == "- it must not be \\ud800"
+    assert again.prompt[1].content == "\\ud800"
+    assert again.unquoted()
+    assert len(again.prompt) == 3
+    assert "must not be" not in again.prompt[-1].content
+    assert not again.unquoted()
+
+
 def test_all_questions_share_the_time_of_the_call():
     again = asking(timeout=30)
     again.again(WRONG, 22.0)
