@@ -12,7 +12,7 @@ from nupic_client.cli.answer import AnswerOutput, stream_answer
 from nupic_client.cli.connection import connect, require_formatter
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument
+from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument, shows_reasoning
 from nupic_client.cli.report import summary
 from nupic_client.cli.terminal import complain, is_interactive, read_lines, say
 from nupic_client.cli.tools import add_tool_arguments, check_knows_tools, load_tools, runner
@@ -108,7 +108,7 @@ class _Chat:
         self._conversation = nupic_client.Conversation(client, system=arguments.system, **self._limits)
         self._tools = tools
         self._asks = not arguments.yes_tools
-        self._shows_reasoning = arguments.reasoning == "show"
+        self._shows_reasoning = shows_reasoning(arguments)
         self._quiet: bool = arguments.quiet
         self.over = False
 

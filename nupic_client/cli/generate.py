@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nupic_client.cli.answer import AnswerOutput, stream_answer
 from nupic_client.cli.connection import connect, formatter_is_known, require_formatter
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument
+from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument, shows_reasoning
 from nupic_client.cli.report import as_json, summary
 from nupic_client.cli.terminal import json_text, read_text, say, shell_text
 from nupic_client.errors import ConfigurationError
@@ -55,7 +55,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument(
         "--enforce",
-        choices=("server", "validate"),
+        metavar="{server,validate}",
         help="who sees to --json-schema: the server, or only this program, which checks the answer and asks again "
         "if it does not fit (default: server)",
     )
@@ -79,14 +79,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             "--raw must not be given with --system, --formatter or --image: it sends the prompt unchanged"
         )
     form = _form(arguments)
+    images = [ImagePart(image).loaded() for image in arguments.image]
     prompt = " ".join(
         read_text(exact=arguments.raw) if argument == "-" else argument for argument in arguments.prompt
     )
     if not prompt.strip():
         raise ConfigurationError("the prompt must not be empty")
-    output = AnswerOutput(reasoning=arguments.reasoning == "show" and not arguments.json)
+    output = AnswerOutput(reasoning=shows_reasoning(arguments) and not arguments.json)
     with connect(arguments, **form) as client:
-        conversation = _conversation(prompt, arguments, client)
+        conversation = _conversation(prompt, images, arguments, client)
         try:
             if form:
                 generation = _generate_value(conversation, arguments, client, output)
@@ -151,13 +152,14 @@ def _refused(message: str) -> ConfigurationError:
     return ConfigurationError(message, parameter="response_format")
 
 
-def _conversation(prompt: str, arguments: argparse.Namespace, client: StreamingClient) -> str | list[Message]:
+def _conversation(
+    prompt: str, images: list[ImagePart], arguments: argparse.Namespace, client: StreamingClient
+) -> str | list[Message]:
     if arguments.raw:
         return prompt
     text = prompt.rstrip("\r\n")
-    if arguments.system is None and not arguments.image:
+    if arguments.system is None and not images:
         return [user(text)] if formatter_is_known(arguments, client) else prompt
     require_formatter(arguments, client)
-    images = [ImagePart(image) for image in arguments.image]
     question = user([*images, text] if images else text)
     return [question] if arguments.system is None else [system(arguments.system), question]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nupic_client.cli.credentials import add_credential_arguments
 from nupic_client.cli.terminal import shell_text
+from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "call_options",
     "generation_options",
     "sampling_options",
+    "shows_reasoning",
 ]
 
 DEFAULT_MODEL = "smollm2"
@@ -114,10 +116,23 @@ def add_reasoning_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option of commands that print an answer as it comes."""
     parser.add_argument(
         "--reasoning",
-        choices=("show", "hide"),
         default="hide",
+        metavar="{show,hide}",
         help="print the model's reasoning before the answer, dimmed on a terminal, or not (default: %(default)s)",
     )
+
+
+def shows_reasoning(arguments: argparse.Namespace) -> bool:
+    """Return whether reasoning is to be printed.
+
+    Raises:
+        ConfigurationError: the option has another value.
+    """
+    if arguments.reasoning not in {"show", "hide"}:
+        raise ConfigurationError(
+            f"reasoning must be 'show' or 'hide', not {arguments.reasoning!r:.80}", parameter="reasoning"
+        )
+    return bool(arguments.reasoning == "show")
 
 
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
