@@ -110,6 +110,11 @@ def terminal(server, folder):
     return terminal
 
 
+def ready(terminal):
+    """Wait until the next line can be typed, however often Ctrl-C was pressed."""
+    assert terminal.screen.wait_until(lambda text: text.endswith(">>> ")), terminal.screen.text
+
+
 def test_a_tool_of_the_current_folder_runs_and_stdout_has_the_answer_alone(chat, server):
     server.reply = Script(["Let me see.", "\n", called(city="Paris")], ["It is warm."])
     finished = chat("The weather?\n", "--tools", "my_tools:weather", "--yes-tools")
@@ -262,14 +267,14 @@ def test_what_was_typed_before_the_question_allows_nothing(terminal, server):
 def test_ctrl_c_in_the_question_forgets_the_message(terminal, server):
     server.reply = Script([called(city="Paris")], ["Hello."])
     with terminal() as screen_of:
-        screen_of.screen.wait_for(">>> ")
+        ready(screen_of)
         screen_of.type("The weather?\n")
         screen_of.screen.wait_for("Run it? [y/N] ")
         screen_of.press_until("\x03", "stopped; the message is forgotten")
-        screen_of.screen.wait_for(">>> ", count=2)
+        ready(screen_of)
         screen_of.type("Hi\n")
         screen_of.screen.wait_for("Hello.")
-        screen_of.screen.wait_for(">>> ", count=3)
+        ready(screen_of)
         screen_of.type("/exit\n")
         assert screen_of.wait() == 0
     assert len(server.requests) == 2
@@ -281,14 +286,14 @@ def test_ctrl_c_in_the_question_forgets_the_message(terminal, server):
 def test_ctrl_c_while_a_tool_runs_forgets_the_message(terminal, server):
     server.reply = Script([called("slow")], ["Hello."])
     with terminal("--yes-tools") as screen_of:
-        screen_of.screen.wait_for(">>> ")
+        ready(screen_of)
         screen_of.type("Wait\n")
         screen_of.screen.wait_for("\nworking\n")
         screen_of.press_until("\x03", "stopped; the message is forgotten")
-        screen_of.screen.wait_for(">>> ", count=2)
+        ready(screen_of)
         screen_of.type("Hi\n")
         screen_of.screen.wait_for("Hello.")
-        screen_of.screen.wait_for(">>> ", count=3)
+        ready(screen_of)
         screen_of.type("/exit\n")
         assert screen_of.wait() == 0
     assert "Wait" not in server.requests[1].prompt
@@ -312,19 +317,19 @@ def test_ctrl_c_while_a_tool_runs_ends_a_pipe(server, folder):
 def test_ctrl_c_after_a_call_has_come_forgets_the_message_and_keeps_a_text(terminal, server):
     server.reply = Script([called(city="Paris"), silence()], ["Once", " upon", silence()], ["Hello."])
     with terminal("--yes-tools") as screen_of:
-        screen_of.screen.wait_for(">>> ")
+        ready(screen_of)
         screen_of.type("The weather?\n")
         server.wait_for_requests(timeout=30)
         screen_of.press_until("\x03", "stopped; the message is forgotten")
-        screen_of.screen.wait_for(">>> ", count=2)
+        ready(screen_of)
         screen_of.type("A story\n")
         screen_of.screen.wait_for("Once upon")
         screen_of.type("\x03")
         screen_of.screen.wait_for("cancelled\n")
-        screen_of.screen.wait_for(">>> ", count=3)
+        ready(screen_of)
         screen_of.type("Hi\n")
         screen_of.screen.wait_for("Hello.")
-        screen_of.screen.wait_for(">>> ", count=4)
+        ready(screen_of)
         screen_of.type("\x04")
         assert screen_of.wait() == 0
     assert "looking" not in screen_of.screen.text
