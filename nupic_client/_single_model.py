@@ -175,8 +175,10 @@ class SingleModelClient:
         else:
             messages = _checked_messages(prompt)
             formatter = self._known_formatter()
-            if formatter.answer is not None or call.tools or call.tool_choice.forces:
-                answer, call = plan_answer(formatter.family, formatter.answer, call)
+            if call.tools or call.tool_choice.forces or formatter.reasons or call.reasoning is not None:
+                answer, call = plan_answer(
+                    formatter.family, formatter.answer, call, reasons=formatter.reasons
+                )
             prompt, images = self._render(formatter, messages, call)
             model = self._chat_spec
         return GenerationRequest(

@@ -89,7 +89,8 @@ class GenerateOptions(TypedDict, total=False):
     """Whether the model calls a tool: ``"auto"`` leaves it to the model, ``"none"`` offers it none, ``"required"`` or the
     name of a tool makes it call one, which the server enforces."""
     reasoning: Literal["separate", "include"] | None
-    """Where reasoning goes: apart from the text, into ``Generation.reasoning``, or with its marks into the text."""
+    """Where reasoning goes: apart from the text, into ``Generation.reasoning``, or with its marks into the text. It is
+    looked for where the models of the family usually reason; ``"separate"`` looks for it in any other family, too."""
     template_variables: Mapping[str, Any] | None
     """Variables for the model's chat template, such as ``{"enable_thinking": False}``. Those of a call are put over the
     client's; ``None`` takes them all away. Of messages only: a text is sent as it is."""

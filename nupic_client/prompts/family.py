@@ -150,6 +150,7 @@ class Family:
         image: what stands in the prompt for an image of a user message; None: the family has no images.
         aliases: short names.
         answer: how an answer is read; None: all of it is text.
+        reasons: whether its models usually reason before they answer, so that every answer is read for it.
         script: the family's own renderer.
     """
 
@@ -185,4 +186,5 @@ class Family:
     image: str | None = None
     aliases: tuple[str, ...] = ()
     answer: AnswerFormat | None = None
+    reasons: bool = False
     script: Script | None = None

@@ -146,6 +146,11 @@ class PromptFormatter:
         return self._family.answer
 
     @property
+    def reasons(self) -> bool:
+        """Whether models of the family usually reason before they answer, so that every answer is read for it."""
+        return self._family.reasons
+
+    @property
     def calls_per_message(self) -> int | None:
         """How many calls of tools a message may have; None for any number."""
         tools = self._family.tools
@@ -250,7 +255,12 @@ class PromptFormatter:
                 f"answer must be an AnswerFormat or the name of one, not {type(answer).__name__}",
                 parameter="answer",
             )
-        return PromptFormatter(dataclasses.replace(self._family, answer=answer), self._system)
+        return PromptFormatter(
+            dataclasses.replace(
+                self._family, answer=answer, reasons=answer is not None and answer.has_reasoning
+            ),
+            self._system,
+        )
 
     def without_bos(self, prompt: str) -> str:
         """Return a rendered prompt without the BOS token at its beginning, for servers that put one there themselves.

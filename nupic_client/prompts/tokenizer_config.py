@@ -71,9 +71,8 @@ def family_of(
     template = values.get("response_template")
     if template is None:
         return family
-    return dataclasses.replace(
-        family, answer=AnswerFormat.from_template(template, special_tokens=control_tokens)
-    )
+    answer = AnswerFormat.from_template(template, special_tokens=control_tokens)
+    return dataclasses.replace(family, answer=answer, reasons=answer.has_reasoning)
 
 
 def _read_json(path: Path, what: str = "the tokenizer configuration") -> Any:

@@ -45,6 +45,7 @@ from nupic_client import (
     Observer,
     OutputError,
     PromptFormatter,
+    ReasoningDelta,
     Regex,
     RequestError,
     RequestInfo,
@@ -61,6 +62,9 @@ from nupic_client import (
     TextDelta,
     TextStream,
     Timeouts,
+    ToolArguments,
+    ToolCall,
+    ToolCallStarted,
     UnknownModelError,
     Usage,
     assistant,
@@ -185,12 +189,14 @@ with client.stream("Hi", max_tokens=5) as stream:
         assert_type(text, str)
     assert_type(stream.result(), Generation)
 for event in client.stream([user("Hi")]).events():
-    assert_type(event, TextDelta | Finished)
+    assert_type(event, TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished)
     if isinstance(event, Finished):
         assert_type(event.generation, Generation)
-    else:
+    elif isinstance(event, TextDelta):
         assert_type(event.text, str)
         assert_type(event.outputs, Mapping[str, Any] | None)
+    elif isinstance(event, ToolCall):
+        assert_type(event.parsed, dict[str, Any])
 assert_type(stream.text, str)
 assert_type(stream.closed, bool)
 assert_type(stream.request_id, str)
@@ -254,7 +260,7 @@ async def main() -> None:
             assert_type(text, str)
         assert_type(await stream.result(), Generation)
     async for event in client.astream([user("Hi")]).events():
-        assert_type(event, TextDelta | Finished)
+        assert_type(event, TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished)
     stream.cancel()
     await stream.aclose()
     await client.await_until_ready(timeout=None)

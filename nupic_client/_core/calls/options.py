@@ -71,7 +71,7 @@ class CallOptions:
     backend_inputs: BackendInputs = field(default_factory=dict, repr=False)
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = AUTO
-    reasoning: Literal["separate", "include"] = "separate"
+    reasoning: Literal["separate", "include"] | None = None
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
     signature: ModelSignature | None = None
@@ -205,12 +205,12 @@ def _continue_final_message(value: bool | None) -> bool:  # noqa: FBT001 - the o
     return bool(switch)
 
 
-def _reasoning(value: str | None) -> str:
+def _reasoning(value: str | None) -> str | None:
     if value not in {"separate", "include", None}:
         raise ConfigurationError(
             f"reasoning must be 'separate' or 'include', not {value!r}", parameter="reasoning"
         )
-    return value or "separate"
+    return value
 
 
 def _unsupported(value: str) -> str:

@@ -38,7 +38,7 @@ class AnswerPlan:
 
 
 def plan_answer(
-    family: str, answer_format: AnswerFormat | None, call: CallOptions
+    family: str, answer_format: AnswerFormat | None, call: CallOptions, *, reasons: bool = False
 ) -> tuple[AnswerPlan | None, CallOptions]:
     """Decide how an answer is read, and return the options to send.
 
@@ -46,6 +46,7 @@ def plan_answer(
         family: the name of the prompt's family.
         answer_format: of that family.
         call: the options of the call.
+        reasons: whether models of the family usually reason before they answer.
 
     Returns:
         None where all of the answer is text; and the options, with the constraint of a call that is forced.
@@ -80,6 +81,8 @@ def plan_answer(
             parameter="tools",
             hint="or give a formatter that knows: formatter.with_answer('hermes') or another of ANSWER_FORMATS",
         )
-    if answer_format is None or not (tools or (answer_format.has_reasoning and call.reasoning == "separate")):
+    enforced = call.output_format is not None and call.enforce == "server"  # then there is no reasoning
+    separate = not enforced and (reasons if call.reasoning is None else call.reasoning == "separate")
+    if answer_format is None or not (tools or (answer_format.has_reasoning and separate)):
         return None, call
     return AnswerPlan(answer_format=answer_format, tools=tools, must_call=must_call), call

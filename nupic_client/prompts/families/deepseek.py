@@ -78,6 +78,7 @@ def _tokens(
         generation=generation,
         tools=tools,
         answer=answer_formats.DEEPSEEK_V3,
+        reasons="<think>" in generation,
         aliases=aliases,
     )
 

@@ -104,6 +104,7 @@ QWEN_3 = Family(
     variables=("enable_thinking",),
     tools=QWEN_3_TOOLS,
     answer=answer_formats.HERMES,
+    reasons=True,
     aliases=("qwen-3",),
     script=_render,
 )

@@ -16,8 +16,8 @@ QWEN3 = formatter_for("qwen3").answer
 HERMES = formatter_for("qwen2.5").answer
 
 
-def plan(answer_format, **options):
-    return plan_answer("acme", answer_format, CallOptions().override(options))
+def plan(answer_format, reasons=False, **options):
+    return plan_answer("acme", answer_format, CallOptions().override(options), reasons=reasons)
 
 
 def test_text_alone_needs_no_plan():
@@ -27,8 +27,12 @@ def test_text_alone_needs_no_plan():
 
 
 def test_reasoning_is_apart_unless_it_is_wanted_in_the_text():
-    assert plan(QWEN3)[0].answer_format is QWEN3
-    assert plan(QWEN3, reasoning="include")[0] is None
+    assert plan(QWEN3, reasons=True)[0].answer_format is QWEN3
+    assert plan(QWEN3, reasons=True, reasoning="include")[0] is None
+    assert plan(QWEN3)[0] is None
+    assert plan(QWEN3, reasoning="separate")[0].answer_format is QWEN3
+    assert plan(QWEN3, reasons=True, response_format="json")[0] is None
+    assert plan(QWEN3, reasons=True, response_format="json", enforce="validate")[0].tools == ()
     assert plan(QWEN3, reasoning="include", tools=[ADD])[0].tools == (ADD,)
 
 

@@ -79,7 +79,7 @@ class AnswerParser:
         self._part = ready.rest
         self._lead: str | None = None  # the blanks behind an anchor, until it is known whether text follows
         self._join = ""
-        self._stood = False  # whether nothing but an empty match opened a part here
+        self._stood = False  # whether an empty match opened a part here, which it may do but once
         self._written = {Kind.TEXT: False, Kind.REASONING: False}
         self._reader: CallReader | None = None
         self._closing = False  # behind a JSON value of the part
@@ -290,6 +290,7 @@ class AnswerParser:
     def _open_calls(self, part: Part, found: Found) -> None:
         self._spoil_ends()
         text = self._take(found.end)
+        self._stood = found.start == found.end
         self._part = part
         self._source, self._size = [text], len(text)
         self._is_flagged = self._is_anchored = bool(text.strip())
@@ -319,8 +320,6 @@ class AnswerParser:
                 return False
             state = Reading.WRONG
         if state is Reading.WRONG:
-            if not self._size and not closed:
-                self._source.append(self._take(min(end + 1, len(self._buffer))))  # never stand still
             self._fail(closed=closed)
             return True
         self._reader = None

@@ -81,6 +81,10 @@ def recipe_of(field: AnswerField) -> Recipe:
     identity = _source(transform.get("id", transform.get("tool_call_id")), groups, field)
     if isinstance(function, str):
         base = _source(function, groups, field)
+        if base.paths == ((),):  # the whole content, which some models wrap in one more object
+            return Recipe(
+                _DEFAULT.name, _DEFAULT.arguments, identity if identity != Source() else _DEFAULT.id
+            )
         fronts = base.paths or ((),)
         return Recipe(
             Source(tuple((*front, "name") for front in fronts)),

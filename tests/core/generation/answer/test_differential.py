@@ -141,6 +141,7 @@ MORE = {
     "text around": ("llama-3", f"Here: {CALL} More?", ["f"], "Here: More?"),
     "semicolons": ("llama-3", f"{CALL};{CALL} ; {CALL}\n{CALL}", ["f"] * 4, ""),
     "a brace behind": ("llama-3", f"{CALL} I used {{f}}.", ["f"], "I used {f}."),
+    "one more object": ("llama-3", f'{{"type": "function", "function": {CALL}}}', ["f"], ""),
     "no name": ("llama-3", '{"parameters": {}}', [], '{"parameters": {}}'),
     "no arguments": ("llama-3", '{"name": "f"}', [], '{"name": "f"}'),
     "an empty list": ("phi-4-mini", "functools[] This is text", [], "functools[] This is text"),

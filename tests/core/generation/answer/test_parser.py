@@ -321,6 +321,15 @@ def test_calls_have_a_number():
     assert len(whole.invalid) == 2
 
 
+@BY_FORM
+def test_too_many_calls_are_text_in_every_form(form):
+    text = form.write([WEATHER]) * (MAX_CALLS + 3)
+    whole = read(form.format, [text], tools=TOOLS)
+    assert len(whole.calls) <= MAX_CALLS
+    assert whole.account == text
+    assert read(form.format, [text[:5000], text[5000:]], tools=TOOLS) == whole
+
+
 @pytest.mark.parametrize("form", [FORMS[0], FORMS[2]], ids=lambda form: form.name)
 def test_arguments_have_a_length(form):
     text = form.write([("f", {"a": "x" * (MAX_ARGUMENTS + 70_000)})])

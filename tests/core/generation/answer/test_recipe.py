@@ -18,8 +18,8 @@ def recipe(transform, **values):
 
 def test_a_whole_function():
     made = recipe({"type": "function", "function": "{content}"})
-    assert made.name == Source((("name",),))
-    assert made.arguments == Source((("arguments",), ("parameters",)))
+    assert made.name == Source((("name",), ("function", "name")))
+    assert made.arguments.paths[:2] == (("arguments",), ("parameters",))
     assert made.in_content
 
 
