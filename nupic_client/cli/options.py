@@ -116,9 +116,9 @@ def add_reasoning_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option of commands that print an answer as it comes."""
     parser.add_argument(
         "--reasoning",
-        default="hide",
         metavar="{show,hide}",
-        help="print the model's reasoning before the answer, dimmed on a terminal, or not (default: %(default)s)",
+        help="print the model's reasoning before the answer, dimmed on a terminal, or not (default: hide); if it is "
+        "given, reasoning is looked for even where models of the prompt format have none",
     )
 
 
@@ -128,7 +128,7 @@ def shows_reasoning(arguments: argparse.Namespace) -> bool:
     Raises:
         ConfigurationError: the option has another value.
     """
-    if arguments.reasoning not in {"show", "hide"}:
+    if arguments.reasoning not in {"show", "hide", None}:
         raise ConfigurationError(
             f"reasoning must be 'show' or 'hide', not {arguments.reasoning!r:.80}", parameter="reasoning"
         )
@@ -137,7 +137,8 @@ def shows_reasoning(arguments: argparse.Namespace) -> bool:
 
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
     """Return the client's options for a generation that were given."""
-    return cast("GenerateOptions", {**sampling_options(arguments), **call_options(arguments)})
+    asked = {"reasoning": "separate"} if getattr(arguments, "reasoning", None) is not None else {}
+    return cast("GenerateOptions", {**sampling_options(arguments), **call_options(arguments), **asked})
 
 
 def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -187,6 +187,14 @@ def test_reasoning_in_a_pipe(server, options, expected, size):
     assert (finished.returncode, finished.stdout) == (0, expected)
 
 
+@pytest.mark.parametrize(("option", "expected"), [("show", "Hm.\n\nParis.\n"), ("hide", "Paris.\n")])
+def test_reasoning_is_looked_for_where_it_is_asked_about(generate, server, option, expected):
+    server.reply = ["<think>\nHm.\n</think>\n\nParis."]
+    assert generate(server, "--quiet", "--reasoning", option, "A city?")[1] == expected
+    raw = ["--model", "gpt.streaming", "--reasoning", option, "--raw"]
+    assert generate(server, "--quiet", *raw, "A city?")[1] == "<think>\nHm.\n</think>\n\nParis.\n"
+
+
 def test_json_has_the_reasoning(generate, server):
     server.reply = [THOUGHT]
     code, out, _ = generate(server, *THINKS, "--json", "--reasoning", "show", "A city?")
