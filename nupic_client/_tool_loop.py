@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nupic_client.options import GenerateOptions
     from nupic_client.results import Generation
 
-__all__ = ["ToolLoop", "exchanged"]
+__all__ = ["ToolLoop", "exchanged", "run_call"]
 
 _LONGEST_ERROR = 2000
 
@@ -77,10 +77,25 @@ class ToolLoop:
         """Return what the model is told of a result."""
         return _message(call, value if isinstance(value, str) else _as_json(value))
 
+    def refusal(self, call: ToolCall) -> Message:
+        """Return what the model is told of a call that the user did not allow."""
+        return _message(call, "Error: the user did not allow this call, and it was not run")
+
     def failure(self, call: ToolCall, error: Exception) -> Message:
         """Return what the model is told of an error of a tool, which is logged."""
         logger.warning("tool %s failed: %s: %s", call.name, type(error).__name__, error)
         return _message(call, f"Error: {type(error).__name__}: {error}"[:_LONGEST_ERROR])
+
+
+def run_call(loop: ToolLoop, call: ToolCall) -> Message:
+    """Run a plain function that the model calls, and return what the model is told."""
+    tool = loop.tool(call)
+    if tool is None:
+        return loop.unknown(call)
+    try:
+        return loop.result(call, tool.run(call.arguments))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
+        return loop.failure(call, error)
 
 
 def exchanged(answer: Message, results: Sequence[Message], most: int | None) -> list[Message]:

@@ -22,7 +22,7 @@ from nupic_client._public import publish
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
-from nupic_client._tool_loop import ToolLoop, exchanged
+from nupic_client._tool_loop import ToolLoop, exchanged, run_call
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
 from nupic_client.messages import Message, MessageLike, check_texts, read_messages, system, user
 from nupic_client.observe import Operation
@@ -193,7 +193,12 @@ class Conversation:
         """
         check_callback(callback)
         if run_tools:
-            return self._run_tools(text, callback, options, max_tool_rounds)
+            return self._run_tools(
+                text,
+                options,
+                max_tool_rounds,
+                lambda stream: self._client._deliver(stream, callback),  # noqa: SLF001
+            )
         return self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
@@ -344,16 +349,20 @@ class Conversation:
         return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
 
     def _run_tools(
-        self, text: str, callback: Callback | None, options: GenerateOptions, rounds: int
+        self,
+        text: str,
+        options: GenerateOptions,
+        rounds: int,
+        deliver: Callable[[TextStream], Generation],
+        run: Callable[[ToolLoop, ToolCall], Message] = run_call,
     ) -> Generation:
         loop = ToolLoop(self._client._options.override(options), options, rounds, can_await=False)  # noqa: SLF001
         before = list(self._messages)
         try:
-            generation = self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
+            generation = deliver(self._ask(text, options, "generate"))
             while loop.goes_on(generation):
-                results = [_run(loop, call) for call in generation.tool_calls]
-                stream = self._ask(self._exchange(results), loop.options, "generate")
-                generation = self._client._deliver(stream, callback)  # noqa: SLF001
+                results = [run(loop, call) for call in generation.tool_calls]
+                generation = deliver(self._ask(self._exchange(results), loop.options, "generate"))
         except BaseException:
             self._messages = before  # a call without its result would spoil all prompts to come
             raise
@@ -416,16 +425,6 @@ class Conversation:
         listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in tools)
         budget = self._context_length - reserve - listed
         return trimmed(front, self._messages, new, budget, self._count_tokens)
-
-
-def _run(loop: ToolLoop, call: ToolCall) -> Message:
-    tool = loop.tool(call)
-    if tool is None:
-        return loop.unknown(call)
-    try:
-        return loop.result(call, tool.run(call.arguments))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
-        return loop.failure(call, error)
 
 
 async def _arun(loop: ToolLoop, call: ToolCall) -> Message:

@@ -8,20 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nupic_client
-from nupic_client.cli.answer import stream_answer
+from nupic_client.cli.answer import AnswerOutput, stream_answer
 from nupic_client.cli.connection import connect, require_formatter
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_generation_arguments
+from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument, shows_reasoning
 from nupic_client.cli.report import summary
-from nupic_client.cli.terminal import TextOutput, complain, is_interactive, read_lines, say
+from nupic_client.cli.terminal import complain, is_interactive, read_lines, say
+from nupic_client.cli.tools import add_tool_arguments, check_knows_tools, load_tools, runner
 from nupic_client.errors import ConfigurationError, NupicError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nupic_client._sync.stream import TextStream
+    from nupic_client.results import Generation
     from nupic_client.streaming import StreamingClient
+    from nupic_client.tools import Tool
 
 __all__ = ["add_command", "run"]
 
+_ROUNDS = 8
+"""How often calls of tools are run for a message; then the model must answer."""
 _HELP = """\
 /system TEXT  set the system prompt; without a text, show it
 /undo         forget the last message and its answer
@@ -51,6 +59,8 @@ def add_command(commands: Any) -> None:
         help="size of the model's context; when the conversation is longer, its oldest messages are not sent "
         "(default: the model's own, if it is known)",
     )
+    add_reasoning_argument(parser)
+    add_tool_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -62,9 +72,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
+    tools = load_tools(arguments)
     with connect(arguments) as client:
         require_formatter(arguments, client)
-        chat = _Chat(client, arguments.system, context_length=arguments.context_length, quiet=arguments.quiet)
+        if tools:
+            check_knows_tools(client)
+        chat = _Chat(client, arguments, tools)
         interactive = is_interactive()
         if interactive:
             say(f"{client.model.server_name} at {client.url} · /help lists the commands, Ctrl-D leaves")
@@ -89,20 +102,14 @@ def _lose(lost: list[ConfigurationError], error: ConfigurationError) -> None:
 class _Chat:
     """A conversation and the commands that change it."""
 
-    def __init__(
-        self,
-        client: StreamingClient,
-        system_prompt: str | None,
-        *,
-        context_length: int | None,
-        quiet: bool,
-    ) -> None:
+    def __init__(self, client: StreamingClient, arguments: argparse.Namespace, tools: Sequence[Tool]) -> None:
         self._client = client
-        self._limits = {"context_length": context_length}
-        self._conversation = nupic_client.Conversation(
-            client, system=system_prompt, context_length=context_length
-        )
-        self._quiet = quiet
+        self._limits = {"context_length": arguments.context_length}
+        self._conversation = nupic_client.Conversation(client, system=arguments.system, **self._limits)
+        self._tools = tools
+        self._asks = not arguments.yes_tools
+        self._shows_reasoning = shows_reasoning(arguments)
+        self._quiet: bool = arguments.quiet
         self.over = False
 
     def take(self, line: str) -> None:
@@ -151,12 +158,15 @@ class _Chat:
 
     def _say_to_model(self, text: str) -> None:
         """Send a message; the conversation keeps it with its answer, complete or not."""
-        output = TextOutput()
+        output = AnswerOutput(reasoning=self._shows_reasoning)
         try:
-            answer = stream_answer(lambda: self._conversation.stream(text), output.write)
+            answer = self._answer(text, output)
         except KeyboardInterrupt:
             if not is_interactive():
                 raise
+            if self._tools:
+                output.end()
+                say("stopped; the message is forgotten")
             return
         finally:
             output.end()
@@ -164,3 +174,17 @@ class _Chat:
             say(summary(answer))
         if answer.finish_reason == "cancelled" and not is_interactive():
             raise KeyboardInterrupt
+
+    def _answer(self, text: str, output: AnswerOutput) -> Generation:
+        if not self._tools:
+            return stream_answer(lambda: self._conversation.stream(text), output.take)
+
+        def deliver(stream: TextStream) -> Generation:
+            answer = stream_answer(lambda: stream, output.take)
+            if answer.finish_reason == "cancelled" and (answer.tool_calls or not answer.text):
+                # A call without a result, or a message without an answer, cannot be gone on with.
+                raise KeyboardInterrupt
+            return answer
+
+        run = runner(ask=self._asks, quiet=self._quiet, before=output.end)
+        return self._conversation._run_tools(text, {"tools": self._tools}, _ROUNDS, deliver, run)  # noqa: SLF001

@@ -33,8 +33,12 @@ Client = TypeVar("Client", "nupic_client.StreamingClient", "nupic_client.Inferen
 
 
 @contextlib.contextmanager
-def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingClient]:
+def connect(arguments: argparse.Namespace, **more: Any) -> Iterator[nupic_client.StreamingClient]:
     """Yield a client of the given server, or of an embedded one: with ``--local``, or if nothing answers at the default url.
+
+    Args:
+        arguments: of the command.
+        **more: options of the client besides those.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -44,7 +48,7 @@ def connect(arguments: argparse.Namespace) -> Iterator[nupic_client.StreamingCli
     def client(url: str | None, **options: Any) -> nupic_client.StreamingClient:
         given = generation_options(arguments)
         return nupic_client.StreamingClient(
-            arguments.model, url, formatter=arguments.formatter, **options, **given
+            arguments.model, url, formatter=arguments.formatter, **options, **given, **more
         )
 
     with contextlib.ExitStack() as stack:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from nupic_client.cli.credentials import TOKEN_VARIABLE
-from nupic_client.errors import ConfigurationError, ConnectionFailedError, NupicError
+from nupic_client.cli.terminal import printable
+from nupic_client.errors import ConfigurationError, ConnectionFailedError, NupicError, OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +29,8 @@ _SERVER_TLS = {
 _NAMES = {
     "family": ("family", "formatter"),
     "errors_to": ("errors",),
+    "response_format": ("json_schema",),
+    "content": ("image",),
     "bearer_token": ("token_file", "token_env"),
     "tls": (*_CLIENT_TLS.values(), *_SERVER_TLS.values()),
     **{
@@ -57,6 +61,8 @@ def error_text(error: NupicError, arguments: argparse.Namespace) -> str:
         arguments: of the command.
     """
     lines = [_sentence(error, arguments)]
+    if isinstance(error, OutputError):
+        lines += [f"  {printable(violation)}" for violation in error.violations[1:]]
     facts = str(error).removeprefix(error.message).strip()
     if facts and not error.hint:
         lines.append(f"  {facts[1:-1]}")
@@ -87,6 +93,8 @@ def _sentence(error: NupicError, arguments: argparse.Namespace) -> str:
     if isinstance(error, ConnectionFailedError):
         for words, options in _TLS_WORDS.items():
             message = message.replace(words, options)
+    if isinstance(error, OutputError):
+        message = _of_output(message, arguments)
     parameter = error.parameter if isinstance(error, ConfigurationError) else ""
     option = option_of(parameter, arguments) if parameter else ""
     if option:
@@ -95,10 +103,19 @@ def _sentence(error: NupicError, arguments: argparse.Namespace) -> str:
     return f"{message}{_hint(error, arguments)}"
 
 
+def _of_output(message: str, arguments: argparse.Namespace) -> str:
+    """Return what is wrong with an answer; the other violations have lines of their own."""
+    for parameter in ("response_format", "max_tokens"):
+        option = option_of(parameter, arguments)
+        message = re.sub(rf" (of|larger) {parameter}\b", rf" \1 {option}", message, count=1)
+    return re.sub(r" \(and \d+ more in violations\)$", "", message)
+
+
 def _hint(error: NupicError, arguments: argparse.Namespace) -> str:
     """Return an error's other way out if this command has the option for it."""
     hint = error.hint
     for name in vars(arguments):
+        hint = re.sub(rf" {name}='(\w+)'", rf" {option_of(name, arguments)} \1", hint)
         for argument in (f" {name}=True", f" {name}="):
             hint = hint.replace(argument, f" {option_of(name, arguments)}")
     return f", {hint}" if hint != error.hint else ""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nupic_client.cli.answer import stream_answer
+from nupic_client.cli.answer import AnswerOutput, stream_answer
 from nupic_client.cli.connection import connect, formatter_is_known, require_formatter
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_generation_arguments
+from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument, shows_reasoning
 from nupic_client.cli.report import as_json, summary
-from nupic_client.cli.terminal import TextOutput, read_text, say, shell_text
+from nupic_client.cli.terminal import json_text, read_text, say, shell_text
 from nupic_client.errors import ConfigurationError
-from nupic_client.messages import Message, system, user
+from nupic_client.messages import ImagePart, Message, system, user
 
 if TYPE_CHECKING:
+    from nupic_client.results import Event, Generation
     from nupic_client.streaming import StreamingClient
 
 __all__ = ["add_command", "run"]
@@ -38,6 +41,26 @@ def add_command(commands: Any) -> None:
         help="send the prompt unchanged, not as a user's message in the model's format",
     )
     parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        type=shell_text,
+        metavar="PATH_OR_URL",
+        help="an image that the model sees before the prompt; may be repeated",
+    )
+    parser.add_argument(
+        "--json-schema",
+        metavar="FILE",
+        help="print JSON that fits the JSON Schema in this file, and nothing else; the server makes the model keep to it",
+    )
+    parser.add_argument(
+        "--enforce",
+        metavar="{server,validate}",
+        help="who sees to --json-schema: the server, or only this program, which checks the answer and asks again "
+        "if it does not fit (default: server)",
+    )
+    add_reasoning_argument(parser)
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print one JSON object at the end: text, finish_reason, usage, timing, model, request_id …",
@@ -51,21 +74,26 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
-    if arguments.raw and (arguments.system is not None or arguments.formatter is not None):
+    if arguments.raw and (arguments.system is not None or arguments.formatter is not None or arguments.image):
         raise ConfigurationError(
-            "--raw must not be given with --system or --formatter: it sends the prompt unchanged"
+            "--raw must not be given with --system, --formatter or --image: it sends the prompt unchanged"
         )
+    form = _form(arguments)
+    images = [ImagePart(image).loaded() for image in arguments.image]
     prompt = " ".join(
         read_text(exact=arguments.raw) if argument == "-" else argument for argument in arguments.prompt
     )
     if not prompt.strip():
         raise ConfigurationError("the prompt must not be empty")
-    output = TextOutput()
-    with connect(arguments) as client:
-        conversation = _conversation(prompt, arguments, client)
+    output = AnswerOutput(reasoning=shows_reasoning(arguments) and not arguments.json)
+    with connect(arguments, **form) as client:
+        conversation = _conversation(prompt, images, arguments, client)
         try:
-            show = _ignore if arguments.json else output.write
-            generation = stream_answer(lambda: client.stream(conversation), show)
+            if form:
+                generation = _generate_value(conversation, arguments, client, output)
+            else:
+                take = _ignore if arguments.json else output.take
+                generation = stream_answer(lambda: client.stream(conversation), take)
         finally:
             output.end()
     if arguments.json:
@@ -75,14 +103,63 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.INTERRUPTED if generation.finish_reason == "cancelled" else ExitCode.OK
 
 
-def _ignore(text: str) -> None:
+def _ignore(event: Event) -> None:
     """Print no chunk: with --json the text is in the object at the end."""
 
 
-def _conversation(prompt: str, arguments: argparse.Namespace, client: StreamingClient) -> str | list[Message]:
+def _generate_value(
+    conversation: str | list[Message],
+    arguments: argparse.Namespace,
+    client: StreamingClient,
+    output: AnswerOutput,
+) -> Generation:
+    """Generate JSON and print it once it has been checked: stdout never has a part of it, or what does not fit."""
+    generation = client.generate(conversation)
+    if not arguments.json:
+        if generation.reasoning:
+            output.think(generation.reasoning)
+        output.write(json_text(generation.parsed))
+    return generation
+
+
+def _form(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the client for the form of the answer."""
+    if arguments.json_schema is None:
+        if arguments.enforce is not None:
+            raise ConfigurationError("--enforce must be given with --json-schema, whose file it is about")
+        return {}
+    enforce = {} if arguments.enforce is None else {"enforce": arguments.enforce}
+    return {"response_format": _schema(arguments.json_schema), **enforce}
+
+
+def _schema(name: str) -> dict[str, Any]:
+    try:
+        schema = json.loads(Path(name).expanduser().read_bytes())
+    except OSError as error:
+        raise _refused(f"{name} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise _refused(f"{name} must be UTF-8 text") from None
+    except ValueError as error:
+        raise _refused(f"{name} must be JSON: {error}") from None
+    except RecursionError:
+        raise _refused(f"{name} must be a JSON Schema, not JSON that is nested so deep") from None
+    if not isinstance(schema, dict):
+        raise _refused(f"{name} must be a JSON Schema, a JSON object, not {json.dumps(schema)[:80]}")
+    return schema
+
+
+def _refused(message: str) -> ConfigurationError:
+    return ConfigurationError(message, parameter="response_format")
+
+
+def _conversation(
+    prompt: str, images: list[ImagePart], arguments: argparse.Namespace, client: StreamingClient
+) -> str | list[Message]:
     if arguments.raw:
         return prompt
-    if arguments.system is not None:
-        require_formatter(arguments, client)
-        return [system(arguments.system), user(prompt.rstrip("\r\n"))]
-    return [user(prompt.rstrip("\r\n"))] if formatter_is_known(arguments, client) else prompt
+    text = prompt.rstrip("\r\n")
+    if arguments.system is None and not images:
+        return [user(text)] if formatter_is_known(arguments, client) else prompt
+    require_formatter(arguments, client)
+    question = user([*images, text] if images else text)
+    return [question] if arguments.system is None else [system(arguments.system), question]

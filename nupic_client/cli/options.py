@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nupic_client.cli.credentials import add_credential_arguments
 from nupic_client.cli.terminal import shell_text
+from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import OPTION_NAMES
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ __all__ = [
     "EMBEDDED_MODELS",
     "EMBEDDING_MODEL",
     "add_generation_arguments",
+    "add_reasoning_argument",
     "add_server_arguments",
     "call_options",
     "generation_options",
     "sampling_options",
+    "shows_reasoning",
 ]
 
 DEFAULT_MODEL = "smollm2"
@@ -109,9 +112,33 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="do not print the figures after an answer")
 
 
+def add_reasoning_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that print an answer as it comes."""
+    parser.add_argument(
+        "--reasoning",
+        metavar="{show,hide}",
+        help="print the model's reasoning before the answer, dimmed on a terminal, or not (default: hide); if it is "
+        "given, reasoning is looked for even where models of the prompt format have none",
+    )
+
+
+def shows_reasoning(arguments: argparse.Namespace) -> bool:
+    """Return whether reasoning is to be printed.
+
+    Raises:
+        ConfigurationError: the option has another value.
+    """
+    if arguments.reasoning not in {"show", "hide", None}:
+        raise ConfigurationError(
+            f"reasoning must be 'show' or 'hide', not {arguments.reasoning!r:.80}", parameter="reasoning"
+        )
+    return bool(arguments.reasoning == "show")
+
+
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
     """Return the client's options for a generation that were given."""
-    return cast("GenerateOptions", {**sampling_options(arguments), **call_options(arguments)})
+    asked = {"reasoning": "separate"} if getattr(arguments, "reasoning", None) is not None else {}
+    return cast("GenerateOptions", {**sampling_options(arguments), **call_options(arguments), **asked})
 
 
 def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -25,6 +25,7 @@ __all__ = [
     "complain",
     "finish_stdout",
     "is_interactive",
+    "is_terminal",
     "json_text",
     "prepare_stdout",
     "printable",
@@ -33,6 +34,7 @@ __all__ = [
     "say",
     "shell_text",
     "shown_on",
+    "shown_on_stdout",
     "writing",
 ]
 
@@ -76,7 +78,7 @@ class TextOutput:
             OutputError: stdout does not take it.
             BrokenPipeError: its reader has gone.
         """
-        self.write_styled(text if sys.stdout is None else shown_on(sys.stdout, text))
+        self.write_styled(shown_on_stdout(text))
 
     def write_styled(self, text: str) -> None:
         """Write text that controls the terminal on purpose; `printable` has made the rest of it harmless."""
@@ -118,7 +120,7 @@ def json_text(value: object) -> str:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return json.dumps(value)
-    if _is_terminal(sys.stdout):
+    if is_terminal(sys.stdout):
         return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
     return text
 
@@ -157,7 +159,7 @@ def _abandon(stream: TextIO) -> None:
 
 def colours() -> bool:
     """Return whether stdout shows colours: it is a terminal, and NO_COLOR (https://no-color.org) is not set."""
-    return _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 _HIDDEN = re.compile(
@@ -178,7 +180,12 @@ def printable(text: str) -> str:
 
 def shown_on(stream: TextIO, text: str) -> str:
     """Return a text as a stream should get it: for a terminal with symbols for all controls but newline and tab."""
-    return _CONTROL_IN_LINES.sub(_picture, text) if _is_terminal(stream) else text
+    return _CONTROL_IN_LINES.sub(_picture, text) if is_terminal(stream) else text
+
+
+def shown_on_stdout(text: str) -> str:
+    """Return a text as stdout should get it, see `shown_on`."""
+    return text if sys.stdout is None else shown_on(sys.stdout, text)
 
 
 def _picture(found: re.Match[str]) -> str:
@@ -190,7 +197,8 @@ def _picture(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is there, is open and is a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:  # it is closed
@@ -199,7 +207,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def is_interactive() -> bool:
     """Return whether the input is typed at a terminal."""
-    return _is_terminal(sys.stdin)
+    return is_terminal(sys.stdin)
 
 
 def shell_text(argument: str) -> str:
@@ -281,7 +289,7 @@ def _typed_lines() -> Iterator[str | ConfigurationError]:
 
 
 def _ask() -> str:
-    if _is_terminal(sys.stdout):
+    if is_terminal(sys.stdout):
         return input(_PROMPT)
     sys.stderr.write(_PROMPT)  # stdout is for answers only
     sys.stderr.flush()

@@ -199,3 +199,23 @@ def test_the_first_time_says_that_it_fetches_the_model(tmp_path):
     lines = finished.stderr.splitlines()
     assert lines[0] == "downloading the language model (93 MB, only this once)"
     assert lines[1].startswith("nupic-client: error: cannot download the model")
+
+
+def test_json_of_a_schema(main, capsys, tmp_path):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 30}, "country": {"enum": ["France", "Italy"]}},
+        "required": ["name", "country"],
+        "additionalProperties": False,
+    }
+    file = tmp_path / "city.json"
+    file.write_text(json.dumps(schema))
+    options = ["--local", "--temperature", "0", "--quiet", "--json-schema", str(file)]
+    assert main("generate", *options, "Describe the capital of France as JSON.") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out).keys() == {"name", "country"}
+    assert said.err == ""
+    assert main("generate", *options, "--max-tokens", "3", "Describe the capital of France as JSON.") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "give a larger --max-tokens" in said.err

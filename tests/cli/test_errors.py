@@ -284,6 +284,11 @@ WRONG = {
     "--max-failures": "-1",
     "--limit": "0",
     "--grace": "-1",
+    "--json-schema": "two-lines",
+    "--enforce": "nobody",
+    "--image": "no-such-file.png",
+    "--reasoning": "whisper",
+    "--tools": "no_such_module:f",
 }
 """A value that is refused, for every option whose values are checked before anything is sent."""
 ANY_VALUE = {"--model", "--system", "--input", "--json-input", "--output", "--server-name", "--save"}
@@ -294,6 +299,8 @@ REQUIRED = {
     "embed": ["Hi"],
     "infer": ["--model", "gpt", "--input", "x=1"],
     "serve": ["--port", "0"],
+    "--enforce": ["--json-schema", "schema.json"],
+    "--tools": ["--yes-tools"],
     "--tls-cert": ["--tls-key", "client.pem"],
     "--tls-key": ["--tls-cert", "client.pem"],
     "--tls-client-ca": ["--tls-cert", "client.pem", "--tls-key", "client.pem"],
@@ -318,6 +325,8 @@ def test_an_error_about_the_value_of_an_option_begins_with_the_option(
     (tmp_path / "two-lines").write_text("one\ntwo")
     (tmp_path / "no-messages").write_text("[]")
     (tmp_path / "client.pem").write_text("PEM")
+    (tmp_path / "schema.json").write_text('{"type": "object"}')
+    monkeypatch.setattr(sys, "path", [*sys.path])
     typed(b'{"prompt": "Hi"}\n')
     asks = "--url" in commands()[command]._option_string_actions
     url = ["--url", "grpcs://localhost:1"] if asks and option != "--url" else []
@@ -363,4 +372,13 @@ def test_every_hint_of_the_library_is_for_a_program_or_names_an_option():
     shown = {hint for hint in hints if error_text(PromptError("x", hint=hint), everything) != "x"}
     assert len(shown) >= 4
     assert all("--" in error_text(PromptError("x", hint=hint), everything) for hint in shown)
-    assert hints - shown == {"or set unsupported='warn' to go on without it"}
+    assert hints - shown == {
+        "or set unsupported='warn' to go on without it",
+        "or give a formatter that knows: formatter.with_answer('hermes') or another of ANSWER_FORMATS",
+    }
+
+
+def test_hints_have_the_value_of_an_option():
+    error = ConfigurationError("It cannot", hint="or set enforce='validate' to have it checked")
+    shown = error_text(error, argparse.Namespace(enforce=None))
+    assert shown == "It cannot, or set --enforce validate to have it checked"

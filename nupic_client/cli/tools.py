@@ -1,0 +1,175 @@
+"""The tools of a chat: functions named on the command line, which run when the user allows it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nupic_client._suggest import did_you_mean
+from nupic_client._tool_loop import run_call
+from nupic_client.cli.question import can_ask, confirm
+from nupic_client.cli.terminal import printable, say
+from nupic_client.errors import ConfigurationError
+from nupic_client.tools import Tool, to_tools
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from nupic_client import StreamingClient
+    from nupic_client._tool_loop import ToolLoop
+    from nupic_client.messages import Message
+    from nupic_client.tools import ToolCall
+
+__all__ = ["add_tool_arguments", "check_knows_tools", "load_tools", "runner"]
+
+_LONGEST_NOTE = 500
+
+
+def add_tool_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of tools."""
+    group = parser.add_argument_group("tools")
+    group.add_argument(
+        "--tools",
+        action="append",
+        metavar="MODULE:FUNCTION,…",
+        help="Python functions that the model may call, of modules that are installed or in this folder; "
+        "may be repeated. You are asked before one runs",
+    )
+    group.add_argument(
+        "--yes-tools",
+        action="store_true",
+        help="run what the model calls without asking: only for functions that may run with any arguments",
+    )
+
+
+def load_tools(arguments: argparse.Namespace) -> tuple[Tool, ...]:
+    """Import the functions that the options name.
+
+    Raises:
+        ConfigurationError: one cannot be imported or is no tool, or nobody can be asked before one runs.
+    """
+    if arguments.tools is None:
+        if arguments.yes_tools:
+            raise ConfigurationError("--yes-tools must be given with --tools, which names the functions")
+        return ()
+    names = [name.strip() for given in arguments.tools for name in given.split(",")]
+    if not arguments.yes_tools and not can_ask():
+        raise _refused(
+            "tools must be used at a terminal, where you are asked before one runs: give --yes-tools to run them"
+            " without asking"
+        )
+    with _current_folder():
+        found = [_load(name) for name in names]
+    tools = to_tools(found)
+    for tool in tools:
+        _check_runs(tool)
+    return tools
+
+
+def check_knows_tools(client: StreamingClient) -> None:
+    """Check that the model's calls can be read.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    formatter = client.formatter
+    if formatter is not None and (formatter.answer is None or not formatter.answer.has_tool_calls):
+        raise _refused(
+            f"tools cannot be used with {formatter.family}: it is not known how its models write calls. Give --formatter"
+            " and a family with tools, such as qwen2.5, if the model is one of it"
+        )
+
+
+def runner(
+    *, ask: bool, quiet: bool, before: Callable[[], object]
+) -> Callable[[ToolLoop, ToolCall], Message]:
+    """Return what runs a call of the model.
+
+    Args:
+        ask: ask the user before each.
+        quiet: do not tell of those that run without a question.
+        before: called before anything is told of a call.
+    """
+
+    def run(loop: ToolLoop, call: ToolCall) -> Message:
+        before()
+        shown = _shown(call)
+        # What cannot run needs no permission: the model is told why.
+        if shown is not None and loop.tool(call) is not None:
+            if ask and not confirm(f"The model calls {shown}", "Run it? [y/N] "):
+                return loop.refusal(call)
+            if not ask and not quiet:
+                say(f"running {shown}")
+        # Stdout is for answers only.
+        with contextlib.redirect_stdout(sys.stderr):
+            message = run_call(loop, call)
+        if message.text.startswith("Error: "):
+            say(printable(f"{call.name}: {message.text}")[:_LONGEST_NOTE])
+        return message
+
+    return run
+
+
+def _shown(call: ToolCall) -> str | None:
+    """Return the name and the arguments, complete and as the function gets them; None for those that are no object."""
+    try:
+        arguments = json.dumps(call.parsed, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+    return printable(f"{call.name} {arguments}")
+
+
+def _load(name: str) -> Any:
+    module_name, colon, path = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module_name.split("."), *path.split(".")]):
+        raise _refused(f"tools must be like module:function, not {name!r}")
+    found = _import(module_name)
+    for attribute in path.split("."):
+        if not hasattr(found, attribute):
+            near = did_you_mean(attribute, [known for known in dir(found) if not known.startswith("_")])
+            raise _refused(f"there is no {path!r} in module {module_name!r}: {near}give a function of it")
+        found = getattr(found, attribute)
+    return found
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise _refused(f"module {name!r} cannot be imported: it needs {error.name!r}") from error
+        raise _refused(
+            f"there is no module {error.name!r}: give one that is installed, or in {str(Path.cwd())!r}"
+        ) from None
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        raise _refused(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """Let modules be found in this folder, first; afterwards last, so that a file there takes no library's place."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+        sys.path.append(folder)
+
+
+def _check_runs(tool: Tool) -> None:
+    if tool.function is None:
+        raise _refused(f"tool {tool.name!r} must have a function, which runs it")
+    if inspect.iscoroutinefunction(tool.function):
+        raise _refused(f"tool {tool.name!r} must be a plain function, not an async one")
+
+
+def _refused(message: str) -> ConfigurationError:
+    return ConfigurationError(message, parameter="tools")
