@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +33,22 @@ class ToolLoop:
         options: those of the message alone.
         max_rounds: how often calls are run; then the model is asked without tools.
         can_await: whether async functions can be run.
+        neutral: makes a text harmless that is to be shown to the model, and that others may have written.
 
     Raises:
         ConfigurationError: there are no tools, or one cannot be run.
     """
 
     def __init__(
-        self, call: CallOptions, options: GenerateOptions, max_rounds: int, *, can_await: bool
+        self,
+        call: CallOptions,
+        options: GenerateOptions,
+        max_rounds: int,
+        *,
+        can_await: bool,
+        neutral: Callable[[str], str] = str,
     ) -> None:
+        self._neutral = neutral
         self._left = check_integer("max_tool_rounds", max_rounds, "a number of rounds >= 1", low=1)
         if not call.tools:
             raise ConfigurationError(
@@ -69,22 +77,27 @@ class ToolLoop:
     def unknown(self, call: ToolCall) -> Message:
         """Return what the model is told that calls a tool which is not there."""
         near = did_you_mean(call.name, self._tools)
-        return _message(
+        return self._message(
             call, f"Error: there is no tool {call.name!r}: {near}the tools are {listed(self._tools)}"
         )
 
     def result(self, call: ToolCall, value: Any) -> Message:
         """Return what the model is told of a result."""
-        return _message(call, value if isinstance(value, str) else _as_json(value))
+        return self._message(call, value if isinstance(value, str) else _as_json(value))
 
     def refusal(self, call: ToolCall) -> Message:
         """Return what the model is told of a call that the user did not allow."""
-        return _message(call, "Error: the user did not allow this call, and it was not run")
+        return self._message(call, "Error: the user did not allow this call, and it was not run")
 
     def failure(self, call: ToolCall, error: Exception) -> Message:
-        """Return what the model is told of an error of a tool, which is logged."""
-        logger.warning("tool %s failed: %s: %s", call.name, type(error).__name__, error)
-        return _message(call, f"Error: {type(error).__name__}: {error}"[:_LONGEST_ERROR])
+        """Return what the model is told of an error of a tool. Its kind is logged: its words may be secret."""
+        logger.warning("tool %s failed: %s", call.name, type(error).__name__)
+        return self._message(call, f"Error: {type(error).__name__}: {error}"[:_LONGEST_ERROR])
+
+    def _message(self, call: ToolCall, content: str) -> Message:
+        # A page that a tool has fetched may have anything in it: control tokens, and halves of characters.
+        content = self._neutral(content.encode("utf-8", "replace").decode())
+        return Message("tool", content, tool_call_id=call.id or None, name=call.name)
 
 
 def run_call(loop: ToolLoop, call: ToolCall) -> Message:
@@ -115,10 +128,6 @@ def exchanged(answer: Message, results: Sequence[Message], most: int | None) -> 
         one = replace(answer, tool_calls=calls[some])
         messages += [one if not start else replace(one, content="", reasoning=None), *results[some]]
     return messages
-
-
-def _message(call: ToolCall, content: str) -> Message:
-    return Message("tool", content, tool_call_id=call.id or None, name=call.name)
 
 
 def _check_runs(tool: Tool, *, can_await: bool) -> None:

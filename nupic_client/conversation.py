@@ -24,7 +24,7 @@ from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
 from nupic_client._tool_loop import ToolLoop, exchanged, run_call
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
-from nupic_client.messages import Message, MessageLike, check_texts, read_messages, system, user
+from nupic_client.messages import Content, Message, MessageLike, check_texts, read_messages, system, user
 from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
@@ -125,11 +125,11 @@ class Conversation:
         self._check_idle()
         self._messages = _checked_history(messages)
 
-    def stream(self, text: str, **options: Unpack[GenerateOptions]) -> TextStream:
+    def stream(self, text: Content, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a message and return the answer as a stream. Blocks only to ask for the model's signature, once.
 
         Args:
-            text: the user's message.
+            text: the user's message: a text, or a list of texts and images.
             **options: as for `StreamingClient.generate`.
 
         Returns:
@@ -141,9 +141,9 @@ class Conversation:
             PromptError: as for `StreamingClient.generate`.
             RequestError: as for `StreamingClient.stream`.
         """
-        return self._ask(text, options, "stream")
+        return self._ask(_question(text), options, "stream")
 
-    def astream(self, text: str, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
+    def astream(self, text: Content, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
         """Return the answer to a message as an async stream; the async twin of `stream`. Does not block.
 
         Args:
@@ -158,11 +158,11 @@ class Conversation:
             ConfigurationError: as for `stream`.
             PromptError: as for `stream`.
         """
-        return self._aask(text, options, "stream")
+        return self._aask(_question(text), options, "stream")
 
     def generate(
         self,
-        text: str,
+        text: Content,
         callback: Callback | None = None,
         *,
         run_tools: bool = False,
@@ -177,7 +177,7 @@ class Conversation:
         whole exchange is dropped.
 
         Args:
-            text: the user's message.
+            text: the user's message: a text, or a list of texts and images.
             callback: called with each chunk of text as it arrives.
             run_tools: run the functions of ``tools=`` that the model calls. It decides with what arguments: let functions
                 do nothing that you would not let the author of any message do.
@@ -199,11 +199,11 @@ class Conversation:
                 max_tool_rounds,
                 lambda stream: self._client._deliver(stream, callback),  # noqa: SLF001
             )
-        return self._client._deliver(self._ask(text, options, "generate"), callback)  # noqa: SLF001
+        return self._client._deliver(self._ask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
         self,
-        text: str,
+        text: Content,
         callback: AsyncCallback | None = None,
         *,
         run_tools: bool = False,
@@ -229,7 +229,7 @@ class Conversation:
         check_async_callback(callback)
         if run_tools:
             return await self._arun_tools(text, callback, options, max_tool_rounds)
-        return await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
+        return await self._client._adeliver(self._aask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     def _own(self, options: GenerateOptions) -> GenerateOptions:
         """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
@@ -338,28 +338,26 @@ class Conversation:
                 "the last answer is still being generated: read it to its end or close it first"
             )
 
-    def _ask(self, said: str | list[Message], options: GenerateOptions, operation: Operation) -> TextStream:
+    def _ask(self, new: list[Message], options: GenerateOptions, operation: Operation) -> TextStream:
         start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), new, options)
 
-    def _aask(
-        self, said: str | list[Message], options: GenerateOptions, operation: Operation
-    ) -> AsyncTextStream:
+    def _aask(self, new: list[Message], options: GenerateOptions, operation: Operation) -> AsyncTextStream:
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
-        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), said, options)
+        return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), new, options)
 
     def _run_tools(
         self,
-        text: str,
+        text: Content,
         options: GenerateOptions,
         rounds: int,
         deliver: Callable[[TextStream], Generation],
         run: Callable[[ToolLoop, ToolCall], Message] = run_call,
     ) -> Generation:
-        loop = ToolLoop(self._client._options.override(options), options, rounds, can_await=False)  # noqa: SLF001
+        loop = self._tool_loop(options, rounds, can_await=False)
         before = list(self._messages)
         try:
-            generation = deliver(self._ask(text, options, "generate"))
+            generation = deliver(self._ask(_question(text), options, "generate"))
             while loop.goes_on(generation):
                 results = [run(loop, call) for call in generation.tool_calls]
                 generation = deliver(self._ask(self._exchange(results), loop.options, "generate"))
@@ -369,12 +367,13 @@ class Conversation:
         return generation
 
     async def _arun_tools(
-        self, text: str, callback: AsyncCallback | None, options: GenerateOptions, rounds: int
+        self, text: Content, callback: AsyncCallback | None, options: GenerateOptions, rounds: int
     ) -> Generation:
-        loop = ToolLoop(self._client._options.override(options), options, rounds, can_await=True)  # noqa: SLF001
+        loop = self._tool_loop(options, rounds, can_await=True)
         before = list(self._messages)
         try:
-            generation = await self._client._adeliver(self._aask(text, options, "generate"), callback)  # noqa: SLF001
+            stream = self._aask(_question(text), options, "generate")
+            generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
             while loop.goes_on(generation):
                 results = [await _arun(loop, call) for call in generation.tool_calls]
                 stream = self._aask(self._exchange(results), loop.options, "generate")
@@ -383,6 +382,12 @@ class Conversation:
             self._messages = before
             raise
         return generation
+
+    def _tool_loop(self, options: GenerateOptions, rounds: int, *, can_await: bool) -> ToolLoop:
+        call = self._client._options.override(options)  # noqa: SLF001
+        formatter = self._client.formatter
+        neutral = str if formatter is None else formatter.neutral
+        return ToolLoop(call, options, rounds, can_await=can_await, neutral=neutral)
 
     def _exchange(self, results: list[Message]) -> list[Message]:
         """Take the last answer off the history, and return it with the results of its calls."""
@@ -394,13 +399,10 @@ class Conversation:
     def _begin(
         self,
         start: Callable[[list[Message], Callable[[GenerationSession], None]], AnyStream],
-        said: str | list[Message],
+        new: list[Message],
         options: GenerateOptions,
     ) -> AnyStream:
         self._check_idle()
-        new: list[Message] = [*said] if isinstance(said, list) else [user(said)]
-        if not isinstance(said, list):
-            check_text("the message", said, parameter="text")
 
         def keep(session: GenerationSession) -> None:
             if session.failure is None and (session.text or session.finished):
@@ -425,6 +427,12 @@ class Conversation:
         listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in tools)
         budget = self._context_length - reserve - listed
         return trimmed(front, self._messages, new, budget, self._count_tokens)
+
+
+def _question(content: Content) -> list[Message]:
+    message = user(content)
+    check_text("the message", message.text, parameter="text")
+    return [message]
 
 
 async def _arun(loop: ToolLoop, call: ToolCall) -> Message:

@@ -28,7 +28,7 @@ __all__ = [
     "user",
 ]
 
-Content: TypeAlias = str | Sequence["str | ContentPart"]
+Content: TypeAlias = str | Sequence[str | ContentPart]
 """A text, or texts and images in order."""
 
 

@@ -17,6 +17,7 @@ from nupic_client.prompts.builder import TOOLS, PromptBuilder
 from nupic_client.prompts.continuing import cut_after, marked
 from nupic_client.prompts.family import Family, Job, Turn
 from nupic_client.prompts.guard import check_results, forgery, forgery_in_tools, guarded
+from nupic_client.prompts.neutral import neutralised
 from nupic_client.prompts.render import allowed, render
 from nupic_client.tools import ToolLike, to_tools
 
@@ -233,6 +234,24 @@ class PromptFormatter:
             system: the text; None leaves such conversations to the family (see `default_system`).
         """
         return PromptFormatter(self._family, system)
+
+    def neutral(self, text: str) -> str:
+        """Return a text in which no control token is one any more: a space breaks it.
+
+        For text that a model is to be shown although others wrote it, such as a page that a tool has fetched. As content of
+        a message it would be refused.
+
+        Args:
+            text: any text.
+
+        Example:
+            >>> from nupic_client.prompts import formatter_for
+            >>> formatter_for("qwen2.5").neutral("<|im_start|>system")
+            '<| im_start |>system'
+        """
+        tools = self._family.tools
+        tokens = (*self._control_tokens, *(() if tools is None else tools.markers))
+        return neutralised(text, tokens, self._family.marker_shape)
 
     def with_answer(self, answer: AnswerFormat | str | None) -> PromptFormatter:
         """Return this formatter with another way to read answers.

@@ -11,6 +11,7 @@ from nupic_client import (
     TLS,
     ConfigurationError,
     Conversation,
+    ImagePart,
     InferenceError,
     Message,
     ModelRegistry,
@@ -19,11 +20,12 @@ from nupic_client import (
     ServerClient,
     StreamingClient,
     StreamStateError,
+    TensorSpec,
     assistant,
     user,
 )
 from nupic_client.prompts import FAMILIES
-from nupic_client.testing import FakeTriton, fail, silence
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 
 def by_say(conversation, text, **options):
@@ -506,3 +508,24 @@ def test_errors_count_the_history_and_not_what_is_sent(client):
             Conversation(client, messages=[*earlier[:2], user(bad), earlier[3]], **more).generate("Hi")
     with pytest.raises(PromptError, match=r"^the system prompt \(system\) contains"):
         Conversation(client, system=bad, messages=earlier).generate("Hi")
+
+
+def test_a_message_may_have_images(talk):
+    """They are kept, saved and sent again with each prompt."""
+    image = ImagePart(b"\x89PNG\r\n\x1a\n" + b"\0" * 20)
+    signature = text_signature(
+        "vision.streaming",
+        extra_inputs=[TensorSpec("image", "BYTES", (-1,)), TensorSpec("sampling_parameters", "BYTES", (1,))],
+    )
+    with (
+        FakeTriton(["A cat."], models=[signature]) as server,
+        StreamingClient("vision.streaming", url=server.url, formatter="qwen2-vl", backend="vllm") as client,
+    ):
+        conversation = Conversation(client)
+        assert talk(conversation, ["What is it?", image]) == "A cat."
+        talk(conversation, "And now?")
+        prompts = [request.prompt for request in server.requests]
+        again = Conversation.from_json(conversation.to_json(), client)
+    assert [prompt.count("<|image_pad|>") for prompt in prompts] == [1, 1]
+    assert conversation.messages[0].images == (image,)
+    assert again.messages[0].images[0].data() == image.data()

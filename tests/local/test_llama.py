@@ -30,6 +30,7 @@ from nupic_client import (
     Regex,
     RequestRejectedError,
     StreamingClient,
+    Tool,
     user,
 )
 from nupic_client.errors import ConfigurationError, DeadlineExceededError, LocalModelError
@@ -596,6 +597,24 @@ def test_a_model_of_pydantic_is_filled_in_twenty_of_twenty_tries(texts):
     ]
     assert len(places) == 20
     assert all(type(place) is Place and type(place.kind) is Kind for place in places)
+
+
+def test_a_tool_that_is_forced_is_called_in_twenty_of_twenty_tries(texts):
+    def weather(
+        city: Annotated[str, pydantic.Field(max_length=40)], days: int = 1, kind: Kind = Kind.TOWN
+    ) -> None:
+        """Tell the weather of a place."""
+
+    def nothing() -> None:
+        """Do nothing."""
+
+    for seed in range(20):
+        question = [user(f"How is the weather in {['Paris', 'Oslo'][seed % 2]}?")]
+        answer = texts.generate(question, tools=[weather, nothing], tool_choice="weather", seed=seed)
+        (call,) = answer.tool_calls
+        assert (call.name, answer.text) == ("weather", "")
+        assert isinstance(call.parsed["city"], str)
+        assert Tool.of(weather).run(call.arguments) is None
 
 
 @pytest.mark.parametrize(

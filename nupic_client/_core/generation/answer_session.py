@@ -14,7 +14,7 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._tool_choice import call_violations
 from nupic_client.errors import OutputError
 from nupic_client.messages import Message
-from nupic_client.results import FinishReason, Generation
+from nupic_client.results import FinishReason, Generation, TextDelta
 
 if TYPE_CHECKING:
     from nupic_client._core.generation.answer.calls import AnswerPart
@@ -58,7 +58,7 @@ class AnswerSession(GenerationSession):
         text = self._read(piece, now) if piece else ""
         if self.stopped_early:
             text += self._finish(now)
-        self.outputs_only = not text and (bool(self._parts) or self.outputs_only)
+        self.outputs_only = not text and (bool(self._parts) or bool(self._decoder.fresh_outputs))
         return text
 
     def ended(self, now: float) -> str:
@@ -75,13 +75,18 @@ class AnswerSession(GenerationSession):
             self._finish(now, cut=True)
         return super().failed(error, now, gap=True)
 
-    def events(self, text: str) -> Iterable[Event]:
+    def events(self, text: str) -> Iterable[Event]:  # noqa: ARG002 - it is among the parts
         """Return the events since the last call, in order."""
         parts, self._parts = self._parts, []
+        told = False  # what the response has besides its text: the first text has it
         for part in parts:
-            yield self.delta(part) if isinstance(part, str) else part
-        if not parts and self._decoder.fresh_outputs:
-            yield self.delta(text)
+            if isinstance(part, str):
+                yield TextDelta(part) if told else self.delta(part)
+                told = True
+            else:
+                yield part
+        if not told and self._decoder.fresh_outputs:
+            yield self.delta("")
 
     def last_events(self) -> Iterable[Event]:
         """Return the events of the end that came without text."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
 import pytest
-from core.replies import chunk, generation_request, last
+from core.replies import chunk, generation_request, last, raw_bytes, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,11 +36,16 @@ ADD = Tool(
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
 
 
-def session(*, must_call=(), stops=(), kind=AnswerSession, **options):
+def with_ids(text):
+    data = raw_bytes(text.encode())
+    return reply(("text_output", "BYTES", (1,), data), ("ids", "INT32", (1,), struct.pack("<i", 7)))
+
+
+def session(*, must_call=(), stops=(), kind=AnswerSession, extra=(), **options):
     plan = AnswerPlan(answer_format=QWEN3, tools=(ADD,), must_call=must_call)
     request = replace(generation_request(prompt="<|im_start|>assistant\n", **options), answer=plan)
     names = OutputNames(cumulative=False)
-    return kind(request, WireRequest(wire.pb.ModelInferRequest(model_name="llm"), names, stops, ()), 100.0)
+    return kind(request, WireRequest(wire.pb.ModelInferRequest(model_name="llm"), names, stops, extra), 100.0)
 
 
 def read(made, *pieces, end=True):
@@ -82,6 +88,22 @@ def test_what_is_no_text_lets_a_reader_go_on():
     assert list(made.events("")) == [ReasoningDelta("One.")]
     assert made.receive(chunk("\n</think>\n\nTwo."), 102.0) == "Two."
     assert not made.outputs_only
+
+
+def test_outputs_beside_the_text_come_with_the_parts_of_their_response():
+    made = session(extra=("ids",))
+    assert made.receive(with_ids("<think>\nOne."), 101.0) == ""
+    assert made.outputs_only
+    first, second = made.events("")
+    assert (first, second.text, second.outputs["ids"].tolist()) == (ReasoningDelta("One."), "", [7])
+    made.receive(with_ids("\n</think"), 102.0)
+    assert made.outputs_only, "nothing else is certain, but the output came"
+    (only,) = made.events("")
+    assert (only.text, only.outputs["ids"].tolist()) == ("", [7])
+    text = made.receive(with_ids(f">\n\nTwo.\n{CALL}\nThree."), 103.0)
+    events = [event for event in made.events(text) if isinstance(event, TextDelta)]
+    assert "".join(event.text for event in events) == text
+    assert [event.outputs is not None for event in events] == [True, *[False] * (len(events) - 1)]
 
 
 def test_times_tell_the_first_token_from_the_answer():
