@@ -101,7 +101,7 @@ def forced_format(tools: Sequence[Tool]) -> OutputFormat:
 
 
 def _call_schema(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
-    arguments: Any = tool.parameters
+    arguments: Any = _closed(tool.parameters)
     moved = _with_references(arguments, f"#/$defs/{tool.name}")
     if moved != arguments:  # a reference counts from the root of the schema, which is another one now
         definitions[tool.name] = moved
@@ -112,6 +112,18 @@ def _call_schema(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
+
+
+def _closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema of arguments that allows those which it names, and no others, unless it says so itself.
+
+    A small model that may write anything does so.
+    """
+    says = schema.keys() & {"additionalProperties", "patternProperties", "unevaluatedProperties"}
+    combines = schema.keys() & {"$ref", "allOf", "anyOf", "oneOf"}
+    if "properties" not in schema or says or combines:
+        return schema
+    return {**schema, "additionalProperties": False}
 
 
 def _with_references(schema: Any, root: str) -> Any:

@@ -78,8 +78,25 @@ def test_references_still_mean_what_they_meant():
 
 def test_a_tool_without_references_is_written_as_it_is():
     schema = forced_format([ADD]).guide.value
-    assert schema["properties"]["arguments"] == ADD.parameters
+    assert schema["properties"]["arguments"] == {**ADD.parameters, "additionalProperties": False}
     assert "$defs" not in schema
+
+
+@pytest.mark.parametrize(
+    ("parameters", "extra"),
+    [
+        ({"type": "object", "properties": {}}, False),
+        ({"type": "object", "properties": {"a": {"type": "integer"}}}, False),
+        ({"type": "object", "properties": {}, "additionalProperties": True}, True),
+        ({"type": "object", "properties": {}, "additionalProperties": {"type": "integer"}}, True),
+        ({"type": "object"}, True),
+        ({"type": "object", "properties": {}, "allOf": [{"properties": {"b": {"type": "integer"}}}]}, True),
+    ],
+)
+def test_a_forced_call_has_no_arguments_that_its_tool_does_not_name(parameters, extra):
+    form = forced_format([Tool("t", "", parameters)])
+    assert (form.find({"name": "t", "arguments": {"b": 1}}) == ()) is extra
+    assert form.find({"name": "t", "arguments": {}}) == ()
 
 
 def test_what_is_wrong_with_calls():
