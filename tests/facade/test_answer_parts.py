@@ -22,7 +22,7 @@ from nupic_client import (
     user,
 )
 from nupic_client.errors import RequestError
-from nupic_client.testing import FakeTriton, Reply, fail
+from nupic_client.testing import FakeTriton, Reply, fail, text_signature
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris", "days": 2}}\n</tool_call>'
 WHOLE = f"<think>\nThe city is Paris.\n</think>\n\nLet me look.\n{CALL}"
@@ -214,6 +214,21 @@ def test_a_cut_call_is_none():
     ):
         generation = client.generate(ASK, tools=[weather])
     assert (generation.tool_calls, generation.finish_reason) == ((), "length")
+
+
+def test_a_forced_call_that_was_cut_says_so():
+    reply = Reply(['{"name": "weather", "argum'], finish_reason="length")
+    signature = text_signature("guided.streaming", guided=True)
+    with (
+        FakeTriton(reply, models=[signature]) as server,
+        StreamingClient("guided.streaming", url=server.url, formatter="qwen3") as client,
+        pytest.raises(
+            OutputError, match="the text was cut at max_tokens.*give a larger max_tokens"
+        ) as caught,
+    ):
+        client.generate(ASK, tools=[weather], tool_choice="weather")
+    assert len(caught.value.violations) == 1
+    assert caught.value.generation.tool_calls == ()
 
 
 def test_a_stream_that_is_left_has_what_came():

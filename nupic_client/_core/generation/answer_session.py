@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.generation.answer.parser import AnswerParser
 from nupic_client._core.generation.bulk import ItemSession
+from nupic_client._core.generation.output import CUT
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._tool_choice import call_violations
 from nupic_client.errors import OutputError
@@ -156,6 +157,8 @@ class AnswerSession(GenerationSession):
         if not violations:
             return
         cut = generation.finish_reason is FinishReason.LENGTH
+        if cut:
+            violations = (CUT, *(violations if generation.tool_calls else ()))
         advice = ": give a larger max_tokens" if cut else ""
         raise OutputError(
             f"model {generation.model!r} did not call a tool as tool_choice asks: {violations[0]}{advice}",

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from nupic_client._output_format import OutputFormat, Reading
     from nupic_client.results import Generation
 
-__all__ = ["growing_value", "read_output", "with_output"]
+__all__ = ["CUT", "growing_value", "read_output", "with_output"]
 
 _END_OF_THOUGHTS = "</think>"
-_CUT = "the text was cut at max_tokens, or at the end of the model's context"
+CUT = "the text was cut at max_tokens, or at the end of the model's context"
 
 
 def growing_value(form: OutputFormat | None) -> PartialJson:
@@ -49,7 +49,7 @@ def read_output(form: OutputFormat, generation: Generation, options: CallOptions
     # Of JSON that was cut the rest of what is wrong follows from that.
     others = () if form.is_json else reading.violations
     value = reading.value if reading.violations else form.plain(text)
-    return replace(reading, value=value, violations=(_CUT, *others))
+    return replace(reading, value=value, violations=(CUT, *others))
 
 
 def with_output(generation: Generation, reading: Reading) -> Generation:
@@ -62,7 +62,7 @@ def with_output(generation: Generation, reading: Reading) -> Generation:
         return replace(generation, parsed=reading.value)
     first, more = reading.violations[0], len(reading.violations) - 1
     others = f" (and {more} more in violations)" if more else ""
-    advice = ": give a larger max_tokens" if first is _CUT else ""
+    advice = ": give a larger max_tokens" if first is CUT else ""
     raise OutputError(
         f"the answer of model {generation.model!r} does not have the form of response_format: {first}{advice}{others}",
         text=generation.text,
