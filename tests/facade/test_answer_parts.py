@@ -223,7 +223,7 @@ def test_a_forced_call_that_was_cut_says_so():
         FakeTriton(reply, models=[signature]) as server,
         StreamingClient("guided.streaming", url=server.url, formatter="qwen3") as client,
         pytest.raises(
-            OutputError, match="the text was cut at max_tokens.*give a larger max_tokens"
+            OutputError, match=r"the text was cut at max_tokens.*give a larger max_tokens"
         ) as caught,
     ):
         client.generate(ASK, tools=[weather], tool_choice="weather")
