@@ -101,10 +101,13 @@ def test_pain05_the_text_is_neither_torn_nor_repeated(client, server, generate):
         assert generate(other, "hi").text == "one two three"
 
 
+WAITS_FOR_NOTHING = {"count_tokens"}  # the client's own tokenizer counts them
+
+
 def test_pain06_the_async_client_does_all_that_the_other_does(client, server):
     """The asyncio client is hardly documented and lacks half of the functions."""
     names = [name for name in vars(StreamingClient) if not name.startswith("_")]
-    blocking = [name for name in names if not name.startswith("a")]
+    blocking = [name for name in names if not name.startswith("a") and name not in WAITS_FOR_NOTHING]
     assert blocking
     assert [name for name in blocking if f"a{name}" not in names] == []
 
