@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nupic_client._json_formats import FORMATS
-from nupic_client._json_validation import KEYWORDS, Validator, kind_of, subschemas
+from nupic_client._json_schema_check import KEYWORDS, subschemas
+from nupic_client._json_validation import Validator
+from nupic_client._json_values import kind_of
 from nupic_client._suggest import listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.engine import GUIDE, GUIDE_TYPE, InvalidRequestError
