@@ -80,8 +80,20 @@ def test_a_wrong_count_is_refused(count):
         EndpointGroup(count)
 
 
+def taken_beside_a_free_one():
+    """Return a socket at a port that is free at 127.0.0.1, where other programs are more likely to listen."""
+    while True:
+        taken = socket.create_server(("127.0.0.2", 0))
+        try:
+            socket.create_server(("127.0.0.1", taken.getsockname()[1])).close()
+        except OSError:
+            taken.close()
+        else:
+            return taken
+
+
 def test_where_one_cannot_start_none_runs():
-    with socket.create_server(("127.0.0.2", 0)) as taken:
+    with taken_beside_a_free_one() as taken:
         group = EndpointGroup(hosts=["127.0.0.1", "127.0.0.2"], port=taken.getsockname()[1])
         with pytest.raises(ConfigurationError, match="cannot listen"), group:
             pass
