@@ -26,6 +26,18 @@ _TOOLS = (
 _SYSTEM_PROMPT = ("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")
 
 
+def _calls(space: str, *, content: Turn | None = None) -> CallFormat:
+    return CallFormat(
+        content=content,
+        before=f"[TOOL_CALLS]{space}[",
+        item='{"name": $quoted_name, "arguments": $arguments, "id": "$id"}',
+        between=", ",
+        after="]",
+        end=_EOS,
+        id_length=9,
+    )
+
+
 def _tools(space: str) -> ToolFormat:
     """Return how the Hugging Face templates of v3 write tools. Ids are what comes back in ``call_id``."""
     return ToolFormat(
@@ -35,14 +47,7 @@ def _tools(space: str) -> ToolFormat:
             write=joined_list,
             after="[/AVAILABLE_TOOLS]",
         ),
-        calls=CallFormat(
-            before=f"[TOOL_CALLS]{space}[",
-            item='{"name": $quoted_name, "arguments": $arguments, "id": "$id"}',
-            between=", ",
-            after="]",
-            end=_EOS,
-            id_length=9,
-        ),
+        calls=_calls(space),
         results=ResultFormat(
             item=f'[TOOL_RESULTS]{space}{{"content": $content, "call_id": "$id"}}[/TOOL_RESULTS]'
         ),
@@ -59,15 +64,7 @@ def _tools_7(space: str) -> ToolFormat:
             write=json_list,
             after="[/AVAILABLE_TOOLS]",
         ),
-        calls=CallFormat(
-            content=Turn(space, "", str.rstrip),
-            before=f"[TOOL_CALLS]{space}[",
-            item='{"name": $quoted_name, "arguments": $arguments, "id": "$id"}',
-            between=", ",
-            after="]",
-            end=_EOS,
-            id_length=9,
-        ),
+        calls=_calls(space, content=Turn(space, "", str.rstrip)),
         results=ResultFormat(item=f"[TOOL_RESULTS]{space}$id[TOOL_CONTENT]{space}$content[/TOOL_RESULTS]"),
     )
 
