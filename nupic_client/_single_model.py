@@ -32,6 +32,7 @@ from nupic_client.parts import ImagePart
 from nupic_client.prompts import PromptFormatter, formatter_for
 from nupic_client.registry import ModelRegistry, ModelSpec, default_registry
 from nupic_client.results import Generation
+from nupic_client.tools import Tool
 
 __all__ = ["SingleModelClient", "Tokenizer"]
 
@@ -179,7 +180,8 @@ class SingleModelClient:
                 answer, call = plan_answer(
                     formatter.family, formatter.answer, call, reasons=formatter.reasons
                 )
-            prompt, images = self._render(formatter, messages, call)
+            tools = None if answer is None else answer.tools
+            prompt, images = self._render(formatter, messages, call, tools)
             model = self._chat_spec
         return GenerationRequest(
             model=model,
@@ -242,13 +244,17 @@ class SingleModelClient:
         return self._formatter
 
     def _render(
-        self, formatter: PromptFormatter, messages: Sequence[Message], call: CallOptions
+        self,
+        formatter: PromptFormatter,
+        messages: Sequence[Message],
+        call: CallOptions,
+        tools: tuple[Tool, ...] | None,
     ) -> tuple[str, tuple[ImagePart, ...]]:
         """Return the prompt of a conversation, and its images, whose files are read."""
         try:
             rendered = formatter(
                 messages,
-                tools=call.tool_choice.offered(call.tools) or None if call.tools else None,
+                tools=tools,
                 continue_final_message=call.continue_final_message,
                 **call.template_variables,
             )
