@@ -441,7 +441,7 @@ async def _arun(loop: ToolLoop, call: ToolCall) -> Message:
         return loop.unknown(call)
     try:
         if inspect.iscoroutinefunction(tool.function):
-            value = await tool.run(call.arguments)
+            value = tool.run(call.arguments)
         else:
             value = await asyncio.to_thread(tool.run, call.arguments)
         return loop.result(call, await value if inspect.isawaitable(value) else value)

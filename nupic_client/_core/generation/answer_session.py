@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nupic_client._core.generation.answer.calls import AnswerPart
     from nupic_client._core.generation.answer_plan import AnswerPlan
     from nupic_client._output_format import OutputFormat
-    from nupic_client.errors import RequestError
     from nupic_client.results import Event
 
 __all__ = ["AnswerSession", "ItemAnswerSession", "with_parts"]
@@ -66,15 +65,6 @@ class AnswerSession(GenerationSession):
         """Take the regular end of the stream and return the text that was held back until then."""
         piece = super().ended(now)
         return (self._read(piece, now) if piece else "") + self._finish(now)
-
-    def failed(self, error: RequestError, now: float, *, gap: bool = False) -> RequestError:
-        """End with an error, and return it with the facts of this generation."""
-        if self.running and not gap:
-            piece = self._decoder.flush()
-            self._chunks.append(piece)
-            self._read(piece, now)
-            self._finish(now, cut=True)
-        return super().failed(error, now, gap=True)
 
     def events(self, text: str) -> Iterable[Event]:  # noqa: ARG002 - it is among the parts
         """Return the events since the last call, in order."""
@@ -122,6 +112,11 @@ class AnswerSession(GenerationSession):
             tool_calls=self._parser.tool_calls,
             reasoning=self._parser.reasoning or None,
         )
+
+    def _release(self, now: float) -> None:
+        super()._release(now)
+        self._read(self._chunks[-1], now)
+        self._finish(now, cut=True)
 
     def _read(self, piece: str, now: float) -> str:
         return self._take(self._parser.feed(piece), now)

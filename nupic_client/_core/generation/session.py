@@ -192,8 +192,12 @@ class GenerationSession(StreamSession[str]):
             StreamClosedError: the caller closed the stream just before.
         """
         if self.running and not gap:
-            self._chunks.append(self._decoder.flush())
+            self._release(now)
         return super().failed(error, now)
+
+    def _release(self, now: float) -> None:  # noqa: ARG002 - for subclasses
+        """Add the text that is held back to what has come, before an error ends the answer."""
+        self._chunks.append(self._decoder.flush())
 
     def result(self) -> Generation:
         """Return the generation; for a cancelled one, the text so far.
