@@ -43,8 +43,16 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
 """Packages that must get along with this one in a process, by the name of their tests."""
 INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
+    "opentelemetry": (),
+    "langchain": (),
+    "llama_index": (),
+    "litellm": (),
+    "llm": (),
+    "jupyter": (),
 }
-"""What the integrations are tested with, by the names of their extras."""
+"""What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
+RECIPES: Mapping[str, tuple[str, ...]] = {}
+"""Packages that the recipes of the documentation need, by the folder of their tests."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
@@ -189,16 +197,31 @@ def others(session: nox.Session, name: str) -> None:
 @nox.parametrize("name", list(INTEGRATIONS))
 def integrations(session: nox.Session, name: str) -> None:
     """Use the integrations with the libraries they are for; one environment each, with the versions that are known."""
-    session.install("--only-binary", ":all:", *INTEGRATIONS[name], *TOOLS)
-    session.install("-e", f".[{name}]")
+    session.install("--only-binary", ":all:", *INTEGRATIONS[name], *TOOLS, "pytest-cov")
+    session.install("-e", f".[{name.replace('_', '-')}]")
     _show(session, [*INTEGRATIONS[name], "grpcio", "protobuf"])
+    # The run of all tests has none of these libraries, so each module's coverage is measured where its library is.
+    coverage = (
+        f"--cov=nupic_client.integrations.{name}",
+        "--cov-config=tests/integrations/coverage.ini",
+        "--cov-report=term",
+        "--cov-fail-under=95",
+    )
     session.run(
-        "python",
-        "-m",
-        "pytest",
-        f"tests/integrations/{name}",
-        *session.posargs,
+        *("python", "-m", "pytest", f"tests/integrations/{name}", *coverage, *session.posargs),
         env={"NUPIC_INTEGRATION": name},
+    )
+
+
+@nox.session(python=OTHERS_PYTHON)
+@nox.parametrize("name", list(RECIPES))
+def recipes(session: nox.Session, name: str) -> None:
+    """Run the recipes of the documentation with the libraries they are for."""
+    session.install("--only-binary", ":all:", *RECIPES[name], *TOOLS)
+    session.install("-e", ".[local]")
+    _show(session, [*RECIPES[name], "grpcio", "protobuf"])
+    session.run(
+        "python", "-m", "pytest", f"tests/recipes/{name}", *session.posargs, env={"NUPIC_INTEGRATION": name}
     )
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import asyncio
 import dataclasses
 import importlib
-import inspect
 import itertools
 import logging
 import re
@@ -16,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from pages import ROOT, blocks, run_blocks, runner
 
 from nupic_client import ModelRegistry, ModelSpec
 from nupic_client.cli import program
@@ -27,18 +25,18 @@ from nupic_client.prompts import FAMILIES
 from nupic_client.prompts.family import Family
 from nupic_client.testing import FakeTriton, competent_model, text_signature
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*/*.md")])
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path) -> list[tuple[int, str]]:
-    text = page.read_text(encoding="utf-8")
-    return [(text.count("\n", 0, match.start()) + 2, match[1]) for match in BLOCK.finditer(text)]
 
 
 def with_code() -> list[Path]:
-    return [page for page in PAGES if blocks(page)]
+    return [page for page in PAGES if blocks(page) and runner(page) is None]
+
+
+def test_code_that_needs_other_libraries_is_run_by_a_session_that_there_is():
+    sessions = {name for page in PAGES if (name := runner(page))}
+    assert sessions <= {
+        path.name for folder in ("integrations", "recipes") for path in (ROOT / "tests" / folder).glob("*/")
+    }
 
 
 def test_there_is_code_to_run():
@@ -83,19 +81,7 @@ def test_the_code_of_a_page_runs(page, monkeypatch, capsys):
     with FakeTriton(REPLIES.get(page.name, STORY), models=models) as server:
         # The pages name the default url, on which a reader's server listens.
         monkeypatch.setenv("NUPIC_URL", server.url)
-        names: dict[str, object] = {"__name__": "page"}
-
-        async def run() -> None:
-            for line, code in blocks(page):
-                code = "\n" * (line - 1) + code.replace("localhost:8001", server.url)
-                compiled = compile(
-                    code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-                )
-                outcome = eval(compiled, names)
-                if inspect.isawaitable(outcome):
-                    await outcome
-
-        asyncio.run(run())
+        names = run_blocks(page, server.url)
         client = names.get("client")
         if client is not None:
             client.close()

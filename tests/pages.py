@@ -1,0 +1,54 @@
+"""The Python code of the documentation's pages, and how it is run."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from pathlib import Path
+
+__all__ = ["ROOT", "blocks", "run_blocks", "runner"]
+
+ROOT = Path(__file__).parents[1]
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_RUNNER = re.compile(r"^<!-- runs: ([\w-]+) -->$", re.MULTILINE)
+
+
+def blocks(page: Path) -> list[tuple[int, str]]:
+    """Return the blocks of Python of a page, each with the number of its first line."""
+    text = page.read_text(encoding="utf-8")
+    return [(text.count("\n", 0, match.start()) + 2, match[1]) for match in _BLOCK.finditer(text)]
+
+
+def runner(page: Path) -> str | None:
+    """Return the session of nox that runs the code of a page, where that needs libraries which ``.venv`` lacks.
+
+    Such a page has the line ``<!-- runs: langchain -->``.
+    """
+    found = _RUNNER.search(page.read_text(encoding="utf-8"))
+    return found and found[1]
+
+
+def run_blocks(page: Path, url: str) -> dict[str, object]:
+    """Run the blocks of a page one after the other, with top-level ``await``, against a server that has the url.
+
+    Args:
+        page: the file.
+        url: stands for ``localhost:8001``, which the pages name.
+
+    Returns:
+        The names that the blocks have made.
+    """
+    names: dict[str, object] = {"__name__": "page"}
+
+    async def run() -> None:
+        for line, code in blocks(page):
+            source = "\n" * (line - 1) + code.replace("localhost:8001", url)
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            outcome = eval(compile(source, str(page), "exec", flags=flags, dont_inherit=True), names)
+            if inspect.isawaitable(outcome):
+                await outcome
+
+    asyncio.run(run())
+    return names
