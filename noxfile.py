@@ -51,6 +51,8 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "jupyter": (),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
+PYRIGHT = "basedpyright==1.40.2"
+"""Pyright with everything it needs in packages of PyPI; pyright's own fetches itself from elsewhere."""
 RECIPES: Mapping[str, tuple[str, ...]] = {}
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 
@@ -124,13 +126,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=sys.executable, reuse_venv=False)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel and use it where nothing else is installed and nothing of the repository is on the path."""
+    """Build the wheel and use it where nothing else is installed; then look whether pyright knows all its types."""
     for folder in ("dist", "build"):
         shutil.rmtree(ROOT / folder, ignore_errors=True)
     _dev(session, "pyproject-build", "-q", "--wheel", "--outdir", "dist")
     session.install(*map(str, (ROOT / "dist").glob("*.whl")))
     with session.chdir("/"):
         session.run("python", "-W", "error", str(ROOT / ".ci" / "check_wheel.py"))
+        session.install("--only-binary", ":all:", PYRIGHT)
+        session.run("python", str(ROOT / ".ci" / "check_types.py"))
 
 
 def _tests(session: nox.Session) -> None:

@@ -42,7 +42,9 @@ _HURRY = 5.0
 
 
 class _MakeRequest(Protocol):
-    def __call__(self, options: Any, *, streamed: bool = ...) -> InferenceRequest: ...
+    """Makes the request of a call of a sequence."""
+
+    def __call__(self, options: Any, *, streamed: bool = False) -> InferenceRequest: ...
 
 
 class InferenceSequence:

@@ -36,10 +36,10 @@ class StreamCall:
     def __init__(
         self, call: Iterable[bytes], channel: Any, give_back: Callable[[], object] | None = None
     ) -> None:
-        self.call = call
+        self.call: Iterable[bytes] = call
         self.read: Callable[[], bytes] = iter(call).__next__
         """Wait for the next response and return it; raises as gRPC does. Bound directly, for speed: each token calls it."""
-        self.channel = channel
+        self.channel: Any = channel
         self._ended = False
         # What closes the channel must not find it given back, nor the other way round: who pops this may.
         self._own = [] if give_back is None else [give_back]

@@ -101,7 +101,7 @@ class LocalServer:
         self._wait = wait
         self._progress = progress
         self._running: _Running | None = None
-        self.url = ""
+        self.url: str = ""
         """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     def start(self) -> Self:

@@ -28,7 +28,7 @@ class MetadataSource:
     __slots__ = ("layers",)
 
     def __init__(self, *layers: Mapping[str, str | bytes] | Callable[[], Any]) -> None:
-        self.layers = layers
+        self.layers: tuple[Mapping[str, str | bytes] | Callable[[], Any], ...] = layers
 
     def resolve(self, context: Context | None) -> Flow[SentMetadata]:
         """Return the metadata of one call.

@@ -146,10 +146,10 @@ class Watch:
     def __init__(
         self, observing: Observing, operation: Operation, *, streaming: bool | None, session: str
     ) -> None:
-        self.observing = observing
+        self.observing: Observing = observing
         self.operation = operation
-        self.streaming = streaming
-        self.session = session
+        self.streaming: bool | None = streaming
+        self.session: str = session
         self._context = copy_context()
         self._running: set[Observation] = set()
 
@@ -216,8 +216,8 @@ class Observation:
         self._process = os.getpid()
         self._deferred = watch.observing.defer()
         self._open = [self]  # who pops it tells of the end: no lock, because destructors do
-        self.context = context
-        self.model = ""
+        self.context: Context = context
+        self.model: str = ""
         """The server's name of the model."""
         self.attempts: Attempts | None = None
         """Those of a unary call."""

@@ -114,20 +114,22 @@ class StreamSession(StreamState[ItemT]):
         observation: Observation | None = None,
     ) -> None:
         super().__init__(start, on_end, observation)
-        self.model = model
-        self.target = target
-        self.request_id = request_id
+        self.model: str = model
+        self.target: str = target
+        self.request_id: str = request_id
         self.failed_attempts: tuple[Attempt, ...] = ()
         self.placement: Placement | None = None
         """Its place on one of several servers."""
-        self.queued = False
+        self.queued: bool = False
         """Whether the attempt waits for such a place: then it went to no server yet."""
-        self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
+        self.deadlines: Deadlines = Deadlines(
+            options.timeouts.first_token, options.timeouts.between_tokens, start
+        )
         self._options = options
         context = None if observation is None else observation.context
         self._credentials = SignedCall(bearer, options.metadata, context)
         self._hidden = False
-        self.unary = False
+        self.unary: bool = False
         """Whether a unary call stands for the stream."""
         self._start = start
         self._on_signature_changed = on_signature_changed

@@ -71,9 +71,9 @@ class StreamState(Generic[ItemT]):
         self, start: float, on_end: Callable[[Any], None] | None, observation: Observation | None = None
     ) -> None:
         self._state = State.RUNNING
-        self.running = True
+        self.running: bool = True
         """Whether the answer is still coming."""
-        self.outputs_only = False
+        self.outputs_only: bool = False
         """Whether the item that was received last is false and counts nonetheless: a text's other outputs came."""
         self._client_closed = False
         self._consumed = False
@@ -82,7 +82,7 @@ class StreamState(Generic[ItemT]):
         self._end = start
         self._on_end = on_end
         self._observation = observation
-        self.first_due = observation is not None and observation.wants_first
+        self.first_due: bool = observation is not None and observation.wants_first
         """Whether an observer waits for the first item."""
 
     @property

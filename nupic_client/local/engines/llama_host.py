@@ -60,7 +60,7 @@ class LlamaHost:
         self._lock = threading.Lock()
         self.server: Any = None
         """The engine, None before `load` and after `close`. It is kept while there are workers."""
-        self.closing = threading.Event()
+        self.closing: threading.Event = threading.Event()
         """Set to end all work."""
 
     def load(self, path: str | os.PathLike[str]) -> None:

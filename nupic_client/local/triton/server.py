@@ -95,7 +95,7 @@ class TritonServer:
         self._progress = progress
         self._folder: Path | None = None
         self._process: TritonProcess | None = None
-        self.url = ""
+        self.url: str = ""
         """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     @property
