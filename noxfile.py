@@ -53,7 +53,11 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
 PYRIGHT = "basedpyright==1.40.2"
 """Pyright with everything it needs in packages of PyPI; pyright's own fetches itself from elsewhere."""
-RECIPES: Mapping[str, tuple[str, ...]] = {}
+PROSE = (*("README.md", "CHANGELOG.md", "SECURITY.md"), *("docs", "examples", "benchmarks", "nupic_client"))
+"""The files whose spelling is checked."""
+RECIPES: Mapping[str, tuple[str, ...]] = {
+    "tutorial": ("fastapi==0.165.0", "uvicorn==0.54.0"),
+}
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 
 nox.needs_version = ">=2025.2.9"
@@ -106,9 +110,10 @@ def _dev(session: nox.Session, program: str, *arguments: str) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Formatting, lint rules, and which layer imports which."""
+    """Formatting, lint rules, spelling, and which layer imports which."""
     _dev(session, "ruff", "format", "--check", ".")
     _dev(session, "ruff", "check", ".")
+    _dev(session, "codespell", *PROSE)
     _dev(session, "lint-imports")
 
 
@@ -121,7 +126,10 @@ def types(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """The pages, without a warning."""
-    _dev(session, "sphinx-build", "-q", "-W", "-n", "-T", "-b", "html", "docs", "docs/_build/html")
+    built = ROOT / "docs" / "_build" / "html"
+    _dev(session, "sphinx-build", "-q", "-W", "-n", "-T", "-b", "html", "docs", str(built))
+    if "5-chat-app" not in (built / "llms.txt").read_text(encoding="utf-8"):
+        session.error("llms.txt does not list the pages")
 
 
 @nox.session(python=sys.executable, reuse_venv=False)
