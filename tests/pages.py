@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import re
+from collections.abc import Awaitable
 from pathlib import Path
 
 __all__ = ["ROOT", "blocks", "run_blocks", "runner"]
@@ -31,7 +32,7 @@ def runner(page: Path) -> str | None:
 
 
 def run_blocks(page: Path, url: str) -> dict[str, object]:
-    """Run the blocks of a page one after the other, with top-level ``await``, against a server that has the url.
+    """Run the blocks of a page one after the other, as a notebook does: ``await`` may stand at the top level.
 
     Args:
         page: the file.
@@ -41,14 +42,19 @@ def run_blocks(page: Path, url: str) -> dict[str, object]:
         The names that the blocks have made.
     """
     names: dict[str, object] = {"__name__": "page"}
-
-    async def run() -> None:
+    loop = asyncio.new_event_loop()
+    try:
         for line, code in blocks(page):
             source = "\n" * (line - 1) + code.replace("localhost:8001", url)
             flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
             outcome = eval(compile(source, str(page), "exec", flags=flags, dont_inherit=True), names)
             if inspect.isawaitable(outcome):
-                await outcome
-
-    asyncio.run(run())
+                loop.run_until_complete(_awaited(outcome))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
     return names
+
+
+async def _awaited(outcome: Awaitable[object]) -> None:
+    await outcome
