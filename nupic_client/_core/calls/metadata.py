@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from nupic_client.errors import ConfigurationError
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Flow, Metadata, SentMetadata
 
-__all__ = ["MetadataSource", "metadata_over"]
+__all__ = ["MetadataSource", "metadata_over", "metadata_under"]
 
 
 class MetadataSource:
@@ -69,6 +69,12 @@ def metadata_over(default: Metadata, given: Any) -> Metadata:
     if made:
         return MetadataSource(*([dict(default)] if default else []), layer)
     return tuple({**dict(default), **layer}.items())
+
+
+def metadata_under(given: Metadata, functions: Iterable[Callable[[], Any]]) -> MetadataSource:
+    """Return the metadata of a call with those that functions make under it; names that both have are the call's."""
+    layers = given.layers if isinstance(given, MetadataSource) else (dict(given),)
+    return MetadataSource(*functions, *layers)
 
 
 def _checked(found: Any) -> Mapping[str, str | bytes]:
