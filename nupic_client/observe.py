@@ -6,7 +6,7 @@ The facts are about a request, never of it: no prompt, no text, no arrays, no me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -208,7 +208,7 @@ class TracingObserver(Observer, Protocol):
         .. code-block:: python
 
             class Headers(TracingObserver):
-                def metadata(self) -> Mapping[str, str]:
+                def metadata(self, names: Collection[str]) -> Mapping[str, str]:
                     return {"x-tenant": tenant.get()}
     """
 
@@ -225,11 +225,14 @@ class TracingObserver(Observer, Protocol):
         """
         return True
 
-    def metadata(self) -> Mapping[str, str | bytes]:
+    def metadata(self, names: Collection[str]) -> Mapping[str, str | bytes]:  # noqa: ARG002 - for those that extend it
         """Make metadata (headers) for a call to the server, such as those of tracing.
 
         It is called for each attempt of a request, and for the question about the model, in the context that
         ``on_start`` has left. The metadata of the client and of the call go over it, name by name.
+
+        Args:
+            names: of the metadata that the client and the call give.
 
         Returns:
             The metadata; empty for none.

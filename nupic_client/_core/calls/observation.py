@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -107,10 +107,14 @@ class Observing:
         """Whether to tell of the requests of a call."""
         return not self.dropped and (self.wants is None or bool(self.tell("wants", operation)))
 
-    def made_metadata(self) -> Mapping[str, str | bytes]:
-        """Return the observer's metadata for a call; what cannot be sent drops the observer, as an exception does."""
+    def made_metadata(self, names: Collection[str]) -> Mapping[str, str | bytes]:
+        """Return the observer's metadata for a call; what cannot be sent drops the observer, as an exception does.
+
+        Args:
+            names: of the metadata that there is already.
+        """
         try:
-            return check_metadata(self.tell("metadata") or {})
+            return check_metadata(self.tell("metadata", names) or {})
         except ConfigurationError:
             self._drop("metadata")
             return {}
@@ -286,7 +290,7 @@ class Observation:
         """Return the metadata of a call with those of the observers under it."""
         if not self._watch.adds_metadata:
             return given
-        return metadata_under(given, [each.made_metadata for each, _ in self._told if each.metadata])
+        return metadata_under(given, (each.made_metadata for each, _ in self._told if each.metadata))
 
     def asked(self, prompt: str | tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
         """Take what is said in the request, for observers that want to know."""
