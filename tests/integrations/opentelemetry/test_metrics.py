@@ -12,7 +12,7 @@ from integrations.opentelemetry.recording import agenerate, amap, generate, map_
 
 from nupic_client import RequestError, StreamingClient
 from nupic_client.integrations.opentelemetry.names import LATEST, PRESENT, names_of
-from nupic_client.testing import abort
+from nupic_client.testing import FakeTriton, abort
 
 WAYS = pytest.mark.parametrize("ask", [generate, agenerate, map_, amap])
 SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
@@ -144,9 +144,7 @@ def test_metrics_alone(memory, client):
 
 
 def test_several_servers_are_known_by_the_one_that_answered(memory, server):
-    with StreamingClient(
-        "gpt.streaming", [server.url, server.url.replace("127.0.0.1", "127.0.0.2")]
-    ) as client:
+    with FakeTriton(["a"]) as other, StreamingClient("gpt.streaming", [server.url, other.url]) as client:
         memory.instrument(client)
         endpoint = client.generate("hi").endpoint
     (point,) = memory.points()["gen_ai.client.operation.duration"]
