@@ -86,6 +86,7 @@ class StreamSession(StreamState[ItemT]):
         "_on_signature_changed",
         "_options",
         "_start",
+        "context",
         "deadlines",
         "failed_attempts",
         "model",
@@ -126,8 +127,10 @@ class StreamSession(StreamState[ItemT]):
             options.timeouts.first_token, options.timeouts.between_tokens, start
         )
         self._options = options
-        context = None if observation is None else observation.context
-        self._credentials = SignedCall(bearer, options.metadata, context)
+        self.context = None if observation is None else observation.context
+        """In which its calls are started, for interceptors; None for that of the caller."""
+        metadata = options.metadata if observation is None else observation.metadata(options.metadata)
+        self._credentials = SignedCall(bearer, metadata, self.context)
         self._hidden = False
         self.unary: bool = False
         """Whether a unary call stands for the stream."""

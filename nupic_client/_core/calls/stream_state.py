@@ -18,6 +18,7 @@ from nupic_client.logs import logger
 if TYPE_CHECKING:
     from nupic_client._core.calls.observation import Observation
     from nupic_client.errors import RequestError
+    from nupic_client.messages import Message
     from nupic_client.observe import RequestOutcome
 
 __all__ = ["Later", "State", "StreamState"]
@@ -97,6 +98,10 @@ class StreamState(Generic[ItemT]):
     @abstractmethod
     def _outcome(self) -> RequestOutcome:
         """Return the outcome for an observer."""
+
+    def said(self) -> Message | None:
+        """Return the answer as far as it came, for an observer that wants to know; None where there are no words."""
+        return None
 
     def cancelled(
         self,
@@ -182,4 +187,4 @@ class StreamState(Generic[ItemT]):
             on_end(self)
         observation, self._observation = self._observation, None
         if observation is not None:
-            observation.ended(self._outcome, dropped=later is not None)
+            observation.ended(self._outcome, self.said, dropped=later is not None)
