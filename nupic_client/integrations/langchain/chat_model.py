@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
 from nupic_client import OutputError, StreamingClient
@@ -72,6 +72,8 @@ class ChatNupic(TextModel, BaseChatModel):
     """Who sees to the form of an answer and to forced calls, see `GenerateOptions`."""
     output_retries: int | None = None
     """How often ``invoke`` asks again with ``enforce="validate"``."""
+
+    model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

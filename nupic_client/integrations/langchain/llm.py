@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseLLM
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation as TextGeneration
 from langchain_core.outputs import GenerationChunk, LLMResult
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from nupic_client import Event, Finished, Generation, StreamingClient, TextDelta
@@ -44,6 +44,8 @@ class NupicLLM(TextModel, BaseLLM):
 
     concurrency: int = Field(default=32, ge=1)
     """How many prompts of one call are generated at the same time."""
+
+    model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -182,6 +182,8 @@ class TextModel(Connection):
 
     def _identity(self, names: Sequence[str]) -> dict[str, Any]:
         identity = super()._identity(("formatter", "backend", *names))
+        if "stop" in identity:  # LangChain puts the call's in its place, which may be none
+            identity["stop_sequences"] = identity.pop("stop")
         if isinstance(self.formatter, PromptFormatter):
             identity["formatter"] = _digest(self.formatter)
         return identity

@@ -20,7 +20,6 @@ MAY_SKIP = {
     "test_image_inputs",  # it fetches an image from the network; test_messages.py has our own
     "test_image_tool_message",
     "test_pdf_tool_message",
-    "test_anthropic_inputs",
     "test_stream_time",  # it wants recordings of a network
 }
 """The tests of langchain-tests that do not apply."""
@@ -34,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("NUPIC_INTEGRATION") == "langchain":
         config.option.asyncio_mode = "auto"
         config.option.benchmark_disable = True
-        warnings.filterwarnings("ignore", "The configuration option .asyncio_default_fixture_loop_scope. is unset")
+        warnings.filterwarnings(
+            "ignore", "The configuration option .asyncio_default_fixture_loop_scope. is unset"
+        )
     count(
         config,
         "langchain",

@@ -67,6 +67,10 @@ class Features:
         return True
 
     @property
+    def supports_anthropic_inputs(self):
+        return True
+
+    @property
     def supports_model_override(self):
         return True
 
