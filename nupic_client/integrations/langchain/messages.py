@@ -58,7 +58,8 @@ def conversation(messages: Sequence[BaseMessage], *, alternating: bool = False) 
 
 def _fields(message: BaseMessage, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a message as a mapping that `to_messages` reads."""
-    role = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type)
+    kind = message.type.removesuffix("MessageChunk").lower()
+    role = message.role if isinstance(message, ChatMessage) else _ROLES.get(kind)
     if role is None:
         raise ConfigurationError(
             f"messages must be those of a conversation, not {type(message).__name__}", parameter="messages"
@@ -71,7 +72,7 @@ def _fields(message: BaseMessage, names: Mapping[str, str]) -> dict[str, Any]:
             "tool_call_id": message.tool_call_id,
             "name": message.name or names.get(message.tool_call_id),
         }
-    elif message.type == "function":
+    elif kind == "function":
         fields["name"] = message.name
     return fields
 
