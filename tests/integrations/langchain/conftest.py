@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 
 import pytest
 from integrations.counts import count
+
+from nupic_client import LocalServer
 
 SUITES = {
     "test_standard.py::TestUnit": "langchain-tests, chat model, unit",
@@ -23,8 +26,21 @@ MAY_SKIP = {
     "test_stream_time",  # it wants recordings of a network
 }
 """The tests of langchain-tests that do not apply."""
-UP_TO_THE_MODEL: set[str] = set()
+UP_TO_THE_MODEL = {
+    "test_tool_calling",
+    "test_tool_calling_async",
+    "test_json_mode",
+    "test_agent_loop",
+    "test_unicode_tool_call_integration",
+}
 """What a model of 135 million parameters gets wrong, or may on another processor: values and not forms."""
+
+
+@pytest.fixture(scope="session")
+def local_server() -> Iterator[LocalServer]:
+    """The embedded model."""
+    with LocalServer() as server:
+        yield server
 
 
 @pytest.hookimpl(tryfirst=True)

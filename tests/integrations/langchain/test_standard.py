@@ -11,19 +11,12 @@ need("langchain")
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
-from nupic_client import LocalServer
 from nupic_client.integrations.langchain import ChatNupic, NupicEmbeddings
 from nupic_client.testing import FakeTriton, competent_model, text_signature
 
 pytestmark = pytest.mark.slow
 
 OTHER = "other.streaming"
-
-
-@pytest.fixture(scope="module")
-def local_server():
-    with LocalServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +101,7 @@ class TestEmbedded(Features, ChatModelIntegrationTests):
     @property
     def chat_model_params(self):
         # Without the penalty a model this small says the same again until max_tokens.
-        options = {"temperature": 0, "max_tokens": 200, "repetition_penalty": 1.3}
+        options = {"temperature": 0, "max_tokens": 100, "repetition_penalty": 1.3}
         return {"model": "smollm2", "url": self.url, "formatter": "smollm2", **options}
 
     @property
