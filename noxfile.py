@@ -44,7 +44,10 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
 INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
     "opentelemetry": (),
-    "langchain": (),
+    "langchain": (
+        *("langchain-core==1.8.3", "langchain==1.5.2", "langgraph==1.2.24", "langchain-tests==1.1.9"),
+        *("pytest-asyncio==1.5.0", "jinja2==3.1.6", "xllamacpp==2026.10.11549"),
+    ),
     "llama_index": (),
     "litellm": (),
     "llm": (),

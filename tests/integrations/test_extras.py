@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-EXTRAS = {"ray": ("ray", "pyarrow")}
+EXTRAS = {
+    "ray": ("ray", "pyarrow"),
+    "langchain": ("langchain_core",),
+}
 """What each integration imports, of which any may be missing."""
 
 
