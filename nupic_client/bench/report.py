@@ -237,7 +237,11 @@ def _notes(report: BenchReport) -> list[str]:
             f"this process woke up {delay} late: durations of a few of these say little; measure with less load"
         )
     if report.cut_off:
-        notes.append(
-            f"{report.cut_off} requests were on their way when it was stopped: they are in no figure"
+        were = (
+            "1 request was on its way"
+            if report.cut_off == 1
+            else f"{report.cut_off} requests were on their way"
         )
+        are = "it is" if report.cut_off == 1 else "they are"
+        notes.append(f"{were} when it was stopped: {are} in no figure")
     return notes
