@@ -141,7 +141,7 @@ class BenchReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the figures must know: what counts as a token, and what the measuring itself has changed."""
+        """Sentences for the reader of the figures, about what counts as a token and what the measuring itself adds."""
         return tuple(_notes(self))
 
     @property

@@ -101,12 +101,12 @@ class BenchSettings:
 
     @property
     def load(self) -> Literal["concurrency", "request_rate"]:
-        """What is kept: a number of requests at the same time, or a rate."""
+        """Whether a number of requests at the same time is kept, or a rate."""
         return "concurrency" if self.request_rate is None else "request_rate"
 
     @property
     def level(self) -> float:
-        """That number, or that rate."""
+        """The number of requests at the same time, or of requests a second."""
         return (self.concurrency or 1) if self.request_rate is None else self.request_rate
 
     @property
