@@ -16,6 +16,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from nupic_client.bench.arguments import BenchArguments
 from nupic_client.bench.job import BenchJob
 from nupic_client.bench.plot import check_plot, plot
 from nupic_client.bench.report import BenchProgress, BenchReport, ErrorCount
@@ -26,6 +27,7 @@ from nupic_client.options import GenerateOptions
 from nupic_client.prompts import PromptFormatter
 
 __all__ = [
+    "BenchArguments",
     "BenchClient",
     "BenchJob",
     "BenchProgress",
@@ -120,7 +122,7 @@ def run(
     return _job(locals()).run()
 
 
-async def arun(model: str, url: str | None = None, **arguments: Any) -> BenchReport:
+async def arun(model: str, url: str | None = None, **arguments: Unpack[BenchArguments]) -> BenchReport:
     """Send requests to a model, measure each, and return the figures; the async twin of `run`.
 
     What else runs in the same event loop makes the figures worse than the server is.
@@ -128,7 +130,7 @@ async def arun(model: str, url: str | None = None, **arguments: Any) -> BenchRep
     Args:
         model: as for `run`.
         url: as for `run`.
-        **arguments: as for `run`.
+        **arguments: as for `run`, see `BenchArguments`.
 
     Returns:
         As `run`.

@@ -29,6 +29,8 @@ __all__ = ["BenchJob"]
 _Value = TypeVar("_Value")
 _TICK, _SHOW_EVERY = 0.05, 10
 """Seconds between two looks at how late the loop is; the progress is shown at each tenth."""
+_MOST_THREADS = 256
+"""Requests of a rate over HTTP at the same time: each has a thread."""
 
 
 class BenchJob:
@@ -98,7 +100,11 @@ class BenchJob:
         settings = self._settings
         with self._clients() as client:
             prompts = prompt_source(settings)
-            most = settings.max_outstanding if settings.load == "request_rate" else int(settings.level)
+            most = (
+                min(settings.max_outstanding, _MOST_THREADS)
+                if settings.load == "request_rate"
+                else int(settings.level)
+            )
             sender = sender_of(client, streaming=settings.streaming, concurrency=most, options=self._options)
             stopped = asyncio.Event()
             self._wake = asyncio.get_running_loop(), stopped

@@ -17,7 +17,7 @@ __all__ = ["Load"]
 
 _PAUSE, _LONGEST_PAUSE = 0.01, 1.0
 """Seconds before a worker sends again whose request failed: a server that refuses at once is not flooded."""
-_TIMER = 0.002
+_TIMER = 0.001
 """Timers of event loops are good for a millisecond; the rest of a wait is polled."""
 
 
@@ -97,25 +97,36 @@ class Load:
         """Send each request when it is due, whether or not those before it have been answered."""
         rate, pauses = self._settings.level, random.Random(f"{self._settings.random_seed} pauses")  # noqa: S311 - no secret
         is_random = self._settings.request_distribution == "poisson"
+        places = asyncio.Semaphore(self._settings.max_outstanding)
         running: set[asyncio.Task[bool]] = set()
+        wrong: list[BaseException] = []
+
+        def ended(task: asyncio.Task[bool]) -> None:
+            running.discard(task)
+            places.release()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                wrong.append(error)
+
         planned = self.begin
         try:
-            while self._goes_on(planned):
+            while self._goes_on(planned) and not wrong:
                 prompt = self._prompts.next()
                 await _until(planned)
-                if len(running) >= self._settings.max_outstanding:
-                    await _next_end(running)
+                await places.acquire()
                 self.sent += 1
                 self._recorder.send_delay.add(max(clock() - planned, 0.0))
-                running.add(asyncio.ensure_future(self._request(prompt, planned)))
-                _drop_ended(running)
+                task = asyncio.ensure_future(self._request(prompt, planned))
+                running.add(task)
+                task.add_done_callback(ended)
                 planned += pauses.expovariate(rate) if is_random else 1 / rate
-            while running:
-                await _next_end(running)
+            if running:
+                await asyncio.wait(running)
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+        if wrong:
+            raise wrong[0]
 
     async def _request(self, prompt: BenchPrompt, planned: float | None) -> bool:
         self.running += 1
@@ -143,14 +154,3 @@ async def _until(moment: float) -> None:
     """Wait for a reading of the clock."""
     while (left := moment - clock()) > 0:
         await asyncio.sleep(left - _TIMER if left > _TIMER else 0)
-
-
-async def _next_end(running: set[asyncio.Task[bool]]) -> None:
-    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    _drop_ended(running)
-
-
-def _drop_ended(running: set[asyncio.Task[bool]]) -> None:
-    for task in [task for task in running if task.done()]:
-        running.discard(task)
-        task.result()

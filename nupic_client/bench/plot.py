@@ -96,7 +96,8 @@ def _throughput(axis: Any, reports: Sequence[BenchReport]) -> None:
     axis.plot([user for user, _, _ in points], [total for _, total, _ in points], marker="o")
     for user, total, level in points:
         axis.annotate(f" {level:g}", (user, total), va="bottom", fontsize="small")
-    axis.set(xlabel="tokens/s of each user", ylabel="tokens/s of all", ylim=(0, None), xlim=(0, None))
+    axis.set(xlabel="tokens/s of each user", ylabel="tokens/s of all", ylim=(0, None))
+    axis.set_xlim(0, 1.1 * max((user for user, _, _ in points), default=1.0))
     _plain(axis)
 
 

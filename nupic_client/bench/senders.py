@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeAlias, cast
 
-from nupic_client import HttpInferenceClient, InferenceClient, StreamingClient
+from nupic_client import HttpInferenceClient, InferenceClient, StreamingClient, TextStream
 from nupic_client.bench.metrics import Measurement
 from nupic_client.bench.prompts import BenchPrompt
 from nupic_client.options import GenerateOptions
@@ -19,8 +19,6 @@ __all__ = ["BenchClient", "Sender", "clock", "sender_of"]
 BenchClient: TypeAlias = StreamingClient | InferenceClient | HttpInferenceClient
 """A client that generates texts."""
 clock = time.perf_counter
-MOST_THREADS = 256
-"""Requests over HTTP at the same time: each has a thread."""
 
 
 class Sender(Protocol):
@@ -53,7 +51,7 @@ def sender_of(
     """
     given: dict[str, Any] = {"max_retries": 0, **options}  # a request that is sent again is another one
     if isinstance(client, HttpInferenceClient):
-        return _HttpSender(client, given, streaming=streaming, threads=min(concurrency, MOST_THREADS))
+        return _HttpSender(client, given, streaming=streaming, threads=concurrency)
     if streaming and isinstance(client, StreamingClient):
         return _StreamSender(client, given)
     return _UnarySender(client, given)
@@ -106,30 +104,34 @@ class _HttpSender:
         self._client, self._options = client, options
         self._run = self._stream if streaming else self._generate
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="nupic_client.bench")
-        self._ended = False
+        self._streams: set[TextStream] = set()
 
     async def send(self, prompt: BenchPrompt, planned: float | None) -> Measurement:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, prompt, planned)
 
     def close(self) -> None:
-        self._ended = True
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        # Not waited for: an answer that does not stream ends when it is there, or with its client.
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for stream in tuple(self._streams):
+            stream.close()
 
     def _stream(self, prompt: BenchPrompt, planned: float | None) -> Measurement:
         start = clock() if planned is None else planned
         first = second = last = None
         chunks = 0
         with self._client.stream(prompt.prompt, **_options(self._options, prompt)) as stream:
-            for _ in stream:
-                last = clock()
-                chunks += 1
-                if first is None:
-                    first = last
-                elif second is None:
-                    second = last
-                if self._ended:
-                    break
-            generation = stream.result()
+            self._streams.add(stream)
+            try:
+                for _ in stream:
+                    last = clock()
+                    chunks += 1
+                    if first is None:
+                        first = last
+                    elif second is None:
+                        second = last
+                generation = stream.result()
+            finally:
+                self._streams.discard(stream)
         return _measured(prompt, generation, start, first, second, last, chunks)
 
     def _generate(self, prompt: BenchPrompt, planned: float | None) -> Measurement:

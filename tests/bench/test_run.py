@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from nupic_client import (
     user,
 )
 from nupic_client.local.engine import text_signature
+from nupic_client.options import GenerateOptions
 from nupic_client.testing import EndpointGroup, FakeTriton, fail, silence, sleep
 
 FIRST, NEXT = 0.08, 0.03
@@ -322,6 +324,41 @@ def test_whole_answers_over_http(rest):
     )
     assert report.request_count == 2
     assert report.time_to_first_token is None
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_stop_ends_what_runs_over_http(streaming):
+    go_on = threading.Event()
+    signature = text_signature("gpt.streaming", decoupled=streaming)
+
+    def held(asked):
+        yield {"model_name": "gpt.streaming", "model_version": "1", "text_output": "a"}
+        yield go_on
+
+    def answer(request):
+        go_on.wait(60)
+
+    with RestServer(signature, answer=answer) as rest:
+        rest.events = held
+        settings = bench.BenchSettings(streaming=streaming, measurement_interval=600, warmup_request_count=0)
+        job = bench.BenchJob("gpt.streaming", rest.url, settings=settings)
+        outcome = []
+        thread = threading.Thread(target=lambda: outcome.append(job.run()))
+        thread.start()
+        rest.wait_until(lambda: rest.prompts or rest.requests)
+        job.stop()
+        thread.join(60)
+        go_on.set()
+    assert (outcome[0].ended, outcome[0].cut_off) == ("stopped", 1)
+
+
+def test_the_arguments_for_type_checkers_are_those_of_run():
+    named = [
+        name for name in inspect.signature(bench.run).parameters if name not in {"model", "url", "options"}
+    ]
+    options = set(GenerateOptions.__annotations__)
+    assert [name for name in bench.BenchArguments.__annotations__ if name not in options] == named
+    assert set(bench.BenchSettings.__slots__) | {"client", "formatter"} == set(named)
 
 
 def test_an_inference_client_answers_at_once(server):
