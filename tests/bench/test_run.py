@@ -22,7 +22,7 @@ from nupic_client import (
 )
 from nupic_client.local.engine import text_signature
 from nupic_client.options import GenerateOptions
-from nupic_client.testing import EndpointGroup, FakeTriton, fail, silence, sleep
+from nupic_client.testing import EndpointGroup, FakeTriton, abort, fail, silence, sleep
 
 FIRST, NEXT = 0.08, 0.03
 PACED = (sleep(FIRST), "one", sleep(NEXT), " two", sleep(NEXT), " three")
@@ -169,6 +169,15 @@ def test_failures_are_counted_and_the_others_measured(server):
     assert report.request_latency.count == 6
     # Sent once each: a request that is sent again is another load.
     assert len(server.requests) == 10
+
+
+def test_a_request_is_sent_once_unless_asked_for(server):
+    server.reply = (abort("UNAVAILABLE", "not now"),)
+    report = measured(server, warmup_request_count=0, request_count=2)
+    assert (report.error_count, len(server.requests)) == (2, 2)
+    server.clear()
+    measured(server, warmup_request_count=0, request_count=1, max_retries=1)
+    assert len(server.requests) == 2
 
 
 def test_a_benchmark_in_which_all_fail_has_a_report(server):
