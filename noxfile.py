@@ -242,14 +242,14 @@ def recipes(session: nox.Session, name: str) -> None:
 
 @nox.session(python=sys.executable)
 def perf(session: nox.Session) -> None:
-    """Measure FakeTriton and the embedded server with NVIDIA's perf_analyzer, on Linux x86_64.
+    """Measure with NVIDIA's perf_analyzer, also beside ``nupic_client.bench``, and draw plots; on Linux x86_64.
 
     Its releases of their own need glibc 2.38; the last one inside tritonclient's wheel, 2.50, runs on older systems too.
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         session.skip("perf_analyzer is a program for Linux x86_64")
     folder = Path(session.create_tmp(), "perf_analyzer")
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev,bench]")
     session.run(
         *("python", "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"),
         *("--dest", str(folder), "tritonclient==2.50.0"),
@@ -260,7 +260,8 @@ def perf(session: nox.Session) -> None:
         path = Path(archive.extract(program, folder))
     path.chmod(0o755)
     session.run(
-        *("python", "-m", "pytest", "tests/perf", *session.posargs), env={"NUPIC_PERF_ANALYZER": str(path)}
+        *("python", "-m", "pytest", "tests/perf", "tests/bench/test_plot.py", *session.posargs),
+        env={"NUPIC_PERF_ANALYZER": str(path)},
     )
 
 

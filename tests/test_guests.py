@@ -11,7 +11,7 @@ import pytest
 import nupic_client
 
 PACKAGE = Path(nupic_client.__file__).parent
-GUESTS = ("batch", "integrations", "gateway")
+GUESTS = ("batch", "bench", "integrations", "gateway")
 
 
 def private_imports(source: str, guest: str) -> Iterator[str]:

@@ -56,8 +56,12 @@ def connect(arguments: argparse.Namespace, **more: Any) -> Iterator[nupic_client
 
 
 @contextlib.contextmanager
-def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.InferenceClient]:
+def connect_inference(arguments: argparse.Namespace, **more: Any) -> Iterator[nupic_client.InferenceClient]:
     """Yield a client for a model that does not stream; otherwise the same as `connect`.
+
+    Args:
+        arguments: of the command.
+        **more: options of the client besides those.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -65,7 +69,9 @@ def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.In
     """
 
     def client(url: str | None, **options: Any) -> nupic_client.InferenceClient:
-        return nupic_client.InferenceClient(arguments.model, url, **options, **call_options(arguments))
+        return nupic_client.InferenceClient(
+            arguments.model, url, **options, **call_options(arguments), **more
+        )
 
     with contextlib.ExitStack() as stack:
         yield _connected(stack, arguments, client)

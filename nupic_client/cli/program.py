@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._version import __version__
-from nupic_client.cli import batch, chat, embed, generate, health, infer, models, prompt, serve
+from nupic_client.cli import batch, bench, chat, embed, generate, health, infer, models, prompt, serve
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
 from nupic_client.cli.terminal import (
@@ -90,6 +90,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nupic-client {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (generate, chat, batch, prompt, embed, infer, models, health, serve):
+    for command in (generate, chat, batch, bench, prompt, embed, infer, models, health, serve):
         command.add_command(commands)
     return parser
