@@ -44,7 +44,7 @@ def main() -> None:
     for chunk in router.completion("first", messages, stream=True):
         print(chunk.choices[0].delta.content or "", end="", flush=True)
     response = router.completion("second", messages)
-    print(f"\n{response._hidden_params['endpoint']} counted {response.usage.completion_tokens} tokens")
+    print(f"\nThe second server counted {response.usage.completion_tokens} tokens.")
 
 
 if __name__ == "__main__":

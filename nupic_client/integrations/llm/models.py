@@ -51,7 +51,17 @@ class _TextModel(_Nupic):
         if prompt.schema:
             options["response_format"] = prompt.schema
         tools = to_tools(prompt.tools)
-        return {**options, "tools": tools} if tools else options
+        if tools:
+            options["tools"] = tools
+        if (
+            prompt.messages[-1:]
+            and prompt.messages[-1].role == "tool"
+            and options.get("tool_choice") != "none"
+        ):
+            options.pop(
+                "tool_choice", None
+            )  # a forced call is for the first answer only: else the host would call for ever
+        return options
 
 
 class NupicModel(_TextModel, llm.KeyModel):

@@ -21,9 +21,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def litellm() -> Iterator[Any]:
     """LiteLLM with our provider, and as it was afterwards."""
-    import litellm
+    # It is not there where all tests are collected.
+    import litellm  # noqa: PLC0415
 
-    from nupic_client.integrations.litellm import provider, register
+    from nupic_client.integrations.litellm import provider, register  # noqa: PLC0415
 
     before = litellm.custom_provider_map
     litellm.suppress_debug_info = True

@@ -220,13 +220,19 @@ def test_no_more_clients_are_kept_than_there_is_room_for(litellm, server):
     models = [text_signature(f"gpt{number}.streaming") for number in range(4)]
     with FakeTriton(["a", "b"], models=models) as several:
         stream = litellm.completion(
-            model="small/gpt0.streaming", api_base=several.url, formatter="qwen3", messages=hello(), stream=True
+            model="small/gpt0.streaming",
+            api_base=several.url,
+            formatter="qwen3",
+            messages=hello(),
+            stream=True,
         )
         first = next(stream)
         for number in (1, 2, 3):
             ask(litellm, "completion", several.url, model=f"small/gpt{number}.streaming")
         assert len(handler._clients) == 2
-        rest = [chunk.choices[0].delta.content for chunk in stream]  # its client was not closed before its end
+        rest = [
+            chunk.choices[0].delta.content for chunk in stream
+        ]  # its client was not closed before its end
         assert [first.choices[0].delta.content, *rest] == ["a", "b", None]
         assert ask(litellm, "completion", several.url, model="small/gpt0.streaming").choices
         handler.close()
@@ -278,9 +284,9 @@ def test_registering_again_replaces(litellm):
     first, second = NupicProvider(), NupicProvider()
     register("again", first)
     assert register("again", second) is second
-    assert [item["custom_handler"] for item in litellm.custom_provider_map if item["provider"] == "again"] == [
-        second
-    ]
+    assert [
+        item["custom_handler"] for item in litellm.custom_provider_map if item["provider"] == "again"
+    ] == [second]
 
 
 def hello(text="Hello"):

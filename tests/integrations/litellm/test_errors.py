@@ -14,6 +14,8 @@ need("litellm")
 import httpx
 from integrations.litellm.ways import MODEL, WAYS, ask
 
+from nupic_client import OverloadedError
+from nupic_client.integrations.litellm.errors import translated
 from nupic_client.integrations.litellm.parameters import read_parameters
 from nupic_client.testing import FakeTriton, abort, fail, silence, text_signature
 
@@ -69,7 +71,9 @@ def test_a_server_that_is_not_there(litellm, way):
     assert (type(error).__name__, error.status_code) == ("ServiceUnavailableError", 503)
 
 
-@pytest.mark.parametrize("reply", [["Once ", "upon", fail("boom")], ["Once ", "upon", abort("UNAVAILABLE", "x")]])
+@pytest.mark.parametrize(
+    "reply", [["Once ", "upon", fail("boom")], ["Once ", "upon", abort("UNAVAILABLE", "x")]]
+)
 def test_the_text_so_far(litellm, way, reply):
     with FakeTriton(reply) as server:
         _, text = failure(litellm, way, server.url)
@@ -100,9 +104,6 @@ def test_an_answer_of_another_form(litellm, way):
 
 
 def test_the_pause_that_a_server_asks_for(litellm):
-    from nupic_client import OverloadedError
-    from nupic_client.integrations.litellm.errors import translated
-
     with pytest.raises(litellm.RateLimitError) as caught, translated("gpt", "nupic"):
         raise OverloadedError("busy", retry_after=2.5)
     assert caught.value.response.headers["retry-after"] == "2.5"
@@ -111,7 +112,9 @@ def test_the_pause_that_a_server_asks_for(litellm):
 # --- parameters
 
 
-@pytest.mark.parametrize("wrong", [{"foo": 1}, {"logit_bias": {"1": 2}}, {"n": 2}, {"parallel_tool_calls": False}])
+@pytest.mark.parametrize(
+    "wrong", [{"foo": 1}, {"logit_bias": {"1": 2}}, {"n": 2}, {"parallel_tool_calls": False}]
+)
 def test_a_parameter_that_is_not_known_is_refused_or_dropped(litellm, server, way, wrong):
     (name,) = wrong
     error, _ = failure(litellm, way, server.url, **wrong)

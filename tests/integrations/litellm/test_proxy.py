@@ -12,6 +12,7 @@ from integrations.needed import need
 
 need("litellm")
 
+from fastapi.testclient import TestClient
 from pages import ROOT
 
 pytestmark = [
@@ -32,8 +33,7 @@ def proxy(litellm, server, tmp_path, monkeypatch):
     path = tmp_path / "config.yaml"
     path.write_text(config)
     monkeypatch.chdir(tmp_path)
-    from fastapi.testclient import TestClient
-    from litellm.proxy import proxy_server
+    from litellm.proxy import proxy_server  # noqa: PLC0415 - it changes settings of LiteLLM when it is imported
 
     litellm.custom_provider_map = []  # the configuration alone names the provider
     asyncio.run(proxy_server.initialize(config=str(path)))
