@@ -145,13 +145,6 @@ def test_reasoning(litellm, way):
     assert message.content == "You said: Hello"
 
 
-def test_log_probabilities(litellm, server):
-    response = ask(litellm, "completion", server.url, logprobs=True, top_logprobs=2)
-    content = response.choices[0].logprobs.content
-    assert content
-    assert all(token.logprob <= 0 for token in content)
-
-
 def test_the_same_options_arrive(litellm, server, way):
     given = {
         "max_tokens": 5,

@@ -167,31 +167,26 @@ def test_several_servers_in_one_api_base(litellm):
 
 
 def test_callbacks_get_the_usage(litellm, server):
-    seen = []
+    seen = {}
 
     class Logger(CustomLogger):
         async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
-            seen.append(response_obj.usage.total_tokens)
+            seen[response_obj.id] = response_obj.usage  # those of other tests may still come
 
     async def run():
-        await ask_async(litellm, server.url)
-        for _ in range(200):
-            if seen:
-                break
-            await asyncio.sleep(0.05)
-
-    async def ask_async(litellm, url):
-        return await litellm.acompletion(
-            model="nupic/gpt.streaming", api_base=url, formatter="qwen3", messages=MESSAGES
+        response = await litellm.acompletion(
+            model="nupic/gpt.streaming", api_base=server.url, formatter="qwen3", messages=MESSAGES
         )
+        while response.id not in seen:
+            await asyncio.sleep(0.05)
+        return response
 
     litellm.callbacks = [Logger()]
     try:
-        asyncio.run(run())
+        response = asyncio.run(run())
     finally:
         litellm.callbacks = []
-    assert seen
-    assert seen[0] > 0
+    assert seen[response.id].total_tokens == response.usage.total_tokens > 0
 
 
 # --- the whole
