@@ -28,7 +28,16 @@ html_theme = "furo"
 html_title = "nupic_client"
 myst_heading_anchors = 3
 autodoc_typehints = "none"
-autodoc_mock_imports = ["pyarrow", "ray", "opentelemetry", "langchain_core", "llama_index", "litellm", "llm"]
+autodoc_mock_imports = [
+    "pyarrow",
+    "ray",
+    "opentelemetry",
+    "langchain_core",
+    "llama_index",
+    "litellm",
+    "httpx",
+    "llm",
+]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 add_module_names = False

@@ -256,7 +256,7 @@ def test_the_commands_of_the_page_run(run, server, monkeypatch):
 
 def test_the_example_runs(server):
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "llm_notes.py", "--url", server.url],
+        [sys.executable, ROOT / "examples" / "integrations" / "llm_notes.py", "--url", server.url],
         capture_output=True,
         text=True,
         check=False,
