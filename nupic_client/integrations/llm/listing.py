@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -81,24 +81,31 @@ def _of_server() -> Mapping[str, str]:
     return known.models
 
 
-def _ask(url: str) -> Iterable[tuple[str, str]]:
+def _ask(url: str) -> Iterator[tuple[str, str]]:
     from nupic_client import ServerClient  # noqa: PLC0415 - with gRPC, which takes time
 
     try:
         with ServerClient(url, timeout=LIMIT, bearer_token=token()) as server:
             end = time.monotonic() + LIMIT
             names = {model.name for model in server.models(details=False) if model.state in ("READY", "")}
-            return [
-                (name, _kind(server.signature(name)) if time.monotonic() < end else _TEXT)
-                for name in sorted(names)
-            ]
-    except NupicError:
-        return []
+            for name in sorted(names):
+                kind = _kind(server.signature(name)) if time.monotonic() < end else _TEXT
+                if kind is not None:
+                    yield name, kind
+    except NupicError:  # what is known by then is better than nothing
+        return
 
 
-def _kind(signature: ModelSignature) -> str:
-    outputs = {spec.datatype for spec in signature.outputs.values()}
-    return _VECTORS if not signature.decoupled and outputs & _NUMBERS and "BYTES" not in outputs else _TEXT
+def _kind(signature: ModelSignature) -> str | None:
+    """Return what a model makes of texts; None for one that is there for other models only, such as their tokenizers."""
+    inputs, outputs = (
+        {spec.datatype for spec in specs.values()} for specs in (signature.inputs, signature.outputs)
+    )
+    if "BYTES" not in inputs:
+        return None
+    if "BYTES" in outputs:
+        return _TEXT
+    return _VECTORS if outputs & _NUMBERS else None
 
 
 def _read(place: Path) -> _Known | None:

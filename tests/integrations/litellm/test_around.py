@@ -149,7 +149,15 @@ def test_the_router_balances_two_servers(litellm):
             model_list=[
                 {
                     "model_name": "gpt",
-                    "litellm_params": {"model": "nupic/gpt.streaming", "api_base": url, "formatter": "qwen3"},
+                    "litellm_params": {
+                        "model": "nupic/gpt.streaming",
+                        "api_base": url,
+                        "formatter": "qwen3",
+                        "rpm": 1000,
+                        "tpm": 100_000,
+                        "weight": 1,
+                        "input_cost_per_token": 0.0,
+                    },
                 }
                 for url in (one.url, two.url)
             ]

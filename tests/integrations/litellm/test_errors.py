@@ -127,7 +127,17 @@ def test_a_parameter_that_is_not_known_is_refused_or_dropped(litellm, server, wa
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": -1}, {"between_tokens_timeout": 0}, {"formatter": "nonsense"}, {"top_k": "x"}]
+    "wrong",
+    [
+        {"temperature": -1},
+        {"between_tokens_timeout": 0},
+        {"formatter": "nonsense"},
+        {"top_k": "x"},
+        {"balancing": ["sticky"]},
+        {"tls": {"certificate": "x"}},
+        {"tls": "x"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_wrong_value_is_a_bad_request(litellm, server, way, wrong):
     error, _ = failure(litellm, way, server.url, **wrong)

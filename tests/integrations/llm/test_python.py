@@ -149,6 +149,7 @@ def names():
         "nupic/smollm2-embed",
         "nupic/other.streaming",
         "nupic/vectors",
+        "nupic/tokens",
     }
 
 
@@ -163,7 +164,10 @@ def test_the_names_of_the_server(monkeypatch, folder):
     vectors = ModelSignature(
         "vectors", {"text": TensorSpec("text", "BYTES", (-1,))}, {"v": TensorSpec("v", "FP32", (-1,))}
     )
-    models = [text_signature("smollm2.streaming"), text_signature("other.streaming"), vectors]
+    tokens = ModelSignature(
+        "tokens", {"text": TensorSpec("text", "BYTES", (-1,))}, {"ids": TensorSpec("ids", "INT32", (-1,))}
+    )
+    models = [text_signature("smollm2.streaming"), text_signature("other.streaming"), vectors, tokens]
     with FakeTriton(["Hello"], models=models) as server:
         monkeypatch.setenv("NUPIC_URL", server.url)
         assert names() == {"nupic/smollm2", "nupic/other.streaming"}  # the first one under its friendly name
