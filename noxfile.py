@@ -41,6 +41,18 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "gevent": ("gevent", "gunicorn"),
 }
 """Packages that must get along with this one in a process, by the name of their tests."""
+PROXY = (
+    *(
+        "apscheduler==3.11.3",
+        "backoff==2.2.1",
+        "cryptography==50.0.2",
+        "expression==5.8.0",
+        "fastapi==0.165.0",
+    ),
+    *("fastapi-sso==0.23.0", "mcp==2.3.0", "orjson==3.13.0", "pyjwt==2.15.1", "python-multipart==0.0.34"),
+    *("redis==8.1.0", "semver==3.1.2", "soundfile==0.14.0", "uvicorn==0.54.0", "websockets==17.4"),
+)
+"""What LiteLLM's proxy imports: not all of its extra can be had everywhere."""
 INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
     "opentelemetry": (),
@@ -49,8 +61,8 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
         *("pytest-asyncio==1.5.0", "jinja2==3.1.6", "xllamacpp==2026.10.11549"),
     ),
     "llama_index": (),
-    "litellm": (),
-    "llm": (),
+    "litellm": ("litellm==1.110.2", *PROXY),
+    "llm": ("llm==0.36",),
     "jupyter": (),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
@@ -60,6 +72,7 @@ PROSE = (*("README.md", "CHANGELOG.md", "SECURITY.md"), *("docs", "examples", "b
 """The files whose spelling is checked."""
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "tutorial": ("fastapi==0.165.0", "uvicorn==0.54.0"),
+    "pydantic_ai": ("pydantic-ai-slim==2.68.0",),
 }
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 
@@ -213,7 +226,7 @@ def others(session: nox.Session, name: str) -> None:
 def integrations(session: nox.Session, name: str) -> None:
     """Use the integrations with the libraries they are for; one environment each, with the versions that are known."""
     session.install("--only-binary", ":all:", *INTEGRATIONS[name], *TOOLS, "pytest-cov")
-    session.install("-e", f".[{name.replace('_', '-')}]")
+    session.install("-e", f".[{name.replace('_', '-')},local]")
     _show(session, [*INTEGRATIONS[name], "grpcio", "protobuf"])
     # The run of all tests has none of these libraries, so each module's coverage is measured where its library is.
     coverage = (

@@ -40,7 +40,16 @@ llms_txt_summary = (
     "KServe v2 servers, token by token: callback, iterator and async iterator, over gRPC."
 )
 autodoc_typehints = "none"
-autodoc_mock_imports = ["pyarrow", "ray", "opentelemetry", "langchain_core", "llama_index", "litellm", "llm"]
+autodoc_mock_imports = [
+    "pyarrow",
+    "ray",
+    "opentelemetry",
+    "langchain_core",
+    "llama_index",
+    "litellm",
+    "httpx",
+    "llm",
+]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 add_module_names = False

@@ -10,6 +10,8 @@ import pytest
 EXTRAS = {
     "ray": ("ray", "pyarrow"),
     "langchain": ("langchain_core",),
+    "litellm": ("litellm",),
+    "llm": ("llm",),
 }
 """What each integration imports, of which any may be missing."""
 
