@@ -34,13 +34,19 @@ def triton() -> Iterator[FakeTriton]:
         yield server
 
 
+SHOW = {"show": "    prompt = [ ->     print(history, flush=True)\n    prompt = ["}
+
+
 @pytest.fixture(scope="module")
 def url(triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = write_files(RECIPES / "gradio.md", tmp_path_factory.mktemp("gradio"), triton.url)
+    folder = write_files(RECIPES / "gradio.md", tmp_path_factory.mktemp("gradio"), triton.url, **SHOW)
     port = free_port()
     variables = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_TEMP_DIR": str(folder / "tmp")}
     with serving([sys.executable, "app.py"], port, folder, **variables) as url:
         yield url
+    log = (folder / "log").read_text()
+    # The history as the page in a browser gives it from the second turn on.
+    assert "[{'role': 'user', 'metadata': None, 'content': [{'text': 'Tell me', 'type': 'text'}], 'options': None}" in log
 
 
 @pytest.fixture
@@ -55,6 +61,21 @@ def test_two_turns(client: gradio_client.Client, triton: FakeTriton) -> None:
     assert client.predict("And now?", api_name="/answer") == "You said: And now?"
     assert triton.requests[-1].prompt.endswith(
         "user\nHi<|im_end|>\n<|im_start|>assistant\nYou said: Hi"
+        "<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_two_turns_in_the_page(client: gradio_client.Client, triton: FakeTriton) -> None:
+    """The calls that the page in a browser makes for each message; the names are those of Gradio 6.31."""
+    chatbot: list[dict] = []
+    for message in ("Tell me", "And now?"):
+        client.predict(message, api_name="/_clear_and_save_textbox")
+        client.predict(chatbot, api_name="/_append_message_to_history")
+        chatbot = client.predict(api_name="/_submit_fn")
+        client.predict(chatbot, api_name="/lambda")
+        assert chatbot[-1]["content"] == [{"text": f"You said: {message}", "type": "text"}]
+    assert triton.requests[-1].prompt.endswith(
+        "user\nTell me<|im_end|>\n<|im_start|>assistant\nYou said: Tell me"
         "<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n"
     )
 
