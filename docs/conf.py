@@ -18,6 +18,12 @@ for package in map(importlib.import_module, _public.PACKAGES):
 for value, home in _public.HOMES.items():
     value.__module__ = home
 
+# The options have an entry of their own, to which the signatures link.
+from nupic_client._option_signatures import ORIGINALS  # noqa: E402
+
+for function, signature in ORIGINALS.items():
+    function.__signature__ = signature
+
 project = "nupic_client"
 author = "nupic_client contributors"
 version = release = __version__
