@@ -41,7 +41,7 @@ class ModelSpec:
         family: the prompt format of the model, see `nupic_client.prompts`; None for a model that takes plain text.
         system: the system prompt of a conversation that has none; None leaves that to the family.
         stop: strings that end a text besides those a call gives.
-        sampling: default sampling options: `SamplingParams`, or a mapping of option to value.
+        sampling: default sampling options, as `SamplingParams` or a mapping of option to value.
         context_length: how many tokens the model takes, prompt and answer together; None where that is not known.
         bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
@@ -71,7 +71,7 @@ class ModelSpec:
     stop: tuple[str, ...] = ()
     """Strings that end a text besides those a call gives."""
     sampling: SamplingParams | Mapping[str, Any] = field(default_factory=SamplingParams)
-    """Default sampling options: `SamplingParams`, or a mapping of option to value."""
+    """Default sampling options, as `SamplingParams` or a mapping of option to value."""
     context_length: int | None = None
     """How many tokens the model takes, prompt and answer together; None where that is not known."""
     bos: Literal["auto", "keep", "strip"] = "auto"
