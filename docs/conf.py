@@ -27,7 +27,12 @@ for function, signature in ORIGINALS.items():
 project = "nupic_client"
 author = "nupic_client contributors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstring_links", "families_table"]
+extensions = [
+    *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
+    *("docstring_links", "families_table", "notebook_pages"),
+]
+myst_enable_extensions = ["colon_fence"]
+html_static_path = ["_static"]
 # The tables of the speed page are included by it.
 exclude_patterns = ["_build", "explanation/speed"]
 html_theme = "furo"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nupic_client._repr import counted, rounded
+from nupic_client._repr import counted, rounded, shortened
 from nupic_client.display import printable, printable_lines, safe_markdown, summary
 
 __all__ = ["describe", "markdown", "plain"]
@@ -30,7 +30,7 @@ def describe(generation: Any) -> str:
         facts.append(f"{rounded(total)} s")
     model = getattr(generation, "model", "")
     request_id = getattr(generation, "request_id", "")
-    named = [model, f"request={request_id}" if request_id else ""]
+    named = [model, f"request={shortened(request_id)}" if request_id else ""]
     return printable(": ".join(filter(None, [" ".join(filter(None, named)), ", ".join(facts)])))
 
 
