@@ -18,11 +18,20 @@ for package in map(importlib.import_module, _public.PACKAGES):
 for value, home in _public.HOMES.items():
     value.__module__ = home
 
+# The options have an entry of their own, to which the signatures link.
+from nupic_client._option_signatures import ORIGINALS  # noqa: E402
+
+for function, signature in ORIGINALS.items():
+    function.__signature__ = signature
+
 project = "nupic_client"
 author = "nupic_client contributors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-extensions += ["sphinx_copybutton", "sphinx_design", "sphinx_llms_txt", "families_table"]
+extensions = [
+    *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
+    *("sphinx_copybutton", "sphinx_design", "sphinx_llms_txt"),
+    *("docstring_links", "families_table", "notebook_pages"),
+]
 # The tables of the speed page are included by it.
 exclude_patterns = ["_build", "explanation/speed"]
 html_theme = "furo"

@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 from nupic_client._connected import Connected
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.readiness import wait_until_ready
+from nupic_client._option_signatures import named_options
 from nupic_client._single_model import SingleModelClient, Tokenizer
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig
@@ -25,6 +26,7 @@ from nupic_client.server_url import UrlLike
 __all__ = ["ModelClient"]
 
 
+@named_options
 class ModelClient(SingleModelClient, Connected):
     """A client for one model; its arguments are documented on the classes that extend it."""
 
@@ -120,6 +122,7 @@ def _renamed(function: Any, name: str) -> Any:
         function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
     )
     copied.__kwdefaults__ = function.__kwdefaults__
+    copied.__dict__.update(vars(function))
     copied.__annotations__ = function.__annotations__
     copied.__doc__, copied.__module__, copied.__qualname__ = function.__doc__, function.__module__, name
     return copied

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from typing_extensions import Unpack
 
+from nupic_client._option_signatures import named_options
 from nupic_client.errors import ConfigurationError, OutputError
 from nupic_client.messages import MessageLike
 from nupic_client.options import GenerateOptions
@@ -18,6 +19,7 @@ __all__ = ["AsyncParsing", "Parsing"]
 T = TypeVar("T")
 
 
+@named_options
 class Parsing:
     """The blocking method of clients that generate texts."""
 
@@ -90,6 +92,7 @@ class Parsing:
         return _value(self.generate(prompt, **_with_form(options, response_format)))
 
 
+@named_options
 class AsyncParsing:
     """The async method of clients that generate texts."""
 

@@ -20,6 +20,8 @@ from nupic_client._core.generation.answer_plan import plan_answer
 from nupic_client._core.generation.asking import Asking
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
+from nupic_client._option_signatures import MISSING, named_options
+from nupic_client._repr import client_repr
 from nupic_client._request_id import new_request_id
 from nupic_client._text import check_text
 from nupic_client.backends.detect import backend_of
@@ -46,6 +48,7 @@ class Tokenizer(Protocol):
         """Return the tokens of a text: a list, or an object with a length or with ``ids``."""
 
 
+@named_options
 class SingleModelClient:
     """A client for one model, without its connection: subclasses have that, and set ``_bearer``."""
 
@@ -178,7 +181,7 @@ class SingleModelClient:
         return twin
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._spec.server_name!r}, url={self.url!r})"
+        return client_repr(self, lambda: self._spec.server_name)
 
     def _request(
         self,
@@ -308,6 +311,8 @@ _changing = threading.RLock()
 
 
 def _checked_messages(prompt: Iterable[MessageLike]) -> tuple[Message, ...]:
+    if prompt is MISSING:
+        raise TypeError("prompt is missing: give a text or a list of messages as the first argument")
     check_is_list("prompt", "a str or a list of messages", prompt)
     messages = to_messages(prompt)
     check_texts(messages)

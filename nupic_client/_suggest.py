@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 
-__all__ = ["did_you_mean", "listed"]
+__all__ = ["called_here", "did_you_mean", "listed"]
 
 
 def did_you_mean(name: object, known: Iterable[str], *, most: int = 1) -> str:
@@ -26,6 +26,78 @@ def did_you_mean(name: object, known: Iterable[str], *, most: int = 1) -> str:
 
     near = difflib.get_close_matches(str(name), [*known], n=most)
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+
+
+def called_here(name: str, known: Container[str]) -> str:
+    """Return what to write here for an option of another library, to stand before the list of the options.
+
+    Args:
+        name: the name that is not known.
+        known: the names that are: what only others have helps nobody.
+
+    Returns:
+        The sentence and a semicolon; empty for a name that is not known from elsewhere either.
+
+    Example:
+        >>> called_here("headers", ["metadata"])
+        "give metadata={'name': 'value'}; "
+    """
+    option, advice = _ELSEWHERE.get(name, ("", ""))
+    return f"{advice}; " if advice and (not option or option in known) else ""
+
+
+def _options(words: str, advice: str, option: str = "") -> dict[str, tuple[str, str]]:
+    return dict.fromkeys(words.split(), (option, advice))
+
+
+_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    **_options("max_new_tokens max_completion_tokens max_output_tokens", "give max_tokens=", "max_tokens"),
+    **_options("num_predict n_predict max_length request_output_len", "give max_tokens=", "max_tokens"),
+    **_options("stop_sequences stop_strings stop_words stop_token", "give stop=", "stop"),
+    **_options("random_seed", "give seed=", "seed"),
+    **_options("repeat_penalty", "give repetition_penalty=", "repetition_penalty"),
+    **_options("do_sample", "give temperature=0 for the most likely tokens", "temperature"),
+    **_options("top_logprobs", "give logprobs= with their number", "logprobs"),
+    **_options("json_schema guided_json response_model schema", "give response_format=", "response_format"),
+    **_options("functions", "give tools=", "tools"),
+    **_options("function_call", "give tool_choice=", "tool_choice"),
+    **_options(
+        "chat_template_kwargs enable_thinking",
+        "give template_variables={'name': value}",
+        "template_variables",
+    ),
+    **_options("headers extra_headers default_headers", "give metadata={'name': 'value'}", "metadata"),
+    **_options(
+        "extra_body", "give backend_inputs= for inputs of the model, or parameters=", "backend_inputs"
+    ),
+    **_options("extra_query", "give parameters=", "parameters"),
+    **_options("request_timeout client_timeout deadline", "give timeout=", "timeout"),
+    **_options("retries num_retries", "give max_retries=", "max_retries"),
+    **_options(
+        "stream streaming", "call client.stream(prompt), or astream, which return a stream", "max_tokens"
+    ),
+    **_options("stream_options", "the counts of tokens are in Generation.usage", "max_tokens"),
+    **_options(
+        "n num_return_sequences best_of", "call client.map([prompt] * n) for several answers", "max_tokens"
+    ),
+    **_options(
+        "system system_prompt system_message instructions",
+        'put system("…") before the other messages, as in [system("…"), user("…")]',
+        "max_tokens",
+    ),
+    **_options(
+        "messages prompt prompts text contents history",
+        "give the text or the list of messages to generate or stream as the first argument",
+        "max_tokens",
+    ),
+    **_options("model", "each client is for one model: make one with StreamingClient(model)"),
+    **_options("api_key token", "give bearer_token= to the client"),
+    **_options("base_url host endpoint server_url address", "give url= to the client"),
+    **_options(
+        "use_tls use_ssl ssl verify root_certificates", "give a grpcs:// url and tls=TLS(…) to the client"
+    ),
+}
+"""For an option of another library: ours, where it must be among the known ones, and what to write."""
 
 
 def listed(names: Iterable[str], *, most: int = 20) -> str:

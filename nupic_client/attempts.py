@@ -20,8 +20,12 @@ class Attempt(NamedTuple):
     """
 
     endpoint: str
+    """The address of the server that it was sent to."""
     status: str
+    """The gRPC status name such as ``"UNAVAILABLE"``, also for errors inside a stream; ``"OK"`` for an attempt that
+    was answered, ``"CANCELLED"`` for one that the caller left, empty for errors without one."""
     seconds: float
+    """Its duration."""
 
 
 publish(__name__)

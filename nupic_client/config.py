@@ -57,9 +57,13 @@ class TLS:
     """
 
     root_certificates: str | Path | bytes | None = None
+    """The authorities to trust; None for the system's."""
     certificate_chain: str | Path | bytes | None = None
+    """This client's own certificate, for mutual TLS."""
     private_key: str | Path | bytes | None = field(default=None, repr=False)
+    """The key of that certificate; never shown in a repr."""
     target_name: str | None = None
+    """The name in the server's certificate, if it differs from the url's host."""
 
     def __post_init__(self) -> None:
         for name in ("root_certificates", "certificate_chain", "private_key"):

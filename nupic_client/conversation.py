@@ -18,7 +18,9 @@ from nupic_client._core.generation.session import GenerationSession
 from nupic_client._files import replace_file
 from nupic_client._history import estimate_tokens, renumbered, trimmed
 from nupic_client._numbers import check_integer
+from nupic_client._option_signatures import named_options
 from nupic_client._public import publish
+from nupic_client._repr import counted
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
@@ -42,6 +44,7 @@ __all__ = ["Conversation"]
 AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 
 
+@named_options
 class Conversation:
     """A conversation with one model: `stream` streams an answer and keeps the history.
 
@@ -77,6 +80,9 @@ class Conversation:
             print(conversation.messages[-1].content)
     """
 
+    _last: Callable[[], TextStream | AsyncTextStream | None] = staticmethod(lambda: None)
+    """Returns the stream of the last answer, while there is one."""
+
     def __init__(
         self,
         client: StreamingClient,
@@ -94,7 +100,7 @@ class Conversation:
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens or client._counter or estimate_tokens  # noqa: SLF001
-        self._last: Callable[[], TextStream | AsyncTextStream | None] = _nothing
+        self._last = _nothing
         self._session = new_request_id()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -329,7 +335,10 @@ class Conversation:
         return cls.from_json(text, client, **options)
 
     def __repr__(self) -> str:
-        return f"Conversation({self._client!r}, {len(self._messages)} messages)"
+        count = counted(len(getattr(self, "_messages", ())), "message")
+        last = self._last()
+        state = "" if last is None or last.closed else ", answering"
+        return f"Conversation({getattr(self, '_client', None)!r}, {count}{state})"
 
     def _check_idle(self) -> None:
         last = self._last()

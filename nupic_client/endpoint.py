@@ -32,10 +32,15 @@ class Endpoint:
     """
 
     address: str
+    """``host:port``, or the path of a unix socket."""
     state: EndpointState = "unknown"
+    """``"unknown"``, ``"up"``, ``"draining"`` or ``"quarantined"``."""
     running: int = 0
+    """Requests of this client that run on it now."""
     time_to_first_token: float | None = None
+    """Seconds, a moving average; None where nothing was measured."""
     quarantined_models: Mapping[str, float] = field(default_factory=dict)
+    """Models that failed on it while the server itself is well: the seconds until each is asked again."""
 
 
 publish(__name__)

@@ -17,6 +17,9 @@ __all__ = ["ClientFactory"]
 class ClientFactory:
     """Make clients for models that do not stream."""
 
+    def __repr__(self) -> str:
+        return "ClientFactory(get_client(model, url, protocol) makes a client)"
+
     @overload
     @staticmethod
     def get_client(

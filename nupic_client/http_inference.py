@@ -23,6 +23,7 @@ from nupic_client._core.inference.call import infer, infer_observed
 from nupic_client._core.inference.request import InferenceRequest, check_text
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.kserve.rest import check_headers
+from nupic_client._option_signatures import named_options
 from nupic_client._parsing import Parsing
 from nupic_client._public import publish
 from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInferenceClient, check_many
@@ -46,6 +47,7 @@ _OWN = frozenset({"_bearer", "_transport", "_models", "_streaming_models", "_req
 """Attributes that a copy of a client does not get."""
 
 
+@named_options
 class HttpInferenceClient(SingleInferenceClient, Parsing):
     """A client for one model over HTTP. Thread-safe: calls at the same time have connections of their own.
 

@@ -19,6 +19,7 @@ from nupic_client._core.inference.request import check_text
 from nupic_client._core.inference.result import Classification, InferenceResult
 from nupic_client._core.inference.stream_opening import open_inference_stream
 from nupic_client._model_client import ModelClient
+from nupic_client._option_signatures import named_options
 from nupic_client._parsing import AsyncParsing, Parsing
 from nupic_client._public import publish
 from nupic_client._single_inference import Errors, Inputs, OnResult, SingleInferenceClient, check_many
@@ -51,6 +52,7 @@ AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 """Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 
+@named_options
 class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing):
     """A client for one model: arrays in, arrays out, in one response or in many.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from nupic_client._numbers import check_integer
 from nupic_client._public import publish
+from nupic_client._repr import short_repr
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
@@ -40,7 +41,7 @@ class ModelSpec:
         family: the prompt format of the model, see `nupic_client.prompts`; None for a model that takes plain text.
         system: the system prompt of a conversation that has none; None leaves that to the family.
         stop: strings that end a text besides those a call gives.
-        sampling: default sampling options: `SamplingParams`, or a mapping of option to value.
+        sampling: default sampling options, as `SamplingParams` or a mapping of option to value.
         context_length: how many tokens the model takes, prompt and answer together; None where that is not known.
         bos: whether a rendered conversation is sent with the beginning-of-sequence token that the family's template
             prints (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A
@@ -56,19 +57,39 @@ class ModelSpec:
     """
 
     name: str
+    """The friendly name."""
     server_name: str = ""
+    """The server's name; the friendly name where none is given."""
     version: str = ""
+    """The model version on the server; empty for the server's choice."""
     aliases: tuple[str, ...] = ()
+    """Other friendly names."""
     family: str | None = None
+    """The prompt format of the model, see `nupic_client.prompts`; None for a model that takes plain text."""
     system: str | None = None
+    """The system prompt of a conversation that has none; None leaves that to the family."""
     stop: tuple[str, ...] = ()
+    """Strings that end a text besides those a call gives."""
     sampling: SamplingParams | Mapping[str, Any] = field(default_factory=SamplingParams)
+    """Default sampling options, as `SamplingParams` or a mapping of option to value."""
     context_length: int | None = None
+    """How many tokens the model takes, prompt and answer together; None where that is not known."""
     bos: Literal["auto", "keep", "strip"] = "auto"
+    """Whether a rendered conversation is sent with the beginning-of-sequence token that the family's template prints
+    (``"keep"``) or without it (``"strip"``), because the server's tokenizer puts one there itself. A doubled one
+    makes answers worse. ``"auto"`` strips it: the tokenizers of all known backends add one."""
     backend: str | None = None
+    """The name of the backend, see `nupic_client.backends`; None detects it by the model's signature. A client's
+    ``backend=`` goes before it."""
     text: Literal["delta", "cumulative", "auto"] | None = None
+    """Whether responses hold new text (``"delta"``) or the whole text so far (``"cumulative"``). None takes what the
+    backend says; where it does not know, as with a plain model, they hold new text. ``"auto"`` guesses there by the
+    responses, and the beginning of a text is held back for that."""
     guided: Literal["structured_outputs", "guided_decoding"] | None = None
+    """How a vLLM model calls what ``response_format`` makes the server enforce: ``"structured_outputs"`` (vLLM
+    backends since 25.11), or ``"guided_decoding"`` (those before). None takes the newer name."""
     description: str = ""
+    """One line for people."""
     hint: str = field(default="", repr=False, compare=False)
     """For the error text when the server does not have the model."""
 
@@ -100,6 +121,9 @@ class ModelSpec:
         if not all(alias.strip() for alias in self.aliases):
             raise ConfigurationError("aliases must be names, not blanks")
         object.__setattr__(self, "stop", _strings("stop", self.stop))
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def registered(self) -> bool:

@@ -57,16 +57,27 @@ class RequestInfo(_WeaklyReferable):
     """
 
     operation: Operation
+    """The method of the client that made it."""
     model: str
+    """The model as it was named to the client."""
     target: str
+    """The server or the servers, as ``host:port``."""
     request_id: str
+    """Sent with the request."""
     chat: bool = False
+    """Whether the prompt was a conversation and not a text."""
     streaming: bool | None = False
+    """Whether the answer is asked for in pieces; None where the model decides, as for `InferenceClient.generate`."""
     sampling: SamplingParams | None = None
+    """The sampling options, those of the client and the registry included; None for arrays."""
     session: str = ""
+    """The session that the request belongs to: the id of its `Conversation`, or ``session=``; empty without one."""
     output_type: Literal["json", "text"] | None = None
+    """The form of the answer, where the caller asked for one."""
     started: float = 0.0
+    """When it began, a reading of ``time.monotonic``."""
     context: Any = field(default=None, repr=False)
+    """For the observer alone: the return value of its ``on_start``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,15 +100,27 @@ class RequestOutcome:
     """
 
     model: str = ""
+    """The server's name of the model; empty if it was not found."""
     finish_reason: FinishReason | None = None
+    """The reason why a text ended, ``"cancelled"`` for a request that the caller left; None where the backend does
+    not report it, for arrays and for failures."""
     usage: Usage = field(default_factory=Usage)
+    """Token counts as the server reports them."""
     timing: Timing
+    """Durations."""
     attempts: tuple[Attempt, ...] = ()
+    """What was tried, the last attempt included."""
     streamed: bool = False
+    """Whether the answer came in pieces."""
     cancelled: bool = False
+    """Whether the caller left the request before its end. That is no failure."""
     error: Exception | None = None
+    """The exception that the caller gets; None without one. It is a copy without the text, the results and the
+    metadata that had come. Its message has the server's own words, which may repeat the prompt."""
     output_bytes: int | None = None
+    """Bytes of the text in UTF-8; None for arrays."""
     chunk_times: tuple[float, ...] = field(default=(), repr=False)
+    """When each piece came, in seconds since the beginning."""
 
     @property
     def endpoint(self) -> str:

@@ -33,18 +33,38 @@ class GenerateOptions(TypedDict, total=False):
     """The keyword options that every generation takes, on the client as defaults or on a call.
 
     An option set on a call replaces the client's; ``None`` goes back to the server's default.
+
+    Sampling: ``max_tokens``, ``temperature``, ``top_p``, ``top_k``, ``min_p``, ``stop``, ``seed``, ``repetition_penalty``,
+    ``presence_penalty``, ``frequency_penalty``.
+
+    The call: ``timeout``, ``max_retries``, ``max_output_bytes``, ``request_id``, ``metadata``, ``session``.
+
+    The answer: ``response_format``, ``enforce``, ``output_retries``, ``tools``, ``tool_choice``, ``reasoning``,
+    ``template_variables``, ``continue_final_message``.
+
+    The model: ``lora``, ``logprobs``, ``outputs``, ``parameters``, ``backend_inputs``, ``signature``, ``unsupported``.
     """
 
     max_tokens: int | None
+    """Generate at most this many tokens, >= 1."""
     temperature: float | None
+    """Randomness, >= 0; 0 always takes the most likely token."""
     top_p: float | None
+    """Nucleus sampling, 0 < top_p <= 1."""
     top_k: int | None
+    """Sample from the k most likely tokens, >= 0; 0 switches it off."""
     min_p: float | None
+    """Drop tokens that are less likely than this share of the most likely one, 0 to 1."""
     stop: str | Sequence[str] | None
+    """A string, or up to 64 of them, that end the text; they are not part of it."""
     seed: int | None
+    """The start of the random numbers, 0 to 2**64 - 1; the same seed and prompt give the same text, if the server can."""
     repetition_penalty: float | None
+    """Makes tokens less likely that came before, also in the prompt, > 0; 1 switches it off."""
     presence_penalty: float | None
+    """Makes tokens less likely that came in the answer, -2 to 2; 0 switches it off."""
     frequency_penalty: float | None
+    """The same, the more often they came, -2 to 2; 0 switches it off."""
     timeout: float | Timeouts | None
     """Seconds for the whole call, or all its deadlines as `Timeouts`."""
     max_retries: int | RetryPolicy | None

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
+from nupic_client._answer_display import describe, markdown, plain
 from nupic_client._public import publish
+from nupic_client._repr import short_repr
 from nupic_client.attempts import Attempt
 from nupic_client.tools import ToolCall
 
@@ -45,10 +47,17 @@ class FinishReason(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts as the server reports them; ``None`` if it does not, never a guess."""
+    """Token counts as the server reports them; ``None`` if it does not, never a guess.
+
+    Args:
+        input_tokens: tokens of the prompt.
+        output_tokens: tokens of the answer.
+    """
 
     input_tokens: int | None = None
+    """Tokens of the prompt."""
     output_tokens: int | None = None
+    """Tokens of the answer."""
 
     @property
     def total_tokens(self) -> int | None:
@@ -57,19 +66,38 @@ class Usage:
             return None
         return self.input_tokens + self.output_tokens
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """A distribution of durations, in seconds."""
+    """A distribution of durations, in seconds.
+
+    Args:
+        mean: their mean.
+        p50: their median.
+        p99: the one that 99 of 100 do not exceed.
+    """
 
     mean: float
+    """Their mean."""
     p50: float
+    """Their median."""
     p99: float
+    """The one that 99 of 100 do not exceed."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """The durations of a generation in seconds, as NVIDIA's genai-perf defines them.
+
+    They are those of the reader: a chunk counts when it is read. There is no rate where it would say nothing about the
+    server: for chunks that were all there when they were read, and for a reader that took longer with the chunks than they
+    took to come, as a callback that works may.
 
     Args:
         total: from the request to the end of the answer.
@@ -77,20 +105,33 @@ class Timing:
         inter_token_latency: time between two tokens. The mean is (last - first) / (output tokens - 1); if the server
             does not count tokens, each chunk of text counts as one. The percentiles are over the chunks. None with
             fewer than two.
-        tokens_per_second: 1 / mean inter-token latency; None if the server does not count tokens.
+        tokens_per_second: 1 / mean inter-token latency; None if the server does not count tokens, and where a rate would say
+            nothing.
         chunks: number of chunks of text.
-        chunks_per_second: 1 / mean time between two chunks; None with fewer than two.
+        chunks_per_second: 1 / mean time between two chunks; None with fewer than two, and where a rate would say nothing.
         time_to_answer: from the request to the first text of the answer itself, where its reasoning or calls of tools are
             read apart from it; `time_to_first_token` counts those too.
     """
 
     total: float
+    """From the request to the end of the answer."""
     time_to_first_token: float | None = None
+    """From the request to the first text; None without text."""
     inter_token_latency: Latency | None = None
+    """Time between two tokens. The mean is (last - first) / (output tokens - 1); if the server does not count
+    tokens, each chunk of text counts as one. The percentiles are over the chunks. None with fewer than two."""
     tokens_per_second: float | None = None
+    """1 / mean inter-token latency; None if the server does not count tokens, and where a rate would say nothing."""
     chunks: int = 0
+    """Number of chunks of text."""
     chunks_per_second: float | None = None
+    """1 / mean time between two chunks; None with fewer than two, and where a rate would say nothing."""
     time_to_answer: float | None = None
+    """From the request to the first text of the answer itself, where its reasoning or calls of tools are read apart
+    from it; `time_to_first_token` counts those too."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +148,16 @@ class TokenLogprob:
     """
 
     logprob: float
+    """Natural logarithm of the probability of the chosen token."""
     token: str | None = None
+    """The text of the token; None if the backend reports numbers only."""
     token_id: int | None = None
+    """Its number in the model's vocabulary, or None."""
     rank: int | None = None
+    """Its rank at its position, 1 for the likeliest token, or None."""
     top_logprobs: tuple[TokenLogprob, ...] = ()
+    """The likeliest tokens at its position, the likeliest first, as many as the server reports; they include the
+    chosen one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,18 +186,36 @@ class Generation:
     """
 
     text: str = field(repr=False)  # a repr is often logged, and answers stay out of logs
+    """The whole text, without the stop string that ended it."""
     finish_reason: FinishReason | None
+    """Why it ended; None if the backend does not report it."""
     usage: Usage
+    """Token counts."""
     timing: Timing
+    """Durations."""
     model: str
+    """The server's name of the model."""
     request_id: str
+    """The id the request was sent with."""
     attempts: tuple[Attempt, ...] = ()
+    """Those of the request with the last one, each with where it went, its outcome and its duration."""
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
+    """The log probabilities of the tokens, if ``logprobs=`` asks for them; a stop string cuts the text, not
+    these."""
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """The outputs besides the text that ``outputs=`` asks for, by name: each as the last response that had it, as in
+    `TextDelta`."""
     parsed: Any = field(default=None, repr=False, compare=False)
+    """The value of the text, where ``response_format=`` asks for one: an object of the class that was given, what
+    ``json.loads`` gives for a JSON Schema, the text for `Regex`, `Choice` and `Grammar`. None without it, and for a
+    cancelled generation."""
     reasoning: str | None = field(default=None, repr=False)
+    """What the model thought before it answered, where the format of its family marks that; it is no part of
+    ``text``."""
     tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    """The tools that the model calls, of those that ``tools=`` offers. A call that was cut off is none."""
     invalid_tool_calls: tuple[str, ...] = field(default=(), repr=False)
+    """What began as a call and is none, as the model wrote it. It is in ``text``, too."""
 
     @property
     def endpoint(self) -> str:
@@ -159,6 +224,20 @@ class Generation:
 
     def __str__(self) -> str:
         return self.text
+
+    # Without any text, which stays out of logs; what only an interactive shell calls shows it.
+    def __repr__(self) -> str:
+        shown = describe(self)
+        return f"<Generation {shown}>" if shown else "<Generation>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython's
+        if cycle or len(getattr(printer, "stack", ())) > 1:  # one of a list
+            printer.text(repr(self))
+        else:
+            printer.text(plain(self))
+
+    def _repr_markdown_(self) -> str:
+        return markdown(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +257,14 @@ class TextDelta:
     """
 
     text: str
+    """The new text; never empty without ``outputs=``."""
     logprobs: tuple[TokenLogprob, ...] | None = None
+    """The log probabilities of the tokens since the last chunk, if ``logprobs=`` asks for them."""
     outputs: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """The outputs of this response that ``outputs=`` asks for, numpy arrays by name; None if it was not given.
+    Numeric ones are read-only, BF16 comes as float32. Elements of BYTES outputs are ``str``; bytes that are not
+    UTF-8 are escaped as Python does in file names, so that ``text.encode(errors="surrogateescape")`` gives them
+    back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +276,7 @@ class ReasoningDelta:
     """
 
     text: str
+    """The new reasoning; never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +293,11 @@ class ToolCallStarted:
     """
 
     index: int
+    """The number of the call in the answer, from 0."""
     id: str
+    """Its id: the model's own, or a new one."""
     name: str
+    """The name of the tool, as the model wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +310,9 @@ class ToolArguments:
     """
 
     index: int
+    """The number of the call."""
     json_delta: str
+    """The new piece; never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +324,7 @@ class Finished:
     """
 
     generation: Generation
+    """The finished generation."""
 
 
 Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallStarted | ToolArguments | ToolCall | Finished

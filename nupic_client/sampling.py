@@ -8,6 +8,7 @@ from typing import Any
 
 from nupic_client._numbers import check_integer, check_number
 from nupic_client._public import publish
+from nupic_client._repr import short_repr
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
 
@@ -49,10 +50,11 @@ class SamplingParams:
         top_k: sample from the k most likely tokens, >= 0; 0 switches it off.
         min_p: drop tokens that are less likely than this share of the most likely one, 0 to 1.
         stop: a string, or up to 64 of them, that end the text; they are not part of it.
-        seed: 0 to 2**64 - 1; the same seed and prompt give the same text, if the server can.
-        repetition_penalty: > 0; 1 switches it off.
-        presence_penalty: -2 to 2; 0 switches it off.
-        frequency_penalty: -2 to 2; 0 switches it off.
+        seed: the start of the random numbers, 0 to 2**64 - 1; the same seed and prompt give the same text, if the server
+            can.
+        repetition_penalty: makes tokens less likely that came before, also in the prompt, > 0; 1 switches it off.
+        presence_penalty: makes tokens less likely that came in the answer, -2 to 2; 0 switches it off.
+        frequency_penalty: the same, the more often they came, -2 to 2; 0 switches it off.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of its range; nothing was sent.
@@ -63,15 +65,28 @@ class SamplingParams:
     """
 
     max_tokens: int | None = None
+    """Generate at most this many tokens, >= 1."""
     temperature: float | None = None
+    """Randomness, >= 0; 0 always takes the most likely token."""
     top_p: float | None = None
+    """Nucleus sampling, 0 < top_p <= 1."""
     top_k: int | None = None
+    """Sample from the k most likely tokens, >= 0; 0 switches it off."""
     min_p: float | None = None
+    """Drop tokens that are less likely than this share of the most likely one, 0 to 1."""
     stop: str | Sequence[str] | None = None
+    """A string, or up to 64 of them, that end the text; they are not part of it."""
     seed: int | None = None
+    """The start of the random numbers, 0 to 2**64 - 1; the same seed and prompt give the same text, if the server can."""
     repetition_penalty: float | None = None
+    """Makes tokens less likely that came before, also in the prompt, > 0; 1 switches it off."""
     presence_penalty: float | None = None
+    """Makes tokens less likely that came in the answer, -2 to 2; 0 switches it off."""
     frequency_penalty: float | None = None
+    """The same, the more often they came, -2 to 2; 0 switches it off."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():

@@ -24,6 +24,7 @@ from nupic_client._core.inference.sequence import (
     open_in_sequence,
 )
 from nupic_client._core.inference.session import InferenceSession
+from nupic_client._option_signatures import named_options
 from nupic_client._public import publish
 from nupic_client._request_id import new_sequence_id
 from nupic_client._single_inference import Inputs
@@ -46,6 +47,7 @@ class _MakeRequest(Protocol):
     def __call__(self, options: Any, *, streamed: bool = False) -> InferenceRequest: ...
 
 
+@named_options
 class InferenceSequence:
     """The requests of one sequence: a stateful model answers them in order, with one state for all of them.
 

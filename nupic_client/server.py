@@ -15,6 +15,7 @@ from nupic_client._core.calls.server_settings import SettingsQueries
 from nupic_client._core.calls.shared_memory_calls import SharedMemoryCalls
 from nupic_client._model_files import read_model_files
 from nupic_client._public import publish
+from nupic_client._repr import client_repr
 from nupic_client._server_memory import ServerMemory
 from nupic_client._server_settings import ServerSettings
 from nupic_client.config import TLS, BearerTokenSource, ClientConfig, MetadataLike
@@ -362,7 +363,7 @@ class ServerClient(ServerSettings, ServerMemory):
         await self._async_transport.run(self._readiness(model, timeout))
 
     def __repr__(self) -> str:
-        return f"ServerClient(url={self.url!r})"
+        return client_repr(self)
 
     def _of_server(self, config: ClientConfig) -> ServerClient:
         client = object.__new__(type(self))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nupic_client._public import publish
+from nupic_client._repr import html_table, short_repr
 from nupic_client.naming import ModelName
 
 __all__ = [
@@ -32,8 +33,18 @@ class ServerInfo:
     """
 
     name: str
+    """E.g. ``"triton"``."""
     version: str
+    """E.g. ``"2.51.0"``."""
     extensions: tuple[str, ...] = ()
+    """The protocol extensions that it supports."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    def _repr_html_(self) -> str:
+        rows = [("version", self.version), ("extensions", ", ".join(self.extensions))]
+        return html_table(self.name, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +64,44 @@ class ModelInfo:
     """
 
     name: str
+    """The server's name of the model."""
     version: str = ""
+    """Its version."""
     state: str = ""
+    """``"READY"``, ``"LOADING"``, ``"UNLOADING"``, ``"UNAVAILABLE"``, or empty if the server does not report it."""
     reason: str = ""
+    """Why it is not ready."""
     streams: bool | None = None
+    """Whether it is decoupled, so that it can stream; None if unknown."""
     backend: str = ""
+    """Triton's backend or platform; empty if unknown."""
     family: str | None = None
+    """The prompt family that the name implies, or None."""
     friendly_name: str | None = None
+    """The registry's name for it, or None."""
     parts: ModelName = field(repr=False)
+    """The parts of the name."""
 
     @property
     def ready(self) -> bool:
         """Whether it is ready for requests."""
         return self.state == "READY"
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    def _repr_html_(self) -> str:
+        streams = None if self.streams is None else "yes" if self.streams else "no"
+        rows = [
+            *(
+                ("version", self.version),
+                ("state", self.state),
+                ("reason", self.reason),
+                ("streams", streams),
+            ),
+            *(("backend", self.backend), ("family", self.family), ("friendly name", self.friendly_name)),
+        ]
+        return html_table(self.name, [(name, value) for name, value in rows if value])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +114,17 @@ class Durations:
     """
 
     count: int = 0
+    """The number of times."""
     total: float = 0.0
+    """All of them together, in seconds."""
 
     @property
     def mean(self) -> float | None:
         """The mean in seconds, or None if the count is 0."""
         return self.total / self.count if self.count else None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +139,13 @@ class BatchStatistics:
     """
 
     batch_size: int
+    """The size."""
     compute_input: Durations = Durations()
+    """Preparing inputs."""
     compute_infer: Durations = Durations()
+    """Running the model."""
     compute_output: Durations = Durations()
+    """Extracting outputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +162,17 @@ class ResponseStatistics:
     """
 
     compute_infer: Durations = Durations()
+    """From the response before it, or the request's beginning, to this one."""
     compute_output: Durations = Durations()
+    """Extracting its outputs."""
     success: Durations = Durations()
+    """Responses that were sent."""
     fail: Durations = Durations()
+    """Responses that were an error."""
     empty_response: Durations = Durations()
+    """Responses without outputs."""
     cancel: Durations = Durations()
+    """Responses that were not sent because the request was cancelled; only the time to clean up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +186,11 @@ class MemoryUsage:
     """
 
     type: str
+    """Such as ``"CPU"``, ``"CPU_PINNED"`` or ``"GPU"``."""
     id: int
+    """Which memory of that type, such as the number of the GPU."""
     byte_size: int
+    """Its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +205,13 @@ class SystemSharedMemory:
     """
 
     name: str
+    """Its name in requests."""
     key: str
+    """Its name for the operating system."""
     offset: int
+    """Where it begins in that memory, in bytes."""
     byte_size: int
+    """Its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +225,11 @@ class CudaSharedMemory:
     """
 
     name: str
+    """Its name in requests."""
     device_id: int
+    """The number of the GPU."""
     byte_size: int
+    """Its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,21 +258,38 @@ class ModelStatistics:
     """
 
     name: str
+    """The server's name of the model."""
     version: str
+    """Its version."""
     inference_count: int
+    """Inferences, each element of a batch counted."""
     execution_count: int
+    """Executions, a batch counted once."""
     success: Durations
+    """Requests that succeeded."""
     fail: Durations
+    """Requests that failed."""
     queue: Durations
+    """Waiting for the model."""
     compute_input: Durations
+    """Preparing inputs."""
     compute_infer: Durations
+    """Running the model."""
     compute_output: Durations
+    """Extracting outputs."""
     cache_hit: Durations = Durations()
+    """Requests that were answered from the response cache, with the time of looking the response up."""
     cache_miss: Durations = Durations()
+    """Requests that were not there, with the time of looking and of putting their response into the cache."""
     last_inference: float | None = None
+    """When the last inference was made, in seconds since 1970 as `time.time` has them; None if there was none."""
     batch_stats: tuple[BatchStatistics, ...] = ()
+    """The executions by the size of their batch, the smallest first."""
     response_stats: Mapping[str, ResponseStatistics] = field(default_factory=dict)
+    """The responses of a decoupled model by their number in a request, as text: ``"0"`` is the first. Empty where
+    the server does not tell, as Triton 2.51."""
     memory_usage: tuple[MemoryUsage, ...] = ()
+    """The memory that it takes. Empty where the server does not tell, as most backends."""
 
 
 publish(__name__)

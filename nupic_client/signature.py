@@ -26,9 +26,13 @@ class TensorSpec:
     """
 
     name: str
+    """The tensor's name."""
     datatype: str
+    """The KServe v2 data type, e.g. ``"BYTES"``, ``"INT32"``, ``"FP32"``."""
     shape: tuple[int, ...] = (1,)
+    """The dimensions without the batch dimension; -1 for any size."""
     optional: bool = False
+    """Whether a request may leave this input out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,21 @@ class ModelSignature:
     """
 
     name: str
+    """The server's name of the model."""
     inputs: Mapping[str, TensorSpec]
+    """The inputs by name."""
     outputs: Mapping[str, TensorSpec]
+    """The outputs by name."""
     decoupled: bool = False
+    """Whether one request may be answered by any number of responses, i.e. whether the model can stream."""
     max_batch_size: int = 0
+    """0 means that shapes have no batch dimension."""
     backend: str = ""
+    """Triton's backend name such as ``"python"`` or ``"vllm"``; empty where it is not stated."""
     platform: str = ""
+    """Triton's platform name such as ``"ensemble"``; empty where it is not stated."""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    """The string parameters of the model configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +81,13 @@ class InputTensor:
     """
 
     name: str
+    """The input's name."""
     datatype: str
+    """Its KServe v2 data type."""
     shape: tuple[int, ...]
+    """Its full shape, with the batch dimension where the model has one."""
     values: tuple[TensorValue, ...] = field(repr=False)  # one of them is the prompt
+    """Its elements in row-major order."""
 
 
 publish(__name__)

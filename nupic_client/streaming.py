@@ -20,6 +20,7 @@ from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession, OnEnd
 from nupic_client._model_client import ModelClient
+from nupic_client._option_signatures import named_options
 from nupic_client._parsing import AsyncParsing, Parsing
 from nupic_client._public import publish
 from nupic_client._sync.bulk import ResultStream
@@ -48,6 +49,7 @@ AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
 """The same; an awaitable result is awaited."""
 
 
+@named_options
 class StreamingClient(ModelClient, Parsing, AsyncParsing):
     """A client for one model that streams its text.
 
@@ -99,7 +101,9 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
             prompt: a text, sent unchanged, or a list of messages, rendered by the model's prompt formatter.
             callback: called with each chunk of text as it arrives, on this thread. An exception in it cancels the
                 generation and is raised here. With ``enforce="validate"`` it gets the text of each answer that is asked for.
-            **options: options of this call, see `GenerateOptions`.
+            **options: options of this call, see `GenerateOptions`: sampling by ``max_tokens``, ``temperature``, ``top_p``,
+                ``top_k``, ``min_p``, ``stop``, ``seed``, ``repetition_penalty``, ``presence_penalty`` and
+                ``frequency_penalty``; ``timeout``, ``response_format``, ``tools`` and more.
 
         Returns:
             The generation with its text, finish reason, usage and timing.
@@ -114,7 +118,10 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
         Example:
             .. code-block:: python
 
-                generation = client.generate("Once upon a time", callback=print, max_tokens=100)
+                def show(text: str) -> None:
+                    print(text, end="", flush=True)
+
+                generation = client.generate("Once upon a time", callback=show, max_tokens=100)
         """
         check_callback(callback)
         asking = self._asking(prompt, options)

@@ -36,9 +36,16 @@ class Timeouts:
     """
 
     total: float | None = DEFAULT_TOTAL_TIMEOUT
+    """For the whole call with its retries. Long answers on a CPU take minutes."""
     first_token: float | None = 300.0
+    """From the request to the first response. A busy server queues requests, and a CPU needs time for a long prompt.
+    The call for the model's signature, before the first request, may take this and ``connect``."""
     between_tokens: float | None = 120.0
+    """From one response to the next, while a read waits for it; the time of your own code between two reads does not
+    count. It ends a stream whose model process died: the real server then sends nothing more, and still reports the
+    model as ready."""
     connect: float | None = 10.0
+    """For opening the connection, if there is none yet. It is set on the client; a call cannot change it."""
 
     def __post_init__(self) -> None:
         for name in ("total", "first_token", "between_tokens", "connect"):
@@ -74,8 +81,11 @@ class RetryPolicy:
     """
 
     max_retries: int = 2
+    """The number of retries; 0 switches them off."""
     initial_backoff: float = 0.5
+    """The longest first pause, in seconds."""
     max_backoff: float = 8.0
+    """The longest pause, in seconds."""
 
     def __post_init__(self) -> None:
         allowed = f"an integer from 0 to {_MOST_RETRIES} (0 switches them off)"

@@ -48,6 +48,9 @@ class AsyncResultStream(Generic[T]):
                     print(result.only.shape)
     """
 
+    _closed = False
+    _consumed = False
+
     def __init__(
         self,
         transport: AsyncDriver,
@@ -67,8 +70,6 @@ class AsyncResultStream(Generic[T]):
         self._inputs = iter(()) if isinstance(inputs, AsyncIterable) else iter(inputs)
         self._callback = callback
         self._pipeline: AnyPipeline | None = None
-        self._closed = False
-        self._consumed = False
         fork.track(self)
 
     def _after_fork(self) -> None:
@@ -76,6 +77,19 @@ class AsyncResultStream(Generic[T]):
         fork.leak(self._inbox)
         self._inbox = None
         self._closed = True
+
+    def __repr__(self) -> str:
+        begun = getattr(self, "_pipeline", None) is not None
+        state = (
+            "finished"
+            if self._consumed
+            else "closed"
+            if self._closed
+            else "reading"
+            if begun
+            else "not begun"
+        )
+        return f"<{type(self).__name__} {state}>"
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Yield results; leaving the loop before its end closes the stream.

@@ -188,11 +188,13 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
         read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
-        deadlines.waiting = clock()
+        asked = deadlines.waiting = clock()
         try:
             while session.running:
                 response = await read()
                 now = deadlines.waiting = clock()
+                session.waited += now - asked
+                asked = now
                 if response is grpc.aio.EOF:
                     rest = session.ended(now)
                     if rest:

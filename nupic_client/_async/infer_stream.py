@@ -31,6 +31,8 @@ class AsyncInferenceStream(AsyncCallStream[InferenceSession, Item]):
                     print(result["OUT"])
     """
 
+    _unit = "result"
+
     def __aiter__(self) -> AsyncIterator[InferenceResult]:
         """Yield the results; leaving the loop before its end closes the stream.
 

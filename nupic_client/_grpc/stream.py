@@ -11,6 +11,8 @@ from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import fork
 from nupic_client._grpc.call import AsyncStreamCall, NoCall, StreamCall, foreign_call
 from nupic_client._grpc.status import cause_of, error_from_rpc
+from nupic_client._repr import counted, shortened
+from nupic_client.display import printable
 from nupic_client.errors import RequestError
 
 __all__ = ["BaseStream", "check_left", "raise_broken"]
@@ -43,6 +45,8 @@ class BaseStream(Generic[SessionT, ItemT]):
     _call: StreamCall | AsyncStreamCall | NoCall = NoCall()
     _given_up = False
     """Whether the stream failed or was left before its request was sent."""
+    _unit = "chunk"
+    """The word for one thing that comes."""
 
     def __init__(self, transport: Connection, request_id: str) -> None:
         self._transport = transport
@@ -57,6 +61,15 @@ class BaseStream(Generic[SessionT, ItemT]):
     def closed(self) -> bool:
         """Whether the answer has ended, however it ended."""
         return self._given_up if self._session is None else not self._session.running
+
+    def __repr__(self) -> str:
+        session = self._session
+        request = f"request={shortened(getattr(self, '_request_id', ''))}"
+        if session is None:
+            state = "failed or closed before its request was sent" if self._given_up else "not sent yet"
+            return printable(f"<{type(self).__name__} {request} {state}>")
+        came = counted(session.items, self._unit)
+        return printable(f"<{type(self).__name__} {session.model} {request} {session.progress}, {came}>")
 
     def _after_fork(self) -> None:
         """Drop the parent's call in a forked child; reading it there is an error."""

@@ -45,6 +45,9 @@ class ResultStream(Generic[T]):
                     print(result.only.shape)
     """
 
+    _closed = False
+    _consumed = False
+
     def __init__(
         self,
         transport: Driver,
@@ -63,8 +66,6 @@ class ResultStream(Generic[T]):
         self._pipeline: AnyPipeline | None = None
         self._looked = 0.0
         """When the calls that have ended were last looked for."""
-        self._closed = False
-        self._consumed = False
         fork.track(self)
 
     def _after_fork(self) -> None:
@@ -72,6 +73,19 @@ class ResultStream(Generic[T]):
         fork.leak(self._calls)
         self._calls = None
         self._closed = True
+
+    def __repr__(self) -> str:
+        begun = getattr(self, "_pipeline", None) is not None
+        state = (
+            "finished"
+            if self._consumed
+            else "closed"
+            if self._closed
+            else "reading"
+            if begun
+            else "not begun"
+        )
+        return f"<{type(self).__name__} {state}>"
 
     def __iter__(self) -> Iterator[T]:
         """Yield results; leaving the loop before its end closes the stream.

@@ -178,11 +178,13 @@ class CallStream(BaseStream[SessionT, ItemT]):
         read = self._call.read
         clock = time.monotonic
         deadlines = session.deadlines
-        deadlines.waiting = clock()
+        asked = deadlines.waiting = clock()
         try:
             while session.running:
                 response = read()
                 now = deadlines.waiting = clock()
+                session.waited += now - asked
+                asked = now
                 item = session.receive(response, now)
                 if session.stopped_early:
                     deadlines.waiting = None

@@ -32,6 +32,8 @@ class InferenceStream(CallStream[InferenceSession, Item]):
                     print(result["OUT"])
     """
 
+    _unit = "result"
+
     def __iter__(self) -> Iterator[InferenceResult]:
         """Yield the results; leaving the loop before its end closes the stream.
 

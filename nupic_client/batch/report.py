@@ -34,15 +34,25 @@ class BatchProgress:
     """
 
     seconds: float
+    """Since it began."""
     done: int
+    """Lines that were answered."""
     failed: int
+    """Lines that were not."""
     skipped: int
+    """Lines that an earlier run has done."""
     running: int
+    """Requests on their way."""
     lines_per_second: float | None
+    """Lines that ended, over the last seconds; None at the beginning."""
     tokens_per_second: float | None
+    """Tokens that were generated, over the last seconds; None where the server does not count them."""
     time_to_first_token: float | None
+    """The median over the last answers, in seconds; None without any."""
     fraction: float | None
+    """The part of the work that is done, from 0 to 1; None where the size of the input is not known."""
     remaining: float | None
+    """Seconds until the end, as it goes now; None where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +70,30 @@ class BatchReport:
     """
 
     done: int
+    """Lines that were answered."""
     failed: int
+    """Lines that were not; their errors are in the output, or in the file of errors."""
     skipped: int
+    """Lines that an earlier run has done."""
     seconds: float
+    """How long it took."""
     input_tokens: int
+    """Tokens of all prompts, as far as the server counts them."""
     output_tokens: int
+    """Tokens of all answers, as far as the server counts them."""
     ended: Ending
+    """Why it ended."""
 
     @property
     def complete(self) -> bool:
         """Whether each line of the input has its answer, and nothing is left for another run."""
         return self.ended == "complete" and not self.failed
+
+    def __repr__(self) -> str:
+        names = ("done", "failed", "skipped", "input_tokens", "output_tokens", "ended")
+        counts = ", ".join(f"{name}={getattr(self, name)!r}" for name in names if hasattr(self, name))
+        seconds = f", seconds={self.seconds:.1f}" if hasattr(self, "seconds") else ""
+        return f"BatchReport({counts}{seconds})"
 
 
 class Tally:

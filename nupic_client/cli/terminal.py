@@ -7,10 +7,10 @@ import errno
 import io
 import json
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
+from nupic_client.display import HIDDEN, printable, printable_lines
 from nupic_client.errors import ConfigurationError, NupicError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def json_text(value: object) -> str:
     except (UnicodeEncodeError, LookupError):
         return json.dumps(value)
     if is_terminal(sys.stdout):
-        return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+        return HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
     return text
 
 
@@ -162,39 +162,14 @@ def colours() -> bool:
     return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-_HIDDEN = re.compile(
-    "[\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""What controls a terminal, turns the order of text around or does not show at all, besides the control codes of ASCII.
-
-The joiners of emoji and of Indic and Persian text (U+200C, U+200D) are not among them.
-"""
-_CONTROL = re.compile(f"[\x00-\x1f]|{_HIDDEN.pattern}")
-_CONTROL_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f]|{_HIDDEN.pattern}")
-
-
-def printable(text: str) -> str:
-    """Return a text with symbols in place of control characters, newlines included: those can control a terminal."""
-    return _CONTROL.sub(_picture, text)
-
-
 def shown_on(stream: TextIO, text: str) -> str:
     """Return a text as a stream should get it: for a terminal with symbols for all controls but newline and tab."""
-    return _CONTROL_IN_LINES.sub(_picture, text) if is_terminal(stream) else text
+    return printable_lines(text) if is_terminal(stream) else text
 
 
 def shown_on_stdout(text: str) -> str:
     """Return a text as stdout should get it, see `shown_on`."""
     return text if sys.stdout is None else shown_on(sys.stdout, text)
-
-
-def _picture(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def is_terminal(stream: TextIO | None) -> bool:

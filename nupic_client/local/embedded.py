@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
+from nupic_client._repr import server_repr
 from nupic_client._text import check_text
 from nupic_client.errors import DeadlineExceededError, LocalModelError
 from nupic_client.local.engine import GUIDE_INPUTS, EngineError, ServedModel, text_signature
@@ -195,6 +196,16 @@ class LocalServer:
         running, self._running = self._running, None
         if running is not None:
             running.stop()
+
+    def __repr__(self) -> str:
+        running = getattr(self, "_running", None)
+        if running is None:
+            state = "stopped" if getattr(self, "url", "") else "not started"
+        elif not running.loaded.is_set():
+            state = "loading"
+        else:
+            state = "ready" if running.error is None else "failed"
+        return server_repr(self, state)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import Self
 
 from nupic_client._numbers import check_wait
+from nupic_client._repr import server_repr
 from nupic_client.local.engine import EngineRequest, FinalPlacement, ServedModel, text_signature
 from nupic_client.local.engines.scripted import ReplySource, ScriptedEngine
 from nupic_client.local.kserve.limits import UNLIMITED, ServerLimits
@@ -163,6 +164,14 @@ class FakeTriton:
     def url(self) -> str:
         """``host:port`` to connect to; empty before the start."""
         return self._server.url
+
+    def __repr__(self) -> str:
+        server = getattr(self, "_server", None)
+        if server is None or not server.running:
+            state = "stopped" if server is not None and server.url else "not started"
+        else:
+            state = "ready" if self.ready and not self.exiting else "not ready"
+        return server_repr(self, state)
 
     # --- answers
 

@@ -10,7 +10,7 @@ from nupic_client._core.calls.metadata import metadata_over
 from nupic_client._core.calls.outputs import output_names
 from nupic_client._numbers import as_bool, check_integer
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
-from nupic_client._suggest import did_you_mean
+from nupic_client._suggest import called_here, did_you_mean
 from nupic_client._text import check_text
 from nupic_client._tool_choice import AUTO, ToolChoice, read_tool_choice
 from nupic_client.errors import ConfigurationError
@@ -36,12 +36,12 @@ def check_option_names(options: Iterable[str], known: Iterable[str]) -> None:
     """Check that all options exist.
 
     Raises:
-        TypeError: one does not; the message names the nearest one.
+        TypeError: one does not; the message says what to write.
     """
     known = [*known]
     for name in options:
         if name not in known:
-            near = did_you_mean(name, known)
+            near = called_here(name, known) or did_you_mean(name, known)
             raise TypeError(f"there is no option {name!r}: {near}the options are {', '.join(sorted(known))}")
 
 

@@ -95,6 +95,8 @@ class StreamSession(StreamState[ItemT]):
         "request_id",
         "target",
         "unary",
+        "waited",
+        "waited_for_first",
     )
 
     _content: str
@@ -134,6 +136,10 @@ class StreamSession(StreamState[ItemT]):
         self._hidden = False
         self.unary: bool = False
         """Whether a unary call stands for the stream."""
+        self.waited = 0.0
+        """How many seconds the reader has waited for responses; none where it reads in another way."""
+        self.waited_for_first = 0.0
+        """Those of them before the first response."""
         self._start = start
         self._on_signature_changed = on_signature_changed
 
@@ -235,6 +241,7 @@ class StreamSession(StreamState[ItemT]):
     def _responded(self) -> None:
         """Note the first response."""
         self.deadlines.responded = True
+        self.waited_for_first = self.waited
         if self.placement is not None:
             self.placement.answered()
 

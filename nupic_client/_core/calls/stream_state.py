@@ -158,6 +158,13 @@ class StreamState(Generic[ItemT]):
         return self._nothing
 
     @property
+    def progress(self) -> str:
+        """How far it is, in a word."""
+        if self._state is State.RUNNING:
+            return "reading"
+        return str(self._state.value)
+
+    @property
     def finished(self) -> bool:
         """Whether the answer came to its end."""
         return self._state is State.FINISHED

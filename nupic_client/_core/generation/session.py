@@ -17,7 +17,7 @@ from nupic_client.errors import ProtocolError, RequestError
 from nupic_client.logs import log_outcome
 from nupic_client.messages import Message, assistant
 from nupic_client.observe import RequestOutcome
-from nupic_client.results import FinishReason, Generation, TextDelta
+from nupic_client.results import FinishReason, Generation, TextDelta, Timing
 
 if TYPE_CHECKING:
     from typing import Any
@@ -218,7 +218,7 @@ class GenerationSession(StreamSession[str]):
             text=self.text,
             finish_reason=FinishReason.CANCELLED if cancelled else self._decoder.finish_reason,
             usage=usage,
-            timing=self.stopwatch.timing(self._end, usage.output_tokens),
+            timing=self._timing(usage.output_tokens),
             model=self.model,
             request_id=self.request_id,
             attempts=self.attempts,
@@ -267,9 +267,13 @@ class GenerationSession(StreamSession[str]):
             else ""
         )
 
+    def _timing(self, tokens: int | None) -> Timing:
+        waited = self.waited - self.waited_for_first if self.waited else None
+        return self.stopwatch.timing(self._end, tokens, waited)
+
     def _log(self) -> None:
         tokens = self._decoder.usage.output_tokens
-        timing = self.stopwatch.timing(self._end, tokens)
+        timing = self._timing(tokens)
         log_outcome(
             self.model,
             self.request_id,
@@ -288,7 +292,7 @@ class GenerationSession(StreamSession[str]):
             **facts,
             finish_reason=None if facts["error"] is not None else reason,
             usage=usage,
-            timing=self.stopwatch.timing(self._end, usage.output_tokens),
+            timing=self._timing(usage.output_tokens),
             streamed=not self.unary,
             output_bytes=len(self.text.encode()),
             chunk_times=self.stopwatch.times,

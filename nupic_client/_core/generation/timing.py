@@ -45,12 +45,13 @@ class Stopwatch:
         """Return the seconds since the request was sent."""
         return now - self._start
 
-    def timing(self, end: float, output_tokens: int | None) -> Timing:
+    def timing(self, end: float, output_tokens: int | None, waited: float | None = None) -> Timing:
         """Return the figures of the generation.
 
         Args:
             end: clock reading at the end of the answer.
             output_tokens: the server's count, or None.
+            waited: how many of the seconds since the first response the reader has waited; None where that is not known.
         """
         arrivals = self._arrivals
         chunks = len(arrivals)
@@ -60,14 +61,19 @@ class Stopwatch:
         per_chunk = span / (chunks - 1) if chunks > 1 else None
         counts_tokens = output_tokens is not None and output_tokens > 1 and chunks > 1
         per_token = span / (output_tokens - 1) if counts_tokens and output_tokens else per_chunk
+        has_rate = per_chunk is not None and per_chunk >= _BURST and (waited is None or waited >= span / 2)
         return Timing(
             total=end - self._start,
             time_to_first_token=arrivals[0] - self._start,
             inter_token_latency=None if per_token is None else _latency(arrivals, per_token),
-            tokens_per_second=1 / per_token if counts_tokens and per_token else None,
+            tokens_per_second=1 / per_token if has_rate and counts_tokens and per_token else None,
             chunks=chunks,
-            chunks_per_second=1 / per_chunk if per_chunk else None,
+            chunks_per_second=1 / per_chunk if has_rate and per_chunk else None,
         )
+
+
+_BURST = 0.000_2
+"""Seconds between chunks: those that come faster were all there when they were read. No model is as fast."""
 
 
 def _latency(arrivals: array[float], mean: float) -> Latency:

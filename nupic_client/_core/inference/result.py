@@ -10,7 +10,9 @@ from typing import Any
 from nupic_client._arrays import Array
 from nupic_client._parameters import NO_PARAMETERS, Parameters
 from nupic_client._public import publish
+from nupic_client._repr import counted, html_table
 from nupic_client._suggest import did_you_mean, listed
+from nupic_client.display import printable
 from nupic_client.errors import ConfigurationError
 from nupic_client.shared_memory_places import SharedMemoryTensor
 
@@ -178,8 +180,24 @@ class InferenceResult(Mapping[str, "Array"]):
         return array.copy() if copy else array
 
     def __repr__(self) -> str:
-        outputs = ", ".join(f"{name}: {array.dtype} {array.shape}" for name, array in self._arrays.items())
-        return f"InferenceResult(model={self.model!r}, {outputs})"
+        arrays = getattr(self, "_arrays", {})
+        outputs = [f"{name}: {array.dtype} {array.shape}" for name, array in arrays.items()]
+        model = getattr(self, "model", "")
+        return f"InferenceResult({', '.join([f'model={model!r}', *outputs])})"
+
+    def _repr_html_(self) -> str:
+        import numpy as np  # noqa: PLC0415 - it is loaded already, where there are arrays
+
+        rows = []
+        for name, array in self._arrays.items():
+            values = printable(np.array2string(array, threshold=6, edgeitems=2, separator=", "))
+            shown = values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…"
+            rows.append((name, str(array.dtype), str(array.shape), shown))
+        return html_table(f"{self.model}: {counted(len(rows), 'output')}", rows)
+
+
+_MOST_SHOWN = 200
+"""Characters of an array that a notebook shows."""
 
 
 def metadata_of(call: Any) -> tuple[tuple[str, str | bytes], ...]:

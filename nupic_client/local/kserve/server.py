@@ -86,6 +86,11 @@ class InferenceServer:
         self.url: str = ""
         """``host:port`` to connect to; empty before the first `start`."""
 
+    @property
+    def running(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
+
     def start(self) -> None:
         """Listen and answer. Returns as soon as clients can connect. After a stop it listens on the same port.
 

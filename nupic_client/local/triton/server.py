@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from nupic_client._numbers import check_integer, check_wait
 from nupic_client._public import publish
+from nupic_client._repr import server_repr
 from nupic_client.errors import LocalModelError
 from nupic_client.local.engine import GUIDE_INPUTS, text_signature
 from nupic_client.local.engines.embedding import embedding_signature
@@ -213,6 +214,10 @@ class TritonServer:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+    def __repr__(self) -> str:
+        process = getattr(self, "_process", None)
+        return server_repr(self, "stopped" if process is None else "running")
 
     def __enter__(self) -> Self:
         return self.start()

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from nupic_client._core.generation.timing import Stopwatch
 
 
-def timing(*arrivals, start=100.0, end=None, output_tokens=None):
+def timing(*arrivals, start=100.0, end=None, output_tokens=None, waited=None):
     watch = Stopwatch(start)
     for moment in arrivals:
         watch.arrived(moment)
-    return watch.timing(arrivals[-1] if end is None else end, output_tokens)
+    return watch.timing(arrivals[-1] if end is None else end, output_tokens, waited)
 
 
 def test_an_answer_without_text_has_a_total_only():
@@ -65,6 +65,27 @@ def test_chunks_that_arrive_in_one_moment_have_no_rate():
     assert found.inter_token_latency.mean == 0.0
     assert found.chunks_per_second is None
     assert found.tokens_per_second is None
+
+
+@pytest.mark.parametrize("gap", [0.000_001, 0.000_08, 0.000_19])
+def test_a_burst_has_no_rate(gap):
+    found = timing(*(102.0 + gap * count for count in range(50)), output_tokens=50)
+    assert (found.tokens_per_second, found.chunks_per_second) == (None, None)
+    assert found.inter_token_latency.mean == pytest.approx(gap, rel=1e-3)
+
+
+def test_the_fastest_models_have_a_rate():
+    found = timing(*(102.0 + 0.000_3 * count for count in range(50)), output_tokens=50)
+    assert found.tokens_per_second == pytest.approx(3333, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("waited", "rate"), [(None, 10.0), (0.49, 10.0), (0.25, 10.0), (0.2, None), (0.0, None)]
+)
+def test_a_reader_that_was_slower_than_the_server_has_no_rate(waited, rate):
+    found = timing(100.5, 100.6, 100.7, 100.8, 100.9, 101.0, output_tokens=6, waited=waited)
+    assert found.tokens_per_second == (None if rate is None else pytest.approx(rate))
+    assert found.chunks_per_second == (None if rate is None else pytest.approx(rate))
 
 
 def test_percentiles_interpolate_between_the_nearest_values():
