@@ -18,10 +18,9 @@ __all__ = ["SHELLS", "add_command", "script"]
 
 _EPILOG = """\
 examples:
-  bash         echo 'eval "$(nupic-client completion bash)"' >> ~/.bashrc
-  zsh          echo 'eval "$(nupic-client completion zsh)"' >> ~/.zshrc     (after compinit)
-  fish         nupic-client completion fish > ~/.config/fish/completions/nupic-client.fish
-  powershell   nupic-client completion powershell >> $PROFILE
+  bash  echo 'eval "$(nupic-client completion bash)"' >> ~/.bashrc
+  zsh   echo 'eval "$(nupic-client completion zsh)"' >> ~/.zshrc     (after compinit)
+  fish  nupic-client completion fish > ~/.config/fish/completions/nupic-client.fish
 """
 _PLACES = frozenset({"FILE", "INPUT", "OUTPUT", "PATH_OR_URL"})
 """How a value is called that is the name of a file."""
@@ -40,6 +39,8 @@ class _Command(NamedTuple):
     help: str
     options: tuple[_Option, ...]
     takes_files: bool
+    words: tuple[str, ...]
+    """What its argument may be."""
 
 
 def add_command(commands: Any) -> None:
@@ -73,7 +74,7 @@ def script(shell: str, program: argparse.ArgumentParser) -> str:
     """
     helps = {action.dest: action.help or "" for action in _choices(program)}
     commands = [
-        _Command(name, helps.get(name, ""), tuple(_options(parser)), _takes_files(parser))
+        _Command(name, helps.get(name, ""), tuple(_options(parser)), *_argument(parser))
         for name, parser in commands_of(program).items()
     ]
     return SHELLS[shell](program.prog, commands, tuple(_options(program)))
@@ -100,26 +101,29 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[_Option]:
         yield _Option(tuple(action.option_strings), kind, words, first)
 
 
-def _takes_files(parser: argparse.ArgumentParser) -> bool:
-    positional = (action for action in parser._actions if not action.option_strings)  # noqa: SLF001 - as above
-    return any(action.metavar in _PLACES for action in positional)
+def _argument(parser: argparse.ArgumentParser) -> tuple[bool, tuple[str, ...]]:
+    """Return whether a command takes files, and the words that it takes otherwise."""
+    positional = [action for action in parser._actions if not action.option_strings]  # noqa: SLF001 - as above
+    words = tuple(str(word) for action in positional for word in action.choices or ())
+    return any(action.metavar in _PLACES for action in positional), words
 
 
 def _bash(program: str, commands: list[_Command], options: tuple[_Option, ...]) -> str:
     function = _identifier(program)
     cases = []
     for command in commands:
-        names = " ".join(name for option in command.options for name in option.names)
+        options_of = f'-W "{" ".join(name for option in command.options for name in option.names)}"'
         after = "".join(
             f"                {'|'.join(option.names)}) {_bash_value(option)}; return ;;\n"
             for option in command.options
             if option.value != "none"
         )
-        files = 'COMPREPLY=($(compgen -f -- "$cur"))' if command.takes_files else ":"
+        argument = _bash_words("-f" if command.takes_files else f'-W "{" ".join(command.words)}"')
         cases.append(
             f"        {command.name})\n"
             f'            case "$prev" in\n{after}            esac\n'
-            f'            if [[ "$cur" == -* ]]; then COMPREPLY=($(compgen -W "{names}" -- "$cur")); else {files}; fi ;;\n'
+            f'            if [[ "$cur" == -* ]]; then {_bash_words(options_of)}'
+            f"; else {argument}; fi ;;\n"
         )
     words = " ".join(
         [*(command.name for command in commands), *(name for option in options for name in option.names)]
@@ -140,16 +144,19 @@ def _bash(program: str, commands: list[_Command], options: tuple[_Option, ...]) 
 
 
 def _bash_value(option: _Option) -> str:
-    if option.value == "file":
-        return 'COMPREPLY=($(compgen -f -- "$cur"))'
-    return f'COMPREPLY=($(compgen -W "{" ".join(option.words)}" -- "$cur"))' if option.words else ":"
+    return _bash_words("-f" if option.value == "file" else f'-W "{" ".join(option.words)}"')
+
+
+def _bash_words(source: str) -> str:
+    one_a_line = "local IFS=$'\\n'; " if source == "-f" else ""  # names may have blanks
+    return f'{one_a_line}COMPREPLY=($(compgen {source} -- "$cur"))'
 
 
 def _zsh(program: str, commands: list[_Command], options: tuple[_Option, ...]) -> str:
     function = _identifier(program)
     cases = "".join(
         f"        {command.name}) _arguments -S {' '.join(map(_zsh_option, command.options))}"
-        f" {shlex.quote('*:file:_files' if command.takes_files else '*: :')} ;;\n"
+        f" {shlex.quote(_zsh_argument(command))} ;;\n"
         for command in commands
     )
     names = " ".join(shlex.quote(f"{command.name}:{command.help}") for command in commands)
@@ -168,6 +175,10 @@ def _zsh(program: str, commands: list[_Command], options: tuple[_Option, ...]) -
         "}\n"
         f"compdef {function} {program}\n"
     )
+
+
+def _zsh_argument(command: _Command) -> str:
+    return "*:file:_files" if command.takes_files else f"*:value:({' '.join(command.words)})"
 
 
 def _zsh_option(option: _Option) -> str:
@@ -192,6 +203,8 @@ def _fish(program: str, commands: list[_Command], options: tuple[_Option, ...]) 
         lines += [_fish_option(program, here, option) for option in command.options]
         if command.takes_files:
             lines.append(f"complete -c {program} -n {here} -F")
+        if command.words:
+            lines.append(f"complete -c {program} -n {here} -a {shlex.quote(' '.join(command.words))}")
     return "\n".join(lines) + "\n"
 
 
@@ -207,39 +220,6 @@ def _fish_option(program: str, condition: str, option: _Option) -> str:
     return f"complete -c {program} -n {condition} {names}{values[option.value]} -d {meaning}"
 
 
-def _powershell(program: str, commands: list[_Command], options: tuple[_Option, ...]) -> str:
-    def names(some: tuple[_Option, ...]) -> str:
-        return ", ".join(f"'{name}'" for option in some for name in option.names)
-
-    table = "".join(f"        '{command.name}' = @({names(command.options)})\n" for command in commands)
-    values = {
-        name: option.words
-        for command in commands
-        for option in command.options
-        for name in option.names
-        if option.words
-    }
-    chosen = "".join(
-        f"        '{name}' = @({', '.join(map(repr, words))})\n" for name, words in values.items()
-    )
-    return (
-        f"Register-ArgumentCompleter -Native -CommandName {program} -ScriptBlock {{\n"
-        "    param($word, $line, $place)\n"
-        f"    $options = @{{\n{table}    }}\n"
-        f"    $values = @{{\n{chosen}    }}\n"
-        "    $given = @($line.CommandElements | ForEach-Object { $_.ToString() })\n"
-        "    $before = if ($word) { $given[-2] } else { $given[-1] }\n"
-        "    $count = if ($word) { $given.Count } else { $given.Count + 1 }\n"
-        f"    $known = if ($count -le 2) {{ @($options.Keys | Sort-Object) + @({names(options)}) }}\n"
-        "        elseif ($values.ContainsKey($before)) { $values[$before] }\n"
-        "        else { $options[$given[1]] }\n"
-        '    $known | Where-Object { $_ -like "$word*" } | ForEach-Object {\n'
-        "        [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)\n"
-        "    }\n"
-        "}\n"
-    )
-
-
 def _identifier(program: str) -> str:
     return "_" + re.sub(r"\W", "_", program)
 
@@ -248,6 +228,5 @@ SHELLS: dict[str, Callable[[str, list[_Command], tuple[_Option, ...]], str]] = {
     "bash": _bash,
     "zsh": _zsh,
     "fish": _fish,
-    "powershell": _powershell,
 }
 """The shells whose words can be completed."""
