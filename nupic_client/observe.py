@@ -73,7 +73,7 @@ class RequestInfo(_WeaklyReferable):
     session: str = ""
     """The session that the request belongs to: the id of its `Conversation`, or ``session=``; empty without one."""
     output_type: Literal["json", "text"] | None = None
-    """The form of the answer, where the caller asked for one."""
+    """The form that ``response_format=`` asks for; None without one."""
     started: float = 0.0
     """When it began, a reading of ``time.monotonic``."""
     context: Any = field(default=None, repr=False)

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 need("chainlit")
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, serving
+
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 need("gradio")
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, serving
+
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 need("streamlit")
 

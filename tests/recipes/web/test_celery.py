@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from nupic_client.testing import FakeTriton, abort, silence, sleep, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, program, running
+
+from nupic_client.testing import FakeTriton, abort, silence, sleep, text_signature
 
 need("web")
 

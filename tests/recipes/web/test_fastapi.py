@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, abort, fail, silence, sleep, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, abort, fail, silence, sleep, text_signature
 
 need("web")
 

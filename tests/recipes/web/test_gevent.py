@@ -6,9 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 
 need("web")
 

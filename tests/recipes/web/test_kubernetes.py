@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recipes.needed import need
+from recipes.servers import RECIPES, free_port, program, serving
 
 from nupic_client import LocalServer, StreamingClient
 from nupic_client.testing import FakeTriton, text_signature
-from recipes.needed import need
-from recipes.servers import RECIPES, free_port, program, serving
 
 need("web")
 

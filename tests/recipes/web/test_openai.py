@@ -8,11 +8,12 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from recipes.needed import need
+from recipes.servers import RECIPES
+
 import nupic_client
 from nupic_client import GenerateOptions, StreamingClient
 from nupic_client.testing import FakeTriton, text_signature
-from recipes.needed import need
-from recipes.servers import RECIPES
 
 need("web")
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from recipes.needed import need
+from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 from nupic_client import ConnectionFailedError, ServerClient, StreamingClient
 from nupic_client.testing import FakeTriton, silence, text_signature
-from recipes.needed import need
-from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 need("web")
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from recipes.needed import need
 from recipes.servers import RECIPES
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
-from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 
 need("web")
 
