@@ -71,7 +71,8 @@ class _Ending(asyncio.Task[None]):
 
     def _finish(self, _: object = None) -> None:
         if not self._over.done():
-            self._over.set_result(None)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and gRPC cancels a call that is dropped
+                self._over.set_result(None)
 
     async def _wait(self) -> None:
         await self._over

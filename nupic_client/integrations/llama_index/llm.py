@@ -28,10 +28,11 @@ from nupic_client.integrations.llama_index.messages import prompt_of, tools_of
 from nupic_client.integrations.llama_index.responses import (
     ChatAnswer,
     CompletionAnswer,
+    GrowingAnswer,
     chat_response,
     completion_response,
-    growing_response,
 )
+from nupic_client.integrations.llama_index.streams import Responses
 from nupic_client.integrations.llama_index.structured import GuidedLLM
 
 __all__ = ["NupicLLM"]
@@ -211,13 +212,7 @@ class NupicLLM(GuidedLLM):
         """Answer a conversation as it is generated; the async twin of `stream_chat`."""
         answer = ChatAnswer(several_calls=kwargs.pop("allow_parallel_tool_calls", True))
         stream = await self.client.astream(prompt_of(messages), **self._options(kwargs)).__aenter__()
-
-        async def responses() -> ChatResponseAsyncGen:
-            async with stream:
-                async for event in stream.events():
-                    yield answer.read(event)
-
-        return responses()
+        return Responses(stream, stream.events(), answer.read)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: FBT001, FBT002 - the interface
@@ -270,14 +265,7 @@ class NupicLLM(GuidedLLM):
         answer = CompletionAnswer()
         asked = self.client.astream(self._prompt(prompt, formatted=formatted), **self._options(kwargs))
         stream = await asked.__aenter__()
-
-        async def responses() -> CompletionResponseAsyncGen:
-            async with stream:
-                async for event in stream.events():
-                    if (response := answer.read(event)) is not None:
-                        yield response
-
-        return responses()
+        return Responses(stream, stream.events(), answer.read)
 
     def get_tool_calls_from_response(
         self,
@@ -330,16 +318,13 @@ class NupicLLM(GuidedLLM):
     def _stream_parsed(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream an answer in JSON; ``raw["parsed"]`` of each response has its value so far."""
         stream = self.client.stream(prompt_of(messages), **self._options(kwargs))
+        answer = GrowingAnswer(stream)
 
         def responses() -> ChatResponseGen:
             with stream:
-                told = 0
                 for value in stream.partial():
-                    text = stream.text
-                    yield growing_response(text, text[told:], value)
-                    told = len(text)
-                generation = stream.result()
-                yield chat_response(generation, delta=generation.text[told:])
+                    yield answer.read(value)
+                yield answer.last(stream.result())
 
         return responses()
 
@@ -347,18 +332,8 @@ class NupicLLM(GuidedLLM):
     async def _astream_parsed(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Stream an answer in JSON; the async twin of `_stream_parsed`."""
         stream = await self.client.astream(prompt_of(messages), **self._options(kwargs)).__aenter__()
-
-        async def responses() -> ChatResponseAsyncGen:
-            async with stream:
-                told = 0
-                async for value in stream.partial():
-                    text = stream.text
-                    yield growing_response(text, text[told:], value)
-                    told = len(text)
-                generation = await stream.result()
-                yield chat_response(generation, delta=generation.text[told:])
-
-        return responses()
+        answer = GrowingAnswer(stream)
+        return Responses(stream, stream.partial(), answer.read, answer.last)
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of a call: the fields, which may have been set since, and what was given for it."""

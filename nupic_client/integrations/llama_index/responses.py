@@ -19,18 +19,20 @@ from llama_index.core.base.llms.types import (
 )
 
 from nupic_client import (
+    AsyncTextStream,
     Event,
     Finished,
     Generation,
     ReasoningDelta,
     TextDelta,
+    TextStream,
     TokenLogprob,
     ToolArguments,
     ToolCall,
     ToolCallStarted,
 )
 
-__all__ = ["ChatAnswer", "CompletionAnswer", "chat_response", "completion_response", "growing_response"]
+__all__ = ["ChatAnswer", "CompletionAnswer", "GrowingAnswer", "chat_response", "completion_response"]
 
 _RAW = (
     *("model", "request_id", "endpoint", "attempts", "finish_reason", "usage", "timing"),
@@ -67,19 +69,6 @@ def completion_response(generation: Generation, *, delta: str | None = None) -> 
         raw=_raw(generation),
         logprobs=_logprobs(generation),
         additional_kwargs=_usage(generation),
-    )
-
-
-def growing_response(text: str, delta: str, value: Any) -> ChatResponse:
-    """Return the response of an answer in JSON that has come so far.
-
-    Args:
-        text: the text so far.
-        delta: its new part.
-        value: what can be read of it; the stream goes on with it, so it is copied.
-    """
-    return ChatResponse(
-        message=_message("", text, []), delta=delta, raw=_raw(None) | {"parsed": copy.deepcopy(value)}
     )
 
 
@@ -159,6 +148,33 @@ class CompletionAnswer:
             case Finished():
                 return completion_response(event.generation, delta="")
         return None
+
+
+class GrowingAnswer:
+    """An answer in JSON that is being streamed.
+
+    Args:
+        stream: the stream.
+    """
+
+    def __init__(self, stream: TextStream | AsyncTextStream) -> None:
+        self._stream = stream
+        self._told = 0
+
+    def read(self, value: Any) -> ChatResponse:
+        """Return the response with the value so far. The stream goes on with it, so it is copied."""
+        text = self._stream.text
+        raw = _raw(None) | {"parsed": copy.deepcopy(value)}
+        return ChatResponse(message=_message("", text, []), delta=self._new(text), raw=raw)
+
+    def last(self, generation: Generation) -> ChatResponse:
+        """Return the response of the finished generation."""
+        return chat_response(generation, delta=self._new(generation.text))
+
+    def _new(self, text: str) -> str:
+        new = text[self._told :]
+        self._told = len(text)
+        return new
 
 
 def _message(reasoning: str, text: str, calls: list[ToolCallBlock]) -> ChatMessage:

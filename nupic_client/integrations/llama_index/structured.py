@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -116,10 +117,11 @@ class GuidedLLM(FunctionCallingLLM):
             part = create_flexible_model(output_cls)
             responses = await self._astream_parsed(messages, response_format=output_cls, **(llm_kwargs or {}))
             found = None
-            async for response in responses:
-                found = _object(response, output_cls, part)
-                dispatcher.event(LLMStructuredPredictInProgressEvent(output=found))
-                yield found
+            async with contextlib.aclosing(responses):
+                async for response in responses:
+                    found = _object(response, output_cls, part)
+                    dispatcher.event(LLMStructuredPredictInProgressEvent(output=found))
+                    yield found
             dispatcher.event(LLMStructuredPredictEndEvent(output=found))
 
         return objects()
