@@ -45,7 +45,7 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
     "opentelemetry": (),
     "langchain": (),
-    "llama_index": (),
+    "llama_index": ("llama-index-core==0.14.25", "llama-index-workflows==2.26.1", "xllamacpp==2026.10.11549"),
     "litellm": (),
     "llm": (),
     "jupyter": (),

@@ -71,7 +71,8 @@ class _Ending(asyncio.Task[None]):
 
     def _finish(self, _: object = None) -> None:
         if not self._over.done():
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and gRPC cancels a call that is dropped
+            # If the loop is closed: gRPC, which is dropping the call then, goes on and cancels it.
+            with contextlib.suppress(RuntimeError):
                 self._over.set_result(None)
 
     async def _wait(self) -> None:

@@ -35,6 +35,7 @@ from nupic_client import (
     Timeouts,
 )
 from nupic_client.integrations.llama_index import NupicLLM
+from nupic_client.integrations.llama_index.streams import Responses
 from nupic_client.local.engine import Chunk
 from nupic_client.prompts import formatter_for
 from nupic_client.testing import (
@@ -245,6 +246,22 @@ def test_a_stream_that_is_left_and_not_closed_stops_the_server(method):
             await asyncio.to_thread(server.wait_for_cancellation)
 
         asyncio.run(leave())
+
+
+def test_responses_are_closed_with_their_stream(llm, server):
+    server.reply = Reply(["One", silence()])
+
+    async def close():
+        stream = llm.client.astream("Count")
+        responses = Responses(stream, stream.events(), lambda event: event.text)
+        assert await anext(responses) == "One"
+        await responses.aclose()
+        assert stream.closed
+        with pytest.raises(ZeroDivisionError):
+            await responses.athrow(ZeroDivisionError())
+        await asyncio.to_thread(server.wait_for_cancellation)
+
+    asyncio.run(close())
 
 
 @pytest.mark.parametrize("method", STREAMS)

@@ -12,7 +12,7 @@ from integrations.needed import need
 need("llama_index")
 
 from integrations.llama_index.conftest import make_llm, models
-from integrations.llama_index.flavours import run
+from integrations.llama_index.flavours import COMPLETIONS, ask, run
 from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.core.tools import FunctionTool
@@ -195,6 +195,14 @@ def test_tools_may_be_given_to_chat(llm):
     assert calls(llm, response)[0][0] == "weather"
     response = llm.chat([ChatMessage("How is the weather in Paris?")], tools=[weather])
     assert calls(llm, response)[0][0] == "weather"
+
+
+@pytest.mark.parametrize("method", COMPLETIONS)
+def test_a_completion_has_no_place_for_calls(method):
+    with FakeTriton(["Well. ", WEATHER, " Done."], models=models()) as server:
+        *_, last = ask(make_llm(server.url), method, "How is the weather?", tools=TOOLS)
+    assert "weather" not in last.text
+    assert last.text.startswith("Well.")
 
 
 @pytest.mark.parametrize(
