@@ -60,9 +60,9 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
         *("langchain-core==1.8.3", "langchain==1.5.2", "langgraph==1.2.24", "langchain-tests==1.1.9"),
         *("pytest-asyncio==1.5.0", "jinja2==3.1.6", "xllamacpp==2026.10.11549"),
     ),
-    "llama_index": (),
     "litellm": ("litellm==1.110.2", *PROXY),
     "llm": ("llm==0.36",),
+    "llama_index": ("llama-index-core==0.14.25", "llama-index-workflows==2.26.1", "xllamacpp==2026.10.11549"),
     "jupyter": (),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""

@@ -1,5 +1,4 @@
 """Agents of LangChain and graphs of LangGraph."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

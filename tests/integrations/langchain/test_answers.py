@@ -1,5 +1,4 @@
 """Tools, forms, reasoning and images: what goes to the model and what comes back."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """`ChatNupic` beyond LangChain's own tests: leaving, errors, facts, caches, copies, many at once."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """`NupicLLM` and `NupicEmbeddings`."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

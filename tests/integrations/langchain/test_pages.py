@@ -1,5 +1,4 @@
 """The documentation's page and the example run as they are printed."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

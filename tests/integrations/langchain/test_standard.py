@@ -1,5 +1,4 @@
 """LangChain's own tests of chat models and embeddings, on a scripted model and on the embedded one."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """What LiteLLM's callers get: text, calls of tools, forms, reasoning and usage, the same in all four ways."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

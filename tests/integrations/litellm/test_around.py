@@ -1,5 +1,4 @@
 """What is around a call in LiteLLM: embeddings, log probabilities, the router, callbacks, and the page."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Errors have LiteLLM's classes and status codes, wrong parameters are refused, and who leaves a stream cancels it."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """LiteLLM's proxy with our provider in its configuration, asked as OpenAI's clients ask it."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

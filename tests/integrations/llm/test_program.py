@@ -1,5 +1,4 @@
 """The host's program with our models: prompts, chats, schemas, tools, images, embeddings and logs."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

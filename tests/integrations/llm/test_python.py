@@ -1,5 +1,4 @@
 """The models in Python programs, the list of their names, and what the plugin costs the host."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Prompts and answers are written where they are asked for, and nowhere else."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Which trace a span belongs to, and what the server is told of it: over threads, tasks, pieces of a stream and forks."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

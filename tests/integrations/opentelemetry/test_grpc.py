@@ -1,5 +1,4 @@
 """Beside the instrumentation of gRPC: one span of ours, and its spans of the calls are children of it."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """`NupicInstrumentor`, in a program and through ``opentelemetry-instrument``."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

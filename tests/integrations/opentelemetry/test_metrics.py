@@ -1,5 +1,4 @@
 """The metrics, in both generations of the conventions, and that nothing is guessed."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """One span for each generation and each embedding, with the attributes of the conventions; sync and async alike."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

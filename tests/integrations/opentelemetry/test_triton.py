@@ -1,5 +1,4 @@
 """One trace from a Python program through the real Triton, whose spans come to a sink on this machine."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page's code with pydantic-ai: an agent with a tool and typed output, and text as it comes."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 
