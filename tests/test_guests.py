@@ -25,7 +25,7 @@ def private_imports(source: str, guest: str) -> Iterator[str]:
             continue
         for name in names:
             first, *rest = name.split(".")
-            if first == "nupic_client" and rest[:1] != [guest] and any(part.startswith("_") for part in rest):
+            if first == "nupic_client" and rest[:1] != [guest] and any(part.startswith("_") and not part.endswith("__") for part in rest):
                 yield name
 
 
