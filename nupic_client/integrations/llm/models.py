@@ -53,15 +53,14 @@ class _TextModel(_Nupic):
         tools = to_tools(prompt.tools)
         if tools:
             options["tools"] = tools
-        if (
-            prompt.messages[-1:]
-            and prompt.messages[-1].role == "tool"
-            and options.get("tool_choice") != "none"
-        ):
-            options.pop(
-                "tool_choice", None
-            )  # a forced call is for the first answer only: else the host would call for ever
+        if options.get("tool_choice") != "none" and _after_tools(prompt):
+            options.pop("tool_choice", None)  # forced in each answer, the host would call for ever
         return options
+
+
+def _after_tools(prompt: Any) -> bool:
+    messages = prompt.messages
+    return bool(messages) and messages[-1].role == "tool"
 
 
 class NupicModel(_TextModel, llm.KeyModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import llm
 from pydantic import BeforeValidator, Field
 
-from nupic_client import Timeouts
+from nupic_client import TLS, Timeouts
 
 __all__ = ["Options", "client_options", "generate_options"]
 
@@ -59,15 +59,23 @@ class Options(llm.Options):  # type: ignore[misc,unused-ignore]
     output_retries: int | None = Field(None, description="How often to ask again for an answer that fits")
     lora: str | None = Field(None, description="The adapter of the server to use")
     session: str | None = Field(None, description="Requests of one session go to the same server")
+    request_id: str | None = Field(None, description="The id that the request is sent with")
+    metadata: Json | None = Field(None, description="gRPC metadata (HTTP/2 headers), as JSON")
     parameters: Json | None = Field(None, description="Request parameters of the protocol, as JSON")
     backend_inputs: Json | None = Field(None, description="Further inputs of the model, as JSON")
     max_output_bytes: int | None = Field(None, description="The most bytes of the answer")
     unsupported: str | None = Field(
         None, description='"error" or "warn", for options that the model does not take'
     )
+    tls: Json | None = Field(
+        None, description='Certificates as JSON, such as {"root_certificates": "ca.pem"}'
+    )
+    allow_insecure_token: bool | None = Field(
+        None, description="Send the token to another machine in plain text"
+    )
 
 
-_CLIENT = ("backend", "formatter", "url")
+_CLIENT = ("allow_insecure_token", "backend", "formatter", "tls", "url")
 _DEADLINES = {
     "timeout": "total",
     "first_token_timeout": "first_token",
@@ -78,7 +86,10 @@ _DEADLINES = {
 def client_options(options: Options) -> dict[str, Any]:
     """Return the options that a client is made with."""
     given = options.model_dump(exclude_none=True)
-    return {name: given[name] for name in _CLIENT if name in given}
+    chosen = {name: given[name] for name in _CLIENT if name in given}
+    if "tls" in chosen:
+        chosen["tls"] = TLS(**chosen["tls"])
+    return chosen
 
 
 def generate_options(options: Options) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import threading
 
@@ -75,6 +76,13 @@ def test_the_ways_agree(litellm, server):
             )
         )
     assert len(seen) == 1, seen
+
+
+@pytest.mark.parametrize("name", ["completion", "streaming", "embedding"])
+def test_the_async_twins_take_the_same(name):
+    sync, twin = (getattr(NupicProvider, each) for each in (name, f"a{name}"))
+    assert inspect.signature(sync).parameters == inspect.signature(twin).parameters
+    assert inspect.iscoroutinefunction(twin) or inspect.isasyncgenfunction(twin)
 
 
 def test_tools(litellm, server, way):

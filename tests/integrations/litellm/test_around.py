@@ -135,7 +135,7 @@ def test_the_router_falls_back_from_a_dead_server(litellm, server, way):
         case _:
             text = joined(asyncio.run(stream(routing)))
     assert text == "You said: Hello"
-    routing.discard()
+    routing.retire()
 
 
 def joined(chunks):
@@ -162,7 +162,7 @@ def test_the_router_balances_two_servers(litellm):
             ]
         )
         texts = {routing.completion("gpt", MESSAGES).choices[0].message.content for _ in range(60)}
-        routing.discard()
+        routing.retire()
     assert texts == {"one", "two"}
 
 

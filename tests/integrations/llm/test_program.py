@@ -18,9 +18,10 @@ from backends.signatures import VLLM
 from inference.tensor_server import TensorServer, signature
 from test_parts import PNG
 
-from nupic_client import LocalServer
+from nupic_client import GenerateOptions, LocalServer
 from nupic_client._core.kserve import wire
 from nupic_client._core.kserve.codec import decode_bytes_tensor
+from nupic_client.integrations.llm.options import Options
 from nupic_client.testing import FakeTriton, abort, competent_model, silence, text_signature
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -77,6 +78,21 @@ def test_stop_and_json_options(run, url, server):
     assert run(*MODEL, "one two three", "-o", "stop", "three") == "You said: one two \n"
     run(*MODEL, "Hello", "-o", "parameters", '{"priority": 3}')
     assert server.requests[-1].parameters["priority"] == 3
+
+
+def test_every_option_of_a_generation_can_be_given():
+    """But for those that the host has words of its own for, and those whose results it has no place for."""
+    apart = {"tools", "response_format", "continue_final_message", "logprobs", "outputs", "signature"}
+    assert GenerateOptions.__annotations__.keys() - Options.model_fields.keys() == apart
+
+
+def test_options_of_the_request(run, url, server):
+    run(*MODEL, "Hello", "-o", "request_id", "mine", "-o", "metadata", '{"x-team": "blue"}')
+    assert server.requests[-1].request_id == "mine"
+    assert server.metadata[-1]["x-team"] == "blue"
+    wrong = run_failing(run, *MODEL, "Hello", "-o", "tls", '{"target_name": "gpt"}')
+    assert "not secure" in str(wrong)
+    assert run(*MODEL, "Hello", "-o", "allow_insecure_token", "true") == "You said: Hello\n"
 
 
 def test_a_wrong_option_says_what_is_wrong(run, url, server):
