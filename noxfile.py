@@ -55,7 +55,10 @@ PROXY = (
 """What LiteLLM's proxy imports: not all of its extra can be had everywhere."""
 INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
-    "opentelemetry": (),
+    "opentelemetry": (
+        *("opentelemetry-api==1.45.2", "opentelemetry-sdk==1.45.2", "opentelemetry-distro==0.66b2"),
+        *("opentelemetry-instrumentation-grpc==0.66b2", "opentelemetry-util-genai==1.3b0"),
+    ),
     "langchain": (
         *("langchain-core==1.8.3", "langchain==1.5.2", "langgraph==1.2.24", "langchain-tests==1.1.9"),
         *("pytest-asyncio==1.5.0", "jinja2==3.1.6", "xllamacpp==2026.10.11549"),
@@ -244,9 +247,11 @@ def integrations(session: nox.Session, name: str) -> None:
         "--cov-report=term",
         "--cov-fail-under=95",
     )
+    # In these sessions a skip is a failure, so the real Triton has to be there where it can be.
+    has_triton = (sys.platform, platform.machine()) == ("linux", "x86_64")
     session.run(
         *("python", "-m", "pytest", f"tests/integrations/{name}", *coverage, *session.posargs),
-        env={"NUPIC_INTEGRATION": name},
+        env={"NUPIC_INTEGRATION": name, **({"NUPIC_REQUIRE_TRITON": "1"} if has_triton else {})},
     )
 
 

@@ -244,7 +244,7 @@ class TracingObserver(Observer, Protocol):
             operation: the method of the client.
 
         Returns:
-            False for a call that this observer has no part in: also its ``metadata`` is not asked for then.
+            False where this observer has no part in it; then its ``metadata`` is not asked for either.
         """
         return True
 

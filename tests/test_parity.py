@@ -152,6 +152,7 @@ FACADES = {
 }
 TWINS = [(client, sync, flavour) for client, pairs in FACADES.items() for sync, flavour in pairs]
 WITHOUT_IO = {
+    "add_observer",
     "endpoints",
     "with_options",
     "sequence",

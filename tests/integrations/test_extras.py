@@ -13,6 +13,7 @@ EXTRAS = {
     "litellm": ("litellm",),
     "llm": ("llm",),
     "llama_index": ("llama_index",),
+    "opentelemetry": ("opentelemetry",),
 }
 """What each integration imports, of which any may be missing."""
 

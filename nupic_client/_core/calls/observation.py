@@ -105,7 +105,7 @@ class Observing:
 
     def wanted(self, operation: Operation) -> bool:
         """Whether to tell of the requests of a call."""
-        return not self.dropped and (self.wants is None or bool(self.tell("wants", operation)))
+        return bool(self._alive) and (self.wants is None or bool(self.tell("wants", operation)))
 
     def made_metadata(self, names: Collection[str]) -> Mapping[str, str | bytes]:
         """Return the observer's metadata for a call; what cannot be sent drops the observer, as an exception does.

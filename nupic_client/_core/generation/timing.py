@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from itertools import pairwise
+from operator import sub
 
 from nupic_client.results import Latency, Timing
 
@@ -77,7 +77,7 @@ _BURST = 0.000_2
 
 
 def _latency(arrivals: array[float], mean: float) -> Latency:
-    gaps = sorted(later - earlier for earlier, later in pairwise(arrivals))
+    gaps = sorted(map(sub, arrivals[1:], arrivals))
     return Latency(mean=mean, p50=_percentile(gaps, 0.50), p99=_percentile(gaps, 0.99))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from opentelemetry import _logs, metrics, trace
 from typing_extensions import Self
 
-from nupic_client import HttpInferenceClient, InferenceClient, StreamingClient, __version__, observe_all
+import nupic_client
+from nupic_client import HttpInferenceClient, InferenceClient, StreamingClient, observe_all
 from nupic_client.integrations.opentelemetry.names import SCOPE, names_of
 from nupic_client.integrations.opentelemetry.observer import ContentTelemetry, Telemetry
 from nupic_client.integrations.opentelemetry.settings import Capture, capture_of
@@ -71,7 +72,7 @@ def instrument(
         every_chunk: record the time between two chunks of text, too, when a stream ends.
 
     Returns:
-        What undoes it: ``uninstrument()``, or the end of a ``with`` block.
+        An object that undoes it, with ``uninstrument()`` or at the end of its ``with`` block.
 
     Raises:
         ConfigurationError: ``capture_content`` is wrong.
@@ -87,9 +88,9 @@ def instrument(
     content = capture_of(capture_content, os.environ)
     kind = ContentTelemetry if content.any else Telemetry
     telemetry = kind(
-        trace.get_tracer(SCOPE, __version__, tracer_provider, names.schema),
-        metrics.get_meter(SCOPE, __version__, meter_provider, names.schema),
-        _logs.get_logger(SCOPE, __version__, logger_provider, names.schema),
+        trace.get_tracer(SCOPE, nupic_client.__version__, tracer_provider, names.schema),
+        metrics.get_meter(SCOPE, nupic_client.__version__, meter_provider, names.schema),
+        _logs.get_logger(SCOPE, nupic_client.__version__, logger_provider, names.schema),
         names=names,
         content=content,
         provider=provider,

@@ -352,7 +352,7 @@ stream = client.stream("hi")
 next(stream)
 child = os.fork()
 if child == 0:
-    del stream
+    stream.close()
     client.generate("hi", request_id="of the child")
     names = [span.attributes["gen_ai.response.id"] for span in memory.spans]
     os.write(1, f"child {names}\\n".encode())
