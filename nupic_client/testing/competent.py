@@ -124,7 +124,7 @@ def _guided(inputs: Mapping[str, Any], user: str) -> str | None:
     if not kind:
         kind, value = _vllm_guide(inputs.get("sampling_parameters"))
     if kind in {"json_schema", "json"}:
-        schema = json.loads(value) if isinstance(value, str) else value
+        schema: Any = json.loads(value) if isinstance(value, str) else value
         if not schema.keys() - {"type", "additionalProperties"}:  # any JSON object
             schema = _schema_of_names(user)
         return json.dumps(instance(schema, user), ensure_ascii=False)

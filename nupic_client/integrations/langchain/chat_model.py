@@ -52,7 +52,7 @@ class ChatNupic(TextModel, BaseChatModel):
         client_options: further arguments of the client, such as ``balancing`` or ``observer``.
 
     Raises:
-        pydantic.ValidationError: a field is wrong. Nothing is sent by the constructor.
+        ValueError: a field is wrong, as pydantic's ``ValidationError``. Nothing is sent by the constructor.
 
     Example:
         .. code-block:: python

@@ -102,11 +102,9 @@ class Connection(BaseModel):
     def _connect(self, model: str | None = None) -> Any:
         """Return the client for the fields as they are now, and for a model that a call names."""
         name = self.model if model is None else model
-        arguments = self._arguments()
-        facts = (name, str(self.url), *_flat(arguments), *_flat(self.client_options))
-        return self._clients.get(
-            facts, lambda: self._client_class(name, self.url, **arguments, **self.client_options)
-        )
+        arguments = {**self._arguments(), **self.client_options}
+        facts = (name, str(self.url), *_flat(arguments))
+        return self._clients.get(facts, lambda: self._client_class(name, self.url, **arguments))
 
     @property
     def _client_class(self) -> type[Any]:
@@ -114,7 +112,8 @@ class Connection(BaseModel):
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of a client that are fields."""
-        arguments: dict[str, Any] = {"tls": self.tls}
+        fields = {"tls": self.tls, "timeout": self.timeout, "max_retries": self.max_retries}
+        arguments: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
         if self.token is not None:
             arguments["bearer_token"] = self.token.get_secret_value()
         if self.allow_insecure_token:

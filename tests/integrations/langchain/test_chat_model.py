@@ -365,6 +365,12 @@ class TestCopies:
         server.bearer_tokens = ["secret"]
         assert ChatNupic(model="smollm2").invoke("Hi").text == "You said: Hi"
 
+    def test_a_token_that_is_renewed_goes_before_the_one_of_the_environment(self, server, monkeypatch):
+        monkeypatch.setenv("NUPIC_TOKEN", "old")
+        server.bearer_tokens = ["new"]
+        model = chat(server, client_options={"bearer_token": lambda: "new"})
+        assert model.invoke("Hi").text == "You said: Hi"
+
     def test_names_that_others_use(self, server):
         model = ChatNupic(
             model_name="smollm2", base_url=server.url, api_key="x", request_timeout=5, stop_sequences=["y"]
