@@ -15,6 +15,7 @@ from nupic_client import (
     TLS,
     ConfigurationError,
     InferenceClient,
+    Message,
     PromptError,
     PromptFormatter,
     RetryPolicy,
@@ -23,7 +24,7 @@ from nupic_client import (
     user,
 )
 
-__all__ = ["OPTIONS", "Clients", "Connection", "TextModel"]
+__all__ = ["OPTIONS", "Clients", "Connection", "TextModel", "renders"]
 
 Client: TypeAlias = StreamingClient | InferenceClient
 
@@ -176,7 +177,7 @@ class TextModel(Connection):
         """Return whether the roles must alternate in the model's template, so that messages of one role become one."""
         known = self._clients.alternating
         if formatter is not None and formatter not in known:
-            known[formatter] = _refuses_two(formatter)
+            known[formatter] = not renders(formatter, user("one"), user("two"))
         return known[formatter]
 
     def _identity(self, names: Sequence[str]) -> dict[str, Any]:
@@ -192,12 +193,15 @@ _OF_LANGCHAIN = frozenset({"model", "stream", "strict", "parallel_tool_calls"})
 """Keywords that say nothing to the server."""
 
 
-def _refuses_two(formatter: PromptFormatter) -> bool:
+def renders(formatter: PromptFormatter | None, *messages: Message) -> bool:
+    """Return whether a model's template has a place for such a conversation."""
+    if formatter is None:
+        return False
     try:
-        formatter([user("one"), user("two")])
+        formatter(messages)
     except (PromptError, ConfigurationError):
-        return True
-    return False
+        return False
+    return True
 
 
 def _digest(formatter: PromptFormatter) -> str:

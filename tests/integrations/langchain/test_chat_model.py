@@ -279,6 +279,8 @@ class TestFacts:
         assert profile["tool_call_streaming"]
         assert profile["structured_output"]
         assert profile["max_input_tokens"] == 2048
+        assert not profile["image_inputs"]
+        assert chat(server, formatter="qwen2-vl").profile["image_inputs"]
         assert not ChatNupic(model="unknown", url=server.url).profile["tool_calling"]
         assert chat(server, formatter="qwen3").profile["reasoning_output"]
 
