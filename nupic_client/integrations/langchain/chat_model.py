@@ -16,11 +16,11 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
-from nupic_client import OutputError, StreamingClient
+from nupic_client import ImagePart, OutputError, StreamingClient, user
 from nupic_client.integrations.langchain.chat_call import ChatCall
 from nupic_client.integrations.langchain.errors import langchain_errors
 from nupic_client.integrations.langchain.messages import conversation, tool_choice
-from nupic_client.integrations.langchain.settings import OPTIONS, TextModel
+from nupic_client.integrations.langchain.settings import OPTIONS, TextModel, renders
 from nupic_client.integrations.langchain.structured import Method, structured_model
 
 __all__ = ["ChatNupic"]
@@ -52,7 +52,7 @@ class ChatNupic(TextModel, BaseChatModel):
         client_options: further arguments of the client, such as ``balancing`` or ``observer``.
 
     Raises:
-        pydantic.ValidationError: a field is wrong. Nothing is sent by the constructor.
+        ValueError: a field is wrong, as pydantic's ``ValidationError``. Nothing is sent by the constructor.
 
     Example:
         .. code-block:: python
@@ -189,6 +189,7 @@ class ChatNupic(TextModel, BaseChatModel):
         calls = answer is not None and answer.has_tool_calls
         profile: dict[str, Any] = {
             "text_inputs": True,
+            "image_inputs": renders(formatter, user(["What is it?", _IMAGE])),
             "text_outputs": True,
             "tool_calling": calls,
             "tool_choice": calls,
@@ -287,6 +288,7 @@ class ChatNupic(TextModel, BaseChatModel):
 
 
 _tool_choice = tool_choice
+_IMAGE = ImagePart("https://example.org/image.png")
 
 
 def _result(message: AIMessage) -> ChatResult:

@@ -27,7 +27,7 @@ class NupicEmbeddings(Connection, Embeddings):
         output: name of the model's output with the vectors, where it has several.
 
     Raises:
-        pydantic.ValidationError: a field is wrong. Nothing is sent by the constructor.
+        ValueError: a field is wrong, as pydantic's ``ValidationError``. Nothing is sent by the constructor.
 
     Example:
         .. code-block:: python
@@ -75,11 +75,6 @@ class NupicEmbeddings(Connection, Embeddings):
     @property
     def _client_class(self) -> type[Any]:
         return InferenceClient
-
-    def _arguments(self) -> dict[str, Any]:
-        retries = {} if self.max_retries is None else {"max_retries": self.max_retries}
-        timeouts = {} if self.timeout is None else {"timeout": self.timeout}
-        return {**super()._arguments(), **retries, **timeouts}
 
     def _how(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "concurrency": self.concurrency, "output": self.output}

@@ -44,7 +44,7 @@ def _classes() -> Iterator[tuple[type[RequestError], type[RequestError]]]:
     """Yield the classes of the package with those that are LangChain's too; both have the same name."""
     for name, theirs in _THEIRS.items():
         base = getattr(exceptions, theirs, None)
-        if base is not None:
+        if isinstance(base, type):
             ours = getattr(nupic_client, name)
             facts = {"__module__": __name__, "__doc__": f"{ours.__doc__} Also LangChain's ``{theirs}``."}
             yield ours, type(name, (_Both, ours, base), facts)

@@ -31,7 +31,7 @@ class NupicLLM(TextModel, BaseLLM):
         concurrency: how many of the prompts of one ``batch`` or ``generate`` are generated at the same time.
 
     Raises:
-        pydantic.ValidationError: a field is wrong. Nothing is sent by the constructor.
+        ValueError: a field is wrong, as pydantic's ``ValidationError``. Nothing is sent by the constructor.
 
     Example:
         .. code-block:: python

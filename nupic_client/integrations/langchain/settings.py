@@ -15,6 +15,7 @@ from nupic_client import (
     TLS,
     ConfigurationError,
     InferenceClient,
+    Message,
     PromptError,
     PromptFormatter,
     RetryPolicy,
@@ -23,7 +24,7 @@ from nupic_client import (
     user,
 )
 
-__all__ = ["OPTIONS", "Clients", "Connection", "TextModel"]
+__all__ = ["OPTIONS", "Clients", "Connection", "TextModel", "renders"]
 
 Client: TypeAlias = StreamingClient | InferenceClient
 
@@ -102,11 +103,9 @@ class Connection(BaseModel):
     def _connect(self, model: str | None = None) -> Any:
         """Return the client for the fields as they are now, and for a model that a call names."""
         name = self.model if model is None else model
-        arguments = self._arguments()
-        facts = (name, str(self.url), *_flat(arguments), *_flat(self.client_options))
-        return self._clients.get(
-            facts, lambda: self._client_class(name, self.url, **arguments, **self.client_options)
-        )
+        arguments = {**self._arguments(), **self.client_options}
+        facts = (name, str(self.url), *_flat(arguments))
+        return self._clients.get(facts, lambda: self._client_class(name, self.url, **arguments))
 
     @property
     def _client_class(self) -> type[Any]:
@@ -114,7 +113,8 @@ class Connection(BaseModel):
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of a client that are fields."""
-        arguments: dict[str, Any] = {"tls": self.tls}
+        fields = {"tls": self.tls, "timeout": self.timeout, "max_retries": self.max_retries}
+        arguments: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
         if self.token is not None:
             arguments["bearer_token"] = self.token.get_secret_value()
         if self.allow_insecure_token:
@@ -177,7 +177,7 @@ class TextModel(Connection):
         """Return whether the roles must alternate in the model's template, so that messages of one role become one."""
         known = self._clients.alternating
         if formatter is not None and formatter not in known:
-            known[formatter] = _refuses_two(formatter)
+            known[formatter] = not renders(formatter, user("one"), user("two"))
         return known[formatter]
 
     def _identity(self, names: Sequence[str]) -> dict[str, Any]:
@@ -193,12 +193,15 @@ _OF_LANGCHAIN = frozenset({"model", "stream", "strict", "parallel_tool_calls"})
 """Keywords that say nothing to the server."""
 
 
-def _refuses_two(formatter: PromptFormatter) -> bool:
+def renders(formatter: PromptFormatter | None, *messages: Message) -> bool:
+    """Return whether a model's template has a place for such a conversation."""
+    if formatter is None:
+        return False
     try:
-        formatter([user("one"), user("two")])
+        formatter(messages)
     except (PromptError, ConfigurationError):
-        return True
-    return False
+        return False
+    return True
 
 
 def _digest(formatter: PromptFormatter) -> str:

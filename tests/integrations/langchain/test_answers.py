@@ -22,6 +22,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from pydantic import BaseModel, Field
 
 from nupic_client import (
@@ -323,6 +324,37 @@ class TestReasoning:
 
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
+
+
+class TestEvents:
+    """LangChain's newest way to stream, which it makes of chunks."""
+
+    @pytest.fixture
+    def model(self, server):
+        server.reply = ["<think>\nHm. ", "I know.\n</think>\n\n", "I look. ", *CALL]
+        return chat(server, formatter="qwen3").bind_tools([weather])
+
+    def test_events(self, model):
+        stream = model.stream_events("Paris?", version="v3")
+        assert_valid_event_stream(list(stream))
+        kinds = [block["type"] for block in stream.output.content]
+        assert kinds == ["reasoning", "text", "tool_call"]
+        assert stream.output.tool_calls[0]["args"] == {"city": "Paris"}
+        assert stream.output.usage_metadata["total_tokens"] > 0
+
+    def test_async_events(self, model):
+        async def read():
+            stream = await model.astream_events("Paris?", version="v3")
+            assert_valid_event_stream([event async for event in stream])
+            return await stream.output
+
+        assert asyncio.run(read()).tool_calls[0]["args"] == {"city": "Paris"}
+
+    def test_a_call_that_was_cut_off(self, server, model):
+        server.reply = [*CUT]
+        stream = model.stream_events("Paris?", version="v3")
+        assert_valid_event_stream(list(stream))
+        assert stream.output.tool_calls == []
 
 
 class TestMessages:

@@ -278,6 +278,8 @@ class TestFacts:
         assert profile["tool_call_streaming"]
         assert profile["structured_output"]
         assert profile["max_input_tokens"] == 2048
+        assert not profile["image_inputs"]
+        assert chat(server, formatter="qwen2-vl").profile["image_inputs"]
         assert not ChatNupic(model="unknown", url=server.url).profile["tool_calling"]
         assert chat(server, formatter="qwen3").profile["reasoning_output"]
 
@@ -363,6 +365,12 @@ class TestCopies:
         monkeypatch.setenv("NUPIC_TOKEN", "secret")
         server.bearer_tokens = ["secret"]
         assert ChatNupic(model="smollm2").invoke("Hi").text == "You said: Hi"
+
+    def test_a_token_that_is_renewed_goes_before_the_one_of_the_environment(self, server, monkeypatch):
+        monkeypatch.setenv("NUPIC_TOKEN", "old")
+        server.bearer_tokens = ["new"]
+        model = chat(server, client_options={"bearer_token": lambda: "new"})
+        assert model.invoke("Hi").text == "You said: Hi"
 
     def test_names_that_others_use(self, server):
         model = ChatNupic(
