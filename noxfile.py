@@ -48,7 +48,10 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "llama_index": (),
     "litellm": (),
     "llm": (),
-    "jupyter": (),
+    "jupyter": (
+        *("ipython==9.18.1", "ipykernel==7.4.0", "nbclient==0.11.0", "nbconvert==7.17.2", "nbformat==5.11.1"),
+        "marimo==0.25.2",
+    ),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
 RECIPES: Mapping[str, tuple[str, ...]] = {}

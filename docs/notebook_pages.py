@@ -23,7 +23,9 @@ def to_markdown(notebook: dict[str, Any]) -> str:
         if cell["cell_type"] == "markdown":
             parts.append(source)
         elif cell["cell_type"] == "code":
-            language = "text" if source.startswith("%%") else "ipython3" if source.startswith("%") else "python"
+            language = (
+                "text" if source.startswith("%%") else "ipython3" if source.startswith("%") else "python"
+            )
             parts += [_fenced(language, source), *filter(None, map(_output, cell["outputs"]))]
     return "\n\n".join(parts) + "\n"
 

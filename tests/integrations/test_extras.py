@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-EXTRAS = {"ray": ("ray", "pyarrow")}
+EXTRAS = {"ray": ("ray", "pyarrow"), "jupyter": ("IPython",)}
 """What each integration imports, of which any may be missing."""
 
 
