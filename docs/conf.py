@@ -29,17 +29,36 @@ author = "nupic_client contributors"
 version = release = __version__
 extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
+    *("sphinx_copybutton", "sphinx_design", "sphinx_llms_txt"),
     *("docstring_links", "families_table", "notebook_pages"),
 ]
-myst_enable_extensions = ["colon_fence"]
-html_static_path = ["_static"]
 # The tables of the speed page are included by it.
 exclude_patterns = ["_build", "explanation/speed"]
 html_theme = "furo"
 html_title = "nupic_client"
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["nupic_client.css"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+copybutton_exclude = ".linenos, .gp, .go"
+# For language models: `llms.txt` lists the pages, `llms-full.txt` has them whole.
+llms_txt_title = "nupic_client"
+llms_txt_summary = (
+    "Python client that streams language models from NVIDIA Triton, Numenta's NuPIC Inference Server and other "
+    "KServe v2 servers, token by token: callback, iterator and async iterator, over gRPC."
+)
 autodoc_typehints = "none"
-autodoc_mock_imports = ["pyarrow", "ray", "opentelemetry", "langchain_core", "llama_index", "litellm", "llm"]
+autodoc_mock_imports = [
+    "pyarrow",
+    "ray",
+    "opentelemetry",
+    "langchain_core",
+    "llama_index",
+    "litellm",
+    "httpx",
+    "llm",
+]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 add_module_names = False

@@ -66,7 +66,15 @@ if TYPE_CHECKING:
     from nupic_client.messages import Message, assistant, system, user
     from nupic_client.model_spec import ModelSpec
     from nupic_client.naming import ModelName, parse_model_name
-    from nupic_client.observe import Observer, RequestInfo, RequestOutcome
+    from nupic_client.observe import (
+        ContentObserver,
+        Observer,
+        RequestContent,
+        RequestInfo,
+        RequestOutcome,
+        TracingObserver,
+    )
+    from nupic_client.observers import observe_all
     from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions
     from nupic_client.parts import ImagePart, TextPart
     from nupic_client.prompts import PromptFormatter
@@ -158,7 +166,15 @@ _HOMES = {
     "local": ("LocalServer",),
     "lora": ("Lora",),
     "model_spec": ("ModelSpec",),
-    "observe": ("Observer", "RequestInfo", "RequestOutcome"),
+    "observe": (
+        "ContentObserver",
+        "Observer",
+        "RequestContent",
+        "RequestInfo",
+        "RequestOutcome",
+        "TracingObserver",
+    ),
+    "observers": ("observe_all",),
     "options": ("GenerateOptions", "InferOptions", "InferStreamOptions"),
     "naming": ("ModelName", "parse_model_name"),
     "messages": ("Message", "assistant", "system", "user"),
@@ -223,6 +239,7 @@ __all__ = [
     "ClientFactory",
     "ConfigurationError",
     "ConnectionFailedError",
+    "ContentObserver",
     "ContextLengthError",
     "Conversation",
     "CudaSharedMemory",
@@ -269,6 +286,7 @@ __all__ = [
     "ProtocolError",
     "ReasoningDelta",
     "Regex",
+    "RequestContent",
     "RequestError",
     "RequestInfo",
     "RequestOutcome",
@@ -299,6 +317,7 @@ __all__ = [
     "ToolCall",
     "ToolCallStarted",
     "ToolLike",
+    "TracingObserver",
     "TransportError",
     "UnknownModelError",
     "Usage",
@@ -307,6 +326,7 @@ __all__ = [
     "default_registry",
     "get_prompt_formatter",
     "model_naming_mapping",
+    "observe_all",
     "parse_model_name",
     "system",
     "to_tools",

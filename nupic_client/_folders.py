@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["user_cache_folder", "user_config_folder"]
+__all__ = ["user_cache_folder", "user_config_folder", "user_state_folder"]
 
 
 def user_config_folder() -> Path:
@@ -17,6 +17,11 @@ def user_config_folder() -> Path:
 def user_cache_folder() -> Path:
     """Return the folder for files of this package that can be fetched again; it need not exist."""
     return _folder("LOCALAPPDATA", "Local", "Caches", "XDG_CACHE_HOME", ".cache")
+
+
+def user_state_folder() -> Path:
+    """Return the folder for what this package remembers of a user from one run to the next; it need not exist."""
+    return _folder("LOCALAPPDATA", "Local", "Application Support", "XDG_STATE_HOME", ".local/state")
 
 
 def _folder(windows: str, windows_default: str, macos: str, xdg: str, xdg_default: str) -> Path:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from typing_extensions import Self, Unpack
 
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.calls.observation import Observing, Watch
+from nupic_client._core.calls.observation import Observing, Watch, watching
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.answer_plan import plan_answer
 from nupic_client._core.generation.asking import Asking
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.request_cache import RequestCache
-from nupic_client._grpc import housekeeping
 from nupic_client._option_signatures import MISSING, named_options
 from nupic_client._repr import client_repr
 from nupic_client._request_id import new_request_id
@@ -29,6 +30,7 @@ from nupic_client.errors import ConfigurationError, OutputError, PromptError
 from nupic_client.logs import switch_on
 from nupic_client.messages import Message, MessageLike, check_is_list, check_texts, to_messages
 from nupic_client.observe import Observer, Operation
+from nupic_client.observers import everywhere, observing_of
 from nupic_client.options import GenerateOptions
 from nupic_client.parts import ImagePart
 from nupic_client.prompts import PromptFormatter, formatter_for
@@ -71,6 +73,7 @@ class SingleModelClient:
             )
         self._tokenizer = tokenizer
         switch_on(os.environ)
+        self._added: tuple[Observing | None, ...] = ()
         self.observer = observer
         self._spec = (registry or default_registry()).resolve(model)
         if isinstance(formatter, str):
@@ -100,17 +103,47 @@ class SingleModelClient:
 
     @observer.setter
     def observer(self, observer: Observer | None) -> None:
-        self._observing: Observing | None = (
-            None if observer is None else Observing(observer, time.monotonic, housekeeping.Deferred)
-        )
+        self._observing: Observing | None = None if observer is None else observing_of(observer)
+        self._set_observers()
+
+    def add_observer(self, observer: Observer) -> Callable[[], None]:
+        """Tell an observer of later requests, besides `observer`. Thread-safe.
+
+        Clients that `with_options` makes of this one from now on have it too, and so have pickled copies, if it can be
+        pickled.
+
+        Args:
+            observer: see `Observer`.
+
+        Returns:
+            A function that takes it off this client again. The requests that run then are told of to their end. Idempotent.
+
+        Raises:
+            ConfigurationError: it has none of the methods of an observer, or one that cannot be called.
+        """
+        observing = observing_of(observer)
+        with _changing:
+            self._added = (*self._added, observing)
+            self._set_observers()
+        return partial(self._remove_observer, observing)
+
+    def _remove_observer(self, observing: Observing) -> None:
+        with _changing:
+            self._added = tuple(each for each in self._added if each is not observing)
+            self._set_observers()
+
+    def _set_observers(self) -> None:
+        own = self._observing
+        self._observers = self._added if own is None else (own, *self._added)
 
     def _watch(
         self, operation: Operation, *, streaming: bool | None = False, session: str = ""
     ) -> Watch | None:
-        """Return what tells the observer of the requests of a call; None without one."""
-        if self._observing is None:
+        """Return what tells the observers of the requests of a call; None where nobody wants to know."""
+        of_all = everywhere.observers
+        if not self._observers and not of_all:
             return None
-        return self._observing.watch(operation, streaming=streaming, session=session)
+        return watching((*self._observers, *of_all), operation, streaming=streaming, session=session)
 
     @property
     def formatter(self) -> PromptFormatter | None:
@@ -170,6 +203,7 @@ class SingleModelClient:
         """
         call = (defaults or self._options).override(options)
         model = self._spec
+        messages: tuple[Message, ...] = ()
         images: tuple[ImagePart, ...] = ()
         answer = None
         if isinstance(prompt, str):
@@ -199,6 +233,7 @@ class SingleModelClient:
             keep_special_tokens=answer is not None and answer.needs_special_tokens,
             chat=model is self._chat_spec,
             watch=watch,
+            messages=messages if watch is not None and watch.wants_content else (),
         )
 
     def _asking(self, prompt: str | Iterable[MessageLike], options: GenerateOptions) -> Asking | None:
@@ -269,6 +304,10 @@ class SingleModelClient:
         # The servers' tokenizers put a BOS token before every text; a second one makes answers worse.
         rendered = rendered if self._spec.bos == "keep" else formatter.without_bos(rendered)
         return rendered, tuple(image.loaded() for message in messages for image in message.images)
+
+
+_changing = threading.RLock()
+"""Held while the observers of a client change."""
 
 
 def _checked_messages(prompt: Iterable[MessageLike]) -> tuple[Message, ...]:

@@ -85,7 +85,7 @@ class NupicError(Exception):
 
     def __setstate__(self, state: dict[str, object] | None) -> None:
         super().__setstate__(state)
-        self.args = (self._sentence(),)
+        self.args: tuple[object, ...] = (self._sentence(),)
 
     def with_facts(self: AnyError, **facts: object) -> AnyError:  # noqa: PYI019
         """Return this error with other facts or another message. Its cause, context and traceback are the same.
@@ -216,7 +216,7 @@ class RequestError(NupicError):
         """Seconds after which the server wants it sent again, negative for never; None where it does not say."""
         self.trailing_metadata: tuple[tuple[str, str | bytes], ...] = trailing_metadata
         """The gRPC metadata (HTTP/2 trailers) that came with the failure; over HTTP the headers."""
-        self.args = (self._sentence(),)
+        self.args: tuple[object, ...] = (self._sentence(),)
 
     @property
     def endpoint(self) -> str:

@@ -153,10 +153,10 @@ class HttpInferenceClient(SingleInferenceClient, Parsing):
             RequestError: the request failed.
             TypeError: an option does not exist.
         """
-        request, observing = self._inference_request(options), self._observing
-        if observing is None:
+        request, watch = self._inference_request(options), self._watch("infer")
+        if watch is None:
             return self._transport.run(infer(request, inputs, self._models))
-        flow = infer_observed(request, inputs, self._models, observing.watch("infer"))
+        flow = infer_observed(request, inputs, self._models, watch)
         return self._transport.run(flow)
 
     def embed(

@@ -154,10 +154,10 @@ class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing)
                 result = client.infer(["a sentence", "another one"])
                 result["embedding"].shape
         """
-        request, observing = self._inference_request(options), self._observing
-        if observing is None:
+        request, watch = self._inference_request(options), self._watch("infer")
+        if watch is None:
             return self._transport.run(infer(request, inputs, self._models))
-        flow = infer_observed(request, inputs, self._models, observing.watch("infer"))
+        flow = infer_observed(request, inputs, self._models, watch)
         return self._transport.run(flow)
 
     async def ainfer(self, inputs: Inputs, **options: Unpack[InferOptions]) -> InferenceResult:
@@ -175,10 +175,10 @@ class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing)
             RequestError: as for `infer`.
             TypeError: an option does not exist.
         """
-        request, observing = self._inference_request(options), self._observing
-        if observing is None:
+        request, watch = self._inference_request(options), self._watch("infer")
+        if watch is None:
             return await self._async_transport.run(infer(request, inputs, self._models))
-        flow = infer_observed(request, inputs, self._models, observing.watch("infer"))
+        flow = infer_observed(request, inputs, self._models, watch)
         return await self._async_transport.run(flow)
 
     def infer_stream(self, inputs: Inputs, **options: Unpack[InferStreamOptions]) -> InferenceStream:
@@ -271,7 +271,7 @@ class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing)
             self._transport,
             self._async_transport,
             self._bearer,
-            lambda: self._observing,
+            self._watch,
             sequence_id=sequence_id,
             end_with=end_with,
         )

@@ -12,7 +12,7 @@ from nupic_client.errors import ConfigurationError, RequestError
 
 __all__ = ["log_outcome", "log_retry", "log_sending", "logger", "switch_on"]
 
-logger = logging.getLogger("nupic_client")
+logger: logging.Logger = logging.getLogger("nupic_client")
 logger.addHandler(logging.NullHandler())
 
 # One object, because a logger adds the same handler only once, from any thread.

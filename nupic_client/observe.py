@@ -1,19 +1,31 @@
 """`Observer`: told of the requests of a client, for metrics, traces and accounts; and the facts that it is told.
 
-The facts are about a request, never of it: no prompt, no text, no arrays, no metadata, no credentials.
+The facts are about a request, never of it: no prompt, no text, no arrays, no metadata, no credentials. Only a
+`ContentObserver`, which asks for them, is told the texts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from nupic_client._public import publish
 from nupic_client.attempts import Attempt
+from nupic_client.messages import Message
 from nupic_client.results import FinishReason, Timing, Usage
 from nupic_client.sampling import SamplingParams
+from nupic_client.tools import Tool
 
-__all__ = ["Observer", "Operation", "RequestInfo", "RequestOutcome"]
+__all__ = [
+    "ContentObserver",
+    "Observer",
+    "Operation",
+    "RequestContent",
+    "RequestInfo",
+    "RequestOutcome",
+    "TracingObserver",
+]
 
 Operation: TypeAlias = Literal["generate", "stream", "infer", "infer_stream", "embed", "map"]
 """The method of the client that made a request; an async one has the name of its twin."""
@@ -39,6 +51,7 @@ class RequestInfo(_WeaklyReferable):
             `InferenceClient.generate`.
         sampling: the sampling options, those of the client and the registry included; None for arrays.
         session: the session that the request belongs to: the id of its `Conversation`, or ``session=``; empty without one.
+        output_type: the form that ``response_format=`` asks for, ``"json"`` or ``"text"``; None without one.
         started: when it began, a reading of ``time.monotonic``.
         context: for the observer alone: the return value of its ``on_start``.
     """
@@ -59,6 +72,8 @@ class RequestInfo(_WeaklyReferable):
     """The sampling options, those of the client and the registry included; None for arrays."""
     session: str = ""
     """The session that the request belongs to: the id of its `Conversation`, or ``session=``; empty without one."""
+    output_type: Literal["json", "text"] | None = None
+    """The form that ``response_format=`` asks for; None without one."""
     started: float = 0.0
     """When it began, a reading of ``time.monotonic``."""
     context: Any = field(default=None, repr=False)
@@ -113,8 +128,25 @@ class RequestOutcome:
         return self.attempts[-1].endpoint if self.attempts else ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RequestContent:
+    """What was said in a generation, for a `ContentObserver`. It has no repr, for a repr is often logged.
+
+    Args:
+        prompt: the messages of a conversation, or a text.
+        tools: those that the model was offered.
+        answer: as far as it came, with its reasoning and its calls of tools; None where nothing came.
+    """
+
+    prompt: str | tuple[Message, ...] = ""
+    tools: tuple[Tool, ...] = ()
+    answer: Message | None = None
+
+
 class Observer(Protocol):
     """Told of each request of a client, as its ``observer=``. All methods are optional: extend it with those you want.
+
+    ``client.add_observer`` adds one to those of a client, `observe_all` one to those of all clients.
 
     The methods are called where the request happens to be: in the caller's thread or task, in the one that closes the
     stream, or for a request that was dropped in a thread of this package; so at the same time for several requests. They
@@ -141,7 +173,8 @@ class Observer(Protocol):
         """Take the beginning of a request.
 
         It is called in the context (`contextvars`) of the call that made the request, as ``map``, wherever that is read.
-        It may set context variables: ``metadata=`` functions see them, for this request, and nothing else does.
+        It may set context variables, for this request: ``metadata=`` functions, `TracingObserver.metadata` and
+        interceptors of gRPC see them, and nothing else does.
 
         Args:
             info: the request.
@@ -184,6 +217,69 @@ class Observer(Protocol):
         Args:
             info: the request.
             outcome: how it ended.
+
+        Returns:
+            Nothing.
+        """
+        return None
+
+
+class TracingObserver(Observer, Protocol):
+    """An observer that writes headers, too, and may leave calls alone.
+
+    Example:
+        .. code-block:: python
+
+            class Headers(TracingObserver):
+                def metadata(self, names: Collection[str]) -> Mapping[str, str]:
+                    return {"x-tenant": tenant.get()}
+    """
+
+    def wants(self, operation: Operation) -> bool:  # noqa: ARG002 - for those that extend it
+        """Tell whether to be told of the requests of a call of the client. What is not wanted costs nothing more.
+
+        It is called once for each call, as once for a ``map``, in its context.
+
+        Args:
+            operation: the method of the client.
+
+        Returns:
+            False for a call that this observer has no part in: also its ``metadata`` is not asked for then.
+        """
+        return True
+
+    def metadata(self, names: Collection[str]) -> Mapping[str, str | bytes]:  # noqa: ARG002 - for those that extend it
+        """Make metadata (headers) for a call to the server, such as those of tracing.
+
+        It is called for each attempt of a request, and for the question about the model, in the context that
+        ``on_start`` has left. The metadata of the client and of the call go over it, name by name.
+
+        Args:
+            names: of the metadata that the client and the call give.
+
+        Returns:
+            The metadata; empty for none.
+        """
+        return {}
+
+
+class ContentObserver(Observer, Protocol):
+    """An observer that is told what was said, too. Prompts and answers are private: have a reason, and a place for them.
+
+    Example:
+        .. code-block:: python
+
+            class Transcript(ContentObserver):
+                def on_content(self, info: RequestInfo, content: RequestContent) -> None:
+                    archive.add(info.request_id, content.prompt, content.answer)
+    """
+
+    def on_content(self, info: RequestInfo, content: RequestContent) -> object:  # noqa: ARG002 - for those that extend it
+        """Take what was said in a generation, just before its ``on_end``.
+
+        Args:
+            info: the request.
+            content: its prompt, and the answer as far as it came.
 
         Returns:
             Nothing.

@@ -14,7 +14,7 @@ from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.calls.observation import Observation, Observing, Watch, observed
+from nupic_client._core.calls.observation import Observation, Watch, observed
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.inference.sequence import (
@@ -30,7 +30,6 @@ from nupic_client._request_id import new_sequence_id
 from nupic_client._single_inference import Inputs
 from nupic_client._sync.driver import StreamDriver
 from nupic_client._sync.infer_stream import InferenceStream
-from nupic_client.observe import Operation
 from nupic_client.options import InferOptions, InferStreamOptions
 
 if TYPE_CHECKING:
@@ -43,7 +42,9 @@ _HURRY = 5.0
 
 
 class _MakeRequest(Protocol):
-    def __call__(self, options: Any, *, streamed: bool = ...) -> InferenceRequest: ...
+    """Makes the request of a call of a sequence."""
+
+    def __call__(self, options: Any, *, streamed: bool = False) -> InferenceRequest: ...
 
 
 @named_options
@@ -76,7 +77,7 @@ class InferenceSequence:
         transport: StreamDriver,
         async_transport: AsyncDriver,
         bearer: Bearer | None,
-        observing: Callable[[], Observing | None],
+        watch: Callable[..., Watch | None],
         *,
         sequence_id: int | str | None = None,
         end_with: Inputs | None = None,
@@ -87,7 +88,7 @@ class InferenceSequence:
         self._transport = transport
         self._async_transport = async_transport
         self._bearer = bearer
-        self._observing = observing
+        self._watch = watch
         self._state = SequenceState(chosen)
         self._end_with = end_with
         # A weak reference, so that dropping a stream cancels it like every other one.
@@ -246,10 +247,6 @@ class InferenceSequence:
 
         watch = self._watch("infer")
         return make(None) if watch is None else observed(watch, make, **request.facts())
-
-    def _watch(self, operation: Operation, *, streaming: bool = False) -> Watch | None:
-        observing = self._observing()
-        return None if observing is None else observing.watch(operation, streaming=streaming)
 
     def _open(
         self, inputs: Inputs, options: InferStreamOptions, *, end: bool

@@ -168,7 +168,8 @@ class AsyncResultStream(Generic[T]):
                 if pipeline.finished:
                     break
                 if not self._read_input(pipeline, inbox):
-                    await self._wait(pipeline, inbox)
+                    call = None if self._sleeping else inbox.only_call()
+                    await (self._wait(inbox) if call is None else self._take_in(pipeline, inbox, call))
         except BaseException as error:
             self._leave(dropped=isinstance(error, GeneratorExit))
             raise
@@ -258,7 +259,7 @@ class AsyncResultStream(Generic[T]):
         reply: Any = None
         failure: NupicError | None = None
         try:
-            reply = await (call if call in inbox.answers else self._transport.finish(call))
+            reply = await (call if inbox.answers and call in inbox.answers else self._transport.finish(call))
         except NupicError as error:
             failure = error
         except asyncio.CancelledError:
@@ -266,7 +267,8 @@ class AsyncResultStream(Generic[T]):
                 self._check_open()  # the call was cancelled with the stream
             raise
         job = inbox.calls.pop(call)  # only now: `cancel` must find it
-        inbox.answers.discard(call)
+        if inbox.answers:
+            inbox.answers.discard(call)
         rest = self._advance(pipeline, inbox, job, reply, failure)
         if rest is not None:
             await rest
@@ -277,14 +279,9 @@ class AsyncResultStream(Generic[T]):
             self._check_open()  # with the stream, and not this task
         self._feed(pipeline, task.result())
 
-    async def _wait(self, pipeline: AnyPipeline, inbox: _Inbox) -> None:
+    async def _wait(self, inbox: _Inbox) -> None:
         """Wait until a request can go on."""
-        call = None if self._sleeping else inbox.only_call()
-        if call is None:
-            pause = max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None
-            await inbox.wait(pause)
-        else:
-            await self._take_in(pipeline, inbox, call)
+        await inbox.wait(max(self._sleeping[0][0] - time.monotonic(), 0.0) if self._sleeping else None)
 
     def _advance(
         self, pipeline: AnyPipeline, inbox: _Inbox, job: Job, reply: Any, error: NupicError | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+
+from typing_extensions import Self
 
 from nupic_client._async.call_stream import AsyncCallStream, Items
 from nupic_client._core.generation.session import GenerationSession
@@ -56,7 +58,7 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
                 raise StopAsyncIteration
         return text
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """Yield a `TextDelta` for each chunk of text and `Finished` at the end. Raises as `__aiter__`.
 
         Between them are the events of reasoning and of calls of tools, as those of `TextStream.events`.
@@ -65,14 +67,9 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
         """
         if self._session is not None:
             self._session.check_unread()
-        async for text in Items(self, with_outputs=True):
-            for event in self._ended().events(text):
-                yield event
-        for event in self._ended().last_events():
-            yield event
-        yield Finished(self._ended().result())
+        return _Events(self)
 
-    async def partial(self) -> AsyncIterator[Any]:
+    def partial(self) -> AsyncIterator[Any]:
         """Yield the value of an answer in JSON as far as it has come, each time that it has grown. Raises as `__aiter__`.
 
         It is the same object each time, as that of `TextStream.partial`.
@@ -80,15 +77,7 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
         Raises:
             ConfigurationError: ``response_format`` asks for what is not JSON.
         """
-        if self._session is None:
-            await self._open()
-        self._ended().check_unread()
-        value = self._ended().growing_value()
-        async for text in Items(self):
-            if value.feed(text):
-                yield value.value
-        if value.end():
-            yield value.value
+        return _Values(self)
 
     async def result(self) -> Generation:
         """Read the stream to its end and return the generation.
@@ -104,6 +93,82 @@ class AsyncTextStream(AsyncCallStream[GenerationSession, str]):
             async for _ in self:
                 pass
         return self._ended().result()
+
+
+class _Left:
+    """What `AsyncTextStream` gives to iterate over. Classes, for the same reason as `Items`, which they drop with them.
+
+    Args:
+        stream: the stream.
+        with_outputs: as for `Items`.
+    """
+
+    def __init__(self, stream: AsyncTextStream, *, with_outputs: bool = False) -> None:
+        self._stream = stream
+        self._items = Items(stream, with_outputs=with_outputs)
+        self._over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def aclose(self) -> None:
+        """Close the stream; for ``contextlib.aclosing``."""
+        self._over = True
+        self._stream.cancel()
+
+    async def _next(self) -> str | None:
+        """Return the next text, or None once at the end."""
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            text: str = await self._items.__anext__()
+        except StopAsyncIteration:
+            self._over = True
+            return None
+        except BaseException:
+            self._over = True
+            raise
+        return text
+
+
+class _Events(_Left):
+    """The events of a stream."""
+
+    def __init__(self, stream: AsyncTextStream) -> None:
+        super().__init__(stream, with_outputs=True)
+        self._ready: Iterator[Event] = iter(())
+
+    async def __anext__(self) -> Event:
+        while True:
+            for event in self._ready:
+                return event
+            text = await self._next()
+            session = self._stream._ended()  # noqa: SLF001 - its own stream
+            if text is None:
+                self._ready = iter((*session.last_events(), Finished(session.result())))
+            else:
+                self._ready = iter(session.events(text))
+
+
+class _Values(_Left):
+    """The value of an answer in JSON as it grows."""
+
+    _value: Any = None
+
+    async def __anext__(self) -> Any:
+        if self._value is None:
+            self._value = await self._begun()
+        while (text := await self._next()) is not None:
+            if self._value.feed(text):
+                return self._value.value
+        if self._value.end():
+            return self._value.value
+        raise StopAsyncIteration
+
+    async def _begun(self) -> Any:
+        session = self._stream._session or await self._stream._open()  # noqa: SLF001 - its own stream
+        session.check_unread()
+        return session.growing_value()
 
 
 publish(__name__)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -16,7 +17,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import async_ending, fork
-from nupic_client._grpc.call import AsyncStreamCall, loop_here
+from nupic_client._grpc.call import AsyncStreamCall, in_context, loop_here
 from nupic_client._grpc.channel import (
     channel_options,
     credentials,
@@ -76,6 +77,8 @@ class AsyncTransport(AsyncDriver):
         if start is None:
             start = methods["ModelStreamInfer"] = stream_method(channel)
         timeout = session.remaining(time.monotonic())
+        if session.context is not None:
+            start = partial(session.context.run, start)
         return AsyncStreamCall(start(session.message, timeout=timeout, metadata=metadata), loop, channel)
 
     async def aclose(self) -> None:
@@ -144,7 +147,8 @@ class AsyncTransport(AsyncDriver):
         method = None if methods is None or self.closed else methods.get(command.method)
         if method is None:
             method = self._method(command.method)
-        call = method(command.request, timeout=command.timeout, metadata=command.metadata or None)
+        start = in_context(command, method)
+        call = start(command.request, timeout=command.timeout, metadata=command.metadata or None)
         if command.attempts is not None:
             command.attempts.call = call
         return call

@@ -71,7 +71,9 @@ class _Ending(asyncio.Task[None]):
 
     def _finish(self, _: object = None) -> None:
         if not self._over.done():
-            self._over.set_result(None)
+            # If the loop is closed: gRPC, which is dropping the call then, goes on and cancels it.
+            with contextlib.suppress(RuntimeError):
+                self._over.set_result(None)
 
     async def _wait(self) -> None:
         await self._over

@@ -13,13 +13,16 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nupic_client._grpc import async_ending, ending, housekeeping
 from nupic_client._grpc.drain import discard_events, drain, is_grpc_call, is_over
 from nupic_client.errors import StreamClosedError
 
-__all__ = ["AsyncStreamCall", "NoCall", "StreamCall", "foreign_call", "loop_here"]
+if TYPE_CHECKING:
+    from nupic_client._core.calls.flows import Invoke
+
+__all__ = ["AsyncStreamCall", "NoCall", "StreamCall", "foreign_call", "in_context", "loop_here"]
 
 
 class StreamCall:
@@ -29,17 +32,22 @@ class StreamCall:
         call: the object that gRPC or an interceptor returned.
         channel: its channel, which is kept alive here: gRPC's call does not do that, and a collected channel closes.
         give_back: takes the channel back when the call has ended by itself, if the call has a channel of its own.
+        context: in which the call was started; None for that of the caller.
     """
 
     __slots__ = ("_drained", "_ended", "_hidden", "_own", "call", "channel", "read")
 
     def __init__(
-        self, call: Iterable[bytes], channel: Any, give_back: Callable[[], object] | None = None
+        self,
+        call: Iterable[bytes],
+        channel: Any,
+        give_back: Callable[[], object] | None = None,
+        context: contextvars.Context | None = None,
     ) -> None:
-        self.call = call
+        self.call: Iterable[bytes] = call
         self.read: Callable[[], bytes] = iter(call).__next__
         """Wait for the next response and return it; raises as gRPC does. Bound directly, for speed: each token calls it."""
-        self.channel = channel
+        self.channel: Any = channel
         self._ended = False
         # What closes the channel must not find it given back, nor the other way round: who pops this may.
         self._own = [] if give_back is None else [give_back]
@@ -48,7 +56,8 @@ class StreamCall:
         if self._hidden:
             # Tracing agents set variables of the context, and complain if those are reset in that of another thread, which
             # reads the end of what was left.
-            self.read = partial(contextvars.copy_context().run, self.read)
+            context = contextvars.copy_context() if context is None else context.copy()
+            self.read = partial(context.run, self.read)
         self._drained = threading.Lock()  # acquired by the first who drains, and never released
 
     @property
@@ -207,6 +216,14 @@ class NoCall:
     cancel_soon = drain_once = end
     note_end = cancel
     discard_events = cancel
+
+
+def in_context(command: Invoke, start: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what starts a unary call where interceptors see the context variables of the request's observers."""
+    attempts = command.attempts
+    if attempts is None or attempts.observation is None:
+        return start
+    return partial(attempts.observation.context.run, start)
 
 
 def foreign_call() -> NoCall:

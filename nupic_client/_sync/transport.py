@@ -16,7 +16,7 @@ from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.session import StreamSession
 from nupic_client._grpc import ending, fork, housekeeping
-from nupic_client._grpc.call import StreamCall
+from nupic_client._grpc.call import StreamCall, in_context
 from nupic_client._grpc.call_queue import CallQueue, can_queue
 from nupic_client._grpc.channel import (
     channel_options,
@@ -89,6 +89,8 @@ class Transport(StreamDriver):
             line = self._free_line()
             (channel, start), give_back = line, partial(self._give_back, line)
         timeout = session.remaining(time.monotonic())
+        if session.context is not None:
+            start = partial(session.context.run, start)
         try:
             call = start(session.message, timeout=timeout, metadata=metadata)
         except BaseException as error:
@@ -99,7 +101,7 @@ class Transport(StreamDriver):
             self._wrapped = (
                 True  # the next ones get channels of their own; this one lives with what it offers
             )
-        return StreamCall(call, channel, give_back)
+        return StreamCall(call, channel, give_back, session.context)
 
     def _free_line(self) -> _Line:
         """Return a channel that has no other call, so that a call can be ended with it.
@@ -182,9 +184,9 @@ class Transport(StreamDriver):
         Raises:
             ConfigurationError: the client is closed.
         """
-        method = self._method(command.method)
+        start = in_context(command, self._method(command.method).future)
         try:
-            return method.future(command.request, timeout=command.timeout, metadata=command.metadata)
+            return start(command.request, timeout=command.timeout, metadata=command.metadata)
         except BaseException as error:
             if not isinstance(error, Exception):
                 # Ctrl-C may have come before gRPC's thread for this channel began; then to close it would wait for ever.
@@ -259,8 +261,9 @@ class Transport(StreamDriver):
 
     def _invoke(self, command: flows.Invoke) -> Any:
         method = self._methods.get(command.method) or self._method(command.method)
+        make = in_context(command, method.with_call)
         try:
-            response, call = method.with_call(command.request, command.timeout, command.metadata)
+            response, call = make(command.request, command.timeout, command.metadata)
         except grpc.RpcError as rpc_error:
             failure = self.failed(rpc_error)
             raise failure from cause_of(failure, rpc_error)

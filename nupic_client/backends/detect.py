@@ -64,7 +64,8 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
         names = [known.name for known in BACKENDS]
         raise ConfigurationError(
             f"there is no backend {backend!r}: {did_you_mean(backend, names)}the backends are {listed(names)}, or give an"
-            " object of your own"
+            " object of your own",
+            parameter="backend",
         )
     if isinstance(backend, type) or not (backend is None or isinstance(backend, Backend)):
         raise ConfigurationError(

@@ -10,6 +10,7 @@ https://github.com/ai-dynamo/dynamo: ``lib/llm/src/grpc/service`` has its code. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -35,9 +36,11 @@ class DynamoBackend(RemovesSpecialTokens):
 
     name = "dynamo"
     stream_input = "streaming"
-    optional_outputs = MappingProxyType({"finish_reason": ("", "finish_reason")})
+    optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType(
+        {"finish_reason": ("", "finish_reason")}
+    )
     special_tokens_hint = "set its workers up to keep them, which a request cannot"
-    cumulative = False
+    cumulative: ClassVar[bool | None] = False
     marks_end: ClassVar[bool] = False
 
     def matches(self, signature: ModelSignature) -> bool:

@@ -7,7 +7,9 @@ that the vLLM and TensorRT-LLM backends use.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import ClassVar
 
 from nupic_client.backends.tensors import OPTIONAL_OUTPUTS, TensorBackend
 from nupic_client.sampling import OPTION_NAMES
@@ -28,7 +30,9 @@ class PlainBackend(TensorBackend):
     """
 
     name = "plain"
-    options = MappingProxyType({option: (option,) for option in OPTION_NAMES})
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {option: (option,) for option in OPTION_NAMES}
+    )
     stream_input = "stream"
     exclude_prompt_input = "exclude_input_in_output"
     optional_outputs = OPTIONAL_OUTPUTS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import ClassVar
 
 from nupic_client.backends.special_tokens import RemovesSpecialTokens
 from nupic_client.backends.tensors import COUNTS, TensorBackend
@@ -30,15 +31,17 @@ class TrtllmTensors(TensorBackend):
     """What the engine and the models around it share: log probabilities, and inputs that ask for further outputs."""
 
     exclude_prompt_input = "exclude_input_in_output"
-    optional_outputs = MappingProxyType({**COUNTS, "logprobs": ("return_log_probs", "output_log_probs")})
-    output_inputs = MappingProxyType(
+    optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType(
+        {**COUNTS, "logprobs": ("return_log_probs", "output_log_probs")}
+    )
+    output_inputs: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             **dict.fromkeys(("cum_log_probs", "output_log_probs"), "return_log_probs"),
             **dict.fromkeys(PERF_METRICS, "return_perf_metrics"),
         }
     )
-    lora_inputs = MappingProxyType({"id": "lora_task_id"})
-    cumulative = False
+    lora_inputs: ClassVar[Mapping[str, str]] = MappingProxyType({"id": "lora_task_id"})
+    cumulative: ClassVar[bool | None] = False
     needs_max_tokens = True
 
     def option_values(
@@ -73,7 +76,7 @@ class TrtllmBackend(TrtllmTensors, RemovesSpecialTokens):
     """
 
     name = "trtllm"
-    options = MappingProxyType(
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {
             "max_tokens": ("max_tokens",),
             "temperature": ("temperature",),

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from nupic_client.backends.protocol import OutputNames
 from nupic_client.backends.trtllm import TrtllmTensors
@@ -45,7 +45,7 @@ class TrtllmEngineBackend(TrtllmTensors):
     name = "trtllm_engine"
     prompt = "input_ids"
     text = "output_ids"
-    options = MappingProxyType(
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {
             "max_tokens": ("request_output_len",),
             "temperature": ("temperature",),

@@ -6,7 +6,9 @@ https://github.com/NVIDIA/TensorRT-LLM/tree/main/triton_backend/all_models/llmap
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import ClassVar
 
 from nupic_client.backends.special_tokens import RemovesSpecialTokens
 from nupic_client.backends.trtllm import PERF_METRICS
@@ -35,17 +37,23 @@ class TrtllmLlmapiBackend(RemovesSpecialTokens):
     """
 
     name = "trtllm_llmapi"
-    options = MappingProxyType({option: (f"{_PREFIX}{option}",) for option in _OPTIONS})
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {option: (f"{_PREFIX}{option}",) for option in _OPTIONS}
+    )
     stream_input = "streaming"
     exclude_prompt_input = f"{_PREFIX}exclude_input_from_output"
-    optional_outputs = MappingProxyType({"finish_reason": ("return_finish_reason", "finish_reason")})
-    output_inputs = MappingProxyType(dict.fromkeys(PERF_METRICS, f"{_PREFIX}return_perf_metrics"))
-    lora_inputs = MappingProxyType(
+    optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType(
+        {"finish_reason": ("return_finish_reason", "finish_reason")}
+    )
+    output_inputs: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(PERF_METRICS, f"{_PREFIX}return_perf_metrics")
+    )
+    lora_inputs: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"name": "lora_name", "id": "lora_id", "path": "lora_path", "source": "lora_ckpt_source"}
     )
     special_tokens_hint = "give skip_special_tokens=False to its SamplingParams in model.py"
     image_input = "image_url"
-    cumulative = True
+    cumulative: ClassVar[bool | None] = True
     needs_max_tokens = True  # the LLM-API's own default ends a text after 32 tokens
     streaming_hint = "set `decoupled: True` under `triton_config` in its model.yaml and load it again"
 

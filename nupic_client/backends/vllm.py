@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from nupic_client.backends.images import as_base64
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS
@@ -35,12 +35,16 @@ class VllmBackend(TensorBackend):
     """
 
     name = "vllm"
-    options = MappingProxyType(dict.fromkeys(OPTION_NAMES, (_SAMPLING,)))
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        dict.fromkeys(OPTION_NAMES, (_SAMPLING,))
+    )
     stream_input = "stream"
     exclude_prompt_input = "exclude_input_in_output"
-    optional_outputs = MappingProxyType({**OPTIONAL_OUTPUTS, "logprobs": ("return_logprobs", "logprobs")})
+    optional_outputs: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType(
+        {**OPTIONAL_OUTPUTS, "logprobs": ("return_logprobs", "logprobs")}
+    )
     image_input = "image"
-    cumulative = False
+    cumulative: ClassVar[bool | None] = False
     needs_max_tokens = True  # vLLM's own default ends a text after 16 tokens
 
     def matches(self, signature: ModelSignature) -> bool:

@@ -42,7 +42,7 @@ class OutputFiles:
         self._output = output
         errors = None if settings.errors_to is None else path_of(settings.errors_to, "errors_to")
         _check_different(("input", inputs), ("output", output), ("errors_to", errors))
-        self.done = DoneLines()
+        self.done: DoneLines = DoneLines()
         self.state: RunState | None = None
         self._kept = 0
         self._table = output is not None and is_parquet(output) and is_regular(output)
@@ -50,7 +50,7 @@ class OutputFiles:
             load_pyarrow()  # not only at the end
         self._files = contextlib.ExitStack()
         with self._files:
-            self.answers = self._open(self._lines, "output")
+            self.answers: Sink = self._open(self._lines, "output")
             self.errors: Sink | None = None
             if settings.errors_to is not None:
                 self.errors = self._open(errors, "errors_to")

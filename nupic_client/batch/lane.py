@@ -50,7 +50,7 @@ class Lane:
         self._finish = finish
         self._room = concurrency
         self.strict = strict
-        self.lost = 0
+        self.lost: int = 0
         """How many requests failed one after the other, because the server or the model has gone."""
         self._waiting: deque[Row] = deque()
         self._sent: dict[int, Row] = {}

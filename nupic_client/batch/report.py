@@ -101,8 +101,10 @@ class Tally:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self.done = self.failed = self.skipped = self.running = 0
-        self.input_tokens = self.output_tokens = 0
+        self.done: int = 0
+        self.input_tokens: int = 0
+        self.output_tokens: int = 0
+        self.failed = self.skipped = self.running = 0
         self._counts_tokens = False
         self._first_tokens: deque[float] = deque(maxlen=500)
         self._past: deque[tuple[float, int, int, float]] = deque(maxlen=20)

@@ -69,7 +69,7 @@ class BadLineError(Exception):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.error = RowError(code, message)
+        self.error: RowError = RowError(code, message)
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nupic_client._sync.stream import TextStream
     from nupic_client.results import Event, Generation
 
-__all__ = ["AnswerOutput", "stream_answer"]
+__all__ = ["AnswerOutput", "answer_output", "stream_answer"]
 
 _DIM, _PLAIN = "\033[2m", "\033[0m"
 
@@ -44,11 +44,15 @@ class AnswerOutput:
 
     def write(self, text: str) -> None:
         """Write a chunk of the answer; raises as `take`."""
+        self.end_thinking()
+        self._output.write(text)
+
+    def end_thinking(self) -> None:
+        """Write an empty line after the reasoning, if there was any; raises as `take`."""
         if self._thinks:
             self._thinks = False
             self._output.end()
             self._output.write("\n")
-        self._output.write(text)
 
     def think(self, text: str) -> None:
         """Write a chunk of reasoning, if it is to be shown; raises as `take`."""
@@ -69,6 +73,20 @@ class AnswerOutput:
     def end(self) -> None:
         """Write a newline if the last line is not complete; raises as `take`."""
         self._output.end()
+
+
+def answer_output(*, reasoning: bool, markdown: bool = False) -> AnswerOutput:
+    """Return the output of an answer.
+
+    Args:
+        reasoning: as for `AnswerOutput`.
+        markdown: draw the answer's Markdown, if stdout is a terminal with colours.
+    """
+    if markdown and colours():
+        from nupic_client.cli.markdown import MarkdownOutput  # noqa: PLC0415 - of the extra chat
+
+        return MarkdownOutput(reasoning=reasoning)
+    return AnswerOutput(reasoning=reasoning)
 
 
 def stream_answer(start: Callable[[], TextStream], take: Callable[[Event], object]) -> Generation:

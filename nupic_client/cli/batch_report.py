@@ -28,7 +28,10 @@ class BatchDisplay:
 
     def __call__(self, progress: BatchProgress) -> None:
         """Show how far the batch is."""
-        text = progress_text(progress)
+        self.show(progress_text(progress))
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the one before."""
         if sys.stderr is None:
             return
         if not sys.stderr.isatty():

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import nupic_client
 from nupic_client import config
 from nupic_client.cli.credentials import credentials
-from nupic_client.cli.options import EMBEDDED_MODELS, call_options, generation_options
-from nupic_client.cli.report import ProgressLine
+from nupic_client.cli.options import EMBEDDED_MODELS, MODEL_VARIABLE, call_options, generation_options
 from nupic_client.cli.terminal import say
 from nupic_client.errors import ConfigurationError
+from nupic_client.local.progress import ProgressLine
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +26,7 @@ __all__ = [
     "formatter_is_known",
     "other_client",
     "require_formatter",
+    "same_server",
     "server_client",
 ]
 
@@ -48,7 +49,13 @@ def connect(arguments: argparse.Namespace, **more: Any) -> Iterator[nupic_client
     def client(url: str | None, **options: Any) -> nupic_client.StreamingClient:
         given = generation_options(arguments)
         return nupic_client.StreamingClient(
-            arguments.model, url, formatter=arguments.formatter, **options, **given, **more
+            arguments.model,
+            url,
+            formatter=arguments.formatter,
+            backend=arguments.backend,
+            **options,
+            **given,
+            **more,
         )
 
     with contextlib.ExitStack() as stack:
@@ -56,8 +63,12 @@ def connect(arguments: argparse.Namespace, **more: Any) -> Iterator[nupic_client
 
 
 @contextlib.contextmanager
-def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.InferenceClient]:
+def connect_inference(arguments: argparse.Namespace, **more: Any) -> Iterator[nupic_client.InferenceClient]:
     """Yield a client for a model that does not stream; otherwise the same as `connect`.
+
+    Args:
+        arguments: of the command.
+        **more: options of the client besides those.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -65,7 +76,9 @@ def connect_inference(arguments: argparse.Namespace) -> Iterator[nupic_client.In
     """
 
     def client(url: str | None, **options: Any) -> nupic_client.InferenceClient:
-        return nupic_client.InferenceClient(arguments.model, url, **options, **call_options(arguments))
+        return nupic_client.InferenceClient(
+            arguments.model, url, **options, **call_options(arguments), **more
+        )
 
     with contextlib.ExitStack() as stack:
         yield _connected(stack, arguments, client)
@@ -79,12 +92,37 @@ def other_client(
     Raises:
         ConfigurationError: the name is none of a model.
     """
-    options: dict[str, Any] = {"formatter": arguments.formatter, **generation_options(arguments)}
+    options: dict[str, Any] = {
+        "formatter": arguments.formatter,
+        "backend": arguments.backend,
+        **generation_options(arguments),
+    }
     # The client's url does not tell whether it is encrypted.
     given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
     if given or client.url == config.DEFAULT_URL:
         return nupic_client.StreamingClient(model, given, **options, **credentials(arguments))
     return nupic_client.StreamingClient(model, client.url, **options)  # the embedded server of this run
+
+
+def same_server(
+    stack: contextlib.ExitStack,
+    arguments: argparse.Namespace,
+    client: nupic_client.StreamingClient | nupic_client.InferenceClient,
+    **more: Any,
+) -> nupic_client.ServerClient:
+    """Return a client for questions to the server of a client that `connect` has made.
+
+    Args:
+        stack: closes it.
+        arguments: of the command.
+        client: of the model.
+        **more: options instead of those of the arguments.
+    """
+    # The client's url does not tell whether it is encrypted.
+    given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
+    own = not given and client.url != config.DEFAULT_URL  # the embedded server of this run takes no token
+    options = {**({} if own else credentials(arguments)), **call_options(arguments), **more}
+    return stack.enter_context(nupic_client.ServerClient(given or client.url, **options))
 
 
 def server_client(stack: contextlib.ExitStack, arguments: argparse.Namespace) -> nupic_client.ServerClient:
@@ -115,14 +153,14 @@ def embedded_server(
         LocalModelError: the model cannot be fetched or run here.
     """
     progress = ProgressLine()
-    # The model is loaded on another thread: Ctrl-C inside the engine's loader would make it hang.
-    server = nupic_client.LocalServer(host, port, progress=progress, wait=False, **options)
-    with server:
-        try:
+    try:
+        # The model is loaded on another thread: Ctrl-C inside the engine's loader would make it hang.
+        with nupic_client.LocalServer(host, port, progress=progress, wait=False, **options) as server:
             server.wait_until_ready()
-        finally:
             progress.end()
-        yield server
+            yield server
+    finally:
+        progress.end()  # after the server's own end, so that nothing is drawn any more
 
 
 def formatter_is_known(arguments: argparse.Namespace, client: nupic_client.StreamingClient) -> bool:
@@ -161,7 +199,7 @@ def _wants_embedded(arguments: argparse.Namespace, model: nupic_client.ModelSpec
         if not has_it:
             raise ConfigurationError(
                 f"the embedded server has no model {model.name!r}, only "
-                f"{' and '.join(map(repr, EMBEDDED_MODELS))}"
+                f"{' and '.join(map(repr, EMBEDDED_MODELS))}{_from_environment(model.name)}"
             )
         return True
     url_was_given = arguments.url is not None or os.environ.get("NUPIC_URL")
@@ -169,6 +207,11 @@ def _wants_embedded(arguments: argparse.Namespace, model: nupic_client.ModelSpec
         return False
     say(f"nothing answers at {config.DEFAULT_URL}: starting the embedded server for this run")
     return True
+
+
+def _from_environment(model: str) -> str:
+    """Return where a model's name may be from, if the user did not write it now."""
+    return f" (${MODEL_VARIABLE} is set)" if os.environ.get(MODEL_VARIABLE) == model else ""
 
 
 def _something_listens(url: str) -> bool:

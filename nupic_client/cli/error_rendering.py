@@ -39,10 +39,17 @@ _NAMES = {
     },
 }
 """Arguments whose options have other names. A command has one of them, or several that belong together."""
-_POSITIONAL = frozenset({"prompt", "source", "target", "text", "texts"})
+_POSITIONAL = frozenset({"prompt", "shell", "source", "target", "text", "texts"})
 """What the commands take without an option."""
 _VARIABLES = {"url": "NUPIC_URL", "bearer_token": TOKEN_VARIABLE}
 """Arguments that come from the environment where no option gives them."""
+_PROGRAM_WORDS = {
+    r" or None(?: for no \w+)?(?=,| must|$|:)": "",
+    r"give(?: the client)? signature=ModelSignature\(…\)(?:, or| as)? ?": "",
+    r"\buse infer\(\w+\)(?:, which returns the array as it is)?": "use nupic-client infer",
+    r", or (?:give )?an object of your own(?:, see [\w.]*\w)?": "",
+}
+"""What is said of Python only, as patterns, and the words for a terminal."""
 _TLS_WORDS = {
     "TLS(root_certificates=…)": "--ca-cert",
     "TLS(target_name=…)": "--server-name",
@@ -95,6 +102,9 @@ def _sentence(error: NupicError, arguments: argparse.Namespace) -> str:
             message = message.replace(words, options)
     if isinstance(error, OutputError):
         message = _of_output(message, arguments)
+    for pattern, words in _PROGRAM_WORDS.items():
+        message = re.sub(pattern, words, message)
+    message = _with_options(message, arguments)
     parameter = error.parameter if isinstance(error, ConfigurationError) else ""
     option = option_of(parameter, arguments) if parameter else ""
     if option:
@@ -113,9 +123,15 @@ def _of_output(message: str, arguments: argparse.Namespace) -> str:
 
 def _hint(error: NupicError, arguments: argparse.Namespace) -> str:
     """Return an error's other way out if this command has the option for it."""
-    hint = error.hint
-    for name in vars(arguments):
-        hint = re.sub(rf" {name}='(\w+)'", rf" {option_of(name, arguments)} \1", hint)
-        for argument in (f" {name}=True", f" {name}="):
-            hint = hint.replace(argument, f" {option_of(name, arguments)}")
+    hint = _with_options(error.hint, arguments)
     return f", {hint}" if hint != error.hint else ""
+
+
+def _with_options(text: str, arguments: argparse.Namespace) -> str:
+    """Return a text with options in place of arguments with their equals signs, if this command has them."""
+    for name in vars(arguments):
+        option = option_of(name, arguments)
+        if option and f"{name}=" in text:
+            text = re.sub(rf"(?<![\w.]){name}='(\w+)'", rf"{option} \1", text)
+            text = re.sub(rf"(?<![\w.]){name}=(?:True\b|(?=[\s,;:.)]|$))", option, text)
+    return text

@@ -7,12 +7,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nupic_client.cli.answer import AnswerOutput, stream_answer
+from nupic_client.cli.answer import AnswerOutput, answer_output, stream_answer
 from nupic_client.cli.connection import connect, formatter_is_known, require_formatter
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_generation_arguments, add_reasoning_argument, shows_reasoning
+from nupic_client.cli.markdown import check_markdown
+from nupic_client.cli.options import (
+    add_generation_arguments,
+    add_markdown_argument,
+    add_reasoning_argument,
+    shows_reasoning,
+)
 from nupic_client.cli.report import as_json, summary
-from nupic_client.cli.terminal import json_text, read_text, say, shell_text
+from nupic_client.cli.stdin import prompt_text
+from nupic_client.cli.terminal import json_text, say, shell_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import ImagePart, Message, system, user
 
@@ -33,8 +40,14 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("prompt", nargs="+", type=shell_text, help="the prompt; - reads stdin")
+    parser.add_argument(
+        "prompt",
+        nargs="*",
+        type=shell_text,
+        help="the prompt; - is stdin. What is piped in is read without -, too, and comes first",
+    )
     add_generation_arguments(parser)
+    add_markdown_argument(parser)
     parser.add_argument(
         "--raw",
         action="store_true",
@@ -78,14 +91,16 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise ConfigurationError(
             "--raw must not be given with --system, --formatter or --image: it sends the prompt unchanged"
         )
+    check_markdown(asked=arguments.markdown)
     form = _form(arguments)
     images = [ImagePart(image).loaded() for image in arguments.image]
-    prompt = " ".join(
-        read_text(exact=arguments.raw) if argument == "-" else argument for argument in arguments.prompt
-    )
+    prompt = prompt_text(arguments.prompt, exact=arguments.raw)
     if not prompt.strip():
         raise ConfigurationError("the prompt must not be empty")
-    output = AnswerOutput(reasoning=shows_reasoning(arguments) and not arguments.json)
+    output = answer_output(
+        reasoning=shows_reasoning(arguments) and not arguments.json,
+        markdown=arguments.markdown and not arguments.json and not form,
+    )
     with connect(arguments, **form) as client:
         conversation = _conversation(prompt, images, arguments, client)
         try:

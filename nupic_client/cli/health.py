@@ -11,6 +11,7 @@ from nupic_client.cli.connection import server_client
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.options import add_server_arguments
+from nupic_client.cli.presence import why_not_ready
 from nupic_client.cli.terminal import TextOutput, complain, json_text, printable
 from nupic_client.errors import (
     ConfigurationError,
@@ -74,6 +75,7 @@ class _Health:
     version: str = ""
     model: str | None = None
     model_ready: bool | None = None
+    model_reason: str = ""
 
     @property
     def all_ready(self) -> bool:
@@ -122,6 +124,7 @@ def _examine(client: nupic_client.ServerClient, model: str) -> _Health:
     with contextlib.suppress(ModelUnavailableError):
         info = client.metadata()
         name, version = info.name, info.version
+    model_ready = client.is_model_ready(model) if model else None
     return _Health(
         url=client.url,
         live=client.is_live(),
@@ -129,7 +132,8 @@ def _examine(client: nupic_client.ServerClient, model: str) -> _Health:
         name=name,
         version=version,
         model=model or None,
-        model_ready=client.is_model_ready(model) if model else None,
+        model_ready=model_ready,
+        model_reason=why_not_ready(client, model) if model_ready is False else "",
     )
 
 
@@ -149,7 +153,8 @@ def _text(health: _Health) -> str:
         f"ready   {_yes(health.ready)}",
     ]
     if health.model is not None:
-        lines.append(f"model   {health.model}  {'ready' if health.model_ready else 'not ready'}")
+        reason = f": {printable(health.model_reason)}" if health.model_reason else ""
+        lines.append(f"model   {health.model}  {'ready' if health.model_ready else 'not ready'}{reason}")
     return "\n".join(lines) + "\n"
 
 

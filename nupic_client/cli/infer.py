@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nupic_client
-from nupic_client import config
-from nupic_client.cli.connection import connect_inference
-from nupic_client.cli.credentials import credentials
+from nupic_client.cli.connection import connect_inference, same_server
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import add_server_arguments, call_options
+from nupic_client.cli.options import add_server_arguments
 from nupic_client.cli.terminal import TextOutput, json_text, read_text, shell_text
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import nupic_client
     from nupic_client.signature import ModelSignature
 
 __all__ = ["add_command", "run"]
@@ -102,12 +100,8 @@ def _inputs_of_file(name: str) -> Mapping[str, Any]:
 def _inputs_of_arguments(
     arguments: argparse.Namespace, client: nupic_client.InferenceClient
 ) -> Mapping[str, Any]:
-    # The client's url does not tell whether it is encrypted.
-    given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
-    own = not given and client.url != config.DEFAULT_URL  # the embedded server of this run takes no token
-    options = {**({} if own else credentials(arguments)), **call_options(arguments)}
-    with nupic_client.ServerClient(given or client.url, **options) as server:
-        signature = server.signature(client.model.server_name)
+    with contextlib.ExitStack() as stack:
+        signature = same_server(stack, arguments, client).signature(client.model.server_name)
     values: dict[str, list[Any]] = {}
     for name, text in arguments.input:
         values.setdefault(name, []).append(_value(name, text, signature))

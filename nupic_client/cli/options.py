@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from nupic_client.cli.credentials import add_credential_arguments
@@ -17,7 +18,10 @@ __all__ = [
     "DEFAULT_MODEL",
     "EMBEDDED_MODELS",
     "EMBEDDING_MODEL",
+    "MODEL_VARIABLE",
     "add_generation_arguments",
+    "add_markdown_argument",
+    "add_model_argument",
     "add_reasoning_argument",
     "add_server_arguments",
     "call_options",
@@ -28,6 +32,8 @@ __all__ = [
 
 DEFAULT_MODEL = "smollm2"
 """The text model of the embedded server."""
+MODEL_VARIABLE = "NUPIC_MODEL"
+"""The environment variable with the text model of a user."""
 EMBEDDING_MODEL = "smollm2-embed"
 """The embedding model of the embedded server."""
 EMBEDDED_MODELS = (DEFAULT_MODEL, EMBEDDING_MODEL)
@@ -75,10 +81,14 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         otherwise="; where nothing answers, the embedded server is started",
         limit="for a whole answer (default: 600)",
     )
+    add_model_argument(server, "a friendly name or the server's own name")
     server.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        help="a friendly name or the server's own name (default: %(default)s)",
+        "--backend",
+        metavar="NAME",
+        help="how the model takes and gives text, such as vllm or trtllm, if its inputs do not tell",
+    )
+    server.add_argument(
+        "--lora", type=_lora, metavar="NAME", help="a LoRA adapter of the server: its name or its number"
     )
     server.add_argument(
         "--formatter",
@@ -86,7 +96,7 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         help="the prompt format of the model, such as chatml or zephyr; "
         "'nupic-client prompt --list' shows all",
     )
-    server.add_argument("--system", type=shell_text, metavar="TEXT", help="the system prompt")
+    server.add_argument("-s", "--system", type=shell_text, metavar="TEXT", help="the system prompt")
     sampling = parser.add_argument_group("sampling (default: the server's)")
     sampling.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
     sampling.add_argument(
@@ -110,6 +120,30 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--presence-penalty", type=float, metavar="X", help="-2 to 2")
     sampling.add_argument("--frequency-penalty", type=float, metavar="X", help="-2 to 2")
     parser.add_argument("--quiet", action="store_true", help="do not print the figures after an answer")
+
+
+def add_model_argument(group: argparse._ActionsContainer, what: str) -> None:
+    """Add the option for the model of a text.
+
+    Args:
+        group: where to add it.
+        what: describes its value.
+    """
+    group.add_argument(
+        "-m",
+        "--model",
+        default=os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL,
+        help=f"{what} (default: ${MODEL_VARIABLE}, else {DEFAULT_MODEL})",
+    )
+
+
+def add_markdown_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that can draw an answer."""
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="draw the answer's Markdown on a terminal; elsewhere it stays as it is. Needs nupic-client[chat]",
+    )
 
 
 def add_reasoning_argument(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +172,10 @@ def shows_reasoning(arguments: argparse.Namespace) -> bool:
 def generation_options(arguments: argparse.Namespace) -> GenerateOptions:
     """Return the client's options for a generation that were given."""
     asked = {"reasoning": "separate"} if getattr(arguments, "reasoning", None) is not None else {}
-    return cast("GenerateOptions", {**sampling_options(arguments), **call_options(arguments), **asked})
+    lora = {} if arguments.lora is None else {"lora": arguments.lora}
+    return cast(
+        "GenerateOptions", {**sampling_options(arguments), **call_options(arguments), **asked, **lora}
+    )
 
 
 def sampling_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -162,3 +199,7 @@ def _metadata(text: str) -> tuple[str, str | bytes]:
         # The text is not shown: it may be a secret.
         raise argparse.ArgumentTypeError("expected KEY=VALUE")
     return name, value.encode() if name.endswith("-bin") else value
+
+
+def _lora(text: str) -> str | int:
+    return int(text) if text.isascii() and text.isdigit() else shell_text(text)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nupic_client._version import __version__
-from nupic_client.cli import batch, chat, embed, generate, health, infer, models, prompt, serve
+from nupic_client.cli import (
+    batch,
+    bench,
+    chat,
+    completion,
+    embed,
+    generate,
+    health,
+    infer,
+    models,
+    prompt,
+    serve,
+)
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import EPILOG, ExitCode, exit_code_of
 from nupic_client.cli.terminal import (
     OutputError,
-    TextOutput,
     abandon_stdout,
     complain,
     finish_stdout,
     prepare_stdout,
 )
+from nupic_client.cli.usage import Parser
 from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:
@@ -69,19 +80,9 @@ def _run(arguments: argparse.Namespace) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says so when its help cannot be written."""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if message and file is sys.stdout is not None:
-            TextOutput().write(message)
-        else:
-            super()._print_message(message, file)
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the program's arguments."""
-    parser = _Parser(
+    parser = Parser(
         prog="nupic-client",
         description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",
         epilog=EPILOG,
@@ -90,6 +91,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nupic-client {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (generate, chat, batch, prompt, embed, infer, models, health, serve):
+    for command in (generate, chat, batch, bench, prompt, embed, infer, models, health, serve, completion):
         command.add_command(commands)
     return parser

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import nupic_client
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.options import DEFAULT_MODEL
+from nupic_client.cli.options import add_model_argument
+from nupic_client.cli.stdin import prompt_text
 from nupic_client.cli.table import table
 from nupic_client.cli.terminal import (
     TextOutput,
@@ -47,16 +48,17 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("text", nargs="*", type=shell_text, help="the user's message; - reads stdin")
+    parser.add_argument(
+        "text",
+        nargs="*",
+        type=shell_text,
+        help="the user's message; - is stdin, which is read without a text, too",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--family", metavar="FAMILY", help="a family or an alias of one, such as llama3")
-    which.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        help="a model with a known family and default system prompt (default: %(default)s)",
-    )
+    add_model_argument(which, "a model with a known family and default system prompt")
     which.add_argument("--list", action="store_true", help="list the families with their aliases")
-    parser.add_argument("--system", type=shell_text, metavar="TEXT", help="the system prompt")
+    parser.add_argument("-s", "--system", type=shell_text, metavar="TEXT", help="the system prompt")
     parser.add_argument(
         "--messages",
         metavar="FILE",
@@ -175,7 +177,7 @@ def _conversation(arguments: argparse.Namespace) -> list[Message]:
         text = " ".join(read_text() if word == "-" else word for word in arguments.text)
         messages = [user(text.rstrip("\r\n") if "-" in arguments.text else text)]
     else:
-        raise ConfigurationError("a text or --messages must be given")
+        messages = [user(prompt_text([], missing="a text or --messages must be given").rstrip("\r\n"))]
     return messages if arguments.system is None else [system(arguments.system), *messages]
 
 

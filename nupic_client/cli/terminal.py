@@ -23,6 +23,7 @@ __all__ = [
     "abandon_stdout",
     "colours",
     "complain",
+    "decoded",
     "finish_stdout",
     "is_interactive",
     "is_terminal",
@@ -35,6 +36,7 @@ __all__ = [
     "shell_text",
     "shown_on",
     "shown_on_stdout",
+    "typed_text",
     "writing",
 ]
 
@@ -208,7 +210,12 @@ def read_text(*, exact: bool = False) -> str:
     if is_interactive() or not hasattr(stdin, "buffer"):
         with _typing():
             return stdin.read()
-    text = _decoded(stdin.buffer.read(), line=1).removeprefix(_BYTE_ORDER_MARK)
+    return decoded(stdin.buffer.read(), exact=exact)
+
+
+def decoded(data: bytes, *, exact: bool = False) -> str:
+    """Return the text of what stdin had; see `read_text`."""
+    text = _decoded(data, line=1).removeprefix(_BYTE_ORDER_MARK)
     return text if exact else text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -250,25 +257,32 @@ def _typed_lines() -> Iterator[str | ConfigurationError]:
         import readline  # noqa: F401, PLC0415 - gives input() line editing; Windows has no such module
     while True:
         try:
-            with _typing():
-                line = _ask()
+            line = typed_text(_PROMPT)
         except ConfigurationError as error:
             yield error
         except EOFError:
             say("")
             return
         except KeyboardInterrupt:
-            say("\n(Ctrl-D or /exit leaves)")
+            say("\n(Ctrl-D leaves)")
         else:
             yield line
 
 
-def _ask() -> str:
-    if is_terminal(sys.stdout):
-        return input(_PROMPT)
-    sys.stderr.write(_PROMPT)  # stdout is for answers only
-    sys.stderr.flush()
-    return input()
+def typed_text(prompt: str) -> str:
+    """Return a line that is typed at a prompt, without its end.
+
+    Raises:
+        ConfigurationError: it is not text.
+        EOFError: there is no more.
+        KeyboardInterrupt: Ctrl-C in place of it.
+    """
+    with _typing():
+        if is_terminal(sys.stdout):
+            return input(prompt)
+        sys.stderr.write(prompt)  # stdout is for answers only
+        sys.stderr.flush()
+        return input()
 
 
 def _stdin() -> TextIO:

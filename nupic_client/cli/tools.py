@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._suggest import did_you_mean
+from nupic_client._tool_choice import read_tool_choice
 from nupic_client._tool_loop import run_call
 from nupic_client.cli.question import can_ask, confirm
-from nupic_client.cli.terminal import printable, say
+from nupic_client.cli.terminal import printable, say, shell_text
 from nupic_client.errors import ConfigurationError
 from nupic_client.tools import Tool, to_tools
 
@@ -42,6 +43,12 @@ def add_tool_arguments(parser: argparse.ArgumentParser) -> None:
         "may be repeated. You are asked before one runs",
     )
     group.add_argument(
+        "--tool-choice",
+        type=shell_text,
+        metavar="CHOICE",
+        help="auto, none, required, or the name of the tool that the model must call (default: auto)",
+    )
+    group.add_argument(
         "--yes-tools",
         action="store_true",
         help="run what the model calls without asking: only for functions that may run with any arguments",
@@ -55,8 +62,9 @@ def load_tools(arguments: argparse.Namespace) -> tuple[Tool, ...]:
         ConfigurationError: one cannot be imported or is no tool, or nobody can be asked before one runs.
     """
     if arguments.tools is None:
-        if arguments.yes_tools:
-            raise ConfigurationError("--yes-tools must be given with --tools, which names the functions")
+        for option, given in (("--yes-tools", arguments.yes_tools), ("--tool-choice", arguments.tool_choice)):
+            if given:
+                raise ConfigurationError(f"{option} must be given with --tools, which names the functions")
         return ()
     names = [name.strip() for given in arguments.tools for name in given.split(",")]
     if not arguments.yes_tools and not can_ask():
@@ -69,6 +77,7 @@ def load_tools(arguments: argparse.Namespace) -> tuple[Tool, ...]:
     tools = to_tools(found)
     for tool in tools:
         _check_runs(tool)
+    read_tool_choice(arguments.tool_choice).offered(tools)
     return tools
 
 

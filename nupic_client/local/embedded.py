@@ -21,6 +21,7 @@ from nupic_client.errors import DeadlineExceededError, LocalModelError
 from nupic_client.local.engine import GUIDE_INPUTS, EngineError, ServedModel, text_signature
 from nupic_client.local.engines.embedding import EmbeddingEngine, embedding_signature
 from nupic_client.local.engines.llama import LlamaEngine
+from nupic_client.local.engines.llama_host import check_engine
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.auth import check_bearer_tokens
 from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
@@ -28,6 +29,7 @@ from nupic_client.local.kserve.limits import ServerLimits
 from nupic_client.local.kserve.repository import Repository
 from nupic_client.local.kserve.server import InferenceServer
 from nupic_client.local.kserve.tls import ServerTLS
+from nupic_client.local.progress import default_progress
 
 __all__ = ["LocalServer"]
 
@@ -63,7 +65,7 @@ class LocalServer:
         wait: let `start` wait until the model is ready. Otherwise it returns at once, and the model is reported as not
             ready until it is loaded.
         progress: called during the fetch of the weights, on the loading thread, with the current step, the bytes done
-            and the bytes in total.
+            and the bytes in total. By default a line on stderr shows it, if that is a terminal, and the log else, at INFO.
 
     Raises:
         ConfigurationError: an option is out of its range; on starting, if the port is not free.
@@ -102,7 +104,7 @@ class LocalServer:
         self._wait = wait
         self._progress = progress
         self._running: _Running | None = None
-        self.url = ""
+        self.url: str = ""
         """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     def start(self) -> Self:
@@ -272,15 +274,18 @@ class _Running:
 
     def load(self, model_path: str | os.PathLike[str] | None, progress: Progress | None) -> None:
         """Fetch and load the model; an error is kept in ``error``."""
+        default = default_progress() if progress is None else None
+        show = progress or default
 
         def report(what: str, done: int, total: int) -> None:
             if self._stopping.is_set():
                 raise LocalModelError("the local server was stopped while it fetched the model")
             self.step = f"the model is being fetched ({what}: {done} of {total} bytes)"
-            if progress is not None:
-                progress(what, done, total)
+            if show is not None:
+                show(what, done, total)
 
         try:
+            check_engine()  # before anything is fetched for it
             weights = model_path or locate_weights(progress=report)
             self.step = "the model is being loaded"
             self._engines.load(weights)
@@ -289,6 +294,8 @@ class _Running:
             _log.error("the local model is not available: %s", error)
             self.error = error
         finally:
+            if default is not None:
+                default.end()
             self.loaded.set()
 
     def count_tokens(self, text: str) -> int:

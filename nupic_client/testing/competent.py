@@ -36,7 +36,7 @@ def competent_model(
     It is no language model: it goes by words. The same request has the same answer.
 
     - Where the server is asked to enforce a form (``response_format``, a forced ``tool_choice``), it answers with a small
-      value of this form.
+      value of this form. For any JSON object, the keys are the names in quotes of the user's last message.
     - After the results of tools it answers with them.
     - Where the user's last message has the name of a tool, or words of its name or description, it calls the tool. The
       arguments fit the tool's schema; values are taken from the message where there are some: numbers, quoted texts,
@@ -124,15 +124,27 @@ def _guided(inputs: Mapping[str, Any], user: str) -> str | None:
     if not kind:
         kind, value = _vllm_guide(inputs.get("sampling_parameters"))
     if kind in {"json_schema", "json"}:
-        schema = json.loads(value) if isinstance(value, str) else value
+        schema: Any = json.loads(value) if isinstance(value, str) else value
+        if not schema.keys() - {"type", "additionalProperties"}:  # any JSON object
+            schema = _schema_of_names(user)
         return json.dumps(instance(schema, user), ensure_ascii=False)
     if kind == "json_object":
-        return "{}"
+        return json.dumps(instance(_schema_of_names(user), user), ensure_ascii=False)
     if kind == "choice":
         return _choice(list(value or ()), user)
     if kind == "regex":
         return _of_pattern(str(value), user)
     return literal_of_grammar(str(value)) if kind in {"grammar", "ebnf_grammar"} else None
+
+
+def _schema_of_names(text: str) -> Mapping[str, Any]:
+    """Return the schema of an object with the keys that stand in quotes in a text; of an empty one without any."""
+    names = dict.fromkeys(name for _, name in re.findall(r"""(['"`])(\w+)\1""", text))
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in names},
+        "required": [*names],
+    }
 
 
 def _vllm_guide(text: Any) -> tuple[str, Any]:

@@ -44,7 +44,7 @@ class Words:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text.strip()
+        self.text: str = text.strip()
         self._taken: set[str] = set()
 
     def mentions(self, value: str) -> bool:

@@ -18,7 +18,9 @@ def server():
 
 @pytest.fixture(autouse=True)
 def fresh_environment(monkeypatch):
-    monkeypatch.delenv("NUPIC_URL", raising=False)
+    for name in ("NUPIC_URL", "NUPIC_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NUPIC_HISTORY", "off")
     monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
     monkeypatch.setattr(sys, "argv", ["nupic-client"])
 

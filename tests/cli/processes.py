@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+WITHOUT_EXTRAS = os.pathsep.join([str(Path(__file__).parent / "without_extras"), str(ROOT)])
+"""Of PYTHONPATH: the lines of a chat are edited by readline, whatever else is installed."""
 CLI = [sys.executable, "-m", "nupic_client.cli"]
 SUMMARY = re.compile(
     r"time to first token \d+\.\d\d s · (\d+\.\d tokens/s · )?\d+ tokens? · (stop|length|cancelled)\n"
@@ -25,12 +27,15 @@ def _let_ctrl_c_through():
 
 def environment(**changes):
     """Return the environment of a user who has set nothing."""
-    inherited = {name: value for name, value in os.environ.items() if name != "NUPIC_URL"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in {"NUPIC_URL", "NUPIC_MODEL"}
+    }
     return {
         **inherited,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": WITHOUT_EXTRAS,
         "PYTHONIOENCODING": "utf-8",
         "GRPC_ENABLE_FORK_SUPPORT": "0",
+        "NUPIC_HISTORY": "off",
         **changes,
     }
 

@@ -76,9 +76,12 @@ def test_a_wrong_option_is_said_before_anything_is_sent(failed, arguments, words
 
 
 def test_arguments_that_do_not_parse(refused):
-    assert "the following arguments are required: prompt" in refused("generate")
     assert "the following arguments are required: COMMAND" in refused()
-    assert "invalid int value: 'many'" in refused("generate", "--max-tokens", "many", "Hi")
+    assert "--max-tokens must be a whole number, not 'many'" in refused(
+        "generate", "--max-tokens", "many", "Hi"
+    )
+    assert "--top-p must be a number, not 'x'" in refused("chat", "--top-p", "x")
+    assert "--timeout must have a value" in refused("chat", "--timeout")
     assert "not allowed with argument --local" in refused("generate", "--local", "--url", "a:1", "Hi")
 
 
@@ -260,6 +263,9 @@ WRONG = {
     "--url": "nowhere",
     "--metadata": "Bad Name=1",
     "--formatter": "klingon",
+    "--backend": "klingon",
+    "--lora": "",
+    "--tool-choice": "",
     "--family": "klingon",
     "--context-length": "0",
     "--wait": "-1",
@@ -301,6 +307,7 @@ REQUIRED = {
     "serve": ["--port", "0"],
     "--enforce": ["--json-schema", "schema.json"],
     "--tools": ["--yes-tools"],
+    "--tool-choice": ["--yes-tools", "--tools", "json:dumps"],
     "--tls-cert": ["--tls-key", "client.pem"],
     "--tls-key": ["--tls-cert", "client.pem"],
     "--tls-client-ca": ["--tls-cert", "client.pem", "--tls-key", "client.pem"],

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from nupic_client.cli.report import ProgressLine, as_json, summary
+from nupic_client.cli.report import as_json, summary
+from nupic_client.local.progress import ProgressLine
 from nupic_client.results import FinishReason, Generation, Timing, Usage
 
 

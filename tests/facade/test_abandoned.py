@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 import threading
@@ -10,7 +12,7 @@ import time
 import pytest
 from facade.conftest import BOTH_KINDS
 
-from nupic_client import NupicError, StreamClosedError
+from nupic_client import NupicError, StreamClosedError, StreamingClient
 from nupic_client.testing import FakeTriton, fail, raw, silence
 
 CLIENT_KINDS = BOTH_KINDS
@@ -134,3 +136,38 @@ def test_a_message_that_cannot_be_read_cancels_the_generation_on_the_server(serv
     with pytest.raises(NupicError, match="cannot be read"):
         client.generate("hi")
     server.wait_for_cancellation()
+
+
+@pytest.fixture
+def endless():
+    with FakeTriton(['{"a": 1', silence()]) as server, StreamingClient("gpt.streaming", server.url) as client:
+        yield server, client
+
+
+@pytest.mark.parametrize("way", ["events", "partial"])
+def test_break_out_of_events_and_values_closes_the_stream_even_if_the_loop_ends_at_once(endless, way):
+    server, client = endless
+
+    async def main():
+        stream = client.astream("hi", response_format="json", enforce="validate")
+        async for _ in getattr(stream, way)():
+            break
+
+    asyncio.run(main())
+    server.wait_for_cancellation()
+
+
+@pytest.mark.parametrize("way", ["events", "partial"])
+def test_events_and_values_may_be_closed(endless, way):
+    server, client = endless
+
+    async def main():
+        stream = client.astream("hi", response_format="json", enforce="validate")
+        async with contextlib.aclosing(getattr(stream, way)()) as items:
+            await anext(items)
+        assert stream.closed
+        with pytest.raises(StopAsyncIteration):
+            await anext(items)
+        await asyncio.to_thread(server.wait_for_cancellation)
+
+    asyncio.run(main())

@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-EXTRAS = {"ray": ("ray", "pyarrow"), "jupyter": ("IPython",)}
+EXTRAS = {
+    "ray": ("ray", "pyarrow"),
+    "langchain": ("langchain_core",),
+    "litellm": ("litellm",),
+    "llm": ("llm",),
+    "llama_index": ("llama_index",),
+    "jupyter": ("IPython",),
+}
 """What each integration imports, of which any may be missing."""
 
 
@@ -21,7 +28,7 @@ def test_an_integration_without_its_extra_names_it(integration, missing):
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert f"pip install 'nupic-client[{integration}]'" in done.stdout
+    assert f"pip install 'nupic-client[{integration.replace('_', '-')}]'" in done.stdout
 
 
 @pytest.mark.parametrize("integration", EXTRAS)

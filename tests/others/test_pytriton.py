@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pages import ROOT, run_blocks
 
 from nupic_client import InferenceClient, InferenceError, InferenceResult
 from others.processes import free_ports, need, served
@@ -20,6 +23,7 @@ need("pytriton")
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PAGE = ROOT / "docs/recipes/migrate-from-pytriton.md"
 pytestmark = pytest.mark.slow
 
 
@@ -81,3 +85,25 @@ def test_a_model_that_answers_once_can_be_called_both_ways(url: str) -> None:
     with InferenceClient("double", url, timeout=20) as client:
         assert client.infer([[1.5, 2.0]])["y"].tolist() == [[3.0, 4.0]]
         assert [result["y"].tolist() for result in client.infer_stream([[7]])] == [[[14.0]]]
+
+
+@pytest.mark.filterwarnings("ignore:tritonclient.grpc doesn't support timeout")
+def test_the_page_for_those_who_come_from_its_clients(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run_blocks(PAGE, url)
+    assert "float32" in capsys.readouterr().out
+
+
+def test_the_names_of_its_table_exist() -> None:
+    client = pytest.importorskip("pytriton.client")
+    theirs = " ".join(re.findall(r"^\| (`.*?) \| ", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    classes = re.findall(r"`(\w*ModelClient)\b", theirs)
+    errors = re.findall(r"`(PyTritonClient\w+)`", theirs)
+    assert {*classes} == {name for name in dir(client) if name.endswith("ModelClient")}
+    assert len(errors) >= 5
+    assert all(hasattr(client.exceptions, name) for name in errors)
+    options = inspect.signature(client.ModelClient).parameters
+    members = {*re.findall(r"`(\w+)(?:\(\))?`", theirs)} - {*classes, *errors, "nupic_client"}
+    assert all(
+        name in options or hasattr(client.FuturesModelClient, name) or hasattr(client.ModelClient, name)
+        for name in members
+    ), members

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from perf.program import PROGRAM
 
 from nupic_client import LocalServer
-from nupic_client.local.triton.install import install
 from nupic_client.signature import ModelSignature, TensorSpec
 from nupic_client.testing import FakeTriton, text_signature
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PROGRAM = os.environ.get("NUPIC_PERF_ANALYZER", "")
 X, Y = {"x": TensorSpec("x", "FP32")}, {"y": TensorSpec("y", "FP32")}
 MODELS = [
     text_signature("gpt", decoupled=False),
@@ -33,18 +32,6 @@ MODELS = [
     ModelSignature("ensemble", X, Y, platform="ensemble"),
 ]
 PROMPT = {"data": [{"text_input": ["Why is the sky blue?"], "max_tokens": [2]}]}
-
-
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory) -> Path:
-    """Return a folder with the two libraries that the program needs, which the real server brings."""
-    if not PROGRAM:
-        pytest.skip("perf_analyzer is not here: nox -s perf brings it")
-    folder: Path = tmp_path_factory.mktemp("libraries")
-    places = [Path(place) for place in install().environment["LD_LIBRARY_PATH"].split(":")]
-    for name, pattern in (("libb64.so.0d", "libb64-*.so.0d"), ("libcudart.so.12", "libcudart-*.so.12*")):
-        (folder / name).symlink_to(next(found for place in places for found in place.glob(pattern)))
-    return folder
 
 
 @pytest.fixture

@@ -143,6 +143,8 @@ class TestForms:
         assert client.parse([user("?")], Choice(["a+b", "c"])) == "a+b"
         assert client.parse([user("A code?")], Regex("[A-Z]{3}-[0-9]+")) == "AAA-0"
         assert client.parse([user("An object?")], "json") == {}
+        named = client.parse([user("JSON with 'setup' and `punchline`, don't say more")], "json")
+        assert list(named) == ["setup", "punchline"]
         assert client.generate([user("?")], response_format=Grammar('root ::= "yes" | "no"')).text == "yes"
 
 

@@ -6,7 +6,7 @@ accepted makes the comment unused, which is an error too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nupic_client import (
     Attempt,
     BatchStatistics,
     Choice,
+    ContentObserver,
     CudaSharedMemory,
     DeadlineExceededError,
     Finished,
@@ -47,6 +48,7 @@ from nupic_client import (
     PromptFormatter,
     ReasoningDelta,
     Regex,
+    RequestContent,
     RequestError,
     RequestInfo,
     RequestOutcome,
@@ -65,6 +67,7 @@ from nupic_client import (
     ToolArguments,
     ToolCall,
     ToolCallStarted,
+    TracingObserver,
     UnknownModelError,
     Usage,
     assistant,
@@ -72,6 +75,7 @@ from nupic_client import (
     default_registry,
     get_prompt_formatter,
     model_naming_mapping,
+    observe_all,
     system,
     user,
 )
@@ -452,6 +456,17 @@ class Whole:
         return None
 
 
+class Says(TracingObserver, ContentObserver):
+    """Writes headers, and asks for the texts."""
+
+    def metadata(self, names: Collection[str]) -> dict[str, str | bytes]:
+        return {}
+
+    def on_content(self, info: RequestInfo, content: RequestContent) -> None:
+        assert_type(content.prompt, str | tuple[Message, ...])
+        assert_type(content.answer, Message | None)
+
+
 async def headers() -> dict[str, str]:
     return {}
 
@@ -467,6 +482,8 @@ def observing() -> None:
     StreamingClient("m", observer=5)  # type: ignore[arg-type]
     assert_type(client.observer, Observer | None)
     client.observer = None
+    assert_type(client.add_observer(Whole()), Callable[[], None])
+    assert_type(observe_all(Says()), Callable[[], None])
 
 
 # Files of prompts

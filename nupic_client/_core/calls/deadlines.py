@@ -45,8 +45,8 @@ class Deadlines:
 
     def sent(self, now: float) -> None:
         """Start again: the request is sent, for the first time or as a retry."""
-        self.sent_at = now
-        self.responded = False
+        self.sent_at: float = now
+        self.responded: bool = False
         self.expired: str | None = None
 
     def left_for_first(self, now: float) -> float | None:

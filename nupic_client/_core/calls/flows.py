@@ -59,16 +59,16 @@ class Attempts:
     __slots__ = ("begun", "call", "endpoint", "failed", "model", "observation", "place", "queued", "session")
 
     def __init__(self, start: float, model: str = "", session: Affinity = None) -> None:
-        self.model = model
-        self.session = session
+        self.model: str = model
+        self.session: Affinity = session
         self.observation: Observation | None = None
         """Told of the attempts."""
-        self.begun = start
+        self.begun: float = start
         """Clock reading when the attempt began that runs, or ran last."""
         self.failed: tuple[Attempt, ...] = ()
-        self.endpoint = ""
+        self.endpoint: str = ""
         """The server of the attempt that runs or was answered, if there are several; else empty."""
-        self.queued = False
+        self.queued: bool = False
         """Whether the next attempt waits for a server: it went to none yet."""
         self.place: Placement | None = None
         """What it waits for then, so that it can be left."""

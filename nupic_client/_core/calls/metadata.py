@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from nupic_client.errors import ConfigurationError
 if TYPE_CHECKING:
     from nupic_client._core.calls.flows import Flow, Metadata, SentMetadata
 
-__all__ = ["MetadataSource", "metadata_over"]
+__all__ = ["MetadataSource", "metadata_over", "metadata_under"]
 
 
 class MetadataSource:
@@ -23,12 +23,18 @@ class MetadataSource:
 
     Args:
         *layers: fixed metadata, and functions that make some; the later ones go over the earlier ones.
+        under: functions of observers, which make more, given the names of those; they must not raise.
     """
 
-    __slots__ = ("layers",)
+    __slots__ = ("layers", "under")
 
-    def __init__(self, *layers: Mapping[str, str | bytes] | Callable[[], Any]) -> None:
-        self.layers = layers
+    def __init__(
+        self,
+        *layers: Mapping[str, str | bytes] | Callable[[], Any],
+        under: tuple[Callable[[Collection[str]], Mapping[str, str | bytes]], ...] = (),
+    ) -> None:
+        self.layers: tuple[Mapping[str, str | bytes] | Callable[[], Any], ...] = layers
+        self.under: tuple[Callable[[Collection[str]], Mapping[str, str | bytes]], ...] = under
 
     def resolve(self, context: Context | None) -> Flow[SentMetadata]:
         """Return the metadata of one call.
@@ -46,6 +52,9 @@ class MetadataSource:
                 found.update(_checked((yield FetchMetadata(source))))
             else:
                 found.update(layer)
+        for make in self.under:
+            more = make(found.keys()) if context is None else context.run(make, found.keys())
+            found = {**more, **found}
         return tuple(found.items())
 
     def __repr__(self) -> str:
@@ -69,6 +78,14 @@ def metadata_over(default: Metadata, given: Any) -> Metadata:
     if made:
         return MetadataSource(*([dict(default)] if default else []), layer)
     return tuple({**dict(default), **layer}.items())
+
+
+def metadata_under(
+    given: Metadata, functions: Iterable[Callable[[Collection[str]], Mapping[str, str | bytes]]]
+) -> MetadataSource:
+    """Return the metadata of a call with those that observers make under it; names that both have are the call's."""
+    layers = given.layers if isinstance(given, MetadataSource) else (dict(given),)
+    return MetadataSource(*layers, under=tuple(functions))
 
 
 def _checked(found: Any) -> Mapping[str, str | bytes]:

@@ -1,35 +1,56 @@
 """What an observer is told of a request: once that it begins, once how it ends, whatever ends it. Nothing here waits.
 
-A client has an `Observing`, each call of it a `Watch`, each request an `Observation`.
+A client has an `Observing` for each observer, each call of it a `Watch`, each request an `Observation`.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from nupic_client._core.calls.flows import READ_CLOCK
+from nupic_client._core.calls.flows import READ_CLOCK, intercept_calls
+from nupic_client._core.calls.metadata import metadata_under
 from nupic_client._core.calls.stream_state import StreamState
 from nupic_client.attempts import Attempt
+from nupic_client.config import check_metadata
 from nupic_client.errors import ConfigurationError, NupicError, RequestError
 from nupic_client.logs import logger
-from nupic_client.observe import Observer, RequestInfo, RequestOutcome
+from nupic_client.observe import (
+    ContentObserver,
+    Observer,
+    RequestContent,
+    RequestInfo,
+    RequestOutcome,
+    TracingObserver,
+)
 from nupic_client.results import FinishReason, Timing
 
 if TYPE_CHECKING:
-    from nupic_client._core.calls.flows import Attempts, Flow
+    from nupic_client._core.calls.flows import Attempts, Flow, Invoke, Metadata
     from nupic_client._core.calls.placement import Affinity
+    from nupic_client.messages import Message
     from nupic_client.observe import Operation
+    from nupic_client.tools import Tool
 
-__all__ = ["Observation", "Observing", "Watch", "bare", "named_session", "observed", "observing_failure"]
+__all__ = [
+    "Observation",
+    "Observing",
+    "Watch",
+    "bare",
+    "named_session",
+    "observed",
+    "observing_failure",
+    "watching",
+]
 
 T = TypeVar("T")
 
-_METHODS = ("on_start", "on_first_token", "on_retry", "on_end")
+_TOLD = ("on_start", "on_first_token", "on_retry", "on_content", "on_end", "metadata")
+_METHODS = (*_TOLD, "wants")
 
 
 class Deferred(Protocol):
@@ -63,7 +84,10 @@ class Observing:
     on_start: Callable[..., object] | None
     on_first_token: Callable[..., object] | None
     on_retry: Callable[..., object] | None
+    on_content: Callable[..., object] | None
     on_end: Callable[..., object] | None
+    metadata: Callable[..., object] | None
+    wants: Callable[..., object] | None
 
     def __init__(self, observer: Any, clock: Callable[[], float], defer: Callable[[], Deferred]) -> None:
         self.observer = observer
@@ -72,18 +96,28 @@ class Observing:
         self._alive = [self]  # who pops it reports the failure
         for name in _METHODS:
             setattr(self, name, _method(observer, name))
-        if not any(getattr(self, name) for name in _METHODS):
+        if not any(getattr(self, name) for name in _TOLD):
             raise ConfigurationError(
-                f"observer must have at least one of the methods {', '.join(_METHODS)}, not"
+                f"observer must have at least one of the methods {', '.join(_TOLD)}, not"
                 f" {type(observer).__name__}",
                 parameter="observer",
             )
 
-    def watch(
-        self, operation: Operation, *, streaming: bool | None = False, session: str = ""
-    ) -> Watch | None:
-        """Return what tells of the requests of one call, in the context of the caller; None if the observer was dropped."""
-        return None if self.dropped else Watch(self, operation, streaming=streaming, session=session)
+    def wanted(self, operation: Operation) -> bool:
+        """Whether to tell of the requests of a call."""
+        return not self.dropped and (self.wants is None or bool(self.tell("wants", operation)))
+
+    def made_metadata(self, names: Collection[str]) -> Mapping[str, str | bytes]:
+        """Return the observer's metadata for a call; what cannot be sent drops the observer, as an exception does.
+
+        Args:
+            names: of the metadata that there is already.
+        """
+        try:
+            return check_metadata(self.tell("metadata", names) or {})
+        except ConfigurationError:
+            self._drop("metadata")
+            return {}
 
     @property
     def dropped(self) -> bool:
@@ -135,21 +169,34 @@ class Watch:
     """The requests of one call of a client, such as those of a ``map``. Thread-safe.
 
     Args:
-        observing: whom to tell.
+        observers: whom to tell, at least one.
         operation: the method of the client.
         streaming: whether the answers are asked for in pieces, or None.
         session: that the requests belong to.
     """
 
-    __slots__ = ("_context", "_running", "observing", "operation", "session", "streaming")
+    __slots__ = (
+        "_context",
+        "_running",
+        "adds_metadata",
+        "observers",
+        "operation",
+        "session",
+        "streaming",
+        "wants_content",
+    )
 
     def __init__(
-        self, observing: Observing, operation: Operation, *, streaming: bool | None, session: str
+        self, observers: list[Observing], operation: Operation, *, streaming: bool | None, session: str
     ) -> None:
-        self.observing = observing
+        self.observers: list[Observing] = observers
+        self.adds_metadata: bool = any(each.metadata for each in observers)
+        """Whether an observer makes metadata."""
+        self.wants_content: bool = any(each.on_content for each in observers)
+        """Whether an observer is to be told what was said."""
         self.operation = operation
-        self.streaming = streaming
-        self.session = session
+        self.streaming: bool | None = streaming
+        self.session: str = session
         self._context = copy_context()
         self._running: set[Observation] = set()
 
@@ -168,9 +215,12 @@ class Watch:
         }
         facts["session"] = facts.get("session") or self.session
         context = self._context.copy()
-        info = RequestInfo(**facts)
-        object.__setattr__(info, "context", self.observing.tell("on_start", info, context=context))
-        observation = Observation(self, info, context)
+        told = []
+        for each in self.observers:  # each has an info of its own, for its own `context`
+            info = RequestInfo(**facts)
+            object.__setattr__(info, "context", each.tell("on_start", info, context=context))
+            told.append((each, info))
+        observation = Observation(self, told, context)
         self._running.add(observation)
         return observation
 
@@ -193,31 +243,35 @@ class Observation:
 
     Args:
         watch: of the call.
-        info: the request.
-        context: in which the observer was told of its beginning.
+        told: the observers, each with its facts of the request; not empty.
+        context: in which they were told of its beginning.
     """
 
     __slots__ = (
+        "_clock",
         "_deferred",
         "_info",
-        "_observing",
         "_open",
         "_process",
+        "_question",
+        "_told",
         "_watch",
         "attempts",
         "context",
         "model",
     )
 
-    def __init__(self, watch: Watch, info: RequestInfo, context: Context) -> None:
+    def __init__(self, watch: Watch, told: list[tuple[Observing, RequestInfo]], context: Context) -> None:
         self._watch = watch
-        self._observing = watch.observing
-        self._info = info
+        self._told = told
+        observing, self._info = told[0]
         self._process = os.getpid()
-        self._deferred = watch.observing.defer()
+        self._clock = observing.clock
+        self._deferred = observing.defer()
+        self._question: tuple[str | tuple[Message, ...], tuple[Tool, ...]] | None = None
         self._open = [self]  # who pops it tells of the end: no lock, because destructors do
-        self.context = context
-        self.model = ""
+        self.context: Context = context
+        self.model: str = ""
         """The server's name of the model."""
         self.attempts: Attempts | None = None
         """Those of a unary call."""
@@ -229,8 +283,18 @@ class Observation:
 
     @property
     def wants_first(self) -> bool:
-        """Whether the observer wants to know of the first text."""
-        return self._observing.on_first_token is not None
+        """Whether an observer wants to know of the first text."""
+        return any(each.on_first_token for each, _ in self._told)
+
+    def metadata(self, given: Metadata) -> Metadata:
+        """Return the metadata of a call with those of the observers under it."""
+        if not self._watch.adds_metadata:
+            return given
+        return metadata_under(given, (each.made_metadata for each, _ in self._told if each.metadata))
+
+    def asked(self, prompt: str | tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
+        """Take what is said in the request, for observers that want to know."""
+        self._question = (prompt, tools)
 
     def sent(self, model: str, attempts: Attempts) -> None:
         """Take the facts of a unary call that is sent now."""
@@ -240,22 +304,24 @@ class Observation:
 
     def first(self, seconds: float) -> None:
         """Tell that the first text has come, so many seconds after the beginning."""
-        self._observing.tell("on_first_token", self._info, seconds)
+        for each, info in self._told:
+            each.tell("on_first_token", info, seconds)
 
     def retried(self, error: Exception, pause: float, attempt: int) -> None:
         """Tell that the request is sent again. Arguments as of `Observer.on_retry`."""
-        if self._observing.on_retry is not None:
-            self._observing.tell("on_retry", self._info, bare(error), pause, attempt)
+        for each, info in self._told:
+            if each.on_retry is not None:
+                each.tell("on_retry", info, bare(error), pause, attempt)
 
     def finished(self) -> None:
         """Tell that a unary call was answered."""
-        attempts, now = self.attempts, self._observing.clock()
+        attempts, now = self.attempts, self._clock()
         tried = () if attempts is None else attempts.answered(self._info.target, now)
         self.ended(partial(self._unary, now, attempts=tried))
 
     def failed(self, error: Exception) -> None:
         """Tell that a request failed that is not, or not yet, a stream."""
-        now = self._observing.clock()
+        now = self._clock()
         if isinstance(error, RequestError):
             model, tried = self.model or error.model, error.attempts
         else:
@@ -264,7 +330,7 @@ class Observation:
 
     def cancelled(self, *, dropped: bool = False) -> None:
         """Tell that a request was left that is not, or not yet, a stream. `dropped` as for `ended`."""
-        attempts, now = self.attempts, self._observing.clock()
+        attempts, now = self.attempts, self._clock()
         tried: tuple[Attempt, ...] = ()
         if attempts is not None:
             last = Attempt(attempts.endpoint or self._info.target, "CANCELLED", now - attempts.begun)
@@ -273,11 +339,18 @@ class Observation:
         make = partial(self._unary, now, attempts=tried, cancelled=True, finish_reason=reason)
         self.ended(make, dropped=dropped)
 
-    def ended(self, make: Callable[[], RequestOutcome], *, dropped: bool = False) -> None:
+    def ended(
+        self,
+        make: Callable[[], RequestOutcome],
+        answer: Callable[[], Message | None] | None = None,
+        *,
+        dropped: bool = False,
+    ) -> None:
         """Tell of the end, the first time that this is called.
 
         Args:
             make: makes the outcome.
+            answer: returns the answer so far; None where there is none.
             dropped: whether a destructor calls this; then the observer is told later, because the code that was interrupted
                 may hold locks.
         """
@@ -290,16 +363,24 @@ class Observation:
         self.attempts = None
         if self._process != os.getpid():  # the parent will tell
             return
-        tell = partial(self._tell_end, make)
+        tell = partial(self._tell_end, make, answer)
         if dropped:
             self._deferred.submit(tell)
         else:
             self._deferred.release()
             tell()
 
-    def _tell_end(self, make: Callable[[], RequestOutcome]) -> None:
-        if self._observing.on_end is not None:
-            self._observing.tell("on_end", self._info, make())
+    def _tell_end(
+        self, make: Callable[[], RequestOutcome], answer: Callable[[], Message | None] | None
+    ) -> None:
+        outcome, content = make(), None
+        if self._question is not None:
+            prompt, tools = self._question
+            content = RequestContent(prompt=prompt, tools=tools, answer=answer and answer())
+        for each, info in self._told:
+            if content is not None and each.on_content is not None:
+                each.tell("on_content", info, content)
+            each.tell("on_end", info, outcome)
 
     def _unary(self, now: float, **facts: Any) -> RequestOutcome:
         timing = Timing(total=now - self._info.started)
@@ -316,8 +397,11 @@ def observed(watch: Watch, make: Callable[[Observation], Flow[T]], **facts: Any)
     """
     start: float = yield READ_CLOCK
     observation = watch.begin(start, **facts)
+    flow = make(observation)
+    if watch.adds_metadata:
+        flow = intercept_calls(flow, partial(_with_metadata, observation))
     try:
-        result = yield from make(observation)
+        result = yield from flow
     except GeneratorExit:
         observation.cancelled(dropped=True)
         raise
@@ -330,6 +414,29 @@ def observed(watch: Watch, make: Callable[[Observation], Flow[T]], **facts: Any)
     if not isinstance(result, StreamState):
         observation.finished()
     return result
+
+
+def _with_metadata(observation: Observation, call: Invoke) -> Flow[Any]:
+    return (yield call.with_metadata(observation.metadata(call.metadata)))
+
+
+def watching(
+    observers: Iterable[Observing | None],
+    operation: Operation,
+    *,
+    streaming: bool | None = False,
+    session: str = "",
+) -> Watch | None:
+    """Return what tells of the requests of one call, in the context of the caller; None where nobody wants to know.
+
+    Args:
+        observers: of the client, and of all clients; None for those that could not be copied.
+        operation: the method of the client.
+        streaming: as for `Watch`.
+        session: as for `Watch`.
+    """
+    told = [each for each in observers if each is not None and each.wanted(operation)]
+    return Watch(told, operation, streaming=streaming, session=session) if told else None
 
 
 def observing_failure(watch: Watch, flow: Flow[T], **facts: Any) -> Flow[T]:
@@ -360,14 +467,23 @@ def bare(error: Exception) -> Exception:
     return shown
 
 
+_DEFAULTS = frozenset(
+    vars(kind)[name]
+    for kind in (Observer, TracingObserver, ContentObserver)
+    for name in _METHODS
+    if name in vars(kind)
+)
+"""Those that do nothing, of observers that do not override them."""
+
+
 def _method(observer: object, name: str) -> Callable[..., object] | None:
-    """Return a method of an observer; None for one that it does not have, or has of `Observer` itself.
+    """Return a method of an observer; None for one that it does not have, or does not override.
 
     Raises:
         ConfigurationError: it cannot be called, or is async.
     """
     method = getattr(observer, name, None)
-    if method is None or getattr(method, "__func__", None) is getattr(Observer, name):
+    if method is None or getattr(method, "__func__", None) in _DEFAULTS:
         return None
     if not callable(method) or inspect.iscoroutinefunction(method) or isinstance(observer, type):
         kind = f"the class {observer.__name__}" if isinstance(observer, type) else f"{method!r}"

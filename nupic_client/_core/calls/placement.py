@@ -22,7 +22,7 @@ class Pin:
     __slots__ = ("address",)
 
     def __init__(self) -> None:
-        self.address = ""
+        self.address: str = ""
 
 
 Affinity: TypeAlias = "str | Pin | None"

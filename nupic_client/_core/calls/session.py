@@ -86,6 +86,7 @@ class StreamSession(StreamState[ItemT]):
         "_on_signature_changed",
         "_options",
         "_start",
+        "context",
         "deadlines",
         "failed_attempts",
         "model",
@@ -116,20 +117,24 @@ class StreamSession(StreamState[ItemT]):
         observation: Observation | None = None,
     ) -> None:
         super().__init__(start, on_end, observation)
-        self.model = model
-        self.target = target
-        self.request_id = request_id
+        self.model: str = model
+        self.target: str = target
+        self.request_id: str = request_id
         self.failed_attempts: tuple[Attempt, ...] = ()
         self.placement: Placement | None = None
         """Its place on one of several servers."""
-        self.queued = False
+        self.queued: bool = False
         """Whether the attempt waits for such a place: then it went to no server yet."""
-        self.deadlines = Deadlines(options.timeouts.first_token, options.timeouts.between_tokens, start)
+        self.deadlines: Deadlines = Deadlines(
+            options.timeouts.first_token, options.timeouts.between_tokens, start
+        )
         self._options = options
-        context = None if observation is None else observation.context
-        self._credentials = SignedCall(bearer, options.metadata, context)
+        self.context = None if observation is None else observation.context
+        """In which its calls are started, for interceptors; None for that of the caller."""
+        metadata = options.metadata if observation is None else observation.metadata(options.metadata)
+        self._credentials = SignedCall(bearer, metadata, self.context)
         self._hidden = False
-        self.unary = False
+        self.unary: bool = False
         """Whether a unary call stands for the stream."""
         self.waited = 0.0
         """How many seconds the reader has waited for responses; none where it reads in another way."""

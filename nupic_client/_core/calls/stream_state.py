@@ -18,6 +18,7 @@ from nupic_client.logs import logger
 if TYPE_CHECKING:
     from nupic_client._core.calls.observation import Observation
     from nupic_client.errors import RequestError
+    from nupic_client.messages import Message
     from nupic_client.observe import RequestOutcome
 
 __all__ = ["Later", "State", "StreamState"]
@@ -71,9 +72,9 @@ class StreamState(Generic[ItemT]):
         self, start: float, on_end: Callable[[Any], None] | None, observation: Observation | None = None
     ) -> None:
         self._state = State.RUNNING
-        self.running = True
+        self.running: bool = True
         """Whether the answer is still coming."""
-        self.outputs_only = False
+        self.outputs_only: bool = False
         """Whether the item that was received last is false and counts nonetheless: a text's other outputs came."""
         self._client_closed = False
         self._consumed = False
@@ -82,7 +83,7 @@ class StreamState(Generic[ItemT]):
         self._end = start
         self._on_end = on_end
         self._observation = observation
-        self.first_due = observation is not None and observation.wants_first
+        self.first_due: bool = observation is not None and observation.wants_first
         """Whether an observer waits for the first item."""
 
     @property
@@ -97,6 +98,10 @@ class StreamState(Generic[ItemT]):
     @abstractmethod
     def _outcome(self) -> RequestOutcome:
         """Return the outcome for an observer."""
+
+    def said(self) -> Message | None:
+        """Return the answer as far as it came, for an observer that wants to know; None where there are no words."""
+        return None
 
     def cancelled(
         self,
@@ -189,4 +194,4 @@ class StreamState(Generic[ItemT]):
             on_end(self)
         observation, self._observation = self._observation, None
         if observation is not None:
-            observation.ended(self._outcome, dropped=later is not None)
+            observation.ended(self._outcome, self.said, dropped=later is not None)

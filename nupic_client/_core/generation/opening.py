@@ -61,6 +61,7 @@ def open_stream(
 
 def _facts_of(request: GenerationRequest) -> dict[str, Any]:
     """Return the facts of a request for an observer."""
+    form = request.options.output_format
     return {
         "model": request.model.name,
         "target": request.target,
@@ -68,7 +69,14 @@ def _facts_of(request: GenerationRequest) -> dict[str, Any]:
         "chat": request.chat,
         "sampling": request.options.sampling,
         "session": named_session(request.options.session),
+        "output_type": form and ("json" if form.is_json else "text"),
     }
+
+
+def _tell_question(request: GenerationRequest, observation: Observation) -> None:
+    """Keep what is said in a request for observers that want to know."""
+    if request.watch is not None and request.watch.wants_content:
+        observation.asked(request.messages if request.chat else request.prompt, request.options.tools)
 
 
 def _open_stream(
@@ -79,6 +87,8 @@ def _open_stream(
     kind: type[GenerationSession],
     observation: Observation | None,
 ) -> Flow[GenerationSession]:
+    if observation is not None:
+        _tell_question(request, observation)
     start: float = yield READ_CLOCK
     model, signature = models.known(request.model, request.options)
     if signature is None or not signature.decoupled:
@@ -179,6 +189,8 @@ def _generate_within(
     request: GenerationRequest, models: ModelDirectory, cache: RequestCache, observation: Observation | None
 ) -> Flow[Generation | GenerationSession]:
     """Generate a text within the deadline."""
+    if observation is not None:
+        _tell_question(request, observation)
     options = request.options
     flow = _generate(request, models, cache, observation)
     return (yield from with_deadline(flow, options.timeouts.total, options.retry, observation))

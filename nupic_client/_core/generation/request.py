@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nupic_client._core.calls.options import CallOptions
     from nupic_client._core.generation.answer_plan import AnswerPlan
     from nupic_client.backends.protocol import Backend, OutputNames
+    from nupic_client.messages import Message
     from nupic_client.model_spec import ModelSpec
     from nupic_client.parts import ImagePart
 
@@ -35,6 +36,7 @@ class GenerationRequest:
         images: of the prompt, in the order of their places in it; each has its bytes or a url.
         keep_special_tokens: whether special tokens must stay in the text, because they mark parts of the answer.
         watch: tells an observer of the request; None without one.
+        messages: the conversation, where an observer wants to know what was said; else empty.
     """
 
     model: ModelSpec
@@ -50,6 +52,7 @@ class GenerationRequest:
     images: tuple[ImagePart, ...] = field(default=(), repr=False)
     keep_special_tokens: bool = False
     watch: Watch | None = field(default=None, repr=False, compare=False)
+    messages: tuple[Message, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,10 @@ class GenerationSession(StreamSession[str]):
         """Return the answer as a message of a conversation."""
         return assistant(self.text)
 
+    def said(self) -> Message | None:
+        """Return the answer as far as it came; None where nothing came."""
+        return self.answer_message() if any(self._chunks) else None
+
     def ended(self, now: float) -> str:
         """Take the regular end of the stream and return the text that was held back until then; usually there is none.
 

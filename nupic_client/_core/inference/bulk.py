@@ -132,7 +132,8 @@ class Pipeline(BulkPipeline["InferenceResult"]):
         """Return the flow of a request that an observer is told of, or whose metadata a function makes."""
         watch = self._watch
         flow = make(None) if watch is None else observed(watch, make, **self._request.facts())
-        return flow if isinstance(self._request.options.metadata, tuple) else signed_calls(flow)
+        made = watch is not None and watch.adds_metadata
+        return signed_calls(flow) if made or not isinstance(self._request.options.metadata, tuple) else flow
 
     def _single(
         self, inputs: Mapping[str, ArrayLike] | ArrayLike, observation: Observation | None = None

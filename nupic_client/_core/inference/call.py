@@ -61,9 +61,7 @@ def infer_observed(
     request: InferenceRequest,
     inputs: Mapping[str, ArrayLike] | ArrayLike,
     models: ModelDirectory,
-    watch: Watch | None,
+    watch: Watch,
 ) -> Flow[InferenceResult]:
     """Do the same as `infer`, and tell an observer of it."""
-    if watch is None:
-        return infer(request, inputs, models)
     return observed(watch, partial(infer, request, inputs, models), **request.facts())

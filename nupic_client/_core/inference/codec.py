@@ -9,7 +9,7 @@ contents at its end; Triton puts those of a response there too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from nupic_client._core.kserve.arrays import DTYPES
 if TYPE_CHECKING:
     from nupic_client._core.inference.inputs import EncodedBatch
     from nupic_client._core.inference.request import InferenceRequest
+    from nupic_client._core.inference.result import InferenceResult
     from nupic_client.signature import ModelSignature
 
 __all__ = ["InferenceCodec"]
@@ -46,16 +47,16 @@ class InferenceCodec:
 
     def __init__(self, request: InferenceRequest, signature: ModelSignature) -> None:
         request.check(signature)
-        self.signature = signature
+        self.signature: ModelSignature = signature
         self._request = request
         self._inputs = {name: _Input(spec.datatype) for name, spec in signature.inputs.items()}
         single = single_inputs(signature)
         self._only = single[0] if len(single) == 1 else ""
         self._heads: dict[Any, bytes] = {}
         reader = ResponseReader(request, signature.name)
-        self.read = reader.read
+        self.read: Callable[..., InferenceResult] = reader.read
         """As `ResponseReader.read`."""
-        self.decode = reader.decode
+        self.decode: Callable[..., InferenceResult] = reader.decode
         """As `ResponseReader.decode`."""
 
     def write(self, inputs: Mapping[str, ArrayLike] | ArrayLike, request_id: str) -> bytes:

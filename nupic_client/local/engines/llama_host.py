@@ -23,7 +23,7 @@ from typing import Any
 from nupic_client.errors import LocalModelError
 from nupic_client.local.engine import EngineError
 
-__all__ = ["LONGEST_TOKEN", "LlamaHost"]
+__all__ = ["LONGEST_TOKEN", "LlamaHost", "check_engine"]
 
 LONGEST_TOKEN = 256
 """Upper bound for the bytes of a token: the longest are runs of blanks, 64 here and 128 in other vocabularies."""
@@ -60,7 +60,7 @@ class LlamaHost:
         self._lock = threading.Lock()
         self.server: Any = None
         """The engine, None before `load` and after `close`. It is kept while there are workers."""
-        self.closing = threading.Event()
+        self.closing: threading.Event = threading.Event()
         """Set to end all work."""
 
     def load(self, path: str | os.PathLike[str]) -> None:
@@ -156,6 +156,15 @@ class LlamaHost:
             self._folder = ""
 
 
+def check_engine() -> None:
+    """Check that the engine can be used here.
+
+    Raises:
+        LocalModelError: it is not installed, or a library of the system is missing.
+    """
+    _import_llama()
+
+
 def _import_llama() -> Any:
     try:
         return importlib.import_module("xllamacpp")
@@ -163,7 +172,8 @@ def _import_llama() -> Any:
         if error.name != "xllamacpp":
             raise LocalModelError(f"the local engine cannot be imported: {error}") from error
         raise LocalModelError(
-            "the local model needs the engine xllamacpp: pip install 'nupic-client[local]'"
+            "the local model needs the engine xllamacpp: pip install 'nupic-client[local]', or in a clone of the"
+            " repository pip install '.[local]'"
         ) from error
     except ImportError as error:
         hint = ""

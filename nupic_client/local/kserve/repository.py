@@ -37,12 +37,12 @@ class Repository:
         """The models as they are served: a client may have loaded one with another configuration."""
         if len(self.models) != len(items):
             raise ValueError(f"two models have the same name: {sorted(model.name for model in items)}")
-        self.stored = self.models
+        self.stored: dict[str, ServedModel] = self.models
         """The models as they were given."""
         self.explicit = explicit
-        self.memory = SharedMemory() if tests else NoMemory()
+        self.memory: SharedMemory | NoMemory = SharedMemory() if tests else NoMemory()
         """The shared memory that clients have registered."""
-        self.settings = Settings(self.is_ready) if tests else None
+        self.settings: Settings | None = Settings(self.is_ready) if tests else None
         """The settings for log and traces, where clients may ask for them."""
         self.ready = True
         """The answer to ServerReady."""

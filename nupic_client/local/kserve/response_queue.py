@@ -38,7 +38,7 @@ class ResponseQueue(Generic[Item]):
         self._most = producers
         self._patience = patience
         self._on_stall = on_stall
-        self.closed = threading.Event()
+        self.closed: threading.Event = threading.Event()
         """Set when the consumer is gone, which tells engines to stop."""
         self._items: deque[Item] = deque()
         self._taken = 0

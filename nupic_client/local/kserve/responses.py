@@ -43,7 +43,7 @@ class ResponseWriter:
         """The number of classes of each output that is wanted as a classification."""
         self._write: Callable[[Any, bytes], None] | None = None
         self._places: dict[str, Any] = {}
-        self.finished = False
+        self.finished: bool = False
         """Whether a response with the final mark was written."""
 
     def write_to_memory(self, write: Callable[[Any, bytes], None], outputs: Iterable[Any]) -> None:

@@ -83,7 +83,7 @@ class InferenceServer:
         self._handler = InferenceHandler(repository, on_request, limits)
         self._server: grpc.Server | None = None
         self._servicer: Servicer | None = None
-        self.url = ""
+        self.url: str = ""
         """``host:port`` to connect to; empty before the first `start`."""
 
     @property

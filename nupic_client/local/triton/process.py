@@ -90,14 +90,14 @@ class TritonProcess:
         self._environment = dict(environment or {})
         self._backends = tuple(backends)
         self._progress = progress
-        self.folder = Path()
+        self.folder: Path = Path()
         """The folder for its log and the temporary files of its models, removed at the end."""
-        self.prefix = ""
+        self.prefix: str = ""
         """The prefix of the names of its shared memory."""
         self.process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        self.url: str = ""
         """``host:port`` to connect to; empty before the start."""
-        self.http_url = ""
+        self.http_url: str = ""
         """``host:port`` of HTTP; empty before the start, and without HTTP."""
 
     @property

@@ -21,6 +21,7 @@ from nupic_client.local.engines.embedding import embedding_signature
 from nupic_client.local.engines.weights import Progress, locate_weights
 from nupic_client.local.kserve.exposure import listening_host, warn_if_exposed
 from nupic_client.local.kserve.tls import ServerTLS
+from nupic_client.local.progress import default_progress
 from nupic_client.local.triton.config import config_text
 from nupic_client.local.triton.install import check_machine
 from nupic_client.local.triton.process import TritonProcess
@@ -63,7 +64,7 @@ class TritonServer:
         context: size of the context, prompt and answer together, in tokens.
         model_path: another GGUF file to serve under the same names.
         progress: called during the installation and the fetch of the weights, on this thread, with the current step,
-            the bytes done and the bytes in total.
+            the bytes done and the bytes in total. By default as for `LocalServer`.
 
     Raises:
         ConfigurationError: an option is out of its range; on starting, if the port is not free.
@@ -96,7 +97,7 @@ class TritonServer:
         self._progress = progress
         self._folder: Path | None = None
         self._process: TritonProcess | None = None
-        self.url = ""
+        self.url: str = ""
         """``host:port`` to connect to, with TLS ``grpcs://host:port``; empty before the first `start`."""
 
     @property
@@ -119,19 +120,27 @@ class TritonServer:
         check_machine()
         if tls is not None:
             tls.credentials()  # its error is clear; Triton would report a port in use
-        weights = Path(self._model_path or locate_weights(progress=self._progress))
+        default = default_progress() if self._progress is None else None
+        try:
+            self._start(self._progress or default)
+        finally:
+            if default is not None:
+                default.end()
+        return self
+
+    def _start(self, progress: Progress | None) -> None:
+        weights = Path(self._model_path or locate_weights(progress=progress))
         if not weights.is_file():
             raise LocalModelError(f"there is no model file {str(weights)!r}")
         self._folder = Path(tempfile.mkdtemp(prefix="nupic-models-"))
         try:
-            self._process = self._made(self._folder, weights.absolute()).start()
+            self._process = self._made(self._folder, weights.absolute(), progress).start()
         except BaseException:
             self._remove_folder()
             raise
-        self.url = self._process.url if tls is None else f"grpcs://{self._process.url}"
-        return self
+        self.url = self._process.url if self._tls is None else f"grpcs://{self._process.url}"
 
-    def _made(self, folder: Path, weights: Path) -> TritonProcess:
+    def _made(self, folder: Path, weights: Path, progress: Progress | None) -> TritonProcess:
         # Only this package, not its neighbours: Triton's Python has other versions of those.
         (folder / "code").mkdir()
         (folder / "code" / "nupic_client").symlink_to(_PACKAGE)
@@ -145,7 +154,7 @@ class TritonServer:
             options=[f"--exit-timeout-secs={_PATIENCE}", _closed_services(), *self._tls_options(folder)],
             secure=self._tls is not None,
             environment={"NUPIC_TRITON_CODE": str(folder / "code"), "NUPIC_SMOLLM2": str(weights)},
-            progress=self._progress,
+            progress=progress,
         )
 
     def _tls_options(self, folder: Path) -> list[str]:

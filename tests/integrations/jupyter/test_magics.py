@@ -1,5 +1,4 @@
 """``%nupic`` and ``%%nupic``: a conversation of a kernel, in cells that are prompts."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The same in marimo: a chat of chunks, and an output that grows."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The notebooks of the documentation run from the first cell to the last, and show what they say."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

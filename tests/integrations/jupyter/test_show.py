@@ -1,5 +1,4 @@
 """`show` puts an answer into one output, whatever happens to it. Kernels run the cells; nothing of Jupyter is imitated."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

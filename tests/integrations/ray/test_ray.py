@@ -1,5 +1,4 @@
 """`Generate` and `Embed` in Ray Data: every row has its answer or its error, whatever happens to rows and servers."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ class TritonPythonModel:
                     request.get_response_sender(),
                     number(request, "max_tokens", 16),
                     number(request, "token_delay_us", 0) / 1e6,
+                    number(request, "first_token_delay_us", 0) / 1e6,
                     number(request, "stamp", 0),
                 )
             )
@@ -52,28 +53,33 @@ class TritonPythonModel:
                 continue
             if answer is None:
                 return
-            heapq.heappush(due, (time.monotonic(), next(order), answer))
+            heapq.heappush(due, (time.monotonic() + answer.first_delay, next(order), answer))
 
 
 class Answer:
     """One request that is being answered."""
 
-    def __init__(self, sender, tokens, delay, stamped):
+    def __init__(self, sender, tokens, delay, first_delay, stamped):
         self.sender = sender
         self.left = tokens
         self.delay = delay
+        self.first_delay = first_delay
         self.stamped = stamped
 
     def step(self):
         """Send the next token; return whether more follow."""
-        if self.sender.is_cancelled() or not self.left:
-            self.sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-            return False
+        if self.left and not self.sender.is_cancelled():
+            self.send_token()
+        if self.left and not self.sender.is_cancelled():
+            return True
+        self.sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return False
+
+    def send_token(self):
         self.left -= 1
         text = str(time.monotonic_ns()) if self.stamped else f" tok{self.left % 10}"
         tensor = pb_utils.Tensor("text_output", np.array([text.encode()], dtype=object))
         self.sender.send(pb_utils.InferenceResponse(output_tensors=[tensor]))
-        return True
 
 
 def number(request, name, default):

@@ -1,0 +1,9 @@
+"""`python -m nupic_client` is the command `nupic-client`."""
+
+from __future__ import annotations
+
+import sys
+
+from nupic_client.cli.program import main
+
+sys.exit(main())

