@@ -66,7 +66,10 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "litellm": ("litellm==1.110.2", *PROXY),
     "llm": ("llm==0.36",),
     "llama_index": ("llama-index-core==0.14.25", "llama-index-workflows==2.26.1", "xllamacpp==2026.10.11549"),
-    "jupyter": (),
+    "jupyter": (
+        *("ipython==9.18.1", "ipykernel==7.4.0", "nbclient==0.11.0", "nbconvert==7.17.2", "nbformat==5.11.1"),
+        "marimo==0.25.2",
+    ),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
 PYRIGHT = "basedpyright==1.40.2"

@@ -138,6 +138,10 @@ def test_html_looks_as_it_was_written():
     assert shown.endswith("<p>after</p>\n")
 
 
+def test_markdown_has_no_control_characters_either():
+    assert safe_markdown("a\x1b[31m\r\n`b\x07`\u202e") == "a␛[31m\n`b␇`\\u202e"
+
+
 def test_a_formula_stays_one():
     assert safe_markdown("$a<b$") == "$a< b$"
 

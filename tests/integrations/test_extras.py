@@ -14,6 +14,7 @@ EXTRAS = {
     "llm": ("llm",),
     "llama_index": ("llama_index",),
     "opentelemetry": ("opentelemetry",),
+    "jupyter": ("IPython",),
 }
 """What each integration imports, of which any may be missing."""
 
