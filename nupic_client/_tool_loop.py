@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nupic_client._numbers import check_integer
 from nupic_client._suggest import did_you_mean, listed
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from nupic_client.options import GenerateOptions
     from nupic_client.results import Generation
 
-__all__ = ["ToolLoop", "exchanged", "run_call"]
+__all__ = ["RunTools", "ToolLoop", "arun_call", "exchanged", "run_call"]
+
+RunTools: TypeAlias = bool | Callable[[ToolCall], Any]
+"""Whether the functions that a model calls are run; a function runs each call in the place of the tool's own."""
 
 _LONGEST_ERROR = 2000
 
@@ -33,6 +37,7 @@ class ToolLoop:
         options: those of the message alone.
         max_rounds: how often calls are run; then the model is asked without tools.
         can_await: whether async functions can be run.
+        run: what runs a call; True for the function of the tool.
         neutral: makes a text harmless that is to be shown to the model, and that others may have written.
 
     Raises:
@@ -46,6 +51,7 @@ class ToolLoop:
         max_rounds: int,
         *,
         can_await: bool,
+        run: RunTools = True,
         neutral: Callable[[str], str] = str,
     ) -> None:
         self._neutral = neutral
@@ -54,15 +60,19 @@ class ToolLoop:
             raise ConfigurationError(
                 "run_tools must be given with tools that can be run: give tools=", parameter="run_tools"
             )
-        for tool in call.tools:
-            _check_runs(tool, can_await=can_await)
+        self._runs = run is not False
+        self._run = _checked_runner(run, can_await=can_await)
+        if self._run is None:
+            for tool in call.tools:
+                _check_runs(tool, can_await=can_await)
         self._tools = {tool.name: tool for tool in call.tools}
         self.options = options
         """Those of the next request."""
 
     def goes_on(self, generation: Generation) -> bool:
         """Return whether calls are to be run, and prepare the options of the request with their results."""
-        if not generation.tool_calls or not self._left:
+        cut = generation.finish_reason == "cancelled"  # its calls may not be all
+        if not generation.tool_calls or not self._left or not self._runs or cut:
             return False
         self._left -= 1
         # A call that was forced is made now: the answer must come some time.
@@ -74,6 +84,14 @@ class ToolLoop:
         """Return the tool that is called; None if there is none of its name."""
         return self._tools.get(call.name)
 
+    def is_async(self, tool: Tool) -> bool:
+        """Return whether a call of the tool is run by a coroutine function."""
+        return inspect.iscoroutinefunction(self._run or tool.function)
+
+    def run(self, tool: Tool, call: ToolCall) -> Any:
+        """Run a call."""
+        return tool.run(call.arguments) if self._run is None else self._run(call)
+
     def unknown(self, call: ToolCall) -> Message:
         """Return what the model is told that calls a tool which is not there."""
         near = did_you_mean(call.name, self._tools)
@@ -84,10 +102,6 @@ class ToolLoop:
     def result(self, call: ToolCall, value: Any) -> Message:
         """Return what the model is told of a result."""
         return self._message(call, value if isinstance(value, str) else _as_json(value))
-
-    def refusal(self, call: ToolCall) -> Message:
-        """Return what the model is told of a call that the user did not allow."""
-        return self._message(call, "Error: the user did not allow this call, and it was not run")
 
     def failure(self, call: ToolCall, error: Exception) -> Message:
         """Return what the model is told of an error of a tool. Its kind is logged: its words may be secret."""
@@ -106,7 +120,19 @@ def run_call(loop: ToolLoop, call: ToolCall) -> Message:
     if tool is None:
         return loop.unknown(call)
     try:
-        return loop.result(call, tool.run(call.arguments))
+        return loop.result(call, loop.run(tool, call))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
+        return loop.failure(call, error)
+
+
+async def arun_call(loop: ToolLoop, call: ToolCall) -> Message:
+    """Run a function that the model calls, a plain one in a thread, and return what the model is told."""
+    tool = loop.tool(call)
+    if tool is None:
+        return loop.unknown(call)
+    try:
+        value = loop.run(tool, call) if loop.is_async(tool) else await asyncio.to_thread(loop.run, tool, call)
+        return loop.result(call, await value if inspect.isawaitable(value) else value)
     except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
         return loop.failure(call, error)
 
@@ -128,6 +154,22 @@ def exchanged(answer: Message, results: Sequence[Message], most: int | None) -> 
         one = replace(answer, tool_calls=calls[some])
         messages += [one if not start else replace(one, content="", reasoning=None), *results[some]]
     return messages
+
+
+def _checked_runner(run: RunTools, *, can_await: bool) -> Callable[[ToolCall], Any] | None:
+    if isinstance(run, bool):
+        return None
+    if not callable(run):
+        raise ConfigurationError(
+            f"run_tools must be True, False or a function that runs a call, not {run!r}",
+            parameter="run_tools",
+        )
+    if not can_await and inspect.iscoroutinefunction(run):
+        raise ConfigurationError(
+            "run_tools must be a plain function here, not an async one: use the async method",
+            parameter="run_tools",
+        )
+    return run
 
 
 def _check_runs(tool: Tool, *, can_await: bool) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import json
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +23,7 @@ from nupic_client._repr import counted
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
-from nupic_client._tool_loop import ToolLoop, exchanged, run_call
+from nupic_client._tool_loop import RunTools, ToolLoop, arun_call, exchanged, run_call
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
 from nupic_client.messages import Content, Message, MessageLike, check_texts, read_messages, system, user
 from nupic_client.observe import Operation
@@ -37,7 +36,7 @@ from nupic_client.streaming import (
     check_async_callback,
     check_callback,
 )
-from nupic_client.tools import ToolCall, to_tools
+from nupic_client.tools import to_tools
 
 __all__ = ["Conversation"]
 
@@ -171,7 +170,7 @@ class Conversation:
         text: Content,
         callback: Callback | None = None,
         *,
-        run_tools: bool = False,
+        run_tools: RunTools = False,
         max_tool_rounds: int = 8,
         **options: Unpack[GenerateOptions],
     ) -> Generation:
@@ -186,7 +185,8 @@ class Conversation:
             text: the user's message: a text, or a list of texts and images.
             callback: called with each chunk of text as it arrives.
             run_tools: run the functions of ``tools=`` that the model calls. It decides with what arguments: let functions
-                do nothing that you would not let the author of any message do.
+                do nothing that you would not let the author of any message do. A function in place of True gets each
+                `ToolCall` and runs it, or raises an exception to refuse it, which is told to the model.
             max_tool_rounds: how often calls are run; then the model is asked without tools.
             **options: as for `StreamingClient.generate`.
 
@@ -199,12 +199,11 @@ class Conversation:
         """
         check_callback(callback)
         if run_tools:
-            return self._run_tools(
-                text,
-                options,
-                max_tool_rounds,
-                lambda stream: self._client._deliver(stream, callback),  # noqa: SLF001
-            )
+            loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=False)
+            with closing(self._rounds(loop, _question(text), "generate")) as rounds:
+                for stream in rounds:
+                    generation = self._client._deliver(stream, callback)  # noqa: SLF001
+            return generation
         return self._client._deliver(self._ask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
@@ -212,7 +211,7 @@ class Conversation:
         text: Content,
         callback: AsyncCallback | None = None,
         *,
-        run_tools: bool = False,
+        run_tools: RunTools = False,
         max_tool_rounds: int = 8,
         **options: Unpack[GenerateOptions],
     ) -> Generation:
@@ -234,8 +233,74 @@ class Conversation:
         """
         check_async_callback(callback)
         if run_tools:
-            return await self._arun_tools(text, callback, options, max_tool_rounds)
+            loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=True)
+            async with aclosing(self._arounds(loop, _question(text), "generate")) as rounds:
+                async for stream in rounds:
+                    generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
+            return generation
         return await self._client._adeliver(self._aask(_question(text), options, "generate"), callback)  # noqa: SLF001
+
+    def stream_rounds(
+        self,
+        text: Content,
+        *,
+        run_tools: RunTools = True,
+        max_tool_rounds: int = 8,
+        **options: Unpack[GenerateOptions],
+    ) -> Generator[TextStream, None, None]:
+        """Send a message and yield the answer as a stream; run what the model calls, and yield the next answer.
+
+        This is `generate` with ``run_tools`` for a program that shows what comes. Read each stream before you take the next
+        one. If you leave the loop early, or a request fails, the whole exchange is dropped.
+
+        Args:
+            text: as for `generate`.
+            run_tools: as for `generate`; False ends the loop at the first answer.
+            max_tool_rounds: as for `generate`.
+            **options: as for `generate`, with ``tools``.
+
+        Yields:
+            A stream for each answer; the last one has no calls.
+
+        Raises:
+            StreamStateError: the last answer is still being generated.
+            NupicError: as for `StreamingClient.stream`.
+
+        Example:
+            .. code-block:: python
+
+                for stream in conversation.stream_rounds("How is the weather in Paris?", tools=[weather]):
+                    for text in stream:
+                        print(text, end="", flush=True)
+        """
+        loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=False)
+        return self._rounds(loop, _question(text), "stream")
+
+    def astream_rounds(
+        self,
+        text: Content,
+        *,
+        run_tools: RunTools = True,
+        max_tool_rounds: int = 8,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncGenerator[AsyncTextStream, None]:
+        """Yield the answers to a message as async streams; the async twin of `stream_rounds`.
+
+        Args:
+            text: as for `stream_rounds`.
+            run_tools: as for `agenerate`.
+            max_tool_rounds: as for `stream_rounds`.
+            **options: as for `stream_rounds`.
+
+        Yields:
+            As `stream_rounds`.
+
+        Raises:
+            StreamStateError: as for `stream_rounds`.
+            NupicError: as for `stream_rounds`.
+        """
+        loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=True)
+        return self._arounds(loop, _question(text), "stream")
 
     def _own(self, options: GenerateOptions) -> GenerateOptions:
         """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
@@ -355,48 +420,43 @@ class Conversation:
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
         return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), new, options)
 
-    def _run_tools(
-        self,
-        text: Content,
-        options: GenerateOptions,
-        rounds: int,
-        deliver: Callable[[TextStream], Generation],
-        run: Callable[[ToolLoop, ToolCall], Message] = run_call,
-    ) -> Generation:
-        loop = self._tool_loop(options, rounds, can_await=False)
+    def _rounds(
+        self, loop: ToolLoop, question: list[Message], operation: Operation
+    ) -> Generator[TextStream, None, None]:
         before = list(self._messages)
         try:
-            generation = deliver(self._ask(_question(text), options, "generate"))
-            while loop.goes_on(generation):
-                results = [run(loop, call) for call in generation.tool_calls]
-                generation = deliver(self._ask(self._exchange(results), loop.options, "generate"))
+            stream = self._ask(question, loop.options, operation)
+            yield stream
+            while loop.goes_on(stream.result()):
+                results = [run_call(loop, call) for call in stream.result().tool_calls]
+                stream = self._ask(self._exchange(results), loop.options, operation)
+                yield stream
         except BaseException:
             self._messages = before  # a call without its result would spoil all prompts to come
             raise
-        return generation
 
-    async def _arun_tools(
-        self, text: Content, callback: AsyncCallback | None, options: GenerateOptions, rounds: int
-    ) -> Generation:
-        loop = self._tool_loop(options, rounds, can_await=True)
+    async def _arounds(
+        self, loop: ToolLoop, question: list[Message], operation: Operation
+    ) -> AsyncGenerator[AsyncTextStream, None]:
         before = list(self._messages)
         try:
-            stream = self._aask(_question(text), options, "generate")
-            generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
-            while loop.goes_on(generation):
-                results = [await _arun(loop, call) for call in generation.tool_calls]
-                stream = self._aask(self._exchange(results), loop.options, "generate")
-                generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
+            stream = self._aask(question, loop.options, operation)
+            yield stream
+            while loop.goes_on(generation := await stream.result()):
+                results = [await arun_call(loop, call) for call in generation.tool_calls]
+                stream = self._aask(self._exchange(results), loop.options, operation)
+                yield stream
         except BaseException:
             self._messages = before
             raise
-        return generation
 
-    def _tool_loop(self, options: GenerateOptions, rounds: int, *, can_await: bool) -> ToolLoop:
+    def _tool_loop(
+        self, options: GenerateOptions, rounds: int, run: RunTools, *, can_await: bool
+    ) -> ToolLoop:
         call = self._client._options.override(options)  # noqa: SLF001
         formatter = self._client.formatter
         neutral = str if formatter is None else formatter.neutral
-        return ToolLoop(call, options, rounds, can_await=can_await, neutral=neutral)
+        return ToolLoop(call, options, rounds, can_await=can_await, run=run, neutral=neutral)
 
     def _exchange(self, results: list[Message]) -> list[Message]:
         """Take the last answer off the history, and return it with the results of its calls."""
@@ -442,20 +502,6 @@ def _question(content: Content) -> list[Message]:
     message = user(content)
     check_text("the message", message.text, parameter="text")
     return [message]
-
-
-async def _arun(loop: ToolLoop, call: ToolCall) -> Message:
-    tool = loop.tool(call)
-    if tool is None:
-        return loop.unknown(call)
-    try:
-        if inspect.iscoroutinefunction(tool.function):
-            value = tool.run(call.arguments)
-        else:
-            value = await asyncio.to_thread(tool.run, call.arguments)
-        return loop.result(call, await value if inspect.isawaitable(value) else value)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the model may know better
-        return loop.failure(call, error)
 
 
 def _checked_system(text: str | None) -> str | None:

@@ -220,7 +220,8 @@ class _Chat:
         if not name:
             switches = {key: chat_commands.SWITCHES[key][not on] for key, on in session.switches.items()}
             shown = {**sampling_options(self._arguments), **session.options, **switches}
-            say(printable("; ".join(f"{key} {value!s}" for key, value in shown.items())))
+            words = (f"{key} {'default' if value is None else value}" for key, value in shown.items())
+            say(printable("; ".join(words)))
         elif name in session.switches:
             if value:
                 on = chat_commands.read_switch(name, value)

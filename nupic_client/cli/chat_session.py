@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from nupic_client._sync.stream import TextStream
     from nupic_client.cli.answer import AnswerOutput
     from nupic_client.messages import Message
     from nupic_client.options import GenerateOptions
@@ -131,13 +131,18 @@ class ChatSession:
         if not self._tools:
             return stream_answer(lambda: self.conversation.stream(content, **options), output.take)
 
-        def deliver(stream: TextStream) -> Generation:
-            answer = stream_answer(lambda: stream, output.take)
-            if answer.finish_reason == "cancelled" and (answer.tool_calls or not answer.text):
-                # A call without a result, or a message without an answer, cannot be gone on with.
-                raise KeyboardInterrupt
-            return answer
-
-        run = runner(ask=self._asks, quiet=not self.switches["stats"], before=output.end)
+        run = runner(self._tools, ask=self._asks, quiet=not self.switches["stats"], before=output.end)
         given = cast("GenerateOptions", {"tools": self._tools, **self._tool_choice, **options})
-        return self.conversation._run_tools(content, given, _ROUNDS, deliver, run)  # noqa: SLF001
+        names = {tool.name for tool in self._tools}
+        rounds = self.conversation.stream_rounds(content, run_tools=run, max_tool_rounds=_ROUNDS, **given)
+        with contextlib.closing(rounds):
+            for stream in rounds:
+                answer = stream_answer(lambda stream=stream: stream, output.take)  # type: ignore[misc]
+                if answer.finish_reason == "cancelled" and (answer.tool_calls or not answer.text):
+                    # A call without a result, or a message without an answer, cannot be gone on with.
+                    raise KeyboardInterrupt
+                output.end()
+                for call in answer.tool_calls:
+                    if call.name not in names:
+                        say(printable(f"{call.name}: Error: there is no such tool, and the model is told"))
+        return answer

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MarkdownOutput", "check_markdown", "split_blocks"]
 
 _PER_SECOND = 10
+_STYLES = {"markdown.code": "bold cyan", "markdown.code_block": "cyan"}
+"""Without backgrounds, which fit to dark terminals only."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
@@ -42,11 +44,12 @@ class MarkdownOutput(AnswerOutput):
     def __init__(self, *, reasoning: bool) -> None:
         from rich.console import Console  # noqa: PLC0415 - of the extra chat
         from rich.live import Live  # noqa: PLC0415
+        from rich.theme import Theme  # noqa: PLC0415
 
         super().__init__(reasoning=reasoning)
         self._begun = False
         self._rest = ""
-        self._console: Any = Console(highlight=False, emoji=False)
+        self._console: Any = Console(highlight=False, emoji=False, theme=Theme(_STYLES))
         self._live: Any = Live(
             console=self._console,
             refresh_per_second=_PER_SECOND,
@@ -97,7 +100,9 @@ class MarkdownOutput(AnswerOutput):
         from rich.markdown import Markdown  # noqa: PLC0415 - of the extra chat
 
         # A link of the terminal would hide where it leads.
-        lines = self._console.render_lines(Markdown(text, hyperlinks=False), pad=False)
+        lines = self._console.render_lines(
+            Markdown(text, hyperlinks=False, code_theme="ansi_dark"), pad=False
+        )
         drawn = [_without_filling(line) for line in lines]
         while drawn and not drawn[0]:
             drawn.pop(0)
@@ -111,7 +116,8 @@ def _without_filling(line: list[Segment]) -> list[Segment]:
     kept = [*line]
     while kept:
         last = kept.pop()
-        text = last.text if last.style and last.style.bgcolor else last.text.rstrip()
+        colour = last.style.bgcolor if last.style else None
+        text = last.text.rstrip() if colour is None or colour.is_default else last.text
         if text:
             return [*kept, last._replace(text=text)]
     return kept

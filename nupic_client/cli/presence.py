@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["check_model", "streaming_models", "why_not_ready"]
 
 
+_END = ".streaming"
+
+
 def check_model(server: nupic_client.ServerClient, client: nupic_client.StreamingClient) -> None:
     """Check that the server is there and has the client's model, before anything is said of them.
 
@@ -26,10 +29,19 @@ def check_model(server: nupic_client.ServerClient, client: nupic_client.Streamin
         models = streaming_models(server)
         if not models or name in models:
             raise
-        near = did_you_mean(client.model.name, models)
+        near = _nearest(name, models)
         raise error.with_facts(
             message=f"the server has no model {name!r} that answers: {near}the models that stream there are {listed(models)}"
         ) from error.__cause__
+
+
+def _nearest(name: str, models: list[str]) -> str:
+    """Return the near ones of the models, whose names are compared without their usual end."""
+    by_base = {model.removesuffix(_END): model for model in models}
+    near = did_you_mean(name.removesuffix(_END), by_base)
+    for base, model in by_base.items():
+        near = near.replace(f"{base!r}", f"{model!r}")
+    return near
 
 
 def streaming_models(server: nupic_client.ServerClient) -> list[str]:
@@ -46,10 +58,10 @@ def why_not_ready(server: nupic_client.ServerClient, model: str) -> str:
         server.signature(model)
     except ModelUnavailableError as error:
         try:
-            known = [info.friendly_name or info.name for info in server.models(details=False)]
+            known = [info.name for info in server.models(details=False)]
         except NupicError:
             known = []
-        near = "" if model in known else did_you_mean(model, known)
+        near = "" if model in known else _nearest(model, known)
         return f"{error.message}; {near}".rstrip("; ")
     except NupicError:
         return ""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._suggest import did_you_mean
 from nupic_client._tool_choice import read_tool_choice
-from nupic_client._tool_loop import run_call
 from nupic_client.cli.question import can_ask, confirm
 from nupic_client.cli.terminal import printable, say, shell_text
 from nupic_client.errors import ConfigurationError
@@ -20,11 +19,9 @@ from nupic_client.tools import Tool, to_tools
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from nupic_client import StreamingClient
-    from nupic_client._tool_loop import ToolLoop
-    from nupic_client.messages import Message
     from nupic_client.tools import ToolCall
 
 __all__ = ["add_tool_arguments", "check_knows_tools", "load_tools", "runner"]
@@ -96,31 +93,33 @@ def check_knows_tools(client: StreamingClient) -> None:
 
 
 def runner(
-    *, ask: bool, quiet: bool, before: Callable[[], object]
-) -> Callable[[ToolLoop, ToolCall], Message]:
+    tools: Sequence[Tool], *, ask: bool, quiet: bool, before: Callable[[], object]
+) -> Callable[[ToolCall], Any]:
     """Return what runs a call of the model.
 
     Args:
+        tools: those that there are.
         ask: ask the user before each.
         quiet: do not tell of those that run without a question.
         before: called before anything is told of a call.
     """
+    functions = {tool.name: tool for tool in tools}
 
-    def run(loop: ToolLoop, call: ToolCall) -> Message:
+    def run(call: ToolCall) -> Any:
         before()
         shown = _shown(call)
-        # What cannot run needs no permission: the model is told why.
-        if shown is not None and loop.tool(call) is not None:
+        if shown is not None:  # what cannot run needs no permission: the model is told why
             if ask and not confirm(f"The model calls {shown}", "Run it? [y/N] "):
-                return loop.refusal(call)
+                raise PermissionError("the user did not allow this call, and it was not run")
             if not ask and not quiet:
                 say(f"running {shown}")
-        # Stdout is for answers only.
-        with contextlib.redirect_stdout(sys.stderr):
-            message = run_call(loop, call)
-        if message.text.startswith("Error: "):
-            say(printable(f"{call.name}: {message.text}")[:_LONGEST_NOTE])
-        return message
+        try:
+            # Stdout is for answers only.
+            with contextlib.redirect_stdout(sys.stderr):
+                return functions[call.name].run(call.arguments)
+        except Exception as error:
+            say(printable(f"{call.name}: Error: {type(error).__name__}: {error}")[:_LONGEST_NOTE])
+            raise
 
     return run
 

@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 WITHOUT_EXTRAS = os.pathsep.join([str(Path(__file__).parent / "without_extras"), str(ROOT)])
 """Of PYTHONPATH: the lines of a chat are edited by readline, whatever else is installed."""
+WITH_EXTRAS = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+"""The environment of a chat whose lines prompt_toolkit edits; the tests' terminal does not tell where its cursor is."""
 CLI = [sys.executable, "-m", "nupic_client.cli"]
 SUMMARY = re.compile(
     r"time to first token \d+\.\d\d s · (\d+\.\d tokens/s · )?\d+ tokens? · (stop|length|cancelled)\n"

@@ -8,7 +8,8 @@ import sys
 import pytest
 from cli.processes import CLI, ROOT, Terminal, cli_program, run_cli
 
-from nupic_client.testing import FakeTriton, silence, text_signature
+from nupic_client.local.engine import GUIDE_INPUTS
+from nupic_client.testing import FakeTriton, competent_model, silence, text_signature
 
 pytestmark = pytest.mark.slow
 posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals and signals of POSIX")
@@ -350,3 +351,48 @@ def test_a_question_is_seen_where_stdout_is_a_file(terminal, server, tmp_path):
         screen_of.type("\x04")
         assert screen_of.wait() == 0
     assert answers.read_text() == "Warm.\n"
+
+
+@pytest.mark.parametrize("choice", ["required", "weather"])
+def test_a_call_that_must_come_needs_a_server_that_enforces_it(chat, server, choice):
+    finished = chat("Hi\n", "--tools", "my_tools:weather", "--yes-tools", "--tool-choice", choice)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "the server cannot enforce it" in finished.stderr
+    with FakeTriton(
+        competent_model(), models=[text_signature("smollm2.streaming", extra_inputs=GUIDE_INPUTS)]
+    ) as able:
+        finished = chat(
+            *("Hi\n", "--url", able.url, "--tools", "my_tools:weather", "--yes-tools"),
+            *("--formatter", "qwen2.5", "--tool-choice", choice),
+        )
+        assert finished.returncode == 0
+        assert "running weather " in finished.stderr
+
+
+def test_tools_may_be_left_out_of_a_message(chat, server):
+    finished = chat("Hi\n", "--tools", "my_tools:weather", "--yes-tools", "--quiet", "--tool-choice", "none")
+    assert (finished.returncode, finished.stdout) == (0, "Hello, world!\n")
+    assert '"name": "weather"' not in server.requests[0].prompt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tool-choice", "auto"], "--tool-choice must be given with --tools, which names the functions"),
+        (
+            ["--tools", "my_tools:weather", "--yes-tools", "--tool-choice", "wether"],
+            "--tool-choice 'wether' must be the name of a tool: did you mean 'weather'?",
+        ),
+    ],
+)
+def test_a_choice_that_there_is_not(chat, server, arguments, words):
+    finished = chat("Hi\n", *arguments)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert words in finished.stderr
+    assert not server.requests
+
+
+def test_a_tool_that_is_not_there_is_told_to_the_user_too(chat, server):
+    server.reply = Script([called("wether")], ["Fine."])
+    finished = chat("Hi\n", "--tools", "my_tools:weather", "--yes-tools", "--quiet")
+    assert finished.stderr == "wether: Error: there is no such tool, and the model is told\n"

@@ -385,6 +385,50 @@ def test_every_hint_of_the_library_is_for_a_program_or_names_an_option():
     }
 
 
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("timeout must be a positive number of seconds or None for no limit, not 0", None),
+        (
+            "it is not known how 'x' takes text: give backend=, one of 'vllm', or an object of your own, see nupic_client.X",
+            "it is not known how 'x' takes text: give --backend, one of 'vllm'",
+        ),
+        ("it must have one: choose one with output=", "it must have one: choose one with --output"),
+        (
+            "it must hold one text, not two: use infer(inputs)",
+            "it must hold one text, not two: use nupic-client infer",
+        ),
+        (
+            "there are none: give the client signature=ModelSignature(…), or use infer(inputs)",
+            "there are none: use nupic-client infer",
+        ),
+        ("give tools=", "give --tools"),
+        ("seed=5 and text='delta' stay", "seed=5 and text='delta' stay"),
+    ],
+)
+def test_errors_do_not_speak_python(message, text):
+    """U-A20."""
+    arguments = argparse.Namespace(timeout=0, backend=None, output=None, tools=None, seed=None)
+    expected = text or "timeout must be a positive number of seconds, not 0"
+    assert error_text(ConfigurationError(message), arguments) == expected
+
+
+def test_what_is_said_of_python_only_is_said_somewhere():
+    """The texts that the command line words anew must not change without it."""
+    sources = "".join(path.read_text("utf-8") for path in Path(nupic_client.__file__).parent.rglob("*.py"))
+    joined = re.sub(r'"\s*\n\s*f?"', "", sources)
+    assert all(re.search(pattern, joined) for pattern in error_rendering._PROGRAM_WORDS)
+
+
+@pytest.mark.slow
+def test_the_librarys_own_errors_are_in_words_of_the_terminal(main, capsys, server):
+    """U-A20: as they come from the library."""
+    assert main("generate", "--url", server.url, "--timeout", "0", "Hi") == 2
+    assert "None" not in capsys.readouterr().err
+    assert main("embed", "--url", server.url, "--model", "gpt.streaming", "Hi") in {1, 2}
+    assert "infer(" not in capsys.readouterr().err
+
+
 def test_hints_have_the_value_of_an_option():
     error = ConfigurationError("It cannot", hint="or set enforce='validate' to have it checked")
     shown = error_text(error, argparse.Namespace(enforce=None))

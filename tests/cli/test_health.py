@@ -41,6 +41,19 @@ def test_json(health, server):
     }
 
 
+def test_a_model_that_is_not_there_is_told_from_one_that_is_not_ready(health, server):
+    """U-A20."""
+    code, out, _ = health("--url", server.url, "--model", "smollm3.streaming")
+    assert code == 1
+    assert "model   smollm3.streaming  not ready: the server has no such model or version" in out
+    assert "did you mean 'smollm2.streaming'?" in out
+    server.models_ready["gpt.streaming"] = False
+    code, out, _ = health("--url", server.url, "--model", "gpt.streaming")
+    assert code == 1
+    assert "model   gpt.streaming  not ready: the model is not loaded now" in out
+    assert "did you mean" not in out
+
+
 def test_a_server_that_is_not_ready(health, server):
     server.ready = False
     code, out, _ = health("--url", server.url)
