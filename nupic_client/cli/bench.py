@@ -59,7 +59,8 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
         help="measure how fast a server generates text",
-        description="Send requests to a text model, and report times to the first token, between tokens, and throughput.",
+        description="Send requests to a text model, and report times to the first token, between tokens, and throughput. "
+        "With a url of http:// or https:// over HTTP.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
