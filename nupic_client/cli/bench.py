@@ -105,9 +105,9 @@ def _add_load_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--request-distribution",
-        choices=("constant", "poisson"),
         default="constant",
-        help="the pauses of a rate (default: %(default)s)",
+        metavar="{constant,poisson}",
+        help="the pauses of a rate, even or random (default: %(default)s)",
     )
     group.add_argument("--request-count", type=int, metavar="N", help="measure N requests")
     group.add_argument(
