@@ -30,12 +30,6 @@ class Metric:
         """What a value is multiplied by for the export."""
         return 1000.0 if self.unit == "ms" else 1.0
 
-    @property
-    def title(self) -> str:
-        """Its name for people, with the unit, as in genai-perf's tables."""
-        words = self.name.replace("_", " ").capitalize()
-        return words if self.unit == "tokens" else f"{words} ({self.unit})"
-
 
 METRICS = (
     Metric("time_to_first_token", "ms", streaming=True),

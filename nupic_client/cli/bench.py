@@ -59,7 +59,8 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
         help="measure how fast a server generates text",
-        description="Send requests to a text model, and report times to the first token, between tokens, and throughput.",
+        description="Send requests to a text model, and report times to the first token, between tokens, and throughput. "
+        "With a url of http:// or https:// over HTTP.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -104,9 +105,9 @@ def _add_load_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--request-distribution",
-        choices=("constant", "poisson"),
         default="constant",
-        help="the pauses of a rate (default: %(default)s)",
+        metavar="{constant,poisson}",
+        help="the pauses of a rate, even or random (default: %(default)s)",
     )
     group.add_argument("--request-count", type=int, metavar="N", help="measure N requests")
     group.add_argument(

@@ -25,23 +25,14 @@ __all__ = [
 ]
 
 _STATISTICS = ("avg", "min", "max", "p99", "p95", "p90", "p75", "p50")
-_TITLES = {
-    "time_to_first_token": "Time to first token (ms)",
-    "time_to_second_token": "Time to second token (ms)",
-    "request_latency": "Request latency (ms)",
-    "inter_token_latency": "Inter token latency (ms)",
-    "output_token_throughput_per_user": "Output token throughput per user (tokens/sec/user)",
-    "output_sequence_length": "Output sequence length (tokens)",
-    "input_sequence_length": "Input sequence length (tokens)",
-    "output_token_throughput": "Output token throughput (tokens/sec)",
-    "request_throughput": "Request throughput (requests/sec)",
-    "request_goodput": "Request goodput (requests/sec)",
-    "request_count": "Request count",
-    "error_count": "Error count",
-    "send_delay": "Send delay of this client (ms)",
-    "loop_delay": "Wake-up delay of this client (ms)",
-}
+_ROWS = (
+    *("time_to_first_token", "time_to_second_token", "request_latency", "inter_token_latency"),
+    *("output_token_throughput_per_user", "output_sequence_length", "input_sequence_length"),
+    *("output_token_throughput", "request_throughput", "request_goodput", "request_count", "error_count"),
+    *("send_delay", "loop_delay"),
+)
 """The rows, in their order: genai-perf's, and after them what this client adds to the figures itself."""
+_TITLES = {"send_delay": "Send delay of this client", "loop_delay": "Wake-up delay of this client"}
 
 
 class BenchDisplay:
@@ -85,8 +76,11 @@ def figures(report: BenchReport) -> str:
     exported = report.to_dict()
     exported |= exported["measuring"]
     rows = [
-        (title, *(_figure(exported[name], statistic) for statistic in _STATISTICS))
-        for name, title in _TITLES.items()
+        (
+            _title(name, exported[name]["unit"]),
+            *(_figure(exported[name], statistic) for statistic in _STATISTICS),
+        )
+        for name in _ROWS
         if name in exported
     ]
     lines = [table(("statistic", *_STATISTICS), rows).rstrip("\n")]
@@ -122,6 +116,11 @@ def _sweep_row(report: BenchReport) -> Iterator[str]:
         yield from ("", "") if found is None else (_number(found.p50 * 1000), _number(found.p99 * 1000))
     yield f"{report.request_count:,}"
     yield f"{report.error_count:,}"
+
+
+def _title(name: str, unit: str) -> str:
+    words = _TITLES.get(name) or name.replace("_", " ").capitalize()
+    return words if unit == "count" else f"{words} ({unit})"
 
 
 def _figure(metric: Mapping[str, Any], statistic: str) -> str:

@@ -164,7 +164,6 @@ def test_what_is_wrong_is_said_before_anything_is_sent(bench, server, options, t
         (("--measurement-interval", "soon"), "must be milliseconds, or seconds as 30s, not 'soon'"),
         (("--goodput", "request_latency"), "must be METRIC:VALUE, not 'request_latency'"),
         (("--extra-inputs", "a=b"), "must be NAME:VALUE, not 'a=b'"),
-        (("--request-distribution", "even"), "invalid choice: 'even'"),
     ],
 )
 def test_options_of_the_wrong_form(main, capsys, options, text):

@@ -295,9 +295,32 @@ WRONG = {
     "--image": "no-such-file.png",
     "--reasoning": "whisper",
     "--tools": "no_such_module:f",
+    "--request-rate": "0",
+    "--request-distribution": "even",
+    "--request-count": "0",
+    "--measurement-interval": "0",
+    "--warmup-request-count": "-1",
+    "--input-file": "no-such-file.txt",
+    "--synthetic-input-tokens-mean": "0",
+    "--synthetic-input-tokens-stddev": "-1",
+    "--output-tokens-mean": "0",
+    "--output-tokens-stddev": "-1",
+    "--random-seed": "-1",
+    "--profile-export-file": "no-folder/bench.json",
+    "--plot": "bench.txt",
+    "--goodput": "speed:3",
 }
 """A value that is refused, for every option whose values are checked before anything is sent."""
-ANY_VALUE = {"--model", "--system", "--input", "--json-input", "--output", "--server-name", "--save"}
+ANY_VALUE = {
+    "--model",
+    "--system",
+    "--input",
+    "--json-input",
+    "--output",
+    "--server-name",
+    "--save",
+    "--extra-inputs",
+}
 """Options of which any value may be right."""
 REQUIRED = {
     "generate": ["Hi"],
