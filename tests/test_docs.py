@@ -34,7 +34,9 @@ def with_code() -> list[Path]:
 
 def test_code_that_needs_other_libraries_is_run_by_a_session_that_there_is():
     sessions = {name for page in PAGES if (name := runner(page))}
-    folders = {path.name for name in ("integrations", "recipes") for path in (ROOT / "tests" / name).glob("*/")}
+    folders = {
+        path.name for name in ("integrations", "recipes") for path in (ROOT / "tests" / name).glob("*/")
+    }
     others = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "others").glob("test_*.py")}
     assert sessions <= folders | others
 
@@ -174,7 +176,12 @@ def commands_of(line: str) -> Iterator[list[str]]:
 def shown_commands() -> list[list[str]]:
     blocks = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
     texts = [text for page in PAGES for text in blocks.findall(page.read_text(encoding="utf-8"))]
-    return [command for text in texts for line in text.splitlines() for command in commands_of(line)]
+    return [
+        command
+        for text in texts
+        for line in text.replace("\\\n", " ").splitlines()
+        for command in commands_of(line)
+    ]
 
 
 def test_commands_are_found():

@@ -103,4 +103,7 @@ def test_the_names_of_its_table_exist() -> None:
     assert all(hasattr(client.exceptions, name) for name in errors)
     options = inspect.signature(client.ModelClient).parameters
     members = {*re.findall(r"`(\w+)(?:\(\))?`", theirs)} - {*classes, *errors, "nupic_client"}
-    assert all(name in options or hasattr(client.FuturesModelClient, name) or hasattr(client.ModelClient, name) for name in members), members
+    assert all(
+        name in options or hasattr(client.FuturesModelClient, name) or hasattr(client.ModelClient, name)
+        for name in members
+    ), members

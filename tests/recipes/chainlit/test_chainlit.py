@@ -1,4 +1,5 @@
 """The page about Chainlit: its application in Chainlit's server, and a socket as its page opens one."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,15 +9,15 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 need("chainlit")
 
 import socketio
-from pages import write_files
 
 
 def reply(request):
@@ -63,7 +64,13 @@ class Page:
 
     async def send(self, text: str) -> None:
         self.ended.clear()
-        message = {"id": str(uuid.uuid4()), "name": "User", "type": "user_message", "output": text, "createdAt": None}
+        message = {
+            "id": str(uuid.uuid4()),
+            "name": "User",
+            "type": "user_message",
+            "output": text,
+            "createdAt": None,
+        }
         await self.socket.emit("client_message", {"message": message, "fileReferences": []})
 
     async def ask(self, text: str) -> str:

@@ -1,4 +1,5 @@
 """The page about Gradio: its application in a process, and Gradio's own client."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, serving
+
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 need("gradio")
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -41,12 +42,19 @@ SHOW = {"show": "    prompt = [ ->     print(history, flush=True)\n    prompt = 
 def url(triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = write_files(RECIPES / "gradio.md", tmp_path_factory.mktemp("gradio"), triton.url, **SHOW)
     port = free_port()
-    variables = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_TEMP_DIR": str(folder / "tmp")}
+    variables = {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_TEMP_DIR": str(folder / "tmp"),
+    }
     with serving([sys.executable, "app.py"], port, folder, **variables) as url:
         yield url
     log = (folder / "log").read_text()
     # The history as the page in a browser gives it from the second turn on.
-    assert "[{'role': 'user', 'metadata': None, 'content': [{'text': 'Tell me', 'type': 'text'}], 'options': None}" in log
+    assert (
+        "[{'role': 'user', 'metadata': None, 'content': [{'text': 'Tell me', 'type': 'text'}], 'options': None}"
+        in log
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 """The page about Streamlit, with Streamlit's own runner of applications, and in its server."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, serving
 
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
+
 need("streamlit")
 
-from pages import write_files
 from streamlit.testing.v1 import AppTest
 
 
@@ -72,8 +73,20 @@ def test_an_error_is_shown_and_the_turn_is_not_kept(app: AppTest) -> None:
 def test_its_server_starts_with_it(triton: FakeTriton, tmp_path: Path) -> None:
     folder = write_files(RECIPES / "streamlit.md", tmp_path, triton.url)
     port = free_port()
-    options = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true", "browser.gatherUsageStats": "false"}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", *(f"--{name}={value}" for name, value in options.items())]
+    options = {
+        "server.port": port,
+        "server.address": "127.0.0.1",
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app.py",
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
     with serving(command, port, folder) as url:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         eventually(lambda: opener.open(f"{url}/_stcore/health", timeout=30).read() == b"ok")

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from nupic_client.testing import FakeTriton, abort, silence, sleep, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, program, running
 
+from nupic_client.testing import FakeTriton, abort, silence, sleep, text_signature
+
 need("web")
 
-from pages import write_files
 
 asked: Counter[str] = Counter()
 
@@ -30,7 +30,9 @@ def reply(request):
         "Once upon a time": ["Once", sleep(0.6), " upon", sleep(0.6), " a time"],
         "busy": ["after all"],
         "silent": ["one", silence()],
-        "too long": [abort("INVALID_ARGUMENT", "the prompt has 600 tokens, the maximum context length is 512")],
+        "too long": [
+            abort("INVALID_ARGUMENT", "the prompt has 600 tokens, the maximum context length is 512")
+        ],
     }
     return replies[request.prompt]
 
@@ -53,7 +55,9 @@ def folder(triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def run(folder: Path, code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:] + (folder / "log").read_text()[-3000:]
     return done.stdout
 

@@ -1,4 +1,5 @@
 """The page about FastAPI, on uvicorn, over HTTP."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,22 +8,24 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, abort, fail, silence, sleep, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, abort, fail, silence, sleep, text_signature
 
 need("web")
 
 import httpx
-from pages import write_files
 
 REPLIES = {
     "story": ["Once", "\n\nupon", " a time"],
     "late": [silence()],
     "long": ["Once", silence()],
     "breaks": ["Once", fail("out of memory")],
-    "too long": [fail("This model's maximum context length is 512 tokens. However, your prompt has 600 tokens")],
+    "too long": [
+        fail("This model's maximum context length is 512 tokens. However, your prompt has 600 tokens")
+    ],
     "full": [abort("RESOURCE_EXHAUSTED", "queue is full")],
     "dead": [abort("UNAVAILABLE", "Socket closed")],
     "sync": [step for _ in range(500) for step in ("word ", sleep(0.05))],
@@ -64,7 +67,10 @@ def app(triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         file.write(SYNC)
     port = free_port()
     command = [program("uvicorn"), "app:app", "--host", "127.0.0.1", "--port", str(port)]
-    with serving(command, port, folder) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+    with (
+        serving(command, port, folder) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as http,
+    ):
         yield http
     log = (folder / "log").read_text()
     assert "Traceback" not in log, log
@@ -114,9 +120,12 @@ def test_a_tab_that_is_closed_in_the_middle_stops_the_model(app: httpx.Client, t
     eventually(lambda: len(triton.cancellations) > before)
 
 
-def test_a_tab_that_is_closed_before_the_first_text_stops_the_model(app: httpx.Client, triton: FakeTriton) -> None:
+def test_a_tab_that_is_closed_before_the_first_text_stops_the_model(
+    app: httpx.Client, triton: FakeTriton
+) -> None:
     before, running = len(triton.cancellations), len(triton.requests)
     with httpx.Client(base_url=app.base_url, trust_env=False, timeout=30) as other:
+
         def ask() -> None:
             with pytest.raises(httpx.HTTPError):
                 other.post("/chat", json=question("late"), timeout=httpx.Timeout(30, read=0.5))

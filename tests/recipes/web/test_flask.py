@@ -1,4 +1,5 @@
 """The page about Flask, under gunicorn with threads, over HTTP."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -6,15 +7,15 @@ import json
 from collections.abc import Iterator
 
 import pytest
-
-from nupic_client.testing import FakeTriton, abort, fail, sleep, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, abort, fail, sleep, text_signature
 
 need("web")
 
 import httpx
-from pages import write_files
 
 REPLIES = {
     "cats": ["Once", "\n\nupon", " a time"],
@@ -39,11 +40,22 @@ def app(request, triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -
     folder = write_files(RECIPES / "flask.md", tmp_path_factory.mktemp("flask"), url=triton.url)
     port = free_port()
     commands = {
-        "gunicorn": ["--worker-class", "gthread", "--threads", "32", "--bind", f"127.0.0.1:{port}", "app:app"],
+        "gunicorn": [
+            "--worker-class",
+            "gthread",
+            "--threads",
+            "32",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "app:app",
+        ],
         "flask": ["run", "--port", str(port)],
     }
     command = [program(request.param), *commands[request.param]]
-    with serving(command, port, folder) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+    with (
+        serving(command, port, folder) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as http,
+    ):
         yield http
     assert "Traceback" not in (folder / "log").read_text()
 

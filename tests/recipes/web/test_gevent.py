@@ -1,4 +1,5 @@
 """The page about gevent: many slow answers at once in one process. The rest is in `tests/others/test_gevent.py`."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -6,14 +7,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nupic_client.testing import FakeTriton, silence, sleep, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 
 need("web")
 
 import httpx
-from pages import write_files
 
 READERS = 6
 
@@ -28,7 +30,9 @@ def test_answers_do_not_wait_for_each_other(tmp_path: Path) -> None:
         yield " two"
 
     with FakeTriton(reply, models=[text_signature("smollm2.streaming")]) as triton:
-        folder = write_files(RECIPES / "gevent.md", tmp_path, url=triton.url, workers="workers = 2 -> workers = 1")
+        folder = write_files(
+            RECIPES / "gevent.md", tmp_path, url=triton.url, workers="workers = 2 -> workers = 1"
+        )
         port = free_port()
         with serving([program("gunicorn"), "-b", f"127.0.0.1:{port}", "app:app"], port, folder) as url:
             with ThreadPoolExecutor(READERS) as pool:

@@ -1,4 +1,5 @@
 """The page about Kubernetes: its manifests against Kubernetes' schemas, and what they say of servers against servers."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import files, write_files
+from recipes.needed import need
+from recipes.servers import RECIPES, free_port, program, serving
 
 from nupic_client import LocalServer, StreamingClient
 from nupic_client.testing import FakeTriton, text_signature
-from recipes.needed import need
-from recipes.servers import RECIPES, free_port, program, serving
 
 need("web")
 
@@ -19,17 +21,21 @@ import grpc
 import httpx
 import kubernetes_validate
 import yaml
-from pages import files, write_files
 
 PAGE = RECIPES / "kubernetes.md"
-MANIFESTS = {name: [*yaml.safe_load_all(text)] for name, text in files(PAGE).items() if name.endswith(".yaml")}
+MANIFESTS = {
+    name: [*yaml.safe_load_all(text)] for name, text in files(PAGE).items() if name.endswith(".yaml")
+}
 
 
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, documents in MANIFESTS.items():
         for document in documents:
             if document["kind"] != "Service":
-                yield name, document["spec"] if document["kind"] == "Pod" else document["spec"]["template"]["spec"]
+                yield (
+                    name,
+                    document["spec"] if document["kind"] == "Pod" else document["spec"]["template"]["spec"],
+                )
 
 
 @pytest.mark.parametrize("version", ["1.29", kubernetes_validate.latest_version()])
@@ -49,7 +55,11 @@ def test_the_service_has_the_pods_and_their_port() -> None:
     deployment, service = MANIFESTS["triton.yaml"]
     template = deployment["spec"]["template"]
     assert service["spec"]["clusterIP"] == "None"
-    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    assert (
+        service["spec"]["selector"]
+        == deployment["spec"]["selector"]["matchLabels"]
+        == template["metadata"]["labels"]
+    )
     (container,) = template["spec"]["containers"]
     assert service["spec"]["ports"][0]["port"] in {port["containerPort"] for port in container["ports"]}
     assert container["readinessProbe"]["grpc"]["port"] == container["startupProbe"]["grpc"]["port"] == 8001
@@ -64,7 +74,12 @@ def test_there_is_time_for_answers_to_end() -> None:
 
 
 def test_the_url_of_the_application_is_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    urls = [each["value"] for _, pod in pods() for container in pod["containers"] for each in container.get("env", [])]
+    urls = [
+        each["value"]
+        for _, pod in pods()
+        for container in pod["containers"]
+        for each in container.get("env", [])
+    ]
     assert len(urls) == 2
     for url in urls:
         monkeypatch.setenv("NUPIC_URL", url)
@@ -78,7 +93,7 @@ def check(target: str) -> bytes:
         return channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=30)
 
 
-@pytest.mark.parametrize("kind", ["FakeTriton", "LocalServer"])
+@pytest.mark.parametrize("kind", ["FakeTriton", pytest.param("LocalServer", marks=pytest.mark.model)])
 def test_the_probe_is_answered(kind: str) -> None:
     with FakeTriton() if kind == "FakeTriton" else LocalServer() as server:
         assert check(server.url) == b"\x08\x01"

@@ -1,4 +1,5 @@
 """The page for those who come from openai-python: its code runs, against a small endpoint too, and its names exist."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,16 +9,17 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from pages import run_blocks
+from recipes.needed import need
+from recipes.servers import RECIPES
+
 import nupic_client
 from nupic_client import GenerateOptions, StreamingClient
 from nupic_client.testing import FakeTriton, text_signature
-from recipes.needed import need
-from recipes.servers import RECIPES
 
 need("web")
 
 import openai
-from pages import run_blocks
 
 PAGE = RECIPES / "migrate-from-openai.md"
 
@@ -31,7 +33,8 @@ class Endpoint(BaseHTTPRequestHandler):
         if asked.get("stream"):
             deltas = [{"role": "assistant", "content": "Scat"}, {"content": "tering."}]
             chunks = [
-                {**head, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]} for delta in deltas
+                {**head, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]}
+                for delta in deltas
             ]
             body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
             kind = "text/event-stream"
@@ -72,7 +75,11 @@ def test_the_code_of_the_page(monkeypatch, capsys) -> None:
 
 def table() -> list[tuple[list[str], list[str]]]:
     rows = re.findall(r"^\| (`.*?) \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
-    return [([*re.findall(r"`(.+?)`", theirs)], [*re.findall(r"`(.+?)`", ours)]) for theirs, ours in rows if "openai`" not in theirs]
+    return [
+        ([*re.findall(r"`(.+?)`", theirs)], [*re.findall(r"`(.+?)`", ours)])
+        for theirs, ours in rows
+        if "openai`" not in theirs
+    ]
 
 
 def test_the_options_of_the_table_exist() -> None:
@@ -84,7 +91,11 @@ def test_the_options_of_the_table_exist() -> None:
     for ours in rows.values():
         for name in ours:
             if re.fullmatch(r"[a-z_]+", name):
-                known = {*GenerateOptions.__annotations__, "url", *inspect.signature(StreamingClient).parameters}
+                known = {
+                    *GenerateOptions.__annotations__,
+                    "url",
+                    *inspect.signature(StreamingClient).parameters,
+                }
                 assert name in known, name
 
 

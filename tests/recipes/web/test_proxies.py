@@ -1,4 +1,5 @@
 """The page about proxies: nginx and Envoy with its configurations, before a server and before an application."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -9,23 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pages import run_blocks, write_files
+from recipes.needed import need
+from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 from nupic_client import ConnectionFailedError, ServerClient, StreamingClient
 from nupic_client.testing import FakeTriton, silence, text_signature
-from recipes.needed import need
-from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 need("web")
 
 import httpx
-from pages import run_blocks, write_files
 
 PAGE = RECIPES / "proxies.md"
 
 
 def reply(request):
     long = request.prompt.endswith("!")
-    return ["Once", silence()] if "silent" in request.prompt else [str(len(request.prompt))] if long else ["Once", " upon"]
+    return (
+        ["Once", silence()]
+        if "silent" in request.prompt
+        else [str(len(request.prompt))]
+        if long
+        else ["Once", " upon"]
+    )
 
 
 @pytest.fixture
@@ -40,7 +47,9 @@ def nginx(folder: Path) -> list[str]:
 
 
 @contextmanager
-def proxy(name: str, triton: FakeTriton, folder: Path, application: str = "127.0.0.1:1") -> Iterator[tuple[str, str]]:
+def proxy(
+    name: str, triton: FakeTriton, folder: Path, application: str = "127.0.0.1:1"
+) -> Iterator[tuple[str, str]]:
     """Run a proxy; give the url of a server behind it, and that of an application."""
     grpc, http = free_port(), free_port()
     host, _, port = triton.url.partition(":")
@@ -56,7 +65,16 @@ def proxy(name: str, triton: FakeTriton, folder: Path, application: str = "127.0
     )
     commands = {
         "nginx": nginx(folder),
-        "envoy": [program("envoy"), "-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id", "-l", "warning"],
+        "envoy": [
+            program("envoy"),
+            "-c",
+            "envoy.yaml",
+            "--concurrency",
+            "1",
+            "--use-dynamic-base-id",
+            "-l",
+            "warning",
+        ],
     }
     with serving(commands[name], grpc, folder):
         yield f"127.0.0.1:{grpc}", f"http://127.0.0.1:{http}"
@@ -82,7 +100,9 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
     with proxy(name, triton, tmp_path) as (url, _), StreamingClient("smollm2", url, max_retries=0) as client:
         client.generate("Hi")
         triton.stop()
-        with pytest.raises(ConnectionFailedError, match="gateway.* does not reach the server|gateway answered 502") as caught:
+        with pytest.raises(
+            ConnectionFailedError, match=r"gateway.* does not reach the server|gateway answered 502"
+        ) as caught:
             client.generate("Hi")
         assert caught.value.retryable
 
@@ -94,7 +114,10 @@ def test_events_of_an_application_come_one_by_one(triton: FakeTriton, tmp_path: 
     folder = write_files(RECIPES / "fastapi.md", tmp_path / "app", triton.url)
     uvicorn = [program("uvicorn"), "app:app", "--host", "127.0.0.1", "--port", str(port)]
     question = {"messages": [{"role": "user", "content": "silent"}]}
-    with serving(uvicorn, port, folder), proxy("nginx", triton, tmp_path / "proxy", f"127.0.0.1:{port}") as (_, url):
+    with (
+        serving(uvicorn, port, folder),
+        proxy("nginx", triton, tmp_path / "proxy", f"127.0.0.1:{port}") as (_, url),
+    ):
         with httpx.stream("POST", f"{url}/chat", json=question, trust_env=False, timeout=60) as response:
             assert "Once" in next(response.iter_text())
         eventually(lambda: triton.cancellations)
@@ -102,7 +125,10 @@ def test_events_of_an_application_come_one_by_one(triton: FakeTriton, tmp_path: 
 
 def test_the_configurations_are_accepted(tmp_path: Path) -> None:
     folder = write_files(PAGE, tmp_path, "127.0.0.1:1")
-    for command in ([*nginx(folder), "-t"], [program("envoy"), "--mode", "validate", "-c", "envoy.yaml", "-l", "error"]):
+    for command in (
+        [*nginx(folder), "-t"],
+        [program("envoy"), "--mode", "validate", "-c", "envoy.yaml", "-l", "error"],
+    ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "warn" not in done.stderr

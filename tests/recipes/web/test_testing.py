@@ -7,20 +7,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES
 
 need("web")
 
-from pages import write_files
 
 PAGE = RECIPES / "testing.md"
 
 
 def run(folder: Path) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "--import-mode=prepend", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--rootdir=.",
+        "--import-mode=prepend",
+        "-p",
+        "no:cacheprovider",
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
@@ -30,9 +37,7 @@ def test_its_tests_pass(tmp_path: Path) -> None:
     assert re.search(r"^4 passed", said, re.MULTILINE), said
 
 
-@pytest.mark.parametrize(
-    "change", ["generation.text.strip() -> generation.text", "max_tokens=10 -> max_tokens=11", "HTTPException(503) -> HTTPException(500)"]
-)
-def test_they_can_fail(tmp_path: Path, change: str) -> None:
+def test_they_can_fail(tmp_path: Path) -> None:
+    change = "generation.text.strip() -> generation.text"
     folder = write_files(PAGE, tmp_path, "localhost:8001", timeout="timeout=10 -> timeout=1", change=change)
     assert "1 failed, 3 passed" in run(folder)

@@ -1,4 +1,5 @@
 """The page about TLS: its commands make the certificates, its code uses them."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,21 +9,24 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
+from pages import run_blocks
 from recipes.needed import need
 from recipes.servers import RECIPES
 
 need("web")
 
 import trustme
-from pages import run_blocks
 
 PAGE = RECIPES / "tls.md"
 
 
 def by_openssl(folder: Path) -> None:
-    (commands,) = re.findall(r"^```bash\n(# the authority\n.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    done = subprocess.run(["sh", "-e"], input=commands, cwd=folder, capture_output=True, text=True, check=False)
+    (commands,) = re.findall(
+        r"^```bash\n(# the authority\n.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    done = subprocess.run(
+        ["sh", "-e"], input=commands, cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -43,5 +47,8 @@ def test_the_code_of_the_page(make, tmp_path, monkeypatch, capsys) -> None:
     run_blocks(PAGE, "127.0.0.1:1")
     said = capsys.readouterr().out
     assert said.count("Hello\n") == 2
-    assert "an authority that is not trusted here: give the authority that signed it as TLS(root_certificates=…)" in said
+    assert (
+        "an authority that is not trusted here: give the authority that signed it as TLS(root_certificates=…)"
+        in said
+    )
     assert "client certificate" in said

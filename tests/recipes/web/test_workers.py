@@ -1,4 +1,5 @@
 """The page about workers: every command of its table, with two workers."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
-from nupic_client.testing import FakeTriton, silence, sleep, text_signature
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
+
+from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 
 need("web")
 
 import httpx
-from pages import write_files
 
-READY = "client = StreamingClient(\"smollm2\", url=\"localhost:8001\", timeout=60)"
+READY = 'client = StreamingClient("smollm2", url="localhost:8001", timeout=60)'
 """The line after which the preloaded applications also make a call."""
 
 
@@ -31,7 +32,11 @@ def triton() -> Iterator[FakeTriton]:
 
 def command(line: str, port: int) -> list[str]:
     name, *arguments = line.split()
-    bind = ["--port", str(port)] if name == "uvicorn" else ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"]
+    bind = (
+        ["--port", str(port)]
+        if name == "uvicorn"
+        else ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"]
+    )
     return [program(name), *arguments, *bind]
 
 
@@ -65,12 +70,16 @@ def test_each_worker_answers(line: str, triton: FakeTriton, tmp_path: Path) -> N
         workers.add(answer.headers["x-worker"])
 
     with serving(command(line, port), port, folder) as url, ThreadPoolExecutor(8) as pool:
-        eventually(lambda: [*pool.map(ask, range(8))] and len(workers) == 2, lambda: f"only {workers}", timeout=60)
+        eventually(
+            lambda: [*pool.map(ask, range(8))] and len(workers) == 2, lambda: f"only {workers}", timeout=60
+        )
     log = (folder / "log").read_text()
     assert "Traceback" not in log, log
 
 
-def test_the_worker_class_sync_is_killed_in_the_middle_of_a_long_answer(triton: FakeTriton, tmp_path: Path) -> None:
+def test_the_worker_class_sync_is_killed_in_the_middle_of_a_long_answer(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
     folder = write_files(RECIPES / "workers.md", tmp_path, url=triton.url)
     port = free_port()
     line = command("gunicorn -w 1 -k sync --timeout 1 wsgi:app", port)
