@@ -63,7 +63,7 @@ async def _awaited(outcome: Awaitable[object]) -> None:
 
 def files(page: Path) -> dict[str, str]:
     """Return the files that a page shows: its code blocks with a caption, which is the name of the file."""
-    return {name: code for name, code in _FILE.findall(page.read_text(encoding="utf-8"))}
+    return dict(_FILE.findall(page.read_text(encoding="utf-8")))
 
 
 def write_files(page: Path, folder: Path, url: str, **changes: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ __all__ = ["RECIPES", "eventually", "free_port", "program", "running", "serving"
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 START_TIMEOUT = 90.0
-STOP_TIMEOUT = 20.0
+STOP_TIMEOUT = 60.0
 
 
 def free_port() -> int:
@@ -42,11 +43,15 @@ def eventually(condition: Callable[[], object], what: object = "", timeout: floa
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], folder: Path, ready: Callable[[str], object], **variables: str
+    command: Sequence[str],
+    folder: Path,
+    ready: Callable[[str], object],
+    ending: signal.Signals = signal.SIGTERM,
+    **variables: str,
 ) -> Iterator[Path]:
     """Run a program in a folder, from when it is ready, which its log or a question to it tells; give the log's path.
 
-    At the end it is asked to stop, and must do so in time, with all that it has started.
+    At the end it is asked to stop by a signal, and must do so in time; what it has started is killed.
     """
     log = folder / "log"
     environment = {
@@ -67,7 +72,7 @@ def running(
         yield log
     finally:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        process.terminate()
+        process.send_signal(ending)
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,5 @@
 """The page about Chainlit: its application in Chainlit's server, and a socket as its page opens one."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
@@ -16,7 +18,6 @@ from nupic_client.testing import FakeTriton, fail, silence, text_signature
 need("chainlit")
 
 import socketio
-from pages import write_files
 
 
 def reply(request):

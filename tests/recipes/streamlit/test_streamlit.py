@@ -1,4 +1,5 @@
 """The page about Streamlit, with Streamlit's own runner of applications, and in its server."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, serving
 
@@ -15,7 +17,6 @@ from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 need("streamlit")
 
-from pages import write_files
 from streamlit.testing.v1 import AppTest
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, program, running
 
@@ -17,7 +19,6 @@ from nupic_client.testing import FakeTriton, abort, silence, sleep, text_signatu
 
 need("web")
 
-from pages import write_files
 
 asked: Counter[str] = Counter()
 
@@ -50,7 +51,8 @@ def folder(triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for name in ("messages", "control", "results"):
         (folder / name).mkdir()
     command = [program("celery"), "-A", "tasks", "worker", "--concurrency", "2", "--loglevel", "INFO"]
-    with running(command, folder, lambda log: " ready." in log):
+    # A warm shutdown would wait for the pool, which takes its time after a task was killed.
+    with running(command, folder, lambda log: " ready." in log, signal.SIGQUIT):
         yield folder
 
 

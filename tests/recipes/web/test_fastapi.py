@@ -1,4 +1,5 @@
 """The page about FastAPI, on uvicorn, over HTTP."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
@@ -15,7 +17,6 @@ from nupic_client.testing import FakeTriton, abort, fail, silence, sleep, text_s
 need("web")
 
 import httpx
-from pages import write_files
 
 REPLIES = {
     "story": ["Once", "\n\nupon", " a time"],

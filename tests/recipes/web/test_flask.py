@@ -1,4 +1,5 @@
 """The page about Flask, under gunicorn with threads, over HTTP."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
@@ -14,7 +16,6 @@ from nupic_client.testing import FakeTriton, abort, fail, sleep, text_signature
 need("web")
 
 import httpx
-from pages import write_files
 
 REPLIES = {
     "cats": ["Once", "\n\nupon", " a time"],

@@ -1,4 +1,5 @@
 """The page about gevent: many slow answers at once in one process. The rest is in `tests/others/test_gevent.py`."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
@@ -14,7 +16,6 @@ from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 need("web")
 
 import httpx
-from pages import write_files
 
 READERS = 6
 

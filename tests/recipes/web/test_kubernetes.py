@@ -1,4 +1,5 @@
 """The page about Kubernetes: its manifests against Kubernetes' schemas, and what they say of servers against servers."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import files, write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, free_port, program, serving
 
@@ -19,7 +21,6 @@ import grpc
 import httpx
 import kubernetes_validate
 import yaml
-from pages import files, write_files
 
 PAGE = RECIPES / "kubernetes.md"
 MANIFESTS = {
@@ -92,7 +93,7 @@ def check(target: str) -> bytes:
         return channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=30)
 
 
-@pytest.mark.parametrize("kind", ["FakeTriton", "LocalServer"])
+@pytest.mark.parametrize("kind", ["FakeTriton", pytest.param("LocalServer", marks=pytest.mark.model)])
 def test_the_probe_is_answered(kind: str) -> None:
     with FakeTriton() if kind == "FakeTriton" else LocalServer() as server:
         assert check(server.url) == b"\x08\x01"

@@ -1,4 +1,5 @@
 """The page for those who come from openai-python: its code runs, against a small endpoint too, and its names exist."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from pages import run_blocks
 from recipes.needed import need
 from recipes.servers import RECIPES
 
@@ -18,7 +20,6 @@ from nupic_client.testing import FakeTriton, text_signature
 need("web")
 
 import openai
-from pages import run_blocks
 
 PAGE = RECIPES / "migrate-from-openai.md"
 

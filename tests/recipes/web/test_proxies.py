@@ -1,4 +1,5 @@
 """The page about proxies: nginx and Envoy with its configurations, before a server and before an application."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pages import run_blocks, write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
@@ -18,7 +20,6 @@ from nupic_client.testing import FakeTriton, silence, text_signature
 need("web")
 
 import httpx
-from pages import run_blocks, write_files
 
 PAGE = RECIPES / "proxies.md"
 
@@ -100,7 +101,7 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
         client.generate("Hi")
         triton.stop()
         with pytest.raises(
-            ConnectionFailedError, match="gateway.* does not reach the server|gateway answered 502"
+            ConnectionFailedError, match=r"gateway.* does not reach the server|gateway answered 502"
         ) as caught:
             client.generate("Hi")
         assert caught.value.retryable

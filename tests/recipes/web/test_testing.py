@@ -7,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES
 
 need("web")
 
-from pages import write_files
 
 PAGE = RECIPES / "testing.md"
 
@@ -38,14 +37,7 @@ def test_its_tests_pass(tmp_path: Path) -> None:
     assert re.search(r"^4 passed", said, re.MULTILINE), said
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "generation.text.strip() -> generation.text",
-        "max_tokens=10 -> max_tokens=11",
-        "HTTPException(503) -> HTTPException(500)",
-    ],
-)
-def test_they_can_fail(tmp_path: Path, change: str) -> None:
+def test_they_can_fail(tmp_path: Path) -> None:
+    change = "generation.text.strip() -> generation.text"
     folder = write_files(PAGE, tmp_path, "localhost:8001", timeout="timeout=10 -> timeout=1", change=change)
     assert "1 failed, 3 passed" in run(folder)

@@ -1,4 +1,5 @@
 """The page about TLS: its commands make the certificates, its code uses them."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -8,13 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pages import run_blocks
 from recipes.needed import need
 from recipes.servers import RECIPES
 
 need("web")
 
 import trustme
-from pages import run_blocks
 
 PAGE = RECIPES / "tls.md"
 

@@ -1,4 +1,5 @@
 """The page about workers: every command of its table, with two workers."""
+# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pages import write_files
 from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
@@ -15,7 +17,6 @@ from nupic_client.testing import FakeTriton, silence, sleep, text_signature
 need("web")
 
 import httpx
-from pages import write_files
 
 READY = 'client = StreamingClient("smollm2", url="localhost:8001", timeout=60)'
 """The line after which the preloaded applications also make a call."""
