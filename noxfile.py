@@ -51,7 +51,10 @@ INTEGRATIONS: Mapping[str, tuple[str, ...]] = {
     "jupyter": (),
 }
 """What the integrations are tested with, by the names of their modules: those of their extras, with ``_`` for ``-``."""
-RECIPES: Mapping[str, tuple[str, ...]] = {}
+RECIPES: Mapping[str, tuple[str, ...]] = {
+    "haystack": ("haystack-ai==3.4.1",),
+    "dspy": ("dspy==3.4.1",),
+}
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 
 nox.needs_version = ">=2025.2.9"
