@@ -88,6 +88,8 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
     "gradio": ("gradio==6.31.0",),
     # Some of what it needs has no wheels; an older traceloop-sdk wants a protobuf that is too old for tritonclient.
     "chainlit": ("chainlit==2.12.0", "traceloop-sdk==0.62.4", "--no-binary=literalai,syncer,cuid"),
+    "haystack": ("haystack-ai==3.4.1",),
+    "dspy": ("dspy==3.4.1",),
 }
 """Packages that the recipes of the documentation need, by the folder of their tests."""
 

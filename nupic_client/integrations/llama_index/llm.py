@@ -15,13 +15,11 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
     LLMMetadata,
-    ToolCallBlock,
 )
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
-from llama_index.core.llms.utils import parse_partial_json
+from llama_index.core.llms.llm import default_completion_to_prompt
 
 from nupic_client import ConfigurationError, Prompt, StreamingClient, user
 from nupic_client.integrations.llama_index.messages import prompt_of, tools_of
@@ -267,53 +265,6 @@ class NupicLLM(GuidedLLM):
         stream = await asked.__aenter__()
         return Responses(stream, stream.events(), answer.read)
 
-    def get_tool_calls_from_response(
-        self,
-        response: ChatResponse,
-        error_on_no_tool_call: bool = True,  # noqa: FBT001, FBT002 - the interface
-        **_kwargs: Any,
-    ) -> list[ToolSelection]:
-        """Return the calls of a response; those of a stream with the arguments that have come so far.
-
-        Args:
-            response: the response.
-            error_on_no_tool_call: whether a response without one is an error.
-
-        Raises:
-            ValueError: there is none.
-        """
-        blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
-        if not blocks and error_on_no_tool_call:
-            raise ValueError("the response must have at least one call of a tool, not none")
-        return [
-            ToolSelection(
-                tool_id=block.tool_call_id or "",
-                tool_name=block.tool_name,
-                tool_kwargs=_arguments(block.tool_kwargs),
-            )
-            for block in blocks
-        ]
-
-    def _prepare_chat_with_tools(
-        self,
-        tools: Sequence[Any],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,  # noqa: ARG002, FBT001, FBT002 - the interface
-        allow_parallel_tool_calls: bool = False,  # noqa: FBT001, FBT002 - the interface
-        tool_required: bool = False,  # noqa: FBT001, FBT002 - the interface
-        tool_choice: str | Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        messages = [*(chat_history or ())]
-        if user_msg is not None:
-            messages.append(ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg)
-        prepared = {"messages": messages, "allow_parallel_tool_calls": allow_parallel_tool_calls, **kwargs}
-        if tools:
-            prepared["tools"] = tools_of(tools)
-            prepared["tool_choice"] = tool_choice or ("required" if tool_required else "auto")
-        return prepared
-
     @llm_chat_callback()
     def _stream_parsed(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream an answer in JSON; ``raw["parsed"]`` of each response has its value so far."""
@@ -357,12 +308,3 @@ class NupicLLM(GuidedLLM):
         )  # LlamaIndex would leave it out, and a copy would be without its credentials
         state: dict[str, Any] = super().__getstate__()
         return state
-
-
-def _arguments(given: Any) -> Any:
-    if not isinstance(given, str):
-        return given
-    try:
-        return parse_partial_json(given) if given else {}
-    except ValueError:
-        return {}

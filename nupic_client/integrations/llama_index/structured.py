@@ -13,17 +13,18 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictInProgressEvent,
     LLMStructuredPredictStartEvent,
 )
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program.utils import create_flexible_model
 from llama_index.core.types import PydanticProgramMode
+
+from nupic_client.integrations.llama_index.calling import ToolCallingLLM
 
 __all__ = ["GuidedLLM"]
 
 dispatcher = instrumentation.get_dispatcher(__name__)
 
 
-class GuidedLLM(FunctionCallingLLM):
+class GuidedLLM(ToolCallingLLM):
     """A chat model whose structured predictions are held to their form by the server.
 
     With another ``pydantic_program_mode`` than the default LlamaIndex's own programs run.

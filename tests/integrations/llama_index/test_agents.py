@@ -11,7 +11,13 @@ need("llama_index")
 
 from integrations.llama_index.conftest import make_llm, models
 from llama_index.core import Document, Settings, VectorStoreIndex
-from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ToolCallResult
+from llama_index.core.agent.workflow import (
+    AgentStream,
+    AgentWorkflow,
+    FunctionAgent,
+    ReActAgent,
+    ToolCallResult,
+)
 from llama_index.core.tools import QueryEngineTool
 from pydantic import BaseModel
 
@@ -79,6 +85,22 @@ def test_an_agent_may_begin_with_a_tool_of_your_choice(llm, server):
     assert "guided_decoding_guide_type" not in server.requests[1].inputs
 
 
+def test_an_agent_may_do_without_tools_of_the_family():
+    steps = [
+        'Thought: I need a tool.\nAction: weather\nAction Input: {"city": "Paris"}',
+        "Thought: I can answer without using any more tools.\nAnswer: It is sunny.",
+    ]
+    with FakeTriton(models=models()) as server:
+        server.reply = lambda request: [steps[len(server.requests) - 1]]
+        llm = make_llm(server.url, formatter="vicuna")
+        assert not llm.metadata.is_function_calling_model
+        answer, events = asyncio.run(watched(ReActAgent(llm=llm, tools=[weather]), "How is the weather?"))
+        assert str(answer) == "It is sunny."
+        assert [each.tool_name for each in events if isinstance(each, ToolCallResult)] == ["weather"]
+        with pytest.raises(ValueError, match="FunctionCallingLLM"):
+            asyncio.run(watched(agent(llm), "How is the weather?"))
+
+
 def test_agents_hand_over_to_each_other(llm):
     team = AgentWorkflow(
         agents=[
@@ -88,11 +110,9 @@ def test_agents_hand_over_to_each_other(llm):
         root_agent="greeter",
     )
 
-    async def work():
-        return await team.run("handoff to_agent 'forecaster'")
-
-    answer = asyncio.run(work())
-    assert answer.response.content
+    answer, events = asyncio.run(watched(team, "handoff to 'forecaster'"))
+    assert "handoff" in {each.tool_name for each in events if isinstance(each, ToolCallResult)}
+    assert answer.current_agent_name == "forecaster"
 
 
 def test_an_agent_gives_an_object(llm):
