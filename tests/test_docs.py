@@ -176,7 +176,9 @@ def commands_of(line: str) -> Iterator[list[str]]:
 def shown_commands() -> list[list[str]]:
     blocks = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
     texts = [text for page in PAGES for text in blocks.findall(page.read_text(encoding="utf-8"))]
-    lines = [line for text in texts for line in text.replace("\\\n", "").splitlines() if "nupic-client" in line]
+    lines = [
+        line for text in texts for line in text.replace("\\\n", "").splitlines() if "nupic-client" in line
+    ]
     return [command for line in lines for command in commands_of(line)]
 
 

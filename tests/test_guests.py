@@ -14,6 +14,10 @@ PACKAGE = Path(nupic_client.__file__).parent
 GUESTS = ("batch", "bench", "integrations", "gateway")
 
 
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
 def private_imports(source: str, guest: str) -> Iterator[str]:
     """Yield what a module imports from the package that begins with an underscore; its own folder is its own business."""
     for node in ast.walk(ast.parse(source)):
@@ -25,7 +29,7 @@ def private_imports(source: str, guest: str) -> Iterator[str]:
             continue
         for name in names:
             first, *rest = name.split(".")
-            if first == "nupic_client" and rest[:1] != [guest] and any(part.startswith("_") and not part.endswith("__") for part in rest):
+            if first == "nupic_client" and rest[:1] != [guest] and any(map(is_private, rest)):
                 yield name
 
 
