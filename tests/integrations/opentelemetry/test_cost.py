@@ -1,5 +1,4 @@
 """Without an SDK a request costs a few calls of functions, and a token nothing; counted, not timed."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The code of the documentation's page runs as it is printed."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

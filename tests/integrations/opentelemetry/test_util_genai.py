@@ -1,5 +1,4 @@
 """What is written is what the conventions' own library for Python writes for the same request, key by key."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

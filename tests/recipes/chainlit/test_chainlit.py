@@ -1,5 +1,4 @@
 """The page about Chainlit: its application in Chainlit's server, and a socket as its page opens one."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

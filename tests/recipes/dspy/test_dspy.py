@@ -1,5 +1,4 @@
 """The page for DSPy runs as it is printed, and its engines do what DSPy expects."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

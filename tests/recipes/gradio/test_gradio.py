@@ -1,5 +1,4 @@
 """The page about Gradio: its application in a process, and Gradio's own client."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page for haystack runs as it is printed, and its component does what haystack expects."""
-# ruff: noqa: E402 - what is imported may be missing
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page about Streamlit, with Streamlit's own runner of applications, and in its server."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

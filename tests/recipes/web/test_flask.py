@@ -1,5 +1,4 @@
 """The page about Flask, under gunicorn with threads, over HTTP."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page about gevent: many slow answers at once in one process. The rest is in `tests/others/test_gevent.py`."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page about Kubernetes: its manifests against Kubernetes' schemas, and what they say of servers against servers."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page for those who come from openai-python: its code runs, against a small endpoint too, and its names exist."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

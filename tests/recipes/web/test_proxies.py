@@ -1,5 +1,4 @@
 """The page about proxies: nginx and Envoy with its configurations, before a server and before an application."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The page about TLS: its commands make the certificates, its code uses them."""
-# ruff: noqa: E402 - the session of the recipe alone has what is imported last
 
 from __future__ import annotations
 
