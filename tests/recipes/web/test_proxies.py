@@ -26,6 +26,8 @@ PAGE = RECIPES / "proxies.md"
 
 def reply(request):
     long = request.prompt.endswith("!")
+    if request.prompt == "late":
+        return [silence()]
     return (
         ["Once", silence()]
         if "silent" in request.prompt
@@ -106,6 +108,34 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
         ) as caught:
             client.generate("Hi")
         assert caught.value.retryable
+
+
+LIMITS = {
+    "nginx": (
+        "grpc_read_timeout 600s -> grpc_read_timeout 1s",
+        r"the gateway answered 504 \(Gateway Timeout\)",
+    ),
+    "envoy": (
+        "timeout: 0s -> timeout: 1s",
+        "the gateway does not reach the server: upstream request timeout",
+    ),
+    "envoy, silence": (
+        "stream_idle_timeout: 600s -> stream_idle_timeout: 1s",
+        "the gateway does not reach the server: stream timeout",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_what_is_said_when_its_time_is_over(name: str, triton: FakeTriton, tmp_path: Path) -> None:
+    change, text = LIMITS[name]
+    with (
+        proxy(name.partition(",")[0], triton, tmp_path, limit=change) as (url, _),
+        StreamingClient("smollm2", url, max_retries=0) as client,
+    ):
+        with pytest.raises(ConnectionFailedError, match=text):
+            client.generate("late")
+        triton.wait_for_cancellation()
 
 
 GZIP = "gzip on; gzip_types text/event-stream; gzip_min_length 0;"
