@@ -73,7 +73,7 @@ class RequestInfo(_WeaklyReferable):
     session: str = ""
     """The session that the request belongs to: the id of its `Conversation`, or ``session=``; empty without one."""
     output_type: Literal["json", "text"] | None = None
-    """The form that ``response_format=`` asks for; None without one."""
+    """The form that ``response_format=`` asks for, ``"json"`` or ``"text"``; None without one."""
     started: float = 0.0
     """When it began, a reading of ``time.monotonic``."""
     context: Any = field(default=None, repr=False)
@@ -139,8 +139,11 @@ class RequestContent:
     """
 
     prompt: str | tuple[Message, ...] = ""
+    """The messages of a conversation, or a text."""
     tools: tuple[Tool, ...] = ()
+    """Those that the model was offered."""
     answer: Message | None = None
+    """As far as it came, with its reasoning and its calls of tools; None where nothing came."""
 
 
 class Observer(Protocol):
