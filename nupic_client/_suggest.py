@@ -7,6 +7,10 @@ from collections.abc import Container, Iterable, Mapping
 __all__ = ["called_here", "did_you_mean", "listed"]
 
 
+_SHORTENED = 3
+"""As many letters, or more, can be the beginning of a name."""
+
+
 def did_you_mean(name: object, known: Iterable[str], *, most: int = 1) -> str:
     """Return the nearest of the known names as a question, to stand before the list of them.
 
@@ -21,29 +25,34 @@ def did_you_mean(name: object, known: Iterable[str], *, most: int = 1) -> str:
     Example:
         >>> did_you_mean("temprature", ["temperature", "top_p"])
         "did you mean 'temperature'? "
+        >>> did_you_mean("temp", ["temperature", "top_p"])
+        "did you mean 'temperature'? "
     """
     import difflib  # noqa: PLC0415  # only errors need it
 
-    near = difflib.get_close_matches(str(name), [*known], n=most)
+    text, known = str(name), [*known]
+    near = difflib.get_close_matches(text, known, n=most)
+    if not near and len(text) >= _SHORTENED:
+        near = [longer for longer in known if longer.startswith(text)][:most]
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 
 def called_here(name: str, known: Container[str]) -> str:
-    """Return what to write here for an option of another library, to stand before the list of the options.
+    """Return what to write here for an option of another library, to stand in place of the list of the options.
 
     Args:
         name: the name that is not known.
         known: the names that are: what only others have helps nobody.
 
     Returns:
-        The sentence and a semicolon; empty for a name that is not known from elsewhere either.
+        The sentence; empty for a name that is not known from elsewhere either.
 
     Example:
         >>> called_here("headers", ["metadata"])
-        "give metadata={'name': 'value'}; "
+        "give metadata={'name': 'value'}"
     """
     option, advice = _ELSEWHERE.get(name, ("", ""))
-    return f"{advice}; " if advice and (not option or option in known) else ""
+    return advice if not option or option in known else ""
 
 
 def _options(words: str, advice: str, option: str = "") -> dict[str, tuple[str, str]]:
@@ -58,12 +67,22 @@ _ELSEWHERE: Mapping[str, tuple[str, str]] = {
     **_options("repeat_penalty", "give repetition_penalty=", "repetition_penalty"),
     **_options("do_sample", "give temperature=0 for the most likely tokens", "temperature"),
     **_options("top_logprobs", "give logprobs= with their number", "logprobs"),
-    **_options("json_schema guided_json response_model schema", "give response_format=", "response_format"),
+    **_options(
+        "format json_schema guided_json response_model schema output_type",
+        "give response_format=",
+        "response_format",
+    ),
     **_options("functions", "give tools=", "tools"),
     **_options("function_call", "give tool_choice=", "tool_choice"),
     **_options(
         "chat_template_kwargs enable_thinking",
         "give template_variables={'name': value}",
+        "template_variables",
+    ),
+    **_options(
+        "think thinking reasoning_effort",
+        "give template_variables= with the variable of the model's template, such as {'enable_thinking': False};"
+        " reasoning= says where its text goes",
         "template_variables",
     ),
     **_options("headers extra_headers default_headers", "give metadata={'name': 'value'}", "metadata"),
@@ -90,9 +109,19 @@ _ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "give the text or the list of messages to generate or stream as the first argument",
         "max_tokens",
     ),
+    **_options(
+        "image images",
+        'put ImagePart(path) into the content of a message, as in user([TextPart("…"), ImagePart(path)])',
+        "max_tokens",
+    ),
+    **_options(
+        "options generation_config sampling_params config params",
+        "give each option by its name, as in max_tokens=100, or **options",
+        "max_tokens",
+    ),
     **_options("model", "each client is for one model: make one with StreamingClient(model)"),
-    **_options("api_key token", "give bearer_token= to the client"),
-    **_options("base_url host endpoint server_url address", "give url= to the client"),
+    **_options("api_key token auth_token access_token token_provider", "give bearer_token= to the client"),
+    **_options("base_url host port endpoint server_url address", "give url= to the client"),
     **_options(
         "use_tls use_ssl ssl verify root_certificates", "give a grpcs:// url and tls=TLS(…) to the client"
     ),

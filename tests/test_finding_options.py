@@ -190,12 +190,18 @@ def client():
         ("n", r"call client\.map\(\[prompt\] \* n\)"),
         ("messages", "give the text or the list of messages to generate or stream"),
         ("model", "each client is for one model"),
+        ("format", "give response_format="),
+        ("think", "give template_variables="),
+        ("images", r"put ImagePart\(path\) into the content"),
+        ("options", "give each option by its name"),
+        ("port", "give url= to the client"),
     ],
 )
 def test_a_word_from_elsewhere_gets_what_to_write_here(client, option, advice):
     for call in (client.generate, client.stream, client.astream, client.map):
-        with pytest.raises(TypeError, match=rf"there is no option '{option}': {advice}.*; the options are "):
+        with pytest.raises(TypeError, match=rf"there is no option '{option}': {advice}") as caught:
             call(["Hello"], **{option: 1})
+        assert "the options are" not in str(caught.value)
     if option != "model":
         with pytest.raises(TypeError, match=rf"there is no option '{option}': {advice}"):
             StreamingClient("m", "localhost:1", **{option: 1})
@@ -223,7 +229,7 @@ def test_each_word_from_elsewhere_is_no_option_and_leads_to_one(word):
     assert word not in OPTIONS
     option, _ = _ELSEWHERE[word]
     assert not option or option in OPTIONS
-    assert called_here(word, OPTIONS).endswith("; ")
+    assert called_here(word, OPTIONS)
 
 
 def test_examples_print_no_token_on_a_line_of_its_own():

@@ -41,8 +41,10 @@ def check_option_names(options: Iterable[str], known: Iterable[str]) -> None:
     known = [*known]
     for name in options:
         if name not in known:
-            near = called_here(name, known) or did_you_mean(name, known)
-            raise TypeError(f"there is no option {name!r}: {near}the options are {', '.join(sorted(known))}")
+            advice = called_here(name, known) or (
+                f"{did_you_mean(name, known)}the options are {', '.join(sorted(known))}"
+            )
+            raise TypeError(f"there is no option {name!r}: {advice}")
 
 
 def too_long(limit: int | None) -> str:

@@ -77,6 +77,8 @@ def test_options_do_not_change_with_the_mapping_they_came_from():
 
 
 def test_an_unknown_option_is_a_type_error_with_the_nearest_name():
+    with pytest.raises(TypeError, match="'temp': did you mean 'temperature'"):
+        CallOptions().override({"temp": 1})
     with pytest.raises(TypeError, match="'temprature': did you mean 'temperature'"):
         CallOptions().override({"temprature": 1})
 
