@@ -41,7 +41,7 @@ def generation(*, reason=FinishReason.STOP, tokens=None, **timing):
         ),
         (
             "time to first token 0.02 s · 5 tokens · stop",
-            generation(tokens=5, time_to_first_token=0.02, tokens_per_second=12917.0, chunks=5),
+            generation(tokens=5, time_to_first_token=0.02, chunks=5),
         ),
         ("0 tokens · length", generation(reason=FinishReason.LENGTH, tokens=0)),
     ],

@@ -825,7 +825,7 @@ def test_a_copy_has_the_configuration_and_its_own_connection(copied, triton):
     original.infer("a")
     twin = copied(original)
     original.close()
-    assert repr(twin) == repr(original)
+    assert repr(twin) == repr(original).replace(", closed", "")
     assert twin.infer("ä").only.tolist() == ["ä".encode()]
     assert authorizations(triton) == [f"Bearer {SECRET}"] * 6  # it asks for the model itself
     assert triton.connections == 2
