@@ -6,9 +6,6 @@ import argparse
 import contextlib
 import os
 import re
-import shlex
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +270,10 @@ def _file_errors(command: str, name: str) -> Iterator[Path]:
 
 def _edited(text: str) -> str:
     """Return what the user writes in an editor."""
+    import shlex  # noqa: PLC0415 - only this command needs them
+    import subprocess  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
     program = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
     with tempfile.TemporaryDirectory(prefix="nupic-chat-") as folder:
         file = Path(folder, "message.md")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,7 +11,7 @@ import nupic_client
 from nupic_client.cli.answer import answer_output, stream_answer
 from nupic_client.cli.options import shows_reasoning
 from nupic_client.cli.report import summary
-from nupic_client.cli.terminal import is_interactive, printable, say
+from nupic_client.cli.terminal import is_interactive, is_terminal, printable, say
 from nupic_client.cli.tools import runner
 from nupic_client.errors import ConfigurationError
 
@@ -97,9 +98,9 @@ class ChatSession:
         except KeyboardInterrupt:
             if not is_interactive():
                 raise
-            if self._tools:
-                output.end()
-                say("stopped; the message is forgotten")
+            output.end()
+            # The terminal shows ^C before it.
+            say(f"{_line_end()}stopped; the message is forgotten")
             return
         finally:
             output.end()
@@ -146,3 +147,7 @@ class ChatSession:
                     if call.name not in names:
                         say(printable(f"{call.name}: Error: there is no such tool, and the model is told"))
         return answer
+
+
+def _line_end() -> str:
+    return "\n" if is_terminal(sys.stderr) else ""
