@@ -50,7 +50,7 @@ _ENDED_IN_ORDER = re.compile(
 """Connections that a sound server ends, because of their age (gRFC A9) or of pings. Triton 2.51 says "enter idle" of the
 calls that still run when the grace is over, grpcio 1.85 "max connection age", both with UNAVAILABLE; new calls take another
 connection by themselves."""
-_GATEWAY_GAVE_UP = re.compile(r"^upstream request timeout|http2 header with status: (?:408|504)\b")
+_GATEWAY_GAVE_UP = re.compile(r"^(?:upstream request|stream) timeout|http2 header with status: (?:408|504)\b")
 """A gateway's limit for the first response."""
 _STOPS = re.compile(rf"{SERVER_STOPS}|^Cancelling all calls")
 """The last one is what servers of gRPC's own say of the calls that run when they stop (grpcio 1.85)."""

@@ -101,7 +101,7 @@ RULES = (
         "the server has no capacity for this now: the sequence waited for as long as the server allows",
     ),
     _rule(
-        r"^(upstream connect error|no healthy upstream|upstream request timeout|no_healthy_upstream)",
+        r"^(upstream connect error|no healthy upstream|upstream request timeout|no_healthy_upstream)|^stream timeout$",
         ConnectionFailedError,
         "UNAVAILABLE",
         "the gateway does not reach the server",

@@ -67,6 +67,7 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
         ("upstream connect error or disconnect/reset before headers", Meaning.SERVER_OUT),
         ("no healthy upstream", Meaning.SERVER_OUT),
         ("upstream request timeout", Meaning.LATE),
+        ("stream timeout", Meaning.LATE),
         ("Received http2 header with status: 502", Meaning.SERVER_OUT),
         ("Received http2 header with status: 503", Meaning.SERVER_OUT),
         ("Received http2 header with status: 504", Meaning.LATE),

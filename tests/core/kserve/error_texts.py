@@ -145,6 +145,7 @@ TEXTS = [
         retryable=True,
     ),
     Said("no healthy upstream", ConnectionFailedError, "UNAVAILABLE", retryable=True),
+    Said("stream timeout", ConnectionFailedError, "UNAVAILABLE", retryable=True),
     # requests that do not fit
     *(
         Said(text, RequestRejectedError)

