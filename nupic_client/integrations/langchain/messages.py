@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 from nupic_client import ConfigurationError, Message
 from nupic_client.messages import to_messages
 
-__all__ = ["conversation", "merged", "tool_choice"]
+__all__ = ["conversation", "merged", "read_tool_choice"]
 
 _ROLES = {"human": "user", "system": "system", "ai": "assistant", "tool": "tool", "function": "tool"}
 _THOUGHTS = frozenset({"reasoning", "thinking"})
@@ -120,7 +120,7 @@ def _plain(message: Message) -> bool:
     return isinstance(message.content, str) and not message.tool_calls and message.reasoning is None
 
 
-def tool_choice(value: Any, names: Sequence[str]) -> Any:
+def read_tool_choice(value: Any, names: Sequence[str]) -> Any:
     """Return LangChain's way to choose a tool as the package's.
 
     Args:

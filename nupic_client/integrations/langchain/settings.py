@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.utils import from_env, secret_from_env
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from nupic_client import (
     TLS,
@@ -70,19 +70,24 @@ class Connection(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
 
-    model: str = Field(alias="model_name")
+    model: str = Field(validation_alias=AliasChoices("model", "model_name"))
     """A friendly name of the registry, or the server's own name of a model. A call may name another one."""
-    url: str | list[str] | None = Field(default_factory=from_env("NUPIC_URL", default=None), alias="base_url")
+    url: str | list[str] | None = Field(
+        default_factory=from_env("NUPIC_URL", default=None), validation_alias=AliasChoices("url", "base_url")
+    )
     """The server's gRPC address or several, as for `StreamingClient`. Default: ``$NUPIC_URL``, else ``localhost:8001``."""
     token: SecretStr | None = Field(
-        default_factory=secret_from_env("NUPIC_TOKEN", default=None), alias="api_key"
+        default_factory=secret_from_env("NUPIC_TOKEN", default=None),
+        validation_alias=AliasChoices("token", "api_key"),
     )
     """The bearer token. Default: ``$NUPIC_TOKEN``."""
     tls: TLS | None = None
     """Certificates for a ``grpcs://`` url."""
     allow_insecure_token: bool = False
     """Send the token in plain text to another machine."""
-    timeout: float | Timeouts | None = Field(default=None, alias="request_timeout")
+    timeout: float | Timeouts | None = Field(
+        default=None, validation_alias=AliasChoices("timeout", "request_timeout")
+    )
     """Seconds for a whole call, or all its deadlines as `Timeouts`."""
     max_retries: int | RetryPolicy | None = None
     """How often a request is sent again that failed before anything of its answer had arrived."""
@@ -144,7 +149,9 @@ class TextModel(Connection):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
-    stop: str | list[str] | None = Field(default=None, alias="stop_sequences")
+    stop: str | list[str] | None = Field(
+        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
+    )
     seed: int | None = None
     repetition_penalty: float | None = None
     presence_penalty: float | None = None

@@ -45,8 +45,8 @@ class _Running:
 
     Args:
         span: of the request.
-        attributes: of its metrics.
-        said: what was said, for the event.
+        attributes: those that it began with.
+        embeds: whether it is one for embeddings.
     """
 
     __slots__ = ("attributes", "content", "embeds", "span")
@@ -56,6 +56,7 @@ class _Running:
         self.attributes = attributes
         self.embeds = embeds
         self.content: RequestContent | None = None
+        """What was said, where that is to be written."""
 
 
 class Telemetry(TracingObserver):
@@ -130,9 +131,8 @@ class Telemetry(TracingObserver):
         if span.is_recording():
             span.set_attributes(request_of(self._names, info))
         current = contexts.set_value(_MARK, info.request_id, trace.set_span_in_context(span))
-        contexts.attach(
-            current
-        )  # the context is a copy that ends with the request: nothing is to be detached
+        # The context is a copy that ends with the request: nothing is to be detached.
+        contexts.attach(current)
         return _Running(span, attributes, embeds=operation == "embeddings")
 
     def on_retry(self, info: RequestInfo, error: Exception, pause: float, attempt: int) -> None:
@@ -153,21 +153,21 @@ class Telemetry(TracingObserver):
         running = info.context
         if running is None:
             return
-        names, span, error = self._names, running.span, outcome.error
+        names, span = self._names, running.span
         ended = at_end(names, info, outcome)
-        if (
-            self._provider is None
-            and provider_of(outcome.model or info.model) != running.attributes[names.provider]
-        ):
+        if self._provider is None and outcome.model:
             ended[names.provider] = provider_of(outcome.model)
+        self._end(running, outcome, ended)
         context = trace.set_span_in_context(span)
         self._record(running, outcome, ended, context)
         if self._content.emits and not running.embeds:
             self._emit(running, {**running.attributes, **request_of(names, info), **ended}, outcome, context)
+
+    def _end(self, running: _Running, outcome: RequestOutcome, ended: dict[str, Any]) -> None:
+        span, error = running.span, outcome.error
         if span.is_recording():
-            if self._content.span and running.content is not None:
-                ended.update(as_json(self._said(running.content, outcome)))
-            span.set_attributes(ended)
+            said = self._said(running, outcome) if self._content.span else {}
+            span.set_attributes({**ended, **as_json(said)})
             if error is not None:
                 span.set_status(StatusCode.ERROR, description_of(error, with_content=self._content.span))
         span.end()
@@ -183,8 +183,8 @@ class Telemetry(TracingObserver):
     def _emit(
         self, running: _Running, attributes: dict[str, Any], outcome: RequestOutcome, context: Any
     ) -> None:
-        if self._content.event and running.content is not None:
-            attributes.update(self._said(running.content, outcome))
+        if self._content.event:
+            attributes.update(self._said(running, outcome))
         record = LogRecord(
             timestamp=time.time_ns(),
             context=context,
@@ -194,9 +194,11 @@ class Telemetry(TracingObserver):
         )
         self._logger.emit(record)
 
-    def _said(self, content: RequestContent, outcome: RequestOutcome) -> dict[str, Any]:
+    def _said(self, running: _Running, outcome: RequestOutcome) -> dict[str, Any]:
+        if running.content is None:  # of embeddings
+            return {}
         reason = None if outcome.finish_reason is None else str(outcome.finish_reason)
-        return content_attributes(self._names, content, reason)
+        return content_attributes(self._names, running.content, reason)
 
 
 class ContentTelemetry(Telemetry, ContentObserver):

@@ -132,7 +132,7 @@ class TestEmbeddedModel:
     """A real model of 135 million parameters: it may answer nonsense, but the agent runs to its end."""
 
     def test_an_agent_with_two_tools_runs_to_its_end(self, local_server):
-        model = chat(local_server, temperature=0, max_tokens=60, repetition_penalty=1.3)
+        model = chat(local_server, temperature=0, max_tokens=150, repetition_penalty=1.3)
         calls = []
 
         def capital(country: str) -> str:

@@ -22,6 +22,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.tools import tool
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from pydantic import BaseModel, Field
 
@@ -165,6 +166,13 @@ class TestTools:
         answer = chat(server).bind_tools([weather], tool_choice=choice).invoke("Hello!")
         assert bool(answer.tool_calls) is called
         assert ("weather" in server.requests[0].prompt) is (choice != "none")
+
+    @pytest.mark.parametrize(
+        "given", [weather, tool(weather), {"name": "weather", "input_schema": {"type": "object"}}]
+    )
+    def test_tools_of_a_call(self, server, given):
+        answer = chat(server).invoke("How is the weather in Paris?", tools=[given])
+        assert answer.tool_calls[0]["name"] == "weather"
 
     def test_a_choice_that_there_is_not(self, server):
         with pytest.raises(ConfigurationError, match="'whether'"):

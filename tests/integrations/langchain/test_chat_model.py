@@ -7,6 +7,7 @@ import copy
 import gc
 import inspect
 import pickle
+import threading
 
 import pytest
 from integrations.needed import need
@@ -30,7 +31,7 @@ from pydantic import ValidationError
 import nupic_client
 from nupic_client import PromptFormatter, RequestError, Timeouts
 from nupic_client.integrations.langchain import ChatNupic, NupicEmbeddings, NupicLLM
-from nupic_client.testing import FakeTriton, fail, silence, sleep, text_signature
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
 
 ENDLESS = ["Once", " upon", silence()]
 DEAD = "127.0.0.1:1"
@@ -158,7 +159,7 @@ class TestErrors:
     def test_the_timeout_of_a_call(self, server):
         server.reply = ENDLESS
         with pytest.raises(TimeoutError):
-            chat(server).invoke("Who?", timeout=0.3)
+            chat(server).invoke("Who?", timeout=3)
         server.wait_for_cancellation()
 
     def test_a_server_that_is_not_there(self):
@@ -381,9 +382,22 @@ class TestCopies:
 
 class TestMany:
     def test_a_batch_is_that_many_streams_at_the_same_time(self, server):
-        server.reply = lambda request: ["Hi", sleep(0.5)]
-        answers = chat(server).batch([f"{n}" for n in range(50)], config={"max_concurrency": 50})
-        assert len(answers) == len(server.requests) == 50
+        server.reply = ["Hi", silence()]
+        model = chat(server)
+        results = []
+        prompts = [f"{n}" for n in range(50)]
+        config = {"max_concurrency": 50}
+        thread = threading.Thread(
+            target=lambda: results.extend(model.batch(prompts, config=config, return_exceptions=True))
+        )
+        thread.start()
+        try:
+            server.wait_for_requests(50, timeout=60)
+        finally:
+            model.close()
+            thread.join(60)
+        assert len(results) == 50
+        assert {type(result).__name__ for result in results} <= {"StreamClosedError", "ConnectionFailedError"}
         assert server.calls.count("ModelStreamInfer") == 50
 
     async def test_an_async_batch(self, server):

@@ -32,7 +32,7 @@ from nupic_client import (
 )
 from nupic_client._core.kserve import wire
 from nupic_client.integrations.opentelemetry import attributes as made
-from nupic_client.testing import FakeTriton, abort, silence, text_signature
+from nupic_client.testing import EndpointGroup, FakeTriton, abort, silence, text_signature
 
 QUICK = RetryPolicy(max_retries=2, initial_backoff=0.01)
 WAYS = pytest.mark.parametrize("ask", [generate, agenerate, map_, amap])
@@ -336,18 +336,18 @@ def test_each_retry_is_an_event_and_no_span(memory, server, ask):
 
 
 def test_a_retry_on_another_server_names_both(memory):
-    with FakeTriton([abort("UNAVAILABLE", "away")]) as bad, FakeTriton(["a"]) as good:
-        with StreamingClient("gpt.streaming", [bad.url, good.url], max_retries=QUICK) as client:
+    replies = [[abort("UNAVAILABLE", "away")], ["a"]]
+    with EndpointGroup(2, reply=lambda request: replies.pop(0)) as group:
+        with StreamingClient("gpt.streaming", group.urls, max_retries=QUICK) as client:
             memory.instrument(client)
-            while not (memory.spans and memory.spans[-1].events):
-                memory.forget()
-                assert client.generate("hi").endpoint == good.url
+            good = client.generate("hi").endpoint
+        (bad,) = {*group.urls} - {good}
     attributes = memory.attributes
     check_types(attributes)
-    assert attributes["nupic.endpoints"] == (bad.url, good.url)
-    assert f"{attributes['server.address']}:{attributes['server.port']}" == good.url
+    assert attributes["nupic.endpoints"] == (bad, good)
+    assert f"{attributes['server.address']}:{attributes['server.port']}" == good
     event = dict(memory.span().events[0].attributes)
-    assert f"{event['server.address']}:{event['server.port']}" == bad.url
+    assert f"{event['server.address']}:{event['server.port']}" == bad
 
 
 # --- embeddings, and what is none of it

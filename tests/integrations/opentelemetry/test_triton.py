@@ -148,9 +148,10 @@ def test_a_single_answer(memory, triton, sink, ask):
         check(memory, sink, "gpt", lambda: ask(client))
 
 
-def test_over_http(memory, triton, sink):
-    with HttpInferenceClient("gpt", triton.http_url) as client, memory.instrument(client):
-        check(memory, sink, "gpt", lambda: generate(client))
+@pytest.mark.parametrize(("ask", "model"), [(generate, "gpt"), (stream, "gpt.streaming")])
+def test_over_http(memory, triton, sink, ask, model):
+    with HttpInferenceClient(model, triton.http_url) as client, memory.instrument(client):
+        check(memory, sink, model, lambda: ask(client))
 
 
 def test_what_is_not_sampled_here_is_traced_there_nonetheless(triton, sink):
