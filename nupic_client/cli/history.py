@@ -47,7 +47,7 @@ class ChatHistory:
     def __init__(self, path: Path | None, secrets: Collection[str] = ()) -> None:
         self._path = path
         self._secrets = [secret for secret in secrets if secret]
-        self.entries = self._read()
+        self.entries: list[str] = self._read()
 
     @classmethod
     def of_user(cls, *, kept: bool, secrets: Collection[str] = ()) -> ChatHistory:
