@@ -37,7 +37,8 @@ _SECRETS = re.compile(
 class ChatHistory:
     """What was typed, the oldest first: this chat's in memory, and in a file for the next one.
 
-    A message that begins with a blank, or has what looks like a secret, is not kept. A file that cannot be used is none.
+    A message that begins with a blank, or has what looks like a secret, is not kept. A file that cannot be used is none, and
+    neither is a device or a pipe, as ``/dev/null``: its permissions are everybody's, and a pipe would wait for somebody.
 
     Args:
         path: the file; None keeps nothing.
@@ -45,7 +46,7 @@ class ChatHistory:
     """
 
     def __init__(self, path: Path | None, secrets: Collection[str] = ()) -> None:
-        self._path = path
+        self._path = path if path is not None and _may_be_used(path) else None
         self._secrets = [secret for secret in secrets if secret]
         self.entries: list[str] = self._read()
 
@@ -122,6 +123,13 @@ class ChatHistory:
         if self._path is not None:
             replace_file(self._path, "".join(f"{json.dumps(entry)}\n" for entry in kept).encode())
         return kept
+
+
+def _may_be_used(path: Path) -> bool:
+    try:
+        return path.is_file() or not path.exists()
+    except OSError:
+        return False
 
 
 def _entry(line: str) -> str:

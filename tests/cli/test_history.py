@@ -1,8 +1,11 @@
 """What is kept of a chat for the next one: for its user alone, bounded, and without secrets."""
 
 import json
+import os
+import select
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +94,23 @@ def test_a_place_that_cannot_be_written_is_no_reason_to_stop(tmp_path):
     nowhere = ChatHistory(tmp_path / "file" / "chat-history")
     assert nowhere.add("Hi")
     assert nowhere.entries == ["Hi"]
+
+
+@posix
+def test_a_device_or_a_pipe_is_no_history(tmp_path):
+    leader, terminal = os.openpty()
+    try:
+        device = Path(os.ttyname(terminal))
+        mode = device.stat().st_mode
+        assert ChatHistory(device).add("Hi")
+        assert device.stat().st_mode == mode
+        assert select.select([leader], [], [], 0)[0] == []
+    finally:
+        os.close(leader)
+        os.close(terminal)
+    os.mkfifo(tmp_path / "pipe")
+    assert ChatHistory(tmp_path / "pipe").entries == []
+    assert ChatHistory(tmp_path / ("x" * 5000)).entries == []
 
 
 def test_where_it_is_and_how_it_is_switched_off(tmp_path, monkeypatch):
