@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("ray")
 
