@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from needed import need
+from pages import ROOT
 
 CONFTEST = """
 import sys
@@ -54,6 +57,28 @@ def output(folder, *arguments):
         timeout=120,
     )
     return done.stdout
+
+
+def rows(table):
+    """Return the keys of a table in noxfile.py, which cannot be imported without nox."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    (found,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table
+    )
+    assert isinstance(found, ast.Dict)
+    return {ast.literal_eval(key) for key in found.keys if key is not None}
+
+
+@pytest.mark.parametrize("kind", ["integrations", "recipes"])
+def test_each_folder_has_its_session_which_the_contributors_are_told_of(kind):
+    folders = {path.parent.name for path in (ROOT / "tests" / kind).glob("*/test_*.py")}
+    assert rows(kind.upper()) == folders
+    (line,) = re.findall(
+        rf"^\| `{kind}` \| .*$", (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {*re.findall(r"`(\w+)`", line)} == {kind, *folders}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("langchain", "integrations"), ("web", "recipes")])
