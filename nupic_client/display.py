@@ -1,6 +1,6 @@
 """Texts of models and servers for those who look at them: in a terminal, in a notebook, and figures as one line.
 
-Whoever shows an answer shows what somebody else wrote: these functions take the teeth out of it.
+Whoever shows an answer shows what somebody else wrote: these functions make it harmless.
 """
 
 from __future__ import annotations

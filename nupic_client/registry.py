@@ -13,6 +13,7 @@ from nupic_client._public import publish
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError, UnknownModelError
 from nupic_client.model_spec import ModelSpec, specs_from_file, specs_from_toml
+from nupic_client.naming import STREAMING_SUFFIX, unary_name
 from nupic_client.prompts import PromptFormatter, formatter_for, guess_family
 
 __all__ = [
@@ -22,9 +23,6 @@ __all__ = [
     "get_prompt_formatter",
     "model_naming_mapping",
 ]
-
-
-_SUFFIX = ".streaming"
 
 
 class ModelRegistry(Mapping[str, ModelSpec]):
@@ -138,10 +136,10 @@ class ModelRegistry(Mapping[str, ModelSpec]):
 
     def _did_you_mean(self, name: str) -> str:
         names = [*self._specs, *self._names]
-        if isinstance(name, str) and name.endswith(_SUFFIX):
+        if isinstance(name, str) and name.endswith(STREAMING_SUFFIX):
             # What all names have in common does not make them near.
-            stem = name.removesuffix(_SUFFIX)
-            names = [each for each in names if did_you_mean(stem, [each.removesuffix(_SUFFIX)])]
+            stem = unary_name(name)
+            names = [each for each in names if did_you_mean(stem, [unary_name(each)])]
         return did_you_mean(name, names, most=3)
 
 

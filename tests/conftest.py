@@ -13,6 +13,7 @@ import pytest
 from again import note_death, run_again, tell
 from hypothesis import settings
 from marks import mark
+from needed import fail_skips
 
 # No test may depend on being fast: Hypothesis fails an example that takes more than 200 ms, which a busy machine does.
 settings.register_profile("patient", deadline=None)
@@ -21,6 +22,11 @@ settings.load_profile("patient")
 # A shell that starts the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no test look green that was skipped in the session that is there for it."""
+    fail_skips(config)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -64,18 +64,12 @@ class _StreamSender:
     async def send(self, prompt: BenchPrompt, planned: float | None) -> Measurement:
         options = _options(self._options, prompt)
         start = clock() if planned is None else planned
-        first = second = last = None
-        chunks = 0
+        chunks = _Chunks()
         async with self._client.astream(prompt.prompt, **options) as stream:
             async for _ in stream:
-                last = clock()
-                chunks += 1
-                if first is None:
-                    first = last
-                elif second is None:
-                    second = last
+                chunks.note()
             generation = await stream.result()
-        return _measured(prompt, generation, start, first, second, last, chunks)
+        return _measured(prompt, generation, start, chunks)
 
     def close(self) -> None:
         pass
@@ -117,22 +111,16 @@ class _HttpSender:
 
     def _stream(self, prompt: BenchPrompt, planned: float | None) -> Measurement:
         start = clock() if planned is None else planned
-        first = second = last = None
-        chunks = 0
+        chunks = _Chunks()
         with self._client.stream(prompt.prompt, **_options(self._options, prompt)) as stream:
             self._streams.add(stream)
             try:
                 for _ in stream:
-                    last = clock()
-                    chunks += 1
-                    if first is None:
-                        first = last
-                    elif second is None:
-                        second = last
+                    chunks.note()
                 generation = stream.result()
             finally:
                 self._streams.discard(stream)
-        return _measured(prompt, generation, start, first, second, last, chunks)
+        return _measured(prompt, generation, start, chunks)
 
     def _generate(self, prompt: BenchPrompt, planned: float | None) -> Measurement:
         start = clock() if planned is None else planned
@@ -149,21 +137,38 @@ def _options(options: Mapping[str, Any], prompt: BenchPrompt) -> GenerateOptions
     return cast("GenerateOptions", given)
 
 
+class _Chunks:
+    """When the chunks of an answer came."""
+
+    __slots__ = ("count", "first", "last", "second")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: float | None = None
+        self.second: float | None = None
+        self.last: float | None = None
+
+    def note(self) -> None:
+        """Note that a chunk has come now."""
+        self.last = clock()
+        self.count += 1
+        if self.first is None:
+            self.first = self.last
+        elif self.second is None:
+            self.second = self.last
+
+
 def _measured(
-    prompt: BenchPrompt,
-    generation: Generation,
-    start: float,
-    first: float | None = None,
-    second: float | None = None,
-    last: float | None = None,
-    chunks: int = 0,
+    prompt: BenchPrompt, generation: Generation, start: float, chunks: _Chunks | None = None
 ) -> Measurement:
+    end = clock()
+    chunks = chunks or _Chunks()
     return Measurement(
         start=start,
-        first=first,
-        second=second,
-        last=clock() if last is None else last,
-        chunks=chunks,
+        first=chunks.first,
+        second=chunks.second,
+        last=end if chunks.last is None else chunks.last,
+        chunks=chunks.count,
         output_tokens=generation.usage.output_tokens,
         input_tokens=generation.usage.input_tokens,
         words=prompt.words,

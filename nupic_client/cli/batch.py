@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
-import threading
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.cli.batch_report import BatchDisplay, advice, summary
@@ -14,6 +12,7 @@ from nupic_client.cli.connection import connect, other_client
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import ExitCode, exit_code_of
 from nupic_client.cli.options import add_generation_arguments, sampling_options
+from nupic_client.cli.signals import stopped_by_signals
 from nupic_client.cli.terminal import complain, say
 from nupic_client.errors import ConfigurationError, NupicError
 
@@ -135,7 +134,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             **sampling_options(arguments),
         )
         try:
-            with _stopped_by_signals(job, arguments):
+            with _stopped(job, arguments):
                 report = job.run()
         except NupicError as error:
             if isinstance(error, ConfigurationError):  # before anything was sent
@@ -169,7 +168,7 @@ def _outcome(report: BatchReport, arguments: argparse.Namespace) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(job: BatchJob, arguments: argparse.Namespace) -> Iterator[None]:
+def _stopped(job: BatchJob, arguments: argparse.Namespace) -> Iterator[None]:
     """Let the first Ctrl-C end a job in good order and the second one at once; SIGTERM is the same."""
     count = 0
 
@@ -185,13 +184,5 @@ def _stopped_by_signals(job: BatchJob, arguments: argparse.Namespace) -> Iterato
             with contextlib.suppress(OSError):
                 os.write(2, text.encode())
 
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                before[number] = signal.signal(number, stop)
-    try:
+    with stopped_by_signals(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

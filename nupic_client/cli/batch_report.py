@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from nupic_client.cli.terminal import say
+from nupic_client.cli.terminal import is_terminal, say
 
 if TYPE_CHECKING:
     from nupic_client.batch import BatchProgress, BatchReport
@@ -32,9 +32,7 @@ class BatchDisplay:
 
     def show(self, text: str) -> None:
         """Show a text in place of the one before."""
-        if sys.stderr is None:
-            return
-        if not sys.stderr.isatty():
+        if not is_terminal(sys.stderr):
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + _EVERY
                 say(text)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
-import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nupic_client
@@ -22,6 +21,7 @@ from nupic_client.cli.connection import connect, connect_inference
 from nupic_client.cli.credentials import credentials
 from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.options import add_generation_arguments, generation_options, sampling_options
+from nupic_client.cli.signals import stopped_by_signals
 from nupic_client.cli.terminal import TextOutput, complain, json_text
 from nupic_client.errors import ConnectionFailedError, DeadlineExceededError
 
@@ -122,12 +122,8 @@ def _settings(arguments: argparse.Namespace) -> Iterator[BenchSettings]:
     for concurrency in arguments.concurrency or [None]:
         for rate in arguments.request_rate or [None]:
             settings = BenchSettings(concurrency=concurrency, request_rate=rate, **common)
-            display = (
-                None
-                if arguments.quiet
-                else BenchDisplay(f"{settings.load.replace('_', ' ')} {settings.level:g}")
-            )
-            yield BenchSettings(concurrency=concurrency, request_rate=rate, progress=display, **common)
+            title = f"{settings.load.replace('_', ' ')} {settings.level:g}"
+            yield settings if arguments.quiet else replace(settings, progress=BenchDisplay(title))
 
 
 @contextlib.contextmanager
@@ -153,7 +149,7 @@ def _measured(client: BenchClient, settings: BenchSettings, arguments: argparse.
 
     job = BenchJob(arguments.model, client=client, settings=settings)
     try:
-        with _stopped_by_signals(job):
+        with _stopped(job):
             return job.run()
     finally:
         if isinstance(settings.progress, BenchDisplay):
@@ -183,7 +179,7 @@ def _outcome(reports: list[BenchReport]) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(job: BenchJob) -> Iterator[None]:
+def _stopped(job: BenchJob) -> Iterator[None]:
     """Let the first Ctrl-C end a benchmark with its report and the second one at once; SIGTERM is the same."""
     stops = 0
 
@@ -194,13 +190,5 @@ def _stopped_by_signals(job: BenchJob) -> Iterator[None]:
             raise KeyboardInterrupt
         job.stop()
 
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                before[number] = signal.signal(number, stop)
-    try:
+    with stopped_by_signals(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

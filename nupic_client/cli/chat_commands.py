@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nupic_client._suggest import did_you_mean, listed
+from nupic_client.display import printable
 from nupic_client.errors import ConfigurationError
 from nupic_client.sampling import OPTION_NAMES, SamplingParams
 
@@ -79,7 +80,8 @@ def completions(line: str, models: Callable[[], Iterable[str]]) -> list[str]:
         known = sorted([*OPTION_NAMES, *SWITCHES])
     elif command == "/set" and len(words) == 2:
         known = SWITCHES.get(words[0], ("default",))
-    return [name for name in known if name.startswith(word)]
+    # Names of models are the server's: readline and a terminal may take a control character in one for a command.
+    return [name for name in known if name.startswith(word) and name == printable(name)]
 
 
 def setting_name(text: str) -> str:

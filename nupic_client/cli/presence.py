@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ModelUnavailableError, NupicError
+from nupic_client.naming import unary_name
 
 if TYPE_CHECKING:
     import nupic_client
 
 __all__ = ["check_model", "streaming_models", "why_not_ready"]
-
-
-_END = ".streaming"
 
 
 def check_model(server: nupic_client.ServerClient, client: nupic_client.StreamingClient) -> None:
@@ -37,8 +35,8 @@ def check_model(server: nupic_client.ServerClient, client: nupic_client.Streamin
 
 def _nearest(name: str, models: list[str]) -> str:
     """Return the near ones of the models, whose names are compared without their usual end."""
-    by_base = {model.removesuffix(_END): model for model in models}
-    near = did_you_mean(name.removesuffix(_END), by_base)
+    by_base = {unary_name(model): model for model in models}
+    near = did_you_mean(unary_name(name), by_base)
     for base, model in by_base.items():
         near = near.replace(f"{base!r}", f"{model!r}")
     return near

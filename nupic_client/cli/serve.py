@@ -14,7 +14,7 @@ from nupic_client import local
 from nupic_client.cli.connection import embedded_server
 from nupic_client.cli.credentials import add_token_arguments, token_of
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.terminal import say
+from nupic_client.cli.terminal import is_terminal, say
 from nupic_client.config import DEFAULT_URL
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.progress import ProgressLine
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         say(f"try: {_example(server.url, arguments)}")
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
-        say("\nstopped" if sys.stderr.isatty() else "stopped")  # the terminal shows ^C before it
+        say("\nstopped" if is_terminal(sys.stderr) else "stopped")  # the terminal shows ^C before it
     return ExitCode.OK
 
 

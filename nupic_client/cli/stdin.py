@@ -75,11 +75,8 @@ def _piped_text(patience: float, *, needed: bool, exact: bool) -> str:
             f"nothing came on stdin for {patience:.0f} s: going on without it. Give - to wait for it, or </dev/null"
         )
         return ""
-    data = b""
-    while chunk:
-        data += chunk
-        chunk = chunks.get()
-    return decoded(data, exact=exact)
+    found = [chunk, *(iter(chunks.get, b"") if chunk else ())]
+    return decoded(b"".join(found), exact=exact)
 
 
 def _first(chunks: queue.SimpleQueue[bytes], patience: float, *, needed: bool) -> bytes:

@@ -1,1 +1,1 @@
-"""What connects the clients with other libraries: one module each, which needs the extra of the same name."""
+"""What connects the clients with other libraries: a module or package each, and its extra if it needs one."""

@@ -101,6 +101,10 @@ def test_a_file_gets_a_line_now_and_then(monkeypatch):
     assert log.getvalue() == "12,345 done\n" * 2
 
 
-def test_without_stderr_nothing_is_said(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)
+@pytest.mark.parametrize("closed", [True, False])
+def test_without_stderr_nothing_is_said(monkeypatch, closed):
+    stderr = io.StringIO() if closed else None
+    monkeypatch.setattr(sys, "stderr", stderr)
+    if stderr is not None:
+        stderr.close()
     BatchDisplay()(PROGRESS)

@@ -175,6 +175,10 @@ def test_lines_are_completed(line, words):
     assert completions(line, lambda: ["gpt.streaming", "smollm2.streaming"]) == words
 
 
+def test_a_name_that_controls_a_terminal_completes_nothing():
+    assert completions("/model ", lambda: ["a\x1b[31m", "b\u202e", "c"]) == ["c"]
+
+
 def test_files_are_completed(tmp_path, monkeypatch):
     (tmp_path / "talk.json").touch()
     (tmp_path / "talks").mkdir()

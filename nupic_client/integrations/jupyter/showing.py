@@ -143,8 +143,7 @@ class _Display:
         """Show the whole answer."""
         text = generation.text
         bundle = self._bundle(text)
-        calls = [f"{call.name}({call.arguments})" for call in generation.tool_calls]
-        for call in calls:
+        for call in _calls(generation):
             bundle = _below(bundle, f"```\n{call}\n```", call)
         self._put(self._with_stats(bundle, summary(generation)))
         _Shown.of(self._shell).note(generation)
@@ -198,6 +197,8 @@ class _Terminal:
         """End the line, and print the figures."""
         if not self._begun:
             self.add(generation.text)
+        for call in _calls(generation):
+            _write(f"\n{printable_lines(call)}")
         _write(f"\n[{printable_lines(summary(generation))}]\n" if self._stats else "\n")
         shell = get_ipython()
         if shell is not None:
@@ -237,6 +238,10 @@ class _Shown:
         last, cell = self._last or (None, 0)
         if generation is not last or cell != self._shell.execution_count:
             raise NotImplementedError
+
+
+def _calls(generation: Generation) -> list[str]:
+    return [f"{call.name}({call.arguments})" for call in generation.tool_calls]
 
 
 def _below(bundle: dict[str, str], markdown: str, plain: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("jupyter")
 

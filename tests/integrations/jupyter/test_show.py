@@ -7,7 +7,7 @@ import asyncio
 import itertools
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("jupyter")
 
@@ -16,7 +16,7 @@ from integrations.jupyter.notebooks import html_of, interrupt_when_shown, output
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import DisplayHandle
 
-from nupic_client import ConfigurationError, RequestError, StreamingClient
+from nupic_client import ConfigurationError, RequestError, StreamingClient, Tool, user
 from nupic_client.integrations.jupyter import ashow, show, showing
 from nupic_client.testing import fail, silence, sleep
 
@@ -160,6 +160,19 @@ def test_a_terminal_gets_the_text_as_it_comes(client, capsys, server):
     assert capsys.readouterr().out == "a␛[31m\nb\n"
     show(generation, stats=False)
     assert capsys.readouterr().out == "a␛[31m\nb\n"
+
+
+@pytest.mark.usefixtures("no_shell")
+def test_a_terminal_shows_calls_of_tools(server, capsys):
+    server.reply = ['<tool_call>\n{"name": "weather", "arguments": {"city": "\\u001b[31m"}}\n</tool_call>']
+    weather = Tool(
+        "weather", "Tell the weather.", {"type": "object", "properties": {"city": {"type": "string"}}}
+    )
+    with StreamingClient("smollm2", formatter="hermes") as client:
+        show(client.stream([user("Hi")], tools=[weather]), stats=False)
+    out = capsys.readouterr().out
+    assert "weather({" in out
+    assert "\x1b" not in out
 
 
 @pytest.mark.usefixtures("no_shell")

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("langchain")
 

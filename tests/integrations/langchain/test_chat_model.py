@@ -10,7 +10,7 @@ import pickle
 import threading
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("langchain")
 

@@ -7,7 +7,7 @@ import gc
 import pickle
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("langchain")
 

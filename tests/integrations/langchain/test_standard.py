@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("langchain")
 

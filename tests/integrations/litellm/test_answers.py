@@ -8,7 +8,7 @@ import json
 import threading
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("litellm")
 

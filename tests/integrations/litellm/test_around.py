@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("litellm")
 

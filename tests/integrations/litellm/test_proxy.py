@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("litellm")
 

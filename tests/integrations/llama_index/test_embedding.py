@@ -10,7 +10,7 @@ import pickle
 
 import pytest
 from integrations.llama_index.conftest import WIDTH, models
-from integrations.needed import need
+from needed import need
 
 need("llama_index")
 

@@ -7,7 +7,7 @@ import io
 from types import SimpleNamespace
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("llama_index")
 

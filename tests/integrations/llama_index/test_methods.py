@@ -13,7 +13,7 @@ import pickle
 import threading
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("llama_index")
 

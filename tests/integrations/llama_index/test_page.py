@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from integrations.llama_index.conftest import WIDTH, WordCounter, vectors
-from integrations.needed import need
+from needed import need
 from pages import ROOT, run_blocks
 
 from nupic_client.testing import FakeTriton, ServedModel, competent_model, text_signature

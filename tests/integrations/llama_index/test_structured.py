@@ -7,7 +7,7 @@ import contextlib
 import json
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("llama_index")
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("llama_index")
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("llm")
 

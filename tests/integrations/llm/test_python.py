@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("llm")
 

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("opentelemetry")
 

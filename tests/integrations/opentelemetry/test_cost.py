@@ -8,7 +8,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("opentelemetry")
 

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("opentelemetry")
 

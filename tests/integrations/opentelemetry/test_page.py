@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from integrations.needed import need
+from needed import need
 
 need("opentelemetry")
 

@@ -7,7 +7,7 @@ import gc
 
 import numpy as np
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("opentelemetry")
 

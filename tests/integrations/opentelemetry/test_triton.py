@@ -9,7 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("opentelemetry")
 

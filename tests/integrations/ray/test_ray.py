@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("ray")
 
@@ -235,7 +235,7 @@ def test_a_job_that_failed_goes_on_from_its_checkpoint(ray, tmp_path):
 
 def test_the_page_runs(ray, tmp_path, monkeypatch):
     """Its code as it is printed, with folders of this machine and a server of the test."""
-    page = (Path(__file__).parents[3] / "docs" / "how-to" / "ray.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "integrations" / "ray.md").read_text(encoding="utf-8")
     code = re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(code) == 4
     (tmp_path / "prompts").mkdir()

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from needed import need
 from pages import write_files
-from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 from nupic_client.testing import FakeTriton, fail, silence, text_signature

@@ -9,7 +9,7 @@ import json
 import os
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 need("dspy")
 os.environ.setdefault("DSPY_CACHEDIR", "/dev/null/none")  # read when it is imported: nothing is to be kept

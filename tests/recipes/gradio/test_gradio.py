@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from recipes.needed import need
+from needed import need
 from recipes.servers import RECIPES, eventually, free_port, serving
 
 from nupic_client.testing import FakeTriton, fail, silence, text_signature

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # read when it is imported
 need("haystack")

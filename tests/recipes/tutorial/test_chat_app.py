@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from integrations.needed import need
+from needed import need
 
 from nupic_client.testing import FakeTriton, fail, silence, text_signature
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needed import need
 from pages import write_files
-from recipes.needed import need
 from recipes.servers import RECIPES, eventually, program, running
 
 from nupic_client.testing import FakeTriton, abort, silence, sleep, text_signature

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from needed import need
 from pages import write_files
-from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 from nupic_client.testing import FakeTriton, abort, fail, silence, sleep, text_signature

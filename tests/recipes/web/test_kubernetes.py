@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needed import need
 from pages import files, write_files
-from recipes.needed import need
 from recipes.servers import RECIPES, free_port, program, serving
 
 from nupic_client import LocalServer, StreamingClient

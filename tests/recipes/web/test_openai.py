@@ -8,8 +8,8 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from needed import need
 from pages import run_blocks
-from recipes.needed import need
 from recipes.servers import RECIPES
 
 import nupic_client

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needed import need
 from pages import run_blocks, write_files
-from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 from nupic_client import ConnectionFailedError, ServerClient, StreamingClient

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from needed import need
 from pages import write_files
-from recipes.needed import need
 from recipes.servers import RECIPES
 
 need("web")

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from needed import need
 from pages import run_blocks
-from recipes.needed import need
 from recipes.servers import RECIPES
 
 need("web")

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from needed import need
 from pages import write_files
-from recipes.needed import need
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
 from nupic_client.testing import FakeTriton, silence, sleep, text_signature
