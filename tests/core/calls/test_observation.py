@@ -13,7 +13,7 @@ import pytest
 from nupic_client import FinishReason, SamplingParams
 from nupic_client._core.calls import observation as module
 from nupic_client._core.calls.flows import Attempts, ReadClock
-from nupic_client._core.calls.observation import Observing, Watch, bare, observed, observing_failure
+from nupic_client._core.calls.observation import Observing, Watch, bare, observed, observing_failure, watching
 from nupic_client.errors import ConfigurationError, InferenceError
 
 FACTS = {"model": "m", "target": "host:1", "request_id": "id"}
@@ -55,7 +55,7 @@ def told():
 
 @pytest.fixture
 def watch(told):
-    return Observing(told, lambda: 109.0, Later).watch("infer")
+    return watching((Observing(told, lambda: 109.0, Later),), "infer")
 
 
 def drive(flow, *replies):
@@ -181,7 +181,7 @@ def test_the_context_is_that_of_the_call():
 
     observing = Observing(SimpleNamespace(on_start=on_start), lambda: 0.0, Later)
     token = variable.set("caller")
-    watch = observing.watch("map")
+    watch = watching((observing,), "map")
     variable.reset(token)
     first, second = watch.begin(0.0, **FACTS), watch.begin(0.0, **FACTS)
     assert seen == ["caller", "caller"]
@@ -192,9 +192,9 @@ def test_the_context_is_that_of_the_call():
 def test_an_observer_that_raised_watches_nothing(told):
     told.on_start = lambda info: 1 / 0
     observing = Observing(told, lambda: 0.0, Later)
-    observing.watch("infer").begin(0.0, **FACTS).finished()
+    watching((observing,), "infer").begin(0.0, **FACTS).finished()
     assert observing.dropped
-    assert observing.watch("infer") is None
+    assert watching((observing,), "infer") is None
     assert told.ends == []
 
 
@@ -207,7 +207,7 @@ def test_a_request_is_a_key_and_can_be_referenced_weakly(watch):
 
 
 def test_the_session_of_a_request_goes_before_that_of_the_call(told):
-    watch = Observing(told, lambda: 0.0, Later).watch("stream", session="conversation")
+    watch = watching((Observing(told, lambda: 0.0, Later),), "stream", session="conversation")
     watch.begin(0.0, **FACTS, session="its own")
     watch.begin(0.0, **FACTS, session="")
     assert [info.session for info in told.starts] == ["its own", "conversation"]
