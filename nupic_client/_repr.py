@@ -11,10 +11,14 @@ from nupic_client.display import printable_lines
 __all__ = ["client_repr", "counted", "html_table", "rounded", "server_repr", "short_repr", "shortened"]
 
 
-def short_repr(value: Any) -> str:
+def short_repr(value: Any, **shorter: Callable[[Any], str]) -> str:
     """Return the repr of a dataclass without the fields that have their default, and with rounded numbers.
 
     A field without a value, as while the object is being made, is left out too.
+
+    Args:
+        value: the object.
+        **shorter: functions that show single fields.
     """
     shown = []
     for field in fields(value):
@@ -23,7 +27,7 @@ def short_repr(value: Any) -> str:
         content = getattr(value, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
         if content is not default and (content != default or type(content) is not type(default)):
-            shown.append(f"{field.name}={rounded(content)}")
+            shown.append(f"{field.name}={shorter.get(field.name, rounded)(content)}")
     return f"{type(value).__name__}({', '.join(shown)})"
 
 

@@ -24,6 +24,7 @@ from nupic_client._option_signatures import MISSING, named_options
 from nupic_client._repr import client_repr
 from nupic_client._request_id import new_request_id
 from nupic_client._text import check_text
+from nupic_client._traceback import without_frames
 from nupic_client.backends.detect import backend_of
 from nupic_client.backends.protocol import Backend
 from nupic_client.errors import ConfigurationError, OutputError, PromptError
@@ -201,7 +202,10 @@ class SingleModelClient:
             request_id: of this call, if it is not among the options.
             watch: tells an observer of it; None without one.
         """
-        call = (defaults or self._options).override(options)
+        try:
+            call = (defaults or self._options).override(options)
+        except (TypeError, ConfigurationError) as error:
+            raise without_frames(error) from error.__cause__
         model = self._spec
         messages: tuple[Message, ...] = ()
         images: tuple[ImagePart, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nupic_client._public import publish
+from nupic_client._repr import rounded
 
 __all__ = ["Attempt"]
 
@@ -26,6 +27,9 @@ class Attempt(NamedTuple):
     was answered, ``"CANCELLED"`` for one that the caller left, empty for errors without one."""
     seconds: float
     """Its duration."""
+
+    def __repr__(self) -> str:
+        return f"Attempt(endpoint={self.endpoint!r}, status={self.status!r}, seconds={rounded(self.seconds)})"
 
 
 publish(__name__)

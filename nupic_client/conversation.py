@@ -100,6 +100,7 @@ class Conversation:
         self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens or client._counter or estimate_tokens  # noqa: SLF001
         self._last = _nothing
+        self._left_out = 0
         self._session = new_request_id()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,6 +130,11 @@ class Conversation:
     def messages(self, messages: Iterable[MessageLike]) -> None:
         self._check_idle()
         self._messages = _checked_history(messages)
+
+    @property
+    def left_out(self) -> int:
+        """How many of the oldest messages were not in the last request, as they did not fit into the context."""
+        return self._left_out
 
     def stream(self, text: Content, **options: Unpack[GenerateOptions]) -> TextStream:
         """Send a message and return the answer as a stream. Blocks only to ask for the model's signature, once.
@@ -489,13 +495,17 @@ class Conversation:
     def _prompt(self, new: Sequence[Message], options: GenerateOptions) -> list[Message]:
         chosen = self._client.model.system if self._system is None else self._system
         front = [] if chosen is None else [system(chosen)]
+        whole = [*front, *self._messages, *new]
+        self._left_out = 0
         if self._context_length is None:
-            return [*front, *self._messages, *new]
+            return whole
         reserve = self._context_length // 4 if self._reserve is None else self._reserve
         tools = to_tools(options.get("tools", self._client._options.tools))  # noqa: SLF001
         listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in tools)
         budget = self._context_length - reserve - listed
-        return trimmed(front, self._messages, new, budget, self._count_tokens)
+        sent = trimmed(front, self._messages, new, budget, self._count_tokens)
+        self._left_out = len(whole) - len(sent)
+        return sent
 
 
 def _question(content: Content) -> list[Message]:

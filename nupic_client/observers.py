@@ -32,7 +32,7 @@ class Everywhere:
             self.observers = tuple(each for each in self.observers if each is not observing)
 
 
-everywhere = Everywhere()
+everywhere: Everywhere = Everywhere()
 """Empty until `observe_all` is called: nothing in this package does that by itself."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nupic_client._public import publish
+from nupic_client._repr import short_repr
 
 __all__ = ["InputTensor", "ModelSignature", "TensorSpec", "TensorValue"]
 
@@ -14,7 +15,7 @@ TensorValue: TypeAlias = str | bytes | bool | int | float
 """One element of a tensor; a ``str`` or ``bytes`` is an element of a BYTES tensor."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TensorSpec:
     """One input or output of a model.
 
@@ -34,8 +35,11 @@ class TensorSpec:
     optional: bool = False
     """Whether a request may leave this input out."""
 
+    def __repr__(self) -> str:
+        return short_repr(self)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class ModelSignature:
     """The signature of one model, read from its ModelConfig (or ModelMetadata where there is no config).
 
@@ -67,6 +71,18 @@ class ModelSignature:
     """Triton's platform name such as ``"ensemble"``; empty where it is not stated."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The string parameters of the model configuration."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, inputs=_listed, outputs=_listed)
+
+
+def _listed(tensors: Mapping[str, TensorSpec]) -> str:
+    """Return tensors as a signature shows them: its repr is for people, and they have many."""
+    shown = (
+        f"{name}: {tensor.datatype} {tensor.shape}{' optional' if tensor.optional else ''}"
+        for name, tensor in tensors.items()
+    )
+    return f"{{{', '.join(shown)}}}"
 
 
 @dataclass(frozen=True, slots=True)

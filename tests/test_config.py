@@ -468,6 +468,12 @@ def test_a_traceback_ends_where_the_caller_called():
                 call()
             assert len([frame for frame in caught.traceback if "nupic_client" in str(frame.path)]) <= 2
             assert caught.value.__cause__.__traceback__ is None
+    with StreamingClient("m", "127.0.0.1:1") as client:
+        for options in ({"headers": {}}, {"max_tokens": "5"}, {"backend_inputs": 3}):
+            with pytest.raises((TypeError, ConfigurationError)) as caught:
+                client.generate("Hi", **options)
+            names = [frame.name for frame in caught.traceback if "nupic_client" in str(frame.path)]
+            assert names == ["generate", "_stream", "_request"]
     with ServerClient("grpcs://127.0.0.1:1", bearer_token=named) as client:
         with pytest.raises(ConfigurationError, match="no token") as caught:
             client.metadata()

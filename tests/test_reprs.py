@@ -12,6 +12,7 @@ from IPython.lib.pretty import pretty
 
 from nupic_client import (
     AsyncTextStream,
+    Attempt,
     ClientFactory,
     Conversation,
     FinishReason,
@@ -22,11 +23,13 @@ from nupic_client import (
     Latency,
     LocalServer,
     ModelInfo,
+    ModelSignature,
     ModelSpec,
     SamplingParams,
     ServerClient,
     ServerInfo,
     StreamingClient,
+    TensorSpec,
     TextStream,
     Timing,
     ToolCall,
@@ -98,6 +101,16 @@ def test_a_notebook_shows_markdown_and_no_html_of_the_model():
         (Latency(mean=0.0123456, p50=1234.56, p99=0.5), "Latency(mean=0.0123, p50=1235, p99=0.5)"),
         (SamplingParams(max_tokens=5, stop="x"), "SamplingParams(max_tokens=5, stop=('x',))"),
         (ModelSpec(name="m", family="chatml"), "ModelSpec(name='m', server_name='m', family='chatml')"),
+        (Attempt("a:1", "OK", 0.12089320099767065), "Attempt(endpoint='a:1', status='OK', seconds=0.121)"),
+        (TensorSpec("x", "FP32", (2,)), "TensorSpec(name='x', datatype='FP32', shape=(2,))"),
+        (
+            ModelSignature(
+                "m",
+                {"x": TensorSpec("x", "FP32", (-1, 2)), "y": TensorSpec("y", "BYTES", (1,), optional=True)},
+                {"z": TensorSpec("z", "INT64", (1,))},
+            ),
+            "ModelSignature(name='m', inputs={x: FP32 (-1, 2), y: BYTES (1,) optional}, outputs={z: INT64 (1,)})",
+        ),
         (ServerInfo(name="triton", version="2.51.0"), "ServerInfo(name='triton', version='2.51.0')"),
         (
             BatchReport(

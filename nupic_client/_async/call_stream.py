@@ -25,7 +25,7 @@ from nupic_client._core.calls.stream_state import Later
 from nupic_client._grpc import fork, housekeeping
 from nupic_client._grpc.call import AsyncStreamCall, NoCall
 from nupic_client._grpc.stream import BaseStream
-from nupic_client.errors import NupicError, RequestError, StreamClosedError
+from nupic_client.errors import NupicError, RequestError, StreamClosedError, StreamStateError
 
 __all__ = ["AsyncCallStream", "Items"]
 
@@ -179,6 +179,11 @@ class AsyncCallStream(BaseStream[SessionT, ItemT]):
             self._leave(self._later(error), abruptly=not isinstance(error, NupicError), error=error)
             if isinstance(error, RequestError):
                 raise error.with_traceback(None)  # noqa: B904 - users need not see what passed it on
+            if isinstance(error, RuntimeError) and self._loop is not running_loop():
+                raise StreamStateError(
+                    "this stream belongs to another event loop: read it in the loop of its first read (the client may be"
+                    " used in any)"
+                ) from error
             raise
         finally:
             session.deadlines.waiting = None

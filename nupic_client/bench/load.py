@@ -45,8 +45,9 @@ class Load:
     ) -> None:
         self._settings, self._sender, self._prompts, self._recorder = settings, sender, prompts, recorder
         self._count, self._interval = count, interval
-        self.sent = self.running = 0
-        self.begin = clock()
+        self.sent: int = 0
+        self.running: int = 0
+        self.begin: float = clock()
 
     @property
     def fraction(self) -> float:

@@ -97,13 +97,16 @@ class Recorder:
 
     def __init__(self, goodput: Mapping[str, float] | None = None) -> None:
         self._goodput = goodput or {}
-        self.samples = {metric.name: Samples() for metric in METRICS}
-        self.send_delay, self.loop_delay = Samples(), Samples()
+        self.samples: dict[str, Samples] = {metric.name: Samples() for metric in METRICS}
+        self.send_delay: Samples = Samples()
+        self.loop_delay: Samples = Samples()
         self.begin: float | None = None
         """The start of the first request that was answered."""
-        self.end = 0.0
+        self.end: float = 0.0
         """The end of the last one."""
-        self.done = self.good = self.cut_off = 0
+        self.done: int = 0
+        self.good: int = 0
+        self.cut_off: int = 0
         self.counted_output: Counter[str] = Counter()
         self.counted_input: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()

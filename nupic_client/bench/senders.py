@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -18,7 +18,7 @@ __all__ = ["BenchClient", "Sender", "clock", "sender_of"]
 
 BenchClient: TypeAlias = StreamingClient | InferenceClient | HttpInferenceClient
 """A client that generates texts."""
-clock = time.perf_counter
+clock: Callable[[], float] = time.perf_counter
 
 
 class Sender(Protocol):

@@ -74,9 +74,11 @@ class Samples:
         self._kept = array("d")
         self._most = most
         self._random = random.Random(0)  # noqa: S311 - a sample, no secret
-        self._mean = self._squares = self.total = 0.0
-        self.count = 0
-        self.lowest, self.highest = math.inf, -math.inf
+        self._mean = self._squares = 0.0
+        self.total: float = 0.0
+        self.count: int = 0
+        self.lowest: float = math.inf
+        self.highest: float = -math.inf
 
     def add(self, value: float) -> None:
         """Count a value."""

@@ -42,12 +42,14 @@ class ChatSession:
     """
 
     def __init__(self, client: StreamingClient, arguments: argparse.Namespace, tools: Sequence[Tool]) -> None:
-        self.client = client
+        self.client: StreamingClient = client
         self.limits: dict[str, Any] = {"context_length": arguments.context_length}
-        self.conversation = nupic_client.Conversation(client, system=arguments.system, **self.limits)
+        self.conversation: nupic_client.Conversation = nupic_client.Conversation(
+            client, system=arguments.system, **self.limits
+        )
         self.options: dict[str, Any] = {}
         """The options of the requests that the user has set in this chat."""
-        self.switches = {
+        self.switches: dict[str, bool] = {
             "reasoning": shows_reasoning(arguments),
             "markdown": bool(arguments.markdown),
             "stats": not arguments.quiet,

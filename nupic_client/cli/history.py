@@ -48,7 +48,7 @@ class ChatHistory:
     def __init__(self, path: Path | None, secrets: Collection[str] = ()) -> None:
         self._path = path if path is not None and _may_be_used(path) else None
         self._secrets = [secret for secret in secrets if secret]
-        self.entries = self._read()
+        self.entries: list[str] = self._read()
 
     @classmethod
     def of_user(cls, *, kept: bool, secrets: Collection[str] = ()) -> ChatHistory:

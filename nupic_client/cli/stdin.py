@@ -90,15 +90,17 @@ def _first(chunks: queue.SimpleQueue[bytes], patience: float, *, needed: bool) -
 def _read_on_a_thread(descriptor: int) -> queue.SimpleQueue[bytes]:
     """Return the chunks of a file as they come; an empty one is the end. A read that never ends harms nobody there."""
     chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    own = os.dup(descriptor)  # a number that is closed meanwhile may be that of another file
 
     def read() -> None:
         chunk = b"-"
         while chunk:
             try:
-                chunk = os.read(descriptor, _CHUNK)
+                chunk = os.read(own, _CHUNK)
             except OSError:  # a folder, or a terminal in the background: there is nothing to read
                 chunk = b""
             chunks.put(chunk)
+        os.close(own)
 
     threading.Thread(target=read, name="nupic_client.stdin", daemon=True).start()
     return chunks

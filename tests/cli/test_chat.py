@@ -273,6 +273,11 @@ def test_on_a_terminal_a_failure_is_told_and_the_conversation_goes_on(server):
         terminal.type("Still there?\n")
         terminal.screen.wait_for("nupic-client: error: ", count=2)
         terminal.screen.wait_for(">>> ", count=4)
+        server.reply = ["Back again"]
+        server.start()
+        terminal.type("And now?\n")
+        terminal.screen.wait_for("Back again")
+        terminal.screen.wait_for(">>> ", count=5)
         terminal.type("\x04")
         assert terminal.wait() == 0
     assert "Traceback" not in terminal.screen.text

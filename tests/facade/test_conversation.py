@@ -163,6 +163,11 @@ def test_the_oldest_exchanges_are_left_out_when_the_context_is_full(client, serv
     prompt = server.requests[-1].prompt
     assert "message4" in prompt
     assert "message0" not in prompt
+    sent = sum(f"{said}<|im_end|>" in prompt for said in (message.text for message in conversation.messages))
+    assert conversation.left_out == 9 - sent > 0  # the last answer was in no request
+    conversation.clear()
+    conversation.generate("message5")
+    assert conversation.left_out == 0
     assert prompt.startswith("<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n")
 
 

@@ -25,9 +25,17 @@ def client(server):
 
 
 def test_a_reader_that_waits_for_the_server_has_a_rate(client):
-    timing = client.generate("Hello").timing
-    assert timing.chunks == 8
-    assert timing.chunks_per_second < 21
+    def read():
+        timing = client.generate("Hello").timing
+        assert timing.chunks == 8
+        return timing.chunks_per_second
+
+    assert rate_of(read) < 21
+
+
+def rate_of(read):
+    """Return a rate; on a busy machine a reader may be late, and has none."""
+    return next(rate for rate in (read() for _ in range(20)) if rate is not None)
 
 
 def test_a_callback_that_works_takes_the_rate(client):
@@ -45,6 +53,5 @@ def test_so_does_an_async_one(client):
         slow = await client.agenerate("Hello", callback=work)
         return plain.timing, slow.timing
 
-    plain, slow = asyncio.run(read())
-    assert plain.chunks_per_second < 21
-    assert slow.chunks_per_second is None
+    assert rate_of(lambda: asyncio.run(read())[0].chunks_per_second) < 21
+    assert asyncio.run(read())[1].chunks_per_second is None

@@ -269,3 +269,24 @@ def test_a_real_connection_that_breaks(server, ask):
         ):
             ask(client)
         timer.join()
+
+
+def test_a_stream_that_is_read_in_another_loop_says_so(server):
+    async def read(stream):
+        return await anext(stream)
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    client = StreamingClient("gpt.streaming", url=server.url)
+    try:
+        stream = client.astream("Hello")
+        assert first.run_until_complete(read(stream)) == "one"
+        assert first.run_until_complete(read(stream)) == " two"
+        with pytest.raises(StreamStateError, match="belongs to another event loop"):
+            second.run_until_complete(read(stream))
+        first.run_until_complete(asyncio.to_thread(server.wait_for_cancellation))
+        assert second.run_until_complete(read(client.astream("Hello"))) == "one"
+    finally:
+        for loop in (first, second):
+            loop.run_until_complete(client.aclose())  # gRPC has events for both
+            loop.run_until_complete(asyncio.sleep(0.1))
+            loop.close()

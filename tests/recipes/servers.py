@@ -71,8 +71,10 @@ def running(
             time.sleep(0.05)
         yield log
     finally:
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        process.send_signal(ending)
+        family = []
+        if process.poll() is None:
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            process.send_signal(ending)
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -29,6 +29,8 @@ from nupic_client.errors import (
 from nupic_client.logs import log_retry, log_sending
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from nupic_client._core.calls.auth import Bearer
     from nupic_client._core.calls.flows import Attempts, Flow, SentMetadata
     from nupic_client._core.calls.observation import Observation
@@ -129,16 +131,16 @@ class StreamSession(StreamState[ItemT]):
             options.timeouts.first_token, options.timeouts.between_tokens, start
         )
         self._options = options
-        self.context = None if observation is None else observation.context
+        self.context: Context | None = None if observation is None else observation.context
         """In which its calls are started, for interceptors; None for that of the caller."""
         metadata = options.metadata if observation is None else observation.metadata(options.metadata)
         self._credentials = SignedCall(bearer, metadata, self.context)
         self._hidden = False
         self.unary: bool = False
         """Whether a unary call stands for the stream."""
-        self.waited = 0.0
+        self.waited: float = 0.0
         """How many seconds the reader has waited for responses; none where it reads in another way."""
-        self.waited_for_first = 0.0
+        self.waited_for_first: float = 0.0
         """Those of them before the first response."""
         self._start = start
         self._on_signature_changed = on_signature_changed

@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
         known = sorted(self._option_string_actions)
         words = [word.rstrip(",") for word in message.split() if word.startswith("-")]
         near = difflib.get_close_matches(words[0], known, n=1) if "unrecognized" in message and words else []
-        question = f": did you mean {near[0]}?" if near else ""
+        question = f": did you mean {near[0]}?" if near else "; %nupic? shows the options"
         raise UsageError(f"{message}{question}")
 
 

@@ -51,8 +51,8 @@ def folder(triton: FakeTriton, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for name in ("messages", "control", "results"):
         (folder / name).mkdir()
     command = [program("celery"), "-A", "tasks", "worker", "--concurrency", "2", "--loglevel", "INFO"]
-    # A warm shutdown would wait for the pool, which takes its time after a task was killed.
-    with running(command, folder, lambda log: " ready." in log, signal.SIGQUIT):
+    # A shutdown waits for the pool, which may take its time after a task was killed.
+    with running(command, folder, lambda log: " ready." in log, signal.SIGKILL):
         yield folder
 
 

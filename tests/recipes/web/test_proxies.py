@@ -102,9 +102,7 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
     with proxy(name, triton, tmp_path) as (url, _), StreamingClient("smollm2", url, max_retries=0) as client:
         client.generate("Hi")
         triton.stop()
-        with pytest.raises(
-            ConnectionFailedError, match=r"gateway.* does not reach the server|gateway answered 502"
-        ) as caught:
+        with pytest.raises(ConnectionFailedError, match="the gateway does not reach the server: ") as caught:
             client.generate("Hi")
         assert caught.value.retryable
 
@@ -112,7 +110,7 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
 LIMITS = {
     "nginx": (
         "grpc_read_timeout 600s -> grpc_read_timeout 1s",
-        r"the gateway answered 504 \(Gateway Timeout\)",
+        "the gateway does not reach the server: upstream request timeout",
     ),
     "envoy": (
         "timeout: 0s -> timeout: 1s",
