@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
+from nupic_client.display import printable_lines
+
 __all__ = ["client_repr", "counted", "html_table", "rounded", "server_repr", "short_repr", "shortened"]
 
 
@@ -82,8 +84,11 @@ def counted(count: int, unit: str) -> str:
 
 
 def html_table(title: str, rows: Sequence[tuple[str, ...]]) -> str:
-    """Return a small table for a notebook; all texts are escaped."""
-    from html import escape  # noqa: PLC0415 - only notebooks need it
+    """Return a small table for a notebook; all texts are escaped, and have symbols for control characters."""
+    from html import escape as escaped  # noqa: PLC0415 - only notebooks need it
+
+    def escape(text: str) -> str:
+        return escaped(printable_lines(text))
 
     lines = "".join(
         "<tr>"

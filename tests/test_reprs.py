@@ -138,6 +138,7 @@ def test_tables_for_notebooks_are_escaped():
     assert repr(model) == "ModelInfo(name='m', state='READY', reason='<i>', streams=True)"
     assert "&lt;i&gt;" in model._repr_html_()
     assert "family" not in model._repr_html_()
+    assert "\u202e" not in ServerInfo(name="a\u202eb", version="1", extensions=())._repr_html_()
     result = InferenceResult(
         {"x": np.arange(10_000), "y": np.array(["<u>\x1b"] * 50, dtype=object)}, model="m"
     )

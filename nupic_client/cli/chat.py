@@ -278,8 +278,10 @@ def _edited(text: str) -> str:
     with tempfile.TemporaryDirectory(prefix="nupic-chat-") as folder:
         file = Path(folder, "message.md")
         file.write_text(text, encoding="utf-8")
+        # Windows takes a line, in which a backslash is a part of a path.
+        command = f'{program} "{file}"' if os.name == "nt" else [*shlex.split(program), str(file)]
         try:
-            code = subprocess.call([*shlex.split(program), str(file)])  # noqa: S603 - the user's own editor
+            code = subprocess.call(command)  # noqa: S603 - the user's own editor
         except OSError as error:
             raise ConfigurationError(f"/edit cannot start {program!r}: {error.strerror}") from None
         if code:
