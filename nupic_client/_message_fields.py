@@ -14,8 +14,14 @@ from nupic_client.tools import ToolCall
 
 __all__ = ["fields_of", "is_message", "message_fields"]
 
-_OF_OTHERS = frozenset({"annotations", "created_at", "id", "options", "timestamp"})
-"""Keys that say nothing to a model: buttons of a page, times, references of an answer to its sources."""
+_OF_OTHERS = frozenset(
+    {
+        *("annotations", "created_at", "id", "options", "timestamp"),
+        *("cache_control", "provider_specific_fields", "thinking_blocks"),
+    }
+)
+"""Keys that say nothing to a model: buttons of a page, times, references of an answer to its sources; what other providers
+sign or keep, as LiteLLM writes it."""
 _REASONING = ("reasoning", "reasoning_content", "thinking")
 """vLLM's and OpenRouter's name, DeepSeek's, and gpt-oss's."""
 _OPTIONAL = ("tool_calls", "function_call", "tool_call_id", "name", *_REASONING)

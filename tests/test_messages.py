@@ -156,6 +156,16 @@ class TextPart:
             Model(role="assistant", content="Hi", refusal=None, annotations=[], audio=None, tool_calls=None),
             assistant("Hi"),
         ),
+        (
+            {
+                "role": "assistant",
+                "content": "Hi",
+                "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "x"}],
+                "provider_specific_fields": {"citations": [1]},
+                "cache_control": {"type": "ephemeral"},
+            },
+            assistant("Hi"),
+        ),
         (SimpleNamespace(role="user", content="Hi"), user("Hi")),
         (MappingProxyType({"role": "user", "content": "Hi"}), user("Hi")),
     ],

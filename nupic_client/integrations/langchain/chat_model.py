@@ -19,7 +19,7 @@ from typing_extensions import Self
 from nupic_client import ImagePart, OutputError, StreamingClient, user
 from nupic_client.integrations.langchain.chat_call import ChatCall
 from nupic_client.integrations.langchain.errors import langchain_errors
-from nupic_client.integrations.langchain.messages import conversation, read_tool_choice
+from nupic_client.integrations.langchain.messages import conversation, read_tool_choice, tool_names
 from nupic_client.integrations.langchain.settings import OPTIONS, TextModel, renders
 from nupic_client.integrations.langchain.structured import Method, structured_model
 
@@ -227,11 +227,10 @@ class ChatNupic(TextModel, BaseChatModel):
             ConfigurationError: a tool or the choice is wrong.
         """
         written = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        names = tool_names(written)
         bound = {"tools": written, **kwargs}
         if tool_choice is not None:
-            bound["tool_choice"] = read_tool_choice(
-                tool_choice, [each["function"]["name"] for each in written]
-            )
+            bound["tool_choice"] = read_tool_choice(tool_choice, names)
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
         return self.bind(**bound)
@@ -284,8 +283,7 @@ class ChatNupic(TextModel, BaseChatModel):
         options = self._options(_OPTIONS, stop, kwargs)
         if options.get("tools"):
             options["tools"] = written = [*map(convert_to_openai_tool, options["tools"])]
-            names = [each["function"]["name"] for each in written]
-            options["tool_choice"] = read_tool_choice(options.get("tool_choice"), names)
+            options["tool_choice"] = read_tool_choice(options.get("tool_choice"), tool_names(written))
         prompt = conversation(messages, alternating=self._alternates(client.formatter))
         return ChatCall(client, prompt, options, one_call=kwargs.get("parallel_tool_calls") is False)
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 from nupic_client import ConfigurationError, Message
 from nupic_client.messages import to_messages
 
-__all__ = ["conversation", "merged", "read_tool_choice"]
+__all__ = ["conversation", "merged", "read_tool_choice", "tool_names"]
 
 _ROLES = {"human": "user", "system": "system", "ai": "assistant", "tool": "tool", "function": "tool"}
 _THOUGHTS = frozenset({"reasoning", "thinking"})
@@ -82,9 +82,8 @@ def _of_answer(message: AIMessage) -> dict[str, Any]:
     content, thoughts = message.content, message.additional_kwargs.get("reasoning_content")
     if isinstance(content, list):
         kinds = [block.get("type") if isinstance(block, dict) else "text" for block in content]
-        thoughts = "".join(
-            map(_thought, [block for block, kind in zip(content, kinds, strict=True) if kind in _THOUGHTS])
-        )
+        told = [block for block, kind in zip(content, kinds, strict=True) if kind in _THOUGHTS]
+        thoughts = "".join(map(_thought, told)) or thoughts
         content = [
             block
             for block, kind in zip(content, kinds, strict=True)
@@ -118,6 +117,21 @@ def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
 
 def _plain(message: Message) -> bool:
     return isinstance(message.content, str) and not message.tool_calls and message.reasoning is None
+
+
+def tool_names(tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of tools in OpenAI's form.
+
+    Raises:
+        ConfigurationError: one is no function, but a tool that another provider runs itself.
+    """
+    for tool in tools:
+        if not isinstance(tool.get("function"), Mapping):
+            raise ConfigurationError(
+                f"tools must be functions, not {tool.get('type')!r}, which only its own provider can run",
+                parameter="tools",
+            )
+    return [tool["function"]["name"] for tool in tools]
 
 
 def read_tool_choice(value: Any, names: Sequence[str]) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import pickle
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.utils import from_env, secret_from_env
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 
 from nupic_client import (
     TLS,
@@ -36,29 +38,39 @@ OPTIONS = (
 """The fields that are options of each call."""
 _SECRET = frozenset({"bearer_token", "metadata", "channel_options", "observer"})
 """Arguments of a client that do not change an answer, or that nobody else may see."""
+_MOST_CLIENTS = 16
+"""How many clients a model keeps."""
 
 
 class Clients:
-    """The clients of a model, made when they are needed. A copy of the model, or one that was pickled, makes its own."""
+    """The clients of a model, made when they are needed. Shallow copies share them; one that was pickled makes its own.
+
+    The fields of a model may change, and a call may name another model, so only the clients used last are kept. The others
+    close when their last call has ended and nobody holds them.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], tuple[Client, tuple[object, ...]]] = {}
+        self._made: OrderedDict[tuple[Any, ...], tuple[Client, tuple[object, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
         self.alternating: dict[PromptFormatter | None, bool] = {None: False}
         """Whether the roles of a conversation must alternate, by the formatters that were asked."""
 
     def get(self, facts: tuple[object, ...], make: Callable[[], Client]) -> Any:
-        """Return the client for what it depends on. Thread-safe: one that is made twice has connected to nothing yet."""
+        """Return the client for what it depends on. Thread-safe."""
         key = tuple(fact if isinstance(fact, str) else id(fact) for fact in facts)
-        made = self._made.get(key)
-        if made is None:
-            made = self._made.setdefault(
-                key, (make(), facts)
-            )  # the facts stay alive, so that no id is used twice
-        return made[0]
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make(), facts  # the facts stay alive, so that no id is used twice
+            self._made.move_to_end(key)
+            client, _ = self._made[key]
+            dropped = [self._made.popitem(last=False) for _ in range(len(self._made) - _MOST_CLIENTS)]
+        del dropped  # not while the lock is held
+        return client
 
     def take(self) -> list[Client]:
         """Return all clients, and forget them."""
-        made, self._made = self._made, {}
+        with self._lock:
+            made, self._made = self._made, OrderedDict()
         return [client for client, _ in made.values()]
 
     def __reduce__(self) -> Any:
@@ -68,7 +80,9 @@ class Clients:
 class Connection(BaseModel):
     """The fields that say which model of which server."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", hide_input_in_errors=True
+    )  # the input has the token
 
     model: str = Field(validation_alias=AliasChoices("model", "model_name"))
     """A friendly name of the registry, or the server's own name of a model. A call may name another one."""
@@ -91,9 +105,13 @@ class Connection(BaseModel):
     """Seconds for a whole call, or all its deadlines as `Timeouts`."""
     max_retries: int | RetryPolicy | None = None
     """How often a request is sent again that failed before anything of its answer had arrived."""
-    client_options: dict[str, Any] = Field(default_factory=dict)
+    client_options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further arguments of the client: ``balancing``, ``max_outstanding``, ``observer``, ``registry``, ``metadata``, …"""
     _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    @field_serializer("client_options")
+    def _without_secrets(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name not in _SECRET}
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones. Idempotent."""
@@ -167,7 +185,13 @@ class TextModel(Connection):
 
     def _arguments(self) -> dict[str, Any]:
         arguments = {**super()._arguments(), "formatter": self.formatter, "backend": self.backend}
-        return {name: value for name, value in arguments.items() if value is not None}
+        of_calls = {
+            "timeout",
+            "max_retries",
+        }  # a client for each of their values would be one connection more
+        return {
+            name: value for name, value in arguments.items() if value is not None and name not in of_calls
+        }
 
     def _options(
         self, names: Sequence[str], stop: list[str] | None, call: Mapping[str, Any]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Annotated, Any
 
 import llm
 from pydantic import BeforeValidator, Field
 
-from nupic_client import TLS, Timeouts
+from nupic_client import TLS, ConfigurationError, Timeouts
 
 __all__ = ["Options", "client_options", "generate_options"]
 
@@ -88,8 +89,16 @@ def client_options(options: Options) -> dict[str, Any]:
     given = options.model_dump(exclude_none=True)
     chosen = {name: given[name] for name in _CLIENT if name in given}
     if "tls" in chosen:
-        chosen["tls"] = TLS(**chosen["tls"])
+        chosen["tls"] = _tls(chosen["tls"])
     return chosen
+
+
+def _tls(given: dict[str, Any]) -> TLS:
+    names = [field.name for field in fields(TLS)]
+    wrong = next((name for name in given if name not in names), None)
+    if wrong is not None:
+        raise ConfigurationError(f"tls must have {', '.join(names)} only, not {wrong!r}", parameter="tls")
+    return TLS(**given)
 
 
 def generate_options(options: Options) -> dict[str, Any]:

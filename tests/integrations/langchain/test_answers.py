@@ -110,6 +110,12 @@ class TestTools:
         assert [piece["args"] for piece in pieces if piece["args"]] == ['{"ci', 'ty": "Par', 'is"}']
         assert [chunk.chunk_position for chunk in chunks].count("last") == 1
 
+    def test_a_tool_of_another_provider_is_refused(self, server):
+        with pytest.raises(ConfigurationError, match="must be functions, not 'web_search'"):
+            chat(server).bind_tools([weather, {"type": "web_search"}])
+        with pytest.raises(ConfigurationError, match="must be functions, not 'web_search'"):
+            chat(server).invoke("Paris?", tools=[{"type": "web_search"}])
+
     @pytest.mark.parametrize("way", WAYS)
     def test_a_call_that_was_cut_off_is_none(self, server, way):
         """LangChain completes JSON that was cut: a tool would run with half of its arguments."""
@@ -409,6 +415,8 @@ class TestMessages:
             conversation([AIMessage("Hi", additional_kwargs={"reasoning_content": "Hm."})])[0].reasoning
             == "Hm."
         )
+        parted = AIMessage([{"type": "text", "text": "Hi"}], additional_kwargs={"reasoning_content": "Hm."})
+        assert conversation([parted])[0].reasoning == "Hm."
         with pytest.raises(ConfigurationError, match="RemoveMessage"):
             conversation([RemoveMessage("1")])
         with pytest.raises(ConfigurationError, match="'file'"):

@@ -8,6 +8,7 @@ import gc
 import inspect
 import pickle
 import threading
+import weakref
 
 import pytest
 from needed import need
@@ -23,6 +24,7 @@ from langchain_core.exceptions import (
     ModelInvalidRequestError,
     ModelTimeoutError,
 )
+from langchain_core.load import dumps
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -279,6 +281,34 @@ class TestFacts:
         }
         assert "secret" not in f"{model!r}{model.asdict()}{model._serialized}"
 
+    def test_secrets_among_the_further_arguments(self, server):
+        """Tracers get what LangChain writes of a model."""
+        told = []
+
+        class Recorder(BaseCallbackHandler):
+            def on_chat_model_start(self, serialized, messages, **kwargs):
+                told.append(f"{serialized}{kwargs}")
+
+        options = {"metadata": {"x-key": "secret"}, "balancing": "sticky"}
+        model = chat(server, client_options=options)
+        model.invoke("Hi", config={"callbacks": [Recorder()]})
+        assert server.metadata[-1]["x-key"] == "secret"
+        written = (
+            f"{model!r}{model.model_dump()}{model.model_dump_json()}{dumps(model)}{model.bind(stop=['x'])!r}"
+        )
+        assert "secret" not in f"{written}{told}"
+        assert len(told) == 1
+        assert model.model_dump()["client_options"] == {"balancing": "sticky"}
+        assert pickle.loads(pickle.dumps(model)).client_options == options
+
+    @pytest.mark.parametrize("kind", [ChatNupic, NupicLLM, NupicEmbeddings])
+    def test_the_error_of_a_wrong_field_has_no_secrets(self, kind):
+        for wrong in ({"url": "http://a:1"}, {"nonsense": 1}, {"timeout": "x"}):
+            with pytest.raises(ValidationError) as raised:
+                kind(**{"api_key": "secret", "model": "smollm2", "url": "a:1", **wrong})
+            assert "secret" not in f"{raised.value}"
+            assert min(wrong) in f"{raised.value}"
+
     def test_the_profile(self, server):
         profile = chat(server).profile
         assert profile["tool_calling"]
@@ -421,6 +451,36 @@ class TestMany:
         model.batch(["a", "b", "c"])
         model.invoke("d", model=OTHER)
         assert len(model._clients.take()) == 2  # one for each model
+
+    def test_other_deadlines_need_no_other_connection(self, server):
+        model = chat(server, timeout=60)
+        for seconds in (5, 5.5, Timeouts(total=6)):
+            model.model_copy(update={"timeout": seconds, "max_retries": 1}).invoke("a")
+            model.timeout = seconds
+            model.invoke("b")
+        assert len(model._clients.take()) == 1
+
+    def test_fields_that_change_all_the_time_leave_no_connections(self, server):
+        model = chat(server)
+        clients = []
+        for number in range(40):
+            model.client_options = {"metadata": {"x-number": f"{number}"}}
+            model.invoke("Hi")
+            assert server.metadata[-1]["x-number"] == f"{number}"
+            clients.append(weakref.ref(model._connect()))
+        gc.collect()
+        assert [client() is None for client in clients] == [True] * 24 + [False] * 16
+
+    def test_a_call_goes_on_when_its_client_is_no_longer_kept(self, server):
+        server.reply = lambda request: ["one", sleep(0.01), " two"]
+        model = chat(server)
+        chunks = model.stream("Hi")
+        text = next(chunks).text
+        for number in range(20):
+            model.client_options = {"metadata": {"x-number": f"{number}"}}
+            model._connect()
+        gc.collect()
+        assert text + "".join(chunk.text for chunk in chunks) == "one two"
 
 
 PAIRS = [

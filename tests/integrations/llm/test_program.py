@@ -92,6 +92,8 @@ def test_options_of_the_request(run, url, server):
     assert server.metadata[-1]["x-team"] == "blue"
     wrong = run_failing(run, *MODEL, "Hello", "-o", "tls", '{"target_name": "gpt"}')
     assert "not secure" in str(wrong)
+    wrong = run_failing(run, *MODEL, "Hello", "-o", "tls", '{"certificate": "x"}')
+    assert "tls must have root_certificates" in str(wrong)
     assert run(*MODEL, "Hello", "-o", "allow_insecure_token", "true") == "You said: Hello\n"
 
 
