@@ -2,13 +2,15 @@
 
 A task of the loop waits for each. Who ends the loop cancels that task, as ``asyncio.run`` does: it holds the loop up for the
 moment that the call may still need, since what arrives for a loop that is closed makes gRPC log "Event loop is closed".
+That misses the tasks of calls that are left while others are being cancelled. So each has a generator of the loop, too: those
+are closed last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from nupic_client._grpc.ending import FAREWELL
@@ -64,6 +66,12 @@ class _Ending(asyncio.Task[None]):
         call.add_done_callback(self._finish)
         loop.call_later(patience, self._finish)
         super().__init__(self._wait(), loop=loop)
+        if getattr(loop, "_asyncgens_shutdown_called", False):  # it takes no more generators
+            self.cancel()
+        else:
+            self._last = _when_the_loop_ends(self)
+            _step(self._last)
+            self.add_done_callback(lambda done: _step(done._last))  # noqa: SLF001 - its own
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - as of tasks
         self.get_loop().call_at(self._soon, self._finish)
@@ -78,6 +86,23 @@ class _Ending(asyncio.Task[None]):
     async def _wait(self) -> None:
         await self._over
         self._call.cancel()
+
+
+async def _when_the_loop_ends(task: _Ending) -> AsyncGenerator[None, None]:
+    """Wait for a task if the loop ends before it."""
+    try:
+        yield
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _step(generator: AsyncGenerator[None, None]) -> None:
+    """Run a generator to its next step, without awaiting anything."""
+    # RuntimeError: the loop is closing it, so it ends by itself.
+    with contextlib.suppress(StopIteration, StopAsyncIteration, RuntimeError):
+        generator.asend(None).send(None)
 
 
 class _Moment(asyncio.Task[None]):

@@ -190,6 +190,24 @@ def test_cancel_from_another_task_while_the_task_waits(client, server):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_generators_that_the_end_of_their_loop_closes(client, server, count):
+    """`asyncio.run` has cancelled all tasks by then, and closes the loop right after."""
+
+    async def items():
+        async with client.astream("hi") as stream:
+            async for item in stream:
+                yield item
+
+    async def main() -> None:
+        left = [items() for _ in range(count)]
+        for each in left:
+            await anext(each)
+
+    asyncio.run(main())
+    server.wait_for_cancellation(count)
+
+
 def test_cancelling_the_task_that_reads(client, server):
     async def main() -> None:
         reader = asyncio.create_task(client.agenerate("hi"))

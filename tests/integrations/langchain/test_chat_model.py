@@ -126,6 +126,16 @@ class TestLeaving:
         assert await model.ainvoke("Hi") == "You said: Hi"
         assert "".join([text async for text in model.astream("Hi")]) == "You said: Hi"
 
+    def test_break_as_the_last_thing_in_a_loop(self, server):
+        server.reply = ENDLESS
+
+        async def main():
+            async for _ in chat(server).astream("Hi"):
+                break
+
+        asyncio.run(main())
+        server.wait_for_cancellation(timeout=30)
+
 
 class TestErrors:
     def test_an_error_has_the_text_so_far(self, server):
