@@ -1,9 +1,9 @@
 """Calls of asyncio that may end by themselves before they are cancelled; why, says `ending`.
 
-A task of the loop waits for each. Who ends the loop cancels that task, as ``asyncio.run`` does: it holds the loop up for the
-moment that the call may still need, since what arrives for a loop that is closed makes gRPC log "Event loop is closed".
-That misses the tasks of calls that are left while others are being cancelled. So each has a generator of the loop, too: those
-are closed last.
+A task of the loop waits for each. Who ends the loop cancels that task, as ``asyncio.run`` does: it holds the
+loop up for the moment that the call may still need, since what arrives for a loop that is closed makes gRPC
+log "Event loop is closed". That misses the tasks of calls that are left while others are being cancelled. So
+each has a generator of the loop, too: those are closed last.
 """
 
 from __future__ import annotations
