@@ -5,12 +5,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from integrations.counts import count
 
 from nupic_client import StreamingClient
 from nupic_client.observers import everywhere
 from nupic_client.testing import FakeTriton
 
 VARIABLES = ("OTEL_", "TRACEPARENT")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    suites = {
+        "test_util_genai.py": "beside OpenTelemetry's own library",
+        "test_triton.py": "with the real Triton",
+    }
+    count(config, "opentelemetry", suites, packages=("opentelemetry-sdk", "opentelemetry-util-genai"))
 
 
 @pytest.fixture(autouse=True)
