@@ -253,7 +253,10 @@ def integrations(session: nox.Session, name: str) -> None:
         "--cov-fail-under=95",
     )
     # A folder of its own: a run would take the data of another one, which CI has beside it, for its own.
-    variables = {"NUPIC_INTEGRATION": name, "COVERAGE_FILE": str(Path(session.create_tmp(), ".coverage"))}
+    variables = {
+        "NUPIC_INTEGRATION": name,
+        "COVERAGE_FILE": str(Path(session.virtualenv.location, ".coverage")),
+    }
     if (sys.platform, platform.machine()) == ("linux", "x86_64"):
         # In these sessions a skip is a failure, so the real Triton has to be there where it can be.
         variables["NUPIC_REQUIRE_TRITON"] = "1"
