@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from nupic_client._core.calls.observation import Observing
+from nupic_client._core.calls.observing import Observing
 from nupic_client._grpc import housekeeping
 from nupic_client._public import publish
 from nupic_client.observe import Observer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import os
-import pickle
 import weakref
 from types import SimpleNamespace
 
@@ -13,7 +12,8 @@ import pytest
 from nupic_client import FinishReason, SamplingParams
 from nupic_client._core.calls import observation as module
 from nupic_client._core.calls.flows import Attempts, ReadClock
-from nupic_client._core.calls.observation import Observing, Watch, bare, observed, observing_failure, watching
+from nupic_client._core.calls.observation import Watch, bare, observed, observing_failure, watching
+from nupic_client._core.calls.observing import Observing
 from nupic_client.errors import ConfigurationError, InferenceError
 
 FACTS = {"model": "m", "target": "host:1", "request_id": "id"}
@@ -223,22 +223,6 @@ def test_an_error_without_what_was_said():
     foreign = ZeroDivisionError()
     assert bare(foreign) is foreign
     assert bare(ConfigurationError("wrong", parameter="x")).parameter == "x"
-
-
-class Plain:
-    def on_end(self, info, outcome):
-        """Can be pickled."""
-
-
-def clock():
-    return 0.0
-
-
-def test_copies():
-    copied = pickle.loads(pickle.dumps(Observing(Plain(), clock, Later)))
-    assert isinstance(copied, Observing)
-    assert type(copied.observer).__name__ == "Plain"
-    assert pickle.loads(pickle.dumps(Observing(SimpleNamespace(on_end=lambda: 0), clock, Later))) is None
 
 
 def test_a_watch_keeps_no_request_that_has_ended(told, watch):
