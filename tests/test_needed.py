@@ -35,6 +35,9 @@ def test_fails(): assert False
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "conftest.py").write_text(CONFTEST.format(tests=str(Path(__file__).parent)))
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]"
+    )  # else it takes that of the repository, if it is inside of it
     for name in ("strict", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"test_{name}.py").write_text(TESTS)
@@ -46,6 +49,7 @@ def folder(tmp_path):
 
 def output(folder, *arguments):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # one may warn, and warnings are counted
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     done = subprocess.run(
         [*command, *arguments],
@@ -56,7 +60,7 @@ def output(folder, *arguments):
         check=False,
         timeout=120,
     )
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def rows(table):

@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         for pattern, words in _BETTER_WORDS.items():
             message = re.sub(pattern, words, message)
         complain(f"{printable(message)} ({self.prog} --help explains)")
-        self.exit(ExitCode.USAGE)
+        self.exit(int(ExitCode.USAGE))
 
     def knows(self, word: str) -> bool:
         """Return whether a word is an option of this parser, perhaps with its value."""
