@@ -15,11 +15,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-__all__ = ["RECIPES", "eventually", "free_port", "program", "running", "serving"]
+from nupic_client.testing import FakeTriton, fail, silence, text_signature
+
+__all__ = ["RECIPES", "echo", "eventually", "free_port", "program", "running", "serving"]
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 START_TIMEOUT = 90.0
 STOP_TIMEOUT = 60.0
+
+
+def echo() -> FakeTriton:
+    """Return a server that repeats the last message; at "fail" it fails after a word, at "silent" it falls silent."""
+
+    def reply(request):
+        question = request.prompt.rpartition("<|im_start|>user\n")[2].partition("<|im_end|>")[0]
+        return {"fail": ["Once", fail("out of memory")], "silent": ["Once", silence()]}.get(
+            question, ["You", " said: ", question]
+        )
+
+    return FakeTriton(reply, models=[text_signature("smollm2.streaming")])
 
 
 def free_port() -> int:

@@ -10,25 +10,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from needed import need
 from pages import write_files
-from recipes.servers import RECIPES, eventually, free_port, program, serving
+from recipes.servers import RECIPES, echo, eventually, free_port, program, serving
 
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
+from nupic_client.testing import FakeTriton
 
 need("chainlit")
 
 import socketio
 
 
-def reply(request):
-    question = request.prompt.rpartition("<|im_start|>user\n")[2].partition("<|im_end|>")[0]
-    return {"fail": ["Once", fail("out of memory")], "silent": ["Once", silence()]}.get(
-        question, ["You", " said: ", question]
-    )
-
-
 @pytest.fixture(scope="module")
 def triton() -> Iterator[FakeTriton]:
-    with FakeTriton(reply, models=[text_signature("smollm2.streaming")]) as server:
+    with echo() as server:
         yield server
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from needed import need
-from recipes.servers import RECIPES, eventually, free_port, serving
+from recipes.servers import RECIPES, echo, eventually, free_port, serving
 
-from nupic_client.testing import FakeTriton, fail, silence, text_signature
+from nupic_client.testing import FakeTriton
 
 need("gradio")
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -21,16 +21,9 @@ from gradio_client.exceptions import AppError
 from pages import write_files
 
 
-def reply(request):
-    question = request.prompt.rpartition("<|im_start|>user\n")[2].partition("<|im_end|>")[0]
-    return {"fail": ["Once", fail("out of memory")], "silent": ["Once", silence()]}.get(
-        question, ["You", " said: ", question]
-    )
-
-
 @pytest.fixture(scope="module")
 def triton() -> Iterator[FakeTriton]:
-    with FakeTriton(reply, models=[text_signature("smollm2.streaming")]) as server:
+    with echo() as server:
         yield server
 
 
