@@ -9,9 +9,11 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+import numpy as np
 from typing_extensions import Self
 
 from nupic_client._core.kserve import wire
+from nupic_client._core.kserve.codec import decode_bytes_tensor
 from nupic_client.signature import ModelSignature, TensorSpec
 
 
@@ -227,3 +229,22 @@ class RefusedError(Exception):
         super().__init__(code, details)
         self.code = code
         self.details = details
+
+
+def embedder() -> TensorServer:
+    """Return a server that turns a text into its length and a one, and refuses requests with the text "bad"."""
+    model = signature("embed", {"text": ("BYTES", (1,))}, {"v": ("FP32", (2,))}, max_batch_size=8)
+    server = TensorServer(model)
+
+    def respond(request: Any) -> Any:
+        texts = [bytes(text) for text in decode_bytes_tensor(request.raw_input_contents[0])]
+        if b"bad" in texts:
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "bad is not a word")
+        vectors = np.array([[len(text), 1] for text in texts], np.float32)
+        response = wire.pb.ModelInferResponse(model_name="embed")
+        response.outputs.add(name="v", datatype="FP32", shape=vectors.shape)
+        response.raw_output_contents.append(vectors.tobytes())
+        return response
+
+    server.answer = respond
+    return server

@@ -12,16 +12,13 @@ from needed import need
 
 need("litellm")
 
-import numpy as np
 from backends.signatures import VLLM
-from inference.tensor_server import TensorServer, signature
+from inference.tensor_server import embedder
 from integrations.litellm.ways import WAYS, ask
 from litellm.integrations.custom_logger import CustomLogger
 from pages import ROOT, run_blocks
 
 from nupic_client import LocalServer
-from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor
 from nupic_client.testing import FakeTriton, competent_model, text_signature
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default", "ignore:Item:UserWarning")]
@@ -32,20 +29,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 @pytest.fixture
 def vectors():
     """A server that turns a text into its length and a one."""
-    server = TensorServer(
-        signature("embed", {"text": ("BYTES", (1,))}, {"v": ("FP32", (2,))}, max_batch_size=8)
-    )
-
-    def respond(request):
-        texts = [bytes(text) for text in decode_bytes_tensor(request.raw_input_contents[0])]
-        rows = np.array([[len(text), 1] for text in texts], np.float32)
-        response = wire.pb.ModelInferResponse(model_name="embed")
-        response.outputs.add(name="v", datatype="FP32", shape=rows.shape)
-        response.raw_output_contents.append(rows.tobytes())
-        return response
-
-    server.answer = respond
-    with server:
+    with embedder() as server:
         yield server
 
 

@@ -13,14 +13,11 @@ from needed import need
 
 need("llm")
 
-import numpy as np
 from backends.signatures import VLLM
-from inference.tensor_server import TensorServer, signature
+from inference.tensor_server import embedder
 from test_parts import PNG
 
 from nupic_client import GenerateOptions, LocalServer
-from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor
 from nupic_client.integrations.llm.options import Options
 from nupic_client.testing import FakeTriton, abort, competent_model, silence, text_signature
 
@@ -243,22 +240,9 @@ def test_a_key(run, monkeypatch):
 
 
 def test_embeddings(run, tmp_path, monkeypatch):
-    server = TensorServer(
-        signature("embed", {"text": ("BYTES", (1,))}, {"v": ("FP32", (2,))}, max_batch_size=8)
-    )
-
-    def respond(request):
-        texts = [bytes(text) for text in decode_bytes_tensor(request.raw_input_contents[0])]
-        rows = np.array([[len(text), 1] for text in texts], np.float32)
-        response = wire.pb.ModelInferResponse(model_name="embed")
-        response.outputs.add(name="v", datatype="FP32", shape=rows.shape)
-        response.raw_output_contents.append(rows.tobytes())
-        return response
-
-    server.answer = respond
     (tmp_path / "models.toml").write_text('[models.vectors]\nserver_name = "embed"\n')
     monkeypatch.setenv("NUPIC_MODELS", str(tmp_path / "models.toml"))
-    with server:
+    with embedder() as server:
         monkeypatch.setenv("NUPIC_URL", server.url)
         assert "nupic/vectors" in run("embed-models")
         assert json.loads(run("embed", "-m", "nupic/vectors", "-c", "three")) == [5.0, 1.0]

@@ -23,11 +23,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from inference.tensor_server import RefusedError, TensorServer, signature
+from inference.tensor_server import RefusedError, embedder
 
 from nupic_client import ConfigurationError, RequestRejectedError
-from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.codec import decode_bytes_tensor
 from nupic_client.integrations.ray import Embed, Generate
 from nupic_client.testing import FakeTriton, abort, fail, sleep, text_signature
 
@@ -499,22 +497,3 @@ def test_nothing_is_sent_before_the_first_batch():
         mapper = Generate(MODEL, server.url)
         mapper.close()
         assert server.calls == ()
-
-
-def embedder():
-    """Return a server that turns a text into its length and a one, and refuses requests with the text "bad"."""
-    model = signature("embed", {"text": ("BYTES", (1,))}, {"v": ("FP32", (2,))}, max_batch_size=8)
-    server = TensorServer(model)
-
-    def respond(request):
-        texts = [bytes(text) for text in decode_bytes_tensor(request.raw_input_contents[0])]
-        if b"bad" in texts:
-            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "bad is not a word")
-        vectors = np.array([[len(text), 1] for text in texts], np.float32)
-        response = wire.pb.ModelInferResponse(model_name="embed")
-        response.outputs.add(name="v", datatype="FP32", shape=vectors.shape)
-        response.raw_output_contents.append(vectors.tobytes())
-        return response
-
-    server.answer = respond
-    return server
