@@ -19,8 +19,11 @@ from benchmarks.runner import (
 )
 
 SERVERS = {"real Triton": "benchmarks.triton_server", "blast server": "benchmarks.blast_server"}
-REQUESTS_AT_ONCE = ((1, 2_000), (32, 6_000), (128, 6_000))
-"""Requests at the same time, and how many in all."""
+REQUESTS_AT_ONCE = ((1, 2_000, 5), (32, 6_000, 3), (128, 6_000, 3))
+"""Requests at the same time, how many in all, and how often the usual repeats.
+
+A process differs from the next by some 5 %, which is more than what is to be told apart.
+"""
 SIZE = 100_000_000
 BATCHED = "nupic_client map, batch_size=32"
 
@@ -29,12 +32,12 @@ def run(settings: Settings) -> Outcome:
     outcome = Outcome()
     for server, module in SERVERS.items():
         with server_process(module) as url:
-            for at_once, number in REQUESTS_AT_ONCE:
+            for at_once, number, times in REQUESTS_AT_ONCE:
                 order = {"url": url, "at_once": at_once, "number": settings.scaled(number, 32)}
                 left_out = {BATCHED} if at_once == 1 else {*SINGLE}
                 found = alternated(
                     [way for way in REQUESTS if way not in left_out],
-                    settings.repeats,
+                    settings.repeats * times,
                     lambda way, order=order: in_process("benchmarks.measure_infer", {"way": way, **order}),
                 )
                 embeddings(outcome, server, at_once, order["number"], found)
