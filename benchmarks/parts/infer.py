@@ -19,7 +19,7 @@ from benchmarks.runner import (
 )
 
 SERVERS = {"real Triton": "benchmarks.triton_server", "blast server": "benchmarks.blast_server"}
-REQUESTS_AT_ONCE = ((1, 2_000, 5), (32, 6_000, 3), (128, 6_000, 3))
+REQUESTS_AT_ONCE = ((1, 1_000, 10), (32, 6_000, 3), (128, 6_000, 3))
 """Requests at the same time, how many in all, and how often the usual repeats.
 
 A process differs from the next by some 5 %, which is more than what is to be told apart.

@@ -160,8 +160,12 @@ class AsyncResultStream(Generic[T]):
             while True:
                 if self._closed:
                     self._check_open()
-                if inbox.ended or self._due or self._sleeping or pipeline.waiting:
-                    await self._go_on(pipeline, inbox)
+                if inbox.ended or self._sleeping:
+                    await self._take_ended(pipeline, inbox)
+                while self._due or (pipeline.waiting and self._next_turn(pipeline)):
+                    rest = self._advance(pipeline, inbox, self._due.popleft(), None)
+                    if rest is not None:
+                        await rest
                 result: Any = pipeline.take()
                 if result is not NOTHING:
                     return result  # type: ignore[no-any-return]  # the facade says what T is
@@ -225,8 +229,8 @@ class AsyncResultStream(Generic[T]):
             job.flow = self._transport.authorized(job.flow)
             self._due.append(job)
 
-    async def _go_on(self, pipeline: AnyPipeline, inbox: _Inbox) -> None:
-        """Go on with all requests that need not wait, and send as many as have ended at one go."""
+    async def _take_ended(self, pipeline: AnyPipeline, inbox: _Inbox) -> None:
+        """Take in all that has ended, and read as many inputs, so that as many requests are sent at one go."""
         ended = 0
         while inbox.ended:
             call = inbox.ended.popleft()
@@ -242,14 +246,10 @@ class AsyncResultStream(Generic[T]):
         for _ in range(ended if inbox.calls else ended - 1):
             if not self._read_input(pipeline, inbox):
                 break
-        while self._due or self._next_turn(pipeline):
-            rest = self._advance(pipeline, inbox, self._due.popleft(), None)
-            if rest is not None:
-                await rest
 
     def _next_turn(self, pipeline: AnyPipeline) -> bool:
-        """Return whether a request goes on whose turn it is now."""
-        if not pipeline.waiting or not pipeline.has_turn:
+        """Return whether a request that waits goes on, because it is its turn now."""
+        if not pipeline.has_turn:
             return False
         self._due.append(pipeline.waiting.popleft())
         return True
