@@ -26,7 +26,8 @@ else:
 ROOT = Path(__file__).parent
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FAST = ("-m", "not slow")
+FAST = ("-m", "not slow", "-n", "2", "--dist", "loadfile")
+"""The fast tests; two processes, since they wait more than they compute."""
 TOOLS = ("hypothesis", "psutil", "pytest", "pytest-timeout")
 """What tests need that have an environment of their own."""
 AGENTS = (

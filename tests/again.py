@@ -4,9 +4,9 @@ Triton 2.51 dies of itself now and then: a SIGSEGV in ``ModelStreamInferHandler:
 own handler of signals may hang for ever in an attempt to print the stack. Seen once in five runs of all tests on a loaded
 machine. The test is run again on a new server.
 
-Of seventeen thousand tests on a shared machine one may fail by chance. ``NUPIC_RUN_AGAIN=3`` gives three of them a second
-try; when more fail, it is no chance. Each one is named at the end with its first failure, because it is a defect all the
-same: of the test, or of the package.
+Of twenty thousand tests on a shared machine one may fail by chance. ``NUPIC_RUN_AGAIN=3`` gives three of them a second
+try, of which each of three workers of pytest-xdist has one; when more fail, it is no chance. Each one is named at the end
+with its first failure, because it is a defect all the same: of the test, or of the package.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
     from nupic_client.local.triton.process import TritonProcess
 
-__all__ = ["has_died", "note_death", "run_again", "tell"]
+__all__ = ["has_died", "note", "note_death", "run_again", "tell"]
 
 # What a test does to it, SIGTERM and SIGKILL, does not look like this.
 _DEATH = re.compile(r"^Signal \((?:6|11)\) received", re.MULTILINE)
 _noted = pytest.StashKey[bool]()
+_AGAIN = "run again"
 _told: list[str] = []
-_left = [int(os.environ.get("NUPIC_RUN_AGAIN", "0"))]
+_left = [
+    int(os.environ.get("NUPIC_RUN_AGAIN", "0")) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+]
 
 
 def has_died(server: TritonProcess) -> bool:
@@ -54,8 +57,8 @@ def run_again(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     reason = _reason(item, reports)
     if reason:
-        _told.append(f"{item.nodeid} was run again: {reason}")
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        reports[0].user_properties.append((_AGAIN, reason))  # it goes from a worker to the process that tells
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -72,6 +75,13 @@ def _reason(item: pytest.Item, reports: Sequence[pytest.TestReport]) -> str:
         return ""
     _left[0] -= 1
     return f"it failed at {failed.when}:\n{failed.longreprtext}"
+
+
+def note(report: pytest.TestReport) -> None:
+    """Note that a test was run again, if it was."""
+    _told.extend(
+        f"{report.nodeid} was run again: {reason}" for name, reason in report.user_properties if name == _AGAIN
+    )
 
 
 def tell(reporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 import pytest
-from again import note_death, run_again, tell
+from again import note, note_death, run_again, tell
 from hypothesis import settings
 from marks import mark
 from needed import fail_skips
@@ -53,6 +53,11 @@ def pytest_runtest_makereport(
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Run a test again where there is a reason to."""
     return run_again(item, nextitem)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note the tests that were run again."""
+    note(report)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 HOOKS = """
-from again import run_again, tell
+from again import note, run_again, tell
 
 def pytest_runtest_protocol(item, nextitem):
     return run_again(item, nextitem)
+
+def pytest_runtest_logreport(report):
+    note(report)
 
 def pytest_terminal_summary(terminalreporter):
     tell(terminalreporter)
@@ -38,7 +41,7 @@ def test_ending(fresh):
 """
 
 
-def run(folder: Path, *tests: str, again: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *tests: str, again: str, options: str = "") -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(HOOKS, "utf-8")
     (folder / "test_some.py").write_text(ONCE, "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
@@ -46,7 +49,7 @@ def run(folder: Path, *tests: str, again: str) -> subprocess.CompletedProcess[st
         [*command, "--rootdir", str(folder), "-c", os.devnull, *(f"test_some.py::{name}" for name in tests)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "NUPIC_RUN_AGAIN": again}
-        | {"PYTEST_ADDOPTS": ""},
+        | {"PYTEST_ADDOPTS": options},
         capture_output=True,
         text=True,
         check=False,
@@ -83,3 +86,10 @@ def test_without_being_asked_nothing_is_run_again(tmp_path):
     done = run(tmp_path, "test_once", again="0")
     assert done.returncode == 1
     assert "run again" not in done.stdout
+
+
+def test_workers_share_the_tries_and_tell_what_was_run_again(tmp_path):
+    done = run(tmp_path, "test_once", "test_ending", again="2", options="-n 2 --dist load")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("was run again:") == 2
+    assert run(tmp_path, "test_once", again="1", options="-n 2").returncode == 1
