@@ -80,7 +80,9 @@ def _reason(item: pytest.Item, reports: Sequence[pytest.TestReport]) -> str:
 def note(report: pytest.TestReport) -> None:
     """Note that a test was run again, if it was."""
     _told.extend(
-        f"{report.nodeid} was run again: {reason}" for name, reason in report.user_properties if name == _AGAIN
+        f"{report.nodeid} was run again: {reason}"
+        for name, reason in report.user_properties
+        if name == _AGAIN
     )
 
 

@@ -13,6 +13,7 @@ import jsonschema
 import pydantic
 import pytest
 import typing_extensions
+from ids import without_address
 from typing_extensions import NotRequired, Required, TypedDict
 
 from nupic_client._json_types import Definitions, read_json, schema_of
@@ -245,7 +246,7 @@ def test_two_classes_of_one_name_are_two():
         (list[bytes], "not bytes"),
         (Box[int], "Box\\[int\\]"),
     ],
-    ids=str,
+    ids=without_address,
 )
 def test_what_has_no_form_in_json_is_refused(kind, words):
     with pytest.raises(ConfigurationError, match=words) as caught:

@@ -20,6 +20,7 @@ import grpc
 import psutil
 import pydantic
 import pytest
+from ids import without_address
 from local.raw_client import RawClient, health, is_final, output_of, request, text_of
 
 from nupic_client import (
@@ -643,7 +644,7 @@ def test_a_tool_that_is_forced_is_called_in_twenty_of_twenty_tries(texts):
             lambda value: value in {1, 1.5, 2},
         ),
     ],
-    ids=str,
+    ids=without_address,
 )
 def test_an_answer_has_the_form_that_was_asked_for(texts, form, fits):
     value = texts.parse([user("Say something.")], form, temperature=1.0, seed=3, max_tokens=60)
