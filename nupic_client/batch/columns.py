@@ -20,6 +20,8 @@ VECTORS = "embedding"
 def columns_of(line: bytes) -> dict[str, Any]:
     """Return the columns of a line, of any form."""
     row: dict[str, Any] = json.loads(line)
+    if b"\\ud" in line:
+        row = _whole(row)
     if openai_lines.number_of(row) is None:
         return row
     found = {"id": row["custom_id"], "error": row["error"]}
@@ -63,3 +65,12 @@ def _numbers(vector: Any) -> list[float]:
         return list(vector)
     data = base64.b64decode(vector)
     return [number for (number,) in struct.iter_unpack("<f", data)]
+
+
+def _whole(value: Any) -> Any:
+    """Return a value with U+FFFD for each half of a surrogate pair, which a table cannot hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value

@@ -167,7 +167,7 @@ def _types(arrow: Any, lines: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         for name in dict.fromkeys(name for row in rows for name in row if name not in RESULT_COLUMNS):
             found = _type(arrow, [row.get(name) for row in rows])
             types[name] = _common(arrow, types.get(name, arrow.null()), found)
-    types = {name: arrow.string() if kind == arrow.null() else kind for name, kind in types.items()}
+    types = {name: _storable(arrow, kind) for name, kind in types.items()}
     results = _result_types(arrow)
     if VECTORS in names and "other" not in shapes:
         vector = arrow.list_(arrow.float32())
@@ -175,6 +175,20 @@ def _types(arrow: Any, lines: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if "output" not in names:
             results = {"error": results["error"]}
     return types, results
+
+
+def _storable(arrow: Any, kind: Any) -> Any:
+    """Return a type that Parquet can store for a type of Arrow: it has none for nothing, and none for ``{}`` alone."""
+    if kind == arrow.null():
+        return arrow.string()
+    inner = [kind]
+    while inner and _JSON not in inner:
+        structs = [each for each in inner if arrow.types.is_struct(each)]
+        if not all(each.num_fields for each in structs):
+            return _JSON
+        lists = [each for each in inner if arrow.types.is_list(each)]
+        inner = [field.type for each in structs for field in each] + [each.value_type for each in lists]
+    return kind
 
 
 def _shapes(arrow: Any, values: list[Any]) -> set[str]:

@@ -241,6 +241,26 @@ def test_log_probabilities_have_one_form_in_a_table(files, arrow):
         }
 
 
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([{}, {}], ["{}", "{}"]),
+        ([{"a": {}}], ['{"a": {}}']),
+        ([[{}], None], ["[{}]", None]),
+        ([{}, {"a": 1}], [{"a": None}, {"a": 1}]),
+        ([[]], [[]]),
+        ([2**64, 1], ["18446744073709551616", "1"]),
+        (["\ud800x", "😀"], ["\ufffdx", "😀"]),
+        ([{"\ud800": ["\udc00"]}], [{"\ufffd": ["\ufffd"]}]),
+    ],
+)
+def test_what_a_table_can_hold(run, files, arrow, values, found):
+    files.write(*(plain(number, value=value) for number, value in enumerate(values)))
+    output = files.folder / "out.parquet"
+    run(files.input, output, ordered=True)
+    assert [row["value"] for row in read(arrow, output)] == found
+
+
 def test_types_differ_between_the_groups_of_a_table(run, files, arrow):
     files.write(
         *(plain(n, value=n if n < 1050 else n + 0.5, late=None if n < 1050 else "x") for n in range(1100))
