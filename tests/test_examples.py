@@ -62,6 +62,7 @@ def test_every_example_is_tested():
     assert found == {
         "agent.py",
         "async_iterator.py",
+        "batch.py",
         "callback.py",
         "conversation.py",
         "embed.py",
@@ -102,14 +103,16 @@ def embedder():
             return [fail("no vector for 3")]
         return [{"embedding": [float(text.count(letter)) for text in texts for letter in "at"]}]
 
-    signature = ModelSignature(
-        "smollm2-embed",
-        inputs={"text_input": TensorSpec("text_input", "BYTES")},
-        outputs={"embedding": TensorSpec("embedding", "FP32", (2,))},
-        max_batch_size=8,
-    )
-    with FakeTriton(vectors, models=[signature]) as server:
+    with FakeTriton(vectors, models=[EMBEDDING]) as server:
         yield server
+
+
+EMBEDDING = ModelSignature(
+    "smollm2-embed",
+    inputs={"text_input": TensorSpec("text_input", "BYTES")},
+    outputs={"embedding": TensorSpec("embedding", "FP32", (2,))},
+    max_batch_size=8,
+)
 
 
 def test_embed(embedder):
@@ -137,6 +140,18 @@ def test_map_prompts(server):
     assert failure.startswith("prompt 3: item 3: ")
     assert "no story" in failure
     assert count == "4 stories"
+
+
+def test_batch(embedder):
+    answer, vectors = competent_model(), embedder.reply
+    models = [text_signature("smollm2.streaming", guided=True), EMBEDDING]
+    with FakeTriton(models=models) as server:
+        server.reply = lambda request: (vectors if request.model == "smollm2-embed" else answer)(request)
+        finished = example(EXAMPLES / "batch.py", "--url", server.url)
+    call, shape = finished.stdout.splitlines()
+    assert call.startswith('weather: get_weather {"city": ')
+    assert shape == "vectors: 2 vectors of 2 numbers"
+    assert finished.stderr == ""
 
 
 def test_conversation(server):

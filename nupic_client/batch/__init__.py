@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from typing_extensions import Unpack
 
-from nupic_client import StreamingClient
+from nupic_client import InferenceClient, StreamingClient
 from nupic_client.batch.errors import BatchFileError
 from nupic_client.batch.job import BatchJob
 from nupic_client.batch.report import BatchProgress, BatchReport
@@ -41,12 +41,13 @@ def run(
     keep_state: bool = False,
     progress: Callable[[BatchProgress], object] | None = None,
     client: StreamingClient | None = None,
+    embedding_client: InferenceClient | None = None,
     formatter: PromptFormatter | str | None = None,
     system: str | None = None,
     chat: bool = False,
     **options: Unpack[GenerateOptions],
 ) -> BatchReport:
-    """Generate a text for each line of a file, and write each answer as a line of another. Blocks.
+    """Generate a text, or make vectors, for each line of a file, and write each answer as a line of another. Blocks.
 
     A line that is wrong, or whose request fails, becomes an error of its own and stops nothing. A run that is killed leaves
     whole lines; with ``resume`` another run goes on, and sends again only what was on its way.
@@ -69,6 +70,8 @@ def run(
         progress: called about twice a second with a `BatchProgress`, in the thread that runs.
         client: a client for ``model``, with its own url, credentials and defaults; a line that names another model is
             an error then.
+        embedding_client: the same for lines of ``/v1/embeddings``, and for plain lines with an ``input``. Without it their
+            model is a client's of its own, on the same url; with ``client`` and without this they are errors.
         formatter: how conversations become prompts, see `StreamingClient`; not with ``client``.
         system: the system prompt of conversations that have none; a plain prompt becomes the user's message after it.
         chat: a plain prompt is a user's message in the model's format, not a text that is sent unchanged.
@@ -100,6 +103,14 @@ def run(
         chat=chat,
     )
     job = BatchJob(
-        input, output, model=model, client=client, url=url, formatter=formatter, settings=settings, **options
+        input,
+        output,
+        model=model,
+        client=client,
+        embedding_client=embedding_client,
+        url=url,
+        formatter=formatter,
+        settings=settings,
+        **options,
     )
     return job.run()

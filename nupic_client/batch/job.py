@@ -14,8 +14,9 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from nupic_client import StreamingClient
+from nupic_client import InferenceClient, StreamingClient
 from nupic_client.batch import parquet
+from nupic_client.batch.clients import Clients
 from nupic_client.batch.files import OutputFiles
 from nupic_client.batch.lines import Prompting
 from nupic_client.batch.reading import FileSource, ObjectSource, PipeSource, Source
@@ -46,6 +47,8 @@ class BatchJob:
         client: for that model, instead of a new one. It stays open.
         make_client: returns a client for another model that a line names; these are closed at the end. Without it,
             such a line is an error where ``client`` is given.
+        embedding_client: for lines of ``/v1/embeddings`` that name its model or none. It stays open.
+        make_embedding_client: returns a client for the vectors of another model, as ``make_client`` does for texts.
         url: the server, where there is no ``client``.
         formatter: how conversations become prompts, where there is no ``client``.
         settings: how it runs.
@@ -70,6 +73,8 @@ class BatchJob:
         model: str,
         client: StreamingClient | None = None,
         make_client: Callable[[str], StreamingClient] | None = None,
+        embedding_client: InferenceClient | None = None,
+        make_embedding_client: Callable[[str], InferenceClient] | None = None,
         url: str | None = None,
         formatter: PromptFormatter | str | None = None,
         settings: BatchSettings | None = None,
@@ -80,6 +85,8 @@ class BatchJob:
         self._model = model
         self._client = client
         self._make_client = make_client
+        self._embedding_client = embedding_client
+        self._make_embedding_client = make_embedding_client
         self._url, self._formatter = url, formatter
         self._settings = settings or BatchSettings()
         self._options: dict[str, Any] = dict(options)
@@ -107,9 +114,13 @@ class BatchJob:
             stack.callback(source.close)
             files = OutputFiles(self._output, self._settings, facts, inputs=self._input_path)
             stack.callback(files.close)
-            clients = self._clients(client, stack)
             self._runner = Runner(
-                source, files, client, self._settings, self._options, clients, lambda: self._stops
+                source,
+                files,
+                self._clients(client, stack),
+                self._settings,
+                self._options,
+                lambda: self._stops,
             )
             report = self._run(self._runner)
             self._runner = None
@@ -160,6 +171,8 @@ class BatchJob:
             chat=self._settings.chat,
             options={**dict(client.model.sampling_defaults.given()), **self._options},
         )
+        if self._embedding_client is not None:
+            facts["embedding_model"] = self._embedding_client.model.server_name
         path, source = self._input_path, self._input
         if path is not None and path.is_file():
             facts["input"] = fingerprint_of_file(path)
@@ -186,21 +199,17 @@ class BatchJob:
             )
         return ObjectSource(source, prompting), facts
 
-    def _clients(
-        self, client: StreamingClient, stack: contextlib.ExitStack
-    ) -> Callable[[str], StreamingClient | None]:
-        """Return a function that finds the client for a model that a line names."""
-
-        def find(model: str) -> StreamingClient | None:
-            if model in {client.model.name, client.model.server_name, self._model}:
-                return client
-            if self._make_client is not None:
-                return stack.enter_context(self._make_client(model))
-            if self._client is not None:
-                return None
-            return stack.enter_context(StreamingClient(model, self._url, formatter=self._formatter))
-
-        return find
+    def _clients(self, client: StreamingClient, stack: contextlib.ExitStack) -> Clients:
+        return Clients(
+            stack=stack,
+            model=self._model,
+            client=client,
+            given=self._client is not None,
+            embedding_client=self._embedding_client,
+            make_client=self._make_client,
+            make_embedding_client=self._make_embedding_client,
+            connection={"url": self._url, "formatter": self._formatter},
+        )
 
     def _table(self, lines: Path, output: Path) -> None:
         """Write the Parquet file of the lines."""

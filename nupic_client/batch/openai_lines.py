@@ -1,69 +1,18 @@
-"""Lines of OpenAI's batch files: requests as they come, and answers as they are written."""
+"""Lines of OpenAI's batch files: requests as they come."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from nupic_client.batch.row import BadLineError, Row, RowError
-from nupic_client.results import FinishReason, Generation
+from nupic_client.batch.openai_answers import PREFIX
+from nupic_client.batch.openai_options import chat_options, completion_options, embedding_asks
+from nupic_client.batch.row import BadLineError, Row, shown
 
-__all__ = ["answer", "failure", "number_of", "read"]
-
-_log = logging.getLogger("nupic_client.batch")
+__all__ = ["number_of", "read", "texts_of"]
 
 _CHAT, _COMPLETIONS, _EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
-_PREFIX = "batch_req_"
-"""Before the number of the line in an answer's id, by which a resumed run knows it."""
-
-_OPTIONS = {
-    **{
-        name: name
-        for name in ("temperature", "top_p", "top_k", "min_p", "stop", "seed", "repetition_penalty")
-    },
-    **{name: name for name in ("presence_penalty", "frequency_penalty", "max_tokens")},
-    "max_completion_tokens": "max_tokens",
-    "response_format": "response_format",
-}
-"""Keys of a body that are options of a generation."""
-
-_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
-_REFUSED: Mapping[str, Callable[[Any], bool]] = {
-    "n": lambda value: value == 1,
-    "best_of": lambda value: value == 1,
-    "tool_choice": lambda value: value in ("none", "auto"),
-    **dict.fromkeys(
-        (
-            "logprobs",
-            "top_logprobs",
-            "echo",
-            "suffix",
-            "logit_bias",
-            "tools",
-            "functions",
-            "audio",
-            "prediction",
-        ),
-        lambda _: False,
-    ),
-}
-"""Keys that ask for another answer than a batch can write, with the values that do not."""
-_IGNORED = {
-    "model",
-    "messages",
-    "prompt",
-    "stream",
-    "stream_options",
-    "user",
-    "metadata",
-    "store",
-    "function_call",
-}
-_IGNORED |= {"service_tier", "parallel_tool_calls", "modalities", "safety_identifier", "prompt_cache_key"}
-_told: set[str] = set()
-_MOST_TOLD = 100
+_MOST_DIGITS = 18
 
 
 def read(line: Mapping[str, Any], number: int) -> Row:
@@ -85,37 +34,45 @@ def read(line: Mapping[str, Any], number: int) -> Row:
 def _fill(row: Row, line: Mapping[str, Any]) -> None:
     body, method = line.get("body"), line.get("method")
     if not isinstance(body, dict):
-        raise BadLineError("invalid_request", f"body must be an object, not {_shown(body)}")
-    url = line.get("url")
-    if url is None:
-        url = _CHAT if "messages" in body else _COMPLETIONS
-    if url == _EMBEDDINGS:
-        raise BadLineError(
-            "unsupported_url",
-            f"url must be {_CHAT} or {_COMPLETIONS}, not {_EMBEDDINGS}: InferenceClient.embed and nupic-client embed"
-            " turn texts into vectors",
-        )
-    if url not in (_CHAT, _COMPLETIONS):
-        raise BadLineError("unsupported_url", f"url must be {_CHAT} or {_COMPLETIONS}, not {_shown(url)}")
-    row.form = "chat" if url == _CHAT else "completion"
+        raise BadLineError("invalid_request", f"body must be an object, not {shown(body)}")
+    url = _url(line.get("url"), body)
     if method not in (None, "POST"):
-        raise BadLineError("invalid_request", f"method must be 'POST', not {_shown(method)}")
+        raise BadLineError("invalid_request", f"method must be 'POST', not {shown(method)}")
     row.model = _model(body.get("model"))
-    row.prompt = _messages(body.get("messages")) if row.form == "chat" else _text(body.get("prompt"))
-    row.options = _options(body)
+    if url == _CHAT:
+        row.prompt, row.options = _messages(body.get("messages")), chat_options(body)
+        row.asks["one_call"] = body.get("parallel_tool_calls") is False
+    elif url == _COMPLETIONS:
+        row.form = "completion"
+        row.prompt, row.options = _text(body.get("prompt")), completion_options(body)
+    else:
+        row.form = "embedding"
+        row.prompt, row.asks = texts_of(body.get("input")), embedding_asks(body)
+
+
+def _url(url: Any, body: Mapping[str, Any]) -> str:
+    if url is None:
+        if "messages" in body:
+            return _CHAT
+        return _EMBEDDINGS if "input" in body and "prompt" not in body else _COMPLETIONS
+    if not isinstance(url, str) or url not in (_CHAT, _COMPLETIONS, _EMBEDDINGS):
+        raise BadLineError(
+            "unsupported_url", f"url must be {_CHAT}, {_COMPLETIONS} or {_EMBEDDINGS}, not {shown(url)}"
+        )
+    return url
 
 
 def _model(model: Any) -> str:
     if model is None:
         return ""
     if not isinstance(model, str) or not model:
-        raise BadLineError("invalid_request", f"model must be a non-empty string, not {_shown(model)}")
+        raise BadLineError("invalid_request", f"model must be a non-empty string, not {shown(model)}")
     return model
 
 
 def _messages(messages: Any) -> list[Any]:
     if not isinstance(messages, list):
-        raise BadLineError("invalid_request", f"messages must be a list of messages, not {_shown(messages)}")
+        raise BadLineError("invalid_request", f"messages must be a list of messages, not {shown(messages)}")
     return messages
 
 
@@ -123,72 +80,27 @@ def _text(prompt: Any) -> str:
     if isinstance(prompt, list) and len(prompt) == 1:
         (prompt,) = prompt
     if not isinstance(prompt, str):
-        raise BadLineError("invalid_request", f"prompt must be one string, not {_shown(prompt)}")
+        raise BadLineError("invalid_request", f"prompt must be one string, not {shown(prompt)}")
     return prompt
 
 
-def _options(body: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for key, value in body.items():
-        if key in _OPTIONS:
-            if value is not None and value != []:
-                options[_OPTIONS[key]] = value
-        elif key in _REFUSED:
-            if value not in _NOTHING and not _REFUSED[key](value):
-                raise BadLineError(
-                    "unsupported_parameter", f"{key} must be left out of a batch, not {_shown(value)}"
-                )
-        elif key not in _IGNORED and key not in _told and len(_told) < _MOST_TOLD:
-            _told.add(key)
-            _log.warning("unknown keys of a body are ignored, as %r: told once for each key", key)
-    seed = options.get("seed")
-    if isinstance(seed, int) and seed < 0:  # OpenAI takes all of 64 bits with a sign
-        options["seed"] = seed % 2**64
-    return options
+def texts_of(value: Any) -> str | list[str]:
+    """Return the input of an embedding.
 
-
-def answer(row: Row, generation: Generation) -> dict[str, Any]:
-    """Return the object of the line for a generation."""
-    reason = generation.finish_reason
-    usage = generation.usage
-    choice = {
-        "index": 0,
-        **(
-            {"message": {"role": "assistant", "content": generation.text}}
-            if row.form == "chat"
-            else {"text": generation.text}
-        ),
-        "logprobs": None,
-        "finish_reason": reason.value
-        if reason in {FinishReason.STOP, FinishReason.LENGTH} and reason
-        else None,
-    }
-    body = {
-        "id": f"{'chatcmpl' if row.form == 'chat' else 'cmpl'}-{generation.request_id}",
-        "object": "chat.completion" if row.form == "chat" else "text_completion",
-        "created": int(time.time()),
-        "model": generation.model,
-        "choices": [choice],
-        "usage": None
-        if usage.total_tokens is None
-        else {
-            "prompt_tokens": usage.input_tokens,
-            "completion_tokens": usage.output_tokens,
-            "total_tokens": usage.total_tokens,
-        },
-    }
-    response = {"status_code": 200, "request_id": generation.request_id, "body": body}
-    return {"id": f"{_PREFIX}{row.number}", "custom_id": row.custom_id, "response": response, "error": None}
-
-
-def failure(row: Row, error: RowError) -> dict[str, Any]:
-    """Return the object of the line for an error."""
-    return {
-        "id": f"{_PREFIX}{row.number}",
-        "custom_id": row.custom_id,
-        "response": None,
-        "error": {"code": error.code, "message": error.message},
-    }
+    Raises:
+        BadLineError: it is no text and no list of texts.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        return value
+    what = shown(value)
+    if isinstance(value, list):
+        wrong = next((item for item in value if not isinstance(item, str)), None)
+        what = "one with " + shown(wrong) if value else "an empty one"
+        if isinstance(wrong, (int, list)):
+            what = "token ids"
+    raise BadLineError("invalid_request", f"input must be a string or a list of strings, not {what}")
 
 
 def number_of(line: Mapping[str, Any]) -> int | None:
@@ -196,15 +108,6 @@ def number_of(line: Mapping[str, Any]) -> int | None:
     name = line.get("id")
     if "custom_id" not in line or "response" not in line or not isinstance(name, str):
         return None
-    number = name.removeprefix(_PREFIX)
-    return int(number) if number != name and number.isascii() and number.isdigit() else None
-
-
-def _shown(value: Any) -> str:
-    """Return a value for an error's text: the beginning of a text, else its type."""
-    if value is None:
-        return "missing or null"
-    if isinstance(value, (str, int, float)):
-        text = repr(value)
-        return text if len(text) <= 60 else f"{text[:60]}…"
-    return {"list": "a list", "dict": "an object"}.get(type(value).__name__, type(value).__name__)
+    number = name.removeprefix(PREFIX)
+    whole = number != name and number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+    return int(number) if whole else None

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nupic_client.batch import openai_lines
+from nupic_client.batch.columns import VECTORS, columns_of
 from nupic_client.batch.lines import Prompting
 from nupic_client.batch.reading import ObjectSource
-from nupic_client.batch.row import RESULT_COLUMNS
+from nupic_client.batch.row import OPTIONAL_COLUMNS, RESULT_COLUMNS
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["is_parquet", "load_pyarrow", "source", "write"]
@@ -28,6 +28,8 @@ __all__ = ["is_parquet", "load_pyarrow", "source", "write"]
 _ROWS = 1024
 """Rows that are in memory at the same time, and in one row group of a table."""
 _PROMPTS = ("prompt", "messages")
+_TEXTS = "input"
+"""The column of texts for vectors, in a table without prompts."""
 _JSON = "json"
 """The type of a column whose values have no type of Arrow in common: texts of JSON."""
 
@@ -54,7 +56,7 @@ def load_pyarrow() -> Any:
 
 
 def source(path: Path, prompting: Prompting, *, numbered: bool) -> ObjectSource:
-    """Return the rows of a Parquet file, which has a column ``prompt`` or ``messages``.
+    """Return the rows of a Parquet file, which has a column ``prompt``, ``messages`` or ``input``.
 
     Args:
         path: of the file.
@@ -72,11 +74,12 @@ def source(path: Path, prompting: Prompting, *, numbered: bool) -> ObjectSource:
             f"input must be a Parquet file, and {str(path)!r} is none: {error}", parameter="input"
         ) from None
     names = file.schema_arrow.names
-    prompts = [name for name in _PROMPTS if name in names]
+    prompts = [name for name in _PROMPTS if name in names] or [name for name in names if name == _TEXTS]
     if not prompts:
         file.close()
         raise ConfigurationError(
-            f"input must have a column prompt (texts) or messages (lists), and {str(path)!r} has {names}",
+            "input must have a column prompt (texts), messages (lists) or input (texts for vectors), and"
+            f" {str(path)!r} has {names}",
             parameter="input",
         )
     columns = prompts if numbered else names
@@ -123,15 +126,18 @@ def write(lines: Path, output: Path, original: Path | None) -> None:
     """
     arrow = load_pyarrow()
     new = output.with_name(f"{output.name}.new")
-    results = _result_types(arrow)
+    types, results = _types(arrow, lines)
     if original is None:
-        types = {**_types(arrow, lines), **results}
+        types = {**types, **results}
         tables: Iterator[Any] = (_table(arrow, rows, types) for rows in _groups(lines))
         schema = _table(arrow, [], types).schema
     else:
+        # Of each row only its prompt is in the lines: all other columns that they have are of an answer.
+        more = {name: kind for name, kind in types.items() if name in OPTIONAL_COLUMNS}
+        results = {**more, **results}
         kept = [field for field in arrow.parquet.read_schema(original) if field.name not in results]
-        schema = arrow.schema([*kept, *results.items()])
-        tables = _joined(arrow, lines, original, schema)
+        schema = arrow.schema([*kept, *_table(arrow, [], results).schema])
+        tables = _joined(arrow, lines, original, schema, results)
     with arrow.parquet.ParquetWriter(new, schema) as writer:
         for table in tables:
             writer.write_table(table)
@@ -144,38 +150,65 @@ def _result_types(arrow: Any) -> dict[str, Any]:
     return dict(zip(RESULT_COLUMNS, kinds, strict=True))
 
 
-def _row(line: bytes) -> dict[str, Any]:
-    """Return the columns of a line, of any form."""
-    row: dict[str, Any] = json.loads(line)
-    if openai_lines.number_of(row) is None:
-        return row
-    found = {"id": row["custom_id"], **dict.fromkeys(RESULT_COLUMNS), "error": row["error"]}
-    if row["response"] is not None:
-        body = row["response"]["body"]
-        choice, usage = body["choices"][0], body["usage"] or {}
-        found["output"] = choice["message"]["content"] if "message" in choice else choice["text"]
-        found["finish_reason"] = choice["finish_reason"]
-        found["input_tokens"], found["output_tokens"] = (
-            usage.get("prompt_tokens"),
-            usage.get("completion_tokens"),
-        )
-    return found
-
-
 def _groups(lines: Path) -> Iterator[list[dict[str, Any]]]:
     with lines.open("rb") as file:
         while some := list(itertools.islice(file, _ROWS)):
-            yield [_row(line) for line in some]
+            yield [columns_of(line) for line in some]
 
 
-def _types(arrow: Any, lines: Path) -> dict[str, Any]:
-    """Return the type of each column that the lines have, besides the results."""
+def _types(arrow: Any, lines: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the type of each column that the lines have besides the results, and of the results."""
     types: dict[str, Any] = {}
+    names: set[str] = set()
+    shapes: set[str] = set()
     for rows in _groups(lines):
+        names |= {name for row in rows for name in row}
+        shapes |= _shapes(arrow, [row.get(VECTORS) for row in rows])
         for name in dict.fromkeys(name for row in rows for name in row if name not in RESULT_COLUMNS):
             found = _type(arrow, [row.get(name) for row in rows])
             types[name] = _common(arrow, types.get(name, arrow.null()), found)
-    return {name: arrow.string() if kind == arrow.null() else kind for name, kind in types.items()}
+    types = {name: _storable(arrow, kind) for name, kind in types.items()}
+    results = _result_types(arrow)
+    if VECTORS in names and "other" not in shapes:
+        vector = arrow.list_(arrow.float32())
+        types[VECTORS] = arrow.list_(vector) if "several" in shapes else vector
+        if "output" not in names:
+            results = {"error": results["error"]}
+    return types, results
+
+
+def _storable(arrow: Any, kind: Any) -> Any:
+    """Return a type that Parquet can store for a type of Arrow: it has none for nothing, and none for ``{}`` alone."""
+    if kind == arrow.null():
+        return arrow.string()
+    inner = [kind]
+    while inner and _JSON not in inner:
+        structs = [each for each in inner if arrow.types.is_struct(each)]
+        if not all(each.num_fields for each in structs):
+            return _JSON
+        lists = [each for each in inner if arrow.types.is_list(each)]
+        inner = [field.type for each in structs for field in each] + [each.value_type for each in lists]
+    return kind
+
+
+def _shapes(arrow: Any, values: list[Any]) -> set[str]:
+    """Return what there is among the values of a column: ``one`` vector, ``several``, or ``other`` values."""
+    several = [value for value in values if _is_several(value)]
+    one = [value for value in values if value is not None and not _is_several(value)]
+    numbers = {arrow.list_(kind) for kind in (arrow.float64(), arrow.int64())}
+    known = {"one": (one, numbers), "several": (several, {arrow.list_(kind) for kind in numbers})}
+    return {
+        name if _type(arrow, found) in kinds else "other" for name, (found, kinds) in known.items() if found
+    }
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def _as_several(value: Any) -> Any:
+    """Return a single vector as a list of one, as where other rows have several."""
+    return value if value is None or _is_several(value) else [value]
 
 
 def _type(arrow: Any, values: list[Any]) -> Any:
@@ -202,14 +235,16 @@ def _table(arrow: Any, rows: list[dict[str, Any]], types: Mapping[str, Any]) -> 
         if kind == _JSON:
             texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
             arrays[name] = arrow.array(texts, arrow.string())
+        elif name == VECTORS and kind == arrow.list_(arrow.list_(arrow.float32())):
+            arrays[name] = arrow.array([_as_several(value) for value in values], kind)
         else:
             arrays[name] = arrow.array(values, kind)
     return arrow.table(arrays)
 
 
-def _joined(arrow: Any, lines: Path, original: Path, schema: Any) -> Iterator[Any]:
+def _joined(arrow: Any, lines: Path, original: Path, schema: Any, types: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the rows of the original with their results; those without a line are left out."""
-    places, types = _places(lines), _result_types(arrow)
+    places = _places(lines)
     number = 0
     with lines.open("rb") as file, arrow.parquet.ParquetFile(original) as source:
         for batch in source.iter_batches(batch_size=_ROWS):
@@ -220,7 +255,7 @@ def _joined(arrow: Any, lines: Path, original: Path, schema: Any) -> Iterator[An
                 if place:
                     file.seek(place - 1)
                     indexes.append(index)
-                    rows.append(_row(file.readline()))
+                    rows.append(columns_of(file.readline()))
             table = arrow.Table.from_batches([batch]).take(arrow.array(indexes, arrow.int64()))
             results = _table(arrow, rows, types)
             columns = [(results if name in types else table).column(name) for name in schema.names]

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from nupic_client.batch.row import Embedding
 from nupic_client.results import Generation
 
 __all__ = ["BatchProgress", "BatchReport", "Ending", "Tally"]
@@ -110,9 +111,11 @@ class Tally:
         self._past: deque[tuple[float, int, int, float]] = deque(maxlen=20)
         """The last snapshots: time, lines, tokens and fraction."""
 
-    def answered(self, generation: Generation) -> None:
+    def answered(self, generation: Generation | Embedding) -> None:
         """Count an answer."""
         self.done += 1
+        if isinstance(generation, Embedding):  # the protocol counts no tokens of it
+            return
         usage = generation.usage
         self.input_tokens += usage.input_tokens or 0
         if usage.output_tokens is not None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nupic_client.errors import (
     AuthenticationError,
@@ -25,13 +25,30 @@ from nupic_client.errors import (
     RequestRejectedError,
 )
 
-__all__ = ["BadLineError", "Form", "Row", "RowError", "encoded", "error_of", "key_of_columns"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-Form: TypeAlias = Literal["plain", "chat", "completion"]
-"""The shape of a line and of its answer: plain columns, or OpenAI's for a chat or a text."""
+__all__ = [
+    "BadLineError",
+    "Embedding",
+    "Form",
+    "Row",
+    "RowError",
+    "encoded",
+    "error_of",
+    "key_of_columns",
+    "shown",
+    "without_results",
+]
+
+Form: TypeAlias = Literal["plain", "vectors", "chat", "completion", "embedding", "unreadable"]
+"""The shape of a line and of its answer: plain columns with a prompt or with a text for vectors; OpenAI's for a chat, a text
+or vectors; and what cannot be read."""
 
 RESULT_COLUMNS = ("output", "finish_reason", "input_tokens", "output_tokens", "time_to_first_token", "error")
 """What an answer adds to plain columns; columns of these names in the input are replaced."""
+OPTIONAL_COLUMNS = ("tool_calls", "reasoning", "logprobs", "embedding")
+"""What some answers add besides; columns of these names in the input are replaced by those, or were in an answer before."""
 
 _CODES: tuple[tuple[type[NupicError], str], ...] = (
     (OverloadedError, "overloaded"),
@@ -64,6 +81,21 @@ class RowError:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The vectors of one line.
+
+    Args:
+        vectors: one row for each text of the line.
+        model: the server's name of the model.
+        request_id: a name for the requests of the line together.
+    """
+
+    vectors: NDArray[Any]
+    model: str
+    request_id: str
+
+
 class BadLineError(Exception):
     """A line that cannot be sent. Never leaves the package: it becomes the line's own error."""
 
@@ -81,8 +113,9 @@ class Row:
         form: of the line, and so of its answer.
         columns: of a plain line.
         custom_id: of a line in OpenAI's form.
-        prompt: a text, or a list of messages.
-        options: of this line alone.
+        prompt: a text, or a list of messages; for vectors a text or a list of texts.
+        options: of this line's generation alone.
+        asks: what the line says about its answer, besides.
         model: the model that the line names, or "".
         error: what is wrong with the line; it is not sent then.
     """
@@ -93,15 +126,34 @@ class Row:
     custom_id: Any = None
     prompt: Any = ""
     options: dict[str, Any] = field(default_factory=dict)
+    asks: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     error: RowError | None = None
     place: int = 0
     """Its place among the lines of this run, which ``ordered`` output keeps."""
 
     @property
+    def plain(self) -> bool:
+        """Whether the line is one of plain columns, and so its answer."""
+        return self.form in {"plain", "vectors", "unreadable"}
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the line is to become vectors."""
+        return self.form in {"vectors", "embedding"}
+
+    @property
     def key(self) -> int | str:
         """The name of the line in what was written before: its number, or for plain columns the hash of them."""
-        return key_of_columns(self.columns) if self.form == "plain" else self.number
+        return key_of_columns(self.columns) if self.plain else self.number
+
+
+def without_results(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain columns without those of an earlier answer."""
+    old: tuple[str, ...] = RESULT_COLUMNS
+    if "error" in columns and ("output" in columns or "embedding" in columns):  # the line is an answer itself
+        old = (*RESULT_COLUMNS, *OPTIONAL_COLUMNS)
+    return {name: value for name, value in columns.items() if name not in old}
 
 
 def key_of_columns(columns: Mapping[str, Any]) -> str:
@@ -109,7 +161,8 @@ def key_of_columns(columns: Mapping[str, Any]) -> str:
 
     A hash of all columns and not the id: two lines may have the same id, and lines that are equal can stand for each other.
     """
-    given = {name: value for name, value in columns.items() if name not in RESULT_COLUMNS}
+    added = {*RESULT_COLUMNS, *OPTIONAL_COLUMNS}
+    given = {name: value for name, value in columns.items() if name not in added}
     return blake2b(json.dumps(given, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
@@ -128,3 +181,13 @@ def encoded(answer: Mapping[str, Any]) -> bytes:
         return json.dumps(answer, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only escape
         return json.dumps(answer, allow_nan=False).encode() + b"\n"
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error's text: the beginning of a text, else its type."""
+    if value is None:
+        return "missing or null"
+    if isinstance(value, (str, int, float)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:60]}…"
+    return {"list": "a list", "dict": "an object"}.get(type(value).__name__, type(value).__name__)

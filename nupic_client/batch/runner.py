@@ -8,22 +8,21 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
-from nupic_client import StreamingClient
+from nupic_client.batch.clients import Clients
 from nupic_client.batch.files import OutputFiles, Sink
-from nupic_client.batch.lane import Lane
-from nupic_client.batch.lines import answer_line, failure_line
+from nupic_client.batch.lane import Lane, Outcome
+from nupic_client.batch.lanes import Lanes
+from nupic_client.batch.lines import answer_line, failure_line, in_form_of_openai
 from nupic_client.batch.output import LineFile
 from nupic_client.batch.reading import Source
 from nupic_client.batch.report import BatchReport, Ending, Tally
-from nupic_client.batch.row import Row, RowError, error_of
+from nupic_client.batch.row import Embedding, Row, RowError, error_of
 from nupic_client.batch.settings import BatchSettings
-from nupic_client.errors import NupicError
-from nupic_client.results import Generation
+from nupic_client.errors import NupicError, OutputError
+from nupic_client.results import FinishReason, Generation
 
 __all__ = ["Runner"]
 
-MOST_MODELS = 16
-"""Each model that lines name has a client with a connection of its own."""
 _SYNC_SECONDS, _SAVE_EVERY, _SHOW_SECONDS = 1.0, 10, 0.5
 _MOST_LOST = 100
 """So many lines that fail one after the other, because the server or the model has gone, end the run."""
@@ -35,10 +34,9 @@ class Runner:
     Args:
         source: of the rows.
         files: for their answers.
-        client: for rows that name no model.
+        clients: for the models.
         settings: of the run.
         options: of every generation.
-        find_client: returns the client for a model, or None if there is none.
         stops: returns how often the run was asked to stop.
     """
 
@@ -46,21 +44,25 @@ class Runner:
         self,
         source: Source,
         files: OutputFiles,
-        client: StreamingClient,
+        clients: Clients,
         settings: BatchSettings,
         options: Mapping[str, Any],
-        find_client: Callable[[str], StreamingClient | None],
         stops: Callable[[], int],
     ) -> None:
-        self._source, self._files, self._client = source, files, client
-        self._settings, self._options, self._find_client = settings, options, find_client
+        self._source, self._files, self._settings = source, files, settings
         self._stops = stops
         self._tally = Tally()
-        self._lanes: dict[StreamingClient, Lane] = {}
-        self._models: dict[str, Lane | RowError] = {}
+        self._lanes = Lanes(
+            clients,
+            self._finish,
+            lambda lane: self._start(lane.run()),
+            concurrency=settings.concurrency,
+            options=options,
+        )
+        self._openai: bool | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = self._written = self._taken = 0
-        self._held: dict[int, tuple[Sink, bytes, Generation | None]] = {}
+        self._held: dict[int, tuple[Sink, bytes, Generation | Embedding | None]] = {}
         self._moved: asyncio.Event
         self._most_held = max(1024, 8 * settings.concurrency)
         self._ended: Ending = "complete"
@@ -84,7 +86,7 @@ class Runner:
     def _stop(self, ending: Ending) -> None:
         """Send nothing more, and wait for what runs."""
         self._stopping = True
-        left = [lane.stop() for lane in self._lanes.values()]
+        left = [lane.stop() for lane in self._lanes]
         if not self._reader.done() or any(left):
             self._ended = ending if self._ended in {"complete", "limit"} else self._ended
         self._reader.cancel()
@@ -93,7 +95,7 @@ class Runner:
 
     def _cancel(self) -> None:
         """Cancel what runs."""
-        if any(lane.running for lane in self._lanes.values()):
+        if self._lanes.running:
             self._ended = "stopped"
         for task in self._tasks:
             task.cancel()
@@ -159,6 +161,7 @@ class Runner:
             while rows := await self._source.read():
                 self._taken += len(rows)
                 for row in rows:
+                    self._give_form(row)
                     if self._files.done and self._files.done.take(row.key):
                         self._tally.skipped += 1
                         continue
@@ -171,8 +174,15 @@ class Runner:
                         return
                 await asyncio.sleep(0)  # rows that are done wait for nothing
         finally:
-            for lane in self._lanes.values():
+            for lane in self._lanes:
                 lane.end()
+
+    def _give_form(self, row: Row) -> None:
+        """Let a line that cannot be read be of OpenAI's form where all lines before it are. Each run reads them again."""
+        if row.form != "unreadable":
+            self._openai = not row.plain and self._openai is not False
+        elif self._openai:
+            in_form_of_openai(row)
 
     async def _send(self, row: Row) -> None:
         row.place = self._places
@@ -180,51 +190,17 @@ class Runner:
         while self._settings.ordered and row.place - self._written >= self._most_held:
             self._moved.clear()
             await self._moved.wait()
-        lane = row.error or self._lane(row.model)
+        lane = row.error or self._lanes.of(row)
         if isinstance(lane, RowError):
             await self._fail(row, lane)
         else:
             await lane.put(row)
 
-    def _lane(self, model: str) -> Lane | RowError:
-        """Return the lane of a model, which its first row starts."""
-        lane = self._models.get(model)
-        if lane is None:
-            lane = self._new_lane(model)
-            if isinstance(lane, Lane) or len(self._models) < 10 * MOST_MODELS:
-                self._models[model] = lane
-        return lane
-
-    def _new_lane(self, model: str) -> Lane | RowError:
-        others = len(self._lanes) - (self._client in self._lanes)
-        if model and others >= MOST_MODELS:
-            return RowError(
-                "too_many_models",
-                f"a batch must have at most {MOST_MODELS} models, and {model!r} is one more",
-            )
-        try:
-            client = self._find_client(model) if model else self._client
-        except NupicError as error:
-            return error_of(error)
-        if client is None:
-            return RowError(
-                "wrong_model",
-                f"model must be {self._client.model.server_name!r}, which the client is for, not {model!r}",
-            )
-        if client not in self._lanes:
-            lane = self._lanes[client] = Lane(
-                client,
-                self._finish,
-                concurrency=self._settings.concurrency,
-                options=self._options,
-                strict=client is self._client,
-            )
-            self._start(lane.run())
-        return self._lanes[client]
-
     # --- writing
 
-    async def _finish(self, lane: Lane, row: Row, outcome: Generation | NupicError) -> None:
+    async def _finish(self, lane: Lane, row: Row, outcome: Outcome) -> None:
+        if isinstance(outcome, OutputError) and row.form in {"chat", "completion"}:
+            outcome = _cut_short(outcome) or outcome
         if isinstance(outcome, NupicError):
             await self._fail(row, error_of(outcome))
             self._check_lost(lane, outcome)
@@ -232,7 +208,8 @@ class Runner:
         try:
             line = answer_line(row, outcome)
         except ValueError as error:
-            await self._fail(row, RowError("invalid_line", f"line {row.number} must be JSON: {error}"))
+            code = "invalid_output" if row.embeds or not row.plain else "invalid_line"
+            await self._fail(row, RowError(code, f"line {row.number} must be JSON: {error}"))
         else:
             await self._write(row, self._files.answers, line, outcome)
 
@@ -247,24 +224,24 @@ class Runner:
     async def _fail(self, row: Row, error: RowError) -> None:
         await self._write(row, self._files.errors or self._files.answers, failure_line(row, error), None)
 
-    async def _write(self, row: Row, sink: Sink, line: bytes, generation: Generation | None) -> None:
+    async def _write(self, row: Row, sink: Sink, line: bytes, answer: Generation | Embedding | None) -> None:
         """Write a line, and count it; where lines are ordered, when its turn has come."""
         if not self._settings.ordered:
-            await self._append(sink, line, generation)
+            await self._append(sink, line, answer)
             return
-        self._held[row.place] = sink, line, generation
+        self._held[row.place] = sink, line, answer
         while (held := self._held.pop(self._written, None)) is not None:
             self._written += 1
             self._moved.set()
             await self._append(*held)
 
-    async def _append(self, sink: Sink, line: bytes, generation: Generation | None) -> None:
+    async def _append(self, sink: Sink, line: bytes, answer: Generation | Embedding | None) -> None:
         if isinstance(sink, LineFile):
             sink.write(line)
         else:
             await asyncio.to_thread(sink.write, line)  # its reader may let it wait
-        if generation is not None:
-            self._tally.answered(generation)
+        if answer is not None:
+            self._tally.answered(answer)
             return
         self._tally.failed += 1
         most = self._settings.max_failures
@@ -288,7 +265,7 @@ class Runner:
     def _show(self) -> None:
         if self._settings.progress is None:
             return
-        self._tally.running = sum(lane.running for lane in self._lanes.values())
+        self._tally.running = self._lanes.running
         self._settings.progress(self._tally.snapshot(self._fraction()))
 
     def _fraction(self) -> float | None:
@@ -298,3 +275,10 @@ class Runner:
         if read is not None and self._taken:  # what was read is a little more than what is done
             read *= (sent + self._tally.skipped) / self._taken
         return read if limit is None else max(read or 0.0, sent / limit)
+
+
+def _cut_short(error: OutputError) -> Generation | None:
+    """Return the answer that lacks its form because ``max_tokens`` cut it, which is no error of OpenAI's."""
+    generation = error.generation
+    cut = isinstance(generation, Generation) and generation.finish_reason is FinishReason.LENGTH
+    return generation if cut else None

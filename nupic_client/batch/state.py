@@ -13,6 +13,7 @@ from typing import Any
 
 from nupic_client.batch.errors import BatchFileError
 from nupic_client.errors import ConfigurationError
+from nupic_client.tools import to_tools
 
 __all__ = ["RunState", "fingerprint", "fingerprint_of_file", "state_path"]
 
@@ -37,6 +38,8 @@ def fingerprint(
     given = {
         name: value for name, value in options.items() if name not in _WITHOUT_EFFECT and value is not None
     }
+    if "tools" in given:  # a function is another object in each run
+        given["tools"] = [tool.as_dict() for tool in to_tools(given["tools"])]
     return {
         "model": model,
         "formatter": formatter,

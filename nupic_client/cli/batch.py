@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nupic_client.cli.batch_report import BatchDisplay, advice, summary
-from nupic_client.cli.connection import connect, other_client
+from nupic_client.cli.connection import connect, embedding_client, other_client
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import ExitCode, exit_code_of
 from nupic_client.cli.options import add_generation_arguments, sampling_options
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["add_command", "run"]
 
 _EPILOG = """\
-lines, which may be mixed (Parquet: the second, as columns prompt or messages):
+lines, which may be mixed (Parquet: the second, as columns prompt, messages or input):
   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": […], "max_tokens": 64}}
   {"id": 17, "prompt": "…", "anything": "is copied"}
+vectors:
+  {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "sbert", "input": "…"}}
+  {"id": 17, "input": "…"}
 
 examples:
   nupic-client batch in.jsonl out.jsonl --model llama3 --max-tokens 200
@@ -50,8 +53,9 @@ def add_command(commands: Any) -> None:
     """Add the command to the program's."""
     parser = commands.add_parser(
         "batch",
-        help="work through a file of prompts",
-        description="Generate a text for each line of a file, many at a time, and write the answers as lines of another.",
+        help="work through a file of prompts or texts",
+        description="Generate a text, or make vectors, for each line of a file, many at a time, and write the answers as"
+        " lines of another.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -130,6 +134,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             model=arguments.model,
             client=client,
             make_client=lambda model: other_client(arguments, client, model),
+            make_embedding_client=lambda model: embedding_client(arguments, client, model),
             settings=settings,
             **sampling_options(arguments),
         )

@@ -23,6 +23,7 @@ __all__ = [
     "connect",
     "connect_inference",
     "embedded_server",
+    "embedding_client",
     "formatter_is_known",
     "other_client",
     "require_formatter",
@@ -92,16 +93,38 @@ def other_client(
     Raises:
         ConfigurationError: the name is none of a model.
     """
-    options: dict[str, Any] = {
-        "formatter": arguments.formatter,
-        "backend": arguments.backend,
+    url, options = _way_to(arguments, client)
+    return nupic_client.StreamingClient(
+        model,
+        url,
+        formatter=arguments.formatter,
+        backend=arguments.backend,
         **generation_options(arguments),
-    }
+        **options,
+    )
+
+
+def embedding_client(
+    arguments: argparse.Namespace, client: nupic_client.StreamingClient, model: str
+) -> nupic_client.InferenceClient:
+    """Return a client for the vectors of a model of the server of a client that `connect` has made.
+
+    Raises:
+        ConfigurationError: the name is none of a model.
+    """
+    url, options = _way_to(arguments, client)
+    return nupic_client.InferenceClient(model, url, **call_options(arguments), **options)
+
+
+def _way_to(
+    arguments: argparse.Namespace, client: nupic_client.StreamingClient
+) -> tuple[str | None, dict[str, Any]]:
+    """Return the url and the credentials for another client of the same server."""
     # The client's url does not tell whether it is encrypted.
     given = None if arguments.local else arguments.url or os.environ.get("NUPIC_URL")
     if given or client.url == config.DEFAULT_URL:
-        return nupic_client.StreamingClient(model, given, **options, **credentials(arguments))
-    return nupic_client.StreamingClient(model, client.url, **options)  # the embedded server of this run
+        return given, credentials(arguments)
+    return client.url, {}  # the embedded server of this run
 
 
 def same_server(

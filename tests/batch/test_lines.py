@@ -1,7 +1,9 @@
 """Lines of both forms: to rows, and from answers; nothing is sent."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from nupic_client import (
     PromptError,
     ProtocolError,
     Timing,
+    TokenLogprob,
+    ToolCall,
     Usage,
 )
 from nupic_client.batch.lines import (
@@ -28,7 +32,7 @@ from nupic_client.batch.lines import (
     read_line,
     read_object,
 )
-from nupic_client.batch.row import RowError, error_of
+from nupic_client.batch.row import Embedding, RowError, error_of
 
 TEXT = Prompting()
 
@@ -46,6 +50,10 @@ def generation(text="Hi", reason=FinishReason.STOP, **usage):
         model="m",
         request_id="r1",
     )
+
+
+def embedding(vectors):
+    return Embedding(np.array(vectors, np.float32), "e", "embd-1")
 
 
 def test_a_plain_prompt_is_sent_as_it_is():
@@ -84,9 +92,9 @@ def test_the_end_of_a_line_may_be_that_of_windows():
         (b'"x"', "invalid_line", "line 7 must be a JSON object, not a string"),
         (b"[]", "invalid_line", "line 7 must be a JSON object, not a list"),
         (b"null", "invalid_line", "line 7 must be a JSON object, not null"),
-        (b"{}", "invalid_request", "a line must have a prompt (a string), messages (a list) or a body"),
+        (b"{}", "invalid_request", "a line must have a prompt (a string), messages (a list), an input"),
         (b'{"prompt": null}', "invalid_request", "a line must have a prompt"),
-        (b'{"prompt": 5}', "invalid_request", "a line must have a prompt (a string), messages (a list) or a body, not a"),
+        (b'{"prompt": 5}', "invalid_request", "a line must have a prompt (a string), messages (a list), an input"),
         (b'{"prompt": ["x"]}', "invalid_request", "a line must have a prompt"),
         (b'{"messages": "x"}', "invalid_request", "messages must be a list of messages, not a string"),
         (b'{"prompt": "x", "messages": []}', "invalid_request", "a line must have prompt or messages, not both"),
@@ -99,11 +107,30 @@ def test_the_end_of_a_line_may_be_that_of_windows():
         (b'{"body": {"prompt": [1, 2]}}', "invalid_request", "prompt must be one string, not a list"),
         (b'{"body": {"prompt": "x", "model": 5}}', "invalid_request", "model must be a non-empty string, not 5"),
         (b'{"body": {"prompt": "x", "model": ""}}', "invalid_request", "model must be a non-empty string, not ''"),
-        (b'{"body": {}, "url": "/v1/embeddings"}', "unsupported_url", "url must be /v1/chat/completions or /v1/comp"),
-        (b'{"body": {}, "url": ["/v1"]}', "unsupported_url", "url must be /v1/chat/completions or /v1/completions, not"),
-        (b'{"body": {"prompt": "x", "n": 2}}', "unsupported_parameter", "n must be left out of a batch, not 2"),
-        (b'{"body": {"prompt": "x", "logprobs": 5}}', "unsupported_parameter", "logprobs must be left out"),
-        (b'{"body": {"messages": [], "tools": [{}]}}', "unsupported_parameter", "tools must be left out"),
+        (b'{"body": {}, "url": "/v1/embeddings"}', "invalid_request", "input must be a string or a list of strings, not"),
+        (b'{"body": {"input": []}}', "invalid_request", "input must be a string or a list of strings, not an empty one"),
+        (b'{"body": {"input": [1, 2]}}', "invalid_request", "input must be a string or a list of strings, not token ids"),
+        (b'{"body": {"input": [[1]]}}', "invalid_request", "input must be a string or a list of strings, not token ids"),
+        (b'{"body": {"input": ["a", null]}}', "invalid_request", "input must be a string or a list of strings, not one wi"),
+        (b'{"body": {"input": 5}}', "invalid_request", "input must be a string or a list of strings, not 5"),
+        (b'{"input": 5}', "invalid_request", "input must be a string or a list of strings, not 5"),
+        (b'{"body": {"input": "a", "encoding_format": "int8"}}', "invalid_request", "encoding_format must be 'float' or"),
+        (b'{"body": {"input": "a", "dimensions": 0}}', "invalid_request", "dimensions must be a whole number >= 1, not 0"),
+        (b'{"body": {"input": "a", "dimensions": true}}', "invalid_request", "dimensions must be a whole number >= 1, not"),
+        (b'{"body": {}, "url": ["/v1"]}', "unsupported_url", "url must be /v1/chat/completions, /v1/completions or /v1/e"),
+        (b'{"body": {}, "url": "/v1/responses"}', "unsupported_url", "url must be /v1/chat/completions, /v1/completions"),
+        (b'{"body": {"prompt": "x", "n": 2}}', "unsupported_parameter", "n must be left out of a batch, not 2: give a li"),
+        (b'{"body": {"prompt": "x", "logprobs": 21}}', "invalid_request", "logprobs must be a whole number from 0 to 20"),
+        (b'{"body": {"prompt": "x", "logprobs": "5"}}', "invalid_request", "logprobs must be a whole number from 0 to 20"),
+        (b'{"body": {"prompt": "x", "tools": [{}]}}', "unsupported_parameter", "tools must be left out of a batch, not"),
+        (b'{"body": {"prompt": "x", "tool_choice": "required"}}', "unsupported_parameter", "tool_choice must be left out"),
+        (b'{"body": {"messages": [], "tools": {}}}', "invalid_request", "tools must be a list of objects, not an object"),
+        (b'{"body": {"messages": [], "tools": ["f"]}}', "invalid_request", "tools must be a list of objects, not a list"),
+        (b'{"body": {"messages": [], "functions": [{}]}}', "unsupported_parameter", "functions must be left out of a batch"),
+        (b'{"body": {"messages": [], "logprobs": 5}}', "invalid_request", "logprobs must be true or false, not 5"),
+        (b'{"body": {"messages": [], "top_logprobs": 2}}', "invalid_request", "logprobs must be true where top_logprobs is"),
+        (b'{"body": {"messages": [], "top_logprobs": 21, "logprobs": true}}', "invalid_request", "top_logprobs must be a"),
+        (b'{"body": {"messages": [], "parallel_tool_calls": 1}}', "invalid_request", "parallel_tool_calls must be true or"),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_a_row_with_an_error(line, code, message):
@@ -123,7 +150,13 @@ def test_a_line_in_the_form_of_openai():
 
 @pytest.mark.parametrize(
     ("body", "form"),
-    [({"messages": []}, "chat"), ({"prompt": "x"}, "completion"), ({"prompt": ["x"]}, "completion")],
+    [
+        ({"messages": []}, "chat"),
+        ({"prompt": "x"}, "completion"),
+        ({"prompt": ["x"]}, "completion"),
+        ({"input": "x"}, "embedding"),
+        ({"input": ["x", ""]}, "embedding"),
+    ],
 )
 def test_the_body_tells_the_form_where_there_is_no_url(body, form):
     row = row_of({"body": body})
@@ -261,12 +294,156 @@ def test_the_answer_of_a_line_of_openai(body, kind, name, choice):
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"), [(FinishReason.LENGTH, "length"), (FinishReason.OTHER, None), (None, None)]
+    ("reason", "told"), [(FinishReason.LENGTH, "length"), (FinishReason.OTHER, "stop"), (None, "stop")]
 )
-def test_what_the_server_does_not_say_is_null(reason, told):
+def test_what_the_server_does_not_say(reason, told):
+    """Its counts are null; a reason is never null in OpenAI's form, and a text that was not cut has stopped."""
     found = json.loads(answer_line(row_of({"body": {"prompt": "x"}}), generation(reason=reason)))
     body = found["response"]["body"]
     assert (body["usage"], body["choices"][0]["finish_reason"]) == (None, told)
+
+
+TOOL = {"type": "function", "function": {"name": "now"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "one_call"),
+    [
+        ({"tools": [TOOL], "tool_choice": "required"}, {"tools": [TOOL], "tool_choice": "required"}, False),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, {"tools": [TOOL]}, True),
+        ({"tools": [], "tool_choice": "auto"}, {"tool_choice": "auto"}, False),
+        ({"logprobs": True}, {"logprobs": True}, False),
+        ({"logprobs": True, "top_logprobs": 3}, {"logprobs": 3}, False),
+        ({"logprobs": True, "top_logprobs": 0}, {"logprobs": True}, False),
+        ({"logprobs": False, "top_logprobs": 0}, {}, False),
+    ],
+)
+def test_what_a_chat_asks_for(body, options, one_call):
+    row = row_of({"body": {"messages": [], **body}})
+    assert (row.error, row.options, row.asks["one_call"]) == (None, options, one_call)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "options"),
+    [(0, {"logprobs": True}), (3, {"logprobs": 3}), (True, {"logprobs": True}), (False, {})],
+)
+def test_the_log_probabilities_of_a_completion(logprobs, options):
+    assert row_of({"body": {"prompt": "x", "logprobs": logprobs}}).options == options
+
+
+CALLS = (ToolCall("call_1", "now", "{}"), ToolCall("call_2", "now", '{"zone": "UTC"}'))
+
+
+@pytest.mark.parametrize(("parallel", "count"), [({}, 2), ({"parallel_tool_calls": False}, 1)])
+def test_an_answer_with_calls(parallel, count):
+    row = row_of({"body": {"messages": [], "tools": [TOOL], **parallel}})
+    found = json.loads(answer_line(row, replace(generation(""), tool_calls=CALLS, reasoning="Hm.")))
+    (choice,) = found["response"]["body"]["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "now", "arguments": "{}"}},
+            {"id": "call_2", "type": "function", "function": {"name": "now", "arguments": '{"zone": "UTC"}'}},
+        ][:count],
+        "reasoning_content": "Hm.",
+    }
+
+
+TOKENS = (
+    TokenLogprob(
+        logprob=-0.5, token="é", top_logprobs=(TokenLogprob(logprob=-0.5, token="é"), TokenLogprob(logprob=-2.0, token="b"))
+    ),
+    TokenLogprob(logprob=float("-inf"), token="\ufffd"),
+    TokenLogprob(logprob=-1.0),
+)  # fmt: skip
+
+
+def test_the_log_probabilities_of_an_answer():
+    told = replace(generation("éx"), logprobs=TOKENS)
+    (choice,) = json.loads(answer_line(row_of({"body": {"messages": []}}), told))["response"]["body"][
+        "choices"
+    ]
+    first = {"token": "é", "bytes": [195, 169], "logprob": -0.5}
+    content = [
+        {**first, "top_logprobs": [first, {"token": "b", "bytes": [98], "logprob": -2.0}]},
+        {"token": "\ufffd", "bytes": None, "logprob": -9999.0, "top_logprobs": []},
+        {"token": "", "bytes": None, "logprob": -1.0, "top_logprobs": []},
+    ]
+    assert choice["logprobs"] == {"content": content, "refusal": None}
+    (choice,) = json.loads(answer_line(row_of({"body": {"prompt": "x"}}), told))["response"]["body"][
+        "choices"
+    ]
+    assert choice["logprobs"] == {
+        "tokens": ["é", "\ufffd", ""],
+        "token_logprobs": [-0.5, -9999.0, -1.0],
+        "top_logprobs": [{"é": -0.5, "b": -2.0}, {}, {}],
+        "text_offset": [0, 1, 2],
+    }
+    assert json.loads(answer_line(row_of({"prompt": "x"}), told))["logprobs"] == content
+
+
+def test_calls_and_reasoning_of_a_plain_line():
+    line = json.loads(
+        answer_line(
+            row_of({"id": 1, "prompt": "x"}), replace(generation(""), tool_calls=CALLS[:1], reasoning="Hm.")
+        )
+    )
+    assert [call["function"]["name"] for call in line["tool_calls"]] == ["now"]
+    assert line["reasoning"] == "Hm."
+    # The answer is the input of another batch, and its answer has none.
+    row = row_of(line)
+    assert row.key == row_of({"id": 1, "prompt": "x"}).key
+    assert not {"tool_calls", "reasoning"} & json.loads(answer_line(row, generation())).keys()
+
+
+def test_columns_with_the_names_of_what_an_answer_has_not_stay():
+    columns = {"id": 1, "prompt": "x", "reasoning": "mine", "embedding": [1]}
+    line = json.loads(answer_line(row_of(columns), generation()))
+    assert (line["reasoning"], line["embedding"]) == ("mine", [1])
+    assert answered(json.dumps(line).encode()).key == row_of(columns).key
+
+
+@pytest.mark.parametrize(
+    ("form", "vector"), [({}, [1.5, -2.0]), ({"encoding_format": "base64"}, "AADAPwAAAMA=")]
+)
+def test_the_vectors_of_a_line_of_openai(form, vector):
+    row = row_of({"custom_id": "a", "url": "/v1/embeddings", "body": {"input": ["x", "y"], **form}})
+    line = answer_line(row, embedding([[1.5, -2], [1.5, -2]]))
+    assert json.loads(line) == {
+        "id": "batch_req_7",
+        "custom_id": "a",
+        "response": {
+            "status_code": 200,
+            "request_id": "embd-1",
+            "body": {
+                "object": "list",
+                "data": [{"object": "embedding", "index": index, "embedding": vector} for index in (0, 1)],
+                "model": "e",
+                "usage": {"prompt_tokens": 0, "total_tokens": 0},
+            },
+        },
+        "error": None,
+    }
+    assert answered(line) == Answered(7, failed=False)
+
+
+@pytest.mark.parametrize(("texts", "vectors"), [("x", [1.0, 2.0]), (["x"], [[1.0, 2.0]])])
+def test_the_vectors_of_a_plain_line(texts, vectors):
+    row = row_of({"id": 1, "input": texts, "output": "an older one", "error": None, "n": 5})
+    line = answer_line(row, embedding([[1, 2]]))
+    assert json.loads(line) == {"id": 1, "input": texts, "n": 5, "embedding": vectors, "error": None}
+    assert answered(line) == Answered(row.key, failed=False)
+    failed = json.loads(failure_line(row, RowError("overloaded", "no room")))
+    assert (failed["embedding"], failed["error"]["code"]) == (None, "overloaded")
+    assert answered(failure_line(row, RowError("overloaded", "no room"))) == Answered(row.key, failed=True)
+
+
+def test_a_vector_that_json_cannot_hold():
+    row = row_of({"body": {"input": "x"}})
+    with pytest.raises(ValueError, match="JSON"):
+        answer_line(row, embedding([[float("nan")]]))
 
 
 def test_an_error_of_either_form():
@@ -355,6 +532,15 @@ NAMES = st.sampled_from(
         "max_tokens",
         "seed",
         "n",
+        "input",
+        "embedding",
+        "tools",
+        "tool_choice",
+        "logprobs",
+        "top_logprobs",
+        "parallel_tool_calls",
+        "encoding_format",
+        "dimensions",
     ]
 )
 JSON = st.recursive(
@@ -389,6 +575,7 @@ def test_any_bytes_are_a_row_or_blank(data):
 def test_an_answer_belongs_to_its_line(line, text):
     row = read_line(json.dumps(line).encode(), 7, TEXT)
     if row.error is None:
-        written = answer_line(row, generation(text))
+        outcome = embedding([[1.5], [2.5]]) if row.embeds else generation(text)
+        written = answer_line(row, outcome)
         assert answered(written) == Answered(row.key, failed=False)
         assert written.count(b"\n") == 1

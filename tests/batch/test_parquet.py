@@ -1,13 +1,16 @@
 """Parquet in and out; without pyarrow the error that names its extra."""
 
 import datetime as dt
+import json
 import sys
 
 import pytest
+from backends.signatures import VLLM
 from batch.files import chat, echo, number_in, plain
+from inference.tensor_server import embedder
 
 from nupic_client import ConfigurationError, batch
-from nupic_client.testing import fail
+from nupic_client.testing import FakeTriton, fail, text_signature
 
 RESULTS = ["output", "finish_reason", "input_tokens", "output_tokens", "time_to_first_token", "error"]
 
@@ -131,6 +134,131 @@ def test_lines_of_both_forms_become_a_table(run, files, arrow):
     assert [row["n"] for row in found] == [1.0, 2.5, None, None, 1.0]
     assert found[3]["error"]["code"] == "invalid_line"
     assert found[2]["output_tokens"] == 3
+
+
+def vectors_of(number):
+    return {"custom_id": f"e{number}", "body": {"input": "x" * number}}
+
+
+def test_a_table_of_texts_becomes_a_table_of_vectors(files, arrow):
+    rows = [{"id": f"r{n}", "input": "x" * n, "embedding": "an old one"} for n in range(1100)]
+    rows[7]["input"] = "bad"
+    rows[8]["input"] = None
+    source, output = write(arrow, files.folder / "in.parquet", rows), files.folder / "out.parquet"
+    with embedder() as server:
+        report = batch.run(source, output, model="embed", url=server.url)
+    assert (report.done, report.failed) == (1098, 2)
+    table = arrow.parquet.read_table(output)
+    assert table.column_names == ["id", "input", "embedding", "error"]
+    assert table.schema.field("embedding").type == arrow.list_(arrow.float32())
+    found = table.to_pylist()
+    assert [row["embedding"] for row in found] == [
+        None if n in (7, 8) else [float(n), 1.0] for n in range(1100)
+    ]
+    assert [found[n]["error"]["code"] for n in (7, 8)] == ["request_rejected", "invalid_request"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "vectors", "kind"),
+    [
+        (
+            [vectors_of(1), {"id": 2, "input": "xx"}, b"{"],
+            [[1.0, 1.0], [2.0, 1.0], None],
+            lambda arrow: arrow.list_(arrow.float32()),
+        ),
+        (
+            [{**vectors_of(1), "body": {"input": "x", "encoding_format": "base64"}}, {"id": 2, "input": ["x", "xx"]}],
+            [[[1.0, 1.0]], [[1.0, 1.0], [2.0, 1.0]]],
+            lambda arrow: arrow.list_(arrow.list_(arrow.float32())),
+        ),
+        ([vectors_of(1), {"id": 2, "input": "bad"}], [[1.0, 1.0], None], lambda arrow: arrow.list_(arrow.float32())),
+        ([{"id": 1, "input": "bad"}], [None], lambda arrow: arrow.list_(arrow.float32())),
+    ],
+)  # fmt: skip
+def test_lines_become_a_table_of_vectors(files, arrow, lines, vectors, kind):
+    files.write(*lines)
+    output = files.folder / "out.parquet"
+    with embedder() as server:
+        batch.run(files.input, output, model="embed", url=server.url, ordered=True)
+    table = arrow.parquet.read_table(output)
+    assert table.schema.field("embedding").type == kind(arrow)
+    assert table.column("embedding").to_pylist() == vectors
+
+
+def test_columns_with_the_names_of_vectors_are_columns(run, files, arrow):
+    files.write(plain(1, embedding="a text"), plain(2, embedding=[1.5]), plain(3, reasoning=5))
+    output = files.folder / "out.parquet"
+    run(files.input, output, ordered=True)
+    found = read(arrow, output)
+    assert [row["embedding"] for row in found] == ['"a text"', "[1.5]", None]
+    assert [row["reasoning"] for row in found] == [None, None, 5]
+    assert [row["output"] for row in found] == ["answer to 1", "answer to 2", "answer to 3"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_calls_and_reasoning_are_columns_of_a_table(files, arrow, suffix):
+    tool = {"name": "now", "parameters": {"type": "object", "properties": {}}}
+    rows = [{"messages": [{"role": "user", "content": f"say {n}"}]} for n in range(2)]
+    source, output = files.folder / f"in.{suffix}", files.folder / "out.parquet"
+    if suffix == "jsonl":
+        files.write(*rows, {"custom_id": "c", "body": rows[0]}, path=source)
+    else:
+        write(arrow, source, rows)
+    call = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+    with FakeTriton([f"<think>\nHm.\n</think>\n{call}"], models=[text_signature("gpt.streaming")]) as server:
+        report = batch.run(source, output, model="gpt", url=server.url, formatter="qwen3", tools=[tool])
+    assert not report.failed
+    for row in read(arrow, output):
+        assert [each["function"]["name"] for each in row["tool_calls"]] == ["now"]
+        assert row["reasoning"].strip() == "Hm."
+
+
+def test_log_probabilities_have_one_form_in_a_table(files, arrow):
+    def reply(request):
+        text = number_in(request)
+        token = {
+            "5": {"logprob": -0.5, "decoded_token": text},
+            "6": {"logprob": -1.5, "decoded_token": f"x{text}"},
+        }
+        yield {"text_output": text, "finish_reason": "stop", "logprobs": json.dumps([token])}
+
+    files.write(
+        *({"custom_id": "a", "body": {"prompt": f"say {n}", "logprobs": 1}} for n in range(30)),
+        chat(30, logprobs=True),
+        chat(31),
+    )
+    output = files.folder / "out.parquet"
+    with FakeTriton(reply, models=[VLLM]) as server:
+        batch.run(files.input, output, model="vllm_model", url=server.url, formatter="qwen3", ordered=True)
+    found = [row["logprobs"] for row in read(arrow, output)]
+    assert found[31] is None
+    for number, tokens in enumerate(found[:31]):
+        (token,) = tokens
+        assert (token["token"], token["logprob"]) == (str(number), -0.5)
+        assert {each["token"]: each["logprob"] for each in token["top_logprobs"]} == {
+            str(number): -0.5,
+            f"x{number}": -1.5,
+        }
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([{}, {}], ["{}", "{}"]),
+        ([{"a": {}}], ['{"a": {}}']),
+        ([[{}], None], ["[{}]", None]),
+        ([{}, {"a": 1}], [{"a": None}, {"a": 1}]),
+        ([[]], [[]]),
+        ([2**64, 1], ["18446744073709551616", "1"]),
+        (["\ud800x", "😀"], ["\ufffdx", "😀"]),
+        ([{"\ud800": ["\udc00"]}], [{"\ufffd": ["\ufffd"]}]),
+    ],
+)
+def test_what_a_table_can_hold(run, files, arrow, values, found):
+    files.write(*(plain(number, value=value) for number, value in enumerate(values)))
+    output = files.folder / "out.parquet"
+    run(files.input, output, ordered=True)
+    assert [row["value"] for row in read(arrow, output)] == found
 
 
 def test_types_differ_between_the_groups_of_a_table(run, files, arrow):

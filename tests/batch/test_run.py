@@ -80,6 +80,24 @@ def test_the_beginning_and_the_ends_of_lines_may_be_those_of_windows(run, files)
     ]
 
 
+@pytest.mark.parametrize("depth", [100, 200, 500, 900, 950, 975, 990, 5000])
+def test_a_line_that_is_nested_deep_stops_nothing(run, files, depth):
+    lists, objects = "[" * depth + "1" + "]" * depth, '{"a":' * depth + "1" + "}" * depth
+    talk = '"messages": [{"role": "user", "content": "say 5"}]'
+    texts = [f'{{"id": 1, "prompt": "1", "x": {inner}}}' for inner in (lists, objects)]
+    for inner in (lists, objects):
+        tools = f'"tools": [{{"type": "function", "function": {{"name": "f", "parameters": {inner}}}}}]'
+        schema = f'{{"type": "json_schema", "json_schema": {{"name": "a", "schema": {inner}}}}}'
+        bodies = [f'{tools}, "tool_choice": "required"', f'"response_format": {schema}', f'"stop": {inner}']
+        texts += [f'{{"custom_id": "a", "body": {{{talk}, {body}}}}}' for body in bodies]
+        texts.append(f'{{"custom_id": {inner}, "body": {{{talk}}}}}')
+    files.write(*texts, plain(2))
+    report = run()
+    assert report.done + report.failed == len(texts) + 1
+    assert report.done >= 5 if depth == 100 else report.done == 1
+    assert report.ended == "complete"
+
+
 def test_a_huge_line_is_fine(run, files):
     files.write(plain(1, filler="x" * 5_000_000), plain(2))
     assert run().done == 2

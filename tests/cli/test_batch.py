@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from batch.files import Files, chat, echo, number_in, plain
 from cli.processes import CLI, PATIENCE, Terminal, cli_program, run_cli
+from inference.tensor_server import embedder
 
 from nupic_client.testing import fail
 
@@ -36,6 +37,20 @@ def test_a_file_becomes_another(batch, files, capsys):
     assert told.out == ""
     assert told.err.startswith("2 done · 0 failed · ")
     assert "tokens/s" in told.err
+
+
+def test_lines_of_vectors(main, files, capsys):
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"input": ["one", "three"]}}
+    files.write(line, {"id": 2, "input": "one"}, {**line, "body": {"input": "one", "model": "no-such"}})
+    with embedder() as vectors:
+        options = ("--url", vectors.url, "--model", "embed", "--timeout", "60")
+        assert main("batch", str(files.input), str(files.output), *options) == 3
+    rows = {row["id"]: row for row in files.read()}
+    data = rows["batch_req_1"]["response"]["body"]["data"]
+    assert [item["embedding"] for item in data] == [[3.0, 1.0], [5.0, 1.0]]
+    assert rows[2]["embedding"] == [3.0, 1.0]
+    assert rows["batch_req_3"]["error"]["code"] == "model_unavailable"
+    assert capsys.readouterr().err.startswith("2 done · 1 failed · ")
 
 
 def test_quiet_says_nothing(batch, files, capsys):

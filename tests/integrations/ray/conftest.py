@@ -32,7 +32,7 @@ def ray() -> Iterator[Any]:
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a path of pytest's is too long for its sockets
     try:
         ray.init(
-            num_cpus=4,  # of plans only: with two a job waits forever for the filter of its checkpoint
+            num_cpus=4,  # of plans only; the page says how many a job needs that goes on from its checkpoint
             include_dashboard=False,
             object_store_memory=200_000_000,
             _temp_dir=folder,
