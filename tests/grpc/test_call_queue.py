@@ -28,7 +28,8 @@ from nupic_client import (
 )
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import call_queue, housekeeping, queued_stream
-from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
+from nupic_client._grpc.call_queue import CallQueue, can_queue, path_of
+from nupic_client._grpc.queued_call import QueuedCallError
 from nupic_client._grpc.queued_stream import QueuedStream, can_queue_streams
 from nupic_client.testing import FakeTriton, abort, silence, sleep
 
