@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 from nupic_client._arrays import ArrayLike
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.readiness import wait_until_ready
+from nupic_client._core.calls.watch import Watch
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_pipeline
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, InferenceRequests

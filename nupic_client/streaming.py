@@ -13,8 +13,8 @@ from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import MapSettings
-from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.calls.watch import Watch
 from nupic_client._core.generation.bulk import PromptPipeline, open_prompts
 from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest

@@ -19,7 +19,8 @@ from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.calls.observation import Observation, Watch
+    from nupic_client._core.calls.observation import Observation
+    from nupic_client._core.calls.watch import Watch
     from nupic_client._core.inference.embedding import EmbeddingBatcher
     from nupic_client._core.inference.inputs import EncodedBatch
     from nupic_client._core.inference.result import InferenceResult
