@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from typing_extensions import Self, Unpack
 
 from nupic_client._async.stream import AsyncTextStream
+from nupic_client._callbacks import AsyncCallback, Callback, check_async_callback, check_callback
 from nupic_client._core.generation.session import GenerationSession
 from nupic_client._files import replace_file
 from nupic_client._history import estimate_tokens, renumbered, trimmed
@@ -29,13 +30,7 @@ from nupic_client.messages import Content, Message, MessageLike, check_texts, re
 from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
-from nupic_client.streaming import (
-    AsyncCallback,
-    Callback,
-    StreamingClient,
-    check_async_callback,
-    check_callback,
-)
+from nupic_client.streaming import StreamingClient
 from nupic_client.tools import to_tools
 
 __all__ = ["Conversation"]
