@@ -49,13 +49,17 @@ def server():
         yield server
 
 
-@pytest.fixture
-def calls(server):
-    queue = CallQueue(grpc.insecure_channel(server.url))
+def queue_to(url):
+    queue = CallQueue(grpc.insecure_channel(url))
     queue.take()
     yield queue
     if not queue.abandoned:
         queue.abandon()
+
+
+@pytest.fixture
+def calls(server):
+    yield from queue_to(server.url)
 
 
 @pytest.fixture
@@ -237,11 +241,7 @@ def texts():
 
 @pytest.fixture
 def streams(texts):
-    queue = CallQueue(grpc.insecure_channel(texts.url))
-    queue.take()
-    yield queue
-    if not queue.abandoned:
-        queue.abandon()
+    yield from queue_to(texts.url)
 
 
 STREAM = path_of("ModelStreamInfer")
