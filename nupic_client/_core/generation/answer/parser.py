@@ -34,18 +34,23 @@ class AnswerParser:
     """
 
     __slots__ = (
-        *(
-            "_buffer",
-            "_closing",
-            "_foreign",
-            "_is_anchored",
-            "_is_flagged",
-            "_log",
-            "_part",
-            "_parts",
-            "_position",
-        ),
-        *("_reader", "_rest", "_size", "_source", "_stood", "_text", "_tools", "_watch"),
+        "_buffer",
+        "_closing",
+        "_foreign",
+        "_is_anchored",
+        "_is_flagged",
+        "_log",
+        "_part",
+        "_parts",
+        "_position",
+        "_reader",
+        "_rest",
+        "_size",
+        "_source",
+        "_stood",
+        "_text",
+        "_tools",
+        "_watch",
     )
 
     told_text: ClassVar[type[ToldText]] = ToldText
