@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from nupic_client._numbers import check_integer
 from nupic_client.errors import PromptError
 from nupic_client.messages import Message, other_texts
+from nupic_client.tools import ToolLike, to_tools
 
-__all__ = ["estimate_tokens", "renumbered", "trimmed"]
+__all__ = ["ContextWindow", "estimate_tokens", "renumbered", "trimmed"]
 
 _BYTES_PER_TOKEN = 3
 """English has about four bytes a token, other languages and code fewer: rather leave out too much than too little."""
@@ -21,6 +24,45 @@ _TOKENS_PER_IMAGE = 1024
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has: one for every three bytes of its UTF-8, rounded up."""
     return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+
+
+class ContextWindow:
+    """How much of a conversation is sent.
+
+    Args:
+        length: number of tokens of prompt and answer together; None for any number.
+        reserve: tokens to keep free for the answer; None for a quarter of the length.
+        count_tokens: counts the tokens of a text.
+
+    Raises:
+        ConfigurationError: a number is wrong.
+    """
+
+    def __init__(self, length: int | None, reserve: int | None, count_tokens: Callable[[str], int]) -> None:
+        self._length = _checked_tokens("context_length", length, least=1)
+        self._reserve = _checked_tokens("reserve", reserve, least=0)
+        self._count_tokens = count_tokens
+
+    def fitted(
+        self,
+        front: Sequence[Message],
+        history: Sequence[Message],
+        new: Sequence[Message],
+        tools: Iterable[ToolLike] | None,
+    ) -> list[Message]:
+        """Return the messages to send: all, or without the oldest exchanges.
+
+        Args:
+            front: as for `trimmed`.
+            history: as for `trimmed`.
+            new: as for `trimmed`.
+            tools: on offer; they are in the prompt, too.
+        """
+        if self._length is None:
+            return [*front, *history, *new]
+        reserve = self._length // 4 if self._reserve is None else self._reserve
+        listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in to_tools(tools))
+        return trimmed(front, history, new, self._length - reserve - listed, self._count_tokens)
 
 
 def trimmed(
@@ -78,3 +120,7 @@ def renumbered(error: PromptError, prompt: Sequence[Message], history: Sequence[
 def _cost(message: Message, count_tokens: Callable[[str], int]) -> int:
     text = "\n".join([message.text, *other_texts(message)])
     return count_tokens(text) + _TOKENS_PER_MESSAGE + _TOKENS_PER_IMAGE * len(message.images)
+
+
+def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
+    return None if count is None else check_integer(name, count, f"a number of tokens >= {least}", low=least)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from nupic_client._json_types import Definitions, read_json, schema_of
+from nupic_client._json_types import Definitions, schema_of
 from nupic_client._json_validation import MOST_VIOLATIONS, Validator
 from nupic_client._partial_json import PartialJson
+from nupic_client._typed_values import read_json
 from nupic_client.errors import ConfigurationError
 from nupic_client.response_format import Choice, Grammar, Regex
 

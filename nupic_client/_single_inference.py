@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 from nupic_client._arrays import ArrayLike
+from nupic_client._callbacks import Errors, OnResult, check_on_result
 from nupic_client._core.calls import flows
-from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.readiness import wait_until_ready
+from nupic_client._core.calls.watch import Watch
 from nupic_client._core.inference.bulk import BulkSettings, Pipeline, open_pipeline
 from nupic_client._core.inference.embedding import EmbeddingBatcher, check_texts, prepare_embedding
 from nupic_client._core.inference.request import InferenceRequest, InferenceRequests
@@ -23,10 +24,6 @@ __all__ = ["Errors", "Inputs", "OnResult", "SingleInferenceClient", "check_many"
 Inputs: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 """Arrays by the name of the input, or the value of the only input: an array, a list of texts, a number. Each may be an
 `InferInput`, which has parameters beside it, or a `SharedMemoryTensor`."""
-Errors: TypeAlias = Literal["raise", "return"]
-"""Whether the error of one input is raised or returned in its place."""
-OnResult: TypeAlias = Callable[[int, Any], object]
-"""Called with the index of an input and its result."""
 
 
 class SingleInferenceClient(SingleModelClient):
@@ -65,8 +62,7 @@ class SingleInferenceClient(SingleModelClient):
     def _bulk(
         self, options: InferOptions, callback: object, watch: Watch | None = None, **settings: Any
     ) -> flows.Flow[Pipeline]:
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
+        check_on_result(callback)
         request = self._inference_request(options, single=False)
         return open_pipeline(request, BulkSettings(**settings), self._models, watch)
 

@@ -14,9 +14,9 @@ from typing_extensions import Self, Unpack
 
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.calls.observation import Watch, watching
 from nupic_client._core.calls.observing import Observing
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.calls.watch import Watch, watching
 from nupic_client._core.generation.answer_plan import plan_answer
 from nupic_client._core.generation.asking import Asking
 from nupic_client._core.generation.request import GenerationRequest

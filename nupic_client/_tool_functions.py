@@ -9,7 +9,8 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nupic_client._json_types import Definitions, json_value, read_json, schema_of
+from nupic_client._json_types import Definitions, schema_of
+from nupic_client._typed_values import json_value, read_json
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["call_with", "described"]

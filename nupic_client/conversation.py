@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from nupic_client._async.stream import AsyncTextStream
+from nupic_client._callbacks import AsyncCallback, Callback, check_async_callback, check_callback
 from nupic_client._core.generation.session import GenerationSession
-from nupic_client._files import replace_file
-from nupic_client._history import estimate_tokens, renumbered, trimmed
-from nupic_client._numbers import check_integer
+from nupic_client._history import ContextWindow, estimate_tokens, renumbered
 from nupic_client._option_signatures import named_options
 from nupic_client._public import publish
-from nupic_client._repr import counted
-from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
 from nupic_client._tool_loop import RunTools, ToolLoop, arun_call, exchanged, run_call
-from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
-from nupic_client.messages import Content, Message, MessageLike, check_texts, read_messages, system, user
+from nupic_client._transcript import Transcript
+from nupic_client.errors import PromptError
+from nupic_client.messages import Content, Message, MessageLike, system, user
 from nupic_client.observe import Operation
 from nupic_client.options import GenerateOptions
 from nupic_client.results import Generation
-from nupic_client.streaming import (
-    AsyncCallback,
-    Callback,
-    StreamingClient,
-    check_async_callback,
-    check_callback,
-)
-from nupic_client.tools import to_tools
+from nupic_client.streaming import StreamingClient
 
 __all__ = ["Conversation"]
 
@@ -44,7 +33,7 @@ AnyStream = TypeVar("AnyStream", TextStream, AsyncTextStream)
 
 
 @named_options
-class Conversation:
+class Conversation(Transcript):
     """A conversation with one model: `stream` streams an answer and keeps the history.
 
     **What is kept.** A complete answer is kept, with its message. An answer that you left early is kept as far as it came.
@@ -79,9 +68,6 @@ class Conversation:
             print(conversation.messages[-1].content)
     """
 
-    _last: Callable[[], TextStream | AsyncTextStream | None] = staticmethod(lambda: None)
-    """Returns the stream of the last answer, while there is one."""
-
     def __init__(
         self,
         client: StreamingClient,
@@ -92,44 +78,13 @@ class Conversation:
         reserve: int | None = None,
         count_tokens: Callable[[str], int] | None = None,
     ) -> None:
-        self._client = client
-        self._system = _checked_system(system)
-        self._messages = _checked_history(messages)
-        given = _checked_tokens("context_length", context_length, least=1)
-        self._context_length = client.model.context_length if given is None else given
-        self._reserve = _checked_tokens("reserve", reserve, least=0)
-        self._count_tokens = count_tokens or client._counter or estimate_tokens  # noqa: SLF001
-        self._last = _nothing
+        super().__init__(client, system=system, messages=messages)
+        self._window = ContextWindow(
+            client.model.context_length if context_length is None else context_length,
+            reserve,
+            count_tokens or client._counter or estimate_tokens,  # noqa: SLF001
+        )
         self._left_out = 0
-        self._session = new_request_id()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A running answer belongs to this conversation. A copy has the messages so far and a client of its own.
-        return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
-
-    @property
-    def id(self) -> str:
-        """The id of this conversation, made up when it began and saved with it; for observers its ``session``."""
-        return self._session
-
-    @property
-    def system(self) -> str | None:
-        """The system prompt, or None for the default of the model. A new value applies from the next message on."""
-        return self._system
-
-    @system.setter
-    def system(self, text: str | None) -> None:
-        self._system = _checked_system(text)
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """The messages so far, without the system prompt. May be set, for the next message on."""
-        return tuple(self._messages)
-
-    @messages.setter
-    def messages(self, messages: Iterable[MessageLike]) -> None:
-        self._check_idle()
-        self._messages = _checked_history(messages)
 
     @property
     def left_out(self) -> int:
@@ -312,112 +267,6 @@ class Conversation:
         """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
         return {"session": self._session, **options} if self._client._config.is_pool else options  # noqa: SLF001
 
-    def clear(self) -> None:
-        """Forget all messages; the system prompt stays."""
-        self._messages.clear()
-
-    def undo(self) -> tuple[Message, ...]:
-        """Drop the last exchange: the last message of the user, and what followed it.
-
-        Returns:
-            The messages that were dropped; empty where there was none.
-
-        Raises:
-            StreamStateError: the last answer is still being generated.
-
-        Example:
-            .. code-block:: python
-
-                question, answer = conversation.undo()
-                conversation.generate(question.text + " Answer in one sentence.")
-        """
-        self._check_idle()
-        places = [index for index, message in enumerate(self._messages) if message.role == "user"]
-        dropped = tuple(self._messages[places[-1] :]) if places else ()
-        del self._messages[len(self._messages) - len(dropped) :]
-        return dropped
-
-    def to_json(self) -> str:
-        """Return the conversation as JSON text, for `from_json`. It contains all messages in plain text."""
-        messages = [message.as_dict() for message in self._messages]
-        data = {
-            "version": 1,
-            "id": self._session,
-            "model": self._client.model.name,
-            "system": self._system,
-            "messages": messages,
-        }
-        return json.dumps(data, ensure_ascii=False, indent=1)
-
-    def save(self, path: str | Path) -> None:
-        """Write the conversation to a file in the form of `to_json`.
-
-        An existing file is replaced as a whole: if writing fails or is interrupted, the older one stays.
-
-        Args:
-            path: the file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        replace_file(Path(path), self.to_json().encode())
-
-    @classmethod
-    def from_json(cls, text: str, client: StreamingClient, **options: Any) -> Self:
-        """Return a conversation from the JSON text of `to_json`.
-
-        Args:
-            text: the JSON text.
-            client: the model to continue with, not necessarily the same one.
-            **options: as for the constructor.
-
-        Raises:
-            ConfigurationError: the text is not a conversation.
-        """
-        try:
-            data = json.loads(text)
-            if data["version"] != 1:
-                raise ConfigurationError(f"a saved conversation must have version 1, not {data['version']!r}")
-            conversation = cls(client, system=data["system"], messages=data["messages"], **options)
-            conversation._session = _checked_id(data.get("id", conversation._session))
-            return conversation  # noqa: TRY300 - what it takes is checked above
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            if isinstance(error, ConfigurationError):
-                raise
-            raise ConfigurationError(f"this is not a saved conversation: {error!r}") from None
-
-    @classmethod
-    def load(cls, path: str | Path, client: StreamingClient, **options: Any) -> Self:
-        """Return the conversation in a file of `save`.
-
-        Args:
-            path: the file.
-            client: as for `from_json`.
-            **options: as for `from_json`.
-
-        Raises:
-            ConfigurationError: the file has no conversation.
-            OSError: the file cannot be read.
-        """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(f"this is not a saved conversation: {error}") from None
-        return cls.from_json(text, client, **options)
-
-    def __repr__(self) -> str:
-        count = counted(len(getattr(self, "_messages", ())), "message")
-        last = self._last()
-        state = "" if last is None or last.closed else ", answering"
-        return f"Conversation({getattr(self, '_client', None)!r}, {count}{state})"
-
-    def _check_idle(self) -> None:
-        last = self._last()
-        if last is not None and not last.closed:
-            raise StreamStateError(
-                "the last answer is still being generated: read it to its end or close it first"
-            )
-
     def _ask(self, new: list[Message], options: GenerateOptions, operation: Operation) -> TextStream:
         start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
         return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), new, options)
@@ -495,16 +344,9 @@ class Conversation:
     def _prompt(self, new: Sequence[Message], options: GenerateOptions) -> list[Message]:
         chosen = self._client.model.system if self._system is None else self._system
         front = [] if chosen is None else [system(chosen)]
-        whole = [*front, *self._messages, *new]
-        self._left_out = 0
-        if self._context_length is None:
-            return whole
-        reserve = self._context_length // 4 if self._reserve is None else self._reserve
-        tools = to_tools(options.get("tools", self._client._options.tools))  # noqa: SLF001
-        listed = sum(self._count_tokens(json.dumps(tool.as_dict())) for tool in tools)
-        budget = self._context_length - reserve - listed
-        sent = trimmed(front, self._messages, new, budget, self._count_tokens)
-        self._left_out = len(whole) - len(sent)
+        tools = options.get("tools", self._client._options.tools)  # noqa: SLF001
+        sent = self._window.fitted(front, self._messages, new, tools)
+        self._left_out = len(front) + len(self._messages) + len(new) - len(sent)
         return sent
 
 
@@ -512,39 +354,6 @@ def _question(content: Content) -> list[Message]:
     message = user(content)
     check_text("the message", message.text, parameter="text")
     return [message]
-
-
-def _checked_system(text: str | None) -> str | None:
-    if text is not None and not isinstance(text, str):
-        raise ConfigurationError(f"system must be a string, not {text!r}", parameter="system")
-    check_text("system", text or "", parameter="system")
-    return text
-
-
-def _checked_id(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"the id of a saved conversation must be a non-empty string, not {value!r}")
-    return value
-
-
-def _checked_history(given: Iterable[MessageLike]) -> list[Message]:
-    messages = list(read_messages(given))
-    if any(message.role == "system" for message in messages):
-        raise ConfigurationError(
-            "messages must not have a system message: leave it out",
-            parameter="messages",
-            hint="or give it as system=",
-        )
-    check_texts(messages)
-    return messages
-
-
-def _checked_tokens(name: str, count: int | None, *, least: int) -> int | None:
-    return None if count is None else check_integer(name, count, f"a number of tokens >= {least}", low=least)
-
-
-def _nothing() -> None:
-    """Return no stream, before the first message."""
 
 
 publish(__name__)

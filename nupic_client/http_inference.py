@@ -13,8 +13,8 @@ from nupic_client._arrays import Vectors
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.flows import Metadata
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.calls.watch import Watch
 from nupic_client._core.generation.opening import generate_unary, open_stream
 from nupic_client._core.generation.request import GenerationRequest
 from nupic_client._core.generation.session import GenerationSession

@@ -14,7 +14,8 @@ from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._core.calls.auth import Bearer
 from nupic_client._core.calls.models import ModelDirectory
-from nupic_client._core.calls.observation import Observation, Watch, observed
+from nupic_client._core.calls.observation import Observation, observed
+from nupic_client._core.calls.watch import Watch
 from nupic_client._core.inference.request import InferenceRequest
 from nupic_client._core.inference.result import InferenceResult
 from nupic_client._core.inference.sequence import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, overload
 
@@ -11,10 +11,21 @@ from typing_extensions import Unpack
 
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.stream import AsyncTextStream
+from nupic_client._callbacks import (
+    AsyncCallback,
+    AsyncOnResult,
+    Callback,
+    Errors,
+    OnResult,
+    check_async_callback,
+    check_callback,
+    check_on_result,
+    check_plain_on_result,
+)
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import MapSettings
-from nupic_client._core.calls.observation import Watch
 from nupic_client._core.calls.options import CallOptions
+from nupic_client._core.calls.watch import Watch
 from nupic_client._core.generation.bulk import PromptPipeline, open_prompts
 from nupic_client._core.generation.opening import open_stream
 from nupic_client._core.generation.request import GenerationRequest
@@ -35,18 +46,8 @@ __all__ = ["AsyncCallback", "Callback", "Prompt", "PromptItem", "StreamingClient
 
 Prompt: TypeAlias = str | Iterable[MessageLike]
 """A text, sent unchanged, or a conversation, rendered by the model's prompt formatter."""
-Callback: TypeAlias = Callable[[str], object]
-"""Called with each chunk of text."""
-AsyncCallback: TypeAlias = Callable[[str], Awaitable[object] | object]
-"""Called with each chunk of text; an awaitable result is awaited."""
 PromptItem: TypeAlias = Prompt | tuple[Prompt, GenerateOptions | Mapping[str, Any]]
 """A prompt of many, or a tuple of a prompt and its options."""
-Errors: TypeAlias = Literal["raise", "return"]
-"""Whether the error of one prompt is raised or returned in its place."""
-OnResult: TypeAlias = Callable[[int, Any], object]
-"""Called with the index of a prompt and its result."""
-AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
-"""The same; an awaitable result is awaited."""
 
 
 @named_options
@@ -279,11 +280,7 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
                     print(generation.text)
         """
         check_prompts(prompts, Iterable)
-        if inspect.iscoroutinefunction(callback):
-            raise ConfigurationError(
-                f"callback must be a plain function, not {callback!r}; amap takes async ones",
-                parameter="callback",
-            )
+        check_plain_on_result(callback)
         settings = MapSettings(concurrency=concurrency, ordered=ordered, errors=errors)
         watch = self._watch("map", streaming=True)
         opening = self._bulk(settings, callback, options, watch)
@@ -375,8 +372,7 @@ class StreamingClient(ModelClient, Parsing, AsyncParsing):
     def _bulk(
         self, settings: MapSettings, callback: object, options: GenerateOptions, watch: Watch | None
     ) -> flows.Flow[PromptPipeline]:
-        if callback is not None and not callable(callback):
-            raise ConfigurationError(f"callback must be a function, not {callback!r}", parameter="callback")
+        check_on_result(callback)
         if options.get("request_id") is not None:
             raise ConfigurationError(
                 "request_id must be left out here: each request gets its own, or the one in the options of its prompt",
@@ -444,23 +440,6 @@ def check_prompts(prompts: object, *kinds: type) -> None:
             f"prompts must be an iterable of what generate takes, not {type(prompts).__name__}: put a single prompt into"
             " a list",
             parameter="prompts",
-        )
-
-
-def check_callback(callback: Callback | None) -> None:
-    """Raise ConfigurationError for a callback that a blocking call cannot use."""
-    if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
-        raise ConfigurationError(
-            f"callback must be a plain function, not {callback!r}; agenerate takes async ones",
-            parameter="callback",
-        )
-
-
-def check_async_callback(callback: AsyncCallback | None) -> None:
-    """Raise ConfigurationError for a callback that an async call cannot use."""
-    if callback is not None and not callable(callback):
-        raise ConfigurationError(
-            f"callback must be a function or a coroutine function, not {callback!r}", parameter="callback"
         )
 
 

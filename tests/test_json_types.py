@@ -16,8 +16,9 @@ import typing_extensions
 from ids import without_address
 from typing_extensions import NotRequired, Required, TypedDict
 
-from nupic_client._json_types import Definitions, read_json, schema_of
+from nupic_client._json_types import Definitions, schema_of
 from nupic_client._json_validation import Validator
+from nupic_client._typed_values import read_json
 from nupic_client.errors import ConfigurationError
 
 

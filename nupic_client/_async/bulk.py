@@ -19,7 +19,7 @@ from nupic_client._async.driver import AsyncDriver
 from nupic_client._async.transport import running_loop, task_is_cancelled
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
-from nupic_client._core.calls.observation import Watch
+from nupic_client._core.calls.watch import Watch
 from nupic_client._grpc import async_ending, fork
 from nupic_client._grpc.call import loop_here
 from nupic_client._public import publish

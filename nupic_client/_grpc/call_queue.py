@@ -10,7 +10,6 @@ gRPC has no public name for it. It is what gRPC's futures are made of; ``tests/g
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from functools import lru_cache
@@ -21,16 +20,9 @@ from grpc._cython import cygrpc
 
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import ending, fork, housekeeping
+from nupic_client._grpc.queued_call import CANCELLED, FLAGS, LEFT, QueuedCall
 
-__all__ = ["CallQueue", "QueuedCall", "QueuedCallError", "can_queue", "path_of"]
-
-_FLAGS = 0
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_CANCELLED: int = grpc.StatusCode.CANCELLED.value[0]
-_LEFT = "the results were left"
-_LAST = 5
-"""The place of the status among the operations of a unary call."""
-_MESSAGE = 4
+__all__ = ["CallQueue", "can_queue", "path_of"]
 
 
 def can_queue(channel: Any) -> bool:
@@ -42,92 +34,6 @@ def can_queue(channel: Any) -> bool:
         and all(hasattr(inner, name) for name in ("integrated_call", "next_call_event", "close_on_fork"))
         and not getattr(cygrpc, "g_gevent_activated", False)
     )
-
-
-class QueuedCall:
-    """A unary call; when it has ended, its response or what gRPC's errors say. Made by `CallQueue.start`."""
-
-    __slots__ = ("_status", "call", "response", "work")
-
-    over = True
-    """Whether all its events have come, once it was reported."""
-    patience = 0.0
-    """Seconds that it may take to end by itself before it is cancelled."""
-
-    def __init__(self, work: Any) -> None:
-        self.work = work
-        """Whatever the caller wants to find again when the call has ended."""
-        self.call: Any = None
-        self.response: bytes | None = None
-        """None if the call failed."""
-        self._status: Any = None
-
-    def batches(self, request: bytes, metadata: Any) -> tuple[tuple[Any, QueuedCall], ...]:
-        """Return the operations to begin with, each batch of them with the tag of its event."""
-        operations = (
-            cygrpc.SendInitialMetadataOperation(metadata, _FLAGS),
-            cygrpc.SendMessageOperation(request, _FLAGS),
-            cygrpc.SendCloseFromClientOperation(_FLAGS),
-            cygrpc.ReceiveInitialMetadataOperation(_FLAGS),
-            cygrpc.ReceiveMessageOperation(_FLAGS),
-            cygrpc.ReceiveStatusOnClientOperation(_FLAGS),
-        )
-        return ((operations, self),)
-
-    def takes(self, operations: Any) -> bool:
-        """Take the results of a batch of operations; return whether to report the call to who waits."""
-        self._status = operations[_LAST]
-        if self._status.code() == 0:
-            self.response = operations[_MESSAGE].message()
-        return True
-
-    def cancel(self) -> None:
-        """Cancel it, from any thread. Takes locks of gRPC; its events come nonetheless."""
-        with contextlib.suppress(Exception):
-            if self.call is not None:
-                self.call.cancel(_CANCELLED, _LEFT)
-
-    def code(self) -> grpc.StatusCode:
-        """Return the status; INTERNAL for a success without a response."""
-        code = self._code()
-        return (
-            code if self.response is not None or code is not grpc.StatusCode.OK else grpc.StatusCode.INTERNAL
-        )
-
-    def _code(self) -> grpc.StatusCode:
-        return _CODES.get(self._status.code(), grpc.StatusCode.UNKNOWN)
-
-    def details(self) -> str:
-        """Return the server's words."""
-        details = self._status.details()
-        return details.decode(errors="replace") if isinstance(details, bytes) else str(details or "")
-
-    def initial_metadata(self) -> tuple[Any, ...]:
-        """Return the headers; they are not kept."""
-        return ()
-
-    def trailing_metadata(self) -> tuple[Any, ...]:
-        """Return the trailers."""
-        return tuple(self._status.trailing_metadata() or ())
-
-    def __call__(self, _: object) -> set[object]:
-        """Be asked about an event by gRPC, when it closes a channel with running calls."""
-        return set()
-
-
-class QueuedCallError(grpc.RpcError):  # type: ignore[misc]  # gRPC has no types
-    """A call that failed, as gRPC's errors are.
-
-    Args:
-        call: it has ended.
-    """
-
-    def __init__(self, call: QueuedCall) -> None:
-        super().__init__(f"{call.code()}: {call.details()}")
-        self.code = call.code
-        self.details = call.details
-        self.initial_metadata = call.initial_metadata
-        self.trailing_metadata = call.trailing_metadata
 
 
 CallT = TypeVar("CallT", bound=QueuedCall)
@@ -291,7 +197,7 @@ class CallQueue:
                 self._alarm.cancel()  # its event comes at once; then another one is set
             return
         alarm = QueuedCall(None)
-        operations = (cygrpc.ReceiveStatusOnClientOperation(_FLAGS),)
+        operations = (cygrpc.ReceiveStatusOnClientOperation(FLAGS),)
         seconds = end - time.monotonic()
         self._alarm, self._alarm_end = alarm, end
         try:
@@ -322,7 +228,7 @@ class CallQueue:
     def _close(self) -> None:
         # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
         self.abandoned = True
-        self._channel.close_on_fork(_CANCELLED, _LEFT)
+        self._channel.close_on_fork(CANCELLED, LEFT)
         self._calls.clear()
         self._alarm = None
 

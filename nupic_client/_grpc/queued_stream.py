@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from grpc._cython import cygrpc
 
-from nupic_client._grpc.call_queue import QueuedCall
+from nupic_client._grpc.queued_call import FLAGS, QueuedCall
 
 if TYPE_CHECKING:
     import grpc
 
 __all__ = ["QueuedStream", "Taker", "can_queue_streams"]
-
-_FLAGS = 0
 
 
 def can_queue_streams() -> bool:
@@ -60,13 +58,13 @@ class QueuedStream(QueuedCall):
     def batches(self, request: bytes, metadata: Any) -> tuple[tuple[Any, QueuedCall], ...]:
         """Return the operations to begin with, see `QueuedCall`."""
         first = (
-            cygrpc.SendInitialMetadataOperation(metadata, _FLAGS),
-            cygrpc.SendMessageOperation(request, _FLAGS),
-            cygrpc.SendCloseFromClientOperation(_FLAGS),
-            cygrpc.ReceiveInitialMetadataOperation(_FLAGS),
-            cygrpc.ReceiveMessageOperation(_FLAGS),
+            cygrpc.SendInitialMetadataOperation(metadata, FLAGS),
+            cygrpc.SendMessageOperation(request, FLAGS),
+            cygrpc.SendCloseFromClientOperation(FLAGS),
+            cygrpc.ReceiveInitialMetadataOperation(FLAGS),
+            cygrpc.ReceiveMessageOperation(FLAGS),
         )
-        return (first, self), ((cygrpc.ReceiveStatusOnClientOperation(_FLAGS),), self)
+        return (first, self), ((cygrpc.ReceiveStatusOnClientOperation(FLAGS),), self)
 
     def takes(self, operations: Any) -> bool:
         """Take the results of a batch of operations, see `QueuedCall`."""
@@ -75,7 +73,7 @@ class QueuedStream(QueuedCall):
             message = last.message()
             if message is not None:
                 reported = self.work.receive(message)
-                self.call.operate((cygrpc.ReceiveMessageOperation(_FLAGS),), self)
+                self.call.operate((cygrpc.ReceiveMessageOperation(FLAGS),), self)
                 return reported
             self._reading = False
         else:

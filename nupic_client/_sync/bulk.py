@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.bulk import NOTHING, AwaitTurn, BulkPipeline, Job, Outcome, ReadAnswer
-from nupic_client._core.calls.observation import Watch
+from nupic_client._core.calls.watch import Watch
 from nupic_client._grpc import fork
 from nupic_client._public import publish
 from nupic_client._sync.calls import Calls

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import housekeeping
-from nupic_client._grpc.call_queue import QueuedCallError, path_of
+from nupic_client._grpc.call_queue import path_of
+from nupic_client._grpc.queued_call import QueuedCallError
 from nupic_client._grpc.queued_stream import QueuedStream
 from nupic_client._grpc.stream import check_left, raise_broken
 from nupic_client._sync.queued_calls import QueuedCalls

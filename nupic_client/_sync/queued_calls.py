@@ -6,7 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from nupic_client._grpc import housekeeping
-from nupic_client._grpc.call_queue import CallQueue, QueuedCall, QueuedCallError, path_of
+from nupic_client._grpc.call_queue import CallQueue, path_of
+from nupic_client._grpc.queued_call import QueuedCall, QueuedCallError
 from nupic_client._grpc.status import cause_of
 from nupic_client.errors import StreamClosedError
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from nupic_client.backends.guides import trtllm_guide
 from nupic_client.backends.images import as_url, check_images
 from nupic_client.backends.protocol import DEFAULT_MAX_TOKENS, OutputNames, make_tensor
 from nupic_client.errors import ConfigurationError
@@ -29,9 +28,6 @@ OPTIONAL_OUTPUTS: Mapping[str, tuple[str, str]] = {
     **COUNTS,
 }
 """Finish reason and token counts of vLLM."""
-
-
-_GUIDE_TYPE, _GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
 
 
 class TensorBackend:
@@ -232,13 +228,7 @@ class TensorBackend:
         Returns:
             The inputs by name as `GenerateOptions` takes ``backend_inputs``; None where the server cannot do it.
         """
-        if not all(_takes_text(name, signature) for name in (_GUIDE_TYPE, _GUIDE)):
-            return None
-        if kind in {"json_schema", "json"}:
-            return {_GUIDE_TYPE: "json_schema", _GUIDE: json.dumps(value)}
-        if kind == "choice":
-            return {_GUIDE_TYPE: "regex", _GUIDE: "|".join(map(_as_pattern, value))}
-        return {_GUIDE_TYPE: "ebnf_grammar" if kind == "grammar" else kind, _GUIDE: value}
+        return trtllm_guide(kind, value, signature)
 
     def prompt_values(
         self,
@@ -340,19 +330,6 @@ def _has(signature: ModelSignature, prompt: str, text: str) -> bool:
 def _is_switch(name: str, signature: ModelSignature) -> bool:
     """Return whether the model has a BOOL input of this name."""
     return name in signature.inputs and signature.inputs[name].datatype == "BOOL"
-
-
-def _takes_text(name: str, signature: ModelSignature) -> bool:
-    return name in signature.inputs and signature.inputs[name].datatype == "BYTES"
-
-
-_SPECIAL = re.compile(r"[\\.^$|?*+()\[\]{}]")
-
-
-def _as_pattern(text: str) -> str:
-    """Return the regular expression of a text, with no more escapes than every dialect knows."""
-    escaped = _SPECIAL.sub(r"\\\g<0>", text)
-    return escaped.replace("\n", r"\n").replace("\r", r"\r").replace("\t", r"\t")
 
 
 def _takes_stops(spec: TensorSpec, strings: Sequence[str], signature: ModelSignature) -> bool:

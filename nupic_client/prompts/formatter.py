@@ -8,17 +8,14 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
-from nupic_client._suggest import did_you_mean, listed
-from nupic_client.errors import ConfigurationError, PromptError
-from nupic_client.messages import Message, MessageLike, read_messages
+from nupic_client.errors import ConfigurationError
+from nupic_client.messages import Message, MessageLike
 from nupic_client.prompts.answer import AnswerFormat
 from nupic_client.prompts.answer_formats import answer_format
-from nupic_client.prompts.builder import TOOLS, PromptBuilder
-from nupic_client.prompts.continuing import cut_after, marked
-from nupic_client.prompts.family import Family, Job, Turn
-from nupic_client.prompts.guard import check_results, forgery, forgery_in_tools, guarded
+from nupic_client.prompts.chat_prompt import chat_prompt, conversation_of
+from nupic_client.prompts.family import Family, Turn
 from nupic_client.prompts.neutral import neutralised
-from nupic_client.prompts.render import allowed, render
+from nupic_client.prompts.render import allowed
 from nupic_client.tools import ToolLike, to_tools
 
 __all__ = ["PromptFormatter"]
@@ -334,34 +331,21 @@ class PromptFormatter:
             ConfigurationError: an item is not a message or a tool, a template variable is unknown, or the last message
                 cannot be continued.
         """
-        family = self._family
-        conversation = _conversation(messages, system)
-        given_tools = to_tools(tools) if tools is not None else ()
+        conversation = conversation_of(messages, system)
         first = 0
         if self._system is not None and all(message.role != "system" for message in conversation):
             conversation, first = (Message("system", self._system), *conversation), -1
-        if not allow_control_tokens:
-            conversation = guarded(family, self._control_tokens, conversation, given_tools, first)
-        self._check_variables(template_variables)
-        content = conversation[-1].text
-        if continue_final_message:
-            conversation = marked(conversation, first, add_generation_prompt=add_generation_prompt)
-        job = Job(
+        return chat_prompt(
+            self._family,
             conversation,
-            add_generation_prompt=not continue_final_message and add_generation_prompt is not False,
-            printed_date="" if family.date is None else family.date.show(_checked_date(date)),
-            day=date,
+            first,
+            None if allow_control_tokens else self._control_tokens,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            tools=to_tools(tools) if tools is not None else (),
+            date=date,
             variables=template_variables,
-            first=first,
-            tools=given_tools,
         )
-        if not allow_control_tokens:
-            check_results(family, job)
-        builder = render(family, job)
-        if not allow_control_tokens:
-            self._check_seams(builder, job)
-        prompt = builder.text()
-        return cut_after(prompt, content, family.name) if continue_final_message else prompt
 
     def __repr__(self) -> str:
         return f"<PromptFormatter {self._family.name}>"
@@ -380,56 +364,9 @@ class PromptFormatter:
     def __reduce__(self) -> tuple[type[PromptFormatter], tuple[Family, str | None]]:
         return PromptFormatter, (self._family, self._system)
 
-    def _check_variables(self, variables: Mapping[str, Any]) -> None:
-        known = self._family.variables
-        unknown = [] if known is None else [name for name in variables if name not in known]
-        if unknown:
-            near = did_you_mean(unknown[0], known or ())
-            known_ones = f"{near}the variables are {listed(known)}" if known else "it has none"
-            raise ConfigurationError(
-                f"{self.family} has no template variable {unknown[0]!r}: {known_ones}."
-                " PromptFormatter.from_jinja renders the model's own template with any variables",
-                parameter="template_variables",
-            )
-
-    def _check_seams(self, builder: PromptBuilder, job: Job) -> None:
-        """Look for tokens that arise where content meets the family's own text."""
-        tokens = (*self._control_tokens, *self._family.seams)
-        padded = set()
-        while (forged := builder.find_forged(tokens)) is not None:
-            token, index, part = forged
-            if index == TOOLS:
-                raise forgery_in_tools(self._family, token)
-            if job.messages[index].role != "assistant" or part in padded:
-                raise forgery(self._family, job.messages[index], index + job.first, token)
-            builder.pad(part)
-            padded.add(part)
-
 
 def _stops(stop: Iterable[str]) -> tuple[str, ...]:
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     if not all(isinstance(each, str) and each for each in stops):
         raise ConfigurationError(f"stop must be non-empty strings, not {stops!r}", parameter="stop")
     return stops
-
-
-def _checked_date(day: dt.date | None) -> dt.date | None:
-    if day is not None and not isinstance(day, dt.date):
-        raise ConfigurationError(f"date must be a datetime.date, not {day!r}", parameter="date")
-    return day
-
-
-def _conversation(messages: str | Iterable[MessageLike], system: str | None) -> tuple[Message, ...]:
-    if isinstance(messages, str):
-        conversation: tuple[Message, ...] = (Message("user", messages),)
-    else:
-        conversation = read_messages(messages)
-        if not conversation:
-            raise PromptError("a conversation needs at least one message")
-    if system is None:
-        return conversation
-    if conversation[0].role == "system":
-        raise PromptError(
-            "the conversation starts with a system message already: give it there, or as system=, not both"
-        )
-    return (Message("system", system), *conversation)

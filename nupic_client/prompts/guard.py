@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nupic_client.errors import PromptError
 from nupic_client.messages import Message
 from nupic_client.parts import TextPart
+from nupic_client.prompts.builder import TOOLS
 from nupic_client.prompts.neutral import neutralised
 from nupic_client.prompts.render import named
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Iterator, Sequence
 
+    from nupic_client.prompts.builder import PromptBuilder
     from nupic_client.prompts.family import Family, Job
     from nupic_client.tools import Tool, ToolCall
 
-__all__ = ["check_results", "forgery", "forgery_in_tools", "guarded"]
+__all__ = ["check_results", "check_seams", "guarded"]
 
 
 def guarded(
@@ -62,7 +64,7 @@ def guarded(
     for index, message in enumerate(conversation):
         foreign = _besides(message) if message.role == "assistant" else [message.text, *_besides(message)]
         for token in _first_of(found, foreign):
-            raise forgery(family, message, index + first, token)
+            raise _forgery(family, message, index + first, token)
     return tuple(
         _neutral(message, tokens, shape) if message.role == "assistant" else message
         for message in conversation
@@ -81,15 +83,34 @@ def check_results(family: Family, job: Job) -> None:
     for index, message in enumerate(job.messages):
         if message.role in roles:
             for marker in _first_of(list(family.tools.markers), [message.text]):
-                raise forgery(family, message, index + job.first, marker)
+                raise _forgery(family, message, index + job.first, marker)
 
 
-def forgery_in_tools(family: Family, token: str) -> PromptError:
-    """Return the error of a control token that arises in the list of the tools."""
-    return _refused(family, "the list of the tools", token)
+def check_seams(family: Family, tokens: tuple[str, ...], job: Job, builder: PromptBuilder) -> None:
+    """Look for tokens that arise where content meets the family's own text; break those of the model's own words.
+
+    Args:
+        family: the family of the prompt.
+        tokens: its control tokens.
+        job: the conversation.
+        builder: has the rendered prompt.
+
+    Raises:
+        PromptError: a text that the model did not write makes one.
+    """
+    tokens = (*tokens, *family.seams)
+    padded = set()
+    while (forged := builder.find_forged(tokens)) is not None:
+        token, index, part = forged
+        if index == TOOLS:
+            raise _refused(family, "the list of the tools", token)
+        if job.messages[index].role != "assistant" or part in padded:
+            raise _forgery(family, job.messages[index], index + job.first, token)
+        builder.pad(part)
+        padded.add(part)
 
 
-def forgery(family: Family, message: Message, number: int, token: str) -> PromptError:
+def _forgery(family: Family, message: Message, number: int, token: str) -> PromptError:
     """Return the error of a control token in a message."""
     return _refused(family, f"{named(number)} ({message.role})", token)
 

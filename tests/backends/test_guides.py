@@ -22,7 +22,7 @@ from nupic_client import (
     StreamingClient,
 )
 from nupic_client.backends import TensorBackend, TrtllmEngineBackend
-from nupic_client.backends.tensors import _as_pattern
+from nupic_client.backends.guides import as_pattern
 from nupic_client.testing import FakeTriton, fail
 
 GUIDES = specs("guided_decoding_guide_type BYTES\nguided_decoding_guide BYTES")
@@ -198,5 +198,5 @@ def test_an_unknown_spelling_is_refused():
 
 @given(st.text(min_size=1), st.text())
 def test_the_pattern_of_a_text_matches_it_alone(text, other):
-    assert re.fullmatch(_as_pattern(text), text)
-    assert text == other or not re.fullmatch(_as_pattern(text), other)
+    assert re.fullmatch(as_pattern(text), text)
+    assert text == other or not re.fullmatch(as_pattern(text), other)

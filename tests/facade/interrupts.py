@@ -9,6 +9,8 @@ import dis
 import functools
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any
 
@@ -65,12 +67,12 @@ class Interrupt:
         return self
 
 
-def interrupted_at(client: StreamingClient, number: int) -> str:
-    """Open a stream, interrupted at one place; return the place, or nothing if there are not so many."""
+def interrupted_at(number: int, run: Callable[[], object]) -> str:
+    """Run something, interrupted at one place; return the place, or nothing if there are not so many."""
     interrupt = Interrupt(number)
     sys.settrace(interrupt)
     try:
-        client.stream("hi", timeout=Timeouts(total=600, between_tokens=300)).close()
+        run()
     except KeyboardInterrupt:
         pass
     except RuntimeError as error:  # what Python itself makes of one inside `Thread.start`
@@ -79,6 +81,10 @@ def interrupted_at(client: StreamingClient, number: int) -> str:
     finally:
         sys.settrace(None)
     return interrupt.place
+
+
+def open_stream(client: StreamingClient) -> None:
+    client.stream("hi", timeout=Timeouts(total=600, between_tokens=300)).close()
 
 
 def settle(server: FakeTriton, place: str) -> None:
@@ -98,7 +104,7 @@ def main(*, fresh: bool) -> None:
         while place:
             number += 3 if fresh else 1  # opening a connection has many places, and takes long
             with StreamingClient("gpt.streaming", url=url) as other:
-                place = interrupted_at(other if fresh else client, number)
+                place = interrupted_at(number, partial(open_stream, other if fresh else client))
                 settle(server, place)
                 if fresh and place:  # an interrupt must not leave half a connection behind
                     assert next(other.stream("hi")) == "one", place

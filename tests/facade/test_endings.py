@@ -19,6 +19,7 @@ import pytest
 from facade.conftest import BOTH_KINDS
 
 from nupic_client import InferenceError, StreamClosedError
+from nupic_client._core.calls import session
 from nupic_client._core.kserve import wire
 from nupic_client._sync.transport import Transport
 from nupic_client.testing import FakeTriton, fail, text_signature
@@ -191,6 +192,13 @@ def test_a_call_that_is_repeated_ends_by_itself(connect, server, way):
     assert server.ended(3) == [("itself", 0.0)] * 3
 
 
+@pytest.fixture
+def a_long_moment(monkeypatch):
+    """The last word of a server comes while the client waits for it, however long a busy machine takes."""
+    monkeypatch.setattr(session, "_MOMENT", FOR_EVER)
+
+
+@pytest.mark.usefixtures("a_long_moment")
 @pytest.mark.parametrize("closing", [False, True], ids=["open", "closed"])
 @pytest.mark.parametrize("prompt", ["joined", "separate"])
 @pytest.mark.parametrize("way", LEFT)
@@ -203,6 +211,7 @@ def test_a_call_that_is_left_with_its_last_chunk_ends_by_itself(connect, server,
     client.close()
 
 
+@pytest.mark.usefixtures("a_long_moment")
 @pytest.mark.text_only("stop strings are for text")
 @pytest.mark.parametrize("way", READ)
 def test_a_call_that_a_stop_string_ends_may_get_its_mark(connect, server, way):

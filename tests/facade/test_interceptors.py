@@ -38,9 +38,7 @@ class Passing(grpc.UnaryStreamClientInterceptor):
         return continuation(details, request)
 
 
-class Call:
-    """Has no more than the documented iterator and ``cancel``, and takes no attributes."""
-
+class Iterator:
     __slots__ = ("_call",)
 
     def __init__(self, call):
@@ -51,6 +49,12 @@ class Call:
 
     def __next__(self):
         return next(self._call)
+
+
+class Call(Iterator):
+    """Has no more than the documented iterator and ``cancel``, and takes no attributes."""
+
+    __slots__ = ()
 
     def cancel(self):
         return self._call.cancel()
@@ -74,19 +78,6 @@ class Iterating(Passing):
 
     def intercept_unary_stream(self, continuation, details, request):
         return Iterator(continuation(details, request))
-
-
-class Iterator:
-    __slots__ = ("_call",)
-
-    def __init__(self, call):
-        self._call = call
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return next(self._call)
 
 
 class Lazy(Passing):

@@ -28,7 +28,8 @@ from nupic_client import (
 )
 from nupic_client._core.kserve import wire
 from nupic_client._grpc import call_queue, housekeeping, queued_stream
-from nupic_client._grpc.call_queue import CallQueue, QueuedCallError, can_queue, path_of
+from nupic_client._grpc.call_queue import CallQueue, can_queue, path_of
+from nupic_client._grpc.queued_call import QueuedCallError
 from nupic_client._grpc.queued_stream import QueuedStream, can_queue_streams
 from nupic_client.testing import FakeTriton, abort, silence, sleep
 
@@ -48,13 +49,17 @@ def server():
         yield server
 
 
-@pytest.fixture
-def calls(server):
-    queue = CallQueue(grpc.insecure_channel(server.url))
+def queue_to(url):
+    queue = CallQueue(grpc.insecure_channel(url))
     queue.take()
     yield queue
     if not queue.abandoned:
         queue.abandon()
+
+
+@pytest.fixture
+def calls(server):
+    yield from queue_to(server.url)
 
 
 @pytest.fixture
@@ -236,11 +241,7 @@ def texts():
 
 @pytest.fixture
 def streams(texts):
-    queue = CallQueue(grpc.insecure_channel(texts.url))
-    queue.take()
-    yield queue
-    if not queue.abandoned:
-        queue.abandon()
+    yield from queue_to(texts.url)
 
 
 STREAM = path_of("ModelStreamInfer")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from taking import afirst_of, first_of
 
 from nupic_client import InferenceClient
 
@@ -34,13 +35,7 @@ class Blocking:
 
     def map(self, inputs: Any, take: int | None = None, **options: Any) -> list[Any]:
         """Return what the map gives, or its first ``take`` results, leaving it there."""
-        found = []
-        with self.client.map(inputs, **options) as results:
-            for result in results:
-                found.append(result)
-                if len(found) == take:
-                    break
-        return found
+        return first_of(self.client.map(inputs, **options), take)
 
 
 class Async(Blocking):
@@ -62,13 +57,7 @@ class Async(Blocking):
 
     def map(self, inputs: Any, take: int | None = None, **options: Any) -> list[Any]:
         async def read() -> list[Any]:
-            found = []
-            async with self.client.amap(inputs, **options) as results:
-                async for result in results:
-                    found.append(result)
-                    if len(found) == take:
-                        break
-            return found
+            return await afirst_of(self.client.amap(inputs, **options), take)
 
         return asyncio.run(read())
 

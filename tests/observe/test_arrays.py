@@ -35,11 +35,6 @@ QUICK = RetryPolicy(max_retries=2, initial_backoff=0.01)
 
 
 @pytest.fixture
-def seen():
-    return Recorder()
-
-
-@pytest.fixture
 def server():
     with TensorServer(PLAIN, MANY, stream=repeat) as server:
         yield server

@@ -13,17 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from inference.tensor_server import TensorServer, signature
-from observe.recorder import PATIENCE, Recorder, wait_until
+from observe.recorder import PATIENCE, wait_until
 
 from nupic_client import ConfigurationError, FinishReason, InferenceClient, RetryPolicy, StreamingClient
 from nupic_client.testing import FakeTriton, abort, silence
 
 HERE = threading.get_ident
-
-
-@pytest.fixture
-def seen():
-    return Recorder()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 from inference.rest_server import RestServer
-from observe.recorder import Recorder
 
 from nupic_client import (
     ConfigurationError,
@@ -28,17 +27,6 @@ from nupic_client.prompts import formatter_for
 from nupic_client.testing import FakeTriton, abort, fail, silence
 
 QUICK = RetryPolicy(max_retries=2, initial_backoff=0.01)
-
-
-@pytest.fixture
-def seen():
-    return Recorder()
-
-
-@pytest.fixture
-def server():
-    with FakeTriton(["Hel", "lo"]) as server:
-        yield server
 
 
 @pytest.fixture

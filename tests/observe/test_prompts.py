@@ -19,20 +19,9 @@ from nupic_client import (
     RetryPolicy,
     StreamingClient,
 )
-from nupic_client.testing import FakeTriton, abort, fail, silence
+from nupic_client.testing import abort, fail, silence
 
 QUICK = RetryPolicy(max_retries=2, initial_backoff=0.01, max_backoff=0.05)
-
-
-@pytest.fixture
-def seen():
-    return Recorder()
-
-
-@pytest.fixture
-def server():
-    with FakeTriton(["Hel", "lo"]) as server:
-        yield server
 
 
 @pytest.fixture

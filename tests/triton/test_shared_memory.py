@@ -24,7 +24,7 @@ from nupic_client import (
     SharedMemoryTensor,
 )
 from nupic_client._core.kserve import wire
-from nupic_client._core.kserve.arrays import encode_array
+from nupic_client._core.kserve.input_arrays import encode_array
 from nupic_client._core.kserve.shared_memory import decode_with_places
 from nupic_client.local.triton.process import TritonProcess
 from nupic_client.signature import TensorSpec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 from nupic_client._core.calls.flows import (
@@ -14,6 +13,7 @@ from nupic_client._core.calls.flows import (
     SentMetadata,
     intercept_calls,
 )
+from nupic_client._core.calls.metadata import refuse_awaitable
 from nupic_client.errors import AuthenticationError, ConfigurationError, RequestError
 
 if TYPE_CHECKING:
@@ -181,14 +181,7 @@ def check_bearer_token(token: Any) -> str:
     Raises:
         ConfigurationError: it cannot be sent; the message does not show it.
     """
-    if inspect.isawaitable(token):
-        if inspect.iscoroutine(token):
-            token.close()  # else Python warns that it was never awaited
-        raise ConfigurationError(
-            "bearer_token must be a plain function in a blocking call, not an async one: give a plain function, or use"
-            " the client's async methods",
-            parameter="bearer_token",
-        )
+    refuse_awaitable("bearer_token", token)
     if not isinstance(token, str) or not token:
         raise ConfigurationError(
             f"bearer_token must be a non-empty string or a function that returns one, not {_kind(token)}",

@@ -88,15 +88,20 @@ def metadata_under(
     return MetadataSource(*layers, under=tuple(functions))
 
 
-def _checked(found: Any) -> Mapping[str, str | bytes]:
+def refuse_awaitable(parameter: str, found: Any) -> None:
+    """Raise ConfigurationError for what an async function of the caller's returns in a blocking call."""
     if inspect.isawaitable(found):
         if inspect.iscoroutine(found):
             found.close()  # else Python warns that it was never awaited
         raise ConfigurationError(
-            "metadata must be a plain function in a blocking call, not an async one: give a plain function, or use the"
+            f"{parameter} must be a plain function in a blocking call, not an async one: give a plain function, or use the"
             " client's async methods",
-            parameter="metadata",
+            parameter=parameter,
         )
+
+
+def _checked(found: Any) -> Mapping[str, str | bytes]:
+    refuse_awaitable("metadata", found)
     if not isinstance(found, Mapping):
         raise ConfigurationError(
             f"metadata must be a mapping of names to values, or a function that returns one, and not"

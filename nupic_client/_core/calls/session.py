@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nupic_client._core.calls.auth import SignedCall
-from nupic_client._core.calls.deadlines import Deadlines
 from nupic_client._core.calls.observation import bare
-from nupic_client._core.calls.placement import no_room, tried
+from nupic_client._core.calls.placement import no_room
 from nupic_client._core.calls.progress import cut_short, late
 from nupic_client._core.calls.retry import may_retry, next_pause
-from nupic_client._core.calls.stream_state import Later, State, StreamState
-from nupic_client.attempts import Attempt
+from nupic_client._core.calls.stream_attempts import StreamAttempts
+from nupic_client._core.calls.stream_state import State
 from nupic_client.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -32,10 +31,9 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from nupic_client._core.calls.auth import Bearer
-    from nupic_client._core.calls.flows import Attempts, Flow, SentMetadata
+    from nupic_client._core.calls.flows import Flow, SentMetadata
     from nupic_client._core.calls.observation import Observation
     from nupic_client._core.calls.options import CallOptions
-    from nupic_client._core.calls.placement import Affinity, Placement
 
 __all__ = ["StreamSession"]
 
@@ -66,7 +64,7 @@ class Decoder(Protocol):
         ...
 
 
-class StreamSession(StreamState[ItemT]):
+class StreamSession(StreamAttempts[ItemT]):
     """The state of one streamed request.
 
     Args:
@@ -86,19 +84,7 @@ class StreamSession(StreamState[ItemT]):
         "_decoder",
         "_hidden",
         "_on_signature_changed",
-        "_options",
-        "_start",
         "context",
-        "deadlines",
-        "failed_attempts",
-        "model",
-        "placement",
-        "queued",
-        "request_id",
-        "target",
-        "unary",
-        "waited",
-        "waited_for_first",
     )
 
     _content: str
@@ -118,31 +104,20 @@ class StreamSession(StreamState[ItemT]):
         on_signature_changed: Callable[[], object] | None = None,
         observation: Observation | None = None,
     ) -> None:
-        super().__init__(start, on_end, observation)
-        self.model: str = model
-        self.target: str = target
-        self.request_id: str = request_id
-        self.failed_attempts: tuple[Attempt, ...] = ()
-        self.placement: Placement | None = None
-        """Its place on one of several servers."""
-        self.queued: bool = False
-        """Whether the attempt waits for such a place: then it went to no server yet."""
-        self.deadlines: Deadlines = Deadlines(
-            options.timeouts.first_token, options.timeouts.between_tokens, start
+        super().__init__(
+            options,
+            model=model,
+            target=target,
+            request_id=request_id,
+            start=start,
+            on_end=on_end,
+            observation=observation,
         )
-        self._options = options
         self.context: Context | None = None if observation is None else observation.context
         """In which its calls are started, for interceptors; None for that of the caller."""
         metadata = options.metadata if observation is None else observation.metadata(options.metadata)
         self._credentials = SignedCall(bearer, metadata, self.context)
         self._hidden = False
-        self.unary: bool = False
-        """Whether a unary call stands for the stream."""
-        self.waited: float = 0.0
-        """How many seconds the reader has waited for responses; none where it reads in another way."""
-        self.waited_for_first: float = 0.0
-        """Those of them before the first response."""
-        self._start = start
         self._on_signature_changed = on_signature_changed
 
     @property
@@ -180,35 +155,6 @@ class StreamSession(StreamState[ItemT]):
         """Return in words how much has come; "" for nothing."""
 
     @property
-    def affinity(self) -> Affinity:
-        """The session that the request belongs to."""
-        return self._options.session
-
-    @property
-    def first_response(self) -> float | None:
-        """Clock reading of the first response that says something, or None."""
-        return None
-
-    def queue(self) -> None:
-        """Wait for a server for the next attempt."""
-        self.queued = True
-
-    def place(self, placement: Placement) -> None:
-        """Take the server that this attempt is sent to."""
-        self.placement = (
-            placement  # before the look at `running`, which `_close` sets before its look at this
-        )
-        self.target = placement.address
-        self.queued = not placement.address
-        if not self.running:
-            placement.release()
-
-    @property
-    def tried(self) -> list[str]:
-        """The servers where attempts have failed."""
-        return tried(self.failed_attempts)
-
-    @property
     def answered(self) -> bool:
         """Whether the answer is complete; only the status of the call may be outstanding."""
         return self._decoder.finished
@@ -234,23 +180,6 @@ class StreamSession(StreamState[ItemT]):
             return _GRACE
         left = self._state is State.CANCELLED or self.stopped_early
         return _MOMENT if left and self.deadlines.responded else 0.0
-
-    def remaining(self, now: float) -> float | None:
-        """Return the seconds left of the total deadline, or None where there is none. Never negative."""
-        timeout = self._options.timeouts.total
-        return None if timeout is None else max(timeout - (now - self._start), 0.0)
-
-    def _responded(self) -> None:
-        """Note the first response."""
-        self.deadlines.responded = True
-        self.waited_for_first = self.waited
-        if self.placement is not None:
-            self.placement.answered()
-
-    def patience_in_queue(self, now: float) -> float | None:
-        """Return the seconds that the request may wait for a server, or None for no limit."""
-        limits = [self.remaining(now), self.deadlines.left_for_first(now)]
-        return min((limit for limit in limits if limit is not None), default=None)
 
     def not_placed(self, now: float) -> RequestError:
         """End because no server had room in time, and return the error."""
@@ -294,30 +223,6 @@ class StreamSession(StreamState[ItemT]):
         """Return the cause of the error that `broken` returned: the call's own, or None if it would show credentials."""
         return None if self._hidden else error
 
-    @property
-    def attempt(self) -> int:
-        """The number of the attempt that runs, or ran last: from 1."""
-        return len(self.failed_attempts) + 1
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """All attempts of a stream that did not fail."""
-        status = "CANCELLED" if self._state is State.CANCELLED else "OK"
-        return (*self.failed_attempts, Attempt(self.target, status, self._end - self.deadlines.sent_at))
-
-    def took(self, attempts: Attempts, *, failed: bool = False) -> None:
-        """Note the attempts of a unary call that stands for the stream; its own failure is noted by `failed`."""
-        self.unary = True
-        self.failed_attempts = attempts.failed[:-1] if failed else attempts.failed
-        self.target = attempts.endpoint or self.target
-        self.queued = attempts.queued
-        self.deadlines.sent(attempts.begun)
-
-    def _ended_attempt(self, error: RequestError, now: float) -> tuple[Attempt, ...]:
-        """Return all attempts, the last of which failed."""
-        last = Attempt(error.target or self.target, error.status, now - self.deadlines.sent_at)
-        return (*self.failed_attempts, last)
-
     def retry(self, error: RequestError, now: float, jitter: float) -> float:
         """Prepare another attempt and return the pause before it.
 
@@ -357,22 +262,6 @@ class StreamSession(StreamState[ItemT]):
     def _tries(self) -> int:
         """The attempts that count for the retry policy: those with a renewed token do not."""
         return self.attempt - self._credentials.renewed
-
-    def _misplaced(self, error: RequestError) -> RequestError:
-        """Tell the pool of servers of a failure; return the error, which says whether to try elsewhere."""
-        return error if self.placement is None else self.placement.failed(error, self.tried)
-
-    def _give_back(self, later: Later | None) -> None:
-        placement = self.placement
-        if placement is None:
-            return
-        answered = self.finished or (self._state is State.CANCELLED and self.deadlines.responded)
-        if later is not None:
-            placement.drop(answered=answered, first_response=self.first_response)
-            return
-        if answered:
-            placement.answered(self.first_response)
-        placement.release()
 
     def _tell_first(self, now: float) -> None:
         """Tell an observer that the first item has come."""

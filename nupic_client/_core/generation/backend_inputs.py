@@ -88,7 +88,7 @@ def _encoded(spec: TensorSpec, value: Any, signature: ModelSignature) -> Request
     datatype = DATATYPES.get(spec.datatype)
     if simple and (datatype is None or datatype.kinds):
         return make_tensor(spec, value, signature)
-    from nupic_client._core.kserve.arrays import encode_array  # noqa: PLC0415  # it imports numpy
+    from nupic_client._core.kserve.input_arrays import encode_array  # noqa: PLC0415  # it imports numpy
 
     batched = signature.max_batch_size > 0
     tensor = encode_array(spec, value, batched=batched)

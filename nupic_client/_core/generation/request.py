@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.auth import Bearer
-    from nupic_client._core.calls.observation import Watch
     from nupic_client._core.calls.options import CallOptions
+    from nupic_client._core.calls.watch import Watch
     from nupic_client._core.generation.answer_plan import AnswerPlan
     from nupic_client.backends.protocol import Backend, OutputNames
     from nupic_client.messages import Message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from nupic_client._core.calls import flows
 from nupic_client._core.calls.auth import signed_calls
@@ -19,7 +19,8 @@ from nupic_client.errors import ConfigurationError, NupicError, ProtocolError
 if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.calls.observation import Observation, Watch
+    from nupic_client._core.calls.observation import Observation
+    from nupic_client._core.calls.watch import Watch
     from nupic_client._core.inference.embedding import EmbeddingBatcher
     from nupic_client._core.inference.inputs import EncodedBatch
     from nupic_client._core.inference.result import InferenceResult
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING", "BulkSettings", "Job", "Outcome", "Pipeline", "embedding_pipeline", "open_pipeline"]
 
+T = TypeVar("T")
 Outcome: TypeAlias = "InferenceResult | NupicError"
 """The result of one input, or its error."""
 
@@ -90,7 +92,8 @@ class Pipeline(BulkPipeline["InferenceResult"]):
         index = self._count
         self._count += 1
         if not self._batch_size:
-            flow = self._single(inputs) if self._plain else self._attended(partial(self._single, inputs))
+            write = self._codec.write
+            flow = self._send(write, inputs) if self._plain else self._attended(write, inputs)
             return [Job(self._window.start((index,)), flow)]
         from nupic_client._core.inference.inputs import encode_inputs  # noqa: PLC0415 - it imports numpy
 
@@ -123,35 +126,27 @@ class Pipeline(BulkPipeline["InferenceResult"]):
         number = self._window.start(range(self._group_start, self._group_start + len(group)))
         rows = tuple(item.rows or 1 for item in group) if len(group) > 1 else ()
         batch = type(group[0]).joined(group)
-        flow = self._batch(batch) if self._plain else self._attended(partial(self._batch, batch))
+        write = self._codec.write_batch
+        flow = self._send(write, batch) if self._plain else self._attended(write, batch)
         return [Job(number, flow, rows)]
 
-    def _attended(
-        self, make: Callable[[Observation | None], flows.Flow[InferenceResult]]
-    ) -> flows.Flow[InferenceResult]:
+    def _attended(self, write: Callable[[T, str], bytes], inputs: T) -> flows.Flow[InferenceResult]:
         """Return the flow of a request that an observer is told of, or whose metadata a function makes."""
-        watch = self._watch
+        watch, make = self._watch, partial(self._send, write, inputs)
         flow = make(None) if watch is None else observed(watch, make, **self._request.facts())
         made = watch is not None and watch.adds_metadata
         return signed_calls(flow) if made or not isinstance(self._request.options.metadata, tuple) else flow
 
-    def _single(
-        self, inputs: Mapping[str, ArrayLike] | ArrayLike, observation: Observation | None = None
+    def _send(
+        self, write: Callable[[T, str], bytes], inputs: T, observation: Observation | None = None
     ) -> flows.Flow[InferenceResult]:
+        """Send one request; ``write`` makes its message of the inputs and an id."""
         start: float = yield flows.READ_CLOCK
-        codec = self._codec
         request_id = self._request.new_id() if observation is None else observation.request_id
-        message = codec.write(inputs, request_id)
-        return (yield from self._request.send(codec, message, request_id, start, observation=observation))
-
-    def _batch(
-        self, batch: EncodedBatch, observation: Observation | None = None
-    ) -> flows.Flow[InferenceResult]:
-        start: float = yield flows.READ_CLOCK
-        codec = self._codec
-        request_id = self._request.new_id() if observation is None else observation.request_id
-        message = codec.write_batch(batch, request_id)
-        return (yield from self._request.send(codec, message, request_id, start, observation=observation))
+        message = write(inputs, request_id)
+        return (
+            yield from self._request.send(self._codec, message, request_id, start, observation=observation)
+        )
 
 
 def open_pipeline(

@@ -13,7 +13,8 @@ from nupic_client.errors import RequestRejectedError
 if TYPE_CHECKING:
     from nupic_client._arrays import ArrayLike
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.calls.observation import Observation, Watch
+    from nupic_client._core.calls.observation import Observation
+    from nupic_client._core.calls.watch import Watch
     from nupic_client._core.inference.request import InferenceRequest
     from nupic_client._core.inference.result import InferenceResult
 

@@ -18,7 +18,7 @@ from nupic_client.errors import ConfigurationError, ProtocolError
 if TYPE_CHECKING:
     from nupic_client._arrays import Array, ArrayLike, Vectors
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.calls.observation import Watch
+    from nupic_client._core.calls.watch import Watch
     from nupic_client.signature import ModelSignature, TensorSpec
 
 __all__ = ["EmbeddingBatcher", "check_texts", "prepare_embedding"]

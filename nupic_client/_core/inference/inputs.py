@@ -1,4 +1,4 @@
-"""The caller's inputs, checked against the model's names and batch size; `nupic_client._core.kserve.arrays` encodes each."""
+"""The caller's inputs, checked against the model's names and batch size; `input_arrays` of `kserve` encodes each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nupic_client._arrays import ArrayLike
-from nupic_client._core.kserve.arrays import encode_array, encode_undeclared
+from nupic_client._core.kserve.input_arrays import encode_array, encode_undeclared
 from nupic_client._core.kserve.wire import EncodedTensor
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError

@@ -28,7 +28,8 @@ from nupic_client.options import InferOptions, InferStreamOptions, TextAs
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.models import ModelDirectory
-    from nupic_client._core.calls.observation import Observation, Watch
+    from nupic_client._core.calls.observation import Observation
+    from nupic_client._core.calls.watch import Watch
     from nupic_client._core.inference.codec import InferenceCodec
     from nupic_client._core.inference.result import InferenceResult
     from nupic_client.registry import ModelSpec

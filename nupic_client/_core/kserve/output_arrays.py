@@ -1,4 +1,4 @@
-"""The outputs of a response as arrays. The inputs of a request are encoded by `nupic_client._core.kserve.arrays`.
+"""The outputs of a response as arrays. The inputs of a request are encoded by `nupic_client._core.kserve.input_arrays`.
 
 A numeric array is not copied: it is a read-only view of the response. numpy has no bfloat16, so BF16 is received as float32,
 which holds every BF16 value exactly.

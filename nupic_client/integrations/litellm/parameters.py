@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import litellm
 from litellm.exceptions import UnsupportedParamsError
 
-from nupic_client import TLS, ConfigurationError, GenerateOptions, Timeouts
+from nupic_client import ConfigurationError, GenerateOptions, Timeouts
+from nupic_client.integrations.tls import tls_of
 
 __all__ = ["Parameters", "read_embedding_parameters", "read_parameters"]
 
@@ -123,21 +124,13 @@ def _given(optional_params: Mapping[str, Any]) -> dict[str, Any]:
 def _client_options(given: dict[str, Any], api_key: str | None) -> dict[str, Any]:
     options = {name: given.pop(name) for name in _CLIENT & given.keys()}
     if isinstance(options.get("tls"), Mapping):  # of a proxy's YAML
-        options["tls"] = _tls(options["tls"])
+        options["tls"] = tls_of(options["tls"])
     for name, value in options.items():
         if not isinstance(value, Hashable):
             raise ConfigurationError(f"{name} must not be {value!r:.80}, which has no hash", parameter=name)
     if api_key:
         options["bearer_token"] = api_key
     return options
-
-
-def _tls(given: Mapping[str, Any]) -> TLS:
-    names = [field.name for field in fields(TLS)]
-    wrong = next((name for name in given if name not in names), None)
-    if wrong is not None:
-        raise ConfigurationError(f"tls must have {', '.join(names)} only, not {wrong!r}", parameter="tls")
-    return TLS(**given)
 
 
 def _check_nothing_is_left(

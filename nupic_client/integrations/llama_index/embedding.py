@@ -9,7 +9,8 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field
 
-from nupic_client import ConfigurationError, InferenceClient
+from nupic_client import InferenceClient
+from nupic_client.integrations.llama_index.clients import client_of, plain_url
 
 __all__ = ["NupicEmbedding"]
 
@@ -62,22 +63,18 @@ class NupicEmbedding(BaseEmbedding):
         **options: Any,
     ) -> None:
         fields = {name: options.pop(name) for name in [*options] if name in type(self).model_fields}
-        if client is None:
-            if not model_name:
-                raise ConfigurationError(
-                    "model_name must be the name of a model, or client an InferenceClient, not nothing",
-                    parameter="model_name",
-                )
-            client = InferenceClient(model_name, url, **options)
-        elif options:
-            raise ConfigurationError(
-                f"{min(options)} must be an option of the client, not be given besides it",
-                parameter=min(options),
-            )
+        client = client_of(
+            client,
+            lambda: InferenceClient(model_name, url, **options),
+            options,
+            named=model_name,
+            parameter="model_name",
+            kind="an InferenceClient",
+        )
         super().__init__(
             client=client,
             model_name=model_name or client.model.server_name,
-            url=client.url if url is None else url if isinstance(url, str) else [*url],
+            url=plain_url(url, client.url),
             **fields,
         )
 

@@ -21,7 +21,8 @@ from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPU
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import default_completion_to_prompt
 
-from nupic_client import ConfigurationError, Prompt, StreamingClient, user
+from nupic_client import Prompt, StreamingClient, user
+from nupic_client.integrations.llama_index.clients import client_of, plain_url
 from nupic_client.integrations.llama_index.messages import prompt_of, tools_of
 from nupic_client.integrations.llama_index.responses import (
     ChatAnswer,
@@ -117,21 +118,17 @@ class NupicLLM(GuidedLLM):
             for name in [*options]
             if name in _WRITTEN and isinstance(options[name], _PLAIN)
         }
-        if client is None:
-            if not model:
-                raise ConfigurationError(
-                    "model must be the name of a model, or client a StreamingClient, not nothing",
-                    parameter="model",
-                )
-            client = StreamingClient(model, url, formatter=formatter, **options)
-        elif options:
-            raise ConfigurationError(
-                f"{min(options)} must be an option of the client, not be given besides it",
-                parameter=min(options),
-            )
+        client = client_of(
+            client,
+            lambda: StreamingClient(model, url, formatter=formatter, **options),
+            options,
+            named=model,
+            parameter="model",
+            kind="a StreamingClient",
+        )
         given = {
             "model": model or client.model.server_name,
-            "url": client.url if url is None else url if isinstance(url, str) else [*url],
+            "url": plain_url(url, client.url),
             "formatter": formatter if isinstance(formatter, str) else None,
             "options": {**(fields.pop("options", None) or {}), **written},
         }

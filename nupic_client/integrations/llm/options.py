@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Annotated, Any
 
 import llm
 from pydantic import BeforeValidator, Field
 
-from nupic_client import TLS, ConfigurationError, Timeouts
+from nupic_client import Timeouts
+from nupic_client.integrations.tls import tls_of
 
 __all__ = ["Options", "client_options", "generate_options"]
 
@@ -89,16 +89,8 @@ def client_options(options: Options) -> dict[str, Any]:
     given = options.model_dump(exclude_none=True)
     chosen = {name: given[name] for name in _CLIENT if name in given}
     if "tls" in chosen:
-        chosen["tls"] = _tls(chosen["tls"])
+        chosen["tls"] = tls_of(chosen["tls"])
     return chosen
-
-
-def _tls(given: dict[str, Any]) -> TLS:
-    names = [field.name for field in fields(TLS)]
-    wrong = next((name for name in given if name not in names), None)
-    if wrong is not None:
-        raise ConfigurationError(f"tls must have {', '.join(names)} only, not {wrong!r}", parameter="tls")
-    return TLS(**given)
 
 
 def generate_options(options: Options) -> dict[str, Any]:

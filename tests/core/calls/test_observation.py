@@ -1,61 +1,17 @@
-"""Observations: one end for each beginning, told at once or later, in the context of the call; who raises is dropped."""
+"""Observations: one end for each beginning, told at once or later, without what was said."""
 
 from __future__ import annotations
 
-import contextvars
 import os
-import weakref
-from types import SimpleNamespace
 
 import pytest
+from core.calls.observers import FACTS, Later
 
 from nupic_client import FinishReason, SamplingParams
 from nupic_client._core.calls import observation as module
 from nupic_client._core.calls.flows import Attempts, ReadClock
-from nupic_client._core.calls.observation import Watch, bare, observed, observing_failure, watching
-from nupic_client._core.calls.observing import Observing
+from nupic_client._core.calls.observation import bare, observed, observing_failure
 from nupic_client.errors import ConfigurationError, InferenceError
-
-FACTS = {"model": "m", "target": "host:1", "request_id": "id"}
-
-
-class Later:
-    """A place for functions that are called later: by `run`."""
-
-    submitted: list[object]
-    released = 0
-
-    def __init__(self):
-        type(self).submitted = []
-
-    def submit(self, function):
-        self.submitted.append(function)
-
-    def release(self):
-        type(self).released += 1
-
-
-class Told:
-    def __init__(self):
-        self.starts = []
-        self.ends = []
-
-    def on_start(self, info):
-        self.starts.append(info)
-        return "kept"
-
-    def on_end(self, info, outcome):
-        self.ends.append((info, outcome))
-
-
-@pytest.fixture
-def told():
-    return Told()
-
-
-@pytest.fixture
-def watch(told):
-    return watching((Observing(told, lambda: 109.0, Later),), "infer")
 
 
 def drive(flow, *replies):
@@ -142,14 +98,6 @@ def test_an_end_is_told_once(told, watch):
     assert Later.submitted == []
 
 
-def test_leaving_ends_what_runs(told, watch):
-    first, _, _ = (watch.begin(100.0, **FACTS) for _ in range(3))
-    first.finished()
-    watch.leave(dropped=True)
-    assert (len(told.ends), len(Later.submitted)) == (1, 2)
-    assert not watch._running
-
-
 def test_attempts_of_a_call(told, watch):
     observation = watch.begin(100.0, **FACTS)
     attempts = Attempts(100.0, "real")
@@ -171,48 +119,6 @@ def test_a_child_tells_nothing_of_its_parents(told, watch, monkeypatch):
     assert told.ends == []
 
 
-def test_the_context_is_that_of_the_call():
-    variable = contextvars.ContextVar("variable", default="outside")
-    seen = []
-
-    def on_start(info):
-        seen.append(variable.get())
-        variable.set("by the observer")
-
-    observing = Observing(SimpleNamespace(on_start=on_start), lambda: 0.0, Later)
-    token = variable.set("caller")
-    watch = watching((observing,), "map")
-    variable.reset(token)
-    first, second = watch.begin(0.0, **FACTS), watch.begin(0.0, **FACTS)
-    assert seen == ["caller", "caller"]
-    assert variable.get() == "outside"
-    assert first.context.run(variable.get) == second.context.run(variable.get) == "by the observer"
-
-
-def test_an_observer_that_raised_watches_nothing(told):
-    told.on_start = lambda info: 1 / 0
-    observing = Observing(told, lambda: 0.0, Later)
-    watching((observing,), "infer").begin(0.0, **FACTS).finished()
-    assert observing.dropped
-    assert watching((observing,), "infer") is None
-    assert told.ends == []
-
-
-def test_a_request_is_a_key_and_can_be_referenced_weakly(watch):
-    infos = [watch.begin(100.0, **FACTS)._info for _ in range(2)]
-    assert len(dict.fromkeys(infos)) == 2
-    assert weakref.ref(infos[0])() is infos[0]
-    with pytest.raises(AttributeError):
-        infos[0].context = "changed"
-
-
-def test_the_session_of_a_request_goes_before_that_of_the_call(told):
-    watch = watching((Observing(told, lambda: 0.0, Later),), "stream", session="conversation")
-    watch.begin(0.0, **FACTS, session="its own")
-    watch.begin(0.0, **FACTS, session="")
-    assert [info.session for info in told.starts] == ["its own", "conversation"]
-
-
 def test_an_error_without_what_was_said():
     try:
         raise InferenceError("broken", partial_text="said") from ZeroDivisionError()
@@ -223,12 +129,3 @@ def test_an_error_without_what_was_said():
     foreign = ZeroDivisionError()
     assert bare(foreign) is foreign
     assert bare(ConfigurationError("wrong", parameter="x")).parameter == "x"
-
-
-def test_a_watch_keeps_no_request_that_has_ended(told, watch):
-    assert isinstance(watch, Watch)
-    observation = weakref.ref(watch.begin(0.0, **FACTS)._info)
-    watch.leave()
-    told.starts.clear()
-    told.ends.clear()
-    assert observation() is None

@@ -7,22 +7,20 @@ are together all that came in but the anchors and the blanks next to them; nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from nupic_client._core.generation.answer.anchors import Anchor, Found, Pattern
 from nupic_client._core.generation.answer.calls import MAX_ARGUMENTS, AnswerPart, CallLog
 from nupic_client._core.generation.answer.compiled import Kind, Part, compiled
 from nupic_client._core.generation.answer.prompt_tail import prompt_tail
 from nupic_client._core.generation.answer.reading import CallReader, Reading
+from nupic_client._core.generation.answer.told_text import BLANKS, MOST_BLANKS, ToldText
 from nupic_client.prompts.answer import AnswerFormat
-from nupic_client.results import ReasoningDelta
 from nupic_client.tools import Tool, ToolCall
 
 __all__ = ["AnswerParser"]
 
-_BLANKS = " \t\r\n"
-_MOST_BLANKS = 64  # that belong to an anchor
 _MOST_SOURCE = MAX_ARGUMENTS + 65_536
-_MOST_INVALID = 65_536
 
 
 class AnswerParser:
@@ -36,20 +34,27 @@ class AnswerParser:
     """
 
     __slots__ = (
-        *(
-            "_buffer",
-            "_closing",
-            "_foreign",
-            "_invalid",
-            "_is_anchored",
-            "_is_flagged",
-            "_join",
-            "_lead",
-            "_log",
-        ),
-        *("_part", "_parts", "_position", "_reader", "_reasoning", "_rest", "_size", "_source", "_spoilt"),
-        *("_spoilt_close", "_stood", "_tools", "_watch", "_written"),
+        "_buffer",
+        "_closing",
+        "_foreign",
+        "_is_anchored",
+        "_is_flagged",
+        "_log",
+        "_part",
+        "_parts",
+        "_position",
+        "_reader",
+        "_rest",
+        "_size",
+        "_source",
+        "_stood",
+        "_text",
+        "_tools",
+        "_watch",
     )
+
+    told_text: ClassVar[type[ToldText]] = ToldText
+    """Tests put another one here, which counts what is left out."""
 
     def __init__(
         self,
@@ -70,24 +75,18 @@ class AnswerParser:
                 self._watch.append((anchor, None))
         self._log = CallLog(new_id)
         self._parts: list[AnswerPart] = self._log.parts
-        self._reasoning: list[str] = []
-        self._invalid: list[str] = []
+        self._text = self.told_text(self._parts)
         # The text that is not decided: from _position on; before it one character, so that ^ matches at the beginning only.
         self._buffer = ""
         self._position = 0
         self._foreign = 0  # how many characters from there on are the prompt's
         self._part = ready.rest
-        self._lead: str | None = None  # the blanks behind an anchor, until it is known whether text follows
-        self._join = ""
         self._stood = False  # whether an empty match opened a part here, which it may do but once
-        self._written = {Kind.TEXT: False, Kind.REASONING: False}
         self._reader: CallReader | None = None
         self._closing = False  # behind a JSON value of the part
         self._source: list[str] = []  # of the call that is being read, with its anchor
         self._size = 0
         self._is_flagged = self._is_anchored = False
-        self._spoilt: list[str] | None = None  # the source of an invalid call that goes on
-        self._spoilt_close: Anchor | None = None
         tail = prompt_tail(answer_format, ready, prompt)
         if tail:
             self._read_prompt(tail)
@@ -95,7 +94,7 @@ class AnswerParser:
     @property
     def reasoning(self) -> str:
         """The reasoning so far."""
-        return "".join(self._reasoning)
+        return "".join(self._text.reasoning)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -105,7 +104,7 @@ class AnswerParser:
     @property
     def invalid_tool_calls(self) -> tuple[str, ...]:
         """The source of what began as a call and is none; it is in the text, too."""
-        return tuple(self._invalid)
+        return tuple(self._text.invalid)
 
     def feed(self, text: str) -> list[AnswerPart]:
         """Read on.
@@ -130,11 +129,8 @@ class AnswerParser:
             The last parts.
         """
         parts = self._run(final=True, cut=cut)
-        self._spoil_ends()
+        self._text.spoil_ends()
         return parts
-
-    def _skip(self, text: str) -> None:
-        """Leave out an anchor, blanks next to it, or the source of a call: a hook for tests."""
 
     def _run(self, *, final: bool, cut: bool = False) -> list[AnswerPart]:
         while self._step(final=final, cut=cut):
@@ -153,8 +149,8 @@ class AnswerParser:
         if found is None:
             end = len(self._buffer) if final else self._before_blanks(hold)
             self._tell(end)
-            if final and self._lead is not None:
-                self._drop_lead()
+            if final:
+                self._text.drop_blanks()
             return False
         self._tell(self._before_blanks(found.start))
         if part is None:
@@ -188,13 +184,13 @@ class AnswerParser:
     def _watched(self) -> list[tuple[Anchor, Part | None]]:
         if self._part is not self._rest:
             return [] if self._part.close is None else [(self._part.close, None)]
-        if self._spoilt_close is not None:
-            return [*self._watch, (self._spoilt_close, None)]
+        if self._text.spoilt_close is not None:
+            return [*self._watch, (self._text.spoilt_close, None)]
         return self._watch
 
     def _look_at_start(self, anchor: Anchor, *, final: bool) -> tuple[Found | None, int]:
         end = len(self._buffer)
-        if self._written[Kind.TEXT] or not isinstance(anchor, Pattern):
+        if self._text.written[Kind.TEXT] or not isinstance(anchor, Pattern):
             return None, end
         found, certain = anchor.at(self._buffer, self._position, final=final)
         return found, end if certain else self._position
@@ -203,8 +199,8 @@ class AnswerParser:
         """Return the beginning of the blanks in front of a place."""
         if not self._part.strips:
             return end
-        start = max(self._position, end - _MOST_BLANKS)
-        return start + len(self._buffer[start:end].rstrip(_BLANKS))
+        start = max(self._position, end - MOST_BLANKS)
+        return start + len(self._buffer[start:end].rstrip(BLANKS))
 
     def _take(self, end: int) -> str:
         """Move on, and return the text up to there without the prompt's."""
@@ -219,76 +215,34 @@ class AnswerParser:
     def _tell(self, end: int) -> None:
         """Tell the text up to a place."""
         if self._foreign and end > self._position:
-            self._written[self._part.kind] = True  # in the prompt
-        self._write(self._take(end))
-
-    def _write(self, text: str) -> None:
-        """Tell a piece of text or reasoning."""
-        if not text:
-            return
-        kind = self._part.kind
-        if self._lead is not None:
-            whole = self._lead + text
-            text = whole.lstrip(_BLANKS)
-            blanks = whole[: len(whole) - len(text)]
-            if not text:
-                self._skip(blanks[:-_MOST_BLANKS])
-                self._lead = blanks[-_MOST_BLANKS:]
-                return
-            self._lead = None
-            if self._written[kind]:
-                text = blanks + text
-            else:
-                self._skip(blanks)
-        if self._join:
-            text, self._join = self._join + text, ""
-        self._written[kind] = self._written[kind] or not text.isspace()
-        if kind is Kind.REASONING:
-            self._reasoning.append(text)
-            if self._parts and isinstance(self._parts[-1], ReasoningDelta):
-                text = self._parts.pop().text + text  # type: ignore[union-attr]
-            self._parts.append(ReasoningDelta(text))
-            return
-        if self._spoilt is not None:
-            self._spoilt.append(text)
-        if self._parts and isinstance(self._parts[-1], str):
-            self._parts[-1] += text
-        else:
-            self._parts.append(text)
-
-    def _drop_lead(self) -> None:
-        self._skip(self._lead or "")
-        self._lead = None
+            self._text.written[self._part.kind] = True  # in the prompt
+        self._text.write(self._part.kind, self._take(end))
 
     def _pass(self, found: Found) -> None:
         """Go past an anchor that ends a part, or that means nothing."""
         text = self._take(found.end)
-        if self._spoilt is not None and self._part is self._rest:
-            self._write(text)  # it ends a call that is none
-            self._spoil_ends()
+        if self._text.spoilt and self._part is self._rest:
+            self._text.write(self._part.kind, text)  # it ends a call that is none
+            self._text.spoil_ends()
             return
-        self._spoil_ends()
-        self._drop_lead()
-        self._skip(text)
+        self._text.spoil_ends()
+        self._text.drop_blanks()
+        self._text.skip(text)
         self._part = self._rest
-        self._begin_part()
+        self._text.begin(self._part)
 
     def _open(self, part: Part, found: Found) -> None:
-        self._spoil_ends()
-        self._drop_lead()
-        self._skip(self._take(found.end))
+        self._text.spoil_ends()
+        self._text.drop_blanks()
+        self._text.skip(self._take(found.end))
         self._stood = found.start == found.end
         self._part = part
-        self._join = part.field.join or "" if self._written[part.kind] else ""
-        self._begin_part()
-
-    def _begin_part(self) -> None:
-        self._lead = "" if self._part.strips else None
+        self._text.begin(part, joined=True)
 
     # Calls
 
     def _open_calls(self, part: Part, found: Found) -> None:
-        self._spoil_ends()
+        self._text.spoil_ends()
         text = self._take(found.end)
         self._stood = found.start == found.end
         self._part = part
@@ -308,7 +262,7 @@ class AnswerParser:
             state = reader.finish(cut=cut)
             closed = True
         if reader.settled >= 0:
-            self._skip("".join([*self._source, self._take(reader.settled)]))
+            self._text.skip("".join([*self._source, self._take(reader.settled)]))
             self._source, self._size = [], 0
             self._is_flagged = True
         text = self._take(end)
@@ -341,7 +295,7 @@ class AnswerParser:
                 continue
             self._closing = False
             if is_next and not self._log.is_full:
-                self._skip("".join(self._source))
+                self._text.skip("".join(self._source))
                 self._source = [self._take(found.end)]
                 self._size = 0
                 self._reader = self._part.reader({}, self._tools, self._log, anchored=self._is_anchored)
@@ -355,12 +309,12 @@ class AnswerParser:
         return certain
 
     def _calls_end(self) -> None:
-        self._drop_lead()
-        self._skip("".join(self._source))
+        self._text.drop_blanks()
+        self._text.skip("".join(self._source))
         self._source = []
         self._reader, self._closing = None, False
         self._part = self._rest
-        self._begin_part()
+        self._text.begin(self._part)
 
     def _fail(self, *, closed: bool) -> None:
         """Make text of what began as a call."""
@@ -368,17 +322,10 @@ class AnswerParser:
         close, flagged = self._part.close, self._is_flagged
         self._reader, self._part = None, self._rest
         if flagged and source:
-            self._spoilt = []
-            self._spoilt_close = close
-        self._write(source)
+            self._text.spoil(close)
+        self._text.write(self._part.kind, source)
         if closed or close is None:
-            self._spoil_ends()
-
-    def _spoil_ends(self) -> None:
-        if self._spoilt is not None:
-            source = "".join(self._spoilt)[:_MOST_INVALID].strip(_BLANKS)
-            self._invalid.append(source)
-        self._spoilt = self._spoilt_close = None
+            self._text.spoil_ends()
 
     # The prompt
 
@@ -387,16 +334,12 @@ class AnswerParser:
         self._buffer = tail
         self._run(final=False)
         rest = self._buffer[self._position :]
-        if not rest.strip(_BLANKS):
+        if not rest.strip(BLANKS):
             self._position = len(self._buffer)
         self._foreign = len(self._buffer) - self._position
         self._source = []
-        self._spoilt = self._spoilt_close = None
-        self._reasoning.clear()
-        self._invalid.clear()
+        self._text.restart()
         self._log.restart(in_call=self._reader is not None)
-        if self._lead is not None:
-            self._lead = ""
 
 
 def _is_before(one: Found, other: Found) -> bool:

@@ -5,26 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nupic_client._core.generation.answer import AnswerParser
+from nupic_client._core.generation.answer.told_text import ToldText
 from nupic_client.results import ReasoningDelta, ToolArguments, ToolCallStarted
 from nupic_client.tools import ToolCall
 
 
-class CountingParser(AnswerParser):
+class CountingText(ToldText):
     """Remembers what was left out, and where."""
 
     __slots__ = ("emitted", "skipped")
 
-    def __init__(self, answer_format, **options):
-        self.emitted, self.skipped = [], []
-        super().__init__(answer_format, **options)
+    def __init__(self, parts):
+        super().__init__(parts)
         self.emitted, self.skipped = [], []
 
     def _told(self):
         return [_text(part) for part in [*self.emitted, *self._parts]]
 
-    def _skip(self, text):
+    def skip(self, text):
         if text:
             self.skipped.append((sum(map(len, self._told())), text))
+
+    def restart(self):
+        super().restart()
+        self.emitted, self.skipped = [], []
 
     def account(self):
         """Return all that came in, put together again of what came out and what was left out."""
@@ -34,6 +38,14 @@ class CountingParser(AnswerParser):
             pieces += [told[last:place], text]
             last = place
         return "".join([*pieces, told[last:]])
+
+
+class CountingParser(AnswerParser):
+    """An answer parser whose text is accounted for."""
+
+    __slots__ = ()
+
+    told_text = CountingText
 
 
 def _text(part):
@@ -60,10 +72,10 @@ def read(answer_format, pieces, *, cut=False, tools=(), prompt=""):
     parts = []
     for piece in pieces:
         new = parser.feed(piece)
-        parser.emitted += new
+        parser._text.emitted += new
         parts += new
     new = parser.finish(cut=cut)
-    parser.emitted += new
+    parser._text.emitted += new
     parts += new
     started = check_events(parts, parser)
     return Outcome(
@@ -71,7 +83,7 @@ def read(answer_format, pieces, *, cut=False, tools=(), prompt=""):
         reasoning=parser.reasoning,
         calls=parser.tool_calls,
         invalid=parser.invalid_tool_calls,
-        account=parser.account(),
+        account=parser._text.account(),
         started=started,
     )
 
