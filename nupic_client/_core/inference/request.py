@@ -226,6 +226,7 @@ class InferenceRequest:
             except RequestError as error:
                 response = yield from retrying(invoke, error, end, options.retry)
             result = codec.read(response, request_id, attempts.call)
+            result.endpoint = attempts.endpoint or self.target
         except GeneratorExit:
             log_outcome(codec.signature.name, request_id, "cancelled", attempts=attempts.count)
             raise

@@ -52,6 +52,7 @@ class InferenceResult(Mapping[str, "Array"]):
         "_arrays",
         "_call",
         "_output_parameters",
+        "endpoint",
         "model",
         "parameters",
         "places",
@@ -70,6 +71,7 @@ class InferenceResult(Mapping[str, "Array"]):
         output_parameters: Mapping[str, Parameters] = {},
         places: Mapping[str, SharedMemoryTensor] = {},
         call: Any = None,
+        endpoint: str = "",
     ) -> None:
         self._arrays = dict(arrays)
         self._call = call
@@ -79,6 +81,8 @@ class InferenceResult(Mapping[str, "Array"]):
         """The version that answered."""
         self.request_id: str = request_id
         """The id the request was sent with."""
+        self.endpoint: str = endpoint
+        """The address of the server that answered."""
         self.parameters: Mapping[str, bool | int | float | str] = parameters
         """The response parameters."""
         self._output_parameters = output_parameters
@@ -147,6 +151,7 @@ class InferenceResult(Mapping[str, "Array"]):
         other.model = self.model
         other.version = self.version
         other.request_id = request_id
+        other.endpoint = self.endpoint
         other.parameters = self.parameters
         other._output_parameters = self._output_parameters
         other.places = self.places
