@@ -320,7 +320,9 @@ def test_arrays_of_numpys_own_strings_are_texts():
 def test_arrays_of_numpys_own_strings_are_no_numbers(datatype):
     """numpy raises a TypeError where such an array is asked for another byte order."""
     value = np.array(["1"], np.dtypes.StringDType())
-    with pytest.raises(ConfigurationError, match=f"input 'x' must be {datatype}, not an array of StringDType"):
+    with pytest.raises(
+        ConfigurationError, match=f"input 'x' must be {datatype}, not an array of StringDType"
+    ):
         there_and_back(datatype, value)
 
 
