@@ -18,7 +18,7 @@ from nupic_client._core.calls.flows import (
 )
 from nupic_client._core.calls.observation import named_session, observing_failure
 from nupic_client._core.calls.options import CallOptions, check_option_names
-from nupic_client._core.calls.outputs import check_output, requested_outputs
+from nupic_client._core.calls.outputs import check_requested, requested_outputs
 from nupic_client._core.kserve import wire
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import listed
@@ -152,7 +152,7 @@ class InferenceRequest:
                 " InferenceClient, or generate() for its text"
             )
         for output in self.outputs if signature.outputs else ():  # some servers list none
-            check_output(signature, output.name)
+            check_requested(signature, output)
 
     def facts(self) -> dict[str, Any]:
         """Return the facts of a request for an observer; its id is made up, if the caller gave none."""
