@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 import socket
 
 import grpc
+import numpy as np
 import pytest
 from inference.tensor_server import RefusedError, TensorServer, echo, signature
 
@@ -193,3 +195,24 @@ def test_what_the_server_sends_behind_an_answer_is_on_the_result_and_on_the_erro
         assert pickle.loads(pickle.dumps(caught.value)).trailing_metadata == TRAILERS
         good, bad = flavour(client).map([["good"], ["bad"]], errors="return")
         assert (good.trailing_metadata, bad.trailing_metadata) == (TRAILERS, TRAILERS)
+
+
+COPIES = [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+
+
+@pytest.mark.parametrize("copied", COPIES, ids=["copy", "deep", "pickle"])
+def test_a_result_goes_to_other_processes_with_all_that_it_says(flavour, copied):
+    """gRPC's call, which knows the metadata, cannot."""
+    with (
+        TensorServer(signature("m", {"x": ("FP32", (-1,))})) as server,
+        InferenceClient("m", server.url) as client,
+    ):
+        server.trailers = TRAILERS
+        results = [flavour(client).infer(np.float32([1, 2]), parameters={"a": 1}) for _ in range(4)]
+        results += flavour(client).map([np.float32([1, 2])])
+    for result in results:
+        twin = copied(copied(result))
+        assert twin == result
+        facts = [(it.endpoint, it.trailing_metadata, it.request_id, it.parameters) for it in (twin, result)]
+        assert facts[0] == facts[1]
+        assert facts[0][:2] == (server.url, TRAILERS)
