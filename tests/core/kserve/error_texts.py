@@ -165,6 +165,7 @@ TEXTS = [
             "invalid value for 'priority', expected value >= 0.",
             # Triton over HTTP
             "Unable to parse 'priority': attempt to access JSON non-unsigned-integer as unsigned-integer",
+            "Unable to set 'classification': attempt to access JSON non-unsigned-integer as unsigned-integer",
             "Unable to parse JSON bytes array: attempt to access JSON non-string as string",
             "receiving FP16 data via JSON is not supported. Please use the binary data format for input x",
             "The schema can not convert input 'text_input' to tensor with proper shape",
