@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from inference.tensor_server import RefusedError, TensorServer, echo, signature
+from inference.tensor_server import streamed as tensors
 
 from nupic_client import (
     ConfigurationError,
@@ -170,6 +171,31 @@ def test_a_wrong_concurrency_is_refused_before_anything_is_sent(flavour, concurr
         with pytest.raises(ConfigurationError, match="concurrency"):
             client.map([["hi"]], concurrency=concurrency)
         assert not server.calls
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["once", "streamed"])
+@pytest.mark.parametrize("several", [False, True], ids=["one server", "several"])
+def test_an_answer_that_is_wrong_names_the_server_that_gave_it(flavour, streamed, several):
+    def wrong(request):
+        answer = echo(request)
+        answer.id = "another"
+        return answer
+
+    model = signature("m", {"x": ("FP32", (-1,))}, decoupled=streamed)
+    with (
+        TensorServer(model, answer=wrong, stream=lambda request: [tensors(wrong(request))]) as one,
+        TensorServer(model, answer=wrong, stream=lambda request: [tensors(wrong(request))]) as other,
+        InferenceClient("m", [one.url, other.url] if several else one.url) as client,
+    ):
+        with pytest.raises(ProtocolError, match="answer to another request") as caught:
+            if streamed:
+                client.infer_stream(np.float32([1])).results()
+            else:
+                flavour(client).infer(np.float32([1]))
+    error = caught.value
+    (asked,) = (server for server in (one, other) if server.requests)
+    assert (error.target, error.endpoint) == (asked.url, asked.url)
+    assert [attempt.endpoint for attempt in error.attempts] == [asked.url]
 
 
 TRAILERS = (("load", "named_metrics.x=1"), ("state-bin", b"\x00\xff"))

@@ -232,10 +232,10 @@ class InferenceRequest:
             raise
         except RequestError as error:
             now = yield READ_CLOCK
-            failure = self._failure(
-                error if error.attempts else attempts.note(error, now), codec, request_id, now - start
-            )
-            raise failure from error.__cause__
+            failure = error
+            if not error.attempts:  # the answer is wrong, which does not know where it is from
+                failure = attempts.note(error.completed(target=attempts.endpoint or self.target), now)
+            raise self._failure(failure, codec, request_id, now - start) from error.__cause__
         if logger.isEnabledFor(INFO):
             now = yield READ_CLOCK
             name = codec.signature.name
