@@ -172,6 +172,7 @@ _OF_HTTP2 = re.compile(
 _HTTP_STATUS = re.compile(r"Received http2 header with status: (?P<status>\d{1,3})\b")
 _NO_TRAILERS = re.compile(r"No status received$")
 _PAGE = "(Data frame with END_STREAM flag received)"
+_TOO_LARGE = "Stream removed (received metadata size exceeds"
 _RESET = re.compile(r"\(Received RST_STREAM with error code (?P<code>\d+)\)")
 _ENDED_BY_OTHERS: Mapping[int, str] = MappingProxyType(
     {0: "NO_ERROR", 2: "INTERNAL_ERROR", 10: "CONNECT_ERROR"}
@@ -211,6 +212,12 @@ def gateway_failure(details: str, *, streamed: bool = False) -> Reading | None:
     if found is not None:
         status = int(found["status"])
         return _page(details, retryable=False) if status < 100 else _http_status(status)
+    if _TOO_LARGE in details:
+        message = (
+            "the server's metadata, with the text of its error, are larger than this client takes: raise"
+            f" grpc.max_metadata_size in channel_options ({shorten(details)})"
+        )
+        return Reading(ProtocolError, message, retryable=False)
     if _PAGE in details:
         return _page(details, retryable=streamed)
     reset = _RESET.search(details)

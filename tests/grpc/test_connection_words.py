@@ -222,6 +222,13 @@ def test_a_status_among_other_words_of_grpc():
     assert gateway_failure(text).message.startswith("the gateway answered 502")
 
 
+def test_metadata_that_are_too_large():
+    text = "Stream removed (received metadata size exceeds hard limit (value length 20000 vs. 16384))"
+    reading = gateway_failure(text)
+    assert (reading.error, reading.retryable) == (ProtocolError, False)
+    assert "raise grpc.max_metadata_size in channel_options" in reading.message
+
+
 @pytest.mark.parametrize("code", [0, 2, 10])
 def test_an_answer_that_was_ended_by_others(code):
     """2 is nginx's for a server that has died in the middle of its answer."""

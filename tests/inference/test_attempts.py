@@ -18,6 +18,7 @@ from nupic_client import (
     DeadlineExceededError,
     HttpInferenceClient,
     InferenceClient,
+    InferenceError,
     OverloadedError,
     ProtocolError,
     RequestRejectedError,
@@ -171,6 +172,30 @@ def test_a_wrong_concurrency_is_refused_before_anything_is_sent(flavour, concurr
         with pytest.raises(ConfigurationError, match="concurrency"):
             client.map([["hi"]], concurrency=concurrency)
         assert not server.calls
+
+
+def test_the_text_of_an_error_may_be_long(flavour, server):
+    """Such as a traceback with the contents of a tensor. It comes as metadata, of which gRPC takes 16 KiB by itself."""
+    text = "ValueError: " + "3.14, " * 20_000
+    server.reply = [abort("INTERNAL", text)]
+    with InferenceClient("gpt", server.url) as client:
+        for call, what in (("infer", INPUTS), ("generate", "hi")):
+            with pytest.raises(InferenceError) as caught:
+                getattr(flavour(client), call)(what)
+            assert (caught.value.server_message, len(caught.value.attempts)) == (text, 1)
+    with InferenceClient("gpt", server.url, channel_options={"grpc.max_metadata_size": 8192}) as client:
+        with pytest.raises(
+            ProtocolError, match=r"raise grpc\.max_metadata_size in channel_options"
+        ) as caught:
+            flavour(client).infer(INPUTS)
+        assert len(caught.value.attempts) == 1
+
+
+def test_metadata_that_are_too_large_are_not_sent_again(flavour, server):
+    with InferenceClient("gpt", server.url, metadata={"note": "x" * 40_000}) as client:
+        with pytest.raises(RequestRejectedError, match="larger than the server takes") as caught:
+            flavour(client).infer(INPUTS)
+        assert len(caught.value.attempts) == 1
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["once", "streamed"])

@@ -301,6 +301,19 @@ RULES = (
         "the request does not fit the model",
     ),
     _rule(
+        r"^received metadata size exceeds hard limit",
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+        "the metadata of the request are larger than the server takes",
+    ),
+    _rule(
+        r"^received metadata size exceeds soft limit",  # gRPC refuses some of these requests, by chance
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+        "the metadata of the request are larger than the server takes of each",
+        retryable=True,
+    ),
+    _rule(
         r"doesn't support models with decoupled transaction policy",
         RequestRejectedError,
         "UNIMPLEMENTED",

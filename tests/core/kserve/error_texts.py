@@ -29,6 +29,18 @@ class Said(NamedTuple):
 
 
 TEXTS = [
+    # Servers of gRPC
+    Said(
+        "received metadata size exceeds hard limit (value length 17000 vs. 16384)",
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+    ),
+    Said(
+        "received metadata size exceeds soft limit (8610 vs. 8192);  :path:80B :authority:57B",
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+        retryable=True,
+    ),
     # Triton's settings
     *(
         Said(text, RequestRejectedError)
