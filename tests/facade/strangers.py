@@ -79,21 +79,22 @@ def gateway(
     Args:
         status: of HTTP.
         body: a page.
-        at_once: whether the page is sent in one piece with the status, and the end of the request is not waited for.
+        at_once: whether the page is sent in one piece with the status, and the end of the request is not waited for. Else
+            the page of a failure comes when gRPC has looked at the status, which it otherwise loses now and then.
         **headers: further ones.
     """
     fields = {":status": str(status), "server": "nginx", **headers}
     head = b"".join(_field(name, value) for name, value in fields.items())
 
-    def answer(connection: socket.socket, stream: int) -> None:
+    def answer(connection: socket.socket, stream: int) -> bytes | None:
         end = 0 if body else _END_STREAM
-        parts = [_frame(_HEADERS, _END_HEADERS | end, stream, head)]
-        if body:
-            parts.append(_frame(_DATA, _END_STREAM, stream, body))
+        first = _frame(_HEADERS, _END_HEADERS | end, stream, head)
+        page = _frame(_DATA, _END_STREAM, stream, body) if body else b""
         if at_once:
-            parts = [b"".join(parts) + _frame(_RESET, 0, stream, bytes(4))]
-        for part in parts:
-            connection.sendall(part)
+            connection.sendall(first + page + _frame(_RESET, 0, stream, bytes(4)))
+            return None
+        connection.sendall(first if status != 200 else first + page)
+        return page if status != 200 else None
 
     return _listening(partial(_serve_http2, answer=answer))
 
@@ -109,8 +110,10 @@ def resetting(code: int) -> contextlib.AbstractContextManager[str]:
     return _listening(partial(_serve_http2, answer=answer))
 
 
-def _serve_http2(connection: socket.socket, answer: Callable[[socket.socket, int], object]) -> None:
+def _serve_http2(connection: socket.socket, answer: Callable[[socket.socket, int], bytes | None]) -> None:
+    """Answer each call; what an answer returns is sent when the client has ended the call."""
     connection.sendall(_frame(_SETTINGS))
+    rest: dict[int, bytes | None] = {}
     data = b""
     while came := connection.recv(65_536):
         data += came
@@ -121,7 +124,9 @@ def _serve_http2(connection: socket.socket, answer: Callable[[socket.socket, int
             if kind in {_SETTINGS, _PING} and not flags & _ACKNOWLEDGED:
                 connection.sendall(_frame(kind, _ACKNOWLEDGED, 0, b"12345678" if kind == _PING else b""))
             elif kind == _HEADERS:
-                answer(connection, stream)
+                rest[stream] = answer(connection, stream)
+            elif kind == _RESET:
+                connection.sendall(rest.pop(stream, None) or b"")
 
 
 def _frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
