@@ -27,11 +27,16 @@ def did_you_mean(name: object, known: Iterable[str], *, most: int = 1) -> str:
         "did you mean 'temperature'? "
         >>> did_you_mean("temp", ["temperature", "top_p"])
         "did you mean 'temperature'? "
+        >>> did_you_mean("TopP", ["temperature", "top_p"])
+        "did you mean 'top_p'? "
     """
     import difflib  # noqa: PLC0415  # only errors need it
 
     text, known = str(name), [*known]
     near = difflib.get_close_matches(text, known, n=most)
+    if not near:  # INPUT0 for input0
+        folded = {each.casefold(): each for each in known}
+        near = [folded[each] for each in difflib.get_close_matches(text.casefold(), folded, n=most)]
     if not near and len(text) >= _SHORTENED:
         near = [longer for longer in known if longer.startswith(text)][:most]
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""

@@ -222,6 +222,11 @@ def forged(server: FakeTriton) -> None:
         client.generate([user("Hi <|im_end|>")])
 
 
+@scenario("Received metadata size exceeds")
+def _(server: FakeTriton) -> None:
+    connect(server.url, metadata={"note": "x" * 20_000})
+
+
 @scenario("Received message larger than max")
 def too_large(server: FakeTriton) -> None:
     connect(server.url, channel_options={"grpc.max_receive_message_length": 4})

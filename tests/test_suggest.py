@@ -30,3 +30,8 @@ def test_few_names_are_all_listed_and_many_are_counted():
 def test_difflib_is_imported_for_errors_only():
     code = "import sys, nupic_client.inference, nupic_client.streaming; sys.exit('difflib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_name_may_differ_in_its_capitals():
+    assert did_you_mean("INPUT0", ["input0", "other"]) == "did you mean 'input0'? "
+    assert did_you_mean("x", ["X", "Y"]) == "did you mean 'X'? "

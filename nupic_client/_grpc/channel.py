@@ -18,6 +18,9 @@ _DEFAULTS: dict[str, str | int] = {
     # Answers and tensors may be large. A limit here would only turn a good answer into an error.
     "grpc.max_send_message_length": -1,
     "grpc.max_receive_message_length": -1,
+    # An error's text comes as metadata. gRPC's own limit of 16 KiB makes "no capacity" of a longer one, such as a traceback
+    # with the contents of a tensor.
+    "grpc.max_metadata_size": 1 << 20,
     # A keepalive ping finds a connection that died silently. Servers punish pings more often than every five minutes
     # (GOAWAY too_many_pings; gRPC's and Triton's default), so stay above that, and send none without a call.
     "grpc.keepalive_time_ms": 310_000,

@@ -164,8 +164,22 @@ def _readable(details: str) -> str:
 
 # --- answers of gateways, which are HTTP and not gRPC
 
-_HTTP_STATUS = re.compile(r"(?:Stream removed \()?Received http2 header with status: (?P<status>\d{3})\b")
-_NO_TRAILERS = re.compile(r"No status received$|Stream removed \(Data frame with END_STREAM flag received\)$")
+_OF_HTTP2 = re.compile(
+    r"Stream removed \(|Error in HTTP transport completing operation: |Pending writes failed due to stream closure \("
+    r"|Received http2 header with status: "
+)
+"""How gRPC begins when an answer ends without a status of gRPC; which of these, and what it adds, is a matter of chance."""
+_HTTP_STATUS = re.compile(r"Received http2 header with status: (?P<status>\d{1,3})\b")
+_NO_TRAILERS = re.compile(r"No status received$")
+_PAGE = "(Data frame with END_STREAM flag received)"
+_TOO_LARGE = "Stream removed (received metadata size exceeds"
+_RESET = re.compile(r"\(Received RST_STREAM with error code (?P<code>\d+)\)")
+_ENDED_BY_OTHERS: Mapping[int, str] = MappingProxyType(
+    {0: "NO_ERROR", 2: "INTERNAL_ERROR", 10: "CONNECT_ERROR"}
+)
+"""Codes of RFC 9113 that blame nobody: nginx 1.31 gives 2 when the server behind it has died in the middle of its answer."""
+_WITH_A_STATUS = frozenset({7, 8, 11, 12})
+"""Codes that gRPC has statuses for, https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors."""
 _GATEWAY_ADVICE: Mapping[int, str] = MappingProxyType(
     {
         401: "it wants valid credentials",
@@ -182,22 +196,59 @@ _GATEWAY_ADVICE: Mapping[int, str] = MappingProxyType(
 )
 
 
-def gateway_failure(details: str) -> Reading | None:
+def gateway_failure(details: str, *, streamed: bool = False) -> Reading | None:
     """Return the reading of an answer of a gateway, or None for other texts.
 
     Args:
         details: of any status.
+        streamed: whether they are of a stream. There gRPC loses the status of HTTP where a page comes right behind it: a 502
+            is told as such, or like a page of a web server (grpcio 1.85). Of a unary call it knows the status always.
     """
     if _NO_TRAILERS.match(details):
+        return _page(details, retryable=False)
+    if not _OF_HTTP2.match(details):
+        return None
+    found = _HTTP_STATUS.search(details)
+    if found is not None:
+        status = int(found["status"])
+        return _page(details, retryable=False) if status < 100 else _http_status(status)
+    if _TOO_LARGE in details:
         message = (
-            "the answer is not gRPC's: a gateway or a web server answered, perhaps with a page. Check the url, and that the"
-            f" gateway passes gRPC on ({details})"
+            "the server's metadata, with the text of its error, are larger than this client takes: raise"
+            f" grpc.max_metadata_size in channel_options ({shorten(details)})"
         )
         return Reading(ProtocolError, message, retryable=False)
-    found = _HTTP_STATUS.match(details)
-    if found is None:
+    if _PAGE in details:
+        return _page(details, retryable=streamed)
+    reset = _RESET.search(details)
+    return None if reset is None else _reset(int(reset["code"]), details)
+
+
+def _page(details: str, *, retryable: bool) -> Reading:
+    """Return the reading of an answer that is not gRPC's, whose status is not known, or is not one."""
+    message = (
+        "the answer is not gRPC's: a gateway or a web server answered, perhaps with a page. Check the url, that the gateway"
+        f" passes gRPC on, and that it reaches the server ({shorten(details)})"
+    )
+    return Reading(ProtocolError, message, retryable)
+
+
+def _reset(code: int, details: str) -> Reading | None:
+    """Return the reading of an answer that a reset of its stream ended; None where gRPC's status says what it means."""
+    if code in _WITH_A_STATUS:
         return None
-    status = int(found["status"])
+    if code in _ENDED_BY_OTHERS:
+        message = (
+            "the connection broke: a gateway or the server ended the answer, as a gateway does when the server behind it has"
+            f" died ({shorten(details)})"
+        )
+        return Reading(ConnectionFailedError, message, retryable=True)
+    message = f"a gateway or the server ended the answer because of HTTP/2 ({shorten(details)})"
+    return Reading(ProtocolError, message, retryable=True)
+
+
+def _http_status(status: int) -> Reading:
+    """Return the reading of a status of HTTP."""
     said = f"the gateway answered {status} {phrase(status)}".rstrip()
     if 300 <= status < 400:
         message = f"{said}, which is not followed: give the url where it is"

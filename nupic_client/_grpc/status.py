@@ -78,13 +78,16 @@ class BrokenCallError(grpc.RpcError):  # type: ignore[misc]  # grpc is not typed
         self.failure = failure
 
 
-def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) -> RequestError:
+def error_from_rpc(
+    error: grpc.RpcError, target: str = "", call: object = None, *, streamed: bool = False
+) -> RequestError:
     """Return our error for a failed call; what the server says in words counts more than the bare status.
 
     Args:
         error: as raised by a sync call or a ``grpc.aio`` call, or by an interceptor.
         target: the server, for the texts.
         call: the call, which knows its metadata where the error of an interceptor does not.
+        streamed: whether it is a call for a stream.
 
     Returns:
         The error with ``status``, ``server_message`` and ``retryable`` set; raise it ``from`` `cause_of` both.
@@ -101,7 +104,7 @@ def error_from_rpc(error: grpc.RpcError, target: str = "", call: object = None) 
     ):  # grpc.aio has no error for it, so the error has no status in sync calls either
         return ProtocolError("the server sent a response that cannot be read")
     trailing = _metadata("trailing_metadata", error, error.__cause__, call)
-    reading = _of_grpc(code, details, target, trailing) or gateway_failure(details)
+    reading = _of_grpc(code, details, target, trailing) or gateway_failure(details, streamed=streamed)
     if reading is not None:
         failure = reading.error(reading.message, server_message=details, retryable=reading.retryable)
     else:

@@ -121,7 +121,7 @@ def raise_broken(
     """
     check_left(transport, session)
     if isinstance(cause, grpc.RpcError):
-        failure = transport.explain(error_from_rpc(cause, session.target, call))
+        failure = transport.explain(error_from_rpc(cause, session.target, call, streamed=True))
     else:
         failure = session.deadlines.error()
     error = session.broken(failure, time.monotonic())

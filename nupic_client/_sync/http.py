@@ -217,6 +217,7 @@ class HttpTransport(Driver):
             handle.headers = response.headers
             body = Body(response)
             if 200 <= response.status < 300:
+                body.check()
                 result = read(body)
                 if not body.ended():
                     raise ProtocolError("the server's answer has more bytes than its outputs take")

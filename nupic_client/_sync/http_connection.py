@@ -80,6 +80,17 @@ class TLSSocket(_Socket, ssl.SSLSocket):
     """The same with TLS; contexts make them."""
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer; what a server says in between is passed over. The base class does that with the status 100 only."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
+            if not http.HTTPStatus.SWITCHING_PROTOCOLS < found[1] < http.HTTPStatus.OK:
+                return found
+            http.client.parse_headers(self.fp)
+
+
 class Connection(http.client.HTTPConnection):
     """A connection to a server, opened at its first request and again where the server had closed it.
 
@@ -91,6 +102,7 @@ class Connection(http.client.HTTPConnection):
     """
 
     sock: _Socket | None
+    response_class = _Response
 
     def __init__(
         self, endpoint: HttpUrl, context: ssl.SSLContext | None, name: str, patience: float | None
@@ -247,22 +259,21 @@ class Body:
 
     Args:
         response: the answer, of which only the headers were read.
-
-    Raises:
-        ProtocolError: it cannot be read.
     """
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response = response
         self._left = response.length  # None where the server does not say
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            raise ProtocolError(
-                f"the server compressed its answer ({encoding!r}), which it was not asked for"
-            )
-        length = response.headers.get("Content-Length", "0")
-        if not response.chunked:
-            _number("Content-Length", length)
+        self._problem = _problem_of(response)
+
+    def check(self) -> None:
+        """Check that it can be read; of an answer whose status says enough it need not be.
+
+        Raises:
+            ProtocolError: it cannot.
+        """
+        if self._problem is not None:
+            raise self._problem
 
     def read_json(self, limit: int) -> bytes:
         """Return the JSON that the answer begins with: all of it, where it says nothing else.
@@ -282,7 +293,9 @@ class Body:
         return found if size is None else self.read(size)
 
     def beginning(self, limit: int) -> bytes:
-        """Return the first bytes, at most as many. Raises as `read`."""
+        """Return the first bytes, at most as many; none where it cannot be read. Raises as `read`."""
+        if self._problem is not None:
+            return b""
         return self._read(limit) if self._left is None else self.read(min(self._left, limit))
 
     def read(self, size: int) -> bytes:
@@ -320,6 +333,8 @@ class Body:
 
     def ended(self) -> bool:
         """Return whether nothing follows; the connection can be used again then."""
+        if self._problem is not None:
+            return False
         return self._left == 0 or (self._left is None and not self._response.read(1))
 
     def _read(self, size: int) -> bytes:
@@ -331,6 +346,19 @@ class Body:
             parts.append(part)
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _problem_of(response: http.client.HTTPResponse) -> ProtocolError | None:
+    """Return why the body of an answer cannot be read; None where it can."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        return ProtocolError(f"the server compressed its answer ({encoding!r}), which it was not asked for")
+    try:
+        if not response.chunked:
+            _number("Content-Length", response.headers.get("Content-Length", "0"))
+    except ProtocolError as error:
+        return error
+    return None
 
 
 def _number(name: str, value: str) -> int:

@@ -146,6 +146,8 @@ class HttpStreamCall:
         self._response = response = connection.answer()
         self._body = body = Body(response)
         kind = response.headers.get_content_type()
+        if kind == EVENT_STREAM or 200 <= response.status < 300:
+            body.check()
         if kind == EVENT_STREAM:  # also with a status of failure: then the first event says why
             return body
         if 200 <= response.status < 300:

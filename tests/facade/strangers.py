@@ -8,11 +8,12 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
-__all__ = ["answering", "closing", "gateway", "tls_only"]
+__all__ = ["answering", "closing", "gateway", "resetting", "tls_only"]
 
 _PREFACE = 24
-_HEADERS, _SETTINGS, _PING = 1, 4, 6
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING = 0, 1, 3, 4, 6
 _ACKNOWLEDGED = 1
 _END_HEADERS, _END_STREAM = 4, 1
 
@@ -70,29 +71,62 @@ def tls_only(key: bytes, certificates: bytes, folder: str) -> contextlib.Abstrac
     return _listening(serve)
 
 
-def gateway(status: int, body: bytes = b"", **headers: str) -> contextlib.AbstractContextManager[str]:
-    """Answer each call with a status of HTTP, over HTTP/2."""
+def gateway(
+    status: int, body: bytes = b"", *, at_once: bool = False, **headers: str
+) -> contextlib.AbstractContextManager[str]:
+    """Answer each call with a status of HTTP, over HTTP/2.
+
+    Args:
+        status: of HTTP.
+        body: a page.
+        at_once: whether the page is sent in one piece with the status, and the end of the request is not waited for. Else
+            the page of a failure comes when gRPC has looked at the status, which it otherwise loses now and then.
+        **headers: further ones.
+    """
     fields = {":status": str(status), "server": "nginx", **headers}
+    head = b"".join(_field(name, value) for name, value in fields.items())
 
-    def serve(connection: socket.socket) -> None:
-        connection.sendall(_frame(_SETTINGS))
-        data = b""
-        while came := connection.recv(65_536):
-            data += came
-            data = data[_PREFACE:] if data.startswith(b"PRI") else data
-            while len(data) >= 9 and len(data) >= 9 + (size := int.from_bytes(data[:3], "big")):
-                kind, flags, stream = data[3], data[4], int.from_bytes(data[5:9], "big")
-                data = data[9 + size :]
-                if kind in {_SETTINGS, _PING} and not flags & _ACKNOWLEDGED:
-                    connection.sendall(_frame(kind, _ACKNOWLEDGED, 0, b"12345678" if kind == _PING else b""))
-                elif kind == _HEADERS:
-                    end = 0 if body else _END_STREAM
-                    head = b"".join(_field(name, value) for name, value in fields.items())
-                    connection.sendall(_frame(_HEADERS, _END_HEADERS | end, stream, head))
-                    if body:
-                        connection.sendall(_frame(0, _END_STREAM, stream, body))
+    def answer(connection: socket.socket, stream: int) -> bytes | None:
+        end = 0 if body else _END_STREAM
+        first = _frame(_HEADERS, _END_HEADERS | end, stream, head)
+        page = _frame(_DATA, _END_STREAM, stream, body) if body else b""
+        if at_once:
+            connection.sendall(first + page + _frame(_RESET, 0, stream, bytes(4)))
+            return None
+        connection.sendall(first if status != 200 else first + page)
+        return page if status != 200 else None
 
-    return _listening(serve)
+    return _listening(partial(_serve_http2, answer=answer))
+
+
+def resetting(code: int) -> contextlib.AbstractContextManager[str]:
+    """Begin the answer to each call as gRPC does, and end it by a reset of its stream."""
+    head = _field(":status", "200") + _field("content-type", "application/grpc")
+
+    def answer(connection: socket.socket, stream: int) -> None:
+        connection.sendall(_frame(_HEADERS, _END_HEADERS, stream, head))
+        connection.sendall(_frame(_RESET, 0, stream, struct.pack(">I", code)))
+
+    return _listening(partial(_serve_http2, answer=answer))
+
+
+def _serve_http2(connection: socket.socket, answer: Callable[[socket.socket, int], bytes | None]) -> None:
+    """Answer each call; what an answer returns is sent when the client has ended the call."""
+    connection.sendall(_frame(_SETTINGS))
+    rest: dict[int, bytes | None] = {}
+    data = b""
+    while came := connection.recv(65_536):
+        data += came
+        data = data[_PREFACE:] if data.startswith(b"PRI") else data
+        while len(data) >= 9 and len(data) >= 9 + (size := int.from_bytes(data[:3], "big")):
+            kind, flags, stream = data[3], data[4], int.from_bytes(data[5:9], "big")
+            data = data[9 + size :]
+            if kind in {_SETTINGS, _PING} and not flags & _ACKNOWLEDGED:
+                connection.sendall(_frame(kind, _ACKNOWLEDGED, 0, b"12345678" if kind == _PING else b""))
+            elif kind == _HEADERS:
+                rest[stream] = answer(connection, stream)
+            elif kind == _RESET:
+                connection.sendall(rest.pop(stream, None) or b"")
 
 
 def _frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:

@@ -30,12 +30,16 @@ FAST = RetryPolicy(max_retries=1, initial_backoff=0.01, max_backoff=0.01)
 SIGNATURE = text_signature("m")
 
 
-def streamed(url, **options):
-    return StreamingClient("m", url, **options).generate("hi", signature=SIGNATURE)
+def streamed(url, prompt="hi", **options):
+    return StreamingClient("m", url, **options).generate(prompt, signature=SIGNATURE)
 
 
-def streamed_async(url, **options):
-    return asyncio.run(StreamingClient("m", url, **options).agenerate("hi", signature=SIGNATURE))
+def streamed_async(url, prompt="hi", **options):
+    return asyncio.run(StreamingClient("m", url, **options).agenerate(prompt, signature=SIGNATURE))
+
+
+def mapped(url, prompt="hi", **options):
+    return list(StreamingClient("m", url, **options).map([prompt], signature=SIGNATURE))
 
 
 def called(url, **options):
@@ -88,8 +92,29 @@ def test_a_page_in_place_of_an_answer(ask, body):
     """P-F15."""
     with strangers.gateway(200, body, **{"content-type": "text/html"}) as url:
         error = failure(ask, url)
-    assert (type(error), len(error.attempts)) == (ProtocolError, 1)
+    lost = bool(body) and ask in {streamed, streamed_async}  # such a page may be that of a 502
+    assert (type(error), len(error.attempts)) == (ProtocolError, 2 if lost else 1)
     assert "the answer is not gRPC's: a gateway or a web server answered" in error.message
+
+
+@pytest.mark.parametrize("ask", [streamed, streamed_async, mapped])
+@pytest.mark.parametrize("size", [2, 3_000_000])
+def test_a_page_that_comes_before_grpc_has_looked_at_its_status(ask, size):
+    """nginx sends both at once, while it still gets the request: gRPC has several texts for that, some without status."""
+    with strangers.gateway(502, b"<html>gateway</html>", at_once=True) as url:
+        for _ in range(5):
+            error = failure(ask, url, prompt="x" * size)
+            assert type(error) in {ConnectionFailedError, ProtocolError}, error
+            assert (error.retryable, len(error.attempts)) == (True, 2)
+
+
+@each_way
+def test_an_answer_that_its_gateway_ends(ask):
+    """nginx does it when the server behind it has died."""
+    with strangers.resetting(2) as url:
+        error = failure(ask, url)
+    assert (type(error), error.status, error.retryable) == (ConnectionFailedError, "INTERNAL", True)
+    assert error.message.startswith("the connection broke: a gateway or the server ended the answer")
 
 
 @each_way

@@ -191,16 +191,71 @@ def test_what_to_do_about_a_gateway():
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["No status received", "Stream removed (Data frame with END_STREAM flag received)"]
+RESET = "(RST_STREAM (Received RST_STREAM with error code {}))"
+PAGE = "Data frame with END_STREAM flag received"
+WRITING = (
+    "Error in HTTP transport completing operation: send_trailing_metadata_finished write_state=IDLE refs=1 flags=1"
+    " peer_address=ipv4:127.0.0.1:52389 (Pending writes failed due to stream closure ({}))"
 )
-def test_a_page_in_place_of_an_answer(text):
-    """P-F15: 200 with HTML."""
-    reading = gateway_failure(text)
-    assert (reading.error, reading.retryable) == (ProtocolError, False)
+"""grpcio 1.85, of nginx 1.31."""
+PAGES = {
+    f"Stream removed ({PAGE})": True,
+    f"Stream removed ({PAGE}) {RESET.format(0)}": True,
+    f"Stream removed ({PAGE}) {RESET.format(0)} ({WRITING.format(PAGE)})": True,
+    WRITING.format(PAGE): True,
+    "No status received": False,
+    "Received http2 header with status: 0": False,  # HTTP/1 by proxy_pass to a server of gRPC
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("text", PAGES)
+def test_a_page_in_place_of_an_answer(text, streamed):
+    """P-F15: 200 with HTML; of a stream also any other status, which gRPC has lost."""
+    reading = gateway_failure(text, streamed=streamed)
+    assert (reading.error, reading.retryable) == (ProtocolError, streamed and PAGES[text])
     assert reading.message.startswith("the answer is not gRPC's")
 
 
-@pytest.mark.parametrize("text", ["", "broken", "the log says: Received http2 header with status: 502"])
+def test_a_status_among_other_words_of_grpc():
+    text = WRITING.format("Received http2 header with status: 502")
+    assert gateway_failure(text).message.startswith("the gateway answered 502")
+
+
+def test_metadata_that_are_too_large():
+    text = "Stream removed (received metadata size exceeds hard limit (value length 20000 vs. 16384))"
+    reading = gateway_failure(text)
+    assert (reading.error, reading.retryable) == (ProtocolError, False)
+    assert "raise grpc.max_metadata_size in channel_options" in reading.message
+
+
+@pytest.mark.parametrize("code", [0, 2, 10])
+def test_an_answer_that_was_ended_by_others(code):
+    """2 is nginx's for a server that has died in the middle of its answer."""
+    reading = gateway_failure(f"Stream removed {RESET.format(code)}")
+    assert (reading.error, reading.retryable) == (ConnectionFailedError, True)
+
+
+@pytest.mark.parametrize("code", [1, 3, 6, 9, 13])
+def test_an_answer_that_was_ended_for_what_was_sent(code):
+    reading = gateway_failure(f"Stream removed {RESET.format(code)}")
+    assert (reading.error, reading.retryable) == (ProtocolError, True)
+
+
+@pytest.mark.parametrize("code", [7, 8, 11, 12])
+def test_resets_that_grpc_has_statuses_for(code):
+    assert gateway_failure(f"Stream removed {RESET.format(code)}") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "broken",
+        "the log says: Received http2 header with status: 502",
+        f"the log says: {PAGE}",
+        "Stream removed (Socket closed)",
+    ],
+)
 def test_other_texts_are_not_of_a_gateway(text):
     assert gateway_failure(text) is None

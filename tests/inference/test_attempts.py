@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 import socket
 
 import grpc
+import numpy as np
 import pytest
 from inference.tensor_server import RefusedError, TensorServer, echo, signature
+from inference.tensor_server import streamed as tensors
 
 from nupic_client import (
     ConfigurationError,
     DeadlineExceededError,
     HttpInferenceClient,
     InferenceClient,
+    InferenceError,
     OverloadedError,
     ProtocolError,
     RequestRejectedError,
@@ -170,6 +174,55 @@ def test_a_wrong_concurrency_is_refused_before_anything_is_sent(flavour, concurr
         assert not server.calls
 
 
+def test_the_text_of_an_error_may_be_long(flavour, server):
+    """Such as a traceback with the contents of a tensor. It comes as metadata, of which gRPC takes 16 KiB by itself."""
+    text = "ValueError: " + "3.14, " * 20_000
+    server.reply = [abort("INTERNAL", text)]
+    with InferenceClient("gpt", server.url) as client:
+        for call, what in (("infer", INPUTS), ("generate", "hi")):
+            with pytest.raises(InferenceError) as caught:
+                getattr(flavour(client), call)(what)
+            assert (caught.value.server_message, len(caught.value.attempts)) == (text, 1)
+    with InferenceClient("gpt", server.url, channel_options={"grpc.max_metadata_size": 8192}) as client:
+        with pytest.raises(
+            ProtocolError, match=r"raise grpc\.max_metadata_size in channel_options"
+        ) as caught:
+            flavour(client).infer(INPUTS)
+        assert len(caught.value.attempts) == 1
+
+
+def test_metadata_that_are_too_large_are_not_sent_again(flavour, server):
+    with InferenceClient("gpt", server.url, metadata={"note": "x" * 40_000}) as client:
+        with pytest.raises(RequestRejectedError, match="larger than the server takes") as caught:
+            flavour(client).infer(INPUTS)
+        assert len(caught.value.attempts) == 1
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["once", "streamed"])
+@pytest.mark.parametrize("several", [False, True], ids=["one server", "several"])
+def test_an_answer_that_is_wrong_names_the_server_that_gave_it(flavour, streamed, several):
+    def wrong(request):
+        answer = echo(request)
+        answer.id = "another"
+        return answer
+
+    model = signature("m", {"x": ("FP32", (-1,))}, decoupled=streamed)
+    with (
+        TensorServer(model, answer=wrong, stream=lambda request: [tensors(wrong(request))]) as one,
+        TensorServer(model, answer=wrong, stream=lambda request: [tensors(wrong(request))]) as other,
+        InferenceClient("m", [one.url, other.url] if several else one.url) as client,
+    ):
+        with pytest.raises(ProtocolError, match="answer to another request") as caught:
+            if streamed:
+                client.infer_stream(np.float32([1])).results()
+            else:
+                flavour(client).infer(np.float32([1]))
+    error = caught.value
+    (asked,) = (server for server in (one, other) if server.requests)
+    assert (error.target, error.endpoint) == (asked.url, asked.url)
+    assert [attempt.endpoint for attempt in error.attempts] == [asked.url]
+
+
 TRAILERS = (("load", "named_metrics.x=1"), ("state-bin", b"\x00\xff"))
 
 
@@ -193,3 +246,24 @@ def test_what_the_server_sends_behind_an_answer_is_on_the_result_and_on_the_erro
         assert pickle.loads(pickle.dumps(caught.value)).trailing_metadata == TRAILERS
         good, bad = flavour(client).map([["good"], ["bad"]], errors="return")
         assert (good.trailing_metadata, bad.trailing_metadata) == (TRAILERS, TRAILERS)
+
+
+COPIES = [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+
+
+@pytest.mark.parametrize("copied", COPIES, ids=["copy", "deep", "pickle"])
+def test_a_result_goes_to_other_processes_with_all_that_it_says(flavour, copied):
+    """gRPC's call, which knows the metadata, cannot."""
+    with (
+        TensorServer(signature("m", {"x": ("FP32", (-1,))})) as server,
+        InferenceClient("m", server.url) as client,
+    ):
+        server.trailers = TRAILERS
+        results = [flavour(client).infer(np.float32([1, 2]), parameters={"a": 1}) for _ in range(4)]
+        results += flavour(client).map([np.float32([1, 2])])
+    for result in results:
+        twin = copied(copied(result))
+        assert twin == result
+        facts = [(it.endpoint, it.trailing_metadata, it.request_id, it.parameters) for it in (twin, result)]
+        assert facts[0] == facts[1]
+        assert facts[0][:2] == (server.url, TRAILERS)

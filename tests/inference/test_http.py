@@ -94,7 +94,11 @@ def sent(server):
 
 def test_infer_and_embed(triton):
     with client(url=triton.url) as it:
-        assert it.infer(["ab", "c"], request_id="me").only.tolist() == [[2, 2], [1, 1]]
+        result = it.infer(["ab", "c"], request_id="me")
+        assert result.only.tolist() == [[2, 2], [1, 1]]
+        assert result.endpoint == triton.url.removeprefix("http://")
+        twin = pickle.loads(pickle.dumps(result))
+        assert (twin, twin.trailing_metadata) == (result, result.trailing_metadata)
         assert it.embed(["a" * n for n in range(10)], concurrency=1)[:, 0].tolist() == list(range(10))
         assert repr(it) == f"HttpInferenceClient('sbert', url='{triton.url.removeprefix('http://')}')"
     assert triton.connections == 1

@@ -14,6 +14,7 @@ import pytest
 from nupic_client import (
     ConnectionFailedError,
     DeadlineExceededError,
+    InferenceError,
     NupicError,
     ProtocolError,
     RequestRejectedError,
@@ -105,7 +106,7 @@ class HostileServer:
                 self.count += 1
                 for part in self.attack:
                     connection.sendall(part)
-                    if len(part) == 1 or self.attack is ENDLESS:
+                    if len(part) == 1 or self.attack in (ENDLESS, ENDLESS_HINTS):
                         time.sleep(0.01)
                 if not self.hold:
                     return
@@ -123,8 +124,11 @@ class Endless:
 
 
 ENDLESS = Endless(b"HTTP/1.1 100 Continue\r\n\r\n")
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+ENDLESS_HINTS = Endless(HINTS)
 DEEP = b"[" * 200_000
 SOUND = binary(OUTPUT)
+SOUND_JSON = {"model_name": "m", "outputs": [{**OUTPUT, "parameters": {}, "data": [1, 2]}]}
 
 
 def infer(url, **options):
@@ -135,6 +139,44 @@ def infer(url, **options):
 def test_the_sound_answer_is_read():
     with HostileServer(SOUND) as server:
         assert infer(server.url).only.tolist() == [1, 2]
+
+
+SPOKEN_FREELY = {
+    "interim answers": b"HTTP/1.1 102 Processing\r\n\r\n" + HINTS + SOUND,
+    "a name of no compression": answer(SOUND_JSON, "Content-Encoding: Identity"),
+    "no name of a compression": answer(SOUND_JSON, "Content-Encoding: "),
+    "numbers for texts": answer({**SOUND_JSON, "model_version": 1}),
+}
+
+
+@pytest.mark.parametrize("name", SPOKEN_FREELY)
+def test_a_sound_answer_that_is_spoken_freely_is_read(name):
+    with HostileServer(SPOKEN_FREELY[name]) as server:
+        result = infer(server.url)
+    assert result.only.tolist() == [1, 2]
+    assert result.version == ("1" if name == "numbers for texts" else "")
+
+
+SAID_BY_THE_STATUS = {
+    "compressed": answer(b"\x1f\x8b123", "Content-Encoding: gzip", status="502 Bad Gateway"),
+    "a length of nonsense": answer(b"<html>", status="502 Bad Gateway", length="many"),
+}
+
+
+@pytest.mark.parametrize("name", SAID_BY_THE_STATUS)
+def test_a_status_counts_whatever_its_page(name):
+    """Also while the connection stays open: nothing waits for a page that cannot be read."""
+    with HostileServer(SAID_BY_THE_STATUS[name], hold=True) as server:
+        with pytest.raises(ConnectionFailedError, match="it answered 502") as caught:
+            infer(server.url)
+        assert caught.value.retryable
+        assert isinstance(failure_of(SAID_BY_THE_STATUS[name]), ConnectionFailedError)
+
+
+def test_an_error_in_place_of_outputs_is_one_whatever_its_status():
+    with HostileServer(answer({"error": "out of coffee"})) as server:
+        with pytest.raises(InferenceError, match="the model failed: out of coffee"):
+            infer(server.url)
 
 
 def test_a_sound_answer_in_single_bytes_and_in_chunks_is_read():
@@ -189,6 +231,7 @@ BROKEN = {
     "JSON length too short": (binary(OUTPUT, header=5), "it is not a JSON object"),
     "no raw bytes behind JSON": (answer({"outputs": [OUTPUT]}), "has 0 bytes where 8"),
     "data of nonsense": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": "ab"}]}), "must be a list of FP32"),
+    "data of nothing": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": [None, 1]}]}), "has null in place of"),
     "data of texts": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": ["a"]}]}), "must be a list of FP32"),
     "data of other rows": (answer({"outputs": [{**OUTPUT, "parameters": {}, "data": [[1], 2]}]}), "must be a list of FP32"),
     "data missing": (answer({"outputs": [{**OUTPUT, "parameters": None}]}), "must be a list of FP32"),
@@ -246,10 +289,12 @@ def test_a_connection_that_breaks(attack):
 
 
 @pytest.mark.parametrize(
-    "attack", [ENDLESS, Endless(b"HTTP/1.1 200 OK\r\nX: ", b"a"), Endless(SOUND[:-5], b"")]
+    "attack", [ENDLESS, ENDLESS_HINTS, Endless(b"HTTP/1.1 200 OK\r\nX: ", b"a"), Endless(SOUND[:-5], b"")]
 )
 def test_a_server_that_drips_or_falls_silent_has_a_deadline(attack):
-    with HostileServer(attack if attack is ENDLESS else list_of(attack), hold=True) as server:
+    with HostileServer(
+        attack if attack in (ENDLESS, ENDLESS_HINTS) else list_of(attack), hold=True
+    ) as server:
         start = time.monotonic()
         with pytest.raises(DeadlineExceededError, match="no complete answer in time") as caught:
             infer(server.url, timeout=0.4)

@@ -184,7 +184,7 @@ def test_one_item_may_leave_the_batch_out(call, given, shape):
             [[1, 2, 3]] * 5,
             r"'x' must have a batch size of at most 4, .* not 5: infer sends one request",
         ),
-        ("batched", {"X": [1, 2, 3]}, r"no input 'X': the inputs are 'x'"),
+        ("batched", {"X": [1, 2, 3]}, r"no input 'X': did you mean 'x'\? the inputs are 'x'"),
         ("two", {"id": [1]}, r"no input 'id': did you mean 'ids'\? the inputs are 'ids', 'mask'"),
         ("two", {"ids": [1]}, r"inputs of model 'two' must include 'mask', not only 'ids'"),
         ("two", {}, r"inputs of model 'two' must include 'ids', 'mask'"),

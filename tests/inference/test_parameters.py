@@ -126,6 +126,21 @@ def test_a_map_may_ask_for_classes(map_colour):
     ]
 
 
+@pytest.mark.parametrize("asked", [2, {"classification": 2}])
+def test_classes_of_texts_are_refused_before_anything_is_sent(client, asked):
+    """Triton 2.51 dies of them, and each server of a pool would when the request is sent to it again."""
+    make, requests = client
+    with make("pair") as it:
+        inputs = {"x": np.int32([1]), "text": ["a"]}
+        with pytest.raises(
+            ConfigurationError, match="output 'text' of model 'pair' must be of numbers"
+        ) as caught:
+            it.infer(inputs, outputs={"text": asked})
+        assert caught.value.parameter == "outputs"
+        assert not requests
+        it.infer(inputs, outputs={"text": {"content_type": "str"}})
+
+
 @pytest.mark.parametrize("classes", [0, -1, True, 2.5])
 def test_a_wrong_number_of_classes_is_refused_before_anything_is_sent(client, classes):
     make, requests = client

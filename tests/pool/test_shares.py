@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 
 import pytest
 from pool.conftest import counts_return_to_zero, running, states, until
@@ -113,6 +114,32 @@ def test_a_result_names_its_server_and_the_attempt(client, group, flavour):
     assert seconds >= 0
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["once", "streamed"])
+def test_a_result_of_arrays_names_its_server(flavour, streamed):
+    with (
+        EndpointGroup(3) as group,
+        InferenceClient(
+            "gpt.streaming" if streamed else "gpt", group.urls, balancing="round-robin"
+        ) as client,
+    ):
+        caller = flavour(client)
+        if streamed:
+            named = [caller.results(INPUTS)[0].endpoint for _ in range(6)]
+        else:
+            named = [caller.run("infer", INPUTS).endpoint for _ in range(3)]
+            named += [result.endpoint for result in caller.map([INPUTS] * 6)]
+            named += [part.rows(0, 1).endpoint for part in caller.map([INPUTS] * 2, batch_size=1)]
+        assert [Counter(named)[url] for url in group.urls] == group.shares
+        assert min(group.shares) >= 2
+
+
+def test_a_result_after_a_failure_names_the_server_that_answered(flavour):
+    with EndpointGroup(2) as group, InferenceClient("gpt", group.urls, balancing="round-robin") as client:
+        client.infer(INPUTS)
+        group[0].stop()
+        assert {flavour(client).run("infer", INPUTS).endpoint for _ in range(4)} == {group.urls[1]}
+
+
 def test_before_the_first_call_nothing_is_known_and_nothing_was_sent(client, group):
     client.endpoints()
     assert [server.calls for server in group] == [(), ()]
@@ -123,6 +150,8 @@ def test_a_client_of_one_server_has_no_pool(group):
         assert client._pool is None
         assert [endpoint.address for endpoint in client.endpoints()] == [group.urls[0]]
         assert client.generate("hi").endpoint == group.urls[0]
+    with InferenceClient("gpt", group.urls[0]) as client:
+        assert client.infer(INPUTS).endpoint == group.urls[0]
 
 
 def test_a_list_with_one_server_twice_is_one(group):

@@ -412,6 +412,7 @@ async def use_shared_memory() -> None:
 
 def over_http(client: HttpInferenceClient) -> None:
     assert_type(client.infer(["a"]), InferenceResult)
+    assert_type(client.infer(["a"]).endpoint, str)
     assert_type(client.map([["a"]]), ResultStream[InferenceResult])
     assert_type(client.map([["a"]], ordered=False), ResultStream[Any])
     assert_type(client.generate([user("a")], max_tokens=5), Generation)

@@ -15,7 +15,7 @@ from nupic_client.shared_memory_places import SharedMemoryOutput
 if TYPE_CHECKING:
     from nupic_client.signature import ModelSignature
 
-__all__ = ["CLASSIFICATION", "check_output", "output_names", "requested_outputs"]
+__all__ = ["CLASSIFICATION", "check_output", "check_requested", "output_names", "requested_outputs"]
 
 CLASSIFICATION = "classification"
 """Parameter of a requested output: the number of classes to return in place of the numbers."""
@@ -74,6 +74,23 @@ def _no_list(value: object, advice: str = "") -> ConfigurationError:
         f"outputs must be a list of names, not the {type(value).__name__} {value!r}{advice}",
         parameter="outputs",
     )
+
+
+def check_requested(signature: ModelSignature, output: RequestedOutput) -> None:
+    """Check that a model has an output, and can have classes of it where they are asked for.
+
+    Texts have none, and Triton 2.51 dies of the question, as would each server that the request is sent to again.
+
+    Raises:
+        ConfigurationError: it does not, or cannot.
+    """
+    check_output(signature, output.name)
+    if CLASSIFICATION in output.parameters and signature.outputs[output.name].datatype == "BYTES":
+        raise ConfigurationError(
+            f"output {output.name!r} of model {signature.name!r} must be of numbers to be asked for classes, not BYTES: ask"
+            " for it by its name alone",
+            parameter="outputs",
+        )
 
 
 def check_output(signature: ModelSignature, name: str) -> None:

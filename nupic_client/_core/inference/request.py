@@ -18,7 +18,7 @@ from nupic_client._core.calls.flows import (
 )
 from nupic_client._core.calls.observation import named_session, observing_failure
 from nupic_client._core.calls.options import CallOptions, check_option_names
-from nupic_client._core.calls.outputs import check_output, requested_outputs
+from nupic_client._core.calls.outputs import check_requested, requested_outputs
 from nupic_client._core.kserve import wire
 from nupic_client._parameters import NO_PARAMETERS, Parameters, check_parameters
 from nupic_client._suggest import listed
@@ -153,7 +153,7 @@ class InferenceRequest:
                 " InferenceClient, or generate() for its text"
             )
         for output in self.outputs if signature.outputs else ():  # some servers list none
-            check_output(signature, output.name)
+            check_requested(signature, output)
 
     def facts(self) -> dict[str, Any]:
         """Return the facts of a request for an observer; its id is made up, if the caller gave none."""
@@ -227,15 +227,16 @@ class InferenceRequest:
             except RequestError as error:
                 response = yield from retrying(invoke, error, end, options.retry)
             result = codec.read(response, request_id, attempts.call)
+            result.endpoint = attempts.endpoint or self.target
         except GeneratorExit:
             log_outcome(codec.signature.name, request_id, "cancelled", attempts=attempts.count)
             raise
         except RequestError as error:
             now = yield READ_CLOCK
-            failure = self._failure(
-                error if error.attempts else attempts.note(error, now), codec, request_id, now - start
-            )
-            raise failure from error.__cause__
+            failure = error
+            if not error.attempts:  # the answer is wrong, which does not know where it is from
+                failure = attempts.note(error.completed(target=attempts.endpoint or self.target), now)
+            raise self._failure(failure, codec, request_id, now - start) from error.__cause__
         if logger.isEnabledFor(INFO):
             now = yield READ_CLOCK
             name = codec.signature.name

@@ -52,6 +52,7 @@ class InferenceResult(Mapping[str, "Array"]):
         "_arrays",
         "_call",
         "_output_parameters",
+        "endpoint",
         "model",
         "parameters",
         "places",
@@ -70,6 +71,7 @@ class InferenceResult(Mapping[str, "Array"]):
         output_parameters: Mapping[str, Parameters] = {},
         places: Mapping[str, SharedMemoryTensor] = {},
         call: Any = None,
+        endpoint: str = "",
     ) -> None:
         self._arrays = dict(arrays)
         self._call = call
@@ -79,6 +81,8 @@ class InferenceResult(Mapping[str, "Array"]):
         """The version that answered."""
         self.request_id: str = request_id
         """The id the request was sent with."""
+        self.endpoint: str = endpoint
+        """The address of the server that answered."""
         self.parameters: Mapping[str, bool | int | float | str] = parameters
         """The response parameters."""
         self._output_parameters = output_parameters
@@ -147,6 +151,7 @@ class InferenceResult(Mapping[str, "Array"]):
         other.model = self.model
         other.version = self.version
         other.request_id = request_id
+        other.endpoint = self.endpoint
         other.parameters = self.parameters
         other._output_parameters = self._output_parameters
         other.places = self.places
@@ -172,6 +177,25 @@ class InferenceResult(Mapping[str, "Array"]):
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the outputs are the same, as arrays: names, data types, shapes and values."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return self is other or (
+            self.keys() == other.keys() and all(_same(self[name], other[name]) for name in self)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as of all mappings
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can have: the call stays here, with gRPC's connection, and its metadata goes."""
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return {**state, "_call": self.trailing_metadata}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - numpy's
         array = self.only
@@ -204,6 +228,8 @@ def metadata_of(call: Any) -> tuple[tuple[str, str | bytes], ...]:
     """Return the trailing metadata of a call of gRPC that has ended; nothing where there is no call."""
     if call is None:
         return ()
+    if isinstance(call, tuple):  # of a copy, which has no call
+        return call
     found = call.trailing_metadata()
     if inspect.iscoroutine(found):  # of a call of grpc.aio: it does not wait, because the call has ended
         try:
@@ -214,6 +240,12 @@ def metadata_of(call: Any) -> tuple[tuple[str, str | bytes], ...]:
             found.close()
             return ()
     return tuple((name, value) for name, value in found or ())
+
+
+def _same(array: Array, other: Any) -> bool:
+    import numpy as np  # noqa: PLC0415 - it is loaded already, where there are arrays
+
+    return array is other or (array.dtype == getattr(other, "dtype", None) and np.array_equal(array, other))
 
 
 def _classes(values: list[Any]) -> list[Any]:

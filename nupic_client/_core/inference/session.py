@@ -110,6 +110,7 @@ class InferenceSession(StreamSession[Item]):
             self._responded()
         if result is None:
             return ()
+        result.endpoint = self.target
         if not self._count:
             self._first = now
         self._count += 1

@@ -96,7 +96,7 @@ def as_array(name: str, datatype: str, value: ArrayLike) -> Array:
     wanted = DTYPES[datatype]
     if plain and array.dtype.kind == "f":
         return _convert(target, array, value, wanted)
-    if array.dtype == wanted or array.dtype.newbyteorder("<") == wanted:
+    if array.dtype == wanted or _is_like(array.dtype, wanted):
         return array.astype(wanted, copy=False)
     if plain:
         return _convert(target, array, value, wanted)
@@ -153,6 +153,11 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, np.generic):
         return isinstance(value, np.integer)
     return isinstance(value, (bool, int, float, range))
+
+
+def _is_like(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    """Return whether a data type is the wanted one, whatever its byte order: numpy's strings raise where they are asked."""
+    return dtype.kind == wanted.kind and dtype.newbyteorder("<") == wanted
 
 
 def _read(target: _Input, value: object) -> Array:
@@ -251,7 +256,7 @@ def _bfloat16(target: _Input, array: Array, numbers: object) -> Array:
         return array.view(np.uint16)
     if numbers is not None:
         array = _convert(target, array, numbers, DTYPES["FP32"])
-    elif array.dtype.newbyteorder("<") != DTYPES["FP32"]:
+    elif not _is_like(array.dtype, DTYPES["FP32"]):
         raise target.error(
             f"an array of {array.dtype}",
             "convert it with array.astype('float32'), which is rounded, or to ml_dtypes.bfloat16",

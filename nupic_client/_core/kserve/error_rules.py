@@ -284,7 +284,8 @@ RULES = (
         r"|inference request batch-size must be"
         r"|parameter keys starting with 'triton_'"
         r"|^invalid value type for '\S+' parameter\b.{0,300}, expected |^invalid value for '(priority|classification)'"
-        r"|^Unable to parse .{0,300}: attempt to access JSON non-|^(receiving|sending) \w+ data via JSON is not supported"
+        r"|^Unable to (parse|set) .{0,300}: attempt to access JSON non-"
+        r"|^(receiving|sending) \w+ data via JSON is not supported"
         r"|^The schema can not convert input '.*' to tensor with proper shape"
         r"|^class result not available for output due to unsupported type"
         r"|incomplete string (data|length indicator)"
@@ -298,6 +299,19 @@ RULES = (
         RequestRejectedError,
         "INVALID_ARGUMENT",
         "the request does not fit the model",
+    ),
+    _rule(
+        r"^received metadata size exceeds hard limit",
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+        "the metadata of the request are larger than the server takes",
+    ),
+    _rule(
+        r"^received metadata size exceeds soft limit",  # gRPC refuses some of these requests, by chance
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+        "the metadata of the request are larger than the server takes of each",
+        retryable=True,
     ),
     _rule(
         r"doesn't support models with decoupled transaction policy",

@@ -23,6 +23,9 @@ _KINDS: Mapping[str, type] = MappingProxyType({"BYTES": str, "BOOL": int})
 """The Python types of elements that `encode_tensor` would make of anything."""
 
 
+_FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
+
+
 def to_json(name: str, datatype: str, content: memoryview) -> list[Any]:
     """Return the elements of an input.
 
@@ -63,6 +66,11 @@ def from_json(name: str, datatype: str, data: Any) -> bytes:
     """
     try:
         elements = _flat(data)
+        if datatype in _FLOATS and isinstance(data, list) and None in elements:
+            raise ProtocolError(
+                f"output {name!r} cannot be decoded: it has null in place of a number, as JSON of some servers has for"
+                " infinity and NaN: use the server's gRPC port"
+            )
         kind = _KINDS.get(datatype, object)
         if not all(isinstance(element, kind) for element in elements):
             raise TypeError  # noqa: TRY301 - one sentence for all that is wrong

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from google.protobuf import json_format
 
 from nupic_client._core.kserve import message_bytes, wire
+from nupic_client._core.kserve.error_messages import stream_error
 from nupic_client._core.kserve.json_tensors import from_json, to_json
 from nupic_client.errors import ConfigurationError, ProtocolError
 from nupic_client.shared_memory_places import REGION
@@ -238,8 +239,12 @@ def infer_response(text: bytes, read: Callable[[int], bytes], places: Collection
 
     Raises:
         ProtocolError: it is none.
+        RequestError: it is an error of the model.
     """
     answer = parsed(text)
+    reason = answer.get("error")
+    if "outputs" not in answer and isinstance(reason, str) and reason:  # with a status that says otherwise
+        raise stream_error(reason)
     outputs = _list_of_objects(answer.get("outputs"), "outputs")
     message = _described(answer, outputs)
     _set_parameters(message, answer.get("parameters"))
@@ -254,7 +259,7 @@ def infer_response(text: bytes, read: Callable[[int], bytes], places: Collection
 
 def _described(answer: Mapping[str, Any], outputs: list[dict[str, Any]]) -> Any:
     """Return the response without contents and parameters."""
-    facts = {name: answer[name] for name in _FACTS if answer.get(name) is not None}
+    facts = {name: _text_of(answer[name]) for name in _FACTS if answer.get(name) is not None}
     try:
         message = wire.pb.ModelInferResponse(**facts)
         for each in outputs:
@@ -264,6 +269,11 @@ def _described(answer: Mapping[str, Any], outputs: list[dict[str, Any]]) -> Any:
         described = [{name: each.get(name) for name in ("name", "datatype", "shape")} for each in outputs]
         _fill(message, {**facts, "outputs": described})
     return message
+
+
+def _text_of(value: Any) -> Any:
+    """Return a fact as a text where a server says it as a number: versions look like ones."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _set_parameters(message: Any, given: Any) -> None:

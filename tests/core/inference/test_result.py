@@ -16,6 +16,21 @@ def result(**arrays):
     return InferenceResult(arrays, model="m", version="2", request_id="r1", parameters={"a": 1})
 
 
+def test_results_are_equal_where_their_outputs_are():
+    """A mapping that compares arrays by == raises."""
+    found = result(x=X, y=Y)
+    assert found == result(x=X.copy(), y=Y.copy()) == {"x": X, "y": Y}
+    assert found != result(x=X)
+    assert found != result(x=X.astype("f8"), y=Y)
+    assert found != result(x=X + 1, y=Y)
+    assert found != result(x=X[:1], y=Y)
+    assert found != "x"
+    assert found != {"x": [1], "y": Y}
+    assert found in [result(), found]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(found)
+
+
 def test_it_is_a_mapping_in_the_order_of_the_server():
     found = result(y=Y, x=X)
     assert list(found) == ["y", "x"]

@@ -29,6 +29,18 @@ class Said(NamedTuple):
 
 
 TEXTS = [
+    # Servers of gRPC
+    Said(
+        "received metadata size exceeds hard limit (value length 17000 vs. 16384)",
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+    ),
+    Said(
+        "received metadata size exceeds soft limit (8610 vs. 8192);  :path:80B :authority:57B",
+        RequestRejectedError,
+        "RESOURCE_EXHAUSTED",
+        retryable=True,
+    ),
     # Triton's settings
     *(
         Said(text, RequestRejectedError)
@@ -165,6 +177,7 @@ TEXTS = [
             "invalid value for 'priority', expected value >= 0.",
             # Triton over HTTP
             "Unable to parse 'priority': attempt to access JSON non-unsigned-integer as unsigned-integer",
+            "Unable to set 'classification': attempt to access JSON non-unsigned-integer as unsigned-integer",
             "Unable to parse JSON bytes array: attempt to access JSON non-string as string",
             "receiving FP16 data via JSON is not supported. Please use the binary data format for input x",
             "The schema can not convert input 'text_input' to tensor with proper shape",

@@ -309,6 +309,17 @@ def test_arrays_of_numpys_own_strings_are_texts():
     assert there_and_back("BYTES", value).tolist() == ["a", "\u00e4"]
 
 
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 1 does not have it")
+@pytest.mark.parametrize("datatype", sorted({*DTYPES} - {"BYTES"}))
+def test_arrays_of_numpys_own_strings_are_no_numbers(datatype):
+    """numpy raises a TypeError where such an array is asked for another byte order."""
+    value = np.array(["1"], np.dtypes.StringDType())
+    with pytest.raises(
+        ConfigurationError, match=f"input 'x' must be {datatype}, not an array of StringDType"
+    ):
+        there_and_back(datatype, value)
+
+
 @pytest.mark.parametrize("value", [1, [1], ["a", None], [True], np.array([1], object), [["a"], [2]]])
 def test_what_is_no_text_is_an_error_with_its_type(value):
     with pytest.raises(ConfigurationError, match=r"'x'.*BYTES"):

@@ -13,7 +13,15 @@ from needed import need
 from pages import run_blocks, write_files
 from recipes.servers import RECIPES, eventually, free_port, program, serving
 
-from nupic_client import ConnectionFailedError, ServerClient, StreamingClient
+from nupic_client import (
+    ConnectionFailedError,
+    Observer,
+    ProtocolError,
+    RequestInfo,
+    RetryPolicy,
+    ServerClient,
+    StreamingClient,
+)
 from nupic_client.testing import FakeTriton, silence, text_signature
 
 need("web")
@@ -105,6 +113,58 @@ def test_what_is_said_of_a_server_that_is_gone(name: str, triton: FakeTriton, tm
         with pytest.raises(ConnectionFailedError, match="the gateway does not reach the server: ") as caught:
             client.generate("Hi")
         assert caught.value.retryable
+
+
+@pytest.fixture
+def plain_nginx(triton: FakeTriton, tmp_path: Path) -> Iterator[str]:
+    """nginx as most people have it: it says what went wrong with pages."""
+    port = free_port()
+    (tmp_path / "nginx.conf").write_text(
+        f"events {{}}\nhttp {{ server {{ listen 127.0.0.1:{port}; http2 on; client_max_body_size 0;"
+        f" location / {{ grpc_pass grpc://{triton.url}; }} }} }}"
+    )
+    with serving(nginx(tmp_path), port, tmp_path):
+        yield f"127.0.0.1:{port}"
+
+
+class Restarting(Observer):
+    """Starts a server again when it is missed."""
+
+    def __init__(self, server: FakeTriton) -> None:
+        self.server = server
+        self.missed: list[Exception] = []
+
+    def on_retry(self, info: RequestInfo, error: Exception, pause: float, attempt: int) -> None:
+        self.missed.append(error)
+        self.server.start()
+
+
+@pytest.mark.parametrize("size", [2, 3_000_000])
+def test_a_page_for_a_server_that_is_gone_is_tried_again(
+    size: int, triton: FakeTriton, plain_nginx: str
+) -> None:
+    """gRPC tells of the same page in several ways, of a long request in others than of a short one."""
+    prompt = "x" * size + "!"
+    observer = Restarting(triton)
+    policy = RetryPolicy(max_retries=5, initial_backoff=0.01)
+
+    async def ask(client: StreamingClient) -> None:
+        async with client.amap([prompt], errors="raise") as texts:
+            assert [each.text async for each in texts] == [str(len(prompt))]
+
+    with StreamingClient("smollm2", plain_nginx, max_retries=policy, observer=observer) as client:
+        client.wait_until_ready()
+        ways = [
+            lambda: client.generate(prompt),
+            lambda: asyncio.run(client.agenerate(prompt)),
+            lambda: [*client.map([prompt])],
+            lambda: asyncio.run(ask(client)),
+        ]
+        for way in ways * 3:
+            triton.stop()
+            way()
+    assert len(observer.missed) >= len(ways) * 3
+    assert {type(error) for error in observer.missed} <= {ConnectionFailedError, ProtocolError}
 
 
 LIMITS = {
