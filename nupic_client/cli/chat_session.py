@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 import nupic_client
+from nupic_client._terminal import is_terminal
 from nupic_client.cli.answer import answer_output, stream_answer
 from nupic_client.cli.options import shows_reasoning
 from nupic_client.cli.report import summary
-from nupic_client.cli.terminal import is_interactive, is_terminal, printable, say
+from nupic_client.cli.terminal import is_interactive, printable, say
 from nupic_client.cli.tools import runner
 from nupic_client.errors import ConfigurationError
 

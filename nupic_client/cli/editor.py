@@ -11,7 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nupic_client.cli.terminal import is_terminal, typed_text
+from nupic_client._terminal import is_terminal
+from nupic_client.cli.stdin import typed_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

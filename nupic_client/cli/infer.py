@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nupic_client.cli.connection import connect_inference, same_server
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_server_arguments
-from nupic_client.cli.terminal import TextOutput, json_text, read_text, shell_text
+from nupic_client.cli.stdin import read_text
+from nupic_client.cli.terminal import TextOutput, json_text, shell_text
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
