@@ -96,8 +96,9 @@ class Parser(argparse.ArgumentParser):
 
 _BETTER_WORDS = {
     r"^argument (?:-\w/)?(--[\w-]+): expected one argument$": r"\1 must have a value",
-    r"^argument (?:-\w/)?(--[\w-]+): not allowed": r"\1 is not allowed",
+    r"^argument (?:-\w/)?(--[\w-]+): not allowed with argument (?:-\w/)?(.+)$": r"\1 must not be given with \2",
     r"^argument (?:-\w/)?(--[\w-]+): (?=must )": r"\1 ",
+    r"^argument (\w+): (?=must )": r"\1 ",
     r"^argument (?:-\w/)?": "",
 }
 """The beginnings of argparse's texts, and those of the rest of this program."""

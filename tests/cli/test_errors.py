@@ -82,7 +82,7 @@ def test_arguments_that_do_not_parse(refused):
     )
     assert "--top-p must be a number, not 'x'" in refused("chat", "--top-p", "x")
     assert "--timeout must have a value" in refused("chat", "--timeout")
-    assert "not allowed with argument --local" in refused("generate", "--local", "--url", "a:1", "Hi")
+    assert "must not be given with --local" in refused("generate", "--local", "--url", "a:1", "Hi")
 
 
 def test_a_secret_is_not_shown(refused):
