@@ -47,6 +47,7 @@ def add_command(commands: Any) -> None:
         limit="for each request (default: 600)",
     )
     server.add_argument(
+        "-m",
         "--model",
         default=EMBEDDING_MODEL,
         help="a friendly name or the server's own name (default: %(default)s)",

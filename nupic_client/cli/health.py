@@ -49,7 +49,7 @@ def add_command(commands: Any) -> None:
         parser, title="server and model", otherwise="", limit="for each call (default: 30)"
     )
     server.add_argument(
-        "--model", default="", help="also ask for this model: a friendly name or the server's own"
+        "-m", "--model", default="", help="also ask for this model: a friendly name or the server's own"
     )
     parser.add_argument(
         "--wait",

@@ -197,7 +197,7 @@ def _metadata(text: str) -> tuple[str, str | bytes]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         # The text is not shown: it may be a secret.
-        raise argparse.ArgumentTypeError("expected KEY=VALUE")
+        raise argparse.ArgumentTypeError("must be KEY=VALUE")
     return name, value.encode() if name.endswith("-bin") else value
 
 

@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # gRPC's C core reads this at import; by default it logs to stderr when a server goes away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    prepare_stdout()  # first: --help is written by argparse
     try:
         code = _run(parser().parse_args(argv))
         return code if finish_stdout() else ExitCode.FAILED
@@ -69,7 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    prepare_stdout()
     try:
         code: int = arguments.run(arguments)
     except OutputError:

@@ -34,8 +34,19 @@ class Parser(argparse.ArgumentParser):
         self._given = list(sys.argv[1:] if args is None else args)
         found, rest = super().parse_known_args(args, namespace)
         if rest and not commands_of(self):
-            self.error(f"unexpected argument {rest[0]!r}: a text with blanks must be between quotes")
+            if not self._took(rest, found):
+                self.error(f"unexpected argument {rest[0]!r}: a text with blanks must be between quotes")
+            rest = []
         return found, rest
+
+    def _took(self, rest: list[str], found: Any) -> bool:
+        """Take further words of an argument that takes several: argparse leaves those that options stand between."""
+        many = [action for action in self._actions if action.nargs == "*" and not action.option_strings]
+        if not many or set(rest) & set(self._given_options()):
+            return False
+        words = [word for word in rest if word != "--"]
+        getattr(found, many[0].dest).extend(self._get_value(many[0], word) for word in words)
+        return True
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and end with the code for that."""
@@ -98,6 +109,7 @@ _BETTER_WORDS = {
     r"^argument (?:-\w/)?(--[\w-]+): expected one argument$": r"\1 must have a value",
     r"^argument (?:-\w/)?(--[\w-]+): not allowed with argument (?:-\w/)?(.+)$": r"\1 must not be given with \2",
     r"^argument (?:-\w/)?(--[\w-]+): (?=must )": r"\1 ",
+    r"-\w/(?=--)": "",
     r"^argument (\w+): (?=must )": r"\1 ",
     r"^argument (?:-\w/)?": "",
 }

@@ -59,7 +59,7 @@ def refused(main, capsys):
         (["--timeout", "0"], "--timeout must be a positive number"),
         (["--stop", ""], "--stop must be a non-empty string"),
         (["--metadata", "Bad Name=1"], "--metadata names must be lowercase letters"),
-        (["--formatter", "klingon"], "klingon"),
+        (["--formatter", "klingon"], "more: nupic-client prompt --list shows all"),
         (["--raw", "--system", "Be brief."], "--raw must not be given with"),
         (["--raw", "--formatter", "chatml"], "--raw must not be given with"),
         (["--model", "gpt.streaming", "--system", "Be brief."], "give --formatter and a family"),
@@ -87,7 +87,7 @@ def test_arguments_that_do_not_parse(refused):
 
 def test_a_secret_is_not_shown(refused):
     error = refused("generate", "--metadata", "token:s3cret", "Hi")
-    assert "expected KEY=VALUE" in error
+    assert "--metadata must be KEY=VALUE" in error
     assert "s3cret" not in error
 
 

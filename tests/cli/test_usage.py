@@ -6,6 +6,7 @@ import pytest
 from cli.processes import run, run_cli
 
 from nupic_client.cli import options
+from nupic_client.cli.program import parser
 
 
 @pytest.fixture
@@ -22,6 +23,32 @@ def refused(main, capsys):
         return said.err.removeprefix("nupic-client: error: ").rstrip("\n")
 
     return refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("generate a --quiet b --max-tokens 3 c", ["a", "b", "c"]),
+        ("generate --quiet a b", ["a", "b"]),
+        ("generate a --quiet -- -b --max", ["a", "-b", "--max"]),
+        ("generate - --quiet b", ["-", "b"]),
+        ("generate --quiet", []),
+    ],
+)
+def test_the_words_of_a_prompt_may_stand_between_options(arguments, words):
+    assert parser().parse_args(arguments.split()).prompt == words
+
+
+@pytest.mark.parametrize("command", ["embed x", "infer --input x=1", "health"])
+def test_the_short_option_for_the_model(command):
+    assert parser().parse_args([*command.split(), "-m", "mine"]).model == "mine"
+
+
+@pytest.mark.slow
+def test_help_in_a_locale_that_lacks_a_character():
+    finished = run_cli("generate", "--help", PYTHONIOENCODING="ascii")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "host:port, grpcs://host:port (TLS), unix:/path, ?" in " ".join(finished.stdout.split())
 
 
 @pytest.mark.parametrize(
