@@ -18,9 +18,9 @@ __all__ = ["SHELLS", "add_command", "script"]
 
 _EPILOG = """\
 examples:
-  bash  echo 'eval "$(nupic-client completion bash)"' >> ~/.bashrc
-  zsh   echo 'eval "$(nupic-client completion zsh)"' >> ~/.zshrc     (after compinit)
-  fish  nupic-client completion fish > ~/.config/fish/completions/nupic-client.fish
+  bash        echo 'eval "$(nupic-client completion bash)"' >> ~/.bashrc
+  zsh         echo 'eval "$(nupic-client completion zsh)"' >> ~/.zshrc     (after compinit)
+  fish        nupic-client completion fish > ~/.config/fish/completions/nupic-client.fish
   powershell  Add-Content $PROFILE 'nupic-client completion powershell | Out-String | Invoke-Expression'
 """
 _PLACES = frozenset({"FILE", "INPUT", "OUTPUT", "PATH_OR_URL"})

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nupic_client
 from nupic_client.cli.answer import AnswerOutput, answer_output, stream_answer
 from nupic_client.cli.connection import connect, formatter_is_known, require_formatter
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
@@ -28,7 +29,6 @@ from nupic_client.cli.tools import (
     runner,
     stream_tool_rounds,
 )
-from nupic_client.conversation import Conversation
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import ImagePart, Message, system, user
 
@@ -175,7 +175,7 @@ def _generate_with_tools(
     """Generate an answer, with calls that are run or not; return it and the messages before it: calls and results."""
     require_formatter(arguments, client)
     check_knows_tools(client)
-    conversation = Conversation(client, system=arguments.system)
+    conversation = nupic_client.Conversation(client, system=arguments.system)
     options: GenerateOptions = {"tools": tools}
     if arguments.tool_choice is not None:
         options["tool_choice"] = arguments.tool_choice

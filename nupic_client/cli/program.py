@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["main", "parser"]
 
 
+_EXAMPLES = """\
+examples:
+  nupic-client generate "Why is the sky blue?"      where no server runs, an embedded one does
+  git diff | nupic-client generate -s "Write a commit message."
+  nupic-client chat --url gpu:8001 --model llama3
+  nupic-client COMMAND --help                       explains a command
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line program and return its exit code.
 
@@ -85,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="nupic-client",
         description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",
-        epilog=EPILOG,
+        epilog=f"{_EXAMPLES}\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -52,7 +52,7 @@ def add_command(commands: Any) -> None:
         "text",
         nargs="*",
         type=shell_text,
-        help="the user's message; - is stdin, which is read without a text, too",
+        help="the user's message; - is stdin. What is piped in is read without -, too, and comes first",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--family", metavar="FAMILY", help="a family or an alias of one, such as llama3")
