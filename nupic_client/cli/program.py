@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from nupic_client._terminal import is_terminal
 from nupic_client._version import __version__
 from nupic_client.cli import (
     batch,
@@ -28,6 +30,7 @@ from nupic_client.cli.terminal import (
     complain,
     finish_stdout,
     prepare_stdout,
+    say,
 )
 from nupic_client.cli.usage import Parser
 from nupic_client.errors import NupicError
@@ -71,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(error.message)
         return ExitCode.FAILED
     except KeyboardInterrupt:
+        if is_terminal(sys.stderr):
+            say("")  # the terminal shows ^C, and the shell's prompt has a line of its own
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader has closed the pipe, as in `nupic-client generate … | head`.
