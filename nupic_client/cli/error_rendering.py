@@ -48,6 +48,7 @@ _PROGRAM_WORDS = {
     r"give(?: the client)? signature=ModelSignature\(…\)(?:, or| as)? ?": "",
     r"\buse infer\(\w+\)(?:, which returns the array as it is)?": "use nupic-client infer",
     r" in nupic_client\.prompts\.FAMILIES": ": nupic-client prompt --list shows all",
+    r": or give media_type=": "",
     r"use infer_stream\(\) of InferenceClient, or generate\(\) for its text": "use nupic-client generate for its text",
     r", or (?:give )?an object of your own(?:, see [\w.]*\w)?": "",
 }

@@ -75,6 +75,8 @@ class Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in choices]
         near = did_you_mean(value, known)
         if isinstance(choices, dict):
+            elsewhere = _ELSEWHERE.get(value)
+            near = f"did you mean {elsewhere!r}? " if elsewhere else near
             self.error(f"there is no command {value!r}: {near}the commands are {', '.join(known)}")
         raise argparse.ArgumentError(
             action, f"must be one of {listed(known)}, not {value!r}: {near}".rstrip(": ")
@@ -105,6 +107,13 @@ class Parser(argparse.ArgumentParser):
         return f": {suggestion}" if suggestion else ""
 
 
+_ELSEWHERE = {
+    "help": "--help", "version": "--version",
+    **dict.fromkeys(("list", "ls", "tags"), "models"),
+    "run": "chat", "repl": "chat", "ask": "generate", "complete": "generate",
+    "ping": "health", "status": "health", "embeddings": "embed", "completions": "completion",
+}
+"""Commands of other programs for language models, and what they are called here."""
 _BETTER_WORDS = {
     r"^argument (?:-\w/)?(--[\w-]+): expected one argument$": r"\1 must have a value",
     r"^argument (?:-\w/)?(--[\w-]+): not allowed with argument (?:-\w/)?(.+)$": r"\1 must not be given with \2",
