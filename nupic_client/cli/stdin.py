@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TextIO
 
-__all__ = ["prompt_text", "read_lines", "read_text", "typed_text", "unnamed_lines"]
+__all__ = ["prompt_text", "read_lines", "read_text", "typed_text", "unnamed_lines", "whole"]
 
 _PROMPT = ">>> "
 _BYTE_ORDER_MARK = "\ufeff"
@@ -238,10 +238,21 @@ def typed_text(prompt: str) -> str:
     """
     with _typing():
         if is_terminal(sys.stdout):
-            return input(prompt)
+            return whole(input(prompt))
         sys.stderr.write(prompt)  # stdout is for answers only
         sys.stderr.flush()
-        return input()
+        return whole(input())
+
+
+def whole(line: str) -> str:
+    """Return a line as it was typed: bytes that are none of the locale's encoding are UTF-8, as terminals send it.
+
+    Raises:
+        ConfigurationError: they are not.
+    """
+    with _typing(), contextlib.suppress(UnicodeEncodeError):
+        return line.encode("utf-8", "surrogateescape").decode()
+    return line
 
 
 def _stdin() -> TextIO:

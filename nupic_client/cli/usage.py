@@ -108,10 +108,17 @@ class Parser(argparse.ArgumentParser):
 
 
 _ELSEWHERE = {
-    "help": "--help", "version": "--version",
-    **dict.fromkeys(("list", "ls", "tags"), "models"),
-    "run": "chat", "repl": "chat", "ask": "generate", "complete": "generate",
-    "ping": "health", "status": "health", "embeddings": "embed", "completions": "completion",
+    "help": "--help",
+    "version": "--version",
+    "list": "models",
+    "ls": "models",
+    "run": "chat",
+    "ask": "generate",
+    "complete": "generate",
+    "ping": "health",
+    "status": "health",
+    "embeddings": "embed",
+    "completions": "completion",
 }
 """Commands of other programs for language models, and what they are called here."""
 _BETTER_WORDS = {
