@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nupic_client.cli.program import main
+from nupic_client.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -62,7 +62,7 @@ class ToolLoop:
             )
         self._runs = run is not False
         self._run = _checked_runner(run, can_await=can_await)
-        if self._run is None:
+        if self._runs and self._run is None:
             for tool in call.tools:
                 _check_runs(tool, can_await=can_await)
         self._tools = {tool.name: tool for tool in call.tools}

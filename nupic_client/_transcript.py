@@ -146,7 +146,8 @@ class Transcript:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, ConfigurationError):
                 raise
-            raise ConfigurationError(f"this is not a saved conversation: {error!r}") from None
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise ConfigurationError(f"this is not a saved conversation: {why}") from None
 
     @classmethod
     def load(cls, path: str | Path, client: StreamingClient, **options: Any) -> Self:

@@ -6,7 +6,12 @@ Whoever shows an answer shows what somebody else wrote: these functions make it 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    _Place = tuple[int, int]
 
 __all__ = ["HIDDEN", "printable", "printable_lines", "safe_markdown", "summary"]
 
@@ -20,12 +25,13 @@ The joiners of emoji and of Indic and Persian text (U+200C, U+200D) are not amon
 _CONTROL = re.compile(f"[\x00-\x1f]|{HIDDEN.pattern}")
 _CONTROL_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f]|{HIDDEN.pattern}")
 
+# Linear in the text, whatever it is: no two repetitions side by side match the same characters, so that none gives back.
 _FENCE = re.compile(
-    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)\n"
+    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}(?!`)|~{3,}(?!~))(?P<info>[^`\n]*)\n"
     r"(?P<code>.*?)(?:^[ \t]*(?P=fence)[`~]*[ \t]*(?:\n|\Z)|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_SPAN = re.compile(r"(?<!`)(?P<ticks>`+)(?!`)(?P<code>(?:(?!\n[ \t]*\n).)+?)(?<!`)(?P=ticks)(?!`)", re.DOTALL)
+_TICKS_OR_EMPTY_LINE = re.compile(r"(?P<ticks>`+)|\n[ \t]*\n")
 _MATH = re.compile(r"\$[^$\n]+\$")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -98,13 +104,42 @@ def _ends(found: re.Match[str]) -> bool:
 def _prose(text: str) -> str:
     parts = []
     end = 0
-    for found in _SPAN.finditer(text):
-        code = found[0]
+    for opening, closing in _spans(text):
+        code = text[opening[0] : closing[1]]
         if _LIVE.search(code):
-            code = f"<code>{_inert(found['code'].replace(chr(10), ' ').strip())}</code>"
-        parts += [_plain(text[end : found.start()]), code]
-        end = found.end()
+            inside = text[opening[1] : closing[0]]
+            code = f"<code>{_inert(inside.replace(chr(10), ' ').strip())}</code>"
+        parts += [_plain(text[end : opening[0]]), code]
+        end = closing[1]
     return "".join([*parts, _plain(text[end:])])
+
+
+def _spans(text: str) -> Iterator[tuple[_Place, _Place]]:
+    """Yield the places of the backticks around each span of code; a paragraph's end ends the search for the second."""
+    runs: list[_Place] = []
+    for found in _TICKS_OR_EMPTY_LINE.finditer(text):
+        if found["ticks"]:
+            runs.append(found.span())
+        else:
+            yield from _pairs(runs)
+            runs = []
+    yield from _pairs(runs)
+
+
+def _pairs(runs: list[_Place]) -> Iterator[tuple[_Place, _Place]]:
+    """Yield each run with the next one of its length, without a search: that would read a text of many lengths often."""
+    following: list[int | None] = []
+    later: dict[int, int] = {}
+    for number, (start, end) in reversed([*enumerate(runs)]):
+        following.append(later.get(end - start))
+        later[end - start] = number
+    following.reverse()
+    number = 0
+    while number < len(runs):
+        partner = following[number]
+        if partner is not None:
+            yield runs[number], runs[partner]
+        number = (number if partner is None else partner) + 1
 
 
 def _plain(text: str) -> str:

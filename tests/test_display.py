@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from nupic_client import display
 from nupic_client.display import printable, printable_lines, safe_markdown
 
 RENDERERS = {
@@ -144,6 +146,51 @@ def test_markdown_has_no_control_characters_either():
 
 def test_a_formula_stays_one():
     assert safe_markdown("$a<b$") == "$a< b$"
+
+
+HOSTILE = {
+    "a fence that never ends its line": lambda n: "~" * n,
+    "fences with a backtick": lambda n: ("~" * 1000 + "`\n") * (n // 1002),
+    "backticks of all lengths": lambda n: "".join(f"{'`' * k} " for k in range(1, int((2 * n) ** 0.5))),
+    "blanks": lambda n: " " * n,
+    "lines of blanks": lambda n: "`" + ("\n" + " " * 1000) * (n // 1001),
+    "links without an end": lambda n: "](" * (n // 2),
+    "formulas without an end": lambda n: "$a\n" * (n // 3),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_takes_for_ever(text):
+    """What is read anew at each of its characters would not be through in hours."""
+    assert safe_markdown(text(4_000_000))
+
+
+def test_backticks_of_many_lengths_are_not_searched_for_one_after_the_other():
+    def steps(lengths):
+        count = 0
+
+        def trace(frame, event, _value):
+            nonlocal count
+            count += event == "line" and frame.f_code.co_filename == display.__file__
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            safe_markdown("".join(f"{'`' * length} " for length in range(1, lengths)))
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert 400 < steps(400) < 4.4 * steps(100)
+
+
+@given(st.lists(st.sampled_from([*"`a \n", "``", "```", "<b>", "\n\n", "\n \n"])).map("".join))
+def test_a_span_of_code_ends_at_the_next_backticks_of_its_length(text):
+    paragraph = r"(?:(?!\n[ \t]*\n).)+?"
+    span = re.compile(rf"(?<!`)(?P<ticks>`+)(?!`){paragraph}(?<!`)(?P=ticks)(?!`)", re.DOTALL)
+    found = [text[start:end] for (start, _), (_, end) in display._spans(text)]
+    assert found == [match[0] for match in span.finditer(text)]
 
 
 def test_an_open_block_is_ended():

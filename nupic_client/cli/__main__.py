@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from nupic_client.cli.program import main
+from nupic_client.cli import main
 
 sys.exit(main())

@@ -99,7 +99,7 @@ def add_command(commands: Any) -> None:
         metavar="SECONDS",
         help="after Ctrl-C, wait so long for what runs (default: 30)",
     )
-    add_generation_arguments(parser)
+    add_generation_arguments(parser, quiet="show no progress, and no figures at the end")
     parser.set_defaults(run=run)
 
 

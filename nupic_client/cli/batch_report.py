@@ -8,7 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from nupic_client.cli.terminal import is_terminal, say
+from nupic_client._terminal import is_terminal
+from nupic_client.cli.terminal import say
 
 if TYPE_CHECKING:
     from nupic_client.batch import BatchProgress, BatchReport

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nupic_client
+from nupic_client._terminal import is_terminal
 from nupic_client.cli.bench_options import add_input_arguments, add_load_arguments, add_report_arguments
 from nupic_client.cli.bench_report import (
     BenchDisplay,
@@ -68,7 +71,7 @@ def add_command(commands: Any) -> None:
     add_load_arguments(parser.add_argument_group("load"))
     add_input_arguments(parser.add_argument_group("prompts and answers"))
     add_report_arguments(parser.add_argument_group("report"))
-    add_generation_arguments(parser)
+    add_generation_arguments(parser, quiet="show no progress")
     parser.set_defaults(run=run)
 
 
@@ -163,7 +166,8 @@ def _show(report: BenchReport, arguments: argparse.Namespace, *, several: bool) 
         return
     if several:
         output.write(f"{report.load.replace('_', ' ')} {report.level:g}\n")
-    output.write(f"{figures(report)}\n" + ("\n" if several else ""))
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+    output.write(f"{figures(report, width)}\n" + ("\n" if several else ""))
 
 
 def _outcome(reports: list[BenchReport]) -> ExitCode:

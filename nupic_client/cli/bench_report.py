@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _STATISTICS = ("avg", "min", "max", "p99", "p95", "p90", "p75", "p50")
+_DISPENSABLE = ("p75", "p90", "p95", "min", "max", "p99")
+"""Those that a narrow terminal does without, the first one first."""
 _ROWS = (
     *("time_to_first_token", "time_to_second_token", "request_latency", "inter_token_latency"),
     *("output_token_throughput_per_user", "output_sequence_length", "input_sequence_length"),
@@ -71,22 +73,40 @@ def bench_progress_text(progress: BenchProgress) -> str:
     return " · ".join(parts)
 
 
-def figures(report: BenchReport) -> str:
-    """Return the figures of one benchmark as a table, with the errors and notes below it."""
+def figures(report: BenchReport, width: int | None = None) -> str:
+    """Return the figures of one benchmark as a table, with the errors and notes below it.
+
+    Args:
+        report: has the figures.
+        width: columns of the terminal, if it is one: statistics without a place are left out.
+    """
+    shown = [*_STATISTICS]
+    lines = [_table(report, shown)]
+    for statistic in _DISPENSABLE:
+        if width is None or max(map(len, lines[0].splitlines()[1:])) <= width:
+            break
+        shown.remove(statistic)
+        lines = [_table(report, shown)]
+    if len(shown) < len(_STATISTICS):
+        left_out = ", ".join(statistic for statistic in _STATISTICS if statistic not in shown)
+        lines.append(f"not shown on so narrow a terminal: {left_out}; --json has them")
+    lines += [f"{error.count:,} × {error.kind}: {error.message}" for error in report.errors]
+    lines += [f"note: {note}" for note in report.notes]
+    return "\n".join(lines)
+
+
+def _table(report: BenchReport, statistics: Sequence[str]) -> str:
     exported = report.to_dict()
     exported |= exported["measuring"]
     rows = [
         (
             _title(name, exported[name]["unit"]),
-            *(_figure(exported[name], statistic) for statistic in _STATISTICS),
+            *(_figure(exported[name], statistic) for statistic in statistics),
         )
         for name in _ROWS
         if name in exported
     ]
-    lines = [table(("statistic", *_STATISTICS), rows).rstrip("\n")]
-    lines += [f"{error.count:,} × {error.kind}: {error.message}" for error in report.errors]
-    lines += [f"note: {note}" for note in report.notes]
-    return "\n".join(lines)
+    return table(("statistic", *statistics), rows).rstrip("\n")
 
 
 def sweep_table(reports: Sequence[BenchReport]) -> str:

@@ -195,8 +195,8 @@ class _Chat:
             return
         with contextlib.ExitStack() as opened:
             client = opened.enter_context(other_client(self._arguments, self._session.client, name))
-            require_formatter(self._arguments, client)
             check_model(same_server(opened, self._arguments, client), client)
+            require_formatter(self._arguments, client)
             self._session.use(client)
             self._stack.push(opened.pop_all())
         say(f"model: {client.model.server_name}; the conversation goes on with it")
@@ -264,8 +264,8 @@ def _file_errors(command: str, name: str) -> Iterator[Path]:
         yield Path(name).expanduser()
     except OSError as error:
         raise ConfigurationError(f"{command} {name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{command} {name}: this is not a saved conversation") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{command} {name}: {error.message}") from None
 
 
 def _edited(text: str) -> str:

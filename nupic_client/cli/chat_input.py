@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nupic_client.cli.terminal import read_lines, say
+from nupic_client.cli.stdin import read_lines
+from nupic_client.cli.terminal import say
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:

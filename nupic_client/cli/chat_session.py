@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
 import nupic_client
+from nupic_client._terminal import is_terminal
 from nupic_client.cli.answer import answer_output, stream_answer
 from nupic_client.cli.options import shows_reasoning
 from nupic_client.cli.report import summary
-from nupic_client.cli.terminal import is_interactive, is_terminal, printable, say
-from nupic_client.cli.tools import runner
+from nupic_client.cli.terminal import is_interactive, printable, say
+from nupic_client.cli.tools import runner, stream_tool_rounds
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from nupic_client.tools import Tool
 
 __all__ = ["ChatSession"]
-
-_ROUNDS = 8
-"""How often calls of tools are run for a message; then the model must answer."""
 
 
 class ChatSession:
@@ -136,19 +133,7 @@ class ChatSession:
 
         run = runner(self._tools, ask=self._asks, quiet=not self.switches["stats"], before=output.end)
         given = cast("GenerateOptions", {"tools": self._tools, **self._tool_choice, **options})
-        names = {tool.name for tool in self._tools}
-        rounds = self.conversation.stream_rounds(content, run_tools=run, max_tool_rounds=_ROUNDS, **given)
-        with contextlib.closing(rounds):
-            for stream in rounds:
-                answer = stream_answer(lambda stream=stream: stream, output.take)  # type: ignore[misc]
-                if answer.finish_reason == "cancelled" and (answer.tool_calls or not answer.text):
-                    # A call without a result, or a message without an answer, cannot be gone on with.
-                    raise KeyboardInterrupt
-                output.end()
-                for call in answer.tool_calls:
-                    if call.name not in names:
-                        say(printable(f"{call.name}: Error: there is no such tool, and the model is told"))
-        return answer
+        return stream_tool_rounds(self.conversation, content, given, run=run, output=output, take=output.take)
 
 
 def _line_end() -> str:

@@ -18,9 +18,10 @@ __all__ = ["SHELLS", "add_command", "script"]
 
 _EPILOG = """\
 examples:
-  bash  echo 'eval "$(nupic-client completion bash)"' >> ~/.bashrc
-  zsh   echo 'eval "$(nupic-client completion zsh)"' >> ~/.zshrc     (after compinit)
-  fish  nupic-client completion fish > ~/.config/fish/completions/nupic-client.fish
+  bash        echo 'eval "$(nupic-client completion bash)"' >> ~/.bashrc
+  zsh         echo 'eval "$(nupic-client completion zsh)"' >> ~/.zshrc     (after compinit)
+  fish        nupic-client completion fish > ~/.config/fish/completions/nupic-client.fish
+  powershell  Add-Content $PROFILE 'nupic-client completion powershell | Out-String | Invoke-Expression'
 """
 _PLACES = frozenset({"FILE", "INPUT", "OUTPUT", "PATH_OR_URL"})
 """How a value is called that is the name of a file."""
@@ -220,6 +221,70 @@ def _fish_option(program: str, condition: str, option: _Option) -> str:
     return f"complete -c {program} -n {condition} {names}{values[option.value]} -d {meaning}"
 
 
+def _powershell(program: str, commands: list[_Command], options: tuple[_Option, ...]) -> str:
+    """Return the script for PowerShell; where it finds no words, PowerShell completes files by itself."""
+    first = {command.name: command.help for command in commands}
+    first |= {name: option.help for option in options for name in option.names}
+    names = {
+        command.name: _powershell_words(
+            {name: option.help for option in command.options for name in option.names}
+        )
+        for command in commands
+    }
+    values = {
+        f"{command.name} {name}": _powershell_words(dict.fromkeys(option.words, option.help))
+        for command in commands
+        for option in command.options
+        for name in option.names
+        if option.value == "words"
+    }
+    words = {
+        command.name: _powershell_words(dict.fromkeys(command.words, command.help))
+        for command in commands
+        if command.words
+    }
+    return f"""\
+Register-ArgumentCompleter -Native -CommandName {program} -ScriptBlock {{
+    param($word, $line, $cursor)
+    $commands = {_powershell_words(first)}
+    $options = {_powershell_table(names)}
+    $values = {_powershell_table(values)}
+    $arguments = {_powershell_table(words)}
+    $before = @($line.CommandElements | Where-Object {{ $_.Extent.EndOffset -lt $cursor }} | ForEach-Object {{ "$_" }})
+    $found = $null
+    if ($before.Count -lt 2) {{ $found = $commands }}
+    elseif ($word.StartsWith('-')) {{ $found = $options[$before[1]] }}
+    elseif ($values.ContainsKey("$($before[1]) $($before[-1])")) {{ $found = $values["$($before[1]) $($before[-1])"] }}
+    else {{ $found = $arguments[$before[1]] }}
+    if ($null -eq $found) {{ return }}
+    foreach ($name in $found.Keys) {{
+        if ($name.StartsWith($word)) {{
+            [System.Management.Automation.CompletionResult]::new($name, $name, 'ParameterValue', $found[$name])
+        }}
+    }}
+}}
+"""
+
+
+def _powershell_table(entries: dict[str, str]) -> str:
+    lines = "".join(f"\n        {_powershell_text(name)} = {value}" for name, value in entries.items())
+    return f"@{{{lines}\n    }}"
+
+
+def _powershell_words(words: dict[str, str]) -> str:
+    """Return words with their meanings, which must not be empty."""
+    entries = (
+        f"{_powershell_text(word)} = {_powershell_text(meaning or word)}" for word, meaning in words.items()
+    )
+    return f"[ordered]@{{{'; '.join(entries)}}}"
+
+
+def _powershell_text(text: str) -> str:
+    # In ASCII: Windows PowerShell reads a program's output in the encoding of its console.
+    plain = text.replace("…", "...").encode("ascii", "replace").decode().replace("'", "''")
+    return f"'{plain}'"
+
+
 def _identifier(program: str) -> str:
     return "_" + re.sub(r"\W", "_", program)
 
@@ -228,5 +293,6 @@ SHELLS: dict[str, Callable[[str, list[_Command], tuple[_Option, ...]], str]] = {
     "bash": _bash,
     "zsh": _zsh,
     "fish": _fish,
+    "powershell": _powershell,
 }
 """The shells whose words can be completed."""

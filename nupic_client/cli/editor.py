@@ -11,7 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nupic_client.cli.terminal import is_terminal, typed_text
+from nupic_client._terminal import is_terminal
+from nupic_client.cli.stdin import typed_text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,7 @@ class _ToolkitEditor:
         )
 
     def ask(self, prompt: str) -> str:
-        return str(self._session.prompt(prompt))
+        return whole(self._session.prompt(prompt))
 
     def remember(self, text: str) -> None:
         self._history.add(text)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nupic_client.cli.connection import connect_inference
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import EMBEDDING_MODEL, add_server_arguments
-from nupic_client.cli.terminal import TextOutput, read_lines, shell_text
+from nupic_client.cli.stdin import read_lines, unnamed_lines
+from nupic_client.cli.terminal import TextOutput, shell_text
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def add_command(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "texts", nargs="+", type=shell_text, metavar="TEXT", help="a text; - reads the lines of stdin"
+        "texts",
+        nargs="*",
+        type=shell_text,
+        metavar="TEXT",
+        help="a text; - reads the lines of stdin. Without any, the lines of a pipe are read",
     )
     server = add_server_arguments(
         parser,
@@ -42,6 +47,7 @@ def add_command(commands: Any) -> None:
         limit="for each request (default: 600)",
     )
     server.add_argument(
+        "-m",
         "--model",
         default=EMBEDDING_MODEL,
         help="a friendly name or the server's own name (default: %(default)s)",
@@ -59,22 +65,30 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
     texts = _texts(arguments.texts)
+    some = list(itertools.islice(texts, _AT_ONCE))  # first: an embedded server is not started for no text
     output = TextOutput()
     with connect_inference(arguments) as client:
-        while some := list(itertools.islice(texts, _AT_ONCE)):
+        while some:
             for vector in client.embed(some, output=arguments.output):
                 # The shortest decimal that reads back as the same 32-bit number.
                 output.write(json.dumps([float(str(number)) for number in vector]) + "\n")
+            some = list(itertools.islice(texts, _AT_ONCE))
     return ExitCode.OK
 
 
 def _texts(given: list[str]) -> Iterator[str]:
+    if not given:
+        lines = unnamed_lines(missing="a text must be given, as an argument or on stdin")
+        yield from (_checked_line(number, line) for number, line in enumerate(lines, 1))
     for text in given:
         if text != "-":
             yield _checked(text, "a text is empty")
             continue
-        for number, line in enumerate(read_lines(), 1):
-            yield _checked(line, f"line {number} of stdin is empty")
+        yield from (_checked_line(number, line) for number, line in enumerate(read_lines(), 1))
+
+
+def _checked_line(number: int, line: str) -> str:
+    return _checked(line, f"line {number} of stdin is empty")
 
 
 def _checked(text: str, complaint: str) -> str:

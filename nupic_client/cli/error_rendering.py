@@ -47,6 +47,9 @@ _PROGRAM_WORDS = {
     r" or None(?: for no \w+)?(?=,| must|$|:)": "",
     r"give(?: the client)? signature=ModelSignature\(…\)(?:, or| as)? ?": "",
     r"\buse infer\(\w+\)(?:, which returns the array as it is)?": "use nupic-client infer",
+    r" in nupic_client\.prompts\.FAMILIES": ": nupic-client prompt --list shows all",
+    r": or give media_type=": "",
+    r"use infer_stream\(\) of InferenceClient, or generate\(\) for its text": "use nupic-client generate for its text",
     r", or (?:give )?an object of your own(?:, see [\w.]*\w)?": "",
 }
 """What is said of Python only, as patterns, and the words for a terminal."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nupic_client
 from nupic_client.cli.answer import AnswerOutput, answer_output, stream_answer
 from nupic_client.cli.connection import connect, formatter_is_known, require_formatter
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
@@ -19,13 +20,25 @@ from nupic_client.cli.options import (
 )
 from nupic_client.cli.report import as_json, summary
 from nupic_client.cli.stdin import prompt_text
-from nupic_client.cli.terminal import json_text, say, shell_text
+from nupic_client.cli.terminal import TextOutput, json_text, say, shell_text
+from nupic_client.cli.tools import (
+    add_tool_arguments,
+    call_lines,
+    check_knows_tools,
+    load_tools,
+    runner,
+    stream_tool_rounds,
+)
 from nupic_client.errors import ConfigurationError
 from nupic_client.messages import ImagePart, Message, system, user
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nupic_client.options import GenerateOptions
     from nupic_client.results import Event, Generation
     from nupic_client.streaming import StreamingClient
+    from nupic_client.tools import Tool
 
 __all__ = ["add_command", "run"]
 
@@ -73,10 +86,12 @@ def add_command(commands: Any) -> None:
         "if it does not fit (default: server)",
     )
     add_reasoning_argument(parser)
+    add_tool_arguments(parser, may_show=True)
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object at the end: text, finish_reason, usage, timing, model, request_id …",
+        help="print one JSON object at the end: text, finish_reason, usage, timing, model, request_id …; "
+        "with --tools also tool_calls, or as messages those that have run",
     )
     parser.set_defaults(run=run)
 
@@ -87,12 +102,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     Raises:
         NupicError: see `nupic_client.cli.exit_codes`.
     """
-    if arguments.raw and (arguments.system is not None or arguments.formatter is not None or arguments.image):
-        raise ConfigurationError(
-            "--raw must not be given with --system, --formatter or --image: it sends the prompt unchanged"
-        )
+    _check_together(arguments)
     check_markdown(asked=arguments.markdown)
     form = _form(arguments)
+    tools = load_tools(arguments)
     images = [ImagePart(image).loaded() for image in arguments.image]
     prompt = prompt_text(arguments.prompt, exact=arguments.raw)
     if not prompt.strip():
@@ -101,35 +114,87 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         reasoning=shows_reasoning(arguments) and not arguments.json,
         markdown=arguments.markdown and not arguments.json and not form,
     )
+    text = prompt.rstrip("\r\n")
+    content = [*images, text] if images else text
     with connect(arguments, **form) as client:
-        conversation = _conversation(prompt, images, arguments, client)
+        take = _ignore if arguments.json else output.take
+        more: dict[str, Any] = {}
         try:
-            if form:
-                generation = _generate_value(conversation, arguments, client, output)
+            if tools:
+                generation, more["messages"] = _generate_with_tools(
+                    content, tools, arguments, client, output, take
+                )
+            elif form:
+                generation = _generate_value(
+                    _asked(prompt, content, arguments, client), arguments, client, output
+                )
             else:
-                take = _ignore if arguments.json else output.take
-                generation = stream_answer(lambda: client.stream(conversation), take)
+                asked = _asked(prompt, content, arguments, client)
+                generation = stream_answer(lambda: client.stream(asked), take)
         finally:
             output.end()
     if arguments.json:
-        output.write(as_json(generation) + "\n")
-    elif not arguments.quiet:
+        output.write(as_json(generation, **more) + "\n")
+        return _code(generation)
+    if generation.tool_calls:
+        TextOutput().write(call_lines(generation))
+    if not arguments.quiet:
         say(summary(generation))
+    return _code(generation)
+
+
+def _code(generation: Generation) -> ExitCode:
     return ExitCode.INTERRUPTED if generation.finish_reason == "cancelled" else ExitCode.OK
+
+
+def _check_together(arguments: argparse.Namespace) -> None:
+    if arguments.raw and (
+        arguments.system is not None or arguments.formatter is not None or arguments.image or arguments.tools
+    ):
+        raise ConfigurationError(
+            "--raw must not be given with --system, --formatter, --image or --tools: it sends the prompt unchanged"
+        )
+    if arguments.tools and arguments.json_schema is not None:
+        raise ConfigurationError(
+            "--json-schema must not be given with --tools: the server would keep the model from calling"
+        )
 
 
 def _ignore(event: Event) -> None:
     """Print no chunk: with --json the text is in the object at the end."""
 
 
+def _generate_with_tools(
+    content: Any,
+    tools: Sequence[Tool],
+    arguments: argparse.Namespace,
+    client: StreamingClient,
+    output: AnswerOutput,
+    take: Callable[[Event], object],
+) -> tuple[Generation, list[dict[str, Any]]]:
+    """Generate an answer, with calls that are run or not; return it and the messages before it: calls and results."""
+    require_formatter(arguments, client)
+    check_knows_tools(client)
+    conversation = nupic_client.Conversation(client, system=arguments.system)
+    options: GenerateOptions = {"tools": tools}
+    if arguments.tool_choice is not None:
+        options["tool_choice"] = arguments.tool_choice
+    run: Any = False
+    if not arguments.no_run_tools:
+        run = runner(tools, ask=not arguments.yes_tools, quiet=arguments.quiet, before=output.end)
+    generation = stream_tool_rounds(conversation, content, options, run=run, output=output, take=take)
+    between = conversation.messages[1:-1]
+    return generation, [message.as_dict() for message in between]
+
+
 def _generate_value(
-    conversation: str | list[Message],
+    asked: str | list[Message],
     arguments: argparse.Namespace,
     client: StreamingClient,
     output: AnswerOutput,
 ) -> Generation:
     """Generate JSON and print it once it has been checked: stdout never has a part of it, or what does not fit."""
-    generation = client.generate(conversation)
+    generation = client.generate(asked)
     if not arguments.json:
         if generation.reasoning:
             output.think(generation.reasoning)
@@ -167,14 +232,12 @@ def _refused(message: str) -> ConfigurationError:
     return ConfigurationError(message, parameter="response_format")
 
 
-def _conversation(
-    prompt: str, images: list[ImagePart], arguments: argparse.Namespace, client: StreamingClient
+def _asked(
+    prompt: str, content: Any, arguments: argparse.Namespace, client: StreamingClient
 ) -> str | list[Message]:
     if arguments.raw:
         return prompt
-    text = prompt.rstrip("\r\n")
-    if arguments.system is None and not images:
-        return [user(text)] if formatter_is_known(arguments, client) else prompt
+    if arguments.system is None and isinstance(content, str):
+        return [user(content)] if formatter_is_known(arguments, client) else prompt
     require_formatter(arguments, client)
-    question = user([*images, text] if images else text)
-    return [question] if arguments.system is None else [system(arguments.system), question]
+    return [user(content)] if arguments.system is None else [system(arguments.system), user(content)]

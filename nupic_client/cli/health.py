@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from nupic_client._terminal import is_terminal
 from nupic_client.cli.connection import server_client
 from nupic_client.cli.error_rendering import error_text
 from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.options import add_server_arguments
 from nupic_client.cli.presence import why_not_ready
-from nupic_client.cli.terminal import TextOutput, complain, json_text, printable
+from nupic_client.cli.terminal import TextOutput, complain, json_text, printable, say
 from nupic_client.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_command", "run"]
 
+_UNSAID = 1.0
+"""Seconds of waiting that nobody needs to be told of."""
 _EPILOG = """\
 exit codes:
   0    everything asked for is ready, on each of the servers
@@ -49,7 +53,7 @@ def add_command(commands: Any) -> None:
         parser, title="server and model", otherwise="", limit="for each call (default: 30)"
     )
     server.add_argument(
-        "--model", default="", help="also ask for this model: a friendly name or the server's own"
+        "-m", "--model", default="", help="also ask for this model: a friendly name or the server's own"
     )
     parser.add_argument(
         "--wait",
@@ -93,8 +97,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     with contextlib.ExitStack() as stack:
         client = server_client(stack, arguments)
         if arguments.wait:
-            with contextlib.suppress(DeadlineExceededError):
-                client.wait_until_ready(arguments.model, arguments.wait)
+            _wait(client, arguments.model, arguments.wait)
         try:
             each = client.each()
         except ConnectionFailedError as error:
@@ -106,6 +109,19 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             codes.append(_report(one, arguments))
     # Of several servers, some may be reached.
     return codes[0] if len(set(codes)) == 1 else ExitCode.FAILED
+
+
+def _wait(client: nupic_client.ServerClient, model: str, seconds: float) -> None:
+    """Wait until everything is ready, and tell who looks on after a moment; who asks afterwards learns what is not."""
+    unsaid = min(_UNSAID, seconds)
+    with contextlib.suppress(DeadlineExceededError):
+        client.wait_until_ready(model, unsaid)
+        return
+    if seconds > unsaid:
+        if is_terminal(sys.stderr):
+            say(f"waiting up to {seconds:g} s for {client.url} …")
+        with contextlib.suppress(DeadlineExceededError):
+            client.wait_until_ready(model, seconds - unsaid)
 
 
 def _report(client: nupic_client.ServerClient, arguments: argparse.Namespace) -> ExitCode:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nupic_client.cli.connection import connect_inference, same_server
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_server_arguments
-from nupic_client.cli.terminal import TextOutput, json_text, read_text, shell_text
+from nupic_client.cli.stdin import read_text
+from nupic_client.cli.terminal import TextOutput, json_text, shell_text
 from nupic_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def add_command(commands: Any) -> None:
     server = add_server_arguments(
         parser, title="server and model", otherwise="", limit="for the request (default: 600)"
     )
-    server.add_argument("--model", required=True, help="a friendly name or the server's own name")
+    server.add_argument("-m", "--model", required=True, help="a friendly name or the server's own name")
     parser.add_argument(
         "--output", action="append", metavar="NAME", help="print this output only; may be repeated"
     )
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _name_and_value(text: str) -> tuple[str, str]:
     name, separator, value = shell_text(text).partition("=")
     if not separator or not name:
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, not {text!r}")
     return name, value
 
 
@@ -89,7 +90,8 @@ def _inputs_of_file(name: str) -> Mapping[str, Any]:
     except OSError as error:
         raise ConfigurationError(f"--json-input: cannot read {name}: {error.strerror or error}") from None
     except ValueError as error:
-        raise ConfigurationError(f"--json-input must be JSON, and {name} is not: {error}") from None
+        place = "stdin" if name == "-" else name
+        raise ConfigurationError(f"--json-input must be JSON, and {place} is not: {error}") from None
     if not isinstance(inputs, dict):
         raise ConfigurationError(
             f"--json-input must be a JSON object with the inputs by name, not {type(inputs).__name__}"

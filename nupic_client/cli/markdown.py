@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.segment import Segment
 
-__all__ = ["MarkdownOutput", "check_markdown", "split_blocks"]
+__all__ = ["Blocks", "MarkdownOutput", "check_markdown"]
 
 _PER_SECOND = 10
 _STYLES = {"markdown.code": "bold cyan", "markdown.code_block": "cyan"}
 """Without backgrounds, which fit to dark terminals only."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_PART = re.compile(r"[^\n]*\n|[^\n]+")
+_SCREENS = 8
+"""How much of the end of a long block is drawn as it grows, in screens of text: a paragraph's lines are drawn as fewer."""
 
 
 def check_markdown(*, asked: bool) -> None:
@@ -48,7 +51,7 @@ class MarkdownOutput(AnswerOutput):
 
         super().__init__(reasoning=reasoning)
         self._begun = False
-        self._rest = ""
+        self._blocks = Blocks()
         self._console: Any = Console(highlight=False, emoji=False, theme=Theme(_STYLES))
         self._live: Any = Live(
             console=self._console,
@@ -63,8 +66,7 @@ class MarkdownOutput(AnswerOutput):
     def write(self, text: str) -> None:
         """Draw a chunk of the answer; raises as `take`."""
         self.end_thinking()
-        self._rest += shown_on_stdout(text)
-        complete, self._rest = split_blocks(self._rest)
+        complete = self._blocks.take(shown_on_stdout(text))
         with writing():
             if not self._begun:
                 self._begun = True
@@ -77,7 +79,7 @@ class MarkdownOutput(AnswerOutput):
         """Draw what is left once and for all; raises as `take`."""
         if self._begun:
             self._begun = False
-            rest, self._rest = self._rest, ""
+            rest, self._blocks = self._blocks.rest, Blocks()
             with writing():
                 self._live.stop()
                 self._print(rest)
@@ -88,8 +90,10 @@ class MarkdownOutput(AnswerOutput):
 
         The cursor is on an empty line after it: what the terminal itself shows of Ctrl-C must not change a line.
         """
-        lines = self._lines(self._rest)
-        return _segments(lines[-max(self._console.height - 3, 1) :], last=" ")
+        width, height = self._console.size
+        most = _SCREENS * height
+        lines = self._lines(self._blocks.tail(most, most * width))
+        return _segments(lines[-max(height - 3, 1) :], last=" ")
 
     def _print(self, text: str) -> None:
         lines = self._lines(text)
@@ -130,22 +134,58 @@ def _segments(lines: list[list[Segment]], last: str = "") -> RenderableType:
     return Segments([*shown, Segment(last)])
 
 
-def split_blocks(text: str) -> tuple[str, str]:
-    """Return the blocks of a Markdown text that nothing can change any more, and the rest.
+class Blocks:
+    """The blocks that nothing can change any more, of a Markdown text that arrives in chunks.
 
-    A block ends with an empty line, outside of code, that is followed by a line without an indent.
+    Each line is looked at once, however small the chunks are. A block ends with an empty line, outside of code, that is
+    followed by a line without an indent.
     """
-    fence = ""
-    place = end = 0
-    was_empty = False
-    for line in text.splitlines(keepends=True):
-        if was_empty and not fence and line.strip() and not line[0].isspace():
-            end = place
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._line: list[str] = []
+        """The chunks of the line that has no end yet."""
+        self._fence = ""
+        self._opened = 0
+        """The number of the line that began the code."""
+        self._was_empty = False
+
+    @property
+    def rest(self) -> str:
+        """The text since the last block that is complete."""
+        return "".join([*self._lines, *self._line])
+
+    def take(self, text: str) -> str:
+        """Take a chunk and return the blocks that are complete with it."""
+        complete: list[str] = []
+        for part in _PART.findall(text):
+            if not self._line and self._was_empty and not part[0].isspace():
+                complete += self._lines
+                self._lines = []
+            self._line.append(part)
+            if part.endswith("\n"):
+                line = "".join(self._line)
+                self._line = []
+                self._lines.append(line)
+                self._see(line)
+        return "".join(complete)
+
+    def tail(self, lines: int, characters: int) -> str:
+        """Return the end of the rest, at most so many lines and characters; in code, after the line that says so."""
+        kept: list[str] = []
+        left = characters
+        for line in reversed([*self._lines[-lines:], "".join(self._line[-characters:])]):
+            if left <= 0:
+                break
+            kept.append(line[-left:])
+            left -= len(line)
+        is_cut = self._fence and self._opened < len(self._lines) + 1 - len(kept)
+        return "".join([self._lines[self._opened] if is_cut else "", *reversed(kept)])
+
+    def _see(self, line: str) -> None:
         mark = _FENCE.match(line)
-        if mark and not fence:
-            fence = mark[1]
-        elif mark and line.strip().startswith(fence) and not line.strip().strip(fence[0]):
-            fence = ""
-        was_empty = not line.strip() and not fence
-        place += len(line)
-    return text[:end], text[end:]
+        if mark and not self._fence:
+            self._fence, self._opened = mark[1], len(self._lines) - 1
+        elif mark and line.strip().startswith(self._fence) and not line.strip().strip(self._fence[0]):
+            self._fence = ""
+        self._was_empty = not line.strip() and not self._fence

@@ -73,8 +73,15 @@ def add_server_arguments(
     return server
 
 
-def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that generates text."""
+def add_generation_arguments(
+    parser: argparse.ArgumentParser, *, quiet: str = "do not print the figures after an answer"
+) -> None:
+    """Add the options of every command that generates text.
+
+    Args:
+        parser: the parser of the command.
+        quiet: describes what is left out with ``--quiet``.
+    """
     server = add_server_arguments(
         parser,
         title="server and model",
@@ -119,7 +126,7 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--repetition-penalty", type=float, metavar="X", help="1 switches it off")
     sampling.add_argument("--presence-penalty", type=float, metavar="X", help="-2 to 2")
     sampling.add_argument("--frequency-penalty", type=float, metavar="X", help="-2 to 2")
-    parser.add_argument("--quiet", action="store_true", help="do not print the figures after an answer")
+    parser.add_argument("--quiet", action="store_true", help=quiet)
 
 
 def add_model_argument(group: argparse._ActionsContainer, what: str) -> None:
@@ -197,7 +204,7 @@ def _metadata(text: str) -> tuple[str, str | bytes]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         # The text is not shown: it may be a secret.
-        raise argparse.ArgumentTypeError("expected KEY=VALUE")
+        raise argparse.ArgumentTypeError("must be KEY=VALUE")
     return name, value.encode() if name.endswith("-bin") else value
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from nupic_client._terminal import is_terminal
 from nupic_client._version import __version__
 from nupic_client.cli import (
     batch,
@@ -28,6 +30,7 @@ from nupic_client.cli.terminal import (
     complain,
     finish_stdout,
     prepare_stdout,
+    say,
 )
 from nupic_client.cli.usage import Parser
 from nupic_client.errors import NupicError
@@ -36,6 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main", "parser"]
+
+
+_EXAMPLES = """\
+examples:
+  nupic-client generate "Why is the sky blue?"      where no server runs, an embedded one does
+  git diff | nupic-client generate -s "Write a commit message."
+  nupic-client chat --url gpu:8001 --model llama3
+  nupic-client COMMAND --help                       explains a command
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # gRPC's C core reads this at import; by default it logs to stderr when a server goes away.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    prepare_stdout()  # first: --help is written by argparse
     try:
         code = _run(parser().parse_args(argv))
         return code if finish_stdout() else ExitCode.FAILED
@@ -61,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(error.message)
         return ExitCode.FAILED
     except KeyboardInterrupt:
+        if is_terminal(sys.stderr):
+            say("")  # the terminal shows ^C, and the shell's prompt has a line of its own
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader has closed the pipe, as in `nupic-client generate … | head`.
@@ -69,7 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    prepare_stdout()
     try:
         code: int = arguments.run(arguments)
     except OutputError:
@@ -85,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="nupic-client",
         description="Stream language models from the NuPIC Inference Server and any NVIDIA Triton.",
-        epilog=EPILOG,
+        epilog=f"{_EXAMPLES}\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

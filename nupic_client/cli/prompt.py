@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nupic_client
+from nupic_client._terminal import is_terminal
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
 from nupic_client.cli.options import add_model_argument
-from nupic_client.cli.stdin import prompt_text
+from nupic_client.cli.stdin import prompt_text, read_text
 from nupic_client.cli.table import table
 from nupic_client.cli.terminal import (
     TextOutput,
     colours,
     printable,
-    read_text,
     say,
     shell_text,
     shown_on,
@@ -52,7 +52,7 @@ def add_command(commands: Any) -> None:
         "text",
         nargs="*",
         type=shell_text,
-        help="the user's message; - is stdin, which is read without a text, too",
+        help="the user's message; - is stdin. What is piped in is read without -, too, and comes first",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--family", metavar="FAMILY", help="a family or an alias of one, such as llama3")
@@ -173,11 +173,9 @@ def _conversation(arguments: argparse.Namespace) -> list[Message]:
             raise ConfigurationError(
                 "--system must not be given with --messages that begin with a system message: leave it out"
             )
-    elif arguments.text:
-        text = " ".join(read_text() if word == "-" else word for word in arguments.text)
-        messages = [user(text.rstrip("\r\n") if "-" in arguments.text else text)]
     else:
-        messages = [user(prompt_text([], missing="a text or --messages must be given").rstrip("\r\n"))]
+        text = prompt_text(arguments.text, missing="a text or --messages must be given")
+        messages = [user(text.rstrip("\r\n"))]
     return messages if arguments.system is None else [system(arguments.system), *messages]
 
 
@@ -215,7 +213,7 @@ def _write_bytes(prompt: str) -> None:
     """Write a prompt to stdout as bytes, so that a newline stays one character on every system."""
     with writing():
         stream = getattr(sys.stdout, "buffer", None)
-        if stream is None or sys.stdout.isatty():  # text only
+        if stream is None or is_terminal(sys.stdout):  # text only
             sys.stdout.write(shown_on(sys.stdout, prompt))
         else:
             # Arguments that are not UTF-8 have surrogates in place of their bytes.

@@ -6,7 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from nupic_client.cli.terminal import is_interactive, is_terminal, say, shown_on
+from nupic_client._terminal import is_terminal
+from nupic_client.cli.terminal import is_interactive, say, shown_on
 
 if TYPE_CHECKING:
     from typing import TextIO

@@ -11,10 +11,11 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nupic_client import local
+from nupic_client._terminal import is_terminal
 from nupic_client.cli.connection import embedded_server
 from nupic_client.cli.credentials import add_token_arguments, token_of
 from nupic_client.cli.exit_codes import EPILOG, ExitCode
-from nupic_client.cli.terminal import is_terminal, say
+from nupic_client.cli.terminal import say
 from nupic_client.config import DEFAULT_URL
 from nupic_client.errors import ConfigurationError
 from nupic_client.local.progress import ProgressLine

@@ -1,4 +1,4 @@
-"""Reading from and writing to the terminal: text on stdout, everything else on stderr, prompts from stdin."""
+"""What is written, to a terminal or elsewhere: text on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from nupic_client._terminal import is_terminal
 from nupic_client.display import HIDDEN, printable, printable_lines
-from nupic_client.errors import ConfigurationError, NupicError
+from nupic_client.errors import NupicError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import TextIO
 
 __all__ = [
@@ -23,26 +24,17 @@ __all__ = [
     "abandon_stdout",
     "colours",
     "complain",
-    "decoded",
     "finish_stdout",
     "is_interactive",
-    "is_terminal",
     "json_text",
     "prepare_stdout",
     "printable",
-    "read_lines",
-    "read_text",
     "say",
     "shell_text",
     "shown_on",
     "shown_on_stdout",
-    "typed_text",
     "writing",
 ]
-
-_PROMPT = ">>> "
-_BYTE_ORDER_MARK = "\ufeff"
-"""What some programs of Windows put before UTF-8."""
 
 
 class OutputError(NupicError):
@@ -174,14 +166,6 @@ def shown_on_stdout(text: str) -> str:
     return text if sys.stdout is None else shown_on(sys.stdout, text)
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is there, is open and is a terminal."""
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # it is closed
-        return False
-
-
 def is_interactive() -> bool:
     """Return whether the input is typed at a terminal."""
     return is_terminal(sys.stdin)
@@ -195,119 +179,3 @@ def shell_text(argument: str) -> str:
         with contextlib.suppress(UnicodeError):
             return os.fsencode(argument).decode()
     return argument
-
-
-def read_text(*, exact: bool = False) -> str:
-    """Return all of stdin, which is UTF-8 whatever the machine's own encoding is.
-
-    Args:
-        exact: leave the ends of lines as they are; otherwise they become newlines.
-
-    Raises:
-        ConfigurationError: it is not text.
-    """
-    stdin = _stdin()
-    if is_interactive() or not hasattr(stdin, "buffer"):
-        with _typing():
-            return stdin.read()
-    return decoded(stdin.buffer.read(), exact=exact)
-
-
-def decoded(data: bytes, *, exact: bool = False) -> str:
-    """Return the text of what stdin had; see `read_text`."""
-    text = _decoded(data, line=1).removeprefix(_BYTE_ORDER_MARK)
-    return text if exact else text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def read_lines(lost: Callable[[ConfigurationError], object] | None = None) -> Iterator[str]:
-    """Yield the lines of stdin without their ends: typed at a prompt, which Ctrl-C does not leave, or piped as UTF-8.
-
-    Args:
-        lost: called for a line that is not text, which is left out.
-
-    Raises:
-        ConfigurationError: a line is not text, and there is no ``lost``.
-    """
-    lines = _typed_lines() if is_interactive() else _piped_lines()
-    for line in lines:
-        if isinstance(line, str):
-            yield line
-        elif lost is None:
-            raise line
-        else:
-            lost(line)
-
-
-def _piped_lines() -> Iterator[str | ConfigurationError]:
-    stdin = _stdin()
-    if not hasattr(stdin, "buffer"):
-        yield from (line.rstrip("\r\n") for line in stdin)
-        return
-    for number, line in enumerate(stdin.buffer, 1):
-        try:
-            text = _decoded(line, line=number)
-        except ConfigurationError as error:
-            yield error
-            continue
-        yield (text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text).rstrip("\r\n")
-
-
-def _typed_lines() -> Iterator[str | ConfigurationError]:
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401, PLC0415 - gives input() line editing; Windows has no such module
-    while True:
-        try:
-            line = typed_text(_PROMPT)
-        except ConfigurationError as error:
-            yield error
-        except EOFError:
-            say("")
-            return
-        except KeyboardInterrupt:
-            say("\n(Ctrl-D leaves)")
-        else:
-            yield line
-
-
-def typed_text(prompt: str) -> str:
-    """Return a line that is typed at a prompt, without its end.
-
-    Raises:
-        ConfigurationError: it is not text.
-        EOFError: there is no more.
-        KeyboardInterrupt: Ctrl-C in place of it.
-    """
-    with _typing():
-        if is_terminal(sys.stdout):
-            return input(prompt)
-        sys.stderr.write(prompt)  # stdout is for answers only
-        sys.stderr.flush()
-        return input()
-
-
-def _stdin() -> TextIO:
-    if sys.stdin is None:
-        raise ConfigurationError("stdin must be open, not closed")
-    return sys.stdin
-
-
-def _decoded(data: bytes, *, line: int) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line += data.count(b"\n", 0, error.start)
-        place = error.start - (data.rfind(b"\n", 0, error.start) + 1)
-        raise ConfigurationError(
-            f"stdin must be UTF-8 text, not with byte 0x{data[error.start]:02x} at position {error.start} (line {line},"
-            f" byte {place + 1}): convert it, as iconv -f latin1 -t utf-8 does"
-        ) from None
-
-
-@contextlib.contextmanager
-def _typing() -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"the line must be {error.encoding} text, as the terminal's locale says: {error.reason}"
-        ) from None

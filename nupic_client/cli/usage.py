@@ -34,8 +34,19 @@ class Parser(argparse.ArgumentParser):
         self._given = list(sys.argv[1:] if args is None else args)
         found, rest = super().parse_known_args(args, namespace)
         if rest and not commands_of(self):
-            self.error(f"unexpected argument {rest[0]!r}: a text with blanks must be between quotes")
+            if not self._took(rest, found):
+                self.error(f"unexpected argument {rest[0]!r}: a text with blanks must be between quotes")
+            rest = []
         return found, rest
+
+    def _took(self, rest: list[str], found: Any) -> bool:
+        """Take further words of an argument that takes several: argparse leaves those that options stand between."""
+        many = [action for action in self._actions if action.nargs == "*" and not action.option_strings]
+        if not many or set(rest) & set(self._given_options()):
+            return False
+        words = [word for word in rest if word != "--"]
+        getattr(found, many[0].dest).extend(self._get_value(many[0], word) for word in words)
+        return True
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and end with the code for that."""
@@ -64,6 +75,8 @@ class Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in choices]
         near = did_you_mean(value, known)
         if isinstance(choices, dict):
+            elsewhere = _ELSEWHERE.get(value)
+            near = f"did you mean {elsewhere!r}? " if elsewhere else near
             self.error(f"there is no command {value!r}: {near}the commands are {', '.join(known)}")
         raise argparse.ArgumentError(
             action, f"must be one of {listed(known)}, not {value!r}: {near}".rstrip(": ")
@@ -94,10 +107,26 @@ class Parser(argparse.ArgumentParser):
         return f": {suggestion}" if suggestion else ""
 
 
+_ELSEWHERE = {
+    "help": "--help",
+    "version": "--version",
+    "list": "models",
+    "ls": "models",
+    "run": "chat",
+    "ask": "generate",
+    "complete": "generate",
+    "ping": "health",
+    "status": "health",
+    "embeddings": "embed",
+    "completions": "completion",
+}
+"""Commands of other programs for language models, and what they are called here."""
 _BETTER_WORDS = {
     r"^argument (?:-\w/)?(--[\w-]+): expected one argument$": r"\1 must have a value",
-    r"^argument (?:-\w/)?(--[\w-]+): not allowed": r"\1 is not allowed",
+    r"^argument (?:-\w/)?(--[\w-]+): not allowed with argument (?:-\w/)?(.+)$": r"\1 must not be given with \2",
     r"^argument (?:-\w/)?(--[\w-]+): (?=must )": r"\1 ",
+    r"-\w/(?=--)": "",
+    r"^argument (\w+): (?=must )": r"\1 ",
     r"^argument (?:-\w/)?": "",
 }
 """The beginnings of argparse's texts, and those of the rest of this program."""

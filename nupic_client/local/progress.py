@@ -6,10 +6,8 @@ import contextlib
 import logging
 import sys
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from typing import TextIO
+from nupic_client._terminal import is_terminal
 
 __all__ = ["ProgressLine", "ProgressLog", "default_progress"]
 
@@ -23,7 +21,7 @@ _PHASES = {
 
 def default_progress() -> ProgressLine | ProgressLog:
     """Return what shows the progress where the caller shows none: on a terminal a line, else lines of the log."""
-    return ProgressLine() if _is_terminal(sys.stderr) else ProgressLog()
+    return ProgressLine() if is_terminal(sys.stderr) else ProgressLog()
 
 
 class ProgressLine:
@@ -45,7 +43,7 @@ class ProgressLine:
             if self._ended:
                 return
             line = _words(what, total)
-            if not _is_terminal(sys.stderr):
+            if not is_terminal(sys.stderr):
                 if what != self._phase:
                     _write(f"{line}\n")
             else:
@@ -56,7 +54,7 @@ class ProgressLine:
     def end(self) -> None:
         """End the redrawn line, if there is one; nothing is drawn after it."""
         with self._lock:
-            if self._phase and not self._ended and _is_terminal(sys.stderr):
+            if self._phase and not self._ended and is_terminal(sys.stderr):
                 _write("\n")
             self._ended = True
 
@@ -79,13 +77,6 @@ class ProgressLog:
 
 def _words(what: str, total: int) -> str:
     return f"{_PHASES.get(what, what)} ({total / 1e6:.0f} MB, only this once)"
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # it is closed
-        return False
 
 
 def _write(text: str) -> None:

@@ -284,3 +284,16 @@ def test_what_was_not_measured_has_no_row():
     assert "Request latency (ms)" in figures(report)
     row = sweep_table([report]).splitlines()[1].split()
     assert row[:8] == ["4", "2.00", "-", "-", "-", "-", "-", "200.00"]
+
+
+def test_a_narrow_terminal_gets_the_statistics_that_have_a_place():
+    whole = figures(REPORT)
+    widest = max(map(len, whole.splitlines()))
+    assert figures(REPORT, widest) == whole
+    narrow = figures(REPORT, widest - 1).splitlines()
+    assert narrow[0].split()[:5] == ["statistic", "avg", "min", "max", "p99"]
+    assert "p75" not in narrow[0]
+    assert "not shown on so narrow a terminal: p75; --json has them" in narrow
+    narrowest = figures(REPORT, 1).splitlines()
+    assert narrowest[0].split() == ["statistic", "avg", "p50"]
+    assert "not shown on so narrow a terminal: min, max, p99, p95, p90, p75; --json has them" in narrowest

@@ -144,7 +144,7 @@ def test_a_conversation_is_saved_and_gone_on_with(chat, server, tmp_path):
         ("/load {folder}/none.json", "No such file"),
         ("/save {folder}/none/talk.json", "No such file"),
         ("/load {folder}", "Is a directory"),
-        ("/load {folder}/text.json", "this is not a saved conversation"),
+        ("/load {folder}/text.json", "text.json: this is not a saved conversation: Expecting value"),
         ("/load {folder}/bytes.json", "this is not a saved conversation"),
     ],
 )

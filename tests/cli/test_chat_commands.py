@@ -107,7 +107,6 @@ def test_options_are_set_and_taken_back(chat, server):
         ("/set reasoning maybe", "reasoning must be show or hide, not 'maybe'"),
         ("/edit", "/edit must be used at a terminal"),
         ("/model gpt.streaming", "the prompt format of model 'gpt.streaming' is not known"),
-        ("/model nosuch", "the prompt format of model 'nosuch' is not known"),
     ],
 )
 def test_what_a_command_does_not_take(chat, line, words):
@@ -147,6 +146,12 @@ def test_a_model_that_is_not_there_changes_nothing(main, typed, capsys, server):
         "the server has no model 'nosuch.streaming' that answers: the models that stream there are 'gpt"
         in (capsys.readouterr().err)
     )
+
+
+def test_a_model_that_is_not_there_needs_no_formatter(main, typed, capsys, server):
+    typed(b"/model nosuch\n")
+    assert main("chat", "--url", server.url) == 1
+    assert "the server has no model 'nosuch' that answers" in capsys.readouterr().err
 
 
 def test_a_lora_adapter_and_a_backend_are_sent_to(main, server, capsys):

@@ -9,6 +9,8 @@ import pytest
 from cli.processes import CLI, WITH_EXTRAS, Terminal
 
 from nupic_client.cli.chat_input import BlockReader
+from nupic_client.cli.stdin import whole
+from nupic_client.errors import ConfigurationError
 from nupic_client.testing import silence
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
@@ -213,3 +215,24 @@ def test_nobody_is_greeted_before_server_and_model_are_there(server, free_port, 
         assert terminal.wait() == code
         assert "/help lists the commands" not in terminal.screen.text
         assert words in terminal.screen.text
+
+
+@slow
+@posix
+def test_what_is_typed_is_utf_8_in_a_locale_that_lacks_it(server):
+    changes = {**WITH_EXTRAS, "PYTHONIOENCODING": "ascii:surrogateescape", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    with Terminal([*CLI, "chat", "--url", server.url, "--quiet"], **changes) as terminal:
+        terminal.screen.wait_for(">>>")
+        terminal.type("grün 中\n")
+        server.wait_for_requests(timeout=60)
+        terminal.screen.wait_for("Hello, world!")
+        terminal.type("/exit\n")
+        assert terminal.wait() == 0
+    assert "<|im_start|>user\ngrün 中<|im_end|>" in server.requests[0].prompt
+
+
+def test_a_line_is_whole():
+    assert whole("a \ud800") == "a \ud800"  # the client says what is wrong with it
+    assert whole("gr\udcc3\udcbcn 中") == "grün 中"
+    with pytest.raises(ConfigurationError, match="the line must be utf-8 text"):
+        whole("gr\udcfcn")

@@ -157,7 +157,7 @@ def test_a_token_may_go_over_a_network_that_protects_it(main, capsys, monkeypatc
 def test_both_places_for_a_token_do_not_go_together(main, capsys):
     with pytest.raises(SystemExit):
         main("models", "--token-file", "token", "--token-env", "X")
-    assert "not allowed with argument" in capsys.readouterr().err
+    assert "must not be given with" in capsys.readouterr().err
 
 
 def test_a_token_is_no_argument():

@@ -59,7 +59,7 @@ def refused(main, capsys):
         (["--timeout", "0"], "--timeout must be a positive number"),
         (["--stop", ""], "--stop must be a non-empty string"),
         (["--metadata", "Bad Name=1"], "--metadata names must be lowercase letters"),
-        (["--formatter", "klingon"], "klingon"),
+        (["--formatter", "klingon"], "more: nupic-client prompt --list shows all"),
         (["--raw", "--system", "Be brief."], "--raw must not be given with"),
         (["--raw", "--formatter", "chatml"], "--raw must not be given with"),
         (["--model", "gpt.streaming", "--system", "Be brief."], "give --formatter and a family"),
@@ -82,12 +82,12 @@ def test_arguments_that_do_not_parse(refused):
     )
     assert "--top-p must be a number, not 'x'" in refused("chat", "--top-p", "x")
     assert "--timeout must have a value" in refused("chat", "--timeout")
-    assert "not allowed with argument --local" in refused("generate", "--local", "--url", "a:1", "Hi")
+    assert "must not be given with --local" in refused("generate", "--local", "--url", "a:1", "Hi")
 
 
 def test_a_secret_is_not_shown(refused):
     error = refused("generate", "--metadata", "token:s3cret", "Hi")
-    assert "expected KEY=VALUE" in error
+    assert "--metadata must be KEY=VALUE" in error
     assert "s3cret" not in error
 
 

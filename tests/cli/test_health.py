@@ -1,9 +1,11 @@
 """`nupic-client health`."""
 
 import json
+import sys
 import threading
 
 import pytest
+from cli.processes import CLI, Terminal
 
 from nupic_client.testing import FakeTriton
 
@@ -115,3 +117,14 @@ def test_of_several_servers_some_may_be_away(main, capsys):
         assert f"server  {one.url}" in shown.out
         assert gone.url in shown.err
     assert main("health", "--url", f"{one.url},{gone.url}") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_who_waits_at_a_terminal_is_told_and_ctrl_c_ends_its_line(free_port):
+    url = f"127.0.0.1:{free_port}"
+    with Terminal([*CLI, "health", "--url", url, "--wait", "600"]) as terminal:
+        terminal.screen.wait_for(f"waiting up to 600 s for {url} …")
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+    assert terminal.screen.text.endswith("^C\n")

@@ -60,7 +60,7 @@ def test_inputs_from_json(run, tensors, typed, tmp_path):
         (["--input", "nope=1"], "has no input 'nope'"),
         (["--input", "nope=one"], "has no input 'nope'"),
         (["--json-input", "/nowhere.json"], "cannot read /nowhere.json: No such file"),
-        (["--json-input", "-"], "--json-input must be JSON, and - is not"),
+        (["--json-input", "-"], "--json-input must be JSON, and stdin is not"),
         (["--input", "x=1", "--output", "y"], "'y'"),
     ],
 )
@@ -82,7 +82,15 @@ def test_arguments_that_argparse_refuses(main, capsys):
     for arguments in ([], ["--input", "x"], ["--input", "=1"], ["--input", "a=1", "--json-input", "-"]):
         with pytest.raises(SystemExit, match="2"):
             main("infer", "--model", "echo", *arguments)
-    assert "expected NAME=VALUE, not 'x'" in capsys.readouterr().err
+    assert "--input must be NAME=VALUE, not 'x'" in capsys.readouterr().err
+
+
+def test_a_model_that_streams_has_a_command_of_its_own(run, server):
+    code, _, err = run("infer", "--url", server.url, "-m", "smollm2.streaming", "--input", "text_input=hi")
+    assert code == 2
+    assert err.endswith(
+        "must answer at once, not stream (it is decoupled): use nupic-client generate for its text\n"
+    )
 
 
 @pytest.mark.model

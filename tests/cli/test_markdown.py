@@ -9,7 +9,8 @@ import sys
 import pytest
 from cli.processes import CLI, WITH_EXTRAS, Terminal, run_cli
 
-from nupic_client.cli.markdown import MarkdownOutput, check_markdown, split_blocks
+from nupic_client.cli import markdown as cli_markdown
+from nupic_client.cli.markdown import Blocks, MarkdownOutput, check_markdown
 from nupic_client.testing import silence
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
@@ -50,23 +51,84 @@ def chunks():
 
 
 def test_blocks_are_complete_in_themselves(chunks):
-    done = rest = ""
+    reader = Blocks()
+    done = ""
     blocks = []
     for chunk in chunks:
-        complete, rest = split_blocks(rest + chunk)
+        complete = reader.take(chunk)
         done += complete
         blocks += [complete] if complete else []
-        assert TEXT.startswith(done + rest)
-    assert done + rest == TEXT
+        assert TEXT.startswith(done + reader.rest)
+    assert done + reader.rest == TEXT
     assert len(blocks) > 4
     assert all(block.count("```") % 2 == 0 for block in blocks)
     assert any("still b" in block and "- a" in block for block in blocks)
 
 
+def test_blocks_are_the_same_in_chunks_of_any_size():
+    whole, letters = Blocks(), Blocks()
+    assert whole.take(TEXT) == "".join(map(letters.take, TEXT))
+    assert whole.rest == letters.rest == "The [end](https://example.com/where).\n"
+
+
 def test_code_is_not_cut():
     code = "~~~\n```\n\nx\n```\n\ny\n"
-    assert split_blocks(code) == ("", code)
-    assert split_blocks(f"{code}~~~\n\nz")[1] == "z"
+    reader = Blocks()
+    assert (reader.take(code), reader.rest) == ("", code)
+    assert reader.take("~~~\n\nz") == f"{code}~~~\n\n"
+    assert reader.rest == "z"
+
+
+def steps(run):
+    """Return how many lines of the module for Markdown are executed."""
+    count = 0
+
+    def trace(frame, event, _value):
+        nonlocal count
+        if frame.f_code.co_filename != cli_markdown.__file__:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("text", ["```\n" + "code\n" * 500, "word\n" * 500, "word " * 500])
+def test_a_block_that_grows_is_not_read_anew_with_each_chunk(text):
+    def read(text):
+        reader = Blocks()
+        for letter in text:
+            reader.take(letter)
+
+    once = steps(lambda: read(text))
+    assert 0 < steps(lambda: read(text * 4)) < 4.4 * once
+
+
+@pytest.mark.parametrize("line", ["word\n", "word ", "word\n```\ncode\n"])
+def test_the_end_of_a_long_block_has_a_length(line):
+    reader = Blocks()
+    reader.take(f"{line * 300}last")
+    tail = reader.tail(20, 200)
+    assert tail.endswith("last")
+    assert len(tail) <= 200
+    assert (line * 300).endswith(tail.removesuffix("last"))
+    assert reader.tail(2000, 20_000) == reader.rest
+
+
+def test_the_end_of_long_code_is_code():
+    reader = Blocks()
+    reader.take("Look:\n```python\n" + "".join(f"line {number}\n" for number in range(300)))
+    assert reader.tail(3, 1000) == "```python\nline 297\nline 298\nline 299\n"
+    assert reader.tail(300, 5).startswith("```python\n")
+    assert reader.tail(301, 100_000) == reader.rest.removeprefix("Look:\n")
+    reader.take("```\n")
+    assert reader.tail(3, 1000) == "line 298\nline 299\n```\n"
 
 
 class Screen(io.StringIO):

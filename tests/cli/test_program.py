@@ -5,7 +5,7 @@ import sys
 import pytest
 from cli.processes import run, run_cli
 
-from nupic_client import __version__
+from nupic_client import __version__, cli
 from nupic_client.cli.exit_codes import ExitCode
 from nupic_client.cli.terminal import abandon_stdout
 
@@ -19,6 +19,31 @@ def test_help_names_every_exit_code(arguments):
     assert finished.stderr == ""
     codes = finished.stdout[finished.stdout.index("exit codes:") :].splitlines()[1:]
     assert [int(line.split()[0]) for line in codes if line] == [int(code) for code in ExitCode]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_ctrl_c_while_the_program_is_imported(monkeypatch, capsys, wrapped):
+    class Pressed:
+        def find_spec(self, name, *_):
+            if name != "nupic_client.cli.program":
+                return
+            if wrapped:  # as Python before 3.12 does where a class is made
+                raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "nupic_client.cli.program", raising=False)
+    monkeypatch.delattr(cli, "program", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Pressed(), *sys.meta_path])
+    assert cli.main(["--version"]) == ExitCode.INTERRUPTED
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("batch", "show no progress, and no figures"), ("generate", "do not print the figures after an answer")],
+)
+def test_quiet_says_what_it_leaves_out(command, words):
+    assert words in run_cli(command, "--help").stdout
 
 
 def test_version():

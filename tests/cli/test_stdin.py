@@ -4,12 +4,16 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli.processes import cli_program, run_cli
 
 from nupic_client.cli import stdin
+from nupic_client.errors import ConfigurationError
+from nupic_client.local.engines.embedding import embedding_signature
+from nupic_client.testing import FakeTriton
 
 START = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
 
@@ -101,7 +105,7 @@ def test_without_a_prompt_the_wait_is_longer_and_ends(pipe, monkeypatch, capsys)
     monkeypatch.setattr(stdin, "_PATIENCE_FOR_A_PROMPT", 0.1)
     with pytest.raises(Exception, match=r"nothing came on stdin for .* Give - to wait longer"):
         stdin.prompt_text([])
-    assert capsys.readouterr().err == "reading the prompt from stdin …\n"
+    assert capsys.readouterr().err == "reading stdin …\n"
     pipe.write(b"x")  # the thread that reads ends with the test
 
 
@@ -128,3 +132,57 @@ def test_the_prompt_command_reads_it_too(main, typed, capsys):
     typed(b"Hi\n")
     assert main("prompt", "--family", "zephyr", "--raw") == 0
     assert capsys.readouterr().out == "<|user|>\nHi</s>\n<|assistant|>\n"
+
+
+def test_the_prompt_command_reads_a_pipe_as_generate_does(main, typed, capsys):
+    typed(b"a\n+b\n")
+    assert main("prompt", "--family", "zephyr", "--raw", "Summarize:") == 0
+    assert capsys.readouterr().out == "<|user|>\na\n+b\n\nSummarize:</s>\n<|assistant|>\n"
+
+
+@pytest.fixture
+def embedder():
+    def length(request):
+        text = request.inputs["text_input"]
+        return [{"embedding": [float(len(text)), 0.5]}]
+
+    one_by_one = replace(embedding_signature("smollm2-embed", 2), max_batch_size=1)
+    with FakeTriton(length, models=[one_by_one]) as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_embed_reads_the_lines_of_a_pipe_without_a_hyphen(embedder):
+    finished = run_cli("embed", "--url", embedder.url, stdin=b"\xef\xbb\xbfone\r\nthree\nsix")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == "[3.0, 0.5]\n[5.0, 0.5]\n[3.0, 0.5]\n"
+
+
+@pytest.mark.slow
+def test_embed_with_a_text_leaves_stdin_to_the_loop_that_it_is_in(embedder):
+    loop = f'while read -r line; do {sys.executable} -m nupic_client embed --url {embedder.url} "$line"; done'
+    finished = subprocess.run(
+        ["bash", "-c", loop], input=b"one\nthree\n", capture_output=True, timeout=60, check=False
+    )
+    assert finished.stdout == b"[3.0, 0.5]\n[5.0, 0.5]\n"
+
+
+def test_embed_without_a_text(main, typed, capsys):
+    typed(b"")
+    assert main("embed") == 2
+    assert capsys.readouterr().err == (
+        "nupic-client: error: a text must be given, as an argument or on stdin\n"
+    )
+    typed(b"one\n\n")
+    assert main("embed", "--url", "127.0.0.1:1") == 2
+    assert "line 2 of stdin is empty" in capsys.readouterr().err
+
+
+def test_lines_come_while_the_pipe_is_open_and_without_an_end(pipe):
+    lines = stdin.unnamed_lines(missing="nothing")
+    pipe.write("grün\r\nha".encode())
+    assert next(lines) == "grün"
+    pipe.write(b"lf\n\xff\n")
+    assert next(lines) == "half"
+    with pytest.raises(ConfigurationError, match=r"byte 0xff at position 0 \(line 3, byte 1\)"):
+        next(lines)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cli.processes import CLI, Terminal, environment, run_cli
 
-from nupic_client.cli.terminal import json_text, printable, read_lines, read_text, shell_text, shown_on
+from nupic_client.cli.stdin import read_lines, read_text
+from nupic_client.cli.terminal import json_text, printable, shell_text, shown_on
 from nupic_client.testing import FakeTriton, fail, text_signature
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals and shells of POSIX")

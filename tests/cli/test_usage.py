@@ -6,6 +6,7 @@ import pytest
 from cli.processes import run, run_cli
 
 from nupic_client.cli import options
+from nupic_client.cli.program import parser
 
 
 @pytest.fixture
@@ -27,6 +28,32 @@ def refused(main, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ("generate a --quiet b --max-tokens 3 c", ["a", "b", "c"]),
+        ("generate --quiet a b", ["a", "b"]),
+        ("generate a --quiet -- -b --max", ["a", "-b", "--max"]),
+        ("generate - --quiet b", ["-", "b"]),
+        ("generate --quiet", []),
+    ],
+)
+def test_the_words_of_a_prompt_may_stand_between_options(arguments, words):
+    assert parser().parse_args(arguments.split()).prompt == words
+
+
+@pytest.mark.parametrize("command", ["embed x", "infer --input x=1", "health"])
+def test_the_short_option_for_the_model(command):
+    assert parser().parse_args([*command.split(), "-m", "mine"]).model == "mine"
+
+
+@pytest.mark.slow
+def test_help_in_a_locale_that_lacks_a_character():
+    finished = run_cli("generate", "--help", PYTHONIOENCODING="ascii")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "host:port, grpcs://host:port (TLS), unix:/path, ?" in " ".join(finished.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         (
             "generate --modle x Hi",
             "there is no option --modle: did you mean --model? (nupic-client generate --help",
@@ -40,15 +67,21 @@ def refused(main, capsys):
             "genrate Hi",
             "there is no command 'genrate': did you mean 'generate'? the commands are generate, chat",
         ),
+        ("help", "there is no command 'help': did you mean '--help'? "),
+        ("list", "there is no command 'list': did you mean 'models'? "),
+        ("run smollm2 Hi", "there is no command 'run': did you mean 'chat'? "),
         ("--versoin", "there is no option --versoin: did you mean --version? (nupic-client --help explains)"),
         ("--local generate Hi", "--local must stand after the command"),
         ("--url a:1 generate Hi", "--url must stand after the command"),
-        ("completion bsh", "shell: must be one of 'bash', 'zsh', 'fish', not 'bsh': did you mean 'bash'?"),
+        (
+            "completion bsh",
+            "shell must be one of 'bash', 'zsh', 'fish', 'powershell', not 'bsh': did you mean 'bash'?",
+        ),
         ("chat Hi there", "unexpected argument 'Hi': a text with blanks must be between quotes"),
         ("chat --max-tokens abc", "--max-tokens must be a whole number, not 'abc'"),
         ("chat --max-tokens", "--max-tokens must have a value"),
         ("chat --temperature hot", "--temperature must be a number, not 'hot'"),
-        ("chat --local --url a:1", "--url is not allowed with argument --local"),
+        ("chat --local --url a:1", "--url must not be given with --local"),
         ("infer --input x=1", "the following arguments are required: --model"),
         ("", "the following arguments are required: COMMAND (nupic-client --help explains)"),
     ],
