@@ -147,7 +147,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Do not count the start of the real server as time of the test that comes first."""
     for item in items:
         if getattr(item, "callspec", None) and item.callspec.params.get("serve") is serve_real:
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
+            item.add_marker(pytest.mark.timeout(300, func_only=True))
 
 
 def serve_fake(*args: Any, **options: Any) -> FakeTriton:

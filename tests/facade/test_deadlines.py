@@ -72,8 +72,8 @@ def test_a_server_that_falls_silent(read, client, server):
 
 @pytest.mark.slow
 def test_a_slow_answer_is_no_silence(read, client, server):
-    server.reply = [step for index in range(6) for step in (f"{index} ", sleep(0.1))]
-    _, generation = read(client, "hi", timeout=Timeouts(first_token=5, between_tokens=0.4))
+    server.reply = [step for index in range(6) for step in (f"{index} ", sleep(0.4))]
+    _, generation = read(client, "hi", timeout=Timeouts(first_token=20, between_tokens=1.5))
     assert generation.text == "0 1 2 3 4 5 "
 
 

@@ -29,7 +29,7 @@ def ends(flavour, client, count=6):
     return {flavour(client).run("generate", "hi").endpoint for _ in range(count)}
 
 
-@pytest.mark.timeout(120, func_only=True)
+@pytest.mark.timeout(300, func_only=True)
 def test_two_servers_one_of_which_dies_and_one_of_which_loses_its_model(servers, flavour):
     urls = [server.url for server in servers]
     with StreamingClient("gpt.streaming", urls, max_retries=3) as client:
@@ -72,7 +72,7 @@ def test_two_servers_one_of_which_dies_and_one_of_which_loses_its_model(servers,
             until(lambda: flavour(client).run("generate", "hi").endpoint == urls[0])
 
 
-@pytest.mark.timeout(120, func_only=True)
+@pytest.mark.timeout(300, func_only=True)
 def test_a_sequence_stays_on_the_server_that_has_its_state(needs_triton):
     with TritonServer(NUMBERS) as one, TritonServer(NUMBERS) as other:
         urls = [one.url, other.url]

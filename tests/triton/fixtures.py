@@ -119,4 +119,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Do not count the installation and the start of the server as time of the test that comes first."""
     for item in items:
         if {"real_triton", "serve_real", "needs_triton"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
+            item.add_marker(pytest.mark.timeout(300, func_only=True))

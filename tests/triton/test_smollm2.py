@@ -22,7 +22,7 @@ from nupic_client.local.triton import install as installation
 pytestmark = [
     pytest.mark.model,
     pytest.mark.usefixtures("needs_triton"),
-    pytest.mark.timeout(240, func_only=True),
+    pytest.mark.timeout(300, func_only=True),
 ]
 
 

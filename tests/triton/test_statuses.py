@@ -31,7 +31,7 @@ from nupic_client.testing import text_signature
 
 pytestmark = [
     pytest.mark.usefixtures("needs_triton"),
-    pytest.mark.timeout(240, func_only=True),
+    pytest.mark.timeout(300, func_only=True),
 ]
 
 MODEL = """
