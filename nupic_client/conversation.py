@@ -23,7 +23,7 @@ from nupic_client._repr import counted
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
-from nupic_client._tool_loop import RunTools, ToolLoop, arun_call, exchanged, run_call
+from nupic_client._tool_loop import Exchange, RunTools, ToolLoop, arun_call, exchanged, run_call
 from nupic_client.errors import ConfigurationError, PromptError, StreamStateError
 from nupic_client.messages import Content, Message, MessageLike, check_texts, read_messages, system, user
 from nupic_client.observe import Operation
@@ -94,18 +94,26 @@ class Conversation:
     ) -> None:
         self._client = client
         self._system = _checked_system(system)
-        self._messages = _checked_history(messages)
+        self._kept = _checked_history(messages)
         given = _checked_tokens("context_length", context_length, least=1)
         self._context_length = client.model.context_length if given is None else given
         self._reserve = _checked_tokens("reserve", reserve, least=0)
         self._count_tokens = count_tokens or client._counter or estimate_tokens  # noqa: SLF001
         self._last = _nothing
+        self._exchange: Exchange | None = None
         self._left_out = 0
         self._session = new_request_id()
 
     def __getstate__(self) -> dict[str, Any]:
         # A running answer belongs to this conversation. A copy has the messages so far and a client of its own.
-        return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
+        return {**self.__dict__, "_kept": list(self._messages), "_last": _nothing, "_exchange": None}
+
+    @property
+    def _messages(self) -> list[Message]:
+        """The messages so far. An exchange whose loop was left is dropped first: an async loop tells of it later."""
+        if self._exchange is not None and self._exchange.is_left:
+            self._drop(self._exchange)
+        return self._kept
 
     @property
     def id(self) -> str:
@@ -129,7 +137,7 @@ class Conversation:
     @messages.setter
     def messages(self, messages: Iterable[MessageLike]) -> None:
         self._check_idle()
-        self._messages = _checked_history(messages)
+        self._kept = _checked_history(messages)
 
     @property
     def left_out(self) -> int:
@@ -152,6 +160,7 @@ class Conversation:
             PromptError: as for `StreamingClient.generate`.
             RequestError: as for `StreamingClient.stream`.
         """
+        self._check_idle()
         return self._ask(_question(text), options, "stream")
 
     def astream(self, text: Content, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
@@ -169,6 +178,7 @@ class Conversation:
             ConfigurationError: as for `stream`.
             PromptError: as for `stream`.
         """
+        self._check_idle()
         return self._aask(_question(text), options, "stream")
 
     def generate(
@@ -206,10 +216,11 @@ class Conversation:
         check_callback(callback)
         if run_tools:
             loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=False)
-            with closing(self._rounds(loop, _question(text), "generate")) as rounds:
+            with closing(self._start_rounds(loop, text, "generate")) as rounds:
                 for stream in rounds:
                     generation = self._client._deliver(stream, callback)  # noqa: SLF001
             return generation
+        self._check_idle()
         return self._client._deliver(self._ask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
@@ -240,10 +251,11 @@ class Conversation:
         check_async_callback(callback)
         if run_tools:
             loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=True)
-            async with aclosing(self._arounds(loop, _question(text), "generate")) as rounds:
+            async with aclosing(self._astart_rounds(loop, text, "generate")) as rounds:
                 async for stream in rounds:
                     generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
             return generation
+        self._check_idle()
         return await self._client._adeliver(self._aask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     def stream_rounds(
@@ -280,7 +292,7 @@ class Conversation:
                         print(text, end="", flush=True)
         """
         loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=False)
-        return self._rounds(loop, _question(text), "stream")
+        return self._start_rounds(loop, text, "stream")
 
     def astream_rounds(
         self,
@@ -306,14 +318,19 @@ class Conversation:
             NupicError: as for `stream_rounds`.
         """
         loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=True)
-        return self._arounds(loop, _question(text), "stream")
+        return self._astart_rounds(loop, text, "stream")
 
     def _own(self, options: GenerateOptions) -> GenerateOptions:
         """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
         return {"session": self._session, **options} if self._client._config.is_pool else options  # noqa: SLF001
 
     def clear(self) -> None:
-        """Forget all messages; the system prompt stays."""
+        """Forget all messages; the system prompt stays.
+
+        Raises:
+            StreamStateError: the last answer is still being generated.
+        """
+        self._check_idle()
         self._messages.clear()
 
     def undo(self) -> tuple[Message, ...]:
@@ -406,7 +423,7 @@ class Conversation:
         return cls.from_json(text, client, **options)
 
     def __repr__(self) -> str:
-        count = counted(len(getattr(self, "_messages", ())), "message")
+        count = counted(len(getattr(self, "_kept", ())), "message")
         last = self._last()
         state = "" if last is None or last.closed else ", answering"
         return f"Conversation({getattr(self, '_client', None)!r}, {count}{state})"
@@ -417,6 +434,11 @@ class Conversation:
             raise StreamStateError(
                 "the last answer is still being generated: read it to its end or close it first"
             )
+        if self._messages and self._messages[-1].tool_calls and self._exchange is not None:
+            raise StreamStateError(
+                "the calls of the last answer are still to be run: read its rounds to their end or close them first"
+            )
+        self._exchange = None  # what it has is complete, and stays, however its loop ends
 
     def _ask(self, new: list[Message], options: GenerateOptions, operation: Operation) -> TextStream:
         start = partial(self._client._stream, operation=operation, session=self._session)  # noqa: SLF001
@@ -426,35 +448,65 @@ class Conversation:
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
         return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), new, options)
 
-    def _rounds(
-        self, loop: ToolLoop, question: list[Message], operation: Operation
+    def _start_rounds(
+        self, loop: ToolLoop, text: Content, operation: Operation
     ) -> Generator[TextStream, None, None]:
-        before = list(self._messages)
+        exchange = Exchange()
+        return exchange.of(self._rounds(exchange, loop, _question(text), operation))
+
+    def _astart_rounds(
+        self, loop: ToolLoop, text: Content, operation: Operation
+    ) -> AsyncGenerator[AsyncTextStream, None]:
+        exchange = Exchange()
+        return exchange.of(self._arounds(exchange, loop, _question(text), operation))
+
+    def _rounds(
+        self, exchange: Exchange, loop: ToolLoop, question: list[Message], operation: Operation
+    ) -> Generator[TextStream, None, None]:
+        self._begin_exchange(exchange)
         try:
             stream = self._ask(question, loop.options, operation)
             yield stream
             while loop.goes_on(stream.result()):
                 results = [run_call(loop, call) for call in stream.result().tool_calls]
-                stream = self._ask(self._exchange(results), loop.options, operation)
+                stream = self._ask(self._with_results(results), loop.options, operation)
                 yield stream
         except BaseException:
-            self._messages = before  # a call without its result would spoil all prompts to come
+            self._drop(exchange)  # a call without its result would spoil all prompts to come
             raise
+        self._end_exchange(exchange)
 
     async def _arounds(
-        self, loop: ToolLoop, question: list[Message], operation: Operation
+        self, exchange: Exchange, loop: ToolLoop, question: list[Message], operation: Operation
     ) -> AsyncGenerator[AsyncTextStream, None]:
-        before = list(self._messages)
+        self._begin_exchange(exchange)
         try:
             stream = self._aask(question, loop.options, operation)
             yield stream
             while loop.goes_on(generation := await stream.result()):
                 results = [await arun_call(loop, call) for call in generation.tool_calls]
-                stream = self._aask(self._exchange(results), loop.options, operation)
+                stream = self._aask(self._with_results(results), loop.options, operation)
                 yield stream
         except BaseException:
-            self._messages = before
+            self._drop(exchange)
             raise
+        self._end_exchange(exchange)
+
+    def _begin_exchange(self, exchange: Exchange) -> None:
+        self._check_idle()
+        exchange.before = list(self._messages)
+        self._exchange = exchange
+
+    def _end_exchange(self, exchange: Exchange) -> None:
+        if self._exchange is exchange:
+            self._exchange = None
+
+    def _drop(self, exchange: Exchange) -> None:
+        """Take back what an exchange has said, unless something else was said since."""
+        if self._exchange is exchange:
+            self._exchange = None
+            self._kept = exchange.before
+            exchange.dropped = True
 
     def _tool_loop(
         self, options: GenerateOptions, rounds: int, run: RunTools, *, can_await: bool
@@ -464,7 +516,7 @@ class Conversation:
         neutral = str if formatter is None else formatter.neutral
         return ToolLoop(call, options, rounds, can_await=can_await, run=run, neutral=neutral)
 
-    def _exchange(self, results: list[Message]) -> list[Message]:
+    def _with_results(self, results: list[Message]) -> list[Message]:
         """Take the last answer off the history, and return it with the results of its calls."""
         formatter = self._client.formatter
         return exchanged(
@@ -477,11 +529,13 @@ class Conversation:
         new: list[Message],
         options: GenerateOptions,
     ) -> AnyStream:
-        self._check_idle()
+        exchange = self._exchange
 
         def keep(session: GenerationSession) -> None:
+            if exchange is not None and exchange.dropped:
+                return
             if session.failure is None and (session.text or session.finished):
-                self._messages += [*new, session.answer_message()]
+                self._kept += [*new, session.answer_message()]
 
         prompt = self._prompt(new, options)
         try:
