@@ -87,6 +87,10 @@ class QueuedCall:
             if self.call is not None:
                 self.call.cancel(_CANCELLED, _LEFT)
 
+    def forget(self) -> None:
+        """Let go of the work, which knows the call: the garbage collector may end parts of it in any order."""
+        self.work = None
+
     def code(self) -> grpc.StatusCode:
         """Return the status; INTERNAL for a success without a response."""
         code = self._code()
@@ -316,15 +320,20 @@ class CallQueue:
         if self._alarm is not None:
             self._alarm.cancel()
         with self._waiting:
-            self._close()
+            calls = self._close()
+        for call in calls:  # outside of the lock: what waited for them ends now
+            call.forget()
         self._unregister()
 
-    def _close(self) -> None:
+    def _close(self) -> tuple[QueuedCall, ...]:
+        """Close the channel and return the calls that ran, which nobody takes in any more."""
         # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
         self.abandoned = True
         self._channel.close_on_fork(_CANCELLED, _LEFT)
+        calls = tuple(self._calls)
         self._calls.clear()
         self._alarm = None
+        return calls
 
     def abandon_soon(self) -> None:
         """Have the housekeeping thread call `abandon`, or `abandon_in_time`. Takes no lock, for destructors."""
