@@ -77,10 +77,8 @@ class SingleModelClient:
         switch_on(os.environ)
         self._added: tuple[Observing | None, ...] = ()
         self.observer = observer
-        self._spec = (registry or default_registry()).resolve(model)
-        if isinstance(formatter, str):
-            formatter = formatter_for(formatter).with_system(self._spec.system)
-        self._formatter = formatter or self._spec.formatter
+        self._spec = _registry(registry).resolve(model)
+        self._formatter = self._spec.formatter if formatter is None else _formatter(formatter, self._spec)
         # A server whose tokenizer does not know the family's tokens would print them and continue, also as the user.
         chosen = self._formatter
         stops = () if chosen is None else tuple(filter(None, (*chosen.stop, chosen.opens_user_turn)))
@@ -322,6 +320,28 @@ def _checked_messages(prompt: Iterable[MessageLike]) -> tuple[Message, ...]:
     messages = to_messages(prompt)
     check_texts(messages)
     return messages
+
+
+def _registry(given: ModelRegistry | None) -> ModelRegistry:
+    if given is None:
+        return default_registry()
+    if not isinstance(given, ModelRegistry):
+        raise ConfigurationError(
+            f"registry must be a ModelRegistry, not {type(given).__name__}", parameter="registry"
+        )
+    return given
+
+
+def _formatter(given: PromptFormatter | str, spec: ModelSpec) -> PromptFormatter:
+    if isinstance(given, str):
+        return formatter_for(given).with_system(spec.system)
+    if not isinstance(given, PromptFormatter):
+        raise ConfigurationError(
+            f"formatter must be a PromptFormatter or the name of a family, not {type(given).__name__}",
+            parameter="formatter",
+            hint="PromptFormatter.from_jinja and from_tokenizer_config make one of a model's own template",
+        )
+    return given
 
 
 def _check_of_text(options: GenerateOptions) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nupic_client._json_validation import Validator
-from nupic_client._output_format import OutputFormat, read_format
+from nupic_client._output_format import Guide, OutputFormat, read_format
 from nupic_client._suggest import did_you_mean, listed
 from nupic_client.errors import ConfigurationError
 from nupic_client.tools import Tool, ToolCall
 
-__all__ = ["AUTO", "ToolChoice", "call_violations", "forced_format", "read_tool_choice"]
+__all__ = ["AUTO", "ToolChoice", "call_violations", "forced_format", "form_or_call", "read_tool_choice"]
 
 _WORDS = ("auto", "none", "required")
 
@@ -100,12 +100,34 @@ def forced_format(tools: Sequence[Tool]) -> OutputFormat:
     return form
 
 
+def form_or_call(tools: Sequence[Tool], form: OutputFormat) -> OutputFormat:
+    """Return a form of answers in JSON with a guide that allows one call of these tools, too.
+
+    Raises:
+        ConfigurationError: the schema of a tool has what cannot be enforced.
+    """
+    definitions: dict[str, Any] = {}
+    calls = [_call_schema(tool, definitions) for tool in tools]
+    name = "answer"
+    while name in definitions:
+        name += "_"
+    schema: dict[str, Any] = {"anyOf": [*calls, _placed(form.guide.value, name, definitions)]}
+    if definitions:
+        schema["$defs"] = definitions
+    return replace(form, guide=Guide("json_schema", Validator(schema, "tools").schema))
+
+
+def _placed(schema: Any, name: str, definitions: dict[str, Any]) -> Any:
+    """Return a schema for a place in another one: by itself, or a reference to a definition if it has references."""
+    moved = _with_references(schema, f"#/$defs/{name}")
+    if moved == schema:
+        return schema
+    definitions[name] = moved  # a reference counts from the root of the schema, which is another one now
+    return {"$ref": f"#/$defs/{name}"}
+
+
 def _call_schema(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
-    arguments: Any = _closed(tool.parameters)
-    moved = _with_references(arguments, f"#/$defs/{tool.name}")
-    if moved != arguments:  # a reference counts from the root of the schema, which is another one now
-        definitions[tool.name] = moved
-        arguments = {"$ref": f"#/$defs/{tool.name}"}
+    arguments = _placed(_closed(tool.parameters), tool.name, definitions)
     return {
         "type": "object",
         "properties": {"name": {"const": tool.name}, "arguments": arguments},

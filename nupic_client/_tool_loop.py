@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from nupic_client._numbers import check_integer
 from nupic_client._suggest import did_you_mean, listed
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from nupic_client.options import GenerateOptions
     from nupic_client.results import Generation
 
-__all__ = ["RunTools", "ToolLoop", "arun_call", "exchanged", "run_call"]
+__all__ = ["Exchange", "RunTools", "ToolLoop", "arun_call", "exchanged", "run_call"]
 
 RunTools: TypeAlias = bool | Callable[[ToolCall], Any]
 """Whether the functions that a model calls are run; a function runs each call in the place of the tool's own."""
+
+RoundsT = TypeVar("RoundsT")
 
 _LONGEST_ERROR = 2000
 
@@ -112,6 +115,25 @@ class ToolLoop:
         # A page that a tool has fetched may have anything in it: control tokens, and halves of characters.
         content = self._neutral(content.encode("utf-8", "replace").decode())
         return Message("tool", content, tool_call_id=call.id or None, name=call.name)
+
+
+class Exchange:
+    """A message, the rounds of its answer and what a conversation had before."""
+
+    def __init__(self) -> None:
+        self.before: list[Message] = []
+        self.dropped = False
+        self._rounds: Callable[[], object] = lambda: None
+
+    def of(self, rounds: RoundsT) -> RoundsT:
+        """Set and return the generator of the rounds."""
+        self._rounds = weakref.ref(rounds)
+        return rounds
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody can take the next round. Python closes an async generator that is dropped some time later."""
+        return self._rounds() is None
 
 
 def run_call(loop: ToolLoop, call: ToolCall) -> Message:

@@ -15,6 +15,7 @@ from nupic_client._repr import counted
 from nupic_client._request_id import new_request_id
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
+from nupic_client._tool_loop import Exchange
 from nupic_client.errors import ConfigurationError, StreamStateError
 from nupic_client.messages import Message, MessageLike, check_texts, read_messages
 from nupic_client.streaming import StreamingClient
@@ -42,13 +43,21 @@ class Transcript:
     ) -> None:
         self._client = client
         self._system = _checked_system(system)
-        self._messages = _checked_history(messages)
+        self._kept = _checked_history(messages)
         self._last = _nothing
+        self._exchange: Exchange | None = None
         self._session = new_request_id()
 
     def __getstate__(self) -> dict[str, Any]:
         # A running answer belongs to this conversation. A copy has the messages so far and a client of its own.
-        return {**self.__dict__, "_messages": list(self._messages), "_last": _nothing}
+        return {**self.__dict__, "_kept": list(self._messages), "_last": _nothing, "_exchange": None}
+
+    @property
+    def _messages(self) -> list[Message]:
+        """The messages so far. An exchange whose loop was left is dropped first: an async loop tells of it later."""
+        if self._exchange is not None and self._exchange.is_left:
+            self._drop(self._exchange)
+        return self._kept
 
     @property
     def id(self) -> str:
@@ -72,10 +81,15 @@ class Transcript:
     @messages.setter
     def messages(self, messages: Iterable[MessageLike]) -> None:
         self._check_idle()
-        self._messages = _checked_history(messages)
+        self._kept = _checked_history(messages)
 
     def clear(self) -> None:
-        """Forget all messages; the system prompt stays."""
+        """Forget all messages; the system prompt stays.
+
+        Raises:
+            StreamStateError: the last answer is still being generated.
+        """
+        self._check_idle()
         self._messages.clear()
 
     def undo(self) -> tuple[Message, ...]:
@@ -169,7 +183,7 @@ class Transcript:
         return cls.from_json(text, client, **options)
 
     def __repr__(self) -> str:
-        count = counted(len(getattr(self, "_messages", ())), "message")
+        count = counted(len(getattr(self, "_kept", ())), "message")
         last = self._last()
         state = "" if last is None or last.closed else ", answering"
         return f"Conversation({getattr(self, '_client', None)!r}, {count}{state})"
@@ -180,6 +194,27 @@ class Transcript:
             raise StreamStateError(
                 "the last answer is still being generated: read it to its end or close it first"
             )
+        if self._messages and self._messages[-1].tool_calls and self._exchange is not None:
+            raise StreamStateError(
+                "the calls of the last answer are still to be run: read its rounds to their end or close them first"
+            )
+        self._exchange = None  # what it has is complete, and stays, however its loop ends
+
+    def _begin_exchange(self, exchange: Exchange) -> None:
+        self._check_idle()
+        exchange.before = list(self._messages)
+        self._exchange = exchange
+
+    def _end_exchange(self, exchange: Exchange) -> None:
+        if self._exchange is exchange:
+            self._exchange = None
+
+    def _drop(self, exchange: Exchange) -> None:
+        """Take back what an exchange has said, unless something else was said since."""
+        if self._exchange is exchange:
+            self._exchange = None
+            self._kept = exchange.before
+            exchange.dropped = True
 
 
 def _checked_system(text: str | None) -> str | None:

@@ -18,7 +18,7 @@ from nupic_client._option_signatures import named_options
 from nupic_client._public import publish
 from nupic_client._sync.stream import TextStream
 from nupic_client._text import check_text
-from nupic_client._tool_loop import RunTools, ToolLoop, arun_call, exchanged, run_call
+from nupic_client._tool_loop import Exchange, RunTools, ToolLoop, arun_call, exchanged, run_call
 from nupic_client._transcript import Transcript
 from nupic_client.errors import PromptError
 from nupic_client.messages import Content, Message, MessageLike, system, user
@@ -107,6 +107,7 @@ class Conversation(Transcript):
             PromptError: as for `StreamingClient.generate`.
             RequestError: as for `StreamingClient.stream`.
         """
+        self._check_idle()
         return self._ask(_question(text), options, "stream")
 
     def astream(self, text: Content, **options: Unpack[GenerateOptions]) -> AsyncTextStream:
@@ -124,6 +125,7 @@ class Conversation(Transcript):
             ConfigurationError: as for `stream`.
             PromptError: as for `stream`.
         """
+        self._check_idle()
         return self._aask(_question(text), options, "stream")
 
     def generate(
@@ -161,10 +163,11 @@ class Conversation(Transcript):
         check_callback(callback)
         if run_tools:
             loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=False)
-            with closing(self._rounds(loop, _question(text), "generate")) as rounds:
+            with closing(self._start_rounds(loop, text, "generate")) as rounds:
                 for stream in rounds:
                     generation = self._client._deliver(stream, callback)  # noqa: SLF001
             return generation
+        self._check_idle()
         return self._client._deliver(self._ask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     async def agenerate(
@@ -195,10 +198,11 @@ class Conversation(Transcript):
         check_async_callback(callback)
         if run_tools:
             loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=True)
-            async with aclosing(self._arounds(loop, _question(text), "generate")) as rounds:
+            async with aclosing(self._astart_rounds(loop, text, "generate")) as rounds:
                 async for stream in rounds:
                     generation = await self._client._adeliver(stream, callback)  # noqa: SLF001
             return generation
+        self._check_idle()
         return await self._client._adeliver(self._aask(_question(text), options, "generate"), callback)  # noqa: SLF001
 
     def stream_rounds(
@@ -235,7 +239,7 @@ class Conversation(Transcript):
                         print(text, end="", flush=True)
         """
         loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=False)
-        return self._rounds(loop, _question(text), "stream")
+        return self._start_rounds(loop, text, "stream")
 
     def astream_rounds(
         self,
@@ -261,7 +265,7 @@ class Conversation(Transcript):
             NupicError: as for `stream_rounds`.
         """
         loop = self._tool_loop(options, max_tool_rounds, run_tools, can_await=True)
-        return self._arounds(loop, _question(text), "stream")
+        return self._astart_rounds(loop, text, "stream")
 
     def _own(self, options: GenerateOptions) -> GenerateOptions:
         """Return the options of a call; where there are several servers, one of them may keep what it made of the past."""
@@ -275,35 +279,49 @@ class Conversation(Transcript):
         start = partial(self._client._astream, operation=operation, session=self._session)  # noqa: SLF001
         return self._begin(lambda prompt, keep: start(prompt, self._own(options), keep), new, options)
 
-    def _rounds(
-        self, loop: ToolLoop, question: list[Message], operation: Operation
+    def _start_rounds(
+        self, loop: ToolLoop, text: Content, operation: Operation
     ) -> Generator[TextStream, None, None]:
-        before = list(self._messages)
+        exchange = Exchange()
+        return exchange.of(self._rounds(exchange, loop, _question(text), operation))
+
+    def _astart_rounds(
+        self, loop: ToolLoop, text: Content, operation: Operation
+    ) -> AsyncGenerator[AsyncTextStream, None]:
+        exchange = Exchange()
+        return exchange.of(self._arounds(exchange, loop, _question(text), operation))
+
+    def _rounds(
+        self, exchange: Exchange, loop: ToolLoop, question: list[Message], operation: Operation
+    ) -> Generator[TextStream, None, None]:
+        self._begin_exchange(exchange)
         try:
             stream = self._ask(question, loop.options, operation)
             yield stream
             while loop.goes_on(stream.result()):
                 results = [run_call(loop, call) for call in stream.result().tool_calls]
-                stream = self._ask(self._exchange(results), loop.options, operation)
+                stream = self._ask(self._with_results(results), loop.options, operation)
                 yield stream
         except BaseException:
-            self._messages = before  # a call without its result would spoil all prompts to come
+            self._drop(exchange)  # a call without its result would spoil all prompts to come
             raise
+        self._end_exchange(exchange)
 
     async def _arounds(
-        self, loop: ToolLoop, question: list[Message], operation: Operation
+        self, exchange: Exchange, loop: ToolLoop, question: list[Message], operation: Operation
     ) -> AsyncGenerator[AsyncTextStream, None]:
-        before = list(self._messages)
+        self._begin_exchange(exchange)
         try:
             stream = self._aask(question, loop.options, operation)
             yield stream
             while loop.goes_on(generation := await stream.result()):
                 results = [await arun_call(loop, call) for call in generation.tool_calls]
-                stream = self._aask(self._exchange(results), loop.options, operation)
+                stream = self._aask(self._with_results(results), loop.options, operation)
                 yield stream
         except BaseException:
-            self._messages = before
+            self._drop(exchange)
             raise
+        self._end_exchange(exchange)
 
     def _tool_loop(
         self, options: GenerateOptions, rounds: int, run: RunTools, *, can_await: bool
@@ -313,7 +331,7 @@ class Conversation(Transcript):
         neutral = str if formatter is None else formatter.neutral
         return ToolLoop(call, options, rounds, can_await=can_await, run=run, neutral=neutral)
 
-    def _exchange(self, results: list[Message]) -> list[Message]:
+    def _with_results(self, results: list[Message]) -> list[Message]:
         """Take the last answer off the history, and return it with the results of its calls."""
         formatter = self._client.formatter
         return exchanged(
@@ -326,11 +344,13 @@ class Conversation(Transcript):
         new: list[Message],
         options: GenerateOptions,
     ) -> AnyStream:
-        self._check_idle()
+        exchange = self._exchange
 
         def keep(session: GenerationSession) -> None:
+            if exchange is not None and exchange.dropped:
+                return
             if session.failure is None and (session.text or session.finished):
-                self._messages += [*new, session.answer_message()]
+                self._kept += [*new, session.answer_message()]
 
         prompt = self._prompt(new, options)
         try:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from nupic_client._numbers import as_integer, check_integer
+from nupic_client._numbers import as_integer
 from nupic_client._public import publish
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
@@ -48,9 +48,12 @@ class Lora:
             _check_string("name", self.name)
         if self.id is not None:
             allowed = "an integer from 0 to 2**64 - 1"
-            object.__setattr__(
-                self, "id", check_integer("id of a Lora", self.id, allowed, low=0, high=2**64 - 1)
-            )
+            number = as_integer(self.id)
+            if number is None or not 0 <= number < 2**64:
+                raise ConfigurationError(
+                    f"id of a Lora must be {allowed}, not {self.id!r}", parameter=_PARAMETER
+                )
+            object.__setattr__(self, "id", number)
         if self.path is not None:
             path = os.fspath(self.path) if isinstance(self.path, os.PathLike) else self.path
             _check_string("path", path)

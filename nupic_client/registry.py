@@ -57,6 +57,10 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             raise ConfigurationError(
                 "this registry is read-only: change a copy() and give it to the client as registry="
             )
+        if not isinstance(spec, ModelSpec):
+            raise ConfigurationError(
+                f"an entry of a registry must be a ModelSpec, not {type(spec).__name__}", parameter="specs"
+            )
         if spec.family is not None:
             formatter_for(spec.family)
         for alias in spec.aliases:
@@ -100,7 +104,9 @@ class ModelRegistry(Mapping[str, ModelSpec]):
             ConfigurationError: the name is not a non-empty string.
         """
         if not isinstance(name, str) or not name.strip():
-            raise ConfigurationError(f"a model name must be a non-empty string, not {name!r}")
+            raise ConfigurationError(
+                f"a model name must be a non-empty string, not {name!r}", parameter="model"
+            )
         if name in self:
             return self[name]
         hint = f"{self._did_you_mean(name)}the registry has {listed(self._specs)}"

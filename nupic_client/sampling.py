@@ -19,7 +19,7 @@ MAX_STOP_STRINGS = 64
 
 
 def _stop_strings(value: str | Sequence[str]) -> tuple[str, ...]:
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
         raise _no_stop_string(value)
     strings = (value,) if isinstance(value, str) else tuple(value)
     if len(strings) > MAX_STOP_STRINGS:

@@ -249,11 +249,12 @@ def parse_http_url(url: str) -> HttpUrl:
         HttpUrl(host='gpt.example.com', port=443, secure=True, path='/models')
     """
     if not isinstance(url, str):
-        raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
+        raise ConfigurationError(f"url must be a string, not {type(url).__name__}", parameter="url")
     if "@" in url:
         raise ConfigurationError(
             "url must be host:port, not one with credentials: give them as bearer_token=, or as"
-            " metadata={'authorization': …}"
+            " metadata={'authorization': …}",
+            parameter="url",
         )
     text = url.strip()
     scheme, separator, rest = text.rpartition("://")
@@ -264,7 +265,8 @@ def parse_http_url(url: str) -> HttpUrl:
     if match is None or not readable or scheme not in _HTTP_PORTS or not 1 <= port <= 65535:
         hint = "; gRPC has a port of its own (8001 by default)" if scheme.startswith("grpc") else ""
         raise ConfigurationError(
-            f"url must be host:port, http://host:port or https://host:port (TLS), not {url!r}{hint}"
+            f"url must be host:port, http://host:port or https://host:port (TLS), not {url!r}{hint}",
+            parameter="url",
         )
     path = (match["path"] or "").rstrip("/").removesuffix("/v2").rstrip("/")
     return HttpUrl(match["v6"] or match["host"], port, scheme == "https", path)

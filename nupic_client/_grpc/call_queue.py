@@ -222,15 +222,20 @@ class CallQueue:
         if self._alarm is not None:
             self._alarm.cancel()
         with self._waiting:
-            self._close()
+            calls = self._close()
+        for call in calls:  # outside of the lock: what waited for them ends now
+            call.forget()
         self._unregister()
 
-    def _close(self) -> None:
+    def _close(self) -> tuple[QueuedCall, ...]:
+        """Close the channel and return the calls that ran, which nobody takes in any more."""
         # The one way of gRPC that takes the events of running calls itself; `close` would wait for another thread.
         self.abandoned = True
         self._channel.close_on_fork(CANCELLED, LEFT)
+        calls = tuple(self._calls)
         self._calls.clear()
         self._alarm = None
+        return calls
 
     def abandon_soon(self) -> None:
         """Have the housekeeping thread call `abandon`, or `abandon_in_time`. Takes no lock, for destructors."""

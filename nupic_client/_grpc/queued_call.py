@@ -65,6 +65,10 @@ class QueuedCall:
             if self.call is not None:
                 self.call.cancel(CANCELLED, LEFT)
 
+    def forget(self) -> None:
+        """Let go of the work, which knows the call: the garbage collector may end parts of it in any order."""
+        self.work = None
+
     def code(self) -> grpc.StatusCode:
         """Return the status; INTERNAL for a success without a response."""
         code = self._code()

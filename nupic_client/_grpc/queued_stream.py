@@ -55,6 +55,9 @@ class QueuedStream(QueuedCall):
         """See `QueuedCall`."""
         return self.work.patience
 
+    def forget(self) -> None:
+        """Keep the work, which does not know the call, for who leaves the answers."""
+
     def batches(self, request: bytes, metadata: Any) -> tuple[tuple[Any, QueuedCall], ...]:
         """Return the operations to begin with, see `QueuedCall`."""
         first = (

@@ -179,10 +179,15 @@ class ResultStream(Generic[T]):
                 self._consumed = True
                 calls.done()
                 return NOTHING
-            if pipeline.wants_input:
-                self._read_input(pipeline, calls)
-            else:
+            if not pipeline.wants_input:
                 self._take_all_in(pipeline, calls, self._pause())
+                continue
+            begun = time.monotonic()
+            self._read_input(pipeline, calls)
+            if (
+                time.monotonic() - begun > _LOOK_AFTER
+            ):  # it waited for the input or for a server: a result may be there
+                self._take_in(pipeline, calls, 0.0)
 
     def _open(self) -> tuple[AnyPipeline, Calls]:
         opening = self._opening

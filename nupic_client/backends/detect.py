@@ -70,7 +70,8 @@ def backend_of(backend: Backend | str | None) -> Backend | None:
     if isinstance(backend, type) or not (backend is None or isinstance(backend, Backend)):
         raise ConfigurationError(
             "backend must be a name or an object with the methods of nupic_client.backends.Backend,"
-            f" not {backend!r}"
+            f" not {backend!r}",
+            parameter="backend",
         )
     return backend
 

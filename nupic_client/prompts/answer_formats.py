@@ -6,6 +6,7 @@ that a wrong answer costs no more time than a right one.
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,9 @@ from nupic_client.errors import ConfigurationError
 from nupic_client.prompts.answer import AnswerField, AnswerFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["ANSWER_FORMATS", "answer_format"]
+__all__ = ["ANSWER_FORMATS", "answer_format", "json_call_of"]
 
 _NAME = r"(?P<name>[A-Za-z0-9_.\-]{1,256})"
 _IN_CONTENT = {"type": "function", "function": "{content}"}
@@ -47,6 +48,18 @@ def _tags(pattern: str) -> dict[str, Any]:
 THINKING = AnswerFormat(fields=(_thinking(), _CONTENT))
 BARE_JSON = AnswerFormat(fields=(_thinking(), _calls(open_pattern=r"\A\s{0,256}(?=[\[{])"), _CONTENT))
 """A call that is the whole answer, as where a server was told to write one."""
+
+
+def json_call_of(names: Iterable[str]) -> AnswerFormat:
+    """Return the format of an answer that is one call of these tools, or JSON of another kind, which is text.
+
+    The keys stand in the order of the schema that the server enforces, so that the beginning says which of both it is.
+    """
+    name = "|".join(map(re.escape, names))
+    blank = r"\s{0,64}"
+    call = rf'\{{{blank}"name"{blank}:{blank}"(?:{name})"{blank},{blank}"arguments"{blank}:'
+    return AnswerFormat(fields=(_thinking(), _calls(open_pattern=rf"\A\s{{0,256}}(?={call})"), _CONTENT))
+
 
 HERMES = AnswerFormat(
     fields=(_thinking(), _calls(open="<tool_call>", close="</tool_call>"), _CONTENT),

@@ -51,6 +51,12 @@ class PromptFormatter:
     _system: str | None
 
     def __init__(self, family: Family, system: str | None = None) -> None:
+        if not isinstance(family, Family):
+            raise ConfigurationError(
+                f"family of a PromptFormatter must be a Family, not {family!r:.80}: get_prompt_formatter() returns the"
+                " formatter of a family's name",
+                parameter="family",
+            )
         tokens = (*family.markers, family.bos, family.eos, *family.stop)
         object.__setattr__(self, "_family", family)
         object.__setattr__(self, "_system", system)

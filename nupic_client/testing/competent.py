@@ -84,7 +84,7 @@ class _Model:
 
     def __call__(self, request: EngineRequest) -> list[str]:
         said = self._reader.read(request.prompt)
-        answer = _guided(request.inputs, said.user)
+        answer = _guided(request.inputs, said)
         if answer is None:
             answer = self._thought(request.prompt, said) + self._answer(request.prompt, said)
         return re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", answer)
@@ -118,16 +118,16 @@ class _Model:
         return f"{'' if opened else begin}\n{thought}\n{end}\n\n"
 
 
-def _guided(inputs: Mapping[str, Any], user: str) -> str | None:
+def _guided(inputs: Mapping[str, Any], said: ReadPrompt) -> str | None:
     """Return a text of the form that the server is to enforce; None where there is none."""
-    kind, value = inputs.get(GUIDE_TYPE), inputs.get(GUIDE)
+    kind, value, user = inputs.get(GUIDE_TYPE), inputs.get(GUIDE), said.user
     if not kind:
         kind, value = _vllm_guide(inputs.get("sampling_parameters"))
     if kind in {"json_schema", "json"}:
         schema: Any = json.loads(value) if isinstance(value, str) else value
-        if not schema.keys() - {"type", "additionalProperties"}:  # any JSON object
+        if schema.get("type", "object") == "object" and not schema.keys() - {"type", "additionalProperties"}:
             schema = _schema_of_names(user)
-        return json.dumps(instance(schema, user), ensure_ascii=False)
+        return json.dumps(instance(_chosen(schema, said), user), ensure_ascii=False)
     if kind == "json_object":
         return json.dumps(instance(_schema_of_names(user), user), ensure_ascii=False)
     if kind == "choice":
@@ -135,6 +135,22 @@ def _guided(inputs: Mapping[str, Any], user: str) -> str | None:
     if kind == "regex":
         return _of_pattern(str(value), user)
     return literal_of_grammar(str(value)) if kind in {"grammar", "ebnf_grammar"} else None
+
+
+def _chosen(schema: Mapping[str, Any], said: ReadPrompt) -> Mapping[str, Any]:
+    """Return the part to write of a schema of calls and an answer: the call that is wanted, or the answer."""
+    parts = schema.get("anyOf", ())
+    calls = {
+        tool.name: part
+        for tool in said.tools
+        for part in parts
+        if part.get("properties", {}).get("name") == {"const": tool.name}
+    }
+    if not calls or len(calls) == len(parts):
+        return schema
+    tool = _wanted(said)
+    answer = next(part for part in parts if part not in calls.values())
+    return {**schema, "anyOf": [answer if tool is None else calls.get(tool.name, answer)]}
 
 
 def _schema_of_names(text: str) -> Mapping[str, Any]:

@@ -139,8 +139,9 @@ def test_one_answer_at_a_time(client, server):
     server.reply = ["half", silence()]
     stream = conversation.stream("one")
     next(stream)
-    with pytest.raises(StreamStateError, match="still being generated"):
-        conversation.stream("two")
+    for use in (lambda: conversation.stream("two"), conversation.undo, conversation.clear):
+        with pytest.raises(StreamStateError, match="still being generated"):
+            use()
     stream.close()
     server.reply = ["whole"]
     assert conversation.generate("two").text == "whole"

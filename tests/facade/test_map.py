@@ -24,8 +24,10 @@ from nupic_client import (
     Generation,
     InferenceError,
     NupicError,
+    Observer,
     OverloadedError,
     PromptError,
+    RequestInfo,
     RetryPolicy,
     StreamClosedError,
     StreamConsumedError,
@@ -134,6 +136,18 @@ class Echo:
         finally:
             with self.lock:
                 self.running -= 1
+
+
+class Begun(Observer):
+    """Counts the answers of which a text has come. What the server has sent may still be on its way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def on_first_token(self, info: RequestInfo, seconds: float) -> None:
+        with self._lock:
+            self.count += 1
 
 
 @pytest.fixture
@@ -647,10 +661,11 @@ def test_the_time_of_the_readers_own_work_does_not_count(server, client):
 def test_a_server_that_is_killed_in_the_middle(flavour, echo):
     echo.held = lambda prompt: int(prompt) >= 8
     server = FakeTriton(echo).start()
-    with StreamingClient("gpt.streaming", server.url) as client:
+    begun = Begun()
+    with StreamingClient("gpt.streaming", server.url, observer=begun) as client:
 
         def kill():
-            wait_for(lambda: echo.running == 4 and len(server.requests) == 12)
+            wait_for(lambda: begun.count == 12 and echo.running == 4)
             server.stop(0)
 
         killer = threading.Thread(target=kill)

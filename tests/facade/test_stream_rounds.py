@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 
 import pytest
 
-from nupic_client import ConfigurationError, Conversation, StreamingClient
+from nupic_client import ConfigurationError, Conversation, StreamingClient, StreamStateError
 from nupic_client.errors import RequestError
-from nupic_client.testing import FakeTriton, fail
+from nupic_client.testing import FakeTriton, fail, silence
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>'
 
@@ -149,3 +150,81 @@ def test_an_async_function_may_run_the_calls(talk):
     answer = asyncio.run(conversation.agenerate("And?", tools=[weather], run_tools=run))
     assert answer.text == "Fine."
     assert conversation.messages[2].content == "WEATHER"
+
+
+def test_breaking_out_of_an_async_loop_drops_the_exchange_at_once(talk):
+    """Python closes the generator of the loop later; meanwhile the next message was sent with a call without a result."""
+    server, conversation = talk([CALL], ["Fine."])
+
+    async def main():
+        async for stream in conversation.astream_rounds("And?", tools=[weather]):
+            assert await stream.result()
+            break
+        assert conversation.messages == ()
+        await conversation.agenerate("Hi")
+        for _ in range(3):  # the generator is closed now
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert [message.text for message in conversation.messages] == ["Hi", "Fine."]
+    assert "And?" not in server.requests[1].prompt
+
+
+def test_nothing_is_said_between_a_call_and_its_result(talk):
+    server, conversation = talk([CALL], ["Fine."], ["Hello."])
+    refused = []
+
+    def nosy(city: str) -> str:
+        """Talk in the middle of a call."""
+        for use in (
+            lambda: conversation.generate("Hi"),
+            conversation.clear,
+            conversation.undo,
+            lambda: next(conversation.stream_rounds("Hi", tools=[weather])),
+        ):
+            with pytest.raises(
+                StreamStateError, match="the calls of the last answer are still to be run"
+            ) as caught:
+                use()
+            refused.append(caught.value)
+        return city
+
+    nosy.__name__ = "weather"
+    assert conversation.generate("And?", tools=[nosy], run_tools=True).text == "Fine."
+    assert len(refused) == 4
+    assert conversation.generate("Hi").text == "Hello."
+    assert [message.role for message in conversation.messages][:4] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert len(server.requests) == 3
+
+
+def test_what_is_said_after_complete_rounds_stays_when_their_loop_is_closed(talk):
+    _, conversation = talk(["Hello."], ["Fine."])
+    rounds = conversation.stream_rounds("Hi", tools=[weather])
+    assert next(rounds).result().text == "Hello."
+    conversation.generate("And?")
+    rounds.close()
+    assert [message.text for message in conversation.messages] == ["Hi", "Hello.", "And?", "Fine."]
+
+
+def test_a_copy_in_the_middle_has_the_messages_so_far(talk):
+    _, conversation = talk([CALL], ["Fine."])
+    for stream in conversation.stream_rounds("And?", tools=[weather]):
+        stream.result()
+        twin = copy.copy(conversation)
+    assert len(conversation.messages) == 4
+    assert twin.messages == conversation.messages
+
+
+def test_an_answer_that_outlives_its_exchange_is_not_kept(talk):
+    _, conversation = talk(["One", silence()])
+    for stream in conversation.stream_rounds("Hi", tools=[weather]):
+        next(stream)
+        break
+    assert conversation.messages == ()
+    stream.close()
+    assert conversation.messages == ()

@@ -277,14 +277,51 @@ def test_a_model_that_is_held_to_a_form_does_not_think(server):
         assert (generation.parsed, generation.text, generation.reasoning) == (ROME, CITY, "Hmm.")
 
 
-def test_a_model_that_is_held_to_a_form_calls_no_tools(server, client):
-    def now() -> str:
-        """Tell the time."""
-        return "12:00"
+def now() -> str:
+    """Tell the time."""
+    return "12:00"
 
-    with pytest.raises(ConfigurationError, match=r"keep the model from calling them.*enforce='validate'"):
+
+NOW = '{"name": "now", "arguments": {}}'
+
+
+def test_a_server_that_enforces_a_form_lets_the_model_call_tools(server, client):
+    server.reply = characters(CITY)
+    with client.stream([user("?")], tools=[now], response_format=City) as stream:
+        chunks = list(stream)
+    assert len(chunks) > len(CITY) // 2, "the answer must not be held back"
+    generation = stream.result()
+    assert (generation.parsed, generation.text, generation.tool_calls) == (ROME, CITY, ())
+    guide = json.loads(server.requests[-1].inputs["guided_decoding_guide"])
+    call, answer = guide["anyOf"]
+    assert call["properties"]["name"] == {"const": "now"}
+    assert answer["required"] == ["name"]
+
+    server.reply = characters(NOW)
+    generation = client.generate([user("?")], tools=[now], response_format=City)
+    assert [(call.name, call.parsed) for call in generation.tool_calls] == [("now", {})]
+    assert (generation.parsed, generation.text) == (None, "")
+
+    server.reply = characters('{"name": "now", "sights": ["a"]}')  # a town may have the name of a tool
+    assert client.parse([user("?")], City, tools=[now]).name == "now"
+
+
+def test_what_is_cut_in_a_call_has_not_the_form(server, client):
+    server.reply = Reply([NOW[:-9]], finish_reason="length")
+    with pytest.raises(OutputError, match="cut at max_tokens"):
         client.generate([user("?")], tools=[now], response_format=City)
-    assert not server.requests
+
+
+def test_a_conversation_runs_tools_and_ends_with_the_form(server, client):
+    answers = iter([NOW, CITY])
+    server.reply = lambda _request: characters(next(answers))
+    conversation = Conversation(client)
+    assert conversation.generate("?", tools=[now], run_tools=True, response_format=City).parsed == ROME
+    assert [message.role for message in conversation.messages] == ["user", "assistant", "tool", "assistant"]
+    assert "12:00" in server.requests[-1].prompt
+
+
+def test_a_model_calls_tools_where_the_client_checks_the_form(server, client):
     server.reply = ['<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>']
     generation = client.generate([user("?")], tools=[now], response_format=City, enforce="validate")
     assert [call.name for call in generation.tool_calls] == ["now"]

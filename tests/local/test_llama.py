@@ -617,6 +617,20 @@ def test_a_tool_that_is_forced_is_called_in_twenty_of_twenty_tries(texts):
         assert Tool.of(weather).run(call.arguments) is None
 
 
+def test_beside_tools_an_answer_is_a_call_or_has_its_form(texts):
+    def weather(city: Annotated[str, pydantic.Field(max_length=40)]) -> None:
+        """Tell the weather of a place."""
+
+    for seed in range(4):
+        answer = texts.generate(
+            [user("How is the weather in Paris?")],
+            tools=[weather],
+            response_format=tuple[bool, bool],
+            seed=seed,
+        )
+        assert [call.name for call in answer.tool_calls] == ["weather"] or isinstance(answer.parsed, tuple)
+
+
 @pytest.mark.parametrize(
     ("form", "fits"),
     [

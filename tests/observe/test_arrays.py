@@ -22,6 +22,7 @@ from nupic_client import (
     ModelUnavailableError,
     RetryPolicy,
 )
+from nupic_client._core.calls.bulk import Job
 from nupic_client._core.calls.flows import Attempts
 from nupic_client._core.calls.observation import Observation
 from nupic_client._core.kserve import wire
@@ -338,6 +339,38 @@ def test_nothing_of_a_request_waits_for_the_garbage_collector(client, seen, ask)
         ask(client)
         seen.calls.clear()
         assert (len(kept(Attempts)), len(kept(Observation))) == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", ["close", "drop"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_nothing_of_a_map_that_is_left_waits_for_the_garbage_collector(server, is_async, way, seen, client):
+    """It ends parts of a cycle in any order: "generator already executing" was said of a request."""
+    server.gate.clear()
+    server.held = lambda request: request.raw_input_contents[0] != ARRAY.tobytes()
+    inputs = [ARRAY, *[ARRAY * 2] * 20]
+
+    async def read():
+        results = client.amap(inputs, concurrency=4)
+        await anext(results)
+        if way == "close":
+            await results.aclose()
+
+    gc.collect()
+    before = len(kept(Job))
+    gc.disable()
+    try:
+        if is_async:
+            asyncio.run(read())
+        else:
+            results = client.map(inputs, concurrency=4)
+            next(results)
+            if way == "close":
+                results.close()
+            del results
+        assert seen.names.count("start") > 1
+        wait_until(lambda: len(kept(Job)) <= before)
     finally:
         gc.enable()
 

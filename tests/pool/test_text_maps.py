@@ -122,3 +122,18 @@ def test_leaving_a_map_gives_its_places_back(kind):
                                 await task
 
                     asyncio.run(read())
+
+
+def test_a_result_does_not_wait_for_others_that_wait_for_a_server():
+    """A thread that waited for a place to send the next prompt did not look at the results that were there."""
+
+    def answer(request):
+        return ["first"] if request.prompt == "0" else [silence()]
+
+    with EndpointGroup(2, answer) as group:
+        with StreamingClient("gpt.streaming", group.urls, max_outstanding=1, timeout=20) as client:
+            ended = []
+            prompts, note = ["0", *["1"] * 8], lambda index, _: ended.append(index)
+            with client.map(prompts, concurrency=6, callback=note, errors="return") as results:
+                assert next(results).text == "first"
+                assert ended == [0], "the others have not come to their deadline"

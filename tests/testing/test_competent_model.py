@@ -129,6 +129,19 @@ class TestForms:
         generation = client.generate([user("How late, time of day?")], tools=TOOLS, tool_choice="required")
         assert generation.tool_calls[0].name == "time_of_day"
 
+    def test_a_form_beside_tools(self, signature, connect):
+        client = connect("qwen3", signature=signature)
+        generation = client.generate(
+            [user("The weather in Oslo?")], tools=TOOLS, response_format=dict[str, int]
+        )
+        assert [call.name for call in generation.tool_calls] == ["weather"]
+        assert client.generate([user("Hi")], tools=TOOLS, response_format=dict[str, int]).parsed == {}
+
+    def test_a_number_is_no_object(self, signature, connect):
+        client = connect("qwen3", signature=signature)
+        assert client.parse([user("What is 7?")], int) == 7
+        assert client.parse([user("What is it?")], str) is not None
+
     def test_values_of_types(self, signature, connect):
         @dataclass
         class City:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from typing_extensions import TypedDict, assert_type
+from typing_extensions import TypedDict, Unpack, assert_type
 
 import nupic_client
 from nupic_client import (
     TLS,
+    AsyncCallback,
     AsyncInferenceStream,
     AsyncResultStream,
     AsyncTextStream,
     Attempt,
     BatchStatistics,
+    Callback,
     Choice,
     ContentObserver,
     CudaSharedMemory,
@@ -45,6 +47,7 @@ from nupic_client import (
     NupicError,
     Observer,
     OutputError,
+    Prompt,
     PromptFormatter,
     ReasoningDelta,
     Regex,
@@ -503,3 +506,46 @@ def batches(client: StreamingClient) -> None:
     assert_type(job.run(), batch.BatchReport)
     batch.run("in.jsonl", "out.jsonl")  # type: ignore[call-arg]
     batch.run("in.jsonl", "out.jsonl", model="a", max_token=5)  # type: ignore[call-arg]
+
+
+# Protocols of a program's own, as docs/how-to/wrap-a-client.md has them
+
+
+class Writes(Protocol):
+    def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Generation: ...
+
+
+class Tells(Protocol):
+    def generate(
+        self, prompt: Prompt, callback: Callback | None = None, **options: Unpack[GenerateOptions]
+    ) -> Generation: ...
+    def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> TextStream: ...
+    async def agenerate(
+        self, prompt: Prompt, callback: AsyncCallback | None = None, **options: Unpack[GenerateOptions]
+    ) -> Generation: ...
+    def astream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncTextStream: ...
+
+
+class Shouts:
+    """A wrapper, which extends nothing."""
+
+    def __init__(self, inner: Writes) -> None:
+        self.inner = inner
+
+    def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Generation:
+        options.setdefault("temperature", 0)
+        return self.inner.generate(prompt, **options)
+
+
+def writes(client: Writes) -> str:
+    client.generate("hi", max_token=5)  # type: ignore[call-arg]
+    return client.generate([user("hi")], max_tokens=5).text
+
+
+def wrapping(text: StreamingClient, tensors: InferenceClient, http: HttpInferenceClient) -> None:
+    tells: Tells = text
+    for client in (text, tensors, http, Shouts(text), tells):
+        writes(client)
+    writes(ServerClient())  # type: ignore[arg-type]
+    lacks: Tells = http  # type: ignore[assignment]
+    assert_type(lacks.stream("hi"), TextStream)

@@ -84,8 +84,10 @@ class MapSettings:
     def __post_init__(self) -> None:
         count = check_integer("concurrency", self.concurrency, "a whole number above 0", low=1)
         object.__setattr__(self, "concurrency", count)
-        if self.errors not in {"raise", "return"}:
-            raise ConfigurationError(f"errors must be 'raise' or 'return', not {self.errors!r}")
+        if self.errors not in ("raise", "return"):
+            raise ConfigurationError(
+                f"errors must be 'raise' or 'return', not {self.errors!r}", parameter="errors"
+            )
 
 
 @dataclass(slots=True, eq=False)

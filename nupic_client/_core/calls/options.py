@@ -208,7 +208,7 @@ def _continue_final_message(value: bool | None) -> bool:  # noqa: FBT001 - the o
 
 
 def _reasoning(value: str | None) -> str | None:
-    if value not in {"separate", "include", None}:
+    if value not in ("separate", "include", None):
         raise ConfigurationError(
             f"reasoning must be 'separate' or 'include', not {value!r}", parameter="reasoning"
         )
@@ -216,7 +216,7 @@ def _reasoning(value: str | None) -> str | None:
 
 
 def _unsupported(value: str) -> str:
-    if value not in {"error", "warn"}:
+    if value not in ("error", "warn"):
         raise ConfigurationError(
             f"unsupported must be 'error' or 'warn', not {value!r}", parameter="unsupported"
         )

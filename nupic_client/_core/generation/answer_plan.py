@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nupic_client._tool_choice import forced_format
+from nupic_client._tool_choice import forced_format, form_or_call
 from nupic_client.errors import ConfigurationError
 from nupic_client.prompts.answer import AnswerFormat
-from nupic_client.prompts.answer_formats import BARE_JSON
+from nupic_client.prompts.answer_formats import BARE_JSON, json_call_of
 from nupic_client.tools import Tool
 
 if TYPE_CHECKING:
     from nupic_client._core.calls.options import CallOptions
+    from nupic_client._output_format import OutputFormat
 
 __all__ = ["AnswerPlan", "plan_answer"]
 
@@ -67,14 +68,8 @@ def plan_answer(
             forced = replace(call, output_format=forced_format(must_call))
             return AnswerPlan(answer_format=BARE_JSON, tools=tools, must_call=must_call), forced
     if call.output_format is not None and call.enforce == "server":
-        if tools:
-            raise ConfigurationError(
-                "response_format must be left out where tools are offered: the server would keep the model from calling"
-                " them",
-                parameter="response_format",
-                hint="or set enforce='validate', or tool_choice='none'",
-            )
-        return None, call  # from its first token on the model writes what has the form, and no thoughts
+        # From its first token on the model writes what has the form, and no thoughts.
+        return _call_or_form(tools, call.output_format, call) if tools else (None, call)
     if tools and (answer_format is None or not answer_format.has_tool_calls):
         raise ConfigurationError(
             f"tools cannot be used with {family}: it is not known how its models write calls",
@@ -85,3 +80,18 @@ def plan_answer(
     if answer_format is None or not (tools or (answer_format.has_reasoning and separate)):
         return None, call
     return AnswerPlan(answer_format=answer_format, tools=tools, must_call=must_call), call
+
+
+def _call_or_form(
+    tools: tuple[Tool, ...], form: OutputFormat, call: CallOptions
+) -> tuple[AnswerPlan, CallOptions]:
+    """Let the server enforce that an answer has its form, or is a call."""
+    if not form.is_json:
+        raise ConfigurationError(
+            "response_format must be a form in JSON where tools are offered, which is enforced as one schema of the calls"
+            f" and the answer, not {form.guide.kind}: give a type or a JSON Schema",
+            parameter="response_format",
+            hint="or set enforce='validate', or tool_choice='none'",
+        )
+    either = replace(call, output_format=form_or_call(tools, form))
+    return AnswerPlan(answer_format=json_call_of([tool.name for tool in tools]), tools=tools), either

@@ -50,7 +50,8 @@ def with_inputs(
         if name not in signature.inputs:
             raise ConfigurationError(
                 f"backend_inputs: model {signature.name!r} has no input {name!r}:"
-                f" {did_you_mean(name, signature.inputs)}the inputs are {listed(signature.inputs)}"
+                f" {did_you_mean(name, signature.inputs)}the inputs are {listed(signature.inputs)}",
+                parameter="backend_inputs",
             )
         data, parameters = (value.data, value.parameters) if isinstance(value, InferInput) else (value, {})
         check_single_answer(name, data)

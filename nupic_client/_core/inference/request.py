@@ -331,6 +331,6 @@ def check_text(value: TextAs) -> TextAs:
     Raises:
         ConfigurationError: neither ``"str"`` nor ``"bytes"``.
     """
-    if value not in {"str", "bytes"}:
+    if value not in ("str", "bytes"):
         raise ConfigurationError(f"text must be 'str' or 'bytes', not {value!r}", parameter="text")
     return value

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from nupic_client import Choice, Regex
 from nupic_client._core.calls.options import CallOptions
 from nupic_client._core.generation.answer_plan import plan_answer
+from nupic_client._json_validation import Validator
 from nupic_client.errors import ConfigurationError
 from nupic_client.prompts import formatter_for
 from nupic_client.prompts.answer_formats import BARE_JSON
@@ -50,6 +52,31 @@ def test_a_forced_call_is_a_form_that_the_server_enforces():
     assert len(call.output_format.guide.value["anyOf"]) == 2
 
 
+def test_an_answer_is_a_call_or_has_its_form():
+    made, call = plan(None, tools=[ADD, SUB], response_format=list[int])
+    assert (made.tools, made.must_call) == ((ADD, SUB), ())
+    *calls, answer = call.output_format.guide.value["anyOf"]
+    assert [each["properties"]["name"] for each in calls] == [{"const": "add"}, {"const": "sub"}]
+    assert answer == {"type": "array", "items": {"type": "integer"}}
+    assert call.output_format.read("[1, 2]").value == [1, 2]
+    assert call.output_format.read('{"name": "add", "arguments": {}}').violations
+
+
+def test_references_of_a_form_and_of_tools_do_not_meet():
+    tree = {"$defs": {"t": {"type": "array", "items": {"$ref": "#/$defs/t"}}}, "$ref": "#/$defs/t"}
+    arguments = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/t"}},
+        "$defs": {"t": {"type": "null"}},
+    }
+    _, call = plan(None, tools=[Tool("answer", parameters=arguments)], response_format=tree)
+    validator = Validator(call.output_format.guide.value, "schema")
+    assert not validator.violations([[], [[]]])
+    assert not validator.violations({"name": "answer", "arguments": {"a": None}})
+    assert validator.violations({"name": "answer", "arguments": {"a": []}})
+    assert validator.violations([1])
+
+
 def test_a_forced_call_that_only_the_client_checks_is_in_the_familys_own_form():
     made, call = plan(HERMES, tools=[ADD], tool_choice="required", enforce="validate")
     assert (made.answer_format, made.must_call, call.output_format) == (HERMES, (ADD,), None)
@@ -64,7 +91,12 @@ def test_special_tokens_are_needed_where_they_mark_parts():
     ("answer_format", "options", "words"),
     [
         (None, {"tools": [ADD]}, "it is not known how its models write calls"),
-        (HERMES, {"tools": [ADD], "response_format": "json"}, "keep the model from calling"),
+        (
+            HERMES,
+            {"tools": [ADD], "response_format": Regex("a")},
+            "must be a form in JSON where .*, not regex",
+        ),
+        (HERMES, {"tools": [ADD], "response_format": Choice(["a"])}, "in JSON .* or set enforce='validate'"),
         (HERMES, {"tools": [ADD], "tool_choice": "add", "response_format": "json"}, "the answer is the call"),
         (HERMES, {"tool_choice": "required"}, "must be given with tools"),
     ],
