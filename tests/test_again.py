@@ -45,10 +45,11 @@ def run(folder: Path, *tests: str, again: str, options: str = "") -> subprocess.
     (folder / "conftest.py").write_text(HOOKS, "utf-8")
     (folder / "test_some.py").write_text(ONCE, "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     return subprocess.run(
         [*command, "--rootdir", str(folder), "-c", os.devnull, *(f"test_some.py::{name}" for name in tests)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "NUPIC_RUN_AGAIN": again}
+        env={**mine, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "NUPIC_RUN_AGAIN": again}
         | {"PYTEST_ADDOPTS": options},
         capture_output=True,
         text=True,

@@ -405,6 +405,7 @@ def test_every_hint_of_the_library_is_for_a_program_or_names_an_option():
     assert hints - shown == {
         "or set unsupported='warn' to go on without it",
         "or give a formatter that knows: formatter.with_answer('hermes') or another of ANSWER_FORMATS",
+        "PromptFormatter.from_jinja and from_tokenizer_config make one of a model's own template",
     }
 
 
