@@ -10,13 +10,11 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from nupic_client._json_formats import FORMATS
-from nupic_client._json_values import Path, canonical, is_number, kind_of, place_of, resolve, shown
+from nupic_client._json_values import DEEPEST, Path, canonical, is_number, kind_of, place_of, resolve, shown
 from nupic_client._suggest import did_you_mean, listed
 
 __all__ = ["CHECKS", "Run", "TooMuchError"]
 
-_DEEPEST = 200
-"""How deep a value may be nested; Python's own stack ends soon after that."""
 _MOST_STEPS = 1_000_000
 """The most pairs of a schema and a value that are compared for one value."""
 
@@ -46,7 +44,7 @@ class Run:
     def violations(self, schema: Any, value: Any, path: Path) -> Iterator[str]:
         """Yield the violations of a value."""
         self._steps += 1
-        if self._steps > _MOST_STEPS or len(path) > _DEEPEST:
+        if self._steps > _MOST_STEPS or len(path) > DEEPEST:
             raise TooMuchError
         if isinstance(schema, bool):
             if not schema:

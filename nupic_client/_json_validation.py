@@ -6,13 +6,12 @@ them raises.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from nupic_client._json_keywords import Run, TooMuchError
 from nupic_client._json_schema_check import SchemaCheck
-from nupic_client._json_values import plain
+from nupic_client._json_values import as_json
 from nupic_client.errors import ConfigurationError
 
 __all__ = ["MOST_VIOLATIONS", "Validator"]
@@ -36,8 +35,8 @@ class Validator:
 
     def __init__(self, schema: Mapping[str, Any], name: str = "response_format") -> None:
         try:
-            copied = json.loads(json.dumps(plain(schema), allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
+            copied = as_json(schema)
+        except ValueError as error:
             raise ConfigurationError(f"{name} must be JSON: {error}", parameter=name) from None
         SchemaCheck(copied, name).run()
         self.schema: dict[str, Any] = copied

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["Path", "canonical", "is_number", "kind_of", "place_of", "plain", "resolve", "shown"]
+__all__ = [
+    "DEEPEST",
+    "Path",
+    "as_json",
+    "canonical",
+    "is_number",
+    "kind_of",
+    "place_of",
+    "plain",
+    "resolve",
+    "shown",
+]
 
 Path: TypeAlias = tuple["str | int", ...]
 """The place of a value in another one: keys and indexes."""
+DEEPEST = 200
+"""How deep a value may be nested. What follows it into its depth soon comes to the end of Python's stack."""
 
 
 def plain(value: Any) -> Any:
@@ -19,6 +32,30 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+def as_json(value: Any) -> Any:
+    """Return a copy of a value, as JSON reads it again.
+
+    Raises:
+        ValueError: JSON cannot hold it, or it is nested too deep; the text says which.
+    """
+    try:
+        copied = json.loads(json.dumps(plain(value), allow_nan=False))
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEEPEST} deep, or has itself inside") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error)) from None
+    level = [copied]
+    for _ in range(DEEPEST + 1):
+        level = [part for item in level for part in _parts(item)]
+        if not level:
+            return copied
+    raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def resolve(root: Any, reference: str) -> Any:

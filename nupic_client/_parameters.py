@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -64,7 +65,8 @@ def _checked_value(name: str, value: object, parameter: str) -> bool | int | flo
     if isinstance(found, float):
         return found
     raise ConfigurationError(
-        f"parameter {name!r} must be a bool, a string, a float or an integer from -2**63 to 2**64 - 1, not {value!r}",
+        f"parameter {name!r} must be a bool, a string, a float or an integer from -2**63 to 2**64 - 1, not"
+        f" {reprlib.repr(value)}",
         parameter=parameter,
     )
 

@@ -6,9 +6,10 @@ import json
 import re
 from typing import Any
 
+from nupic_client._json_values import DEEPEST
+
 __all__ = ["PartialJson"]
 
-_DEEPEST = 200
 _BLANKS = " \t\n\r"
 _STRING_STOP = re.compile(r'["\\]')
 _SCALAR = re.compile(r"[-+.0-9a-zA-Z]*")
@@ -170,7 +171,7 @@ class PartialJson:
         return position + 1, False
 
     def _open(self, character: str) -> bool:
-        if len(self._stack) >= _DEEPEST:
+        if len(self._stack) >= DEEPEST:
             self.broken = True
             return False
         container: Any = {} if character == "{" else []

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from nupic_client._json_values import as_json
 from nupic_client._public import publish
 from nupic_client._text import check_text
 from nupic_client.errors import ConfigurationError
@@ -272,10 +273,9 @@ def _schema(name: str, given: object) -> dict[str, Any]:
             f"parameters of tool {name!r} must be a JSON Schema as a mapping, not {type(given).__name__}"
         )
     try:
-        text = json.dumps(dict(given), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        schema: dict[str, Any] = as_json(given)
+    except ValueError as error:
         raise _refused(f"parameters of tool {name!r} must be what JSON can hold: {error}") from None
-    schema: dict[str, Any] = json.loads(text)
     kind = schema.get("type", "object")
     if kind != "object":
         raise _refused(f"parameters of tool {name!r} must be a schema of type 'object', not {kind!r}")

@@ -120,3 +120,10 @@ def test_what_is_offered():
     assert ToolChoice("none").offered([ADD]) == ()
     with pytest.raises(ConfigurationError, match="did you mean 'add'"):
         ToolChoice("required", "ad").offered([ADD])
+
+
+def test_parameters_of_a_good_depth_can_be_required():
+    schema: dict[str, object] = {}
+    for _ in range(95):
+        schema = {"type": "object", "properties": {"a": schema}}
+    assert forced_format([Tool("f", parameters=schema)])

@@ -651,3 +651,19 @@ def test_arguments_are_an_object_or_a_value_error(text):
 def test_arguments_that_are_no_object(text):
     with pytest.raises(ValueError, match="the arguments must be a JSON object"):
         ToolCall("", "f", text).parsed  # noqa: B018
+
+
+@pytest.mark.parametrize("levels", [150, 600, 100_000])
+def test_parameters_that_are_nested_too_deep_are_refused_before_anything_runs_out_of_stack(levels):
+    schema: dict[str, object] = {}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    with pytest.raises(ConfigurationError, match="nested more than 200 deep"):
+        Tool("f", parameters=schema)
+
+
+def test_parameters_that_have_themselves_inside_are_refused():
+    schema: dict[str, object] = {"type": "object"}
+    schema["properties"] = {"a": schema}
+    with pytest.raises(ConfigurationError, match="or has itself inside"):
+        Tool("f", parameters=schema)

@@ -237,15 +237,15 @@ def with_outputs(*names):
 @pytest.mark.parametrize(
     ("signature", "names", "switches"),
     [
-        (ENSEMBLE, ["context_logits"], {"return_context_logits"}),
+        (ENSEMBLE, ["context_logits"], ["return_context_logits"]),
         (
             ENSEMBLE,
             ["generation_logits", "context_logits"],
-            {"return_context_logits", "return_generation_logits"},
+            ["return_context_logits", "return_generation_logits"],
         ),
-        (ENSEMBLE, ["text_output"], set()),
-        (VLLM, ["finish_reason"], {"return_finish_reason"}),
-        (PLAIN, ["text_output"], set()),
+        (ENSEMBLE, ["text_output"], []),
+        (VLLM, ["finish_reason"], ["return_finish_reason"]),
+        (PLAIN, ["text_output"], []),
     ],
     ids=str,
 )
