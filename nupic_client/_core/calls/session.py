@@ -238,7 +238,7 @@ class StreamSession(StreamAttempts[ItemT]):
         if pause is None:
             raise self.failed(error, now)
         log_retry(f"request={self.request_id}", error, pause)
-        self.failed_attempts = self._ended_attempt(error, now)
+        self._note_failed(error, now)
         if self._observation is not None:
             self._tell_retry(self._observation, error, pause)
         if self.placement is not None:

@@ -130,6 +130,10 @@ class StreamAttempts(StreamState[ItemT]):
         self.queued = attempts.queued
         self.deadlines.sent(attempts.begun)
 
+    def _note_failed(self, error: RequestError, now: float) -> None:
+        """Note that an attempt has failed and another one follows."""
+        self.failed_attempts = self._ended_attempt(error, now)
+
     def _ended_attempt(self, error: RequestError, now: float) -> tuple[Attempt, ...]:
         """Return all attempts, the last of which failed."""
         last = Attempt(error.target or self.target, error.status, now - self.deadlines.sent_at)
