@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,3 +60,55 @@ def test_a_start_that_takes_too_long_is_an_error_with_the_log(running, monkeypat
 def test_waiting_for_a_server_that_was_not_started_is_an_error():
     with pytest.raises(LocalModelError, match="not running"):
         TritonServer().wait_until_ready(1)
+
+
+PROGRAM = """#!{python}
+import pathlib, socket, sys, time
+tries = pathlib.Path({tries!r})
+count = len(tries.read_text()) if tries.exists() else 0
+tries.write_text("x" * (count + 1))
+if count < {failures}:
+    sys.exit({words!r})
+port = next(int(word.rpartition("=")[2]) for word in sys.argv if word.startswith("--grpc-port="))
+server = socket.create_server(("127.0.0.1", port))
+time.sleep(600)
+"""
+LOCK = "terminate called after throwing an instance of 'boost::interprocess::lock_exception'"
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Return a function that starts a program in place of Triton's, which fails so many times with some words."""
+
+    def started(failures, words):
+        program = tmp_path / "tritonserver"
+        tries = tmp_path / "tries"
+        values = {"python": sys.executable, "tries": str(tries), "failures": failures, "words": words}
+        program.write_text(PROGRAM.format(**values))
+        program.chmod(0o755)
+        installation = SimpleNamespace(server=program, python_backend=tmp_path, environment={})
+        monkeypatch.setattr(triton_process, "install", lambda _progress: installation)
+        others = set(triton_process._running)
+        try:
+            with TritonProcess(tmp_path, secure=True):  # with TLS it is asked for nothing more than to listen
+                pass
+        finally:
+            assert triton_process._running == others
+        return len(tries.read_text())
+
+    return started
+
+
+def test_a_start_that_fails_by_chance_is_tried_again(started):
+    assert started(2, LOCK) == 3
+
+
+def test_a_start_that_fails_by_chance_again_and_again_is_an_error(started):
+    with pytest.raises(LocalModelError, match="lock_exception"):
+        started(3, LOCK)
+
+
+def test_a_start_that_fails_for_a_reason_is_not_tried_again(started, tmp_path):
+    with pytest.raises(LocalModelError, match="no such model"):
+        started(1, "no such model")
+    assert (tmp_path / "tries").read_text() == "x"

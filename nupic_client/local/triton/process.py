@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TritonProcess"]
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 STOP_TIMEOUT = 15.0
 """Seconds that an idle server may take to stop; usually two to four."""
 _LOOK = 0.02
 """Seconds between two checks of a starting server."""
+_BY_CHANCE = ("Address already in use", "boost::interprocess::lock_exception")
+"""What the log of a failed start has where another one may succeed: another process took the port between its choice and its
+use, or the machine was so busy that Triton's Python backend waited for a lock for more than its ten seconds."""
 _LOG_END = 8000
 """Characters of the log in an error."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's path
@@ -124,8 +127,8 @@ class TritonProcess:
                 self._check_started()
             except LocalModelError as error:
                 self.kill()
-                # Another process may have taken the port between its choice and its use.
-                if left and not self._port and "Address already in use" in str(error):
+                taken = self._port and _BY_CHANCE[0] in str(error)
+                if left and not taken and any(words in str(error) for words in _BY_CHANCE):
                     continue
                 raise
             except BaseException:  # Ctrl-C included
