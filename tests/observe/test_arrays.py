@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import sys
 import threading
 
 import numpy as np
@@ -347,6 +348,10 @@ def test_nothing_of_a_request_waits_for_the_garbage_collector(client, seen, ask)
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_nothing_of_a_map_that_is_left_waits_for_the_garbage_collector(server, is_async, way, seen, client):
     """It ends parts of a cycle in any order: "generator already executing" was said of a request."""
+    if is_async and sys.version_info < (3, 11):
+        pytest.skip(
+            "there asyncio.run closes the loop before gRPC has told the calls, which then keep their callbacks"
+        )
     server.gate.clear()
     server.held = lambda request: request.raw_input_contents[0] != ARRAY.tobytes()
     inputs = [ARRAY, *[ARRAY * 2] * 20]
