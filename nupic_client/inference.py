@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, TypeAlias, overload
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, Literal, overload
 
 from typing_extensions import Unpack
 
@@ -12,6 +11,7 @@ from nupic_client._arrays import Vectors
 from nupic_client._async.bulk import AsyncResultStream
 from nupic_client._async.infer_stream import AsyncInferenceStream
 from nupic_client._async.stream import AsyncTextStream
+from nupic_client._callbacks import AsyncOnResult, check_plain_on_result
 from nupic_client._core.generation.opening import generate_unary
 from nupic_client._core.inference.bulk import BulkSettings, embedding_pipeline
 from nupic_client._core.inference.call import infer, infer_observed
@@ -29,7 +29,6 @@ from nupic_client._sync.stream import TextStream
 from nupic_client.backends.protocol import Backend
 from nupic_client.config import TLS, BearerTokenSource
 from nupic_client.endpoint import Balancing
-from nupic_client.errors import ConfigurationError
 from nupic_client.messages import MessageLike
 from nupic_client.observe import Observer
 from nupic_client.options import GenerateOptions, InferOptions, InferStreamOptions, TextAs
@@ -47,9 +46,6 @@ __all__ = [
     "InferenceResult",
     "ResultStream",
 ]
-
-AsyncOnResult: TypeAlias = Callable[[int, Any], Awaitable[object] | object]
-"""Called with the index of an input and its result; an awaitable result of it is awaited."""
 
 
 @named_options
@@ -497,11 +493,7 @@ class InferenceClient(SingleInferenceClient, ModelClient, Parsing, AsyncParsing)
                     print(result.only.shape)
         """
         check_many(inputs, Iterable)
-        if inspect.iscoroutinefunction(callback):
-            raise ConfigurationError(
-                f"callback must be a plain function, not {callback!r}; amap takes async ones",
-                parameter="callback",
-            )
+        check_plain_on_result(callback)
         watch = self._watch("map")
         opening = self._bulk(
             options,

@@ -1,7 +1,25 @@
-"""The files of a batch, and lines for them."""
+"""The files of a batch, lines for them, and what happens beside a run."""
 
+import contextlib
 import json
 import re
+import threading
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Tell how the weather in a city is.",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+"""A tool in the form of OpenAI."""
 
 
 class Files:
@@ -49,3 +67,12 @@ def number_in(request):
 def echo(request):
     """Answer with the number of the prompt."""
     return ["answer ", "to ", number_in(request)]
+
+
+@contextlib.contextmanager
+def beside(function):
+    """Call a function in a thread of its own while a block runs, and wait for its end."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    yield
+    thread.join()

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import grpc
 import numpy as np
 import pytest
-from batch.files import chat, echo, plain
+from batch.files import beside, chat, echo, plain
 from inference.tensor_server import RefusedError, TensorServer, embedder, signature
 
 from nupic_client import InferenceClient, StreamingClient, Timeouts, batch
@@ -233,10 +233,8 @@ def test_a_job_is_stopped_at_once(files, vectors):
         job.stop()
         job.stop()
 
-    thread = threading.Thread(target=stop)
-    thread.start()
-    report = job.run()
-    thread.join()
+    with beside(stop):
+        report = job.run()
     assert (report.ended, report.done) == ("stopped", 0)
     assert files.read() == []
     vectors.gate.set()
@@ -254,10 +252,8 @@ def test_a_job_that_is_stopped_waits_for_what_runs(files, vectors):
         job.stop()
         vectors.gate.set()
 
-    thread = threading.Thread(target=stop)
-    thread.start()
-    report = job.run()
-    thread.join()
+    with beside(stop):
+        report = job.run()
     assert (report.ended, report.done) == ("stopped", 4)
 
 
@@ -299,10 +295,8 @@ def test_a_server_that_is_started_again_costs_no_line(files, free_port):
             server.stop()
             server.start()
 
-        thread = threading.Thread(target=start_again)
-        thread.start()
-        report = batch.run(files.input, files.output, model="embed", url=server.url, concurrency=4)
-        thread.join()
+        with beside(start_again):
+            report = batch.run(files.input, files.output, model="embed", url=server.url, concurrency=4)
     assert (report.done, report.ended) == (300, "complete")
 
 

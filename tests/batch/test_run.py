@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from batch.files import chat, echo, number_in, plain
+from batch.files import beside, chat, echo, number_in, plain
 
 from nupic_client import (
     ConfigurationError,
@@ -384,10 +384,8 @@ def test_a_server_that_is_started_again_costs_no_line(files, free_port):
             server.stop()
             server.start()
 
-        thread = threading.Thread(target=start_again)
-        thread.start()
-        report = batch.run(files.input, files.output, model="smollm2", url=server.url, concurrency=4)
-        thread.join()
+        with beside(start_again):
+            report = batch.run(files.input, files.output, model="smollm2", url=server.url, concurrency=4)
     assert report.ended == "complete"
     assert report.failed <= 4
     assert report.done + report.failed == 300
@@ -437,10 +435,8 @@ def test_a_job_is_stopped_by_another_thread(files, server):
         job.stop()
         go_on.set()
 
-    thread = threading.Thread(target=stop)
-    thread.start()
-    report = job.run()
-    thread.join()
+    with beside(stop):
+        report = job.run()
     assert (report.ended, report.complete) == ("stopped", False)
     assert report.done == len(files.read()) == 14
 

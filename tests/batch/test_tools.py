@@ -4,26 +4,12 @@ import json
 
 import pytest
 from backends.signatures import VLLM
-from batch.files import chat
+from batch.files import WEATHER, chat
 
 from nupic_client import ConfigurationError, batch
 from nupic_client.testing import FakeTriton, Reply, competent_model, fail, text_signature
 
 MODEL = "gpt.streaming"
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Tell how the weather in a city is.",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    },
-}
 CLOCK = {"type": "function", "function": {"name": "now", "description": "Tell the time."}}
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 

@@ -11,6 +11,7 @@ from needed import need
 need("web")
 
 from backends.signatures import VLLM
+from batch.files import WEATHER
 from inference.tensor_server import embedder
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, CompletionCreateParams
@@ -23,20 +24,6 @@ from nupic_client.testing import FakeTriton, Reply, competent_model, text_signat
 
 MODEL = "gpt.streaming"
 QUESTION = [{"role": "user", "content": "The weather in Oslo?"}]
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Tell how the weather in a city is.",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    },
-}
 CALL = {
     "id": "call_1",
     "type": "function",
